@@ -1,0 +1,67 @@
+"""Random numbers: every draw of the package goes through a :class:`Generator`."""
+
+import numpy as np
+
+__all__ = ["Generator", "default_generator", "initial_seed", "manual_seed"]
+
+
+class Generator:
+    """A seedable stream of random numbers, torch's ``Generator`` over NumPy's PCG64.
+
+    Parameters
+    ----------
+    seed : int or None
+        Non-negative seed; None takes fresh entropy from the operating system.
+
+    Attributes
+    ----------
+    numpy : numpy.random.Generator
+        The underlying stream; draw from it.
+    """
+
+    def __init__(self, seed: int | None = None) -> None:
+        self._start(seed)
+
+    def _start(self, seed: int | None) -> None:
+        if seed is None:
+            seed = int(np.random.SeedSequence().generate_state(1, np.uint64)[0])
+        self._seed = int(seed)
+        # Negative seeds are torch's: they wrap around as two's complement.
+        self.numpy = np.random.Generator(np.random.PCG64(self._seed % 2**64))
+
+    def manual_seed(self, seed: int) -> "Generator":
+        """Restart the stream at `seed`; returns self."""
+        self._start(seed)
+        return self
+
+    def seed(self) -> int:
+        """Restart the stream at a fresh random seed; returns that seed."""
+        self._start(None)
+        return self._seed
+
+    def initial_seed(self) -> int:
+        """The seed that the stream was started with."""
+        return self._seed
+
+    def get_state(self) -> dict:
+        """The whole state: a dict of strings and integers that JSON can hold."""
+        return {"seed": self._seed, "bit_generator": self.numpy.bit_generator.state}
+
+    def set_state(self, state: dict) -> "Generator":
+        """Continue from a state that :meth:`get_state` returned; returns self."""
+        self._start(state["seed"])
+        self.numpy.bit_generator.state = state["bit_generator"]
+        return self
+
+
+default_generator = Generator()
+
+
+def manual_seed(seed: int) -> Generator:
+    """Seed the default generator, from which layers, dropout, loaders and transforms draw; returns it."""
+    return default_generator.manual_seed(seed)
+
+
+def initial_seed() -> int:
+    """The seed of the default generator."""
+    return default_generator.initial_seed()
