@@ -1,0 +1,1126 @@
+"""Convolution and pooling on NumPy arrays: the place that checks arguments and computes sizes.
+
+Arrays come in with any strides, alignment and byte order, read-only or not; results are fresh arrays. float32 and
+float64 are computed in their own precision, float16 in float32, whose dtype the result then has. Images are
+``(N, C, H, W)`` or a single ``(C, H, W)``; filters ``(K, C / groups, R, S)``; outputs ``(N, K, P, Q)``.
+
+Errors are raised before anything is computed: TypeError for what is no array or has another dtype, ValueError for a
+parameter that is impossible in itself, RuntimeError for shapes that do not fit each other, MemoryError for results
+that no memory can hold.
+"""
+
+from collections.abc import Sequence
+from operator import index
+
+import numpy as np
+from numpy import ndarray
+
+from . import _conv, _pool
+from ._runtime import empty
+
+__all__ = [
+    "adaptive_avg_pool2d",
+    "adaptive_avg_pool2d_backward",
+    "avg_pool2d",
+    "avg_pool2d_backward",
+    "bias_gradient",
+    "conv1d",
+    "conv1d_input",
+    "conv1d_weight",
+    "conv2d",
+    "conv2d_input",
+    "conv2d_weight",
+    "conv_transpose2d",
+    "conv_transpose2d_input",
+    "conv_transpose2d_weight",
+    "max_pool2d",
+    "max_pool2d_backward",
+    "pad2d",
+    "pad2d_backward",
+]
+
+Size = int | Sequence[int]
+
+_FLOAT32 = np.dtype(np.float32)
+_FLOAT64 = np.dtype(np.float64)
+_INT64 = np.dtype(np.int64)
+
+# Sizes and parameters up to here: sums of a few of them, as the kernels form, stay within int64.
+_LARGEST = 2**60
+_MOST_BYTES = 2**63 - 1
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Checks
+
+
+def _float_array(op: str, array: ndarray, name: str) -> ndarray:
+    """The array itself where the kernels can read it, else a copy that they can read."""
+    if type(array) is ndarray:
+        dtype = array.dtype
+        if (dtype is _FLOAT32 or dtype is _FLOAT64) and array.flags.aligned:
+            return array
+    return _converted(op, array, name)
+
+
+def _converted(op: str, array: ndarray, name: str) -> ndarray:
+    if not isinstance(array, ndarray):
+        raise TypeError(f"{op}: {name} must be a numpy.ndarray, got {type(array).__name__}")
+    if isinstance(array, np.ma.MaskedArray):
+        raise TypeError(f"{op}: {name} is a masked array; fill its masked values first, as with .filled(0)")
+    kind = array.dtype.type
+    if kind is np.float32 or kind is np.float16:
+        dtype = _FLOAT32
+    elif kind is np.float64:
+        dtype = _FLOAT64
+    elif array.dtype.kind in "biu":
+        raise TypeError(
+            f"{op}: {name} must be float32 or float64, got {array.dtype} of size {list(array.shape)}; "
+            "cast it first, as with .astype(numpy.float32)"
+        )
+    else:
+        raise TypeError(
+            f"{op}: {name} must be float32 or float64 (or float16, computed in float32), "
+            f"got {array.dtype} of size {list(array.shape)}"
+        )
+    return np.require(np.asarray(array), dtype, ["ALIGNED", "ENSUREARRAY"])
+
+
+def _float_arrays(op: str, a: ndarray, a_name: str, b: ndarray, b_name: str) -> tuple[ndarray, ndarray]:
+    a_ready = _float_array(op, a, a_name)
+    b_ready = _float_array(op, b, b_name)
+    if a.dtype is not b.dtype and a.dtype.type is not b.dtype.type:
+        raise TypeError(
+            f"{op}: {a_name} and {b_name} must have the same dtype, got {a.dtype} and {b.dtype}; "
+            "cast one of them with .astype"
+        )
+    return a_ready, b_ready
+
+
+def _pair(value: Size, name: str, least: int, dims: int = 2) -> tuple[int, int]:
+    """One integer or `dims` of them as a pair (h, w), each at least `least`; 1-D operations have `least` for h."""
+    if type(value) is int and least <= value <= _LARGEST:
+        return (value, value) if dims == 2 else (least, value)
+    if type(value) is tuple and len(value) == 2 and dims == 2:
+        h, w = value
+        if type(h) is int and type(w) is int and least <= h <= _LARGEST and least <= w <= _LARGEST:
+            return value
+    return _pair_of_any(value, name, least, dims)
+
+
+def _pair_of_any(value: Size, name: str, least: int, dims: int) -> tuple[int, int]:
+    expected = "an integer" if dims == 1 else "an integer or a pair of integers"
+    items = _integers(value if isinstance(value, (tuple, list, ndarray)) else (value,), name, expected, value)
+    if len(items) == 1:
+        items *= dims
+    if len(items) != dims:
+        raise ValueError(f"{name} must be {expected}, got {value!r}")
+    if min(items) < least:
+        problem = "zero or more" if least == 0 else "positive"
+        raise ValueError(f"{name} must be {problem}, got {name}={value!r}")
+    if max(items) > _LARGEST:
+        raise ValueError(f"{name} must be at most 2**60, got {name}={value!r}")
+    return (items[0], items[1]) if dims == 2 else (least, items[0])
+
+
+def _integers(items: Sequence[int], name: str, expected: str, value: object) -> tuple[int, ...]:
+    try:
+        if any(isinstance(item, (bool, np.bool_)) for item in items):
+            raise TypeError
+        return tuple(index(item) for item in items)
+    except TypeError:
+        raise TypeError(f"{name} must be {expected}, got {value!r}") from None
+
+
+def _positive(value: int, name: str) -> int:
+    if type(value) is int and 0 < value <= _LARGEST:
+        return value
+    return _pair_of_any(value, name, 1, 1)[1]
+
+
+def _shape(op: str, size: Sequence[int], name: str, dims: int) -> tuple[int, ...]:
+    """A size that the caller asks for: (N, C, ...) or (C, ...) with `dims` more entries, none negative."""
+    if not isinstance(size, (tuple, list, ndarray)):
+        raise TypeError(f"{op}: {name} must be a tuple of integers, got {size!r}")
+    items = _integers(size, f"{op}: {name}", "a tuple of integers", size)
+    if len(items) not in (dims + 1, dims + 2):
+        raise RuntimeError(f"{op}: {name} must have {dims + 1} or {dims + 2} entries, got {list(items)}")
+    if min(items) < 0 or max(items) > _LARGEST:
+        raise ValueError(f"{op}: {name} must hold sizes from 0 to 2**60, got {list(items)}")
+    return items
+
+
+def _check_rank(op: str, shape: tuple[int, ...], name: str, dims: int) -> None:
+    if len(shape) != dims + 2 and len(shape) != dims + 1:
+        raise RuntimeError(
+            f"{op}: expected {dims + 1}-D (one image) or {dims + 2}-D (batched) {name}, "
+            f"got {len(shape)}-D {name} of size {list(shape)}"
+        )
+
+
+def _new(op: str, shape: tuple[int, ...], dtype: np.dtype, name: str = "output") -> ndarray:
+    size = dtype.itemsize
+    for n in shape:
+        if n:
+            size *= n
+    if size > _MOST_BYTES:
+        raise MemoryError(f"{op}: {name} of size {list(shape)} needs {size} bytes, more than can be addressed")
+    try:
+        return empty(shape, dtype)
+    except MemoryError:
+        raise MemoryError(f"{op}: no memory for {name} of size {list(shape)}, {size} bytes") from None
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Sizes
+
+
+def _convolution_sizes(
+    op: str,
+    dims: int,
+    x_shape: tuple[int, ...],
+    w_shape: tuple[int, ...],
+    stride: Size,
+    padding: Size | str,
+    dilation: Size,
+    groups: int,
+) -> tuple[tuple[int, int, int, int], tuple[int, int, int, int, int, int, int]]:
+    """Check that filters of 4-D shape `w_shape` fit images of 4-D shape `x_shape`.
+
+    Returns the 4-D shape of the output and the seven integers that the kernels take: stride, top and left padding,
+    dilation, groups.
+    """
+    images, channels, height, width = x_shape
+    filters, channels_per_group, kernel_h, kernel_w = w_shape
+    groups = _positive(groups, "groups")
+    if channels != channels_per_group * groups:
+        raise RuntimeError(
+            f"Given groups={groups}, weight of size {_listed(w_shape, dims)}, expected input{_listed(x_shape, dims)} "
+            f"to have {channels_per_group * groups} channels, but got {channels} channels instead"
+        )
+    if filters % groups or not filters:
+        raise RuntimeError(
+            f"Given groups={groups}, expected weight to be at least 1 and divisible by {groups} at dimension 0, "
+            f"but got weight of size {_listed(w_shape, dims)} instead"
+        )
+    if not (kernel_h and kernel_w):
+        raise RuntimeError(f"{op}: empty kernel, got weight of size {_listed(w_shape, dims)}")
+    stride_h, stride_w = _pair(stride, "stride", 1, dims)
+    dilation_h, dilation_w = _pair(dilation, "dilation", 1, dims)
+    # What a dilated kernel covers.
+    span_h = dilation_h * (kernel_h - 1) + 1
+    span_w = dilation_w * (kernel_w - 1) + 1
+    if type(padding) is not str:
+        top, left = _pair(padding, "padding", 0, dims)
+        padded_h, padded_w = height + 2 * top, width + 2 * left
+    elif padding == "same":
+        if stride_h != 1 or stride_w != 1:
+            raise ValueError(f"padding='same' needs stride 1, got stride={stride!r}")
+        # An even span leaves one more row to the bottom, one more column to the right.
+        top, left = (span_h - 1) // 2, (span_w - 1) // 2
+        padded_h, padded_w = height + span_h - 1, width + span_w - 1
+    elif padding == "valid":
+        top = left = 0
+        padded_h, padded_w = height, width
+    else:
+        raise ValueError(f"padding must be an integer, a pair of them, 'same' or 'valid', got {padding!r}")
+    if padded_h < span_h or padded_w < span_w:
+        raise RuntimeError(
+            f"{op}: kernel larger than the padded input: padded input per channel {_by(padded_h, padded_w, dims)}, "
+            f"kernel {_by(span_h, span_w, dims)} (weight of size {_listed(w_shape, dims)}, input of size "
+            f"{_listed(x_shape, dims)}, padding={padding!r}, dilation={dilation!r})"
+        )
+    if not (height and width) and images and channels:
+        raise RuntimeError(
+            f"{op}: an input may be empty in batch or channels alone, got input of size {_listed(x_shape, dims)}"
+        )
+    y_shape = (images, filters, (padded_h - span_h) // stride_h + 1, (padded_w - span_w) // stride_w + 1)
+    return y_shape, (stride_h, stride_w, top, left, dilation_h, dilation_w, groups)
+
+
+def _listed(shape: tuple[int, ...], dims: int) -> list[int]:
+    """A 4-D shape as the caller knows it: without the height of 1 that 1-D operations add."""
+    return list(shape) if dims == 2 else [shape[0], shape[1], shape[3]]
+
+
+def _by(h: int, w: int, dims: int) -> str:
+    return f"{h} x {w}" if dims == 2 else str(w)
+
+
+def _four(shape: tuple[int, ...], dims: int) -> tuple[int, int, int, int]:
+    """A checked shape in four dimensions: with a batch of 1 and, for 1-D operations, a height of 1."""
+    if len(shape) == dims + 1:
+        shape = (1, *shape)
+    return shape if dims == 2 else (shape[0], shape[1], 1, shape[2])
+
+
+def _four_dimensional(array: ndarray, dims: int) -> ndarray:
+    if array.ndim == dims + 1:
+        array = array[None]
+    return array if dims == 2 else array[:, :, None]
+
+
+def _as_asked(array: ndarray, rank: int, dims: int) -> ndarray:
+    """The inverse of `_four_dimensional` for a result."""
+    if dims == 1:
+        array = array[:, :, 0]
+    return array if rank == dims + 2 else array[0]
+
+
+def _check_gradient(op: str, dy: ndarray, expected: tuple[int, ...], dims: int, rank: int, given: str) -> ndarray:
+    """dy in four dimensions, its size checked against the output's."""
+    if dy.ndim == rank:
+        dy4 = _four_dimensional(dy, dims)
+        if dy4.shape == expected:
+            return dy4
+    wanted = _listed(expected, dims)[dims + 2 - rank :]
+    raise RuntimeError(f"{op}: expected gradient of size {wanted} for {given}, got {list(dy.shape)}")
+
+
+def _bias(op: str, b: ndarray, x: ndarray, channels: int, w_shape: tuple[int, ...]) -> ndarray:
+    ready, _ = _float_arrays(op, b, "bias", x, "input")
+    if ready.shape != (channels,):
+        raise RuntimeError(
+            f"Given weight of size {list(w_shape)}, expected bias to be 1-dimensional with {channels} elements, "
+            f"but got bias of size {list(ready.shape)} instead"
+        )
+    return ready
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Convolution
+
+
+def conv2d(
+    x: ndarray,
+    w: ndarray,
+    b: ndarray | None = None,
+    stride: Size = 1,
+    padding: Size | str = 0,
+    dilation: Size = 1,
+    groups: int = 1,
+) -> ndarray:
+    r"""2-D convolution of many channels (cross-correlation, as in all of deep learning).
+
+    ``y[n,k,p,q] = b[k] + sum over c,r,s of w[k,c,r,s] * x[n, g*C/groups + c, p*stride + r*dilation - padding,
+    q*stride + s*dilation - padding]``, where g is the group of filter k and x is zero outside the image: equation 12.3
+    of the textbook without its g(), with stride and dilation.
+
+    Parameters
+    ----------
+    x : ndarray (N, C, H, W) or (C, H, W), float32 or float64
+    w : ndarray (K, C / groups, R, S), of x's dtype
+    b : ndarray (K,), of x's dtype, optional
+    stride, dilation : int or pair (h, w)
+        In pixels, at least 1.
+    padding : int, pair (h, w), 'same' or 'valid'
+        Zeros on each side, in pixels. 'same' keeps the image's size (stride 1 only; of an odd total the extra one goes
+        right and to the bottom), 'valid' pads nothing.
+    groups : int
+        Channels and filters are split into so many groups that do not see each other; C groups are depthwise.
+
+    Returns
+    -------
+    ndarray (N, K, P, Q) or (K, P, Q)
+        ``P = (H + 2 * padding - dilation * (R - 1) - 1) // stride + 1``, Q likewise.
+
+    Raises
+    ------
+    TypeError
+        For what is no array, integers, and mixed dtypes.
+    ValueError
+        For a stride, dilation or groups below 1, a negative or unknown padding.
+    RuntimeError
+        For sizes that do not fit each other.
+    """
+    return _forward("conv2d", 2, x, w, b, stride, padding, dilation, groups)
+
+
+def conv1d(
+    x: ndarray,
+    w: ndarray,
+    b: ndarray | None = None,
+    stride: Size = 1,
+    padding: Size | str = 0,
+    dilation: Size = 1,
+    groups: int = 1,
+) -> ndarray:
+    """1-D convolution: :func:`conv2d` for x (N, C, L) or (C, L) and w (K, C / groups, S)."""
+    return _forward("conv1d", 1, x, w, b, stride, padding, dilation, groups)
+
+
+def _forward(op, dims, x, w, b, stride, padding, dilation, groups):
+    x, w = _float_arrays(op, x, "input", w, "weight")
+    rank = x.ndim
+    _check_rank(op, x.shape, "input", dims)
+    _check_weight(op, w.shape, dims)
+    if b is not None:
+        b = _bias(op, b, x, w.shape[0], w.shape)
+    x4, w4 = _four_dimensional(x, dims), _four_dimensional(w, dims)
+    y_shape, parameters = _convolution_sizes(op, dims, x4.shape, w4.shape, stride, padding, dilation, groups)
+    y = _new(op, y_shape, x.dtype)
+    if x.size:
+        _conv.forward(x4, w4, b, y, *parameters)
+    else:
+        y[...] = 0 if b is None else b[:, None, None]
+    return y if rank == 4 and dims == 2 else _as_asked(y, rank, dims)
+
+
+def _check_weight(op: str, shape: tuple[int, ...], dims: int) -> None:
+    if len(shape) != dims + 2:
+        raise RuntimeError(
+            f"{op}: expected {dims + 2}-D weight (filters, channels per group, kernel...), "
+            f"got {len(shape)}-D weight of size {list(shape)}"
+        )
+
+
+def conv2d_input(
+    input_size: Sequence[int],
+    w: ndarray,
+    dy: ndarray,
+    stride: Size = 1,
+    padding: Size | str = 0,
+    dilation: Size = 1,
+    groups: int = 1,
+) -> ndarray:
+    """Gradient of :func:`conv2d` with respect to its input.
+
+    The filters, turned by 180 degrees and their two channel axes exchanged, convolve dy: equation 12.6 of the textbook,
+    summed over the filters. Arguments as for :func:`conv2d`, in torch.nn.grad's order.
+
+    Parameters
+    ----------
+    input_size : sequence of 4 or 3 ints
+        The shape of x.
+    w : ndarray (K, C / groups, R, S)
+    dy : ndarray (N, K, P, Q) or (K, P, Q)
+        Gradient with respect to the output.
+
+    Returns
+    -------
+    ndarray of shape `input_size`
+    """
+    return _input_gradient("conv2d_input", 2, input_size, w, dy, stride, padding, dilation, groups)
+
+
+def conv1d_input(
+    input_size: Sequence[int],
+    w: ndarray,
+    dy: ndarray,
+    stride: Size = 1,
+    padding: Size | str = 0,
+    dilation: Size = 1,
+    groups: int = 1,
+) -> ndarray:
+    """Gradient of :func:`conv1d` with respect to its input, as :func:`conv2d_input`."""
+    return _input_gradient("conv1d_input", 1, input_size, w, dy, stride, padding, dilation, groups)
+
+
+def _input_gradient(op, dims, input_size, w, dy, stride, padding, dilation, groups):
+    dy, w = _float_arrays(op, dy, "gradient", w, "weight")
+    x_shape = _shape(op, input_size, "input_size", dims)
+    _check_weight(op, w.shape, dims)
+    w4 = _four_dimensional(w, dims)
+    x4_shape = _four(x_shape, dims)
+    y_shape, parameters = _convolution_sizes(op, dims, x4_shape, w4.shape, stride, padding, dilation, groups)
+    given = f"input of size {list(x_shape)} and weight of size {list(w.shape)}"
+    dy4 = _check_gradient(op, dy, y_shape, dims, len(x_shape), given)
+    dx = _new(op, x4_shape, dy.dtype, "input's gradient")
+    if dx.size:
+        _conv.input_gradient(dy4, w4, dx, *parameters)
+    return _as_asked(dx, len(x_shape), dims)
+
+
+def conv2d_weight(
+    x: ndarray,
+    weight_size: Sequence[int],
+    dy: ndarray,
+    stride: Size = 1,
+    padding: Size | str = 0,
+    dilation: Size = 1,
+    groups: int = 1,
+) -> ndarray:
+    """Gradient of :func:`conv2d` with respect to its filters, summed over the images of the batch.
+
+    ``dw[k,c,r,s] = sum over n,p,q of dy[n,k,p,q] * x[n, ..., p*stride + r*dilation - padding, ...]``: the output's
+    gradient convolves the input, equation 12.5 of the textbook. Arguments as for :func:`conv2d`, in torch.nn.grad's
+    order. An empty batch gives zeros.
+
+    Parameters
+    ----------
+    x : ndarray (N, C, H, W) or (C, H, W)
+    weight_size : sequence of 4 ints
+        The shape of w, (K, C / groups, R, S).
+    dy : ndarray (N, K, P, Q) or (K, P, Q)
+        Gradient with respect to the output.
+
+    Returns
+    -------
+    ndarray of shape `weight_size`
+    """
+    return _weight_gradient("conv2d_weight", 2, x, weight_size, dy, stride, padding, dilation, groups)
+
+
+def conv1d_weight(
+    x: ndarray,
+    weight_size: Sequence[int],
+    dy: ndarray,
+    stride: Size = 1,
+    padding: Size | str = 0,
+    dilation: Size = 1,
+    groups: int = 1,
+) -> ndarray:
+    """Gradient of :func:`conv1d` with respect to its filters, as :func:`conv2d_weight`."""
+    return _weight_gradient("conv1d_weight", 1, x, weight_size, dy, stride, padding, dilation, groups)
+
+
+def _weight_gradient(op, dims, x, weight_size, dy, stride, padding, dilation, groups):
+    x, dy = _float_arrays(op, x, "input", dy, "gradient")
+    _check_rank(op, x.shape, "input", dims)
+    w_shape = _shape(op, weight_size, "weight_size", dims)
+    _check_weight(op, w_shape, dims)
+    x4 = _four_dimensional(x, dims)
+    w4_shape = _four(w_shape, dims)
+    y_shape, parameters = _convolution_sizes(op, dims, x4.shape, w4_shape, stride, padding, dilation, groups)
+    given = f"input of size {list(x.shape)} and weight of size {list(w_shape)}"
+    dy4 = _check_gradient(op, dy, y_shape, dims, x.ndim, given)
+    dw = _new(op, w4_shape, x.dtype, "weight's gradient")
+    if dy.size:
+        _conv.weight_gradient(x4, dy4, dw, *parameters)
+    else:
+        dw[...] = 0
+    return dw if dims == 2 else dw[:, :, 0]
+
+
+def conv_transpose2d(
+    x: ndarray,
+    w: ndarray,
+    b: ndarray | None = None,
+    stride: Size = 1,
+    padding: Size = 0,
+    output_padding: Size = 0,
+    groups: int = 1,
+    dilation: Size = 1,
+) -> ndarray:
+    """Transposed 2-D convolution: the gradient of :func:`conv2d` with respect to its input, as an operation.
+
+    Parameters
+    ----------
+    x : ndarray (N, C, H, W) or (C, H, W), float32 or float64
+    w : ndarray (C, K / groups, R, S), of x's dtype
+    b : ndarray (K,), of x's dtype, optional
+    stride, padding, dilation : int or pair (h, w)
+        Those of the convolution whose gradient this is.
+    output_padding : int or pair (h, w)
+        Rows and columns added to one side of the output's size; less than the stride or the dilation.
+    groups : int
+
+    Returns
+    -------
+    ndarray (N, K, P, Q) or (K, P, Q)
+        ``P = (H - 1) * stride - 2 * padding + dilation * (R - 1) + output_padding + 1``, Q likewise.
+
+    Raises
+    ------
+    TypeError, ValueError, RuntimeError
+        As :func:`conv2d`.
+    """
+    op = "conv_transpose2d"
+    x, w = _float_arrays(op, x, "input", w, "weight")
+    _check_rank(op, x.shape, "input", 2)
+    _check_weight(op, w.shape, 2)
+    x4 = _four_dimensional(x, 2)
+    y_shape, parameters = _transposed_sizes(op, x4.shape, w.shape, stride, padding, output_padding, groups, dilation)
+    if b is not None:
+        b = _bias(op, b, x, y_shape[1], w.shape)
+    y = _new(op, y_shape, x.dtype)
+    if not x.size:
+        y[...] = 0
+    elif y.size:
+        _conv.input_gradient(x4, w, y, *parameters)
+    if b is not None:
+        y += b[:, None, None]
+    return _as_asked(y, x.ndim, 2)
+
+
+def _transposed_sizes(op, x_shape, w_shape, stride, padding, output_padding, groups, dilation):
+    """The shape of the output of a transposed convolution, and the seven integers that the kernels take."""
+    images, channels, height, width = x_shape
+    groups = _positive(groups, "groups")
+    if channels != w_shape[0]:
+        raise RuntimeError(
+            f"Given transposed weight of size {list(w_shape)}, expected input{list(x_shape)} "
+            f"to have {w_shape[0]} channels, but got {channels} channels instead"
+        )
+    if channels % groups or not channels:
+        raise RuntimeError(
+            f"Given groups={groups}, expected weight to be at least 1 and divisible by {groups} at dimension 0, "
+            f"but got weight of size {list(w_shape)} instead"
+        )
+    if not (w_shape[2] and w_shape[3]):
+        raise RuntimeError(f"{op}: empty kernel, got weight of size {list(w_shape)}")
+    if not (height and width) and images:
+        raise RuntimeError(f"{op}: an input may be empty in its batch alone, got input of size {list(x_shape)}")
+    stride_h, stride_w = _pair(stride, "stride", 1)
+    top, left = _pair(padding, "padding", 0)
+    extra_h, extra_w = _pair(output_padding, "output_padding", 0)
+    dilation_h, dilation_w = _pair(dilation, "dilation", 1)
+    if extra_h >= max(stride_h, dilation_h) or extra_w >= max(stride_w, dilation_w):
+        raise ValueError(
+            "output_padding must be smaller than either stride or dilation, got "
+            f"output_padding={output_padding!r}, stride={stride!r}, dilation={dilation!r}"
+        )
+    out_h = (height - 1) * stride_h - 2 * top + dilation_h * (w_shape[2] - 1) + extra_h + 1
+    out_w = (width - 1) * stride_w - 2 * left + dilation_w * (w_shape[3] - 1) + extra_w + 1
+    if out_h < 1 or out_w < 1:
+        raise RuntimeError(
+            f"{op}: output size {out_h} x {out_w} is too small, for input of size {list(x_shape)}, "
+            f"weight of size {list(w_shape)}, stride={stride!r}, padding={padding!r}, dilation={dilation!r}"
+        )
+    y_shape = (images, w_shape[1] * groups, out_h, out_w)
+    return y_shape, (stride_h, stride_w, top, left, dilation_h, dilation_w, groups)
+
+
+def conv_transpose2d_input(
+    input_size: Sequence[int],
+    w: ndarray,
+    dy: ndarray,
+    stride: Size = 1,
+    padding: Size = 0,
+    output_padding: Size = 0,
+    groups: int = 1,
+    dilation: Size = 1,
+) -> ndarray:
+    """Gradient of :func:`conv_transpose2d` with respect to its input: a convolution of dy by w.
+
+    Parameters
+    ----------
+    input_size : sequence of 4 or 3 ints
+        The shape of x.
+    w : ndarray (C, K / groups, R, S)
+    dy : ndarray (N, K, P, Q) or (K, P, Q)
+
+    Returns
+    -------
+    ndarray of shape `input_size`
+    """
+    op = "conv_transpose2d_input"
+    dy, w = _float_arrays(op, dy, "gradient", w, "weight")
+    x_shape = _shape(op, input_size, "input_size", 2)
+    _check_weight(op, w.shape, 2)
+    x4_shape = _four(x_shape, 2)
+    y_shape, parameters = _transposed_sizes(op, x4_shape, w.shape, stride, padding, output_padding, groups, dilation)
+    given = f"input of size {list(x_shape)} and weight of size {list(w.shape)}"
+    dy4 = _check_gradient(op, dy, y_shape, 2, len(x_shape), given)
+    dx = _new(op, x4_shape, dy.dtype, "input's gradient")
+    if dy.size:
+        _conv.forward(dy4, w, None, dx, *parameters)
+    else:
+        dx[...] = 0
+    return _as_asked(dx, len(x_shape), 2)
+
+
+def conv_transpose2d_weight(
+    x: ndarray,
+    weight_size: Sequence[int],
+    dy: ndarray,
+    stride: Size = 1,
+    padding: Size = 0,
+    output_padding: Size = 0,
+    groups: int = 1,
+    dilation: Size = 1,
+) -> ndarray:
+    """Gradient of :func:`conv_transpose2d` with respect to its filters.
+
+    Parameters
+    ----------
+    x : ndarray (N, C, H, W) or (C, H, W)
+    weight_size : sequence of 4 ints
+        The shape of w, (C, K / groups, R, S).
+    dy : ndarray (N, K, P, Q) or (K, P, Q)
+
+    Returns
+    -------
+    ndarray of shape `weight_size`
+    """
+    op = "conv_transpose2d_weight"
+    x, dy = _float_arrays(op, x, "input", dy, "gradient")
+    _check_rank(op, x.shape, "input", 2)
+    w_shape = _shape(op, weight_size, "weight_size", 2)
+    _check_weight(op, w_shape, 2)
+    x4 = _four_dimensional(x, 2)
+    y_shape, parameters = _transposed_sizes(op, x4.shape, w_shape, stride, padding, output_padding, groups, dilation)
+    given = f"input of size {list(x.shape)} and weight of size {list(w_shape)}"
+    dy4 = _check_gradient(op, dy, y_shape, 2, x.ndim, given)
+    dw = _new(op, w_shape, x.dtype, "weight's gradient")
+    if dy.size:
+        _conv.weight_gradient(dy4, x4, dw, *parameters)
+    else:
+        dw[...] = 0
+    return dw
+
+
+def bias_gradient(dy: ndarray, dims: int = 2) -> ndarray:
+    """Gradient with respect to a convolution's bias: the sum of dy over all axes but the channels'.
+
+    Parameters
+    ----------
+    dy : ndarray (N, K, P, Q) or (K, P, Q); with ``dims=1`` (N, K, L) or (K, L)
+    dims : int
+        Number of spatial axes.
+
+    Returns
+    -------
+    ndarray (K,)
+    """
+    op = "bias_gradient"
+    dy = _float_array(op, dy, "gradient")
+    _check_rank(op, dy.shape, "gradient", dims)
+    dy4 = _four_dimensional(dy, dims)
+    images, channels, height, width = dy4.shape
+    strides = dy4.strides
+    if strides[3] == dy4.itemsize and (height == 1 or strides[2] == width * strides[3]):
+        # Pairwise sums over each plane, which lies in one run; those few sums then in float64.
+        planes = np.add.reduce(dy4.reshape(images, channels, height * width), axis=2)
+        return np.add.reduce(planes, axis=0, dtype=_FLOAT64).astype(dy.dtype)
+    return np.add.reduce(dy4, axis=(0, 2, 3), dtype=_FLOAT64).astype(dy.dtype)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Padding
+
+_PADDING_MODES = ("zeros", "reflect", "replicate", "circular")
+
+
+def _check_pads(op: str, pads: Sequence[int], mode: str, height: int, width: int) -> tuple[int, int, int, int]:
+    if mode not in _PADDING_MODES:
+        raise ValueError(f"{op}: mode must be one of {', '.join(_PADDING_MODES)}, got {mode!r}")
+    if not isinstance(pads, (tuple, list)):
+        raise TypeError(f"{op}: pads must be a tuple (left, right, top, bottom), got {pads!r}")
+    items = _integers(pads, f"{op}: pads", "a tuple of integers", pads)
+    if len(items) != 4 or min(items) < 0 or max(items) > _LARGEST:
+        raise ValueError(f"{op}: pads must be (left, right, top, bottom), each from 0 to 2**60, got {pads!r}")
+    left, right, top, bottom = items
+    most_h, most_w = max(top, bottom), max(left, right)
+    if mode == "reflect" and (most_h >= max(height, 1) or most_w >= max(width, 1)):
+        raise RuntimeError(
+            f"{op}: reflection needs pads smaller than the image, got pads {items} for images of {height} x {width}"
+        )
+    if mode == "circular" and (most_h > height or most_w > width):
+        raise RuntimeError(
+            f"{op}: circular padding wraps around at most once, got pads {items} for images of {height} x {width}"
+        )
+    if mode == "replicate" and ((most_h and not height) or (most_w and not width)):
+        raise RuntimeError(f"{op}: no edge to replicate in images of {height} x {width}")
+    return left, right, top, bottom
+
+
+def _fill_edges(y: ndarray, before: int, after: int, mode: str) -> None:
+    """Fill the first `before` and last `after` columns of y from the columns between them."""
+    n = y.shape[-1] - before - after
+    inner = y[..., before : before + n]
+    if mode == "zeros":
+        first, last = 0, 0
+    elif mode == "replicate":
+        first, last = inner[..., :1], inner[..., n - 1 :]
+    elif mode == "reflect":
+        first, last = inner[..., 1 : before + 1][..., ::-1], inner[..., n - 1 - after : n - 1][..., ::-1]
+    else:
+        first, last = inner[..., n - before :], inner[..., :after]
+    if before:
+        y[..., :before] = first
+    if after:
+        y[..., before + n :] = last
+
+
+def _fold_edges(dy: ndarray, before: int, after: int, mode: str) -> ndarray:
+    """The transpose of `_fill_edges`: add the edge columns to those that they came from; returns the inner columns."""
+    n = dy.shape[-1] - before - after
+    inner, first, last = dy[..., before : before + n], dy[..., :before], dy[..., before + n :]
+    if mode == "replicate":
+        if before:
+            inner[..., 0] += first.sum(-1)
+        if after:
+            inner[..., n - 1] += last.sum(-1)
+    elif mode == "reflect":
+        inner[..., 1 : before + 1] += first[..., ::-1]
+        inner[..., n - 1 - after : n - 1] += last[..., ::-1]
+    elif mode == "circular":
+        inner[..., n - before :] += first
+        inner[..., :after] += last
+    return inner
+
+
+def pad2d(x: ndarray, pads: Sequence[int], mode: str = "zeros") -> ndarray:
+    """Pad images on their four sides.
+
+    Parameters
+    ----------
+    x : ndarray (N, C, H, W) or (C, H, W), float32 or float64
+    pads : (left, right, top, bottom)
+        In pixels, none negative; torch.nn.functional.pad's order.
+    mode : {'zeros', 'reflect', 'replicate', 'circular'}
+        What the new pixels hold: 0; the image mirrored at its edge pixels (pads must be smaller than the image); the
+        nearest edge pixel, which the textbook (12.2.2) calls "same" padding; the opposite side (pads at most the
+        image's size).
+
+    Returns
+    -------
+    ndarray (..., top + H + bottom, left + W + right)
+
+    Raises
+    ------
+    TypeError, ValueError
+        For pads that are no four non-negative integers, or an unknown mode.
+    RuntimeError
+        For pads that the image is too small for.
+    """
+    op = "pad2d"
+    x = _float_array(op, x, "input")
+    _check_rank(op, x.shape, "input", 2)
+    height, width = x.shape[-2:]
+    left, right, top, bottom = _check_pads(op, pads, mode, height, width)
+    y = _new(op, (*x.shape[:-2], top + height + bottom, left + width + right), x.dtype)
+    y[..., top : top + height, left : left + width] = x
+    _fill_edges(y[..., top : top + height, :], left, right, mode)
+    _fill_edges(y.swapaxes(-1, -2), top, bottom, mode)
+    return y
+
+
+def pad2d_backward(dy: ndarray, pads: Sequence[int], mode: str = "zeros") -> ndarray:
+    """Gradient of :func:`pad2d` with respect to its input: each padded pixel's gradient goes to where it came from.
+
+    Parameters
+    ----------
+    dy : ndarray (..., top + H + bottom, left + W + right)
+    pads, mode
+        As for :func:`pad2d`.
+
+    Returns
+    -------
+    ndarray (..., H, W)
+    """
+    op = "pad2d_backward"
+    dy = _float_array(op, dy, "gradient")
+    _check_rank(op, dy.shape, "gradient", 2)
+    if isinstance(pads, (tuple, list)) and len(pads) == 4:
+        checked = _integers(pads, f"{op}: pads", "a tuple of integers", pads)
+        height = dy.shape[-2] - checked[2] - checked[3]
+        width = dy.shape[-1] - checked[0] - checked[1]
+        if min(checked) >= 0 and (height < 0 or width < 0):
+            raise RuntimeError(f"{op}: gradient of size {list(dy.shape)} is smaller than its pads {pads!r}")
+    else:
+        height = width = 0
+    left, right, top, bottom = _check_pads(op, pads, mode, height, width)
+    if mode == "zeros":
+        dx = _new(op, (*dy.shape[:-2], height, width), dy.dtype, "input's gradient")
+        dx[...] = dy[..., top : top + height, left : left + width]
+        return dx
+    work = dy.copy()
+    rows = _fold_edges(work.swapaxes(-1, -2), top, bottom, mode).swapaxes(-1, -2)
+    return _fold_edges(rows, left, right, mode).copy()
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Pooling
+
+
+def _pooling_sizes(op, x_shape, kernel_size, stride, padding, dilation, ceil_mode):
+    """The 4-D shape of the output of pooling, and the integers that the kernels take."""
+    images, channels, height, width = x_shape
+    kernel_h, kernel_w = _pair(kernel_size, "kernel_size", 1)
+    stride_h, stride_w = (kernel_h, kernel_w) if stride is None else _pair(stride, "stride", 1)
+    pad_h, pad_w = _pair(padding, "padding", 0)
+    dilation_h, dilation_w = _pair(dilation, "dilation", 1)
+    if not (channels and height and width):
+        raise RuntimeError(f"{op}: an input may be empty in its batch alone, got input of size {list(x_shape)}")
+    span_h = dilation_h * (kernel_h - 1) + 1
+    span_w = dilation_w * (kernel_w - 1) + 1
+    # More padding than half a window would let windows see nothing but padding.
+    if 2 * pad_h > span_h or 2 * pad_w > span_w:
+        raise ValueError(
+            "padding must be at most half of the effective kernel size, got "
+            f"padding={padding!r}, kernel_size={kernel_size!r}, dilation={dilation!r}"
+        )
+    out_h = _pooled_size(height, span_h, stride_h, pad_h, ceil_mode)
+    out_w = _pooled_size(width, span_w, stride_w, pad_w, ceil_mode)
+    if out_h < 1 or out_w < 1:
+        raise RuntimeError(
+            f"{op}: window larger than the padded input, output size {out_h} x {out_w} is too small, for input of "
+            f"size {list(x_shape)}, kernel_size={kernel_size!r}, padding={padding!r}, dilation={dilation!r}"
+        )
+    y_shape = (images, channels, out_h, out_w)
+    return y_shape, (kernel_h, kernel_w, stride_h, stride_w, pad_h, pad_w), (dilation_h, dilation_w)
+
+
+def _pooled_size(size: int, span: int, stride: int, pad: int, ceil_mode: bool) -> int:
+    room = size + 2 * pad - span
+    if not ceil_mode:
+        return room // stride + 1
+    out = -(-room // stride) + 1
+    # The last window has to start inside the image or its padding before it.
+    return out - 1 if (out - 1) * stride >= size + pad else out
+
+
+def max_pool2d(
+    x: ndarray,
+    kernel_size: Size,
+    stride: Size | None = None,
+    padding: Size = 0,
+    dilation: Size = 1,
+    ceil_mode: bool = False,
+) -> tuple[ndarray, ndarray]:
+    """Largest pixel of each window, and where it stands.
+
+    Padding never wins; NaN always does; of equal pixels the first in the window does.
+
+    Parameters
+    ----------
+    x : ndarray (N, C, H, W) or (C, H, W), float32 or float64
+    kernel_size, dilation : int or pair (h, w)
+    stride : int or pair (h, w), optional
+        By default kernel_size.
+    padding : int or pair (h, w)
+        At most half of the effective kernel.
+    ceil_mode : bool
+        Keep a last window that hangs over the image.
+
+    Returns
+    -------
+    y : ndarray (N, C, P, Q) or (C, P, Q)
+        ``P = (H + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1``; division rounds up with ceil_mode, but
+        no window starts beyond the image.
+    indices : ndarray of int64, of y's shape
+        Position of the largest pixel in its plane, ``row * W + column``.
+
+    Raises
+    ------
+    TypeError, ValueError, RuntimeError
+        As :func:`conv2d`.
+    """
+    op = "max_pool2d"
+    x = _float_array(op, x, "input")
+    _check_rank(op, x.shape, "input", 2)
+    x4 = x if x.ndim == 4 else x[None]
+    y_shape, window, dilation = _pooling_sizes(op, x4.shape, kernel_size, stride, padding, dilation, ceil_mode)
+    y = _new(op, y_shape, x.dtype)
+    indices = _new(op, y_shape, _INT64, "indices")
+    if y.size:
+        _pool.max_forward(x4, y, indices, *window, *dilation)
+    return (y, indices) if x.ndim == 4 else (y[0], indices[0])
+
+
+def max_pool2d_backward(dy: ndarray, indices: ndarray, input_size: Sequence[int]) -> ndarray:
+    """Gradient of :func:`max_pool2d`: each dy is added to the pixel that won.
+
+    Parameters
+    ----------
+    dy : ndarray (N, C, P, Q) or (C, P, Q)
+    indices : ndarray of int64, of dy's shape
+        As :func:`max_pool2d` returned them.
+    input_size : sequence of 4 or 3 ints
+        The shape of x.
+
+    Returns
+    -------
+    ndarray of shape `input_size`
+
+    Raises
+    ------
+    RuntimeError
+        For sizes that do not fit each other, and for indices outside the image.
+    """
+    op = "max_pool2d_backward"
+    dy = _float_array(op, dy, "gradient")
+    if not isinstance(indices, ndarray) or indices.dtype.type is not np.int64:
+        got = indices.dtype if isinstance(indices, ndarray) else type(indices).__name__
+        raise TypeError(f"{op}: indices must be a numpy.ndarray of int64, got {got}")
+    x_shape = _shape(op, input_size, "input_size", 2)
+    if dy.shape != indices.shape or dy.ndim != len(x_shape) or dy.shape[:-2] != x_shape[:-2]:
+        raise RuntimeError(
+            f"{op}: expected gradient and indices of one size, with the batch and channels of the input, got gradient "
+            f"{list(dy.shape)}, indices {list(indices.shape)}, input {list(x_shape)}"
+        )
+    indices = np.require(indices, _INT64, "CA")
+    pixels = x_shape[-2] * x_shape[-1]
+    # As unsigned numbers, negative indices are large ones.
+    if indices.size and int(indices.view(np.uint64).max()) >= pixels:
+        raise RuntimeError(
+            f"{op}: indices from {indices.min()} to {indices.max()} are outside the {x_shape[-2]} x {x_shape[-1]} "
+            "pixels of the input"
+        )
+    dx = _new(op, x_shape, dy.dtype, "input's gradient")
+    if dy.ndim == 4:
+        _max_backward(dy, indices, dx)
+    else:
+        _max_backward(dy[None], indices[None], dx[None])
+    return dx
+
+
+def _max_backward(dy: ndarray, indices: ndarray, dx: ndarray) -> None:
+    if dy.size:
+        _pool.max_backward(dy, indices, dx)
+    else:
+        dx[...] = 0
+
+
+def avg_pool2d(
+    x: ndarray,
+    kernel_size: Size,
+    stride: Size | None = None,
+    padding: Size = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+    divisor_override: int | None = None,
+) -> ndarray:
+    """Mean of each window.
+
+    Parameters
+    ----------
+    x : ndarray (N, C, H, W) or (C, H, W), float32 or float64
+    kernel_size : int or pair (h, w)
+    stride : int or pair (h, w), optional
+        By default kernel_size.
+    padding : int or pair (h, w)
+        Zeros on each side, at most half of the kernel.
+    ceil_mode : bool
+        Keep a last window that hangs over the padded image; what hangs over is never counted.
+    count_include_pad : bool
+        Whether padding counts in the divisor.
+    divisor_override : int, optional
+        Divide by this instead of the number of pixels; not 0.
+
+    Returns
+    -------
+    ndarray (N, C, P, Q) or (C, P, Q)
+        Sizes as for :func:`max_pool2d`.
+
+    Raises
+    ------
+    TypeError, ValueError, RuntimeError
+        As :func:`conv2d`.
+    """
+    op = "avg_pool2d"
+    x = _float_array(op, x, "input")
+    _check_rank(op, x.shape, "input", 2)
+    x4 = x if x.ndim == 4 else x[None]
+    y_shape, window, _ = _pooling_sizes(op, x4.shape, kernel_size, stride, padding, 1, ceil_mode)
+    divisor = _divisor(divisor_override)
+    y = _new(op, y_shape, x.dtype)
+    if y.size:
+        _pool.average_forward(x4, y, *window, bool(count_include_pad), divisor)
+    return y if x.ndim == 4 else y[0]
+
+
+def _divisor(divisor_override: int | None) -> int:
+    """The divisor for the kernels, 0 for the number of pixels."""
+    if divisor_override is None:
+        return 0
+    (divisor,) = _integers((divisor_override,), "divisor_override", "an integer or None", divisor_override)
+    if divisor == 0 or abs(divisor) > _LARGEST:
+        raise ValueError(f"divisor_override must not be zero, nor beyond 2**60, got {divisor_override!r}")
+    return divisor
+
+
+def avg_pool2d_backward(
+    dy: ndarray,
+    input_size: Sequence[int],
+    kernel_size: Size,
+    stride: Size | None = None,
+    padding: Size = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+    divisor_override: int | None = None,
+) -> ndarray:
+    """Gradient of :func:`avg_pool2d`: each dy is shared out among the pixels of its window.
+
+    Parameters
+    ----------
+    dy : ndarray (N, C, P, Q) or (C, P, Q)
+    input_size : sequence of 4 or 3 ints
+        The shape of x.
+    kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override
+        As for :func:`avg_pool2d`.
+
+    Returns
+    -------
+    ndarray of shape `input_size`
+    """
+    op = "avg_pool2d_backward"
+    dy = _float_array(op, dy, "gradient")
+    x_shape = _shape(op, input_size, "input_size", 2)
+    x4_shape = _four(x_shape, 2)
+    y_shape, window, _ = _pooling_sizes(op, x4_shape, kernel_size, stride, padding, 1, ceil_mode)
+    divisor = _divisor(divisor_override)
+    dy4 = _check_gradient(op, dy, y_shape, 2, len(x_shape), f"input of size {list(x_shape)}")
+    dx = _new(op, x4_shape, dy.dtype, "input's gradient")
+    if dy.size:
+        _pool.average_backward(dy4, dx, *window, bool(count_include_pad), divisor)
+    return _as_asked(dx, len(x_shape), 2)
+
+
+def adaptive_avg_pool2d(x: ndarray, output_size: int | Sequence[int | None] | None) -> ndarray:
+    """Mean over windows that divide the image into `output_size` parts.
+
+    Window i of P rows spans rows ``floor(i * H / P)`` to ``ceil((i + 1) * H / P) - 1``; columns likewise.
+
+    Parameters
+    ----------
+    x : ndarray (N, C, H, W) or (C, H, W), float32 or float64
+    output_size : int or pair (h, w)
+        None in a place keeps that size.
+
+    Returns
+    -------
+    ndarray (N, C, P, Q) or (C, P, Q)
+
+    Raises
+    ------
+    TypeError, ValueError, RuntimeError
+        As :func:`conv2d`.
+    """
+    op = "adaptive_avg_pool2d"
+    x = _float_array(op, x, "input")
+    _check_rank(op, x.shape, "input", 2)
+    height, width = x.shape[-2:]
+    if isinstance(output_size, (tuple, list)) and len(output_size) == 2:
+        asked = tuple(size if out is None else out for out, size in zip(output_size, (height, width), strict=True))
+    else:
+        asked = (height, width) if output_size is None else output_size
+    y_size = _pair(asked, "output_size", 0)
+    x4 = x if x.ndim == 4 else x[None]
+    if not (x4.shape[1] and height and width):
+        raise RuntimeError(f"{op}: an input may be empty in its batch alone, got input of size {list(x.shape)}")
+    y = _new(op, (*x4.shape[:2], *y_size), x.dtype)
+    if y.size:
+        _pool.adaptive_average_forward(x4, y)
+    return y if x.ndim == 4 else y[0]
+
+
+def adaptive_avg_pool2d_backward(dy: ndarray, input_size: Sequence[int]) -> ndarray:
+    """Gradient of :func:`adaptive_avg_pool2d`: each dy is shared out among the pixels of its window.
+
+    Parameters
+    ----------
+    dy : ndarray (N, C, P, Q) or (C, P, Q)
+    input_size : sequence of 4 or 3 ints
+        The shape of x.
+
+    Returns
+    -------
+    ndarray of shape `input_size`
+    """
+    op = "adaptive_avg_pool2d_backward"
+    dy = _float_array(op, dy, "gradient")
+    x_shape = _shape(op, input_size, "input_size", 2)
+    if dy.ndim != len(x_shape) or dy.shape[:-2] != x_shape[:-2]:
+        raise RuntimeError(
+            f"{op}: expected gradient with the batch and channels of the input {list(x_shape)}, "
+            f"got gradient of size {list(dy.shape)}"
+        )
+    dx = _new(op, _four(x_shape, 2), dy.dtype, "input's gradient")
+    if dy.size and dx.size:
+        _pool.adaptive_average_backward(_four_dimensional(dy, 2), dx)
+    else:
+        dx[...] = 0
+    return _as_asked(dx, len(x_shape), 2)
