@@ -1,0 +1,847 @@
+"""The loop nests of the three passes of convolution: over groups, blocks of pixels, channels and filters.
+
+Forward and input gradient are one nest, `Gather`: each output pixel gathers, through a list of taps, from a source. For
+the input gradient the source is dy, and every residue of the stride is a dense gather of its own (equation 12.6 of
+the textbook; no zeros are inserted). The weight gradient is a second nest, `Correlate` (equation 12.5).
+
+Both read the source through `Grid`: in place where every tap falls inside the image and the rows are dense, otherwise
+out of a staged copy of a block's rows, padded with zeros and split by the stride's residues, so that neighbouring
+pixels are neighbours in memory.
+"""
+
+cimport numpy as cnp
+from cython.parallel cimport prange, threadid
+from libc.math cimport ceil
+from libc.stdint cimport int32_t
+from libc.string cimport memset
+
+from fastconv._runtime cimport (
+    FC_MAX_ROWS, FC_MAX_VECS, fc_flush_subnormals, fc_kernels, fc_restore_mode, fc_run, give, idx, kernels, take,
+    threads_for,
+)
+
+cnp.import_array()
+
+cdef enum:
+    LINE = 64              # bytes in a cache line
+    DEPTH = 256            # (channel, tap) pairs reduced in one go: a panel of pixels of this depth stays in L1
+    STAGE_BYTES = 262144   # what a block's staged rows may take of L2
+
+
+cdef inline idx up(idx a, idx b) noexcept nogil:
+    return (a + b - 1) // b * b
+
+
+cdef inline idx parts(idx a, idx b) noexcept nogil:
+    return (a + b - 1) // b
+
+
+cdef inline idx even(idx total, idx largest) noexcept nogil:
+    """The size of the fewest even parts of `total` that are no larger than `largest`."""
+    return parts(total, parts(total, largest)) if total > 0 else 1
+
+
+# ---- where pixels come from ----------------------------------------------------------------------------------------
+
+cdef struct Image:
+    # A 4-D array; strides in elements.
+    char *data
+    char *end      # just past its highest byte
+    idx n, c, h, w
+    idx s_n, s_c, s_h, s_w
+
+
+cdef struct Grid:
+    # Output pixel (p, q) reads, at tap t, source pixel (p * step_h + tap_h[t], q * step_w + tap_w[t]).
+    idx N, P, Q
+    idx step_h, step_w
+    idx T
+    idx *tap_h
+    idx *tap_w
+    idx min_h, min_w, reach_h, reach_w
+    bint inside                    # no tap of any pixel leaves the source
+    idx n_slots                    # residues of the stride that some tap falls on
+    idx *slot_h
+    idx *slot_w
+    idx *tap_slot
+    # Blocks: some images, or some rows of one, or some columns of one row.
+    idx images, rows, cols
+    idx blocks_n, blocks_p, blocks_q
+    # Staged layout [channel][image][slot][row][col].
+    idx stage_rows, stage_pitch, stage_image, stage_channel
+
+
+cdef struct Block:
+    idx n0, p0, q0
+    idx images, rows, cols
+    # How the block's pixels are addressed, from `base`.
+    char *base
+    idx s_image, s_row
+
+
+cdef void as_image(cnp.ndarray a, Image *image) noexcept:
+    cdef idx z = cnp.PyArray_ITEMSIZE(a)
+    image.data = image.end = <char *>cnp.PyArray_DATA(a)
+    image.n, image.c, image.h, image.w = a.shape[0], a.shape[1], a.shape[2], a.shape[3]
+    image.s_n, image.s_c, image.s_h, image.s_w = (
+        a.strides[0] // z, a.strides[1] // z, a.strides[2] // z, a.strides[3] // z)
+    for i in range(4):
+        if a.strides[i] > 0:
+            image.end += (a.shape[i] - 1) * a.strides[i]
+    image.end += z
+
+
+cdef inline idx residue(idx a, idx m) noexcept nogil:
+    return ((a % m) + m) % m
+
+
+cdef size_t grid_table_size(idx taps) noexcept nogil:
+    return 5 * taps * sizeof(idx)
+
+
+cdef void set_grid_tables(Grid *g, char *memory, idx taps) noexcept nogil:
+    g.tap_h = <idx *>memory
+    g.tap_w = g.tap_h + taps
+    g.tap_slot = g.tap_w + taps
+    g.slot_h = g.tap_slot + taps
+    g.slot_w = g.slot_h + taps
+
+
+cdef void survey(Grid *g, const Image *x) noexcept nogil:
+    """Fill in what follows from the sizes and taps."""
+    cdef idx t, s, rh, rw
+    cdef idx max_h = 0, max_w = 0
+    g.min_h = g.min_w = 0
+    for t in range(g.T):
+        if t == 0 or g.tap_h[t] < g.min_h:
+            g.min_h = g.tap_h[t]
+        if t == 0 or g.tap_h[t] > max_h:
+            max_h = g.tap_h[t]
+        if t == 0 or g.tap_w[t] < g.min_w:
+            g.min_w = g.tap_w[t]
+        if t == 0 or g.tap_w[t] > max_w:
+            max_w = g.tap_w[t]
+    # A stride that is never taken is none.
+    if g.P == 1:
+        g.step_h = 1
+    if g.Q == 1:
+        g.step_w = 1
+    g.reach_h = (max_h - g.min_h) // g.step_h
+    g.reach_w = (max_w - g.min_w) // g.step_w
+    g.inside = (g.min_h >= 0 and g.min_w >= 0 and max_h + (g.P - 1) * g.step_h < x.h
+                and max_w + (g.Q - 1) * g.step_w < x.w)
+    g.n_slots = 0
+    for t in range(g.T):
+        rh = (g.tap_h[t] - g.min_h) % g.step_h
+        rw = (g.tap_w[t] - g.min_w) % g.step_w
+        s = 0
+        while s < g.n_slots and (g.slot_h[s] != rh or g.slot_w[s] != rw):
+            s += 1
+        if s == g.n_slots:
+            g.slot_h[s] = rh
+            g.slot_w[s] = rw
+            g.n_slots += 1
+        g.tap_slot[t] = s
+
+
+cdef void cut_blocks(Grid *g, idx target) noexcept nogil:
+    """Blocks of about `target` pixels, and the staged layout that goes with them."""
+    target = max(target, 1)
+    g.cols = g.Q if g.Q <= 2 * target else even(g.Q, target)
+    g.rows = even(g.P, max(1, min(g.P, target // max(g.cols, 1)))) if g.cols == g.Q else 1
+    g.images = 1
+    if g.rows == g.P and g.cols == g.Q:
+        g.images = even(g.N, max(1, min(g.N, target // (g.P * g.Q))))
+    g.blocks_n = parts(g.N, g.images)
+    g.blocks_p = parts(g.P, g.rows)
+    g.blocks_q = parts(g.Q, g.cols)
+    g.stage_rows = g.rows + g.reach_h
+    g.stage_pitch = g.cols + g.reach_w
+    g.stage_image = g.n_slots * g.stage_rows * g.stage_pitch
+    # Never a whole number of pages apart: the same pixel of many channels would fall into one cache set.
+    g.stage_channel = up(g.images * g.stage_image, 16) + 16
+
+
+cdef inline idx staged_offset(const Grid *g, idx t) noexcept nogil:
+    return ((g.tap_slot[t] * g.stage_rows + (g.tap_h[t] - g.min_h) // g.step_h) * g.stage_pitch
+            + (g.tap_w[t] - g.min_w) // g.step_w)
+
+
+cdef inline idx direct_offset(const Grid *g, const Image *x, idx t) noexcept nogil:
+    return g.tap_h[t] * x.s_h + g.tap_w[t] * x.s_w
+
+
+cdef void locate(const Grid *g, idx index, Block *b) noexcept nogil:
+    cdef idx n = index // (g.blocks_p * g.blocks_q)
+    cdef idx p = index // g.blocks_q % g.blocks_p
+    cdef idx q = index % g.blocks_q
+    b.n0 = n * g.images
+    b.p0 = p * g.rows
+    b.q0 = q * g.cols
+    b.images = min(g.images, g.N - b.n0)
+    b.rows = min(g.rows, g.P - b.p0)
+    b.cols = min(g.cols, g.Q - b.q0)
+
+
+cdef void stage(const fc_kernels *kern, const Image *x, const Grid *g, Block *b, idx c0, idx n_channels,
+                char *buffer) noexcept nogil:
+    """Copy what the block reads of channels c0 ... into `buffer`, and address the block there."""
+    cdef idx z = kern.itemsize
+    cdef idx c, n, s, h0, w0, first, last, left, count
+    cdef idx n_rows = b.rows + g.reach_h, n_cols = b.cols + g.reach_w
+    for s in range(g.n_slots):
+        h0 = b.p0 * g.step_h + g.min_h + g.slot_h[s]
+        w0 = b.q0 * g.step_w + g.min_w + g.slot_w[s]
+        first = min(max(0, parts(-h0, g.step_h)), n_rows) if h0 < 0 else 0
+        last = max(first, min(n_rows, parts(x.h - h0, g.step_h))) if x.h > h0 else first
+        left = min(parts(-w0, g.step_w), n_cols) if w0 < 0 else 0
+        count = max(0, min(n_cols, parts(x.w - w0, g.step_w)) - left) if x.w > w0 else 0
+        if count == 0:
+            first = last = n_rows
+        for c in range(n_channels):
+            for n in range(b.images):
+                kern.stage(
+                    buffer + (c * g.stage_channel + n * g.stage_image + s * g.stage_rows * g.stage_pitch) * z,
+                    g.stage_pitch,
+                    x.data + ((b.n0 + n) * x.s_n + (c0 + c) * x.s_c + h0 * x.s_h
+                              + (w0 + left * g.step_w) * x.s_w) * z,
+                    g.step_h * x.s_h, g.step_w * x.s_w, n_rows, first, last, left, count, n_cols - left - count)
+    b.base = buffer
+    b.s_image = g.stage_image
+    b.s_row = g.stage_pitch
+
+
+cdef void in_place(const fc_kernels *kern, const Image *x, const Grid *g, Block *b, idx c0) noexcept nogil:
+    """Address the block's pixels where they are."""
+    b.base = x.data + (b.n0 * x.s_n + c0 * x.s_c + b.p0 * g.step_h * x.s_h + b.q0 * g.step_w * x.s_w) * kern.itemsize
+    b.s_image = x.s_n
+    b.s_row = g.step_h * x.s_h
+
+
+# ---- forward and input gradient ------------------------------------------------------------------------------------
+
+cdef struct Gather:
+    # y[n, g*K + k, p, q] = bias[g*K + k] + sum_{c, t} w[g, k, c, t] * x[n, g*C + c, p*step_h + tap_h[t], ...]
+    const fc_kernels *kern
+    idx G, K, C
+    Image x
+    Image y
+    Grid grid
+    char *w
+    idx w_g, w_k, w_c
+    idx *w_tap
+    char *bias           # dense, or NULL
+    # schedule
+    bint packed          # pixels are packed into panels; otherwise the tiles read them where they lie
+    bint dense           # rows of pixels follow each other without a gap in the source, read in place
+    idx chunk, n_chunks  # channels reduced in one go
+    idx k_parts, k_part  # filters are split too where there are fewer blocks than threads
+    idx width            # of a panel, in elements
+    # tables
+    char *a              # filters, packed: [group][chunk][tile][channel, tap][filter]
+    idx *staged
+    idx *direct
+    idx *linear
+    # scratch of a thread
+    size_t stage_size, panel_size, tile_size, runs_size
+
+
+cdef idx y_runs(const Gather *j, const Block *b, idx f0, idx count, fc_run *runs) noexcept nogil:
+    """The runs of y that pixels f0 ... f0 + count of the block are, from the block's image n0 and filter 0."""
+    cdef idx n_runs = 0, n, p, q, length, at
+    cdef bint plane = j.y.s_h == b.cols * j.y.s_w
+    while count > 0:
+        n = f0 // (b.rows * b.cols)
+        p = f0 // b.cols % b.rows
+        q = f0 % b.cols
+        length = min(count, (b.rows - p) * b.cols - q if plane else b.cols - q)
+        at = n * j.y.s_n + (b.p0 + p) * j.y.s_h + (b.q0 + q) * j.y.s_w
+        runs[n_runs].offset = at
+        runs[n_runs].count = length
+        n_runs += 1
+        f0 += length
+        count -= length
+    return n_runs
+
+
+cdef idx x_runs(const Block *b, idx f0, idx count, fc_run *runs) noexcept nogil:
+    """The runs of the source that pixels f0 ... f0 + count of the block are, from the block's base."""
+    cdef idx n_runs = 0, n, p, q, length, at
+    cdef bint dense = b.s_row == b.cols
+    while count > 0:
+        n = f0 // (b.rows * b.cols)
+        p = f0 // b.cols % b.rows
+        q = f0 % b.cols
+        length = min(count, (b.rows - p) * b.cols - q if dense else b.cols - q)
+        runs[n_runs].offset = n * b.s_image + p * b.s_row + q
+        runs[n_runs].count = length
+        n_runs += 1
+        f0 += length
+        count -= length
+    return n_runs
+
+
+cdef bint readable(const Gather *j, const Block *b, idx c0, idx channels, idx f_last) noexcept nogil:
+    """Whether whole vectors can be read in place for these channels without leaving the source's memory."""
+    cdef idx n = b.images - 1, far = 0, t
+    for t in range(j.grid.T):
+        far = max(far, j.direct[t])
+    far += n * b.s_image + (b.rows - 1) * b.s_row + (channels - 1) * j.x.s_c + b.cols
+    return (j.x.s_n >= 0 and j.x.s_c >= 0 and j.x.s_h >= 0
+            and b.base + (far + FC_MAX_VECS * j.kern.lanes) * j.kern.itemsize <= j.x.end)
+
+
+cdef void gather_packed(const Gather *j, idx g, Block *b, idx k0, idx k1, char *scratch) noexcept nogil:
+    cdef const fc_kernels *kern = j.kern
+    cdef idx z = kern.itemsize
+    cdef char *stage_buffer = scratch
+    cdef char *panel = stage_buffer + j.stage_size
+    cdef char *tile = panel + j.panel_size
+    cdef fc_run *from_runs = <fc_run *>(tile + j.tile_size)
+    cdef fc_run *to_runs = from_runs + j.width
+    cdef idx chunk, c0, channels, depth, f0, count, vecs, k, rows, n_from, n_to
+    cdef idx n_pixels = b.images * b.rows * b.cols
+    cdef const idx *offsets
+    cdef char *a
+    cdef char *y
+    cdef const char *bias
+    cdef bint whole
+    for chunk in range(j.n_chunks):
+        c0 = chunk * j.chunk
+        channels = min(j.chunk, j.C - c0)
+        depth = channels * j.grid.T
+        in_place(kern, &j.x, &j.grid, b, g * j.C + c0)
+        offsets = j.direct
+        if not (j.grid.inside and j.x.s_w == 1 and j.grid.step_w == 1
+                and readable(j, b, g * j.C + c0, channels, n_pixels)):
+            stage(kern, &j.x, &j.grid, b, g * j.C + c0, channels, stage_buffer)
+            offsets = j.staged
+        f0 = 0
+        while f0 < n_pixels:
+            count = min(j.width, n_pixels - f0)
+            vecs = parts(count, kern.lanes)
+            n_from = x_runs(b, f0, count, from_runs)
+            n_to = y_runs(j, b, f0, count, to_runs)
+            kern.pack_pixels(panel, j.width, b.base, depth, offsets, n_from, from_runs)
+            whole = n_to == 1 and count == vecs * kern.lanes and j.y.s_w == 1
+            k = k0
+            while k < k1:
+                rows = min(kern.rows, k1 - k)
+                a = j.a + (((g * j.C + c0) * j.K + k * channels) * j.grid.T) * z
+                y = j.y.data + (b.n0 * j.y.s_n + (g * j.K + k) * j.y.s_c) * z
+                bias = j.bias + (g * j.K + k) * z if j.bias != NULL else NULL
+                if whole:
+                    kern.tile[rows - 1][vecs - 1](depth, a, panel, j.linear, y + to_runs[0].offset * z, j.y.s_c,
+                                                  bias, chunk > 0)
+                else:
+                    if chunk > 0:
+                        kern.gather(tile, j.width, y, j.y.s_c, j.y.s_w, rows, n_to, to_runs)
+                    kern.tile[rows - 1][vecs - 1](depth, a, panel, j.linear, tile, j.width, bias, chunk > 0)
+                    kern.scatter(tile, j.width, y, j.y.s_c, j.y.s_w, rows, n_to, to_runs)
+                k += rows
+            f0 += count
+
+
+cdef void gather_unpacked(const Gather *j, idx g, Block *b, idx k0, idx k1, char *scratch) noexcept nogil:
+    cdef const fc_kernels *kern = j.kern
+    cdef idx z = kern.itemsize, lanes = kern.lanes
+    cdef char *tile = scratch + j.stage_size
+    cdef idx depth = j.C * j.grid.T
+    cdef idx n, p, k, rows, q, vecs, run, n_rows
+    cdef const idx *offsets = j.direct
+    cdef char *a
+    cdef char *y
+    cdef char *x
+    cdef const char *bias
+    cdef fc_run to
+    in_place(kern, &j.x, &j.grid, b, g * j.C)
+    n_rows, run = b.rows, b.cols
+    if j.dense and j.y.s_h == b.cols and b.s_row == b.cols:
+        n_rows, run = 1, b.rows * b.cols
+    if not (j.grid.inside and j.x.s_w == 1 and j.grid.step_w == 1 and run >= lanes):
+        stage(kern, &j.x, &j.grid, b, g * j.C, j.C, scratch)
+        offsets = j.staged
+        n_rows, run = b.rows, b.cols
+    to.offset = 0
+    for n in range(b.images):
+        for p in range(n_rows):
+            x = b.base + (n * b.s_image + p * b.s_row) * z
+            k = k0
+            while k < k1:
+                rows = min(kern.rows, k1 - k)
+                a = j.a + ((g * j.C * j.K + k * j.C) * j.grid.T) * z
+                y = j.y.data + ((b.n0 + n) * j.y.s_n + (g * j.K + k) * j.y.s_c + (b.p0 + p) * j.y.s_h
+                                + b.q0 * j.y.s_w) * z
+                bias = j.bias + (g * j.K + k) * z if j.bias != NULL else NULL
+                q = 0
+                while q < run:
+                    vecs = min(kern.vecs[rows], parts(run - q, lanes))
+                    if run >= lanes and j.y.s_w == 1:
+                        # The last tile moves left until it fits, and computes some pixels again.
+                        q = min(q, run - vecs * lanes)
+                        if q < 0:
+                            vecs -= 1
+                            q = 0
+                        kern.tile[rows - 1][vecs - 1](depth, a, x + q * z, offsets, y + q * z, j.y.s_c, bias, 0)
+                    else:
+                        to.count = min(vecs * lanes, run - q)
+                        kern.tile[rows - 1][vecs - 1](depth, a, x + q * z, offsets, tile, vecs * lanes, bias, 0)
+                        kern.scatter(tile, vecs * lanes, y + q * j.y.s_w * z, j.y.s_c, j.y.s_w, rows, 1, &to)
+                    q += vecs * lanes
+                k += rows
+
+
+cdef void gather_task(const Gather *j, idx task, char *scratch) noexcept nogil:
+    cdef Block b
+    cdef idx part = task % j.k_parts
+    cdef idx n_blocks = j.grid.blocks_n * j.grid.blocks_p * j.grid.blocks_q
+    cdef idx block = task // j.k_parts % n_blocks
+    cdef idx g = task // j.k_parts // n_blocks
+    cdef unsigned mode = fc_flush_subnormals()
+    locate(&j.grid, block, &b)
+    cdef idx k0 = part * j.k_part, k1 = min(j.K, part * j.k_part + j.k_part)
+    if j.packed:
+        gather_packed(j, g, &b, k0, k1, scratch)
+    else:
+        gather_unpacked(j, g, &b, k0, k1, scratch)
+    fc_restore_mode(mode)
+
+
+cdef void pack_chunk(const Gather *j, idx index) noexcept nogil:
+    cdef idx g = index // j.n_chunks, c0 = index % j.n_chunks * j.chunk
+    cdef idx channels = min(j.chunk, j.C - c0), k = 0, rows
+    cdef idx z = j.kern.itemsize
+    while k < j.K:
+        rows = min(j.kern.rows, j.K - k)
+        j.kern.pack_filters(j.a + (((g * j.C + c0) * j.K + k * channels) * j.grid.T) * z,
+                            j.w + (g * j.w_g + k * j.w_k + c0 * j.w_c) * z,
+                            rows, j.w_k, channels, j.w_c, j.grid.T, j.w_tap)
+        k += rows
+
+
+cdef void plan_gather(Gather *j) noexcept nogil:
+    """Decide how the work is cut."""
+    cdef const fc_kernels *kern = j.kern
+    cdef Grid *grid = &j.grid
+    cdef idx z = kern.itemsize, lanes = kern.lanes
+    survey(grid, &j.x)
+    j.width = kern.vecs[kern.rows] * lanes
+    # Unpacked tiles start anew in each row of pixels, and so lose lanes at its end; packing costs a load and a store
+    # a vector, shared by the K filters. Both in cycles a vector, at two FMAs a cycle.
+    j.dense = (grid.inside and j.x.s_w == 1 and grid.step_w == 1 and grid.step_h * j.x.s_h == grid.Q
+               and j.y.s_w == 1 and j.y.s_h == grid.Q)
+    cdef idx run = grid.P * grid.Q if j.dense else grid.Q
+    cdef double fill = <double>run / up(run, lanes)
+    cdef idx area
+    cut_blocks(grid, 512)
+    area = parts(grid.stage_channel, grid.rows * grid.images) * z
+    j.packed = (0.5 * j.K / fill * 1.05 > 0.5 * j.K + 1.5 or j.C * grid.T > 8 * DEPTH
+                or j.C * area > STAGE_BYTES)
+    if j.packed:
+        j.chunk = even(j.C, max(1, DEPTH // max(grid.T, 1)))
+    else:
+        j.chunk = j.C
+        # As many rows as the staging budget holds: each block stages the rows at its seams again.
+        cut_blocks(grid, min(8192, max(256, STAGE_BYTES // (z * j.C * max(1, grid.n_slots)))))
+    j.n_chunks = parts(j.C, j.chunk)
+    j.stage_size = up(j.chunk * grid.stage_channel * z + LINE * FC_MAX_VECS, LINE)
+    j.panel_size = up((j.chunk * grid.T * j.width + lanes) * z, LINE) if j.packed else 0
+    j.tile_size = up(FC_MAX_ROWS * FC_MAX_VECS * lanes * z, LINE)
+    j.runs_size = up(2 * j.width * sizeof(fc_run), LINE)
+
+
+cdef void set_offsets(Gather *j) noexcept nogil:
+    cdef idx c, t, i = 0
+    for c in range(j.chunk):
+        for t in range(j.grid.T):
+            j.staged[i] = c * j.grid.stage_channel + staged_offset(&j.grid, t)
+            j.direct[i] = c * j.x.s_c + direct_offset(&j.grid, &j.x, t)
+            j.linear[i] = i * j.width
+            i += 1
+
+
+cdef int run_gather(Gather *j) except -1:
+    """Do it: `grid`'s sizes and taps, the images and the filters are set."""
+    plan_gather(j)
+    cdef idx z = j.kern.itemsize
+    cdef idx n_blocks = j.grid.blocks_n * j.grid.blocks_p * j.grid.blocks_q
+    cdef idx depth = j.C * j.grid.T
+    cdef double work = <double>j.G * j.K * (depth + 1) * j.grid.N * j.grid.P * j.grid.Q
+    cdef int n_threads = threads_for(work, j.G * n_blocks * parts(j.K, j.kern.rows))
+    j.k_parts = 1
+    if j.G * n_blocks < n_threads:
+        j.k_parts = min(parts(j.K, j.kern.rows), parts(n_threads, j.G * n_blocks))
+    j.k_part = up(parts(j.K, j.k_parts), j.kern.rows)
+    j.k_parts = parts(j.K, j.k_part)
+
+    cdef idx tasks = j.G * n_blocks * j.k_parts
+    cdef size_t a_size = up(j.G * j.K * depth * z + LINE, LINE)
+    cdef size_t table_size = up(3 * (j.chunk * j.grid.T + 1) * sizeof(idx), LINE)
+    cdef size_t each = j.stage_size + j.panel_size + j.tile_size + j.runs_size
+    cdef size_t size = a_size + table_size + n_threads * each
+    cdef char *memory = <char *>take(size)
+    cdef char *scratch = memory + a_size + table_size
+    cdef idx task, piece = max(1, tasks // (n_threads * 16)), n_packs = j.G * j.n_chunks
+    j.a = memory
+    j.staged = <idx *>(memory + a_size)
+    j.direct = j.staged + j.chunk * j.grid.T
+    j.linear = j.direct + j.chunk * j.grid.T
+    with nogil:
+        set_offsets(j)
+        if n_threads == 1:
+            for task in range(n_packs):
+                pack_chunk(j, task)
+            for task in range(tasks):
+                gather_task(j, task, scratch)
+        else:
+            for task in prange(n_packs, num_threads=n_threads, schedule="static"):
+                pack_chunk(j, task)
+            for task in prange(tasks, num_threads=n_threads, schedule="dynamic", chunksize=piece):
+                gather_task(j, task, scratch + threadid() * each)
+    give(memory, size)
+    return 0
+
+
+def forward(cnp.ndarray x, cnp.ndarray w, cnp.ndarray b, cnp.ndarray y, idx stride_h, idx stride_w, idx pad_h,
+            idx pad_w, idx dilation_h, idx dilation_w, idx groups):
+    """y[n,k,p,q] = b[k] + sum_{c,r,s} w[k,c,r,s] x[n, c, p*stride_h + r*dilation_h - pad_h, ...]: equation 12.3."""
+    cdef Gather j
+    cdef Image f
+    cdef idx z = cnp.PyArray_ITEMSIZE(x), r, s, t = 0
+    as_image(x, &j.x)
+    as_image(y, &j.y)
+    as_image(w, &f)
+    if j.y.n * j.y.h * j.y.w == 0:
+        return
+    j.kern = kernels(z)
+    j.G, j.K, j.C = groups, f.n // groups, f.c
+    j.grid.N, j.grid.P, j.grid.Q = j.y.n, j.y.h, j.y.w
+    j.grid.step_h, j.grid.step_w = stride_h, stride_w
+    j.grid.T = f.h * f.w
+    j.w, j.w_g, j.w_k, j.w_c = f.data, j.K * f.s_n, f.s_n, f.s_c
+    if b is not None and not cnp.PyArray_IS_C_CONTIGUOUS(b):
+        b = b.copy()
+    j.bias = <char *>cnp.PyArray_DATA(b) if b is not None else NULL
+    cdef size_t size = grid_table_size(j.grid.T) + j.grid.T * sizeof(idx)
+    cdef char *memory = <char *>take(size)
+    set_grid_tables(&j.grid, memory, j.grid.T)
+    j.w_tap = <idx *>(memory + grid_table_size(j.grid.T))
+    for r in range(f.h):
+        for s in range(f.w):
+            j.grid.tap_h[t] = r * dilation_h - pad_h
+            j.grid.tap_w[t] = s * dilation_w - pad_w
+            j.w_tap[t] = r * f.s_h + s * f.s_w
+            t += 1
+    try:
+        run_gather(&j)
+    finally:
+        give(memory, size)
+
+
+def input_gradient(cnp.ndarray dy, cnp.ndarray w, cnp.ndarray dx, idx stride_h, idx stride_w, idx pad_h, idx pad_w,
+                   idx dilation_h, idx dilation_w, idx groups):
+    """dx[n,c,i,j] = sum_{k,r,s} w[k,c,r,s] dy[n,k,p,q] over p*stride_h + r*dilation_h - pad_h = i, and so for j.
+
+    Pixels i of one residue modulo the stride see one subset of the taps, at dy's own pace: a dense convolution with
+    the flipped kernel (equation 12.6).
+    """
+    cdef Gather j
+    cdef Image f, whole
+    cdef idx z = cnp.PyArray_ITEMSIZE(dy), r, s, t, a, b
+    as_image(dy, &j.x)
+    as_image(dx, &whole)
+    as_image(w, &f)
+    if whole.n * whole.h * whole.w == 0:
+        return
+    j.kern = kernels(z)
+    j.G, j.K, j.C = groups, f.c, f.n // groups
+    j.w, j.w_g, j.w_k, j.w_c = f.data, j.C * f.s_n, f.s_c, f.s_n
+    j.bias = NULL
+    cdef idx taps = f.h * f.w
+    cdef size_t size = grid_table_size(taps) + taps * sizeof(idx)
+    cdef char *memory = <char *>take(size)
+    try:
+        for a in range(min(stride_h, whole.h)):
+            for b in range(min(stride_w, whole.w)):
+                set_grid_tables(&j.grid, memory, taps)
+                j.w_tap = <idx *>(memory + grid_table_size(taps))
+                j.y = whole
+                j.y.data += (a * whole.s_h + b * whole.s_w) * z
+                j.y.s_h = whole.s_h * stride_h
+                j.y.s_w = whole.s_w * stride_w
+                j.grid.N, j.grid.P, j.grid.Q = whole.n, parts(whole.h - a, stride_h), parts(whole.w - b, stride_w)
+                j.grid.step_h = j.grid.step_w = 1
+                t = 0
+                for r in range(f.h):
+                    if residue(a + pad_h - r * dilation_h, stride_h) != 0:
+                        continue
+                    for s in range(f.w):
+                        if residue(b + pad_w - s * dilation_w, stride_w) != 0:
+                            continue
+                        j.grid.tap_h[t] = (a + pad_h - r * dilation_h) // stride_h
+                        j.grid.tap_w[t] = (b + pad_w - s * dilation_w) // stride_w
+                        j.w_tap[t] = r * f.s_h + s * f.s_w
+                        t += 1
+                j.grid.T = t
+                run_gather(&j)
+    finally:
+        give(memory, size)
+
+
+# ---- weight gradient -----------------------------------------------------------------------------------------------
+
+cdef struct Correlate:
+    # dw[g, k, c, t] = sum_{n, p, q} dy[n, g*K + k, p, q] * x[n, g*C + c, p*step_h + tap_h[t], ...]
+    const fc_kernels *kern
+    idx G, K, C
+    Image x
+    Image dy
+    Grid grid
+    char *dw
+    idx dw_k, dw_c       # dw is dense: strides of a filter and of a channel
+    # schedule
+    bint outer           # filters along the lanes, dy transposed; otherwise pixels along the lanes
+    idx k_part, k_parts, c_part, c_parts
+    idx slices, slice_images
+    idx lane_width       # outer: filters in a panel
+    idx tile_rows        # (channel, tap) pairs in a tile
+    # tables
+    idx *staged
+    char *sums           # [group][k part][c part][slice] of sums_size
+    size_t sums_size, stage_size, dy_size, pixels_size
+
+
+cdef void correlate_outer(const Correlate *j, idx k_count, const Block *b, const idx *offsets, idx n_pairs, char *dy,
+                          int32_t *pixels, char *sums, idx g_k0) noexcept nogil:
+    cdef const fc_kernels *kern = j.kern
+    cdef idx z = kern.itemsize, n, p, q, i = 0, k = 0, pair, width, rows
+    cdef idx n_pixels = b.images * b.rows * b.cols
+    cdef char *panel
+    for n in range(b.images):
+        for p in range(b.rows):
+            for q in range(b.cols):
+                pixels[i] = <int32_t>(n * b.s_image + p * b.s_row + q)
+                i += 1
+    while k < k_count:
+        width = j.lane_width if k_count - k > kern.lanes else kern.lanes
+        rows = min(width, k_count - k)
+        panel = dy
+        for n in range(b.images):
+            if j.dy.s_h == b.cols * j.dy.s_w:
+                kern.transpose(panel, width,
+                               j.dy.data + ((b.n0 + n) * j.dy.s_n + (g_k0 + k) * j.dy.s_c + b.p0 * j.dy.s_h
+                                            + b.q0 * j.dy.s_w) * z,
+                               j.dy.s_c, j.dy.s_w, rows, b.rows * b.cols)
+                panel += b.rows * b.cols * width * z
+                continue
+            for p in range(b.rows):
+                kern.transpose(panel, width,
+                               j.dy.data + ((b.n0 + n) * j.dy.s_n + (g_k0 + k) * j.dy.s_c + (b.p0 + p) * j.dy.s_h
+                                            + b.q0 * j.dy.s_w) * z,
+                               j.dy.s_c, j.dy.s_w, rows, b.cols)
+                panel += b.cols * width * z
+        pair = 0
+        while pair < n_pairs:
+            kern.wgrad[width // kern.lanes - 1](n_pixels, pixels, b.base, offsets + pair, dy, sums)
+            sums += j.tile_rows * width * z
+            pair += j.tile_rows
+        k += width
+
+
+cdef void correlate_dot(const Correlate *j, idx k_count, const Block *b, const idx *offsets, idx n_pairs, char *dy,
+                        char *sums, idx g_k0) noexcept nogil:
+    cdef const fc_kernels *kern = j.kern
+    cdef idx z = kern.itemsize, n, k, rows, pair
+    cdef idx plane = b.rows * b.cols
+    # dy's rows, dense, one filter after the other.
+    cdef idx filter_pitch = up(b.images * plane, 16) + 16
+    for k in range(k_count):
+        for n in range(b.images):
+            kern.stage(dy + (k * filter_pitch + n * plane) * z, b.cols,
+                       j.dy.data + ((b.n0 + n) * j.dy.s_n + (g_k0 + k) * j.dy.s_c + b.p0 * j.dy.s_h
+                                    + b.q0 * j.dy.s_w) * z,
+                       j.dy.s_h, j.dy.s_w, b.rows, 0, b.rows, 0, b.cols, 0)
+    k = 0
+    while k < k_count:
+        rows = min(kern.dot_rows, k_count - k)
+        pair = 0
+        while pair < n_pairs:
+            kern.dot[rows - 1](b.images, b.rows, b.cols, dy + k * filter_pitch * z, filter_pitch, plane, b.cols,
+                               b.base, offsets + pair, b.s_image, b.s_row, sums)
+            sums += rows * kern.dot_cols * z
+            pair += kern.dot_cols
+        k += rows
+
+
+cdef void correlate_task(const Correlate *j, idx task, char *scratch) noexcept nogil:
+    cdef const fc_kernels *kern = j.kern
+    cdef idx z = kern.itemsize
+    cdef idx cut = task % j.slices
+    cdef idx c_index = task // j.slices % j.c_parts
+    cdef idx k_index = task // j.slices // j.c_parts % j.k_parts
+    cdef idx g = task // j.slices // j.c_parts // j.k_parts
+    cdef idx c0 = c_index * j.c_part, channels = min(j.c_part, j.C - c0)
+    cdef idx k0 = k_index * j.k_part, k_count = min(j.k_part, j.K - k0)
+    cdef idx n_pairs = channels * j.grid.T, i
+    cdef char *sums = j.sums + task * j.sums_size
+    cdef char *dy = scratch + j.stage_size
+    cdef int32_t *pixels = <int32_t *>(dy + j.dy_size)
+    cdef idx *staged = <idx *>(<char *>pixels + j.pixels_size)
+    cdef Block b
+    cdef unsigned mode = fc_flush_subnormals()
+    memset(sums, 0, j.sums_size)
+    # A ragged last tile repeats the last pair; what it sums there is not used.
+    for i in range(up(n_pairs, j.tile_rows)):
+        staged[i] = j.staged[min(i, n_pairs - 1)]
+    cdef idx per_image = j.grid.blocks_p * j.grid.blocks_q
+    for i in range(cut * j.slice_images * per_image, min(j.grid.blocks_n, (cut + 1) * j.slice_images) * per_image):
+        locate(&j.grid, i, &b)
+        stage(kern, &j.x, &j.grid, &b, g * j.C + c0, channels, scratch)
+        if j.outer:
+            correlate_outer(j, k_count, &b, staged, n_pairs, dy, pixels, sums, g * j.K + k0)
+        else:
+            correlate_dot(j, k_count, &b, staged, n_pairs, dy, sums, g * j.K + k0)
+    fc_restore_mode(mode)
+
+
+cdef void add_slices(const Correlate *j, idx part) noexcept nogil:
+    """Sum a part's slices in their order, and put them where they belong in dw."""
+    cdef idx c_index = part % j.c_parts, k_index = part // j.c_parts % j.k_parts, g = part // j.c_parts // j.k_parts
+    cdef idx c0 = c_index * j.c_part, channels = min(j.c_part, j.C - c0)
+    cdef idx k0 = k_index * j.k_part, k_count = min(j.k_part, j.K - k0)
+    cdef idx n_pairs = channels * j.grid.T
+    cdef idx tile_k, tile_pairs, k, pair, kk, i, at, s, to
+    cdef char *first = j.sums + part * j.slices * j.sums_size
+    cdef idx z = j.kern.itemsize, stride = <idx>j.sums_size // z
+    cdef idx base = 0
+    cdef double total64
+    cdef float total32
+    k = 0
+    while k < k_count:
+        if j.outer:
+            tile_k = j.lane_width if k_count - k > j.kern.lanes else j.kern.lanes
+        else:
+            tile_k = min(j.kern.dot_rows, k_count - k)
+        pair = 0
+        while pair < n_pairs:
+            for kk in range(min(tile_k, k_count - k)):
+                to = (g * j.K + k0 + k + kk) * j.dw_k + c0 * j.dw_c + pair
+                for i in range(min(j.tile_rows, n_pairs - pair)):
+                    at = base + (i * tile_k + kk if j.outer else kk * j.tile_rows + i)
+                    if z == 4:
+                        total32 = (<float *>first)[at]
+                        for s in range(1, j.slices):
+                            total32 = total32 + (<float *>first)[at + s * stride]
+                        (<float *>j.dw)[to + i] = total32
+                    else:
+                        total64 = (<double *>first)[at]
+                        for s in range(1, j.slices):
+                            total64 = total64 + (<double *>first)[at + s * stride]
+                        (<double *>j.dw)[to + i] = total64
+            base += tile_k * j.tile_rows
+            pair += j.tile_rows
+        k += tile_k
+
+
+cdef void plan_correlate(Correlate *j) noexcept nogil:
+    """Decide how the work is cut: by the shape alone, so that sums never depend on the number of threads."""
+    cdef const fc_kernels *kern = j.kern
+    cdef Grid *grid = &j.grid
+    cdef idx z = kern.itemsize, lanes = kern.lanes, pairs = j.C * grid.T
+    cdef idx images
+    survey(grid, &j.x)
+    j.lane_width = kern.wgrad_vecs * lanes
+    # The share of the lanes that is used. Transposing dy costs the outer form about half a cycle an element.
+    cdef double cycles = pairs / (2.0 * lanes)
+    cdef double outer = <double>j.K / up(j.K, lanes) * pairs / up(pairs, kern.wgrad_rows) * cycles / (cycles + 0.5)
+    cdef double dot = (<double>grid.Q / up(grid.Q, lanes) * j.K / up(j.K, kern.dot_rows)
+                       * pairs / up(pairs, kern.dot_cols) * 0.9)
+    # Many pairs against many filters want the better reuse of the outer form.
+    j.outer = outer >= dot or (j.K >= lanes and pairs >= 64)
+    j.tile_rows = kern.wgrad_rows if j.outer else kern.dot_cols
+    j.k_part = even(j.K, 4 * j.lane_width)
+    if j.outer:
+        j.k_part = min(up(j.k_part, j.lane_width), up(j.K, lanes))
+    j.c_part = even(j.C, max(1, 512 // grid.T))
+    j.k_parts = parts(j.K, j.k_part)
+    j.c_parts = parts(j.C, j.c_part)
+    cut_blocks(grid, 256 if j.outer else min(4096, max(256, STAGE_BYTES // (2 * z * (j.c_part + j.k_part)))))
+    # Slices of whole blocks of images, enough for the threads of a large machine.
+    images = grid.blocks_n
+    j.slices = min(images, max(1, parts(16, j.G * j.k_parts * j.c_parts)))
+    j.slice_images = parts(images, max(j.slices, 1))
+    j.slices = parts(images, j.slice_images)
+    cdef idx tiles = parts(j.c_part * grid.T, j.tile_rows) * j.tile_rows
+    j.sums_size = up(tiles * (up(j.k_part, lanes) if j.outer else j.k_part) * z, LINE)
+    j.stage_size = up(j.c_part * grid.stage_channel * z + LINE * FC_MAX_VECS, LINE)
+    cdef idx n_pixels = grid.images * grid.rows * grid.cols
+    if j.outer:
+        j.dy_size = up(n_pixels * j.lane_width * z, LINE)
+    else:
+        j.dy_size = up(j.k_part * (up(n_pixels, 16) + 16) * z + LINE, LINE)
+    j.pixels_size = up(n_pixels * sizeof(int32_t), LINE)
+
+
+def weight_gradient(cnp.ndarray x, cnp.ndarray dy, cnp.ndarray dw, idx stride_h, idx stride_w, idx pad_h, idx pad_w,
+                    idx dilation_h, idx dilation_w, idx groups):
+    """dw[k,c,r,s] = sum_{n,p,q} dy[n,k,p,q] x[n, c, p*stride_h + r*dilation_h - pad_h, ...]: equation 12.5."""
+    cdef Correlate j
+    cdef Image f
+    cdef idx z = cnp.PyArray_ITEMSIZE(x), r, s, t = 0, c
+    as_image(x, &j.x)
+    as_image(dy, &j.dy)
+    as_image(dw, &f)
+    if j.dy.n * j.dy.h * j.dy.w == 0:
+        memset(f.data, 0, cnp.PyArray_NBYTES(dw))
+        return
+    j.kern = kernels(z)
+    j.G, j.K, j.C = groups, f.n // groups, f.c
+    j.grid.N, j.grid.P, j.grid.Q = j.dy.n, j.dy.h, j.dy.w
+    j.grid.step_h, j.grid.step_w = stride_h, stride_w
+    cdef idx taps = f.h * f.w
+    j.grid.T = taps
+    j.dw, j.dw_c, j.dw_k = f.data, taps, f.c * taps
+    cdef size_t table_size = grid_table_size(taps)
+    cdef char *table = <char *>take(table_size)
+    cdef char *memory = NULL
+    cdef size_t size = 0
+    cdef idx tasks, task, parts_count
+    cdef int n_threads
+    cdef size_t each, offsets_size
+    cdef char *scratch
+    set_grid_tables(&j.grid, table, taps)
+    for r in range(f.h):
+        for s in range(f.w):
+            j.grid.tap_h[t] = r * dilation_h - pad_h
+            j.grid.tap_w[t] = s * dilation_w - pad_w
+            t += 1
+    try:
+        plan_correlate(&j)
+        parts_count = j.G * j.k_parts * j.c_parts
+        tasks = parts_count * j.slices
+        n_threads = threads_for(<double>j.G * j.K * j.C * taps * j.grid.N * j.grid.P * j.grid.Q, tasks)
+        offsets_size = up((j.c_part * taps + j.tile_rows) * sizeof(idx), LINE)
+        each = j.stage_size + j.dy_size + j.pixels_size + offsets_size
+        size = tasks * j.sums_size + offsets_size + n_threads * each
+        memory = <char *>take(size)
+        j.sums = memory
+        j.staged = <idx *>(memory + tasks * j.sums_size)
+        scratch = <char *>j.staged + offsets_size
+        with nogil:
+            for c in range(j.c_part):
+                for t in range(taps):
+                    j.staged[c * taps + t] = c * j.grid.stage_channel + staged_offset(&j.grid, t)
+            if n_threads == 1:
+                for task in range(tasks):
+                    correlate_task(&j, task, scratch)
+                for task in range(parts_count):
+                    add_slices(&j, task)
+            else:
+                for task in prange(tasks, num_threads=n_threads, schedule="dynamic"):
+                    correlate_task(&j, task, scratch + threadid() * each)
+                for task in prange(parts_count, num_threads=n_threads, schedule="static"):
+                    add_slices(&j, task)
+    finally:
+        give(table, table_size)
+        if memory != NULL:
+            give(memory, size)

@@ -1,0 +1,63 @@
+"""What the loop nests share: the kernel table, the number of threads, recycled memory."""
+
+from libc.stdint cimport int32_t
+
+ctypedef Py_ssize_t idx
+
+cdef extern from "fastconv.h" nogil:
+    enum:
+        FC_MAX_ROWS
+        FC_MAX_VECS
+
+    ctypedef struct fc_run:
+        idx offset
+        idx count
+
+    ctypedef struct fc_kernels:
+        idx itemsize
+        idx lanes
+        idx rows
+        idx *vecs
+        idx wgrad_rows
+        idx wgrad_vecs
+        idx dot_rows
+        idx dot_cols
+        void (*stage)(void *dst, idx pitch, const void *src, idx src_h, idx src_w, idx n_rows, idx first, idx last,
+                      idx left, idx count, idx right) noexcept nogil
+        void (*pack_filters)(void *dst, const void *w, idx rows, idx w_row, idx channels, idx w_channel, idx n_taps,
+                             const idx *taps) noexcept nogil
+        void (*pack_pixels)(void *dst, idx width, const void *src, idx depth, const idx *offsets, idx n_runs,
+                            const fc_run *runs) noexcept nogil
+        void (*tile[8][8])(idx depth, const void *a, const void *b, const idx *offsets, void *y, idx y_row,
+                           const void *bias, int accumulate) noexcept nogil
+        void (*scatter)(const void *tile, idx width, void *y, idx y_row, idx y_col, idx rows, idx n_runs,
+                        const fc_run *runs) noexcept nogil
+        void (*gather)(void *tile, idx width, const void *y, idx y_row, idx y_col, idx rows, idx n_runs,
+                       const fc_run *runs) noexcept nogil
+        void (*transpose)(void *dst, idx width, const void *src, idx src_row, idx src_col, idx rows,
+                          idx count) noexcept nogil
+        void (*wgrad[8])(idx n_pixels, const int32_t *pixels, const void *x, const idx *offsets, const void *dy,
+                         void *acc) noexcept nogil
+        void (*dot[8])(idx n_planes, idx n_rows, idx n_cols, const void *dy, idx dy_row, idx dy_plane, idx dy_pitch,
+                       const void *x, const idx *offsets, idx x_plane, idx x_pitch, void *acc) noexcept nogil
+
+    ctypedef struct fc_isa:
+        const char *name
+        fc_kernels f32
+        fc_kernels f64
+        double (*fma_burst)(idx n) noexcept nogil
+
+    int fc_usable_isas(const fc_isa **isas)
+    unsigned fc_flush_subnormals()
+    void fc_restore_mode(unsigned mode)
+
+# The kernels of the instruction set in use for elements of `itemsize` bytes: 4 (float32) or 8 (float64).
+cdef const fc_kernels *kernels(idx itemsize) noexcept
+
+# How many threads a job of `work` multiply-adds in `tasks` independent parts is worth.
+cdef int threads_for(double work, idx tasks) noexcept
+
+# Recycled memory, aligned to a cache line at the least. take() wants the GIL and raises MemoryError; every
+# block goes back with the size that it was taken with.
+cdef void *take(size_t size) except NULL
+cdef void give(void *block, size_t size) noexcept

@@ -1,0 +1,230 @@
+"""The machine: instruction set, threads and recycled memory."""
+
+cimport cython
+cimport numpy as cnp
+from libc.stddef cimport size_t
+from libc.stdlib cimport free
+from libc.string cimport strcmp
+from cpython.ref cimport Py_INCREF
+
+cdef extern from "stdlib.h" nogil:
+    int posix_memalign(void **block, size_t alignment, size_t size)
+
+cdef extern from *:
+    """
+    #if defined(__linux__)
+    #include <sys/mman.h>
+    static void ask_for_huge_pages(void *block, size_t size) { madvise(block, size, MADV_HUGEPAGE); }
+    #else
+    static void ask_for_huge_pages(void *block, size_t size) { (void)block; (void)size; }
+    #endif
+    #ifdef _OPENMP
+    #include <omp.h>
+    #else
+    static int omp_get_max_threads(void) { return 1; }
+    #endif
+    """
+    void ask_for_huge_pages(void *block, size_t size) nogil
+    int omp_get_max_threads() nogil
+
+import os
+import time
+
+import numpy as np
+
+cnp.import_array()
+
+# ---- instruction set ---------------------------------------------------------------------------------------------
+
+cdef const fc_isa *isas[8]
+cdef int n_isas = fc_usable_isas(isas)
+cdef const fc_isa *isa = isas[n_isas - 1]
+
+
+cdef const fc_kernels *kernels(idx itemsize) noexcept:
+    return &isa.f32 if itemsize == 4 else &isa.f64
+
+
+def available_isas() -> list:
+    """Names of the instruction sets that this build holds and this CPU runs, slowest first."""
+    return [isas[i].name.decode() for i in range(n_isas)]
+
+
+def get_isa() -> str:
+    """Name of the instruction set in use."""
+    return isa.name.decode()
+
+
+def set_isa(name: str) -> None:
+    """Use the kernels of instruction set `name`, one of :func:`available_isas`; ValueError otherwise."""
+    global isa
+    for i in range(n_isas):
+        if strcmp(isas[i].name, name.encode()) == 0:
+            isa = isas[i]
+            return
+    raise ValueError(f"instruction set {name!r} is not available here; choose one of {', '.join(available_isas())}")
+
+
+def peak_gflops(seconds: float = 0.1) -> float:
+    """Measured float32 multiply-add peak of one core in GFLOP/s: independent FMA chains in registers."""
+    cdef double done, best = 0.0
+    cdef idx n = 20_000
+    deadline = time.perf_counter() + seconds
+    while True:
+        start = time.perf_counter()
+        with nogil:
+            done = isa.fma_burst(n)
+        stop = time.perf_counter()
+        best = max(best, done / (stop - start) * 1e-9)
+        if stop >= deadline:
+            return best
+
+
+# ---- threads -----------------------------------------------------------------------------------------------------
+
+cdef int chosen_threads = 0  # 0: as many as OpenMP would start
+cdef bint forked = False     # a forked child must not enter OpenMP's inherited thread pool
+
+
+cdef int max_threads() noexcept:
+    if forked:
+        return 1
+    return chosen_threads if chosen_threads > 0 else omp_get_max_threads()
+
+
+cdef int threads_for(double work, idx tasks) noexcept:
+    # Starting threads costs some microseconds: each must have at least as much to do.
+    cdef double worth = 1 + work / 1e6
+    cdef double n = max_threads()
+    return <int>max(1, min(n, min(worth, <double>tasks)))
+
+
+def get_num_threads() -> int:
+    """How many threads a large operation uses."""
+    return max_threads()
+
+
+def set_num_threads(n: int) -> None:
+    """Let operations use up to `n` threads; ValueError unless n >= 1. Results do not depend on it."""
+    global chosen_threads
+    if isinstance(n, bool) or not isinstance(n, (int, np.integer)):
+        raise TypeError(f"set_num_threads expects an integer, got {n!r} of type {type(n).__name__}")
+    if not 1 <= n <= 4096:
+        raise ValueError(f"set_num_threads expects 1 to 4096 threads, got {n}")
+    chosen_threads = n
+
+
+def _after_fork_in_child():
+    global forked
+    forked = True
+
+
+os.register_at_fork(after_in_child=_after_fork_in_child)
+
+
+# ---- recycled memory ---------------------------------------------------------------------------------------------
+# Fresh pages cost more than the arithmetic of a cheap layer. Blocks of one size class wait in a list, linked through
+# their own first bytes, until an array of that class is wanted. What waits is bounded by the most that was in use.
+
+cdef enum:
+    CLASSES = 4 * 60
+    LEAST = 4096            # smallest block
+    HUGE_PAGE = 2097152
+
+cdef void *waiting[CLASSES]
+cdef size_t waiting_bytes = 0, used_bytes = 0, most_used_bytes = 0
+
+
+cdef (int, size_t) size_class(size_t size) noexcept:
+    # Four classes to each doubling: at most a quarter is wasted.
+    cdef size_t octave = LEAST
+    cdef int k = 0
+    while octave * 2 <= size:
+        octave *= 2
+        k += 4
+    cdef size_t step = octave // 4
+    cdef size_t extra = 0 if size <= octave else (size - octave + step - 1) // step
+    return k + <int>extra, octave + extra * step
+
+
+cdef void *take(size_t size) except NULL:
+    global waiting_bytes, used_bytes, most_used_bytes
+    cdef int k
+    cdef size_t whole
+    cdef void *block = NULL
+    k, whole = size_class(size)
+    block = waiting[k]
+    if block != NULL:
+        waiting[k] = (<void **>block)[0]
+        waiting_bytes -= whole
+    elif posix_memalign(&block, HUGE_PAGE if whole >= HUGE_PAGE else 64, whole) != 0:
+        empty_cache()
+        raise MemoryError(f"could not allocate {size} bytes")
+    elif whole >= HUGE_PAGE:
+        ask_for_huge_pages(block, whole)
+    used_bytes += whole
+    most_used_bytes = max(most_used_bytes, used_bytes)
+    return block
+
+
+cdef void give(void *block, size_t size) noexcept:
+    global waiting_bytes, used_bytes
+    cdef int k
+    cdef size_t whole
+    k, whole = size_class(size)
+    used_bytes -= whole
+    if waiting_bytes + used_bytes + whole > most_used_bytes:
+        free(block)
+        return
+    (<void **>block)[0] = waiting[k]
+    waiting[k] = block
+    waiting_bytes += whole
+
+
+def empty_cache() -> None:
+    """Return memory that waits for reuse to the operating system."""
+    global waiting_bytes, most_used_bytes
+    cdef void *block
+    for k in range(CLASSES):
+        while waiting[k] != NULL:
+            block = waiting[k]
+            waiting[k] = (<void **>block)[0]
+            free(block)
+    waiting_bytes = 0
+    most_used_bytes = used_bytes
+
+
+def memory_stats() -> dict:
+    """Bytes of recycled memory: ``in_use`` by arrays and scratch, ``waiting`` for reuse."""
+    return {"in_use": used_bytes, "waiting": waiting_bytes}
+
+
+@cython.final
+cdef class Block:
+    """Memory of one array, given back when the last view of it is gone."""
+    cdef void *data
+    cdef size_t size
+
+    def __dealloc__(self):
+        if self.data != NULL:
+            give(self.data, self.size)
+
+
+def empty(shape, dtype) -> np.ndarray:
+    """A C-contiguous array like ``numpy.empty``, from recycled memory if it is large."""
+    cdef cnp.dtype descr = np.dtype(dtype)
+    cdef cnp.npy_intp dims[32]
+    cdef size_t size = descr.itemsize
+    cdef int ndim = len(shape)
+    for i in range(ndim):
+        dims[i] = shape[i]
+        size *= <size_t>dims[i]
+    if size < LEAST:
+        return np.empty(shape, descr)
+    cdef Block block = Block()
+    block.data = take(size)
+    block.size = size
+    cdef cnp.ndarray array = cnp.PyArray_SimpleNewFromData(ndim, dims, descr.num, block.data)
+    Py_INCREF(block)
+    cnp.PyArray_SetBaseObject(array, block)
+    return array

@@ -1,0 +1,55 @@
+"""How the extensions are compiled; everything else is in pyproject.toml."""
+
+import os
+import platform
+import sys
+
+import numpy
+from Cython.Build import cythonize
+from setuptools import Extension, setup
+
+HEADERS = ["src_c/fastconv.h", "src_c/isa.h", "src_c/real.h"]
+# Contraction to FMA is the one liberty taken with arithmetic; -ffast-math would change the whole process's mode.
+OPTIMISE = ["-O3", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math"]
+WARN = ["-Wall", "-Wextra", "-Wno-psabi"]
+
+# Each instruction set is one file compiled with its own flags; which of them runs is decided at import.
+ISAS = {"baseline": []}
+machine = platform.machine().lower()
+if machine in ("x86_64", "amd64"):
+    ISAS["avx2"] = ["-mavx2", "-mfma"]
+    ISAS["avx512"] = [*ISAS["avx2"], "-mavx512f", "-mavx512dq", "-mavx512bw", "-mavx512vl", "-mprefer-vector-width=512"]
+elif machine in ("aarch64", "arm64"):
+    ISAS["neon"] = []
+
+
+def library(name, source, flags=()):
+    return name, {"sources": [source], "obj_deps": {"": HEADERS}, "cflags": [*OPTIMISE, *WARN, *flags]}
+
+
+libraries = [library(f"fc_{isa}", f"src_c/isa_{isa}.c", flags) for isa, flags in ISAS.items()]
+# The CPU test refers to the tables, so it is linked before them.
+libraries.insert(0, library("fc_cpu", "src_c/cpu.c"))
+
+openmp = [] if os.environ.get("FASTCONV_NO_OPENMP") or sys.platform == "darwin" else ["-fopenmp"]
+
+
+def extension(name):
+    return Extension(
+        f"fastconv.{name}",
+        [f"fastconv/{name}.pyx"],
+        include_dirs=["src_c", numpy.get_include()],
+        depends=HEADERS,
+        define_macros=[("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION")],
+        extra_compile_args=["-O2", *openmp],
+        extra_link_args=openmp,
+    )
+
+
+setup(
+    libraries=libraries,
+    ext_modules=cythonize(
+        [extension(name) for name in ("_runtime", "_conv")],
+        compiler_directives={"language_level": 3, "boundscheck": False, "wraparound": False, "cdivision": True, "annotation_typing": False},
+    ),
+)

@@ -1,0 +1,91 @@
+/* The border between Cython and C: one table of kernels for each instruction set.
+ *
+ * Cython decides what is computed and in which order; a kernel computes one tile of it. Kernels neither allocate nor
+ * know Python. The arrays that they see are of one element type, float or double, so pointers are void and every
+ * stride, offset and count is in elements. Nothing here is inline: no code crosses from a file compiled for one
+ * instruction set into another.
+ */
+#ifndef FASTCONV_H
+#define FASTCONV_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+typedef ptrdiff_t idx;
+
+/* Bounds of every instruction set's tile, so that callers can size their tables. */
+enum { FC_MAX_ROWS = 8, FC_MAX_VECS = 8 };
+
+/* A run of pixels that lie side by side in memory. */
+typedef struct {
+    idx offset; /* of the first pixel, in elements */
+    idx count;
+} fc_run;
+
+typedef struct {
+    idx itemsize;
+    idx lanes;                     /* elements in a vector */
+    idx rows;                      /* filters in a tile */
+    idx vecs[FC_MAX_ROWS + 1];     /* vecs[r]: the widest tile, in vectors, of r filters */
+    idx wgrad_rows;                /* (channel, tap) pairs in a tile of the weight gradient */
+    idx wgrad_vecs;                /* its width over filters, in vectors */
+    idx dot_rows;                  /* filters in a tile of the pixel-wise weight gradient */
+    idx dot_cols;                  /* its (channel, tap) pairs */
+
+    /* Copy rows of one channel, padded with zeros: dst[i][0..left) = 0, then `count` elements src[i][j * src_w], then
+     * `right` zeros; rows before `first` and from `last` on are all zero. */
+    void (*stage)(void *dst, idx pitch, const void *src, idx src_h, idx src_w, idx n_rows, idx first, idx last, idx left,
+                  idx count, idx right);
+
+    /* dst[(c * n_taps + t) * rows + r] = w[r * w_row + c * w_channel + taps[t]]. */
+    void (*pack_filters)(void *dst, const void *w, idx rows, idx w_row, idx channels, idx w_channel, idx n_taps,
+                         const idx *taps);
+
+    /* Gather `depth` rows of pixels, row k from src + offsets[k], each out of the same runs, into dst[k][0..width).
+     * Reads and writes up to a vector past the end of a run. */
+    void (*pack_pixels)(void *dst, idx width, const void *src, idx depth, const idx *offsets, idx n_runs,
+                        const fc_run *runs);
+
+    /* tile[rows - 1][vecs - 1]: the tile of forward and of the input gradient,
+     *     y[r * y_row + j] = start + sum_k a[k * rows + r] * b[offsets[k] + j],   j < vecs * lanes,
+     * where start is bias[r], or y's own value when `accumulate`, or zero when bias is NULL. */
+    void (*tile[FC_MAX_ROWS][FC_MAX_VECS])(idx depth, const void *a, const void *b, const idx *offsets, void *y,
+                                           idx y_row, const void *bias, int accumulate);
+
+    /* Move a tile between its dense form tile[rows][width] and strided runs of the output. */
+    void (*scatter)(const void *tile, idx width, void *y, idx y_row, idx y_col, idx rows, idx n_runs,
+                    const fc_run *runs);
+    void (*gather)(void *tile, idx width, const void *y, idx y_row, idx y_col, idx rows, idx n_runs,
+                   const fc_run *runs);
+
+    /* dst[i * width + r] = src[r * src_row + i * src_col] for r < rows, i < count; zero for rows <= r < width. */
+    void (*transpose)(void *dst, idx width, const void *src, idx src_row, idx src_col, idx rows, idx count);
+
+    /* wgrad[vecs - 1]: a tile of the weight gradient with filters along the lanes,
+     *     acc[r * width + j] += sum_i x[pixels[i] + offsets[r]] * dy[i * width + j],   r < wgrad_rows, width = vecs * lanes. */
+    void (*wgrad[FC_MAX_VECS])(idx n_pixels, const int32_t *pixels, const void *x, const idx *offsets, const void *dy,
+                               void *acc);
+
+    /* A tile of the weight gradient with pixels along the lanes, for few channels,
+     *     acc[r * dot_cols + c] += sum_n sum_p sum_q dy[r * dy_row + n * dy_plane + p * dy_pitch + q]
+     *                                               * x[offsets[c] + n * x_plane + p * x_pitch + q],
+     * r < rows, c < dot_cols, n < n_planes, p < n_rows, q < n_cols. Reads up to a vector past each row. */
+    void (*dot[FC_MAX_ROWS])(idx n_planes, idx n_rows, idx n_cols, const void *dy, idx dy_row, idx dy_plane,
+                             idx dy_pitch, const void *x, const idx *offsets, idx x_plane, idx x_pitch, void *acc);
+} fc_kernels;
+
+typedef struct {
+    const char *name;
+    fc_kernels f32, f64;
+    /* Multiply and add `n` times on independent registers: returns the operations (float32) done. */
+    double (*fma_burst)(idx n);
+} fc_isa;
+
+/* Those compiled for this architecture and usable on this CPU, best last; returns how many. */
+int fc_usable_isas(const fc_isa *isas[8]);
+
+/* Have subnormal numbers read and written as zero on this thread; returns the mode to restore. */
+unsigned fc_flush_subnormals(void);
+void fc_restore_mode(unsigned mode);
+
+#endif

@@ -1,0 +1,106 @@
+/* Everything that one instruction set's file exports, from what that file has set:
+ *   ISA            its name, as an identifier
+ *   VECTOR_BYTES   width of a vector
+ *   REGISTERS      vector registers: 16 or 32
+ */
+#include <string.h>
+
+#include "fastconv.h"
+
+#define INLINE static inline __attribute__((always_inline))
+#define UNROLL _Pragma("GCC unroll 32")
+
+/* Register tiles: all products below the count of accumulators that leaves room for the operands. */
+#if REGISTERS == 32
+#define ROWS 8
+#define WGRAD_ROWS 8
+#define WGRAD_VECS 2
+#define DOT_ROWS 4
+#define DOT_COLS 6
+/* clang-format off */
+#define TILES(T) \
+    T(1, 1) T(1, 2) T(1, 3) T(1, 4) T(1, 5) T(1, 6) T(1, 7) T(1, 8) \
+    T(2, 1) T(2, 2) T(2, 3) T(2, 4) T(2, 5) T(2, 6) T(2, 7) T(2, 8) \
+    T(3, 1) T(3, 2) T(3, 3) T(3, 4) T(3, 5) T(3, 6) T(3, 7) \
+    T(4, 1) T(4, 2) T(4, 3) T(4, 4) T(4, 5) T(4, 6) \
+    T(5, 1) T(5, 2) T(5, 3) T(5, 4) \
+    T(6, 1) T(6, 2) T(6, 3) T(6, 4) \
+    T(7, 1) T(7, 2) T(7, 3) \
+    T(8, 1) T(8, 2) T(8, 3)
+#define VECS {0, 8, 8, 7, 6, 4, 4, 3, 3}
+#define DOTS(D) D(1) D(2) D(3) D(4)
+#else
+#define ROWS 4
+#define WGRAD_ROWS 6
+#define WGRAD_VECS 2
+#define DOT_ROWS 3
+#define DOT_COLS 4
+#define TILES(T) \
+    T(1, 1) T(1, 2) T(1, 3) T(1, 4) T(1, 5) T(1, 6) T(1, 7) T(1, 8) \
+    T(2, 1) T(2, 2) T(2, 3) T(2, 4) T(2, 5) T(2, 6) \
+    T(3, 1) T(3, 2) T(3, 3) T(3, 4) \
+    T(4, 1) T(4, 2) T(4, 3)
+#define VECS {0, 8, 6, 4, 3, 0, 0, 0, 0}
+#define DOTS(D) D(1) D(2) D(3)
+#endif
+#define WGRADS(W) W(1) W(2)
+/* clang-format on */
+
+#define GLUE_(a, b) a##_##b
+#define GLUE(a, b) GLUE_(a, b)
+
+#define REAL float
+#define SIGNED int32_t
+#define NAME(x) x##_f32
+#include "real.h"
+#undef REAL
+#undef SIGNED
+#undef NAME
+
+#define REAL double
+#define SIGNED int64_t
+#define NAME(x) x##_f64
+#include "real.h"
+#undef REAL
+#undef SIGNED
+#undef NAME
+
+static double fma_burst(idx n)
+{
+    enum { CHAINS = 12 };
+    typedef vec_f32 vec;
+    vec acc[CHAINS], a = splat_f32(0.999f), b = splat_f32(0.001f);
+    UNROLL for (int i = 0; i < CHAINS; i++) acc[i] = splat_f32((float)i);
+    for (idx k = 0; k < n; k++) {
+        UNROLL for (int i = 0; i < CHAINS; i++) acc[i] = acc[i] * a + b;
+        /* Each value is used through a register, so that no step can be folded away. */
+        UNROLL for (int i = 0; i < CHAINS; i++) KEEP(acc[i]);
+    }
+    return 2.0 * CHAINS * (VECTOR_BYTES / sizeof(float)) * (double)n;
+}
+
+#define TILE_ENTRY_F32(r, v) .tile[r - 1][v - 1] = tile_##r##_##v##_f32,
+#define TILE_ENTRY_F64(r, v) .tile[r - 1][v - 1] = tile_##r##_##v##_f64,
+#define WGRAD_ENTRY_F32(v) .wgrad[v - 1] = wgrad_##v##_f32,
+#define WGRAD_ENTRY_F64(v) .wgrad[v - 1] = wgrad_##v##_f64,
+#define DOT_ENTRY_F32(r) .dot[r - 1] = dot_##r##_f32,
+#define DOT_ENTRY_F64(r) .dot[r - 1] = dot_##r##_f64,
+
+#define KERNELS(suffix, SUFFIX, type)                                                                                 \
+    {                                                                                                                 \
+        .itemsize = sizeof(type), .lanes = VECTOR_BYTES / sizeof(type), .rows = ROWS, .vecs = VECS,                   \
+        .wgrad_rows = WGRAD_ROWS, .wgrad_vecs = WGRAD_VECS, .dot_rows = DOT_ROWS, .dot_cols = DOT_COLS,               \
+        .stage = stage_##suffix, .pack_filters = pack_filters_##suffix, .pack_pixels = pack_pixels_##suffix,          \
+        .scatter = scatter_##suffix, .gather = gather_##suffix, .transpose = transpose_##suffix,                      \
+        TILES(TILE_ENTRY_##SUFFIX) WGRADS(WGRAD_ENTRY_##SUFFIX) DOTS(DOT_ENTRY_##SUFFIX)                              \
+    }
+
+#define STRING_(x) #x
+#define STRING(x) STRING_(x)
+
+const fc_isa GLUE(fc_isa, ISA) = {
+    .name = STRING(ISA),
+    .f32 = KERNELS(f32, F32, float),
+    .f64 = KERNELS(f64, F64, double),
+    .fma_burst = fma_burst,
+};

@@ -1,0 +1,5 @@
+#define ISA neon
+#define VECTOR_BYTES 16
+#define REGISTERS 32
+#define KEEP(v) __asm__ volatile("" : "+w"(v))
+#include "isa.h"

@@ -1,0 +1,260 @@
+/* The kernels for one element type. Included by isa.h, which has set REAL, SIGNED (an integer of REAL's size) and
+ * NAME(x); the instruction set's file has set VECTOR_BYTES and the tile sizes. No include guard: meant to be repeated. */
+
+#define LANES ((int)(VECTOR_BYTES / sizeof(REAL)))
+#define vec NAME(vec)
+#define uvec NAME(uvec)
+#define mask_vec NAME(mask_vec)
+
+typedef REAL vec __attribute__((vector_size(VECTOR_BYTES)));
+typedef REAL uvec __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(REAL)), may_alias));
+typedef SIGNED mask_vec __attribute__((vector_size(VECTOR_BYTES)));
+
+INLINE vec NAME(load)(const REAL *p) { return *(const uvec *)p; }
+INLINE void NAME(store)(REAL *p, vec v) { *(uvec *)p = v; }
+INLINE vec NAME(splat)(REAL a) { return a - (vec){0}; }
+#define load NAME(load)
+#define store NAME(store)
+#define splat NAME(splat)
+
+/* ---- moving data -------------------------------------------------------------------------------------------- */
+
+static void NAME(stage)(void *dst_, idx pitch, const void *src_, idx src_h, idx src_w, idx n_rows, idx first, idx last,
+                        idx left, idx count, idx right)
+{
+    REAL *dst = dst_;
+    const REAL *src = src_;
+    for (idx i = 0; i < n_rows; i++, dst += pitch, src += src_h) {
+        if (i < first || i >= last) {
+            memset(dst, 0, (size_t)(left + count + right) * sizeof(REAL));
+            continue;
+        }
+        for (idx j = 0; j < left; j++) dst[j] = 0;
+        if (src_w == 1)
+            memcpy(dst + left, src, (size_t)count * sizeof(REAL));
+        else if (src_w == 2)
+            for (idx j = 0; j < count; j++) dst[left + j] = src[2 * j];
+        else
+            for (idx j = 0; j < count; j++) dst[left + j] = src[j * src_w];
+        for (idx j = left + count; j < left + count + right; j++) dst[j] = 0;
+    }
+}
+
+static void NAME(pack_filters)(void *dst_, const void *w_, idx rows, idx w_row, idx channels, idx w_channel, idx n_taps,
+                               const idx *taps)
+{
+    REAL *dst = dst_;
+    const REAL *w = w_;
+    for (idx c = 0; c < channels; c++, w += w_channel)
+        for (idx t = 0; t < n_taps; t++, dst += rows)
+            for (idx r = 0; r < rows; r++) dst[r] = w[r * w_row + taps[t]];
+}
+
+static void NAME(pack_pixels)(void *dst_, idx width, const void *src_, idx depth, const idx *offsets, idx n_runs,
+                              const fc_run *runs)
+{
+    REAL *dst = dst_;
+    /* Whole vectors are copied: what a run's last one writes too much, the next run or row overwrites. */
+    for (idx k = 0; k < depth; k++, dst += width) {
+        const REAL *src = (const REAL *)src_ + offsets[k];
+        REAL *to = dst;
+        for (idx i = 0; i < n_runs; i++) {
+            const REAL *from = src + runs[i].offset;
+            for (idx j = 0; j < runs[i].count; j += LANES) store(to + j, load(from + j));
+            to += runs[i].count;
+        }
+    }
+}
+
+static void NAME(scatter)(const void *tile_, idx width, void *y_, idx y_row, idx y_col, idx rows, idx n_runs,
+                          const fc_run *runs)
+{
+    const REAL *tile = tile_;
+    REAL *y = y_;
+    for (idx r = 0; r < rows; r++, tile += width, y += y_row) {
+        const REAL *from = tile;
+        for (idx i = 0; i < n_runs; i++) {
+            REAL *to = y + runs[i].offset;
+            idx n = runs[i].count;
+            if (y_col == 1)
+                for (idx j = 0; j < n; j++) to[j] = from[j];
+            else
+                for (idx j = 0; j < n; j++) to[j * y_col] = from[j];
+            from += n;
+        }
+    }
+}
+
+static void NAME(gather)(void *tile_, idx width, const void *y_, idx y_row, idx y_col, idx rows, idx n_runs,
+                         const fc_run *runs)
+{
+    REAL *tile = tile_;
+    const REAL *y = y_;
+    for (idx r = 0; r < rows; r++, tile += width, y += y_row) {
+        REAL *to = tile;
+        for (idx i = 0; i < n_runs; i++) {
+            const REAL *from = y + runs[i].offset;
+            idx n = runs[i].count;
+            for (idx j = 0; j < n; j++) to[j] = from[j * y_col];
+            to += n;
+        }
+    }
+}
+
+static void NAME(transpose)(void *dst_, idx width, const void *src_, idx src_row, idx src_col, idx rows, idx count)
+{
+    REAL *dst = dst_;
+    const REAL *src = src_;
+    idx i = 0;
+    /* Blocks of 16 pixels: the source is read along its rows while the destination's lines stay in cache. */
+    for (; i < count; i += 16) {
+        idx n = count - i < 16 ? count - i : 16;
+        for (idx r = 0; r < rows; r++)
+            for (idx j = 0; j < n; j++) dst[(i + j) * width + r] = src[r * src_row + (i + j) * src_col];
+        for (idx j = 0; j < n; j++)
+            for (idx r = rows; r < width; r++) dst[(i + j) * width + r] = 0;
+    }
+}
+
+/* ---- forward and input gradient ------------------------------------------------------------------------------- */
+
+INLINE void NAME(tile)(const int rows, const int vecs, idx depth, const void *a_, const void *b_, const idx *offsets,
+                       void *y_, idx y_row, const void *bias_, int accumulate)
+{
+    const REAL *a = a_, *b = b_, *bias = bias_;
+    REAL *y = y_;
+    vec acc[FC_MAX_ROWS][FC_MAX_VECS];
+
+    UNROLL for (int r = 0; r < rows; r++)
+        UNROLL for (int v = 0; v < vecs; v++)
+            acc[r][v] = accumulate ? load(y + r * y_row + v * LANES) : bias ? splat(bias[r]) : (vec){0};
+
+    for (idx k = 0; k < depth; k++, a += rows) {
+        const REAL *bk = b + offsets[k];
+        vec bv[FC_MAX_VECS];
+        UNROLL for (int v = 0; v < vecs; v++) bv[v] = load(bk + v * LANES);
+        UNROLL for (int r = 0; r < rows; r++) {
+            vec ar = splat(a[r]);
+            UNROLL for (int v = 0; v < vecs; v++) acc[r][v] += ar * bv[v];
+        }
+    }
+
+    UNROLL for (int r = 0; r < rows; r++)
+        UNROLL for (int v = 0; v < vecs; v++) store(y + r * y_row + v * LANES, acc[r][v]);
+}
+
+#define TILE(rows, vecs)                                                                                              \
+    static void NAME(tile_##rows##_##vecs)(idx depth, const void *a, const void *b, const idx *offsets, void *y,      \
+                                           idx y_row, const void *bias, int accumulate)                               \
+    {                                                                                                                 \
+        NAME(tile)(rows, vecs, depth, a, b, offsets, y, y_row, bias, accumulate);                                     \
+    }
+TILES(TILE)
+#undef TILE
+
+/* ---- weight gradient ------------------------------------------------------------------------------------------ */
+
+INLINE void NAME(wgrad)(const int vecs, idx n_pixels, const int32_t *pixels, const void *x_, const idx *offsets,
+                        const void *dy_, void *acc_)
+{
+    const REAL *x = x_, *dy = dy_;
+    REAL *out = acc_;
+    const int width = vecs * LANES;
+    const REAL *xr[WGRAD_ROWS];
+    vec acc[WGRAD_ROWS][WGRAD_VECS];
+    UNROLL for (int r = 0; r < WGRAD_ROWS; r++) {
+        xr[r] = x + offsets[r];
+        UNROLL for (int v = 0; v < vecs; v++) acc[r][v] = (vec){0};
+    }
+    for (idx i = 0; i < n_pixels; i++, dy += width) {
+        const idx at = pixels[i];
+        vec d[WGRAD_VECS];
+        UNROLL for (int v = 0; v < vecs; v++) d[v] = load(dy + v * LANES);
+        UNROLL for (int r = 0; r < WGRAD_ROWS; r++) {
+            vec xv = splat(xr[r][at]);
+            UNROLL for (int v = 0; v < vecs; v++) acc[r][v] += xv * d[v];
+        }
+    }
+    UNROLL for (int r = 0; r < WGRAD_ROWS; r++)
+        UNROLL for (int v = 0; v < vecs; v++) {
+            REAL *p = out + r * width + v * LANES;
+            store(p, load(p) + acc[r][v]);
+        }
+}
+
+#define WGRAD(vecs)                                                                                                   \
+    static void NAME(wgrad_##vecs)(idx n_pixels, const int32_t *pixels, const void *x, const idx *offsets,            \
+                                   const void *dy, void *acc)                                                         \
+    {                                                                                                                 \
+        NAME(wgrad)(vecs, n_pixels, pixels, x, offsets, dy, acc);                                                     \
+    }
+WGRADS(WGRAD)
+#undef WGRAD
+
+/* Sum of the lanes, by halves. */
+INLINE REAL NAME(sum)(vec v)
+{
+    UNROLL for (int half = LANES / 2; half > 0; half /= 2) {
+        mask_vec turn;
+        UNROLL for (int i = 0; i < LANES; i++) turn[i] = (i + half) % LANES;
+        v += __builtin_shuffle(v, turn);
+    }
+    return v[0];
+}
+
+INLINE void NAME(dot)(const int rows, idx n_planes, idx n_rows, idx n_cols, const void *dy_, idx dy_row, idx dy_plane,
+                      idx dy_pitch, const void *x_, const idx *offsets, idx x_plane, idx x_pitch, void *acc_)
+{
+    const REAL *dy = dy_, *x = x_;
+    REAL *out = acc_;
+    vec acc[DOT_ROWS][DOT_COLS];
+    const REAL *xc[DOT_COLS];
+    UNROLL for (int c = 0; c < DOT_COLS; c++) {
+        xc[c] = x + offsets[c];
+        UNROLL for (int r = 0; r < rows; r++) acc[r][c] = (vec){0};
+    }
+    /* In the last vector of a row, lanes past the end are masked in both factors: what lies there may be anything. */
+    const idx whole = n_cols / LANES * LANES;
+    mask_vec tail;
+    for (int i = 0; i < LANES; i++) tail[i] = whole + i < n_cols ? -1 : 0;
+    for (idx i = 0; i < n_planes * n_rows; i++) {
+        idx n = i / n_rows, p = i % n_rows, q = n * x_plane + p * x_pitch;
+        const REAL *d = dy + n * dy_plane + p * dy_pitch, *end = d + whole;
+        for (; d < end; d += LANES, q += LANES) {
+            vec dv[DOT_ROWS];
+            UNROLL for (int r = 0; r < rows; r++) dv[r] = load(d + r * dy_row);
+            UNROLL for (int c = 0; c < DOT_COLS; c++) {
+                vec xv = load(xc[c] + q);
+                UNROLL for (int r = 0; r < rows; r++) acc[r][c] += dv[r] * xv;
+            }
+        }
+        if (whole < n_cols) {
+            vec dv[DOT_ROWS];
+            UNROLL for (int r = 0; r < rows; r++) dv[r] = (vec)((mask_vec)load(d + r * dy_row) & tail);
+            UNROLL for (int c = 0; c < DOT_COLS; c++) {
+                vec xv = (vec)((mask_vec)load(xc[c] + q) & tail);
+                UNROLL for (int r = 0; r < rows; r++) acc[r][c] += dv[r] * xv;
+            }
+        }
+    }
+    UNROLL for (int r = 0; r < rows; r++)
+        UNROLL for (int c = 0; c < DOT_COLS; c++) out[r * DOT_COLS + c] += NAME(sum)(acc[r][c]);
+}
+
+#define DOT(rows)                                                                                                     \
+    static void NAME(dot_##rows)(idx n_planes, idx n_rows, idx n_cols, const void *dy, idx dy_row, idx dy_plane,      \
+                                 idx dy_pitch, const void *x, const idx *offsets, idx x_plane, idx x_pitch,           \
+                                 void *acc)                                                                           \
+    {                                                                                                                 \
+        NAME(dot)(rows, n_planes, n_rows, n_cols, dy, dy_row, dy_plane, dy_pitch, x, offsets, x_plane, x_pitch, acc); \
+    }
+DOTS(DOT)
+#undef DOT
+
+#undef load
+#undef store
+#undef splat
+#undef LANES
+#undef vec
+#undef uvec
+#undef mask_vec
