@@ -1,0 +1,5 @@
+"""Helpers around training: :mod:`fastconv.utils.data` holds the data loader."""
+
+from fastconv.utils import data
+
+__all__ = ["data"]

@@ -1,0 +1,116 @@
+"""Samplers: the order in which a loader asks for samples."""
+
+import itertools
+from collections.abc import Iterable, Iterator, Sized
+from typing import Generic, TypeVar
+
+from fastconv.random import Generator, default_generator
+
+__all__ = ["BatchSampler", "RandomSampler", "Sampler", "SequentialSampler"]
+
+T = TypeVar("T", covariant=True)
+
+
+class Sampler(Generic[T]):
+    """Base class of samplers: a subclass defines ``__iter__`` and, where the number is known, ``__len__``."""
+
+    def __iter__(self) -> Iterator[T]:
+        raise NotImplementedError(f"{type(self).__name__} is a Sampler and must define __iter__")
+
+
+class SequentialSampler(Sampler[int]):
+    """0, 1, 2, ... to the end of `data_source`."""
+
+    def __init__(self, data_source: Sized) -> None:
+        self.data_source = data_source
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(range(len(self.data_source)))
+
+    def __len__(self) -> int:
+        return len(self.data_source)
+
+
+class RandomSampler(Sampler[int]):
+    """Indices of `data_source` in random order, a new one in each pass.
+
+    Parameters
+    ----------
+    data_source : sized
+    replacement : bool
+        Draw each index independently, so that some come several times and some never.
+    num_samples : int or None
+        How many to draw; None draws ``len(data_source)``.
+    generator : Generator or None
+        Where the order is drawn from; None is the default generator.
+    """
+
+    def __init__(
+        self,
+        data_source: Sized,
+        replacement: bool = False,
+        num_samples: int | None = None,
+        generator: Generator | None = None,
+    ) -> None:
+        if not isinstance(replacement, bool):
+            raise TypeError(f"replacement should be a boolean value, but got replacement={replacement}")
+        if generator is not None and not isinstance(generator, Generator):
+            raise TypeError(f"generator should be a fastconv.Generator or None, but got {type(generator)}")
+        self.data_source = data_source
+        self.replacement = replacement
+        self._num_samples = num_samples
+        self.generator = generator
+        if isinstance(self.num_samples, bool) or not isinstance(self.num_samples, int) or self.num_samples <= 0:
+            raise ValueError(f"num_samples should be a positive integer value, but got num_samples={self.num_samples}")
+
+    @property
+    def num_samples(self) -> int:
+        """How many indices a pass gives."""
+        return len(self.data_source) if self._num_samples is None else self._num_samples
+
+    def __iter__(self) -> Iterator[int]:
+        stream = (self.generator or default_generator).numpy
+        size = len(self.data_source)
+        if self.replacement:
+            yield from stream.integers(size, size=self.num_samples).tolist()
+            return
+        whole, part = divmod(self.num_samples, size)
+        for _ in range(whole):
+            yield from stream.permutation(size).tolist()
+        if part:
+            yield from stream.permutation(size)[:part].tolist()
+
+    def __len__(self) -> int:
+        return self.num_samples
+
+
+class BatchSampler(Sampler[list[int]]):
+    """Lists of `batch_size` indices of another sampler.
+
+    Parameters
+    ----------
+    sampler : iterable of int
+    batch_size : int
+    drop_last : bool
+        Leave out the last list when it is shorter.
+    """
+
+    def __init__(self, sampler: Iterable[int], batch_size: int, drop_last: bool) -> None:
+        if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size <= 0:
+            raise ValueError(f"batch_size should be a positive integer value, but got batch_size={batch_size}")
+        if not isinstance(drop_last, bool):
+            raise ValueError(f"drop_last should be a boolean value, but got drop_last={drop_last}")
+        self.sampler = sampler
+        self.batch_size = batch_size
+        self.drop_last = drop_last
+
+    def __iter__(self) -> Iterator[list[int]]:
+        indices = iter(self.sampler)
+        while batch := list(itertools.islice(indices, self.batch_size)):
+            if self.drop_last and len(batch) < self.batch_size:
+                return
+            yield batch
+
+    def __len__(self) -> int:
+        whole, part = divmod(len(self.sampler), self.batch_size)
+        return whole + (part > 0 and not self.drop_last)

@@ -1,0 +1,120 @@
+"""What the image data sets share."""
+
+import os
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from fastconv.utils.data import Columns, Dataset
+from fastconv.vision._pillow import to_image
+from fastconv.vision.transforms.transforms import batched
+
+__all__ = ["ArrayDataset", "VisionDataset"]
+
+
+class VisionDataset(Dataset):
+    """Base class of image data sets: where the files are, and what is done to images and targets.
+
+    Parameters
+    ----------
+    root : path or None
+        Folder of the data.
+    transform : callable, optional
+        Takes a Pillow image.
+    target_transform : callable, optional
+        Takes a target.
+    """
+
+    def __init__(
+        self,
+        root: str | os.PathLike | None = None,
+        transform: Callable | None = None,
+        target_transform: Callable | None = None,
+    ) -> None:
+        self.root = None if root is None else os.path.expanduser(root)
+        self.transform = transform
+        self.target_transform = target_transform
+
+    def __len__(self) -> int:
+        raise NotImplementedError(f"{type(self).__name__} is a VisionDataset and must define __len__")
+
+    def extra_repr(self) -> str:
+        """Lines of the repr that a subclass adds."""
+        return ""
+
+    def __repr__(self) -> str:
+        lines = [f"Number of datapoints: {len(self)}"]
+        if self.root is not None:
+            lines.append(f"Root location: {self.root}")
+        lines += self.extra_repr().splitlines()
+        if self.transform is not None or self.target_transform is not None:
+            lines.append("StandardTransform")
+        for title, transform in (("Transform: ", self.transform), ("Target transform: ", self.target_transform)):
+            if transform is not None:
+                lines += f"{title}{transform!r}".replace("\n", "\n" + " " * len(title)).splitlines()
+        return "\n    ".join([f"Dataset {type(self).__name__}", *lines])
+
+
+class ArrayDataset(VisionDataset):
+    """Images in one array.
+
+    A sample is (image, target). With no transform, or one that works image by image only, the image reaches it as a
+    Pillow image; a chain whose steps all have ``batch`` runs over the arrays of a whole batch at once.
+
+    Attributes
+    ----------
+    data : ndarray of uint8, shape (N, H, W) or (N, H, W, 3)
+    targets : list of int
+    classes : list of str
+        Name of each target.
+    class_to_idx : dict
+        Target of each name.
+    train : bool
+        Whether these are the training images.
+    """
+
+    classes: Sequence[str] = ()
+
+    def __init__(
+        self,
+        root: str | os.PathLike | None,
+        train: bool,
+        transform: Callable | None,
+        target_transform: Callable | None,
+    ) -> None:
+        super().__init__(root, transform, target_transform)
+        self.train = train
+        self.data: np.ndarray
+        self.targets: list[int]
+
+    @property
+    def class_to_idx(self) -> dict[str, int]:
+        """Target of each class name."""
+        return {name: i for i, name in enumerate(self.classes)}
+
+    def __getitem__(self, index: int) -> tuple[Any, Any]:
+        image, target = self.data[index], int(self.targets[index])
+        whole = batched(self.transform)
+        if whole is not None:
+            image = whole(image[None])[0]
+        else:
+            image = to_image(image)
+            if self.transform is not None:
+                image = self.transform(image)
+        return image, target if self.target_transform is None else self.target_transform(target)
+
+    def __getitems__(self, indices: list[int]) -> Sequence[tuple[Any, Any]]:
+        whole = batched(self.transform)
+        if whole is None or type(self).__getitem__ is not ArrayDataset.__getitem__:
+            return [self[index] for index in indices]
+        targets = [int(self.targets[index]) for index in indices]
+        if self.target_transform is not None:
+            targets = [self.target_transform(target) for target in targets]
+        return Columns(whole(self.data[indices]), targets)
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def extra_repr(self) -> str:
+        return f"Split: {'Train' if self.train else 'Test'}"

@@ -1,0 +1,546 @@
+"""Transforms of images, one by one or a batch at once.
+
+Called, a transform takes one image: a Pillow image, or a tensor (..., C, H, W) once :class:`ToTensor` has made one.
+Its method ``batch`` takes many: a uint8 array (N, H, W) or (N, H, W, C), or a tensor (N, C, H, W), and does to each of
+them what the call does. ``batch`` may overwrite a tensor that it is given. :func:`batched` says whether a whole chain
+can run so; a transform of one's own takes part by defining ``batch`` beside ``__call__``.
+"""
+
+import enum
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from fastconv._runtime import empty
+from fastconv.random import default_generator
+from fastconv.tensor import Tensor, from_numpy
+from fastconv.vision._pillow import is_image, pillow, to_image
+
+__all__ = [
+    "CenterCrop",
+    "Compose",
+    "Grayscale",
+    "InterpolationMode",
+    "Lambda",
+    "Normalize",
+    "RandomCrop",
+    "RandomHorizontalFlip",
+    "Resize",
+    "ToTensor",
+    "batched",
+]
+
+
+class Compose:
+    """Transforms one after another.
+
+    Parameters
+    ----------
+    transforms : sequence of callables
+    """
+
+    def __init__(self, transforms: Sequence[Callable]) -> None:
+        self.transforms = transforms
+
+    def __call__(self, image: Any) -> Any:
+        for transform in self.transforms:
+            image = transform(image)
+        return image
+
+    def __repr__(self) -> str:
+        lines = [f"    {transform}" for transform in self.transforms]
+        return "\n".join([f"{type(self).__name__}(", *lines, ")"])
+
+
+class ToTensor:
+    """A Pillow image or an ndarray (H, W) or (H, W, C) as a tensor (C, H, W).
+
+    uint8 becomes float32 in [0, 1], ``x / 255``; other types keep their type and their values.
+    """
+
+    def __call__(self, picture: Any) -> Tensor:
+        if is_image(picture):
+            array = np.array(picture)
+            if array.dtype == bool:  # Pillow's mode "1"
+                array = array.astype(np.uint8) * 255
+        elif isinstance(picture, np.ndarray):
+            array = picture
+        else:
+            raise TypeError(f"pic should be PIL Image or ndarray. Got {type(picture)}")
+        if array.ndim not in (2, 3):
+            raise ValueError(f"pic should be 2/3 dimensional. Got {array.ndim} dimensions: its shape is {array.shape}")
+        return self.batch(array[None])[0]
+
+    def batch(self, images: np.ndarray) -> Tensor:
+        """(N, H, W) or (N, H, W, C) to (N, C, H, W)."""
+        planar, _ = _planar(images)
+        if planar.dtype == np.uint8:
+            x = empty(planar.shape, np.float32)
+            np.divide(planar, np.float32(255), out=x)
+        else:
+            x = np.array(planar, order="C")
+        return from_numpy(x)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}()"
+
+
+class Normalize:
+    """``(x - mean) / std``, channel by channel.
+
+    Parameters
+    ----------
+    mean, std : sequence of float
+        One value for each channel, or one for all.
+    inplace : bool
+        Overwrite the tensor instead of making a new one.
+
+    Raises
+    ------
+    TypeError
+        If the image is not a tensor of floating-point numbers.
+    ValueError
+        If it has fewer than three dimensions, or a standard deviation is zero.
+    RuntimeError
+        If it has another number of channels.
+    """
+
+    def __init__(self, mean: Sequence[float], std: Sequence[float], inplace: bool = False) -> None:
+        self.mean = mean
+        self.std = std
+        self.inplace = inplace
+
+    def __call__(self, tensor: Tensor) -> Tensor:
+        return self._apply(tensor, self.inplace)
+
+    def batch(self, images: Tensor) -> Tensor:
+        """Overwrites `images`, shape (N, C, H, W), and returns it."""
+        return self._apply(images, True)
+
+    def _apply(self, tensor: Tensor, inplace: bool) -> Tensor:
+        if not isinstance(tensor, Tensor):
+            raise TypeError(f"img should be Tensor Image. Got {type(tensor)}")
+        x = tensor.detach().numpy()
+        if x.dtype.kind != "f":
+            raise TypeError(f"Input tensor should be a float tensor. Got {x.dtype}.")
+        if x.ndim < 3:
+            raise ValueError(
+                f"Expected tensor to be a tensor image of size (..., C, H, W). Got tensor.size() = {x.shape}"
+            )
+        mean, std = (np.asarray(values, x.dtype).reshape(-1, 1, 1) for values in (self.mean, self.std))
+        if not std.all():
+            raise ValueError(
+                f"std evaluated to zero after conversion to {x.dtype}, leading to division by zero: std = {self.std}"
+            )
+        channels = x.shape[-3]
+        if len(mean) not in (1, channels) or len(std) not in (1, channels):
+            raise RuntimeError(
+                f"Normalize has {len(mean)} means and {len(std)} standard deviations, "
+                f"but the image of size {x.shape} has {channels} channels"
+            )
+        if inplace:
+            x -= mean
+            x /= std
+            return tensor
+        x = x - mean
+        x /= std
+        return from_numpy(x)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(mean={self.mean}, std={self.std})"
+
+
+class InterpolationMode(enum.Enum):
+    """How :class:`Resize` interpolates; each is Pillow's filter of that name, and widens when it shrinks an image."""
+
+    NEAREST = "nearest"
+    BOX = "box"
+    BILINEAR = "bilinear"
+    HAMMING = "hamming"
+    BICUBIC = "bicubic"
+    LANCZOS = "lanczos"
+
+
+class Resize:
+    """Resize a Pillow image.
+
+    Parameters
+    ----------
+    size : int or sequence of int
+        The new (height, width); an int is the new length of the shorter edge, and keeps the proportions.
+    interpolation : InterpolationMode
+    max_size : int or None
+        Upper bound of the longer edge, where `size` is an int.
+    antialias : bool
+        Pillow's filters always do it, so True is the only value.
+    """
+
+    def __init__(
+        self,
+        size: int | Sequence[int],
+        interpolation: InterpolationMode = InterpolationMode.BILINEAR,
+        max_size: int | None = None,
+        antialias: bool = True,
+    ) -> None:
+        if not isinstance(size, int | Sequence):
+            raise TypeError(f"Size should be int or sequence. Got {type(size)}")
+        sizes = [size] if isinstance(size, int) else list(size)
+        if len(sizes) not in (1, 2):
+            raise ValueError(f"If size is a sequence, it should have 1 or 2 values. Got {size}")
+        if min(sizes) < 1:
+            raise ValueError(f"Size should be positive. Got {size}")
+        if max_size is not None and (len(sizes) == 2 or max_size <= sizes[0]):
+            raise ValueError(
+                "max_size bounds the longer edge, so size has to be one int below it. "
+                f"Got max_size={max_size} and size={size}"
+            )
+        if not antialias:
+            raise ValueError(f"Resize works on Pillow images, which are always antialiased. Got antialias={antialias}")
+        self.size = size
+        self.interpolation = InterpolationMode(interpolation)
+        self.max_size = max_size
+        self.antialias = antialias
+
+    def __call__(self, image: Any) -> Any:
+        if not is_image(image):
+            raise TypeError(f"img should be PIL Image, so Resize comes before ToTensor. Got {type(image)}")
+        height, width = self._target(image.height, image.width)
+        if (height, width) == (image.height, image.width):
+            return image
+        return image.resize((width, height), pillow().Resampling[self.interpolation.name])
+
+    def batch(self, images: np.ndarray) -> np.ndarray:
+        """(N, H, W) or (N, H, W, C) to the new size."""
+        if not isinstance(images, np.ndarray):
+            raise TypeError(f"img should be PIL Image, so Resize comes before ToTensor. Got {type(images)}")
+        height, width = self._target(*images.shape[1:3])
+        if (height, width) == images.shape[1:3]:
+            return images
+        resized = np.empty((len(images), height, width, *images.shape[3:]), images.dtype)
+        for i, image in enumerate(images):
+            resized[i] = self(to_image(image))
+        return resized
+
+    def _target(self, height: int, width: int) -> tuple[int, int]:
+        if not isinstance(self.size, int) and len(self.size) == 2:
+            return self.size[0], self.size[1]
+        shorter = self.size if isinstance(self.size, int) else self.size[0]
+        longer = int(shorter * max(height, width) / min(height, width))
+        if self.max_size is not None and longer > self.max_size:
+            shorter, longer = int(self.max_size * shorter / longer), self.max_size
+        return (shorter, longer) if height <= width else (longer, shorter)
+
+    def __repr__(self) -> str:
+        return (
+            f"{type(self).__name__}(size={self.size}, interpolation={self.interpolation.value}, "
+            f"max_size={self.max_size}, antialias={self.antialias})"
+        )
+
+
+class RandomCrop:
+    """Cut out a window at a random place.
+
+    Parameters
+    ----------
+    size : int or sequence of int
+        Height and width of the window; an int is both.
+    padding : int or sequence of int, optional
+        Pixels added around the image beforehand: all sides, (left/right, top/bottom), or (left, top, right, bottom).
+    pad_if_needed : bool
+        Add as many more as the window needs.
+    fill : number or tuple of numbers
+        Value of the added pixels where `padding_mode` is 'constant', for all channels or one for each.
+    padding_mode : {'constant', 'edge', 'reflect', 'symmetric'}
+
+    Raises
+    ------
+    ValueError
+        If the window is larger than the padded image.
+    """
+
+    def __init__(
+        self,
+        size: int | Sequence[int],
+        padding: int | Sequence[int] | None = None,
+        pad_if_needed: bool = False,
+        fill: float | tuple[float, ...] = 0,
+        padding_mode: str = "constant",
+    ) -> None:
+        if padding_mode not in ("constant", "edge", "reflect", "symmetric"):
+            raise ValueError(
+                f"Padding mode should be either constant, edge, reflect or symmetric. Got {padding_mode!r}"
+            )
+        self.size = _pair(size)
+        self.padding = padding
+        self.pad_if_needed = pad_if_needed
+        self.fill = fill
+        self.padding_mode = padding_mode
+        _sides(padding)
+
+    def __call__(self, image: Any) -> Any:
+        image = _pad(image, self._margins(*_height_width(image)), self.fill, self.padding_mode)
+        (top, left), *_ = self._draw(1, *_height_width(image))
+        return _crop(image, top, left, *self.size)
+
+    def batch(self, images: Any) -> Any:
+        """Every image at a place of its own."""
+        planar, restore = _planar(images)
+        planar = _pad_array(planar, self._margins(*planar.shape[2:]), self.fill, self.padding_mode)
+        height, width = self.size
+        cropped = np.empty((*planar.shape[:2], height, width), planar.dtype)
+        for i, (top, left) in enumerate(self._draw(len(planar), *planar.shape[2:])):
+            cropped[i] = planar[i, :, top : top + height, left : left + width]
+        return restore(cropped)
+
+    def _margins(self, height: int, width: int) -> tuple[int, int, int, int]:
+        left, top, right, bottom = _sides(self.padding)
+        if self.pad_if_needed:
+            extra_w = max(0, self.size[1] - (width + left + right))
+            extra_h = max(0, self.size[0] - (height + top + bottom))
+            left, top, right, bottom = left + extra_w, top + extra_h, right + extra_w, bottom + extra_h
+        return left, top, right, bottom
+
+    def _draw(self, number: int, height: int, width: int) -> list[list[int]]:
+        free_h, free_w = height - self.size[0], width - self.size[1]
+        if free_h < 0 or free_w < 0:
+            raise ValueError(f"Required crop size {self.size} is larger than input image size {(height, width)}")
+        return default_generator.numpy.integers(0, [free_h + 1, free_w + 1], (number, 2)).tolist()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(size={self.size}, padding={self.padding})"
+
+
+class RandomHorizontalFlip:
+    """Mirror left and right with probability `p`."""
+
+    def __init__(self, p: float = 0.5) -> None:
+        if not 0 <= p <= 1:
+            raise ValueError(f"p should be a probability between 0 and 1. Got {p}")
+        self.p = p
+
+    def __call__(self, image: Any) -> Any:
+        if default_generator.numpy.random() >= self.p:
+            return image
+        if is_image(image):
+            return image.transpose(pillow().Transpose.FLIP_LEFT_RIGHT)
+        return from_numpy(_array(image)[..., ::-1].copy())
+
+    def batch(self, images: Any) -> Any:
+        """Each image by its own draw."""
+        planar, restore = _planar(images)
+        flip = default_generator.numpy.random(len(planar)) < self.p
+        flipped = planar.copy()
+        flipped[flip] = planar[flip][..., ::-1]
+        return restore(flipped)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(p={self.p})"
+
+
+class CenterCrop:
+    """Cut out the middle; an image that is too small gets black edges.
+
+    Parameters
+    ----------
+    size : int or sequence of int
+        Height and width of the window; an int is both.
+    """
+
+    def __init__(self, size: int | Sequence[int]) -> None:
+        self.size = _pair(size)
+
+    def __call__(self, image: Any) -> Any:
+        image = _pad(image, self._margins(*_height_width(image)), 0, "constant")
+        return _crop(image, *self._corner(*_height_width(image)), *self.size)
+
+    def batch(self, images: Any) -> Any:
+        """The middle of every image."""
+        planar, restore = _planar(images)
+        planar = _pad_array(planar, self._margins(*planar.shape[2:]), 0, "constant")
+        top, left = self._corner(*planar.shape[2:])
+        return restore(planar[:, :, top : top + self.size[0], left : left + self.size[1]].copy())
+
+    def _margins(self, height: int, width: int) -> tuple[int, int, int, int]:
+        lack_h, lack_w = max(0, self.size[0] - height), max(0, self.size[1] - width)
+        return lack_w // 2, lack_h // 2, (lack_w + 1) // 2, (lack_h + 1) // 2
+
+    def _corner(self, height: int, width: int) -> tuple[int, int]:
+        return round((height - self.size[0]) / 2), round((width - self.size[1]) / 2)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(size={self.size})"
+
+
+class Grayscale:
+    """A colour image in grey: ITU-R 601's luma, 0.299 R + 0.587 G + 0.114 B, in Pillow's rounding.
+
+    Parameters
+    ----------
+    num_output_channels : {1, 3}
+        3 repeats the grey values as R, G and B.
+    """
+
+    def __init__(self, num_output_channels: int = 1) -> None:
+        if num_output_channels not in (1, 3):
+            raise ValueError(f"num_output_channels should be either 1 or 3. Got {num_output_channels}")
+        self.num_output_channels = num_output_channels
+
+    def __call__(self, image: Any) -> Any:
+        if not is_image(image):
+            raise TypeError(f"img should be PIL Image, so Grayscale comes before ToTensor. Got {type(image)}")
+        grey = image.convert("L")
+        return grey if self.num_output_channels == 1 else pillow().merge("RGB", [grey] * 3)
+
+    def batch(self, images: np.ndarray) -> np.ndarray:
+        """(N, H, W) or (N, H, W, 3) to (N, H, W), or (N, H, W, 3) with three output channels."""
+        if not isinstance(images, np.ndarray):
+            raise TypeError(f"img should be PIL Image, so Grayscale comes before ToTensor. Got {type(images)}")
+        if images.ndim == 4:
+            # Pillow's fixed-point arithmetic: the weights times 2^16, and half a unit to round.
+            red, green, blue = (images[..., c].astype(np.uint32) for c in range(3))
+            images = ((red * 19595 + green * 38470 + blue * 7471 + 0x8000) >> 16).astype(np.uint8)
+        return images if self.num_output_channels == 1 else np.stack([images] * 3, axis=-1)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(num_output_channels={self.num_output_channels})"
+
+
+class Lambda:
+    """A function as a transform.
+
+    Parameters
+    ----------
+    lambd : callable
+        Takes one image.
+    """
+
+    def __init__(self, lambd: Callable) -> None:
+        if not callable(lambd):
+            raise TypeError(f"Argument lambd should be callable, got {type(lambd)}")
+        self.lambd = lambd
+
+    def __call__(self, image: Any) -> Any:
+        return self.lambd(image)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}()"
+
+
+def batched(transform: Callable | None) -> Callable[[np.ndarray], Tensor] | None:
+    """The function that runs `transform` over a uint8 array (N, H, W) or (N, H, W, C) at once.
+
+    None where there is none: some step has no ``batch``, or no step makes a tensor.
+    """
+    steps = _steps(transform)
+    if not all(_has_batch(step) for step in steps) or not any(isinstance(step, ToTensor) for step in steps):
+        return None
+    return functools.partial(_run, steps)
+
+
+def _run(steps: list, images: np.ndarray) -> Tensor:
+    for step in steps:
+        images = step.batch(images)
+    return images
+
+
+def _steps(transform: Any) -> list:
+    """The single transforms that a chain consists of."""
+    if type(transform) is Compose:
+        return [step for part in transform.transforms for step in _steps(part)]
+    return [transform]
+
+
+def _has_batch(step: object) -> bool:
+    """Whether the class that defines ``__call__`` defines ``batch`` too: one inherited beside a new call is stale."""
+    for cls in type(step).__mro__:
+        if "__call__" in vars(cls) or "batch" in vars(cls):
+            return "batch" in vars(cls)
+    return False
+
+
+def _planar(images: Any) -> tuple[np.ndarray, Callable[[np.ndarray], Any]]:
+    """A batch as an array (N, C, H, W), without a copy, and the way back to the kind of batch that it was."""
+    if isinstance(images, Tensor):
+        return images.detach().numpy(), from_numpy
+    if images.ndim == 3:
+        return images[:, None], lambda planar: planar[:, 0]
+    return images.transpose(0, 3, 1, 2), lambda planar: planar.transpose(0, 2, 3, 1)
+
+
+def _array(image: Any) -> np.ndarray:
+    if not isinstance(image, Tensor):
+        raise TypeError(f"img should be PIL Image or Tensor Image. Got {type(image)}")
+    return image.detach().numpy()
+
+
+def _height_width(image: Any) -> tuple[int, int]:
+    if is_image(image):
+        return image.height, image.width
+    height, width = _array(image).shape[-2:]
+    return height, width
+
+
+def _crop(image: Any, top: int, left: int, height: int, width: int) -> Any:
+    if is_image(image):
+        return image.crop((left, top, left + width, top + height))
+    return from_numpy(_array(image)[..., top : top + height, left : left + width].copy())
+
+
+def _pad(image: Any, margins: tuple[int, int, int, int], fill: Any, mode: str) -> Any:
+    if margins == (0, 0, 0, 0):
+        return image
+    if not is_image(image):
+        return from_numpy(_pad_array(_array(image), margins, fill, mode))
+    if mode == "constant":
+        from PIL import ImageOps
+
+        if not isinstance(fill, Sequence):
+            fill = (fill,) * len(image.getbands())
+        return ImageOps.expand(image, margins, fill[0] if len(fill) == 1 else tuple(fill))
+    array = np.asarray(image)
+    planar = array[None] if array.ndim == 2 else array.transpose(2, 0, 1)
+    padded = _pad_array(planar, margins, fill, mode)
+    return to_image(padded[0] if array.ndim == 2 else padded.transpose(1, 2, 0))
+
+
+def _pad_array(x: np.ndarray, margins: tuple[int, int, int, int], fill: Any, mode: str) -> np.ndarray:
+    """Pad the last two axes of (..., C, H, W) by `margins` = (left, top, right, bottom)."""
+    if margins == (0, 0, 0, 0):
+        return x
+    left, top, right, bottom = margins
+    if mode != "constant":
+        return np.pad(x, [(0, 0)] * (x.ndim - 2) + [(top, bottom), (left, right)], mode=mode)
+    height, width = x.shape[-2:]
+    padded = np.empty((*x.shape[:-2], height + top + bottom, width + left + right), x.dtype)
+    padded[...] = np.asarray(fill, x.dtype).reshape(-1, 1, 1)
+    padded[..., top : top + height, left : left + width] = x
+    return padded
+
+
+def _pair(size: int | Sequence[int]) -> tuple[int, int]:
+    """`size` as (height, width)."""
+    sizes = (size,) if isinstance(size, int) else tuple(size)
+    if len(sizes) not in (1, 2):
+        raise ValueError(f"Please provide only two dimensions (h, w) for size. Got {size}")
+    if min(sizes) < 1:
+        raise ValueError(f"Size should be positive. Got {size}")
+    return sizes[0], sizes[-1]
+
+
+def _sides(padding: int | Sequence[int] | None) -> tuple[int, int, int, int]:
+    """`padding` as (left, top, right, bottom)."""
+    if padding is None:
+        return 0, 0, 0, 0
+    if not isinstance(padding, int | tuple | list):
+        raise TypeError(f"Got inappropriate padding arg: expected an int or a sequence, got {type(padding)}")
+    sides = (padding,) if isinstance(padding, int) else tuple(padding)
+    if len(sides) not in (1, 2, 4):
+        raise ValueError(
+            f"Padding must be an int or a 1, 2, or 4 element tuple, not a {len(sides)} element tuple: {padding}"
+        )
+    if min(sides) < 0:
+        raise ValueError(f"Padding should be non-negative. Got {padding}")
+    left, top, right, bottom = sides * (4 // len(sides))
+    return left, top, right, bottom
