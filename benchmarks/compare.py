@@ -101,10 +101,10 @@ def main() -> None:
         keep_memory = options.peers_tuned and kind.startswith("torch")
         if (peer := start(kind, threads=options.threads, keep_memory=keep_memory)) is not None:
             peers[kind] = peer
-    peak = peers["fastconv"].peak_gflops()
+    peak = peers["fastconv"].peak_gflops() * options.threads
     print(
         f"{options.threads} thread(s), {options.repeats} turns"
-        + (f", FMA peak {peak:.0f} GFLOP/s" if peak else "")
+        + f", FMA peak {peak:.0f} GFLOP/s"
         + (", torch keeps its memory, better of NCHW and channels_last" if options.peers_tuned else "")
     )
     header = f"{'row':<22}{'pass':<9}{'ms':>9}{'GFLOP/s':>9}{'% peak':>8}{'torch ms':>10}{'ratio':>7}"
@@ -117,7 +117,7 @@ def main() -> None:
             torch = best_torch(result)
             gflops = operations(case) / result["seconds"]["fastconv"] * 1e-9
             line = f"{case['name']:<22}{op:<9}{result['seconds']['fastconv'] * 1e3:>9.3f}{gflops:>9.1f}"
-            line += f"{100 * gflops / peak:>8.0f}" if peak else f"{'':>8}"
+            line += f"{100 * gflops / peak:>8.0f}"
             for name in (torch, "numpy"):
                 if name in result["seconds"]:
                     line += f"{result['seconds'][name] * 1e3:>10.3f}{result['ratio'][name]:>7.2f}"

@@ -96,8 +96,8 @@ class Peer:
         """Seconds a call, over one timed sample."""
         return self._ask(do="time")["seconds"]
 
-    def peak_gflops(self) -> float | None:
-        """The machine's FMA peak in GFLOP/s over the worker's threads, where fastconv can measure it."""
+    def peak_gflops(self) -> float:
+        """The float32 FMA peak of one core in GFLOP/s, as the worker measures it now (fastconv only)."""
         return self._ask(do="peak")["gflops"]
 
     def close(self) -> None:
@@ -180,9 +180,9 @@ def _numpy_contender(threads: int) -> dict:
 
 def _fastconv_contender(threads: int) -> dict:
     import fastconv
-    from fastconv import ops
+    from fastconv import _runtime, ops
 
-    fastconv.set_num_threads(threads)
+    _runtime.set_num_threads(threads)
 
     def conv(op):
         def build(case, make):
@@ -378,8 +378,7 @@ def _serve(kind: str, threads: int, requests, answer) -> None:
             elif request["do"] == "peak":
                 from fastconv import _runtime
 
-                measure = getattr(_runtime, "peak_gflops", None)
-                answer({"gflops": measure() if measure else None})
+                answer({"gflops": _runtime.peak_gflops()})
         except Exception:
             answer({"error": traceback.format_exc()})
 
