@@ -26,11 +26,6 @@ from peer import PASSES, Peer, Unavailable, alternate, median_ratio, operations 
 WRONG_ABOVE = 1e-4  # norm-wise difference between two contenders' results that no float32 rounding explains
 
 
-def geometric_mean(values: list[float]) -> float:
-    """exp of the mean logarithm; NaN of nothing."""
-    return math.exp(statistics.fmean(map(math.log, values))) if values else math.nan
-
-
 def difference(a: list[float], b: list[float]) -> float:
     """Norm-wise relative difference ``||a - b|| / ||b||``."""
     if len(a) != len(b):
@@ -133,9 +128,9 @@ def main() -> None:
         numpy_ratios = [record["ratio"]["numpy"] for record in these if "numpy" in record["ratio"]]
         line = f"geometric mean, {label}:".ljust(32)
         if torch_ratios:
-            line += f"torch / fastconv {geometric_mean(torch_ratios):.2f} (least {min(torch_ratios):.2f})   "
+            line += f"torch / fastconv {statistics.geometric_mean(torch_ratios):.2f} (least {min(torch_ratios):.2f})   "
         if numpy_ratios:
-            line += f"numpy / fastconv {geometric_mean(numpy_ratios):.2f} (least {min(numpy_ratios):.2f})"
+            line += f"numpy / fastconv {statistics.geometric_mean(numpy_ratios):.2f} (least {min(numpy_ratios):.2f})"
         print(line)
 
     for peer in peers.values():

@@ -29,6 +29,7 @@ KEEP_MEMORY = {
 }
 
 PASSES = {"f": "forward", "i": "input", "w": "weight"}
+POOLING = ("max_forward", "max_backward", "average_forward", "average_backward")
 
 
 class Unavailable(Exception):
@@ -141,7 +142,16 @@ def operations(case: dict) -> int:
 
 # ---------------------------------------------------------------------------------------------------------------------
 # The worker's side: each contender is a table from op to a function (workload, make) -> callable, where
-# make(name, *shape) gives a float32 array of normal random numbers, equal for every contender.
+# make(name, *shape) gives an array, for every contender the same.
+
+
+def normal(name: str, *shape: int):
+    """A float32 array of normal random numbers, seeded by its name."""
+    import zlib
+
+    import numpy as np
+
+    return np.random.default_rng(zlib.crc32(name.encode())).standard_normal(shape, dtype=np.float32)
 
 
 def _conv_shapes(case: dict) -> tuple[tuple, tuple, tuple]:
@@ -175,7 +185,49 @@ def _numpy_contender(threads: int) -> dict:
 
         return build
 
-    return {op: conv(op) for op in PASSES.values()}
+    def pool(op):
+        return lambda pool, make: _numpy_pooling(op, pool, make)
+
+    return {op: conv(op) for op in PASSES.values()} | {op: pool(op) for op in POOLING}
+
+
+def _numpy_pooling(op: str, pool: dict, make):
+    """Pooling on whole arrays: one pass for each place in the window."""
+    import numpy as np
+
+    xs, ys = _pool_shapes(pool)
+    k, s, p = pool["kernel"], pool["stride"], pool["padding"]
+    frame = (0, 0), (0, 0), (p, p), (p, p)
+    windows = [np.s_[:, :, r : r + s * ys[2] : s, c : c + s * ys[3] : s] for r in range(k) for c in range(k)]
+    x, dy = make("x", *xs), make("dy", *ys)
+
+    def max_forward():
+        padded = np.pad(x, frame, constant_values=-np.inf)
+        y, place = padded[windows[0]].copy(), np.zeros(ys, np.int8)
+        for t, window in enumerate(windows[1:], 1):
+            larger = padded[window] > y
+            np.copyto(y, padded[window], where=larger)
+            np.copyto(place, np.int8(t), where=larger)
+        return y, place
+
+    def spread(shares):
+        dx = np.zeros((*xs[:2], xs[2] + 2 * p, xs[3] + 2 * p), np.float32)
+        for window, share in zip(windows, shares, strict=True):
+            dx[window] += share
+        return dx[:, :, p : p + xs[2], p : p + xs[3]]
+
+    def average_forward():
+        padded = np.pad(x, frame)
+        return sum((padded[window] for window in windows[1:]), padded[windows[0]]) * np.float32(1 / k**2)
+
+    if op == "max_forward":
+        return max_forward
+    if op == "average_forward":
+        return average_forward
+    if op == "average_backward":
+        return lambda: spread([dy * np.float32(1 / k**2)] * k**2)
+    _, place = max_forward()
+    return lambda: spread(dy * (place == t) for t in range(k**2))
 
 
 def _fastconv_contender(threads: int) -> dict:
@@ -217,7 +269,7 @@ def _fastconv_contender(threads: int) -> dict:
         return build
 
     table = {op: conv(op) for op in PASSES.values()}
-    table |= {op: pool(op) for op in ("max_forward", "max_backward", "average_forward", "average_backward")}
+    table |= {op: pool(op) for op in POOLING}
     return table | {"step": lambda workload, make: _training_step(fastconv, workload, make)}
 
 
@@ -285,7 +337,7 @@ def _torch_contender(threads: int, channels_last: bool = False) -> dict:
         return build_without_tape
 
     table = {op: conv(op) for op in PASSES.values()}
-    table |= {op: pool(op) for op in ("max_forward", "max_backward", "average_forward", "average_backward")}
+    table |= {op: pool(op) for op in POOLING}
     table = {op: without_tape(build) for op, build in table.items()}
     return table | {"step": lambda workload, make: _training_step(torch, workload, make)}
 
@@ -339,12 +391,6 @@ def _sample(result) -> list[float]:
 def _serve(kind: str, threads: int, requests, answer) -> None:
     import gc
     import traceback
-    import zlib
-
-    import numpy as np
-
-    def make(name, *shape):
-        return np.random.default_rng(zlib.crc32(name.encode())).standard_normal(shape, dtype=np.float32)
 
     try:
         table = CONTENDERS[kind](threads)
@@ -364,7 +410,7 @@ def _serve(kind: str, threads: int, requests, answer) -> None:
                 if workload["op"] not in table:
                     answer({"unavailable": f"no {workload['op']!r}"})
                     continue
-                call = table[workload["op"]](workload, make)
+                call = table[workload["op"]](workload, normal)
                 sample = _sample(call())
                 loops, seconds = _calibrate(call)
                 answer({"sample": sample})
