@@ -205,7 +205,8 @@ cdef void stage(const fc_kernels *kern, const Image *x, const Grid *g, Block *b,
                     g.stage_pitch,
                     x.data + ((b.n0 + n) * x.s_n + (c0 + c) * x.s_c + h0 * x.s_h
                               + (w0 + left * g.step_w) * x.s_w) * z,
-                    g.step_h * x.s_h, g.step_w * x.s_w, n_rows, first, last, left, count, n_cols - left - count)
+                    g.step_h * x.s_h, g.step_w * x.s_w, n_rows, first, last, left, count, n_cols - left - count,
+                    0)
     b.base = buffer
     b.s_image = g.stage_image
     b.s_row = g.stage_pitch
@@ -660,7 +661,7 @@ cdef void correlate_dot(const Correlate *j, idx k_count, const Block *b, const i
             kern.stage(dy + (k * filter_pitch + n * plane) * z, b.cols,
                        j.dy.data + ((b.n0 + n) * j.dy.s_n + (g_k0 + k) * j.dy.s_c + b.p0 * j.dy.s_h
                                     + b.q0 * j.dy.s_w) * z,
-                       j.dy.s_h, j.dy.s_w, b.rows, 0, b.rows, 0, b.cols, 0)
+                       j.dy.s_h, j.dy.s_w, b.rows, 0, b.rows, 0, b.cols, 0, 0)
     k = 0
     while k < k_count:
         rows = min(kern.dot_rows, k_count - k)

@@ -23,7 +23,7 @@ cdef extern from "fastconv.h" nogil:
         idx dot_rows
         idx dot_cols
         void (*stage)(void *dst, idx pitch, const void *src, idx src_h, idx src_w, idx n_rows, idx first, idx last,
-                      idx left, idx count, idx right) noexcept nogil
+                      idx left, idx count, idx right, double fill) noexcept nogil
         void (*pack_filters)(void *dst, const void *w, idx rows, idx w_row, idx channels, idx w_channel, idx n_taps,
                              const idx *taps) noexcept nogil
         void (*pack_pixels)(void *dst, idx width, const void *src, idx depth, const idx *offsets, idx n_runs,
@@ -40,6 +40,17 @@ cdef extern from "fastconv.h" nogil:
                          void *acc) noexcept nogil
         void (*dot[8])(idx n_planes, idx n_rows, idx n_cols, const void *dy, idx dy_row, idx dy_plane, idx dy_pitch,
                        const void *x, const idx *offsets, idx x_plane, idx x_pitch, void *acc) noexcept nogil
+
+        void (*max_row)(void *y, void *where, const void *x, idx x_row, idx n_rows, idx n_cols, idx stride,
+                        idx dilation, idx index, idx index_row, idx start, const void *first,
+                        idx count) noexcept nogil
+        void (*average_row)(void *y, const void *x, idx x_row, idx n_rows, idx n_cols, idx stride, double height,
+                            const void *widths, idx count) noexcept nogil
+        void (*spread_row)(void *x, const void *dy, idx n_cols, idx stride, double height, const void *widths,
+                           idx count) noexcept nogil
+        void (*scatter_add)(void *x, const void *dy, const void *where, int wide, idx count) noexcept nogil
+        double (*window_mean)(const void *x, idx x_row, idx x_col, idx n_rows, idx n_cols) noexcept nogil
+        void (*window_add)(void *x, idx x_row, idx n_rows, idx n_cols, double value) noexcept nogil
 
     ctypedef struct fc_isa:
         const char *name

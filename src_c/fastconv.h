@@ -32,10 +32,10 @@ typedef struct {
     idx dot_rows;                  /* filters in a tile of the pixel-wise weight gradient */
     idx dot_cols;                  /* its (channel, tap) pairs */
 
-    /* Copy rows of one channel, padded with zeros: dst[i][0..left) = 0, then `count` elements src[i][j * src_w], then
-     * `right` zeros; rows before `first` and from `last` on are all zero. */
+    /* Copy rows of one channel, padded: dst[i] is `left` times `fill`, then `count` elements src[i * src_h + j * src_w],
+     * then `right` times `fill`; rows before `first` and from `last` on are `fill` throughout. */
     void (*stage)(void *dst, idx pitch, const void *src, idx src_h, idx src_w, idx n_rows, idx first, idx last, idx left,
-                  idx count, idx right);
+                  idx count, idx right, double fill);
 
     /* dst[(c * n_taps + t) * rows + r] = w[r * w_row + c * w_channel + taps[t]]. */
     void (*pack_filters)(void *dst, const void *w, idx rows, idx w_row, idx channels, idx w_channel, idx n_taps,
@@ -72,6 +72,25 @@ typedef struct {
      * r < rows, c < dot_cols, n < n_planes, p < n_rows, q < n_cols. Reads up to a vector past each row. */
     void (*dot[FC_MAX_ROWS])(idx n_planes, idx n_rows, idx n_cols, const void *dy, idx dy_row, idx dy_plane,
                              idx dy_pitch, const void *x, const idx *offsets, idx x_plane, idx x_pitch, void *acc);
+
+    /* Pooling, one row of `count` outputs. The window of output q has rows x + r * x_row, r < n_rows, and columns
+     * q * stride + s * dilation, s < n_cols. Reads and writes up to a vector past the row's end.
+     *
+     * max_row: the largest, NaN above all, the first of equals; where[q] (integers of the element's size) is its
+     * index, index + r * index_row + q * stride + s * dilation, or start + first[q] where nothing exceeds -infinity.
+     * `where` may be NULL.
+     * average_row: the sum over the window divided by height * widths[q].
+     * spread_row: x[q * stride + s] += dy[q] / (height * widths[q]), s < n_cols. */
+    void (*max_row)(void *y, void *where, const void *x, idx x_row, idx n_rows, idx n_cols, idx stride, idx dilation,
+                    idx index, idx index_row, idx start, const void *first, idx count);
+    void (*average_row)(void *y, const void *x, idx x_row, idx n_rows, idx n_cols, idx stride, double height,
+                        const void *widths, idx count);
+    void (*spread_row)(void *x, const void *dy, idx n_cols, idx stride, double height, const void *widths, idx count);
+    /* x[where[i]] += dy[i], i < count; `where` holds 64-bit indices if `wide`, else integers of 32 bits. */
+    void (*scatter_add)(void *x, const void *dy, const void *where, int wide, idx count);
+    /* Sum of an n_rows x n_cols window divided by its size; and its gradient, added to each element of the window. */
+    double (*window_mean)(const void *x, idx x_row, idx x_col, idx n_rows, idx n_cols);
+    void (*window_add)(void *x, idx x_row, idx n_rows, idx n_cols, double value);
 } fc_kernels;
 
 typedef struct {

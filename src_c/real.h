@@ -19,24 +19,30 @@ INLINE vec NAME(splat)(REAL a) { return a - (vec){0}; }
 
 /* ---- moving data -------------------------------------------------------------------------------------------- */
 
+INLINE void NAME(set)(REAL *dst, idx n, REAL value)
+{
+    for (idx i = 0; i < n; i++) dst[i] = value;
+}
+
 static void NAME(stage)(void *dst_, idx pitch, const void *src_, idx src_h, idx src_w, idx n_rows, idx first, idx last,
-                        idx left, idx count, idx right)
+                        idx left, idx count, idx right, double fill_)
 {
     REAL *dst = dst_;
     const REAL *src = src_;
+    const REAL fill = (REAL)fill_;
     for (idx i = 0; i < n_rows; i++, dst += pitch, src += src_h) {
         if (i < first || i >= last) {
-            memset(dst, 0, (size_t)(left + count + right) * sizeof(REAL));
+            NAME(set)(dst, left + count + right, fill);
             continue;
         }
-        for (idx j = 0; j < left; j++) dst[j] = 0;
+        NAME(set)(dst, left, fill);
         if (src_w == 1)
             memcpy(dst + left, src, (size_t)count * sizeof(REAL));
         else if (src_w == 2)
             for (idx j = 0; j < count; j++) dst[left + j] = src[2 * j];
         else
             for (idx j = 0; j < count; j++) dst[left + j] = src[j * src_w];
-        for (idx j = left + count; j < left + count + right; j++) dst[j] = 0;
+        NAME(set)(dst + left + count, right, fill);
     }
 }
 
@@ -250,6 +256,129 @@ INLINE void NAME(dot)(const int rows, idx n_planes, idx n_rows, idx n_cols, cons
     }
 DOTS(DOT)
 #undef DOT
+
+/* ---- pooling -------------------------------------------------------------------------------------------------- */
+
+/* Lanes p[0], p[stride], p[2 * stride], ... */
+INLINE vec NAME(load_every)(const REAL *p, const idx stride)
+{
+    if (stride == 1) return load(p);
+    if (stride == 2) {
+        mask_vec evens;
+        UNROLL for (int i = 0; i < LANES; i++) evens[i] = 2 * i;
+        return __builtin_shuffle(load(p), load(p + LANES), evens);
+    }
+    vec v;
+    for (int i = 0; i < LANES; i++) v[i] = p[i * stride];
+    return v;
+}
+
+INLINE vec NAME(select)(mask_vec where, vec yes, vec no)
+{
+    return (vec)(((mask_vec)yes & where) | ((mask_vec)no & ~where));
+}
+
+INLINE void NAME(max_body)(REAL *y, SIGNED *where, const REAL *x, idx x_row, idx n_rows, idx n_cols, const idx stride,
+                           idx dilation, idx index, idx index_row, idx start, const SIGNED *first, idx count)
+{
+    mask_vec ramp;
+    UNROLL for (int i = 0; i < LANES; i++) ramp[i] = (SIGNED)(i * stride);
+    for (idx q = 0; q < count; q += LANES) {
+        vec best = splat((REAL)-__builtin_inf());
+        mask_vec at;
+        memcpy(&at, first + q, sizeof at);
+        at += (SIGNED)start;
+        for (idx r = 0; r < n_rows; r++)
+            for (idx s = 0; s < n_cols; s++) {
+                vec v = NAME(load_every)(x + r * x_row + q * stride + s * dilation, stride);
+                mask_vec better = (mask_vec)(v > best) | (mask_vec)(v != v);
+                best = NAME(select)(better, v, best);
+                if (where) {
+                    mask_vec here = ramp + (SIGNED)(index + r * index_row + q * stride + s * dilation);
+                    at = (here & better) | (at & ~better);
+                }
+            }
+        store(y + q, best);
+        if (where) memcpy(where + q, &at, sizeof at);
+    }
+}
+
+static void NAME(max_row)(void *y, void *where, const void *x, idx x_row, idx n_rows, idx n_cols, idx stride,
+                          idx dilation, idx index, idx index_row, idx start, const void *first, idx count)
+{
+    if (stride == 1)
+        NAME(max_body)(y, where, x, x_row, n_rows, n_cols, 1, dilation, index, index_row, start, first, count);
+    else if (stride == 2)
+        NAME(max_body)(y, where, x, x_row, n_rows, n_cols, 2, dilation, index, index_row, start, first, count);
+    else
+        NAME(max_body)(y, where, x, x_row, n_rows, n_cols, stride, dilation, index, index_row, start, first, count);
+}
+
+INLINE void NAME(average_body)(REAL *y, const REAL *x, idx x_row, idx n_rows, idx n_cols, const idx stride, REAL height,
+                               const REAL *widths, idx count)
+{
+    for (idx q = 0; q < count; q += LANES) {
+        vec sum = {0};
+        for (idx r = 0; r < n_rows; r++)
+            for (idx s = 0; s < n_cols; s++) sum += NAME(load_every)(x + r * x_row + q * stride + s, stride);
+        store(y + q, sum / (height * load(widths + q)));
+    }
+}
+
+static void NAME(average_row)(void *y, const void *x, idx x_row, idx n_rows, idx n_cols, idx stride, double height,
+                              const void *widths, idx count)
+{
+    if (stride == 1)
+        NAME(average_body)(y, x, x_row, n_rows, n_cols, 1, (REAL)height, widths, count);
+    else if (stride == 2)
+        NAME(average_body)(y, x, x_row, n_rows, n_cols, 2, (REAL)height, widths, count);
+    else
+        NAME(average_body)(y, x, x_row, n_rows, n_cols, stride, (REAL)height, widths, count);
+}
+
+static void NAME(spread_row)(void *x_, const void *dy_, idx n_cols, idx stride, double height, const void *widths_,
+                             idx count)
+{
+    REAL *x = x_;
+    const REAL *dy = dy_, *widths = widths_;
+    if (n_cols == 2 && stride == 2)
+        for (idx q = 0; q < count; q++) {
+            REAL share = dy[q] / ((REAL)height * widths[q]);
+            x[2 * q] += share;
+            x[2 * q + 1] += share;
+        }
+    else
+        for (idx q = 0; q < count; q++) {
+            REAL share = dy[q] / ((REAL)height * widths[q]);
+            for (idx s = 0; s < n_cols; s++) x[q * stride + s] += share;
+        }
+}
+
+static void NAME(scatter_add)(void *x_, const void *dy_, const void *where, int wide, idx count)
+{
+    REAL *x = x_;
+    const REAL *dy = dy_;
+    if (wide)
+        for (idx i = 0; i < count; i++) x[((const int64_t *)where)[i]] += dy[i];
+    else
+        for (idx i = 0; i < count; i++) x[((const int32_t *)where)[i]] += dy[i];
+}
+
+static double NAME(window_mean)(const void *x_, idx x_row, idx x_col, idx n_rows, idx n_cols)
+{
+    const REAL *x = x_;
+    double sum = 0;
+    for (idx r = 0; r < n_rows; r++)
+        for (idx s = 0; s < n_cols; s++) sum += x[r * x_row + s * x_col];
+    return sum / (double)(n_rows * n_cols);
+}
+
+static void NAME(window_add)(void *x_, idx x_row, idx n_rows, idx n_cols, double value)
+{
+    REAL *x = x_;
+    for (idx r = 0; r < n_rows; r++)
+        for (idx s = 0; s < n_cols; s++) x[r * x_row + s] += (REAL)value;
+}
 
 #undef load
 #undef store

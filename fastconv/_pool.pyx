@@ -1,0 +1,303 @@
+"""The loop nests of pooling: over planes and rows of outputs; a kernel computes one row.
+
+Rows are read in place where every window lies inside the image and pixels are dense; otherwise each plane is first
+copied, padded with the value that changes nothing: -infinity for the largest, zero for the sum.
+"""
+
+cimport numpy as cnp
+from cython.parallel cimport prange, threadid
+from libc.math cimport INFINITY
+from libc.stdint cimport int32_t, int64_t
+from libc.string cimport memcpy, memset
+
+from fastconv._runtime cimport fc_kernels, give, idx, kernels, take, threads_for
+
+cnp.import_array()
+
+
+cdef struct Pool:
+    const fc_kernels *kern
+    char *x              # NCHW of any strides
+    char *x_end
+    char *y              # dense
+    char *where          # indices, of the element's size; or NULL
+    idx planes, C, H, W, P, Q
+    idx s_n, s_c, s_h, s_w
+    idx kernel_h, kernel_w, stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w
+    bint largest, include_pad
+    idx override         # of the divisor, or 0
+    idx reach            # columns from the first window's start to the last one's end
+    idx slack            # elements that a kernel may touch past a row's end
+    char *columns        # of each output: the first column inside the image, or how many the divisor counts
+    idx pitch            # of the padded copy of a plane
+    size_t copy_size, row_size
+
+
+cdef inline idx up(idx a, idx b) noexcept nogil:
+    return (a + b - 1) // b * b
+
+
+cdef inline idx parts(idx a, idx b) noexcept nogil:
+    return (a + b - 1) // b
+
+
+cdef inline idx counted(idx out, idx stride, idx pad, idx kernel, idx size, bint include_pad) noexcept nogil:
+    """How many rows (or columns) output `out` counts in its divisor: never what hangs over the padded image."""
+    cdef idx start = out * stride - pad, stop = min(start + kernel, size + pad)
+    if not include_pad:
+        start = max(start, 0)
+        stop = min(stop, size)
+    return stop - start
+
+
+cdef inline idx inside(idx out, idx stride, idx pad, idx dilation) noexcept nogil:
+    """The first element of output `out`'s window that does not precede the image."""
+    cdef idx start = out * stride - pad
+    return start + parts(-start, dilation) * dilation if start < 0 else start
+
+
+cdef void fill_columns(const Pool *j) noexcept nogil:
+    cdef idx q, first
+    cdef idx z = j.kern.itemsize
+    cdef double width
+    for q in range(j.Q):
+        # A dilated window may have no element in the image at all.
+        first = min(inside(q, j.stride_w, j.pad_w, j.dilation_w), j.W - 1)
+        width = j.override if j.override else counted(q, j.stride_w, j.pad_w, j.kernel_w, j.W, j.include_pad)
+        if z == 4:
+            if j.largest:
+                (<int32_t *>j.columns)[q] = <int32_t>first
+            else:
+                (<float *>j.columns)[q] = <float>width
+        elif j.largest:
+            (<int64_t *>j.columns)[q] = first
+        else:
+            (<double *>j.columns)[q] = width
+
+
+cdef void forward_plane(const Pool *j, idx plane, char *scratch) noexcept nogil:
+    """Largest or average of every window of one plane."""
+    cdef const fc_kernels *kern = j.kern
+    cdef idx z = kern.itemsize, p, top, n_rows, at, pitch = j.s_h
+    cdef char *x = j.x + (plane // j.C * j.s_n + plane % j.C * j.s_c) * z
+    cdef char *row = scratch + j.copy_size
+    cdef char *row_where = row + j.row_size
+    cdef char *y
+    cdef char *where
+    cdef bint spare
+    if (j.s_w != 1 or j.s_h < 0 or j.pad_w > 0 or j.reach > j.W
+            or x + ((j.H - 1) * j.s_h + j.W + j.slack) * z > j.x_end):
+        pitch = j.pitch
+        kern.stage(scratch, pitch, x, j.s_h, j.s_w, j.H, 0, j.H, j.pad_w, j.W, max(0, j.reach - j.W - j.pad_w),
+                   -INFINITY if j.largest else 0.0)
+        x = scratch
+    for p in range(j.P):
+        # What a row's last vector writes too much the next row overwrites, but for the plane's last rows.
+        spare = (j.P - 1 - p) * j.Q < kern.lanes
+        at = (plane * j.P + p) * j.Q * z
+        y = row if spare else j.y + at
+        top = inside(p, j.stride_h, j.pad_h, j.dilation_h)
+        n_rows = parts(min(j.H, p * j.stride_h - j.pad_h + (j.kernel_h - 1) * j.dilation_h + 1) - top, j.dilation_h)
+        if j.largest:
+            where = NULL
+            if j.where != NULL:
+                where = row_where if spare else j.where + at
+            kern.max_row(y, where, x + top * pitch * z, j.dilation_h * pitch, n_rows, j.kernel_w, j.stride_w,
+                         j.dilation_w, top * j.W - j.pad_w, j.dilation_h * j.W,
+                         min(top, j.H - 1) * j.W, j.columns, j.Q)
+            if spare and where != NULL:
+                memcpy(j.where + at, row_where, j.Q * z)
+        else:
+            kern.average_row(y, x + top * pitch * z, pitch, n_rows, j.kernel_w, j.stride_w,
+                             1.0 if j.override else
+                             <double>counted(p, j.stride_h, j.pad_h, j.kernel_h, j.H, j.include_pad),
+                             j.columns, j.Q)
+        if spare:
+            memcpy(j.y + at, row, j.Q * z)
+
+
+cdef void average_plane_backward(const Pool *j, idx plane, char *scratch) noexcept nogil:
+    """Here y is dy, x is dx and both are dense."""
+    cdef const fc_kernels *kern = j.kern
+    cdef idx z = kern.itemsize, i, p, p0, p1
+    cdef char *x = j.x + plane * j.H * j.W * z
+    cdef char *row
+    cdef bint padded = j.pad_w > 0 or j.reach > j.W
+    for i in range(j.H):
+        row = scratch if padded else x + i * j.W * z
+        memset(row, 0, (max(j.reach, j.W + j.pad_w) if padded else j.W) * z)
+        p0 = max(0, parts(i + j.pad_h - j.kernel_h + 1, j.stride_h)) if i + j.pad_h >= j.kernel_h else 0
+        p1 = min(j.P, (i + j.pad_h) // j.stride_h + 1)
+        for p in range(p0, p1):
+            kern.spread_row(row, j.y + (plane * j.P + p) * j.Q * z, j.kernel_w, j.stride_w,
+                            1.0 if j.override else
+                            <double>counted(p, j.stride_h, j.pad_h, j.kernel_h, j.H, j.include_pad),
+                            j.columns, j.Q)
+        if padded:
+            memcpy(x + i * j.W * z, row + j.pad_w * z, j.W * z)
+
+
+cdef int run(Pool *j, bint backward) except -1:
+    cdef idx z = j.kern.itemsize, plane
+    if j.planes == 0:
+        return 0
+    j.reach = (j.Q - 1) * j.stride_w + (j.kernel_w - 1) * j.dilation_w + 1
+    j.slack = 2 * j.kern.lanes * max(j.stride_w, 2)
+    j.pitch = max(j.reach, j.W + j.pad_w)
+    j.copy_size = up((j.pitch * (1 if backward else j.H) + j.slack) * z, 64)
+    j.row_size = up((j.Q + j.kern.lanes) * z, 64)
+    cdef double taps = j.kernel_h * j.kernel_w
+    cdef int n_threads = threads_for(<double>j.planes * j.P * j.Q * (taps + 4), j.planes)
+    cdef size_t each = j.copy_size + 2 * j.row_size
+    cdef size_t size = j.row_size + n_threads * each
+    cdef char *memory = <char *>take(size)
+    cdef char *scratch = memory + j.row_size
+    j.columns = memory
+    with nogil:
+        fill_columns(j)
+        if n_threads == 1:
+            for plane in range(j.planes):
+                if backward:
+                    average_plane_backward(j, plane, scratch)
+                else:
+                    forward_plane(j, plane, scratch)
+        else:
+            for plane in prange(j.planes, num_threads=n_threads, schedule="static"):
+                if backward:
+                    average_plane_backward(j, plane, scratch + threadid() * each)
+                else:
+                    forward_plane(j, plane, scratch + threadid() * each)
+    give(memory, size)
+    return 0
+
+
+cdef void describe(Pool *j, cnp.ndarray x, cnp.ndarray y) noexcept:
+    cdef idx z = cnp.PyArray_ITEMSIZE(x)
+    j.kern = kernels(z)
+    j.x = j.x_end = <char *>cnp.PyArray_DATA(x)
+    j.y = <char *>cnp.PyArray_DATA(y)
+    j.where = NULL
+    j.C, j.H, j.W, j.P, j.Q = x.shape[1], x.shape[2], x.shape[3], y.shape[2], y.shape[3]
+    j.planes = x.shape[0] * j.C if j.P * j.Q > 0 else 0
+    j.s_n, j.s_c, j.s_h, j.s_w = x.strides[0] // z, x.strides[1] // z, x.strides[2] // z, x.strides[3] // z
+    for i in range(4):
+        if x.strides[i] > 0:
+            j.x_end += (x.shape[i] - 1) * x.strides[i]
+    j.x_end += z
+    j.include_pad, j.override = True, 0
+    j.dilation_h = j.dilation_w = 1
+
+
+def max_forward(cnp.ndarray x, cnp.ndarray y, cnp.ndarray indices, idx kernel_h, idx kernel_w, idx stride_h,
+                idx stride_w, idx pad_h, idx pad_w, idx dilation_h, idx dilation_w):
+    """Largest of each window; `indices` (integers of the element's size, or None) takes its place in H*W."""
+    cdef Pool j
+    describe(&j, x, y)
+    j.largest = True
+    if indices is not None:
+        j.where = <char *>cnp.PyArray_DATA(indices)
+    j.kernel_h, j.kernel_w, j.stride_h, j.stride_w = kernel_h, kernel_w, stride_h, stride_w
+    j.pad_h, j.pad_w, j.dilation_h, j.dilation_w = pad_h, pad_w, dilation_h, dilation_w
+    run(&j, False)
+
+
+def average_forward(cnp.ndarray x, cnp.ndarray y, idx kernel_h, idx kernel_w, idx stride_h, idx stride_w, idx pad_h,
+                    idx pad_w, bint count_include_pad, idx divisor_override):
+    """Sum of each window over its divisor."""
+    cdef Pool j
+    describe(&j, x, y)
+    j.largest, j.include_pad, j.override = False, count_include_pad, divisor_override
+    j.kernel_h, j.kernel_w, j.stride_h, j.stride_w, j.pad_h, j.pad_w = kernel_h, kernel_w, stride_h, stride_w, pad_h, pad_w
+    run(&j, False)
+
+
+def average_backward(cnp.ndarray dy, cnp.ndarray dx, idx kernel_h, idx kernel_w, idx stride_h, idx stride_w, idx pad_h,
+                     idx pad_w, bint count_include_pad, idx divisor_override):
+    """Each output's gradient over its divisor, added to every pixel of its window; `dx` is dense."""
+    cdef Pool j
+    if not cnp.PyArray_IS_C_CONTIGUOUS(dy):
+        dy = dy.copy()
+    describe(&j, dx, dy)
+    j.largest, j.include_pad, j.override = False, count_include_pad, divisor_override
+    j.kernel_h, j.kernel_w, j.stride_h, j.stride_w, j.pad_h, j.pad_w = kernel_h, kernel_w, stride_h, stride_w, pad_h, pad_w
+    if j.planes == 0:
+        memset(j.x, 0, cnp.PyArray_NBYTES(dx))
+    run(&j, True)
+
+
+def max_backward(cnp.ndarray dy, cnp.ndarray indices, cnp.ndarray dx):
+    """dx[indices] += dy within each plane, from zero; `dx` is dense, `indices` are of 32 or 64 bits and in range."""
+    if not cnp.PyArray_IS_C_CONTIGUOUS(dy):
+        dy = dy.copy()
+    if not cnp.PyArray_IS_C_CONTIGUOUS(indices):
+        indices = indices.copy()
+    cdef idx z = cnp.PyArray_ITEMSIZE(dx), plane, planes = dx.shape[0] * dx.shape[1]
+    cdef idx inputs = dx.shape[2] * dx.shape[3], outputs = dy.shape[2] * dy.shape[3]
+    cdef idx index_size = cnp.PyArray_ITEMSIZE(indices)
+    cdef const fc_kernels *kern = kernels(z)
+    cdef char *x = <char *>cnp.PyArray_DATA(dx)
+    cdef char *y = <char *>cnp.PyArray_DATA(dy)
+    cdef char *where = <char *>cnp.PyArray_DATA(indices)
+    cdef int n_threads = threads_for(<double>planes * (inputs + 4 * outputs), planes)
+    for plane in prange(planes, nogil=True, num_threads=n_threads, use_threads_if=n_threads > 1, schedule="static"):
+        memset(x + plane * inputs * z, 0, inputs * z)
+        kern.scatter_add(x + plane * inputs * z, y + plane * outputs * z, where + plane * outputs * index_size,
+                         index_size == 8, outputs)
+
+
+cdef inline idx window_start(idx out, idx size, idx outputs) noexcept nogil:
+    return out * size // outputs
+
+
+cdef inline idx window_stop(idx out, idx size, idx outputs) noexcept nogil:
+    return ((out + 1) * size + outputs - 1) // outputs
+
+
+cdef void adaptive_plane(const Pool *j, idx plane, bint backward) noexcept nogil:
+    cdef idx z = j.kern.itemsize, p, q, h0, h1, w0, w1, at
+    cdef char *x = j.x + (plane // j.C * j.s_n + plane % j.C * j.s_c) * z
+    cdef char *y = j.y + plane * j.P * j.Q * z
+    cdef char *window
+    cdef double value
+    if backward:
+        memset(x, 0, j.H * j.W * z)
+    for p in range(j.P):
+        h0, h1 = window_start(p, j.H, j.P), window_stop(p, j.H, j.P)
+        for q in range(j.Q):
+            w0, w1 = window_start(q, j.W, j.Q), window_stop(q, j.W, j.Q)
+            window = x + (h0 * j.s_h + w0 * j.s_w) * z
+            at = p * j.Q + q
+            if backward:
+                value = (<float *>y)[at] if z == 4 else (<double *>y)[at]
+                j.kern.window_add(window, j.s_h, h1 - h0, w1 - w0, value / ((h1 - h0) * (w1 - w0)))
+            else:
+                value = j.kern.window_mean(window, j.s_h, j.s_w, h1 - h0, w1 - w0)
+                if z == 4:
+                    (<float *>y)[at] = <float>value
+                else:
+                    (<double *>y)[at] = value
+
+
+cdef void run_adaptive(Pool *j, bint backward) noexcept:
+    cdef idx plane
+    cdef int n_threads = threads_for(<double>j.planes * j.H * j.W, j.planes)
+    for plane in prange(j.planes, nogil=True, num_threads=n_threads, use_threads_if=n_threads > 1, schedule="static"):
+        adaptive_plane(j, plane, backward)
+
+
+def adaptive_average_forward(cnp.ndarray x, cnp.ndarray y):
+    """Mean of rows floor(p*H/P) ... ceil((p+1)*H/P), and columns likewise."""
+    cdef Pool j
+    describe(&j, x, y)
+    run_adaptive(&j, False)
+
+
+def adaptive_average_backward(cnp.ndarray dy, cnp.ndarray dx):
+    """Each output's gradient over its window's size, added to every pixel of its window; `dx` is dense."""
+    cdef Pool j
+    if not cnp.PyArray_IS_C_CONTIGUOUS(dy):
+        dy = dy.copy()
+    describe(&j, dx, dy)
+    if j.planes == 0:
+        memset(j.x, 0, cnp.PyArray_NBYTES(dx))
+    run_adaptive(&j, True)
