@@ -502,7 +502,9 @@ def blas_conv2d(x, w, b=None, stride=1, padding=0, dilation=1, groups=1) -> ndar
         _depthwise(x, w_rows, y_grouped, taps)
     elif _is_plain(taps):
         np.matmul(
-            w_rows, x.reshape(images, groups, channels // groups, -1), out=y_grouped.reshape(*y_grouped.shape[:3], -1)
+            w_rows,
+            x.reshape(images, groups, channels // groups, out_h * out_w),
+            out=y_grouped.reshape(images, groups, filters // groups, out_h * out_w),
         )
     else:
         windows = _windows(x, taps)
@@ -566,7 +568,8 @@ def blas_conv2d_input(input_size, w, dy, stride=1, padding=0, dilation=1, groups
     w_columns = w.reshape(groups, filters // groups, -1).swapaxes(1, 2)
     dy_grouped = dy.reshape(images, groups, filters // groups, out_h, out_w)
     if _is_plain(taps) and channels != groups:
-        return np.matmul(w_columns, dy_grouped.reshape(*dy_grouped.shape[:3], -1)).reshape(input_size)
+        dy_rows = dy.reshape(images, groups, filters // groups, out_h * out_w)
+        return np.matmul(w_columns, dy_rows).reshape(input_size)
     dx_padded = np.zeros(taps.padded_shape, dy.dtype)
     if channels == groups:
         _depthwise_input(w_columns, dy_grouped, dx_padded, taps)
@@ -589,8 +592,8 @@ def blas_conv2d_weight(x, weight_size, dy, stride=1, padding=0, dilation=1, grou
     channels = x.shape[1]
     dy_grouped = dy.reshape(images, groups, filters // groups, out_h, out_w)
     if _is_plain(taps) and channels != groups:
-        x_grouped = x.reshape(images, groups, channels // groups, -1)
-        each = np.matmul(dy_grouped.reshape(*dy_grouped.shape[:3], -1), x_grouped.swapaxes(2, 3))
+        x_rows = x.reshape(images, groups, channels // groups, out_h * out_w)
+        each = np.matmul(dy.reshape(images, groups, filters // groups, out_h * out_w), x_rows.swapaxes(2, 3))
         return each.sum(axis=0).reshape(weight_size)
     dw = np.zeros((groups, filters // groups, channels // groups * taps.kernel_h * taps.kernel_w), x.dtype)
     if channels == groups:

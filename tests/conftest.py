@@ -1,0 +1,58 @@
+"""Fixtures: every instruction set, and memory that shows who wrote where."""
+
+import numpy as np
+import pytest
+
+from fastconv import _runtime, ops
+
+
+@pytest.fixture(params=_runtime.available_isas())
+def isa(request):
+    """Runs the test once with each instruction set that is compiled in and runs here."""
+    before = _runtime.get_isa()
+    _runtime.set_isa(request.param)
+    yield request.param
+    _runtime.set_isa(before)
+
+
+@pytest.fixture
+def threads():
+    """A function that sets the number of threads; the former number returns after the test."""
+    before = _runtime.get_num_threads()
+    yield _runtime.set_num_threads
+    _runtime.set_num_threads(before)
+
+
+class GuardedMemory:
+    """Stands in for the memory that results are allocated in: poisoned, between two guard zones."""
+
+    GUARD = 509  # bytes; odd, and longer than a few vectors
+    POISON = 0xFF  # all ones: NaN in floats, -1 in integers
+
+    def __init__(self):
+        self.buffers = []
+
+    def empty(self, shape, dtype):
+        dtype = np.dtype(dtype)
+        size = int(np.prod(shape, dtype=object)) * dtype.itemsize
+        # Aligned to the elements, and to no more than that.
+        before = self.GUARD + -self.GUARD % dtype.itemsize + dtype.itemsize
+        buffer = np.full(before + size + self.GUARD, self.POISON, np.uint8)
+        self.buffers.append((buffer, before, size))
+        return buffer[before : before + size].view(dtype).reshape(shape)
+
+    def check(self):
+        """Fail if a guard zone was written to; forget the memory."""
+        for buffer, before, size in self.buffers:
+            assert (buffer[:before] == self.POISON).all(), "written before the beginning of a result"
+            assert (buffer[before + size :] == self.POISON).all(), "written beyond the end of a result"
+        self.buffers.clear()
+
+
+@pytest.fixture
+def guarded(monkeypatch):
+    """Results are allocated in :class:`GuardedMemory`, which is checked at the end of the test."""
+    memory = GuardedMemory()
+    monkeypatch.setattr(ops, "empty", memory.empty)
+    yield memory
+    memory.check()
