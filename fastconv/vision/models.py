@@ -1,11 +1,9 @@
 """Networks for small images. All return scores (N, num_classes) without softmax, as CrossEntropyLoss takes them."""
 
-import math
 from collections.abc import Sequence
 
 from fastconv import nn
 from fastconv.nn import functional as F
-from fastconv.random import default_generator
 from fastconv.tensor import Tensor
 
 __all__ = ["VGG", "BasicBlock", "ConvNet", "DigitsNet", "LeNet", "ResNet", "resnet18", "vgg11", "vgg11_bn"]
@@ -211,8 +209,6 @@ def _initialize(network: nn.Module) -> None:
     """Convolutions of deep networks: normal with variance 2 / fan-out (K. He et al., 2015), bias zero."""
     for module in network.modules():
         if isinstance(module, nn.Conv2d):
-            weight = module.weight.detach().numpy()
-            fan_out = weight.shape[0] * weight.shape[2] * weight.shape[3]
-            weight[...] = default_generator.numpy.normal(0, math.sqrt(2 / fan_out), weight.shape)
+            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
             if module.bias is not None:
-                module.bias.detach().numpy()[...] = 0
+                nn.init.zeros_(module.bias)

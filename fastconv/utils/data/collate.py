@@ -14,7 +14,7 @@ __all__ = ["default_collate", "default_convert"]
 def default_collate(batch: Sequence[Any]) -> Any:
     """Stack samples along a new first dimension.
 
-    Tensors, arrays and numbers become one tensor (float: float64, int: int64, as in torch); strings stay a list;
+    Tensors, arrays and numbers become one tensor (float: float64, int: int64, as in torch); strings stay as they are;
     mappings, tuples and lists are collated key by key or place by place, and a tuple becomes a list.
 
     Parameters
@@ -37,13 +37,13 @@ def default_collate(batch: Sequence[Any]) -> Any:
         return stack(list(batch), 0)
     if isinstance(first, np.ndarray | np.generic) and first.dtype.kind in "biuf":
         _check_shapes(batch)
-        return from_numpy(np.stack(batch))
+        return _tensor(np.stack(batch))
     if isinstance(first, float):
         return from_numpy(np.array(batch, dtype=np.float64))
     if isinstance(first, bool | int):
         return from_numpy(np.array(batch))
     if isinstance(first, str | bytes):
-        return batch if isinstance(batch, list) else list(batch)
+        return batch
     if isinstance(first, Mapping):
         return _like(first, {key: default_collate([sample[key] for sample in batch]) for key in first})
     if isinstance(first, Sequence):
@@ -60,13 +60,18 @@ def default_collate(batch: Sequence[Any]) -> Any:
 def default_convert(data: Any) -> Any:
     """Turn the arrays in a single sample into tensors, and leave all else as it is."""
     if isinstance(data, np.ndarray | np.generic) and data.dtype.kind in "biuf":
-        return from_numpy(np.asarray(data))
+        return _tensor(np.asarray(data))
     if isinstance(data, Mapping):
         return _like(data, {key: default_convert(value) for key, value in data.items()})
     if isinstance(data, Sequence) and not isinstance(data, str | bytes):
         parts = [default_convert(part) for part in data]
         return type(data)(*parts) if hasattr(data, "_fields") else parts
     return data
+
+
+def _tensor(array: np.ndarray) -> Tensor:
+    """A tensor on `array`, or on a copy in this machine's byte order."""
+    return from_numpy(array.astype(array.dtype.newbyteorder("="), copy=False))
 
 
 def _like(mapping: Mapping, values: dict) -> Mapping:

@@ -65,6 +65,8 @@ class ToTensor:
             array = np.array(picture)
             if array.dtype == bool:  # Pillow's mode "1"
                 array = array.astype(np.uint8) * 255
+            elif array.dtype.itemsize == 2:  # mode "I;16", which torchvision wraps to int16
+                array = array.astype(np.int32)
         elif isinstance(picture, np.ndarray):
             array = picture
         else:
@@ -80,7 +82,7 @@ class ToTensor:
             x = empty(planar.shape, np.float32)
             np.divide(planar, np.float32(255), out=x)
         else:
-            x = np.array(planar, order="C")
+            x = np.array(planar, planar.dtype.newbyteorder("="), order="C")
         return from_numpy(x)
 
     def __repr__(self) -> str:
