@@ -1,0 +1,316 @@
+"""Module: layers that hold parameters and other layers."""
+
+from __future__ import annotations
+
+from collections import namedtuple
+from collections.abc import Callable, Iterator, Mapping
+
+import numpy as np
+
+from ..tensor import Tensor, no_grad
+from .parameter import Parameter
+
+__all__ = ["Module"]
+
+_IncompatibleKeys = namedtuple("IncompatibleKeys", ("missing_keys", "unexpected_keys"))
+
+
+class Module:
+    """The base of all layers and networks, as torch.nn.Module.
+
+    A subclass calls ``super().__init__()`` first, assigns Parameters and Modules as attributes, which registers
+    them, and defines ``forward``.
+
+    Attributes
+    ----------
+    training : bool
+        Whether layers such as dropout behave as in training; see :meth:`train` and :meth:`eval`.
+    """
+
+    training: bool
+
+    def __init__(self) -> None:
+        set_plain = super().__setattr__
+        set_plain("training", True)
+        set_plain("_parameters", {})
+        set_plain("_buffers", {})
+        set_plain("_transient_buffers", set())  # names of those that are not part of state_dict()
+        set_plain("_modules", {})
+
+    def forward(self, *args, **kwargs):
+        """What the module computes; subclasses define it."""
+        raise NotImplementedError(f"{type(self).__name__} does not define forward()")
+
+    def __call__(self, *args, **kwargs):
+        return self.forward(*args, **kwargs)
+
+    # Attributes
+
+    def __getattr__(self, name: str):
+        for kind in ("_parameters", "_buffers", "_modules"):
+            members = self.__dict__.get(kind)
+            if members is not None and name in members:
+                return members[name]
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+    def __setattr__(self, name: str, value) -> None:
+        members = self.__dict__
+        for kind, expected, register in (
+            ("_parameters", Parameter, self.register_parameter),
+            ("_modules", Module, self.register_module),
+        ):
+            if isinstance(value, expected):
+                for other in {"_parameters", "_buffers", "_modules"} - {kind}:
+                    members.get(other, {}).pop(name, None)
+                if kind in members:
+                    members.pop(name, None)
+                register(name, value)
+                return
+        for kind, expected in (("_parameters", Parameter), ("_modules", Module), ("_buffers", Tensor)):
+            if name in members.get(kind, ()):
+                if value is not None and not isinstance(value, expected):
+                    raise TypeError(
+                        f"cannot assign {type(value).__name__} as {name!r}; expected a {expected.__name__} or None"
+                    )
+                members[kind][name] = value
+                return
+        super().__setattr__(name, value)
+
+    def __delattr__(self, name: str) -> None:
+        for kind in ("_parameters", "_buffers", "_modules"):
+            if name in self.__dict__[kind]:
+                del self.__dict__[kind][name]
+                self._transient_buffers.discard(name)
+                return
+        super().__delattr__(name)
+
+    def __dir__(self) -> list[str]:
+        return sorted({*super().__dir__(), *self._parameters, *self._buffers, *self._modules})
+
+    def _register(self, kind: str, name: str, value, expected: type) -> None:
+        if kind not in self.__dict__:
+            raise AttributeError(f"super().__init__() of {type(self).__name__} must come before {name!r} is assigned")
+        if not isinstance(name, str) or not name or "." in name:
+            raise KeyError(f"a name is a string that is not empty and has no dot, got {name!r}")
+        if hasattr(self, name) and name not in self.__dict__[kind]:
+            raise KeyError(f"attribute {name!r} already exists")
+        if value is not None and not isinstance(value, expected):
+            raise TypeError(f"expected a {expected.__name__} or None as {name!r}, got {type(value).__name__}")
+        self.__dict__[kind][name] = value
+
+    def register_parameter(self, name: str, param: Parameter | None) -> None:
+        """Add a parameter, or None as a place for one."""
+        if isinstance(param, Parameter) and not param.is_leaf:
+            raise ValueError(f"parameter {name!r} must be a leaf tensor, not the result of an operation")
+        self._register("_parameters", name, param, Parameter)
+
+    def register_buffer(self, name: str, tensor: Tensor | None, persistent: bool = True) -> None:
+        """Add a tensor that is not learned; a persistent one is part of the state_dict."""
+        self._register("_buffers", name, tensor, Tensor)
+        (self._transient_buffers.discard if persistent else self._transient_buffers.add)(name)
+
+    def register_module(self, name: str, module: Module | None) -> None:
+        """Add a child module."""
+        self._register("_modules", name, module, Module)
+
+    add_module = register_module
+
+    # What it holds
+
+    def named_modules(self, memo: set | None = None, prefix: str = "") -> Iterator[tuple[str, Module]]:
+        """This module and all modules below, each once, with their dotted names."""
+        memo = set() if memo is None else memo
+        if self not in memo:
+            memo.add(self)
+            yield prefix, self
+            for name, module in self._modules.items():
+                if module is not None:
+                    yield from module.named_modules(memo, f"{prefix}.{name}" if prefix else name)
+
+    def modules(self) -> Iterator[Module]:
+        """This module and all modules below, each once."""
+        return (module for _, module in self.named_modules())
+
+    def named_children(self) -> Iterator[tuple[str, Module]]:
+        """The modules directly below, each once, with their names."""
+        seen = set()
+        for name, module in self._modules.items():
+            if module is not None and module not in seen:
+                seen.add(module)
+                yield name, module
+
+    def children(self) -> Iterator[Module]:
+        """The modules directly below, each once."""
+        return (module for _, module in self.named_children())
+
+    def _named_members(self, kind: str, prefix: str, recurse: bool):
+        seen = set()
+        for module_name, module in self.named_modules(prefix=prefix) if recurse else [(prefix, self)]:
+            for name, member in module.__dict__[kind].items():
+                if member is not None and member not in seen:
+                    seen.add(member)
+                    yield f"{module_name}.{name}" if module_name else name, member
+
+    def named_parameters(self, prefix: str = "", recurse: bool = True) -> Iterator[tuple[str, Parameter]]:
+        """The parameters, each once, with their dotted names; `recurse` includes those of the modules below."""
+        return self._named_members("_parameters", prefix, recurse)
+
+    def parameters(self, recurse: bool = True) -> Iterator[Parameter]:
+        """The parameters, each once; `recurse` includes those of the modules below."""
+        return (parameter for _, parameter in self.named_parameters(recurse=recurse))
+
+    def named_buffers(self, prefix: str = "", recurse: bool = True) -> Iterator[tuple[str, Tensor]]:
+        """The buffers, each once, with their dotted names; `recurse` includes those of the modules below."""
+        return self._named_members("_buffers", prefix, recurse)
+
+    def buffers(self, recurse: bool = True) -> Iterator[Tensor]:
+        """The buffers, each once; `recurse` includes those of the modules below."""
+        return (buffer for _, buffer in self.named_buffers(recurse=recurse))
+
+    def get_submodule(self, target: str) -> Module:
+        """The module of this dotted name; "" is the module itself."""
+        module = self
+        for name in target.split(".") if target else ():
+            if name not in module._modules:
+                raise AttributeError(f"{type(module).__name__} has no submodule {name!r}, looking for {target!r}")
+            module = module._modules[name]
+        return module
+
+    # Modes
+
+    def train(self, mode: bool = True) -> Module:
+        """Set training mode here and below; returns self."""
+        if not isinstance(mode, bool):
+            raise ValueError(f"training mode is expected to be boolean, got {mode!r}")
+        for module in self.modules():
+            module.training = mode
+        return self
+
+    def eval(self) -> Module:
+        """Set evaluation mode here and below; returns self."""
+        return self.train(False)
+
+    def requires_grad_(self, requires_grad: bool = True) -> Module:
+        """Set ``requires_grad`` of all parameters; returns self."""
+        for parameter in self.parameters():
+            parameter.requires_grad_(requires_grad)
+        return self
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Drop the gradients of all parameters, or fill them with zeros."""
+        for parameter in self.parameters():
+            if parameter.grad is not None:
+                if set_to_none:
+                    parameter.grad = None
+                else:
+                    parameter.grad.zero_()
+
+    def apply(self, fn: Callable[[Module], object]) -> Module:
+        """Call `fn` with every module below and then with this one; returns self."""
+        for module in self.children():
+            module.apply(fn)
+        fn(self)
+        return self
+
+    # Dtypes
+
+    def to(self, *target, **kwargs) -> Module:
+        """Convert floating parameters and buffers, in place, as :meth:`Tensor.to` would; returns self."""
+        for tensors in (self.parameters(), self.buffers()):
+            for tensor in tensors:
+                if tensor.is_floating_point():
+                    tensor.data = tensor.detach().to(*target, **kwargs)
+                    if tensor.grad is not None:
+                        tensor.grad = tensor.grad.to(*target, **kwargs)
+        return self
+
+    def float(self) -> Module:
+        """Convert floating parameters and buffers to float32, in place; returns self."""
+        return self.to(np.dtype("float32"))
+
+    def double(self) -> Module:
+        """Convert floating parameters and buffers to float64, in place; returns self."""
+        return self.to(np.dtype("float64"))
+
+    def cpu(self) -> Module:
+        """Itself: every module is on the CPU."""
+        return self
+
+    # State
+
+    def _state(self, prefix: str = "") -> Iterator[tuple[str, Tensor]]:
+        """Parameters and persistent buffers, under every name that they have."""
+        for name, parameter in self._parameters.items():
+            if parameter is not None:
+                yield prefix + name, parameter
+        for name, buffer in self._buffers.items():
+            if buffer is not None and name not in self._transient_buffers:
+                yield prefix + name, buffer
+        for name, module in self._modules.items():
+            if module is not None:
+                yield from module._state(f"{prefix}{name}.")
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Parameters and persistent buffers by dotted name; the tensors share the module's memory."""
+        return {name: tensor.detach() for name, tensor in self._state()}
+
+    def load_state_dict(self, state_dict: Mapping[str, Tensor | np.ndarray], strict: bool = True):
+        """Copy parameters and buffers from a :meth:`state_dict`.
+
+        Parameters
+        ----------
+        state_dict : mapping of str to Tensor or anything that NumPy takes for an array
+            Values are cast to the dtypes that the module has.
+        strict : bool
+            Whether the names have to be the module's exactly.
+
+        Returns
+        -------
+        named tuple ``(missing_keys, unexpected_keys)``
+
+        Raises
+        ------
+        RuntimeError
+            With all that is wrong: with `strict` names that are missing or unexpected, and in any case sizes that
+            differ. Nothing has been changed then.
+        """
+        own = dict(self._state())
+        missing = [name for name in own if name not in state_dict]
+        unexpected = [name for name in state_dict if name not in own]
+        errors = []
+        for problem, names in (("Missing", missing), ("Unexpected", unexpected)):
+            if strict and names:
+                errors.append(f"{problem} key(s) in state_dict: " + ", ".join(f'"{name}"' for name in names) + ".")
+        arrays = {}
+        for name in own:
+            if name in state_dict:
+                value = state_dict[name]
+                arrays[name] = value._array if isinstance(value, Tensor) else np.asarray(value)
+                if arrays[name].shape != own[name].shape:
+                    errors.append(
+                        f"size mismatch for {name}: the state_dict has shape {list(arrays[name].shape)}, "
+                        f"the module {list(own[name].shape)}."
+                    )
+                elif not np.can_cast(arrays[name].dtype, own[name].dtype, "same_kind"):
+                    errors.append(f"{name}: cannot copy {arrays[name].dtype} into {own[name].dtype}.")
+        if errors:
+            raise RuntimeError("\n\t".join([f"Error(s) in loading state_dict for {type(self).__name__}:", *errors]))
+        with no_grad():
+            for name, array in arrays.items():
+                np.copyto(own[name]._array, array, casting="same_kind")
+        return _IncompatibleKeys(missing, unexpected)
+
+    # Text
+
+    def extra_repr(self) -> str:
+        """What the repr shows of this module itself."""
+        return ""
+
+    def __repr__(self) -> str:
+        name, extra = type(self).__name__, self.extra_repr()
+        if not self._modules:
+            return f"{name}({extra})"
+        lines = extra.split("\n") if extra else []
+        for key, module in self._modules.items():
+            lines.append(f"({key}): " + repr(module).replace("\n", "\n  "))
+        return "\n  ".join([f"{name}(", *lines]) + "\n)"

@@ -1,0 +1,32 @@
+"""Parameter: a tensor that a Module learns."""
+
+from __future__ import annotations
+
+from ..tensor import Tensor, empty
+
+__all__ = ["Parameter"]
+
+
+class Parameter(Tensor):
+    """A tensor that a :class:`Module` registers as its own when it is assigned as an attribute.
+
+    Parameters
+    ----------
+    data : Tensor
+        Its memory is shared, not copied.
+    requires_grad : bool
+    """
+
+    def __init__(self, data: Tensor | None = None, requires_grad: bool = True) -> None:
+        if data is None:
+            data = empty(0)
+        if not isinstance(data, Tensor):
+            raise TypeError(f"expected a Tensor as a Parameter's data, got {type(data).__name__}")
+        self._array = data._array
+        self._grad = self._node = None
+        self._requires_grad = False
+        if requires_grad:
+            self.requires_grad_()
+
+    def __repr__(self) -> str:
+        return f"Parameter containing:\n{super().__repr__()}"

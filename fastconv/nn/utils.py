@@ -1,0 +1,63 @@
+"""Helpers for parameters and their gradients, by torch.nn.utils' names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from ..tensor import Tensor, cat, from_numpy
+
+__all__ = ["clip_grad_norm_", "parameters_to_vector", "vector_to_parameters"]
+
+
+def clip_grad_norm_(
+    parameters: Tensor | Iterable[Tensor],
+    max_norm: float,
+    norm_type: float = 2.0,
+    error_if_nonfinite: bool = False,
+) -> Tensor:
+    """Scale all gradients, in place, so that their norm together is at most `max_norm`.
+
+    Parameters
+    ----------
+    parameters : Tensor or iterable of Tensor
+    max_norm : float
+    norm_type : float
+        p of the p-norm; ``inf`` is the largest magnitude.
+    error_if_nonfinite : bool
+        Raise a RuntimeError if the norm is infinite or NaN.
+
+    Returns
+    -------
+    Tensor
+        The norm before scaling.
+    """
+    parameters = [parameters] if isinstance(parameters, Tensor) else list(parameters)
+    gradients = [p.grad.numpy() for p in parameters if p.grad is not None]
+    norms = np.array([np.linalg.norm(g.ravel().astype(np.float64), norm_type) for g in gradients])
+    total = float(np.linalg.norm(norms, norm_type)) if gradients else 0.0
+    if error_if_nonfinite and not np.isfinite(total):
+        raise RuntimeError(f"the norm of order {norm_type} of the gradients is {total}, so they cannot be clipped")
+    scale = max_norm / (total + 1e-6)
+    if not scale >= 1:  # NaN, too, goes into the gradients
+        for g in gradients:
+            g *= scale
+    return from_numpy(np.asarray(total, gradients[0].dtype if gradients else np.float32))
+
+
+def parameters_to_vector(parameters: Iterable[Tensor]) -> Tensor:
+    """All parameters, flattened and joined."""
+    return cat([p.reshape(-1) for p in parameters])
+
+
+def vector_to_parameters(vec: Tensor, parameters: Iterable[Tensor]) -> None:
+    """Copy the pieces of a vector into the parameters."""
+    parameters = list(parameters)
+    total = sum(p.numel() for p in parameters)
+    if vec.shape != (total,):
+        raise ValueError(f"expected a vector of {total} elements for the parameters, got shape {list(vec.shape)}")
+    start = 0
+    for p in parameters:
+        p._array[...] = vec._array[start : start + p.numel()].reshape(p.shape)
+        start += p.numel()

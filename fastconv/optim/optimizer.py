@@ -1,0 +1,140 @@
+"""Optimizer: parameters in groups, each group with its options."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from copy import deepcopy
+
+from ..tensor import Tensor
+
+__all__ = ["Optimizer"]
+
+
+class Optimizer:
+    """The base of all optimizers, as torch.optim.Optimizer.
+
+    Parameters
+    ----------
+    params : iterable of Tensor, or of dicts
+        A dict is a group: its ``"params"``, and options that differ from the defaults.
+    defaults : dict
+        Options of the groups that do not set them.
+
+    Attributes
+    ----------
+    param_groups : list of dict
+        Options can be changed between steps, as the schedulers do.
+    state : dict
+        By parameter, what the optimizer keeps between steps.
+    """
+
+    def __init__(self, params: Iterable, defaults: dict) -> None:
+        if isinstance(params, Tensor):
+            raise TypeError("params should be an iterable of Tensors or dicts, got a single Tensor")
+        self.defaults = defaults
+        self.state: dict = defaultdict(dict)
+        self.param_groups: list[dict] = []
+        groups = list(params)
+        if not groups:
+            raise ValueError("optimizer got an empty parameter list")
+        for group in groups if isinstance(groups[0], dict) else [{"params": groups}]:
+            self.add_param_group(group)
+
+    def add_param_group(self, param_group: dict) -> None:
+        """Add a group of parameters: a dict of ``"params"`` and of options that differ from the defaults."""
+        if not isinstance(param_group, dict):
+            raise TypeError(f"param_group must be a dict, but got {type(param_group).__name__}")
+        params = param_group["params"]
+        params = [params] if isinstance(params, Tensor) else list(params)
+        seen = {id(p) for group in self.param_groups for p in group["params"]}
+        for p in params:
+            if not isinstance(p, Tensor):
+                raise TypeError(f"optimizer can only optimize Tensors, but one of the params is {type(p).__name__}")
+            if not p.is_leaf:
+                raise ValueError("can't optimize a non-leaf Tensor")
+            if id(p) in seen:
+                raise ValueError("some parameters appear more than once or in more than one parameter group")
+            seen.add(id(p))
+        group = {"params": params, **{name: value for name, value in param_group.items() if name != "params"}}
+        self._check({**self.defaults, **group})
+        for name, value in self.defaults.items():
+            group.setdefault(name, value)
+        self.param_groups.append(group)
+
+    def _check(self, options: dict) -> None:
+        """Raise a ValueError for options that make no sense."""
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Drop the gradients of all parameters, or fill them with zeros."""
+        for group in self.param_groups:
+            for p in group["params"]:
+                if p.grad is not None:
+                    if set_to_none:
+                        p.grad = None
+                    else:
+                        p.grad.zero_()
+
+    def step(self, closure: Callable[[], Tensor] | None = None) -> Tensor | None:
+        """Update all parameters that have a gradient; `closure` recomputes the loss, which is returned."""
+        raise NotImplementedError
+
+    def state_dict(self) -> dict:
+        """The state and the options, with the parameters numbered in order: ``{"state", "param_groups"}``.
+
+        The arrays of the state are the optimizer's own, not copies.
+        """
+        numbers: dict[int, int] = {}
+        groups = []
+        for group in self.param_groups:
+            for p in group["params"]:
+                numbers[id(p)] = len(numbers)
+            groups.append({**group, "params": [numbers[id(p)] for p in group["params"]]})
+        state = {numbers[id(p)]: dict(values) for p, values in self.state.items()}
+        return {"state": state, "param_groups": groups}
+
+    def load_state_dict(self, state_dict: dict) -> None:
+        """Take over a copy of the state and the options that :meth:`state_dict` returned.
+
+        Raises
+        ------
+        ValueError
+            If the groups, or the numbers or shapes of their parameters, are not this optimizer's; nothing has been
+            changed then.
+        """
+        groups, saved_groups = self.param_groups, state_dict["param_groups"]
+        sizes = [[len(group["params"]) for group in each] for each in (groups, saved_groups)]
+        if sizes[0] != sizes[1]:
+            raise ValueError(
+                f"the optimizer has parameter groups of {sizes[0]} parameters, the loaded state dict of {sizes[1]}"
+            )
+        by_number = {
+            number: p
+            for group, saved in zip(groups, saved_groups, strict=True)
+            for number, p in zip(saved["params"], group["params"], strict=True)
+        }
+        state = defaultdict(dict)
+        for number, values in state_dict["state"].items():
+            if number not in by_number:
+                raise ValueError(f"the loaded state dict has state for parameter {number}, which is in no group")
+            p = by_number[number]
+            for name, value in values.items():
+                if isinstance(value, Tensor) and value.ndim and value.shape != p.shape:
+                    raise ValueError(
+                        f"the loaded state dict has {name} of shape {list(value.shape)} for parameter {number} "
+                        f"of shape {list(p.shape)}"
+                    )
+            state[p] = {
+                name: value.detach().to(p.dtype).clone() if isinstance(value, Tensor) else deepcopy(value)
+                for name, value in values.items()
+            }
+        self.state = state
+        for group, saved in zip(groups, saved_groups, strict=True):
+            group.update({name: deepcopy(value) for name, value in saved.items() if name != "params"})
+
+    def __repr__(self) -> str:
+        lines = [f"{type(self).__name__} ("]
+        for i, group in enumerate(self.param_groups):
+            lines.append(f"Parameter Group {i}")
+            lines += [f"    {name}: {group[name]}" for name in sorted(group) if name != "params"]
+        return "\n".join([*lines, ")"])

@@ -1,0 +1,1844 @@
+"""The array with a gradient: :class:`Tensor` over an ndarray, and the tape that differentiates it.
+
+A differentiable operation is one plain function from ndarrays to its result and its vector-Jacobian product::
+
+    def _exp(needs, x):
+        y = np.exp(x)
+        return y, lambda dy: (dy * y,)
+
+and :func:`apply` makes it work on tensors: it takes the arrays out, calls the function, and, where an input
+requires a gradient, puts the product on the tape. A product takes the gradient of the result and returns one
+gradient per input: a new array, `dy` itself or a view of it, or None for an input that needs none (`needs`
+tells which do). The arrays that it keeps alive are those of its closure, so it keeps as few as it can;
+:meth:`Tensor.backward` drops them as it goes.
+"""
+
+from __future__ import annotations
+
+import builtins
+import functools
+from collections import namedtuple
+from collections.abc import Callable, Iterator, Sequence
+from contextvars import ContextVar
+from heapq import heappop, heappush
+from itertools import count
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike
+
+from . import elementwise
+from .random import Generator, default_generator
+
+float16, float32, float64 = np.dtype("float16"), np.dtype("float32"), np.dtype("float64")
+uint8, int8, int16, int32, int64 = (np.dtype(name) for name in ("uint8", "int8", "int16", "int32", "int64"))
+bool_ = np.dtype("bool")
+
+# ---------------------------------------------------------------------------------------------------------
+# Whether operations are recorded
+# ---------------------------------------------------------------------------------------------------------
+
+_recording: ContextVar[bool] = ContextVar("recording", default=True)  # per thread, as torch's
+
+
+def is_grad_enabled() -> bool:
+    """Whether operations on tensors that require a gradient are recorded in this thread."""
+    return _recording.get()
+
+
+class _GradMode:
+    """A context manager, and a decorator, that turns recording on or off."""
+
+    enabled: bool
+
+    def __new__(cls, function: Callable | None = None):
+        mode = super().__new__(cls)
+        return mode if function is None else mode(function)  # allows the bare decorator @no_grad
+
+    def __enter__(self) -> None:
+        self.previous = _recording.get()
+        _recording.set(self.enabled)
+
+    def __exit__(self, *exception) -> None:
+        _recording.set(self.previous)
+
+    def __call__(self, function: Callable) -> Callable:
+        @functools.wraps(function)
+        def wrapper(*args, **kwargs):
+            with type(self)():
+                return function(*args, **kwargs)
+
+        return wrapper
+
+
+class no_grad(_GradMode):
+    """Within it nothing is recorded: ``with no_grad(): ...`` or ``@no_grad()`` before a function."""
+
+    enabled = False
+
+
+class enable_grad(_GradMode):
+    """Within it operations are recorded again: ``with enable_grad(): ...`` or ``@enable_grad()``."""
+
+    enabled = True
+
+
+class set_grad_enabled:
+    """Turn recording on or off, at once; as a context manager also back again at its end.
+
+    Parameters
+    ----------
+    mode : bool
+    """
+
+    def __init__(self, mode: bool) -> None:
+        self.previous = _recording.get()
+        _recording.set(bool(mode))
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *exception) -> None:
+        _recording.set(self.previous)
+
+
+# ---------------------------------------------------------------------------------------------------------
+# The tape
+# ---------------------------------------------------------------------------------------------------------
+
+_clock = count()
+
+
+class Node:
+    """One recorded operation.
+
+    Attributes
+    ----------
+    order : int
+        Time of recording: an operation's inputs were recorded before it, so that descending order is a
+        topological order of the graph.
+    name : str
+        Name of the operation.
+    vjp : callable or None
+        The vector-Jacobian product; None once :meth:`Tensor.backward` has consumed it.
+    parents : sequence
+        For each input the Node that made it, the leaf Tensor that it is, or None where no gradient goes.
+    """
+
+    __slots__ = ("name", "order", "parents", "vjp")
+
+    def __init__(self, name: str, vjp: Callable, parents: Sequence) -> None:
+        self.order = next(_clock)
+        self.name = name
+        self.vjp = vjp
+        self.parents = parents
+
+    def __repr__(self) -> str:
+        return f"<{self.name}>"
+
+
+def apply(op: Callable, *inputs, **options):
+    """Call a differentiable operation and record it.
+
+    Parameters
+    ----------
+    op : callable
+        ``op(needs, *arrays, **options) -> (result, vjp, *extra)`` over ndarrays; `needs` is a list of bools, one
+        per input, telling which gradients will be asked for; `extra` are further results without a gradient.
+    *inputs : Tensor, ndarray, number or None
+        Everything that is not a Tensor is handed to `op` as it is, and is a constant.
+    **options
+        Handed on to `op`.
+
+    Returns
+    -------
+    Tensor or ndarray
+        A Tensor where any input is one, else an ndarray; with `extra`, a tuple of such.
+    """
+    recording = _recording.get()
+    is_tensor = tracked = False
+    arrays, needs = [], []
+    for x in inputs:
+        if isinstance(x, Tensor):
+            is_tensor = True
+            need = recording and x._requires_grad
+            tracked = tracked or need
+            arrays.append(x._array)
+            needs.append(need)
+        else:
+            arrays.append(x)
+            needs.append(False)
+    result = op(needs, *arrays, **options)
+    y = result[0]
+    if not isinstance(y, np.ndarray):  # NumPy makes scalars out of arrays without dimensions
+        y = np.asarray(y)
+    extra = result[2:]
+    if not is_tensor:
+        return (y, *extra) if extra else y
+    out = _wrap(y)
+    if tracked:
+        out._requires_grad = True
+        parents = [(x._node or x) if need else None for x, need in zip(inputs, needs, strict=True)]
+        out._node = Node(op.__name__.lstrip("_"), result[1], parents)
+    return (out, *map(_wrap, extra)) if extra else out
+
+
+def _is_own(gradient: np.ndarray, dy: np.ndarray) -> bool:
+    """Whether a product's result is memory of its own, neither `dy` nor a view."""
+    return gradient is not dy and not isinstance(gradient.base, np.ndarray)
+
+
+def _accumulate(leaf: Tensor, gradient: np.ndarray, own: bool) -> None:
+    """Add to a leaf's gradient; takes the array over where nobody else has it."""
+    if not leaf._requires_grad:
+        return
+    if leaf._grad is not None:
+        total = leaf._grad._array
+        np.add(total, gradient, out=total)
+    elif own and gradient.dtype == leaf._array.dtype:
+        leaf._grad = _wrap(gradient)
+    else:
+        leaf._grad = _wrap(gradient.astype(leaf._array.dtype))
+
+
+def _run_backward(root: Node, dy: np.ndarray, retain_graph: bool) -> None:
+    """Walk the graph from `root` in reverse order of recording and add every leaf's gradient to it."""
+    heap = [(-root.order, root)]
+    arrived = {root: (dy, False)}  # by node: the sum of the gradients so far, and whether it may be written to
+    while heap:
+        node = heappop(heap)[1]
+        dy = arrived.pop(node)[0]
+        vjp, parents = node.vjp, node.parents
+        if vjp is None:
+            raise RuntimeError(
+                f"Trying to backward through the graph a second time: what {node!r} saved for it was freed by the "
+                "first backward(). Specify retain_graph=True there to go through the graph again"
+            )
+        if not retain_graph:
+            node.vjp, node.parents = None, ()
+        gradients = vjp(dy)
+        del vjp  # and with it the saved arrays
+        for parent, gradient in zip(parents, gradients, strict=True):
+            if parent is None:
+                continue
+            gradient = np.asarray(gradient)
+            own = _is_own(gradient, dy)
+            if type(parent) is not Node:
+                _accumulate(parent, gradient, own)
+            elif parent not in arrived:
+                arrived[parent] = gradient, own
+                heappush(heap, (-parent.order, parent))
+            else:
+                other, other_own = arrived[parent]
+                out = other if other_own else gradient if own else None
+                arrived[parent] = np.asarray(np.add(other, gradient, out=out)), True
+                del other, out
+        del gradient, gradients, dy
+
+
+# ---------------------------------------------------------------------------------------------------------
+# Operations: ndarrays in; the result and its vector-Jacobian product out
+# ---------------------------------------------------------------------------------------------------------
+
+
+def _sum_float(x: np.ndarray, axis=None, keepdims: bool = False):
+    """Sum; small floats in float64, for NumPy adds along any but the last axis one by one."""
+    if x.dtype.itemsize < 8:
+        return np.add.reduce(x, axis=axis, dtype=np.float64, keepdims=keepdims).astype(x.dtype)
+    return np.add.reduce(x, axis=axis, keepdims=keepdims)
+
+
+def _sum_to(dy: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Sum `dy` over the axes along which an operand of this shape was broadcast."""
+    if dy.shape == shape:
+        return dy
+    lead = dy.ndim - len(shape)
+    stretched = tuple(lead + i for i, n in enumerate(shape) if n == 1)
+    return _sum_float(dy, (*range(lead), *stretched)).reshape(shape)
+
+
+def _shape(x) -> tuple[int, ...]:
+    return getattr(x, "shape", ())
+
+
+def _add(needs, x, y):
+    x_shape, y_shape = _shape(x), _shape(y)
+    return x + y, lambda dy: (
+        _sum_to(dy, x_shape) if needs[0] else None,
+        _sum_to(dy, y_shape) if needs[1] else None,
+    )
+
+
+def _sub(needs, x, y):
+    x_shape, y_shape = _shape(x), _shape(y)
+    return x - y, lambda dy: (
+        _sum_to(dy, x_shape) if needs[0] else None,
+        -_sum_to(dy, y_shape) if needs[1] else None,
+    )
+
+
+def _mul(needs, x, y):
+    out, x_shape, y_shape = x * y, _shape(x), _shape(y)
+    x, y = x if needs[1] else None, y if needs[0] else None  # each gradient takes the other operand
+    return out, lambda dy: (
+        _sum_to(dy * y, x_shape) if needs[0] else None,
+        _sum_to(dy * x, y_shape) if needs[1] else None,
+    )
+
+
+def _div(needs, x, y):
+    out, x_shape = x / y, _shape(x)
+    x = x if needs[1] else None
+    return out, lambda dy: (
+        _sum_to(dy / y, x_shape) if needs[0] else None,
+        _sum_to(-dy * x / (y * y), y.shape) if needs[1] else None,
+    )
+
+
+def _pow(needs, x, p):
+    out = x * x if isinstance(p, (int, float)) and p == 2 else x**p
+    if not needs[1] and isinstance(p, (int, float)):
+        return out, lambda dy: (dy * (2 * x if p == 2 else p * x ** (p - 1) if p else np.zeros_like(x)), None)
+    x = np.asarray(x)
+
+    def vjp(dy):
+        dx = dp = None
+        if needs[0]:
+            dx = _sum_to(dy * np.where(p == 0, 0, p * x ** np.where(p == 0, 1, p - 1)).astype(dy.dtype), x.shape)
+        if needs[1]:
+            log_x = np.log(x, where=x > 0, out=np.zeros(x.shape, dy.dtype))  # 0 ** p is constant where p > 0
+            dp = _sum_to(dy * out * log_x, p.shape)
+        return dx, dp
+
+    return out, vjp
+
+
+def _neg(needs, x):
+    return -x, lambda dy: (-dy,)
+
+
+def _abs(needs, x):
+    return np.abs(x), lambda dy: (dy * np.sign(x),)
+
+
+def _exp(needs, x):
+    y = np.exp(x)
+    return y, lambda dy: (dy * y,)
+
+
+def _log(needs, x):
+    return np.log(x), lambda dy: (dy / x,)
+
+
+def _sqrt(needs, x):
+    y = np.sqrt(x)
+    return y, lambda dy: (dy / (2 * y),)
+
+
+def _tanh(needs, x):
+    y = np.tanh(x)
+    return y, lambda dy: (dy * (1 - y * y),)
+
+
+def _sigmoid(needs, x):
+    y = elementwise.sigmoid(x)
+    return y, lambda dy: (dy * y * (1 - y),)
+
+
+def _relu(needs, x):
+    y = elementwise.relu(x)
+    return y, lambda dy: (elementwise.relu_backward(dy, y),)
+
+
+def _softmax(needs, x, dim):
+    y = elementwise.softmax(x, dim)
+    return y, lambda dy: (elementwise.softmax_backward(dy, y, dim),)
+
+
+def _log_softmax(needs, x, dim):
+    y = elementwise.log_softmax(x, dim)
+    return y, lambda dy: (elementwise.log_softmax_backward(dy, y, dim),)
+
+
+def _clamp(needs, x, min, max):
+    def vjp(dy):
+        inside = np.ones(x.shape, np.bool_)
+        if min is not None:
+            inside &= x >= min
+        if max is not None:
+            inside &= x <= max
+        return (dy * inside,)
+
+    return np.clip(x, min, max), vjp
+
+
+def _where(needs, condition, x, y):
+    x_shape, y_shape = _shape(x), _shape(y)
+    return np.where(condition, x, y), lambda dy: (
+        None,
+        _sum_to(dy * condition, x_shape) if needs[1] else None,
+        _sum_to(dy * ~condition, y_shape) if needs[2] else None,
+    )
+
+
+def _matmul(needs, x, y):
+    def vjp(dy):
+        # A vector is a row on the left and a column on the right.
+        x2 = x[None, :] if x.ndim == 1 else x
+        y2 = y[:, None] if y.ndim == 1 else y
+        if x.ndim == 1:
+            dy = dy[..., None, :] if y.ndim > 1 else dy[None]
+        if y.ndim == 1:
+            dy = dy[..., None]
+        dx = dw = None
+        if needs[0]:
+            dx = _sum_to(dy @ y2.swapaxes(-1, -2), x2.shape).reshape(x.shape)
+        if needs[1]:
+            dw = _sum_to(x2.swapaxes(-1, -2) @ dy, y2.shape).reshape(y.shape)
+        return dx, dw
+
+    return np.matmul(x, y), vjp
+
+
+def _spread(dy: np.ndarray, shape: tuple[int, ...], dim, keepdim: bool) -> np.ndarray:
+    """The gradient of a reduction, with the reduced axes back (as a view)."""
+    if dim is not None and not keepdim:
+        dy = np.expand_dims(dy, dim)
+    return np.broadcast_to(dy, shape)
+
+
+def _count(shape: tuple[int, ...], dim) -> int:
+    """Number of elements that a reduction over `dim` takes together."""
+    dims = range(len(shape)) if dim is None else dim if isinstance(dim, tuple) else (dim,)
+    return int(np.prod([shape[d] for d in dims]))
+
+
+def _sum(needs, x, dim, keepdim):
+    shape = x.shape
+    y = _sum_float(x, dim, keepdim) if x.dtype.kind == "f" else np.add.reduce(x, dim, np.int64, keepdims=keepdim)
+    return y, lambda dy: (_spread(dy, shape, dim, keepdim),)
+
+
+def _mean(needs, x, dim, keepdim):
+    shape, n = x.shape, _count(x.shape, dim)
+    y = np.divide(_sum_float(x, dim, keepdim), n)
+    return y, lambda dy: (_spread(dy / n, shape, dim, keepdim),)
+
+
+def _var(needs, x, dim, keepdim, correction):
+    n = _count(x.shape, dim)
+    y = np.var(x, axis=dim, ddof=correction, keepdims=keepdim, dtype=np.float64).astype(x.dtype)
+
+    def vjp(dy):
+        dx = x - np.mean(x, axis=dim, keepdims=True, dtype=np.float64).astype(x.dtype)
+        dx *= _spread(dy * (2 / builtins.max(n - correction, 0) if n > correction else np.nan), x.shape, dim, keepdim)
+        return (dx,)
+
+    return y, vjp
+
+
+def _max(needs, x, dim, keepdim, sign):
+    """The largest (sign 1) or the smallest (sign -1) element, and without a `dim` the gradient goes to all ties."""
+    if dim is None:
+        y = x.max() if sign > 0 else x.min()
+
+        def vjp_all(dy):
+            ties = x == y if y == y else np.isnan(x)
+            return (ties * (dy / np.count_nonzero(ties)),)
+
+        return y, vjp_all
+    indices = np.expand_dims(np.argmax(x, axis=dim) if sign > 0 else np.argmin(x, axis=dim), dim)
+    shape, dtype = x.shape, x.dtype
+
+    def vjp(dy):
+        dx = np.zeros(shape, dtype)
+        np.put_along_axis(dx, indices, dy if keepdim else np.expand_dims(dy, dim), axis=dim)
+        return (dx,)
+
+    y = np.take_along_axis(x, indices, axis=dim)
+    return (y, vjp, indices) if keepdim else (y.squeeze(dim), vjp, indices.squeeze(dim))
+
+
+def _norm(needs, x, p, dim, keepdim):
+    if p == 2:
+        y = np.sqrt(_sum_float(np.square(x), dim, keepdim))
+    elif np.isinf(p):
+        y = (np.max if p > 0 else np.min)(np.abs(x), axis=dim, keepdims=keepdim)
+    elif p == 0:
+        y = np.count_nonzero(x, axis=dim, keepdims=keepdim)
+        return np.asarray(y, x.dtype), lambda dy: (np.zeros_like(x),)
+    else:
+        y = _sum_float(np.abs(x) ** p, dim, keepdim) ** (1 / p)
+
+    def vjp(dy):
+        norm = _spread(y, x.shape, dim, keepdim)
+        dy = _spread(dy, x.shape, dim, keepdim)
+        if np.isinf(p):
+            ties = np.abs(x) == norm
+            return (dy * np.sign(x) * ties / np.count_nonzero(ties, axis=dim, keepdims=True),)
+        # d|x|/dx = sign(x) |x|^(p-1) / norm^(p-1); of the many subgradients at norm 0, the zero
+        scale = np.divide(dy, norm ** (p - 1), where=norm != 0, out=np.zeros(x.shape, x.dtype))
+        scale *= x if p == 2 else np.sign(x) * np.abs(x) ** (p - 1)
+        return (scale,)
+
+    return y, vjp
+
+
+def _reshape(needs, x, shape):
+    old = x.shape
+    return x.reshape(shape), lambda dy: (dy.reshape(old),)
+
+
+def _permute(needs, x, dims):
+    return x.transpose(dims), lambda dy: (dy.transpose(np.argsort(dims)),)
+
+
+def _expand(needs, x, shape):
+    old = x.shape
+    return np.broadcast_to(x, shape), lambda dy: (_sum_to(dy, old),)
+
+
+def _index(needs, x, index, basic):
+    shape, dtype = x.shape, x.dtype
+
+    def vjp(dy):
+        dx = np.zeros(shape, dtype)
+        if basic:
+            dx[index] = dy
+        else:
+            np.add.at(dx, index, dy)  # an element may be taken more than once
+        return (dx,)
+
+    return x[index], vjp
+
+
+def _cat(needs, *arrays, dim):
+    sizes = [x.shape[dim] for x in arrays]
+
+    def vjp(dy):
+        parts = np.split(dy, np.cumsum(sizes)[:-1], axis=dim)
+        return [part if need else None for part, need in zip(parts, needs, strict=True)]
+
+    return np.concatenate(arrays, axis=dim), vjp
+
+
+def _stack(needs, *arrays, dim):
+    def vjp(dy):
+        return [part if need else None for part, need in zip(np.moveaxis(dy, dim, 0), needs, strict=True)]
+
+    return np.stack(arrays, axis=dim), vjp
+
+
+def _cast(needs, x, dtype):
+    old = x.dtype
+    return x.astype(dtype), lambda dy: (dy.astype(old),)
+
+
+def _clone(needs, x):
+    return x.copy(order="K"), lambda dy: (dy,)
+
+
+def _contiguous(needs, x):
+    return np.ascontiguousarray(x), lambda dy: (dy,)
+
+
+# ---------------------------------------------------------------------------------------------------------
+# Operands: Python numbers are weak, and so are tensors without dimensions beside others of their kind
+# ---------------------------------------------------------------------------------------------------------
+
+_CATEGORY = {"b": 0, "u": 1, "i": 1, "f": 2}
+
+
+def _category(x) -> int:
+    if isinstance(x, _ARRAYS):
+        return _CATEGORY[x.dtype.kind]
+    return 0 if isinstance(x, bool) else 1 if isinstance(x, int) else 2
+
+
+def result_type(x, y) -> np.dtype:
+    """The dtype of an operation on two tensors or numbers, by torch's rules of promotion.
+
+    A float goes before an integer and an integer before a bool; within such a kind, tensors with dimensions
+    decide before those without, and those before Python numbers, whose own dtypes are float32, int64 and bool.
+    """
+    ranked = []
+    for operand in (x, y):
+        if isinstance(operand, _ARRAYS):
+            ranked.append((_category(operand), 2 if operand.ndim else 1, operand.dtype))
+        else:
+            ranked.append((_category(operand), 0, (bool_, int64, float32)[_category(operand)]))
+    (x_kind, x_rank, x_dtype), (y_kind, y_rank, y_dtype) = ranked
+    if (x_kind, x_rank) == (y_kind, y_rank):
+        return np.promote_types(x_dtype, y_dtype)
+    return x_dtype if (x_kind, x_rank) > (y_kind, y_rank) else y_dtype
+
+
+def _operands(x, y, floating: bool = False):
+    """Bring two operands to one dtype (a floating one, if asked for); Python numbers that fit stay as they are."""
+    # What is met most: equal dtypes, or a float and a floating tensor.
+    if isinstance(x, Tensor):
+        dtype = x._array.dtype
+        if (type(y) is float or (isinstance(y, Tensor) and y._array.dtype == dtype)) and dtype.kind == "f":
+            return x, y
+    x = x.item() if isinstance(x, np.generic) else x
+    y = y.item() if isinstance(y, np.generic) else y
+    dtype = result_type(x, y)
+    if floating and dtype.kind != "f":
+        dtype = float32
+    return _as_operand(x, dtype), _as_operand(y, dtype)
+
+
+def _as_operand(x, dtype: np.dtype | None):
+    if dtype is None:
+        return x
+    if isinstance(x, Tensor):
+        return x if x._array.dtype == dtype else apply(_cast, x, dtype=dtype)
+    if isinstance(x, np.ndarray):
+        return x.astype(dtype, copy=False)
+    return x
+
+
+# ---------------------------------------------------------------------------------------------------------
+# Tensor
+# ---------------------------------------------------------------------------------------------------------
+
+max_result = namedtuple("max_result", ("values", "indices"))
+
+
+def _wrap(array: np.ndarray) -> Tensor:
+    """A leaf tensor over this very array."""
+    t = _new(Tensor)
+    t._array = array
+    t._requires_grad = False
+    t._grad = t._node = None
+    return t
+
+
+_new = object.__new__
+
+
+def _rebuild(cls: type, array: np.ndarray, requires_grad: bool, attributes: dict | None) -> Tensor:
+    t = _new(cls)
+    t._array, t._requires_grad, t._grad, t._node = array, requires_grad, None, None
+    if attributes:
+        t.__dict__.update(attributes)
+    return t
+
+
+def _binary(function_name: str, swap: bool = False):
+    """The method behind an operator; the module's function of that name does the work."""
+
+    def method(self, other):
+        if not isinstance(other, _OPERANDS):
+            return NotImplemented
+        function = globals()[function_name]
+        return function(other, self) if swap else function(self, other)
+
+    return method
+
+
+def _in_place(function_name: str):
+    def method(self, other):
+        return self._become(globals()[function_name](self, other))
+
+    return method
+
+
+def _comparison(ufunc):
+    def method(self, other):
+        if not isinstance(other, _OPERANDS):
+            return NotImplemented
+        return _wrap(np.asarray(ufunc(self._array, other._array if isinstance(other, Tensor) else other)))
+
+    return method
+
+
+class Tensor:
+    """An n-dimensional array that knows how to compute its gradient; names and semantics of ``torch.Tensor``.
+
+    Parameters
+    ----------
+    data : array_like
+        Copied; Python floats become float32. (:func:`from_numpy` shares the memory of an ndarray.)
+    requires_grad : bool
+        Whether operations on it are recorded, so that ``backward()`` fills ``grad``.
+
+    Notes
+    -----
+    Operations broadcast as NumPy's do. Python numbers are weak: a float32 tensor times 2.0 stays float32, and
+    an int64 tensor divided by an int is float32. Views (``view``, ``reshape``, ``transpose``, basic indexing,
+    ``detach``, ``numpy``) share memory.
+
+    An in-place operation (``+=``, ``add_``, ...) writes to the tensor's memory when it is not recorded. When it
+    is, the tensor takes over a new array, so that nothing that the tape still needs is overwritten; other
+    tensors that shared its memory then keep the old values. A change made while nothing is recorded to
+    an array that a recorded operation has yet to differentiate is not detected.
+    """
+
+    __slots__ = ("__weakref__", "_array", "_grad", "_node", "_requires_grad")
+
+    __array_priority__ = 1000  # ndarray + Tensor calls Tensor.__radd__
+    __hash__ = object.__hash__
+
+    def __init__(self, data: ArrayLike = (), requires_grad: builtins.bool = False) -> None:
+        self._array = _to_array(data, None)
+        self._grad = self._node = None
+        self._requires_grad = False
+        if requires_grad:
+            self.requires_grad_()
+
+    # Attributes
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self._array.shape
+
+    @property
+    def ndim(self) -> int:
+        return self._array.ndim
+
+    @property
+    def dtype(self) -> np.dtype:
+        return self._array.dtype
+
+    @property
+    def device(self) -> str:
+        """Always ``"cpu"``."""
+        return "cpu"
+
+    @property
+    def itemsize(self) -> int:
+        return self._array.itemsize
+
+    @property
+    def nbytes(self) -> int:
+        return self._array.nbytes
+
+    @property
+    def T(self) -> Tensor:
+        """The tensor with its dimensions in reverse order."""
+        return self.permute(*range(self.ndim - 1, -1, -1))
+
+    @property
+    def is_leaf(self) -> builtins.bool:
+        """Whether no recorded operation made it; only leaves get a ``grad``."""
+        return self._node is None
+
+    @property
+    def grad_fn(self) -> Node | None:
+        """The recorded operation that made it."""
+        return self._node
+
+    @property
+    def requires_grad(self) -> builtins.bool:
+        return self._requires_grad
+
+    @requires_grad.setter
+    def requires_grad(self, value: builtins.bool) -> None:
+        if value and self._array.dtype.kind != "f":
+            raise RuntimeError(f"only tensors of a floating dtype can require gradients, this one is {self.dtype}")
+        if self._node is not None and not value:
+            raise RuntimeError(
+                "requires_grad can only be turned off for leaf tensors; use detach() for one that does not record"
+            )
+        self._requires_grad = builtins.bool(value)
+
+    def requires_grad_(self, requires_grad: builtins.bool = True) -> Tensor:
+        """Set ``requires_grad`` in place; returns self."""
+        self.requires_grad = requires_grad
+        return self
+
+    @property
+    def grad(self) -> Tensor | None:
+        """The gradient that ``backward()`` has accumulated, or None."""
+        return self._grad
+
+    @grad.setter
+    def grad(self, value: Tensor | None) -> None:
+        if value is not None:
+            if not isinstance(value, Tensor):
+                raise TypeError(f"expected a Tensor or None as grad, got {type(value).__name__}")
+            if value.shape != self.shape or value.dtype != self.dtype:
+                raise RuntimeError(
+                    f"expected a grad of shape {list(self.shape)} and {self.dtype}, "
+                    f"got shape {list(value.shape)} and {value.dtype}"
+                )
+        self._grad = value
+
+    @property
+    def data(self) -> Tensor:
+        """The tensor without its history, on the same memory; assigning replaces the memory."""
+        return _wrap(self._array)
+
+    @data.setter
+    def data(self, value: Tensor) -> None:
+        if not isinstance(value, Tensor):
+            raise TypeError(f"expected a Tensor as data, got {type(value).__name__}")
+        self._array = value._array
+
+    def size(self, dim: int | None = None) -> tuple[int, ...] | int:
+        """The shape, or the length of dimension `dim`."""
+        return self._array.shape if dim is None else self._array.shape[dim]
+
+    def dim(self) -> int:
+        """Number of dimensions."""
+        return self._array.ndim
+
+    def numel(self) -> int:
+        """Number of elements."""
+        return self._array.size
+
+    def stride(self, dim: int | None = None) -> tuple[int, ...] | int:
+        """Steps in memory, in elements."""
+        strides = tuple(step // self._array.itemsize for step in self._array.strides)
+        return strides if dim is None else strides[dim]
+
+    def is_contiguous(self) -> builtins.bool:
+        """Whether the elements lie in memory in row-major order without gaps."""
+        return self._array.flags.c_contiguous
+
+    def is_floating_point(self) -> builtins.bool:
+        """Whether the dtype is a floating one."""
+        return self._array.dtype.kind == "f"
+
+    # The gradient
+
+    def backward(self, gradient: Tensor | ArrayLike | None = None, retain_graph: builtins.bool | None = None) -> None:
+        """Add the gradient with respect to every leaf that requires one to that leaf's ``grad``.
+
+        Parameters
+        ----------
+        gradient : Tensor or array_like, optional
+            Gradient of some scalar with respect to this tensor, of its shape; 1 for a tensor of one element.
+        retain_graph : bool, optional
+            Keep what the operations saved, so that backward() can be called again. By default it is freed as
+            the walk goes on.
+
+        Raises
+        ------
+        RuntimeError
+            If the tensor does not require a gradient, `gradient` is missing or of another shape, or the graph
+            has been freed.
+        """
+        if not self._requires_grad:
+            raise RuntimeError("the tensor does not require grad and was not made by a recorded operation")
+        if gradient is None:
+            if self._array.size != 1:
+                raise RuntimeError(
+                    "grad can be implicitly created only for scalar outputs; this tensor has shape "
+                    f"{list(self.shape)}: pass backward(gradient)"
+                )
+            dy = np.ones(self.shape, self.dtype)
+        else:
+            dy = gradient._array if isinstance(gradient, Tensor) else np.asarray(gradient)
+            if dy.shape != self.shape:
+                raise RuntimeError(
+                    f"Mismatch in shape: gradient has shape {list(dy.shape)}, the tensor {list(self.shape)}"
+                )
+            dy = dy.astype(self.dtype, copy=False)
+        if self._node is None:
+            _accumulate(self, dy, own=False)
+        else:
+            _run_backward(self._node, dy, builtins.bool(retain_graph))
+
+    def detach(self) -> Tensor:
+        """The same memory without history; it does not require a gradient."""
+        return _wrap(self._array)
+
+    def detach_(self) -> Tensor:
+        """Forget the history, in place; returns self."""
+        self._node, self._requires_grad = None, False
+        return self
+
+    def clone(self) -> Tensor:
+        """A copy; the gradient goes through."""
+        return apply(_clone, self)
+
+    def contiguous(self) -> Tensor:
+        """Itself where row-major in memory, else such a copy."""
+        return self if self._array.flags.c_contiguous else apply(_contiguous, self)
+
+    # Out to Python and NumPy
+
+    def item(self) -> float | int | bool:
+        """The one element as a Python number."""
+        if self._array.size != 1:
+            raise RuntimeError(f"only a tensor of one element has an item(), this one has shape {list(self.shape)}")
+        return self._array.item()
+
+    def tolist(self) -> list | float | int | bool:
+        """The elements as nested lists of Python numbers."""
+        return self._array.tolist()
+
+    def numpy(self, *, force: builtins.bool = False) -> np.ndarray:
+        """The ndarray itself, without a copy.
+
+        Parameters
+        ----------
+        force : bool
+            Allow it for a tensor that requires a gradient, as ``detach().numpy()``.
+        """
+        if self._requires_grad and not force:
+            raise RuntimeError("Can't call numpy() on a tensor that requires grad; use detach().numpy() instead")
+        return self._array
+
+    def __array__(self, dtype: DTypeLike = None, copy: builtins.bool | None = None) -> np.ndarray:
+        array = self.numpy()
+        if dtype is not None and array.dtype != dtype:
+            if copy is False:
+                raise ValueError(f"cannot turn {array.dtype} into {np.dtype(dtype)} without a copy")
+            return array.astype(dtype)
+        return array.copy() if copy else array
+
+    def __dlpack__(self, **kwargs):
+        if self._requires_grad:
+            raise BufferError("Can't export a tensor that requires grad; use detach()")
+        return self._array.__dlpack__(**kwargs)
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return self._array.__dlpack_device__()
+
+    def __float__(self) -> float:
+        return float(self.item())
+
+    def __int__(self) -> int:
+        return int(self.item())
+
+    def __bool__(self) -> bool:
+        if self._array.size != 1:
+            raise RuntimeError(
+                f"the truth value of a tensor of shape {list(self.shape)} is ambiguous; use any() or all()"
+            )
+        return bool(self._array.item())
+
+    def __index__(self) -> int:
+        if self._array.size != 1 or self._array.dtype.kind not in "biu":
+            raise TypeError(
+                f"only an integer tensor of one element is an index, this one is {self.dtype} {list(self.shape)}"
+            )
+        return int(self._array.item())
+
+    def __format__(self, spec: str) -> str:
+        return format(self._array.item(), spec) if self._array.ndim == 0 else object.__format__(self, spec)
+
+    def __repr__(self) -> str:
+        return _repr(self)
+
+    def __reduce_ex__(self, protocol):
+        return _rebuild, (type(self), self._array, self._requires_grad, getattr(self, "__dict__", None))
+
+    def __deepcopy__(self, memo: dict) -> Tensor:
+        if self._node is not None:
+            raise RuntimeError("only leaf tensors can be deep-copied; detach() this one, or clone() it")
+        copy = _rebuild(type(self), self._array.copy(order="K"), self._requires_grad, getattr(self, "__dict__", None))
+        memo[id(self)] = copy
+        if self._grad is not None:
+            copy._grad = self._grad.__deepcopy__(memo)
+        return copy
+
+    # As a sequence
+
+    def __len__(self) -> int:
+        if self._array.ndim == 0:
+            raise TypeError("len() of a 0-d tensor")
+        return self._array.shape[0]
+
+    def __iter__(self) -> Iterator[Tensor]:
+        if self._array.ndim == 0:
+            raise TypeError("iteration over a 0-d tensor")
+        return (self[i] for i in range(self._array.shape[0]))
+
+    def __contains__(self, value) -> bool:
+        return bool(np.any(self._array == (value._array if isinstance(value, Tensor) else value)))
+
+    def __getitem__(self, index) -> Tensor:
+        index, basic = _plain_index(index)
+        return apply(_index, self, index=index, basic=basic)
+
+    def __setitem__(self, index, value) -> None:
+        value_requires_grad = isinstance(value, Tensor) and value._requires_grad
+        if _recording.get() and (self._requires_grad or value_requires_grad):
+            raise RuntimeError(
+                "an assignment to elements is not recorded, and a tensor here requires grad: assign under no_grad(), "
+                "or build the result with cat(), stack() or where()"
+            )
+        self._array[_plain_index(index)[0]] = value._array if isinstance(value, Tensor) else value
+
+    # Operators
+
+    __add__, __radd__ = _binary("add"), _binary("add", swap=True)
+    __sub__, __rsub__ = _binary("sub"), _binary("sub", swap=True)
+    __mul__, __rmul__ = _binary("mul"), _binary("mul", swap=True)
+    __truediv__, __rtruediv__ = _binary("div"), _binary("div", swap=True)
+    __pow__, __rpow__ = _binary("pow"), _binary("pow", swap=True)
+    __matmul__, __rmatmul__ = _binary("matmul"), _binary("matmul", swap=True)
+    __iadd__, __isub__, __imul__ = _in_place("add"), _in_place("sub"), _in_place("mul")
+    __itruediv__, __ipow__ = _in_place("div"), _in_place("pow")
+
+    __eq__, __ne__ = _comparison(np.equal), _comparison(np.not_equal)
+    __lt__, __le__ = _comparison(np.less), _comparison(np.less_equal)
+    __gt__, __ge__ = _comparison(np.greater), _comparison(np.greater_equal)
+    eq, ne, lt, le, gt, ge = __eq__, __ne__, __lt__, __le__, __gt__, __ge__
+
+    __and__, __or__ = _comparison(np.bitwise_and), _comparison(np.bitwise_or)
+    __xor__ = _comparison(np.bitwise_xor)
+    __floordiv__, __mod__ = _comparison(np.floor_divide), _comparison(np.remainder)
+
+    def __invert__(self) -> Tensor:
+        return _wrap(np.asarray(~self._array))
+
+    def __neg__(self) -> Tensor:
+        return apply(_neg, self)
+
+    def __pos__(self) -> Tensor:
+        return self
+
+    def __abs__(self) -> Tensor:
+        return apply(_abs, self)
+
+    # In place
+
+    def _become(self, result: Tensor) -> Tensor:
+        """Make this tensor the result of an in-place operation; see the Notes of the class."""
+        if result.shape != self.shape:
+            raise RuntimeError(
+                f"an in-place operation cannot change the shape {list(self.shape)} into {list(result.shape)}"
+            )
+        if not np.can_cast(result.dtype, self.dtype, "same_kind"):
+            raise RuntimeError(f"an in-place operation cannot store its {result.dtype} result in a {self.dtype} tensor")
+        if self._requires_grad and self._node is None and _recording.get():
+            raise RuntimeError(
+                "a leaf tensor that requires grad is being changed in place; do so under no_grad(), "
+                "or compute a new tensor"
+            )
+        if not result._requires_grad and not (self._requires_grad and _recording.get()):
+            np.copyto(self._array, result._array, casting="same_kind")
+            return self
+        result = result.to(self.dtype)
+        self._array, self._node, self._requires_grad = result._array, result._node, result._requires_grad
+        return self
+
+    def add_(self, other, *, alpha: float = 1) -> Tensor:
+        """``self += alpha * other``, in place."""
+        return self._become(add(self, other, alpha=alpha))
+
+    def sub_(self, other, *, alpha: float = 1) -> Tensor:
+        """``self -= alpha * other``, in place."""
+        return self._become(sub(self, other, alpha=alpha))
+
+    def mul_(self, other) -> Tensor:
+        """``self *= other``, in place."""
+        return self._become(mul(self, other))
+
+    def div_(self, other) -> Tensor:
+        """``self /= other``, in place."""
+        return self._become(div(self, other))
+
+    def clamp_(self, min: float | None = None, max: float | None = None) -> Tensor:
+        """:func:`clamp`, in place."""
+        return self._become(clamp(self, min, max))
+
+    def copy_(self, src: Tensor | ArrayLike) -> Tensor:
+        """Take over the values of `src`, broadcast to this shape and cast to this dtype, in place."""
+        src = as_tensor(src)
+        return self._become(src.expand(*self.shape).to(self.dtype))
+
+    def fill_(self, value: float) -> Tensor:
+        """Set every element to `value`, in place."""
+        return self._become(full_like(self, value))
+
+    def zero_(self) -> Tensor:
+        """Set every element to 0, in place."""
+        return self.fill_(0)
+
+    def uniform_(self, a: float = 0, b: float = 1, *, generator: Generator | None = None) -> Tensor:
+        """Fill with random numbers, uniform in [a, b), in place."""
+        return self._become(rand_like(self, generator=generator) * (b - a) + a)
+
+    def normal_(self, mean: float = 0, std: float = 1, *, generator: Generator | None = None) -> Tensor:
+        """Fill with random numbers from the normal distribution, in place."""
+        return self._become(randn_like(self, generator=generator) * std + mean)
+
+    # Dtypes
+
+    def to(self, *target, dtype: DTypeLike = None, device=None, copy: builtins.bool = False) -> Tensor:
+        """The tensor in another dtype; itself if it has that dtype already.
+
+        Parameters
+        ----------
+        *target
+            A dtype, a Tensor whose dtype to take, or the device ``"cpu"``, in any combination.
+        dtype, device
+            The same by keyword.
+        copy : bool
+            Copy in any case.
+
+        Raises
+        ------
+        RuntimeError
+            For any device but the CPU.
+        """
+        for t in target:
+            if isinstance(t, Tensor):
+                dtype = t.dtype
+            elif _is_device(t):
+                device = t
+            elif not isinstance(t, bool):  # torch's non_blocking
+                dtype = t
+        if device is not None and not _is_device(device):
+            raise TypeError(f"expected a device, got {device!r}")
+        if device is not None and str(device).split(":")[0] != "cpu":
+            raise RuntimeError(f"fastconv computes on the CPU, got the device {str(device)!r}")
+        dtype = self.dtype if dtype is None else _check_dtype(np.dtype(dtype))
+        if dtype != self.dtype:
+            return apply(_cast, self, dtype=dtype)
+        return self.clone() if copy else self
+
+    def cpu(self) -> Tensor:
+        """Itself: every tensor is on the CPU."""
+        return self
+
+    def type_as(self, other: Tensor) -> Tensor:
+        """The tensor in the dtype of `other`."""
+        return self.to(other.dtype)
+
+    def half(self) -> Tensor:
+        """The tensor in float16."""
+        return self.to(float16)
+
+    def float(self) -> Tensor:
+        """The tensor in float32."""
+        return self.to(float32)
+
+    def double(self) -> Tensor:
+        """The tensor in float64."""
+        return self.to(float64)
+
+    def int(self) -> Tensor:
+        """The tensor in int32."""
+        return self.to(int32)
+
+    def long(self) -> Tensor:
+        """The tensor in int64."""
+        return self.to(int64)
+
+    def bool(self) -> Tensor:
+        """The tensor as bools: which elements are not 0."""
+        return self.to(bool_)
+
+    # Shapes
+
+    def reshape(self, *shape: int | Sequence[int]) -> Tensor:
+        """The elements in another shape, of which one length may be -1; a view where possible."""
+        shape = _unpack(shape)
+        try:
+            return apply(_reshape, self, shape=shape)
+        except ValueError:
+            raise RuntimeError(f"shape {list(shape)} is invalid for input of size {self.numel()}") from None
+
+    def view(self, *shape: int | Sequence[int]) -> Tensor:
+        """:meth:`reshape` that never copies.
+
+        Raises
+        ------
+        RuntimeError
+            If the shape does not hold the elements, or the strides would need a copy.
+        """
+        out = self.reshape(*shape)
+        if not (self._array.flags.c_contiguous or np.may_share_memory(out._array, self._array) or not self.numel()):
+            raise RuntimeError(
+                f"view size {list(out.shape)} is not compatible with the tensor's size {list(self.shape)} and stride "
+                f"{list(self.stride())}; use reshape() instead"
+            )
+        return out
+
+    def view_as(self, other: Tensor) -> Tensor:
+        """``view(other.shape)``."""
+        return self.view(other.shape)
+
+    def flatten(self, start_dim: int = 0, end_dim: int = -1) -> Tensor:
+        """The tensor with the dimensions `start_dim` to `end_dim` made one."""
+        ndim = builtins.max(self.ndim, 1)
+        for d in (start_dim, end_dim):
+            if not -ndim <= d < ndim:
+                raise IndexError(
+                    f"Dimension out of range (expected to be in range of [{-ndim}, {ndim - 1}], but got {d})"
+                )
+        start, end = start_dim % ndim, end_dim % ndim
+        if start > end:
+            raise RuntimeError(
+                f"flatten() got start_dim {start_dim} after end_dim {end_dim} for shape {list(self.shape)}"
+            )
+        shape = self.shape
+        return apply(_reshape, self, shape=(*shape[:start], int(np.prod(shape[start : end + 1])), *shape[end + 1 :]))
+
+    def permute(self, *dims: int | Sequence[int]) -> Tensor:
+        """A view with the dimensions in this order."""
+        dims = tuple(d + self.ndim if d < 0 else d for d in _unpack(dims))
+        if sorted(dims) != list(range(self.ndim)):
+            raise RuntimeError(f"permute() got {list(dims)} for the {self.ndim} dimensions of shape {list(self.shape)}")
+        return apply(_permute, self, dims=dims)
+
+    def transpose(self, dim0: int, dim1: int) -> Tensor:
+        """A view with two dimensions swapped."""
+        dims = list(range(self.ndim))
+        if dims:
+            dims[dim0], dims[dim1] = dims[dim1], dims[dim0]
+        return apply(_permute, self, dims=tuple(dims))
+
+    def t(self) -> Tensor:
+        """The transposed matrix, a view."""
+        if self.ndim > 2:
+            raise RuntimeError(f"t() expects a tensor of at most 2 dimensions, got shape {list(self.shape)}")
+        return self.T
+
+    def unsqueeze(self, dim: int) -> Tensor:
+        """A view with a dimension of length 1 put in before `dim`."""
+        return apply(_reshape, self, shape=np.expand_dims(self._array, dim).shape)
+
+    def squeeze(self, dim: int | Sequence[int] | None = None) -> Tensor:
+        """A view without the dimensions of length 1, or without those of them that `dim` names."""
+        if dim is None:
+            return apply(_reshape, self, shape=tuple(n for n in self.shape if n != 1))
+        dims = _unpack((dim,))
+        drop = {range(builtins.max(self.ndim, 1))[d] for d in dims}
+        return apply(_reshape, self, shape=tuple(n for i, n in enumerate(self.shape) if n != 1 or i not in drop))
+
+    def expand(self, *shape: int | Sequence[int]) -> Tensor:
+        """A read-only view broadcast to this shape; -1 keeps a length."""
+        shape = list(_unpack(shape))
+        lead = len(shape) - self.ndim
+        shape = [self.shape[i - lead] if n == -1 and i >= lead else n for i, n in enumerate(shape)]
+        try:
+            return apply(_expand, self, shape=tuple(shape))
+        except ValueError:
+            raise RuntimeError(f"shape {list(self.shape)} cannot be expanded to {shape}") from None
+
+
+_ARRAYS = (Tensor, np.ndarray)
+_OPERANDS = (Tensor, int, float, np.ndarray, np.generic)
+
+
+def _check_dtype(dtype: np.dtype) -> np.dtype:
+    if dtype.kind not in _CATEGORY or dtype.itemsize > 8:
+        raise TypeError(f"a tensor holds bools, integers, or floats of up to 64 bits, not {dtype}")
+    return dtype
+
+
+class device(str):
+    """``device("cpu")``: where a tensor is; the CPU is the only one."""
+
+    def __new__(cls, name: str = "cpu") -> device:
+        if str(name).split(":")[0] != "cpu":
+            raise RuntimeError(f"fastconv computes on the CPU, got the device {str(name)!r}")
+        return super().__new__(cls, name)
+
+    @property
+    def type(self) -> str:
+        return "cpu"
+
+
+def _is_device(x) -> bool:
+    return isinstance(x, device) or (isinstance(x, str) and x.split(":")[0] in ("cpu", "cuda", "mps", "xpu", "meta"))
+
+
+def _unpack(arguments: tuple) -> tuple[int, ...]:
+    """``f(2, 3)`` and ``f((2, 3))`` alike."""
+    if len(arguments) == 1 and isinstance(arguments[0], Sequence | np.ndarray):
+        arguments = arguments[0]
+    return tuple(int(n) for n in arguments)
+
+
+def _plain_index(index) -> tuple:
+    """An index without tensors in it, and whether it is a basic one, which yields a view."""
+    items = index if isinstance(index, tuple) else (index,)
+    plain, basic, ellipsis = [], True, False
+    for i in items:
+        if isinstance(i, Tensor):
+            i = i._array
+            if i.ndim == 0 and i.dtype.kind in "iu":
+                i = i.item()
+        if i is Ellipsis:
+            ellipsis = True
+        elif isinstance(i, list | range):
+            i = np.asarray(i, dtype=np.int64 if not len(i) else None)
+            basic = False
+        elif (
+            i is not None and not isinstance(i, slice) and (isinstance(i, bool) or not isinstance(i, int | np.integer))
+        ):
+            basic = False
+        plain.append(i)
+    if basic and not ellipsis:
+        plain.append(Ellipsis)  # an element, too, comes out as an array over the same memory
+    return tuple(plain), basic
+
+
+def _repr(t: Tensor) -> str:
+    array = t._array
+    options = {"separator": ", ", "precision": 4, "threshold": 1000, "edgeitems": 3, "prefix": "tensor("}
+    if array.dtype.kind == "f":
+        finite = array[np.isfinite(array)]
+        whole = bool(np.all(finite == np.rint(finite)))
+        size = np.abs(finite[finite != 0])
+        wide = size.size and (size.max() / size.min() > 1000 or size.max() > 1e8 or size.min() < 1e-4)
+        if whole and (not size.size or size.max() < 1e8):
+            options["floatmode"] = "maxprec"
+        else:
+            options["floatmode"] = "fixed"
+            if wide:
+                options["formatter"] = {"float_kind": lambda x: f"{x:.4e}"}
+    body = np.array2string(array, **options) if array.size else "[]"
+    details = [body]
+    if not array.size and array.ndim != 1:
+        details.append(f"size={array.shape}")
+    if array.dtype not in (float32, int64, bool_) or (not array.size and array.dtype != float32):
+        details.append(f"dtype={array.dtype}")
+    if t._node is not None:
+        details.append(f"grad_fn={t._node!r}")
+    elif t._requires_grad:
+        details.append("requires_grad=True")
+    return f"tensor({', '.join(details)})"
+
+
+# ---------------------------------------------------------------------------------------------------------
+# Functions
+# ---------------------------------------------------------------------------------------------------------
+
+
+def add(input: Tensor, other: Tensor | float, *, alpha: float = 1) -> Tensor:
+    """``input + alpha * other``, element-wise with broadcasting."""
+    return apply(_add, *_operands(input, other if alpha == 1 else other * alpha))
+
+
+def sub(input: Tensor, other: Tensor | float, *, alpha: float = 1) -> Tensor:
+    """``input - alpha * other``, element-wise with broadcasting."""
+    return apply(_sub, *_operands(input, other if alpha == 1 else other * alpha))
+
+
+def mul(input: Tensor, other: Tensor | float) -> Tensor:
+    """``input * other``, element-wise with broadcasting."""
+    return apply(_mul, *_operands(input, other))
+
+
+def div(input: Tensor, other: Tensor | float) -> Tensor:
+    """``input / other``, element-wise with broadcasting; integers are divided as float32."""
+    return apply(_div, *_operands(input, other, floating=True))
+
+
+def pow(input: Tensor | float, exponent: Tensor | float) -> Tensor:
+    """``input ** exponent``, element-wise with broadcasting."""
+    return apply(_pow, *_operands(input, exponent))
+
+
+def matmul(input: Tensor, other: Tensor) -> Tensor:
+    """The matrix product, batched and broadcast over leading dimensions as ``numpy.matmul``.
+
+    Raises
+    ------
+    RuntimeError
+        If the dtypes differ, an operand has no dimension, or the inner lengths do not match.
+    """
+    for operand in (input, other):
+        if not isinstance(operand, _ARRAYS) or not operand.ndim:
+            raise RuntimeError(f"matmul() expects tensors of at least 1 dimension, got {operand!r}")
+    if input.dtype != other.dtype:
+        raise RuntimeError(f"matmul() expects one dtype, got {input.dtype} and {other.dtype}")
+    try:
+        return apply(_matmul, input, other)
+    except ValueError:
+        raise RuntimeError(
+            f"shapes {list(input.shape)} and {list(other.shape)} cannot be multiplied as matrices"
+        ) from None
+
+
+def _floating(x, name: str):
+    """Integers as float32, for functions whose result is no integer."""
+    if isinstance(x, _ARRAYS) and x.dtype.kind != "f":
+        return _as_operand(x, float32)
+    if not isinstance(x, _ARRAYS):
+        raise TypeError(f"{name}() expects a Tensor, got {type(x).__name__}")
+    return x
+
+
+def neg(input: Tensor) -> Tensor:
+    """``-input``."""
+    return apply(_neg, input)
+
+
+def abs(input: Tensor) -> Tensor:
+    """Absolute value, element-wise; its gradient at 0 is 0."""
+    return apply(_abs, input)
+
+
+def exp(input: Tensor) -> Tensor:
+    """e to the power of `input`, element-wise."""
+    return apply(_exp, _floating(input, "exp"))
+
+
+def log(input: Tensor) -> Tensor:
+    """Natural logarithm, element-wise."""
+    return apply(_log, _floating(input, "log"))
+
+
+def sqrt(input: Tensor) -> Tensor:
+    """Square root, element-wise."""
+    return apply(_sqrt, _floating(input, "sqrt"))
+
+
+def tanh(input: Tensor) -> Tensor:
+    """Hyperbolic tangent, element-wise."""
+    return apply(_tanh, _floating(input, "tanh"))
+
+
+def sigmoid(input: Tensor) -> Tensor:
+    """``1 / (1 + exp(-input))``, element-wise."""
+    return apply(_sigmoid, _floating(input, "sigmoid"))
+
+
+def relu(input: Tensor) -> Tensor:
+    """``max(input, 0)``, element-wise; its gradient at 0 is 0."""
+    return apply(_relu, input)
+
+
+def softmax(input: Tensor, dim: int, dtype: DTypeLike = None) -> Tensor:
+    """``exp(input) / sum(exp(input))`` over dimension `dim`; `dtype` casts the input first."""
+    return apply(_softmax, _floating(_as_operand(input, dtype), "softmax"), dim=dim)
+
+
+def log_softmax(input: Tensor, dim: int, dtype: DTypeLike = None) -> Tensor:
+    """``log(softmax(input, dim))``, without overflow; `dtype` casts the input first."""
+    return apply(_log_softmax, _floating(_as_operand(input, dtype), "log_softmax"), dim=dim)
+
+
+def clamp(input: Tensor, min: float | None = None, max: float | None = None) -> Tensor:
+    """Limit every element to [`min`, `max`]; the gradient is 0 for what lies outside."""
+    if min is None and max is None:
+        raise ValueError("clamp() expects min or max or both, got neither")
+    return apply(_clamp, input, min=min, max=max)
+
+
+def where(condition: Tensor, input: Tensor | float, other: Tensor | float) -> Tensor:
+    """`input` where `condition` (bools) holds, else `other`, with broadcasting."""
+    x, y = _operands(input, other)
+    if not isinstance(x, _ARRAYS) and not isinstance(y, _ARRAYS):
+        x = np.asarray(x, result_type(x, y))
+    return apply(_where, condition, x, y)
+
+
+def _dims(dim) -> int | tuple[int, ...] | None:
+    return tuple(dim) if isinstance(dim, list) else dim
+
+
+def sum(input: Tensor, dim=None, keepdim: bool = False, *, dtype: DTypeLike = None) -> Tensor:
+    """Sum over all dimensions, or over `dim` (an int or several); integers and bools sum to int64.
+
+    Narrower floats than float64 are accumulated in float64.
+    """
+    if dtype is not None:
+        input = input.to(dtype)
+    return apply(_sum, input, dim=_dims(dim), keepdim=keepdim)
+
+
+def mean(input: Tensor, dim=None, keepdim: bool = False, *, dtype: DTypeLike = None) -> Tensor:
+    """Mean over all dimensions, or over `dim` (an int or several).
+
+    Raises
+    ------
+    RuntimeError
+        For a tensor of integers or bools.
+    """
+    if dtype is not None:
+        input = input.to(dtype)
+    if input.dtype.kind != "f":
+        raise RuntimeError(f"mean() expects a floating dtype, got {input.dtype}; convert with float()")
+    return apply(_mean, input, dim=_dims(dim), keepdim=keepdim)
+
+
+def var(input: Tensor, dim=None, unbiased: bool = True, keepdim: bool = False, *, correction=None) -> Tensor:
+    """Variance over all dimensions, or over `dim`: the sum of squares divided by ``n - correction``.
+
+    Parameters
+    ----------
+    unbiased : bool
+        Divide by n - 1 (the default) or by n, where `correction` is not given.
+    """
+    if input.dtype.kind != "f":
+        raise RuntimeError(f"var() expects a floating dtype, got {input.dtype}; convert with float()")
+    correction = int(unbiased) if correction is None else correction
+    return apply(_var, input, dim=_dims(dim), keepdim=keepdim, correction=correction)
+
+
+def std(input: Tensor, dim=None, unbiased: bool = True, keepdim: bool = False, *, correction=None) -> Tensor:
+    """Standard deviation: the square root of :func:`var`."""
+    return sqrt(var(input, dim, unbiased, keepdim, correction=correction))
+
+
+def norm(input: Tensor, p: float | str | None = 2, dim=None, keepdim: bool = False) -> Tensor:
+    """The p-norm of the elements, ``sum(|x|^p)^(1/p)``, over all dimensions or over `dim`.
+
+    Parameters
+    ----------
+    p : float or "fro"
+        2 (also called "fro") by default; ``inf`` is the largest, ``-inf`` the smallest magnitude, 0 counts
+        what is not 0.
+    """
+    p = 2 if p in (None, "fro") else p
+    if not isinstance(p, (int, float)):
+        raise ValueError(f"norm() expects a number or 'fro' as p, got {p!r}")
+    if input.dtype.kind != "f":
+        raise RuntimeError(f"norm() expects a floating dtype, got {input.dtype}; convert with float()")
+    return apply(_norm, input, p=p, dim=_dims(dim), keepdim=keepdim)
+
+
+def _extremum(input, dim, keepdim, sign, name):
+    if not isinstance(input, _ARRAYS):
+        raise TypeError(f"{name}() expects a Tensor, got {type(input).__name__}")
+    if isinstance(dim, Tensor):
+        return (maximum if sign > 0 else minimum)(input, dim)
+    result = apply(_max, input, dim=dim, keepdim=keepdim, sign=sign)
+    return result if dim is None else max_result(*result)
+
+
+def max(input: Tensor, dim: int | Tensor | None = None, keepdim: bool = False):
+    """The largest element, or along `dim` the largest ones and their indices.
+
+    NaN counts as largest. Without `dim` the gradient is shared by all elements that equal the maximum; with
+    `dim` it goes to the one at the index, the first of equals. A tensor as `dim` makes it :func:`maximum`.
+
+    Returns
+    -------
+    Tensor, or with `dim` the named tuple ``(values, indices)``
+    """
+    return _extremum(input, dim, keepdim, 1, "max")
+
+
+def min(input: Tensor, dim: int | Tensor | None = None, keepdim: bool = False):
+    """The smallest element, or along `dim` the smallest ones and their indices; see :func:`max`."""
+    return _extremum(input, dim, keepdim, -1, "min")
+
+
+def maximum(input: Tensor, other: Tensor) -> Tensor:
+    """The larger of two tensors, element-wise with broadcasting; for equals the gradient goes to the first."""
+    x, y = _operands(input, other)
+    return where(_wrap(np.asarray((x >= y)._array | np.isnan(x._array))), x, y)
+
+
+def minimum(input: Tensor, other: Tensor) -> Tensor:
+    """The smaller of two tensors, element-wise with broadcasting; for equals the gradient goes to the first."""
+    x, y = _operands(input, other)
+    return where(_wrap(np.asarray((x <= y)._array | np.isnan(x._array))), x, y)
+
+
+def _argextremum(pick, input, dim, keepdim):
+    array = input._array if isinstance(input, Tensor) else np.asarray(input)
+    indices = np.asarray(pick(array, axis=dim, keepdims=keepdim))
+    return _wrap(indices) if isinstance(input, Tensor) else indices
+
+
+def argmax(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:
+    """Index of the largest element along `dim`, or in the flattened tensor; the first of equals, NaN first."""
+    return _argextremum(np.argmax, input, dim, keepdim)
+
+
+def argmin(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:
+    """Index of the smallest element along `dim`, or in the flattened tensor; the first of equals, NaN first."""
+    return _argextremum(np.argmin, input, dim, keepdim)
+
+
+def any(input: Tensor, dim=None, keepdim: bool = False) -> Tensor:
+    """Whether any element is true (not 0), over all dimensions or along `dim`."""
+    return _wrap(np.asarray(np.any(input._array, axis=_dims(dim), keepdims=keepdim)))
+
+
+def all(input: Tensor, dim=None, keepdim: bool = False) -> Tensor:
+    """Whether all elements are true (not 0), over all dimensions or along `dim`."""
+    return _wrap(np.asarray(np.all(input._array, axis=_dims(dim), keepdims=keepdim)))
+
+
+def isnan(input: Tensor) -> Tensor:
+    """Which elements are NaN."""
+    return _wrap(np.asarray(np.isnan(input._array)))
+
+
+def isfinite(input: Tensor) -> Tensor:
+    """Which elements are neither infinite nor NaN."""
+    return _wrap(np.asarray(np.isfinite(input._array)))
+
+
+def equal(input: Tensor, other: Tensor) -> bool:
+    """Whether two tensors have one shape and equal elements."""
+    return bool(np.array_equal(input._array, other._array))
+
+
+def allclose(input: Tensor, other: Tensor, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> bool:
+    """Whether ``|input - other| <= atol + rtol * |other|`` holds for every element."""
+    return bool(np.allclose(input._array, other._array, rtol=rtol, atol=atol, equal_nan=equal_nan))
+
+
+def is_tensor(obj: object) -> bool:
+    """Whether `obj` is a Tensor."""
+    return isinstance(obj, Tensor)
+
+
+def numel(input: Tensor) -> int:
+    """Number of elements."""
+    return input.numel()
+
+
+def reshape(input: Tensor, shape: Sequence[int]) -> Tensor:
+    """See :meth:`Tensor.reshape`."""
+    return input.reshape(*shape)
+
+
+def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
+    """See :meth:`Tensor.flatten`."""
+    if isinstance(input, np.ndarray):
+        return _wrap(input).flatten(start_dim, end_dim)._array
+    return input.flatten(start_dim, end_dim)
+
+
+def permute(input: Tensor, dims: Sequence[int]) -> Tensor:
+    """See :meth:`Tensor.permute`."""
+    return input.permute(*dims)
+
+
+def transpose(input: Tensor, dim0: int, dim1: int) -> Tensor:
+    """See :meth:`Tensor.transpose`."""
+    return input.transpose(dim0, dim1)
+
+
+def unsqueeze(input: Tensor, dim: int) -> Tensor:
+    """See :meth:`Tensor.unsqueeze`."""
+    return input.unsqueeze(dim)
+
+
+def squeeze(input: Tensor, dim: int | Sequence[int] | None = None) -> Tensor:
+    """See :meth:`Tensor.squeeze`."""
+    return input.squeeze(dim)
+
+
+def _one_dtype(tensors: Sequence[Tensor], name: str) -> list:
+    tensors = list(tensors)
+    if not tensors:
+        raise RuntimeError(f"{name}() expects at least one tensor, got none")
+    dtype = functools.reduce(np.promote_types, [t.dtype for t in tensors])
+    return [_as_operand(t, dtype) for t in tensors]
+
+
+def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
+    """Join tensors along the existing dimension `dim`; their other lengths agree."""
+    tensors = _one_dtype(tensors, "cat")
+    try:
+        return apply(_cat, *tensors, dim=dim)
+    except ValueError:
+        shapes = [list(t.shape) for t in tensors]
+        raise RuntimeError(f"cat() along dimension {dim} expects equal lengths in all others, got {shapes}") from None
+
+
+def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
+    """Join tensors of one shape along a new dimension `dim`."""
+    tensors = _one_dtype(tensors, "stack")
+    shapes = [list(t.shape) for t in tensors]
+    if shapes.count(shapes[0]) != len(shapes):
+        raise RuntimeError(f"stack() expects tensors of one shape, got {shapes}")
+    return apply(_stack, *tensors, dim=dim)
+
+
+for _function in (
+    *(add, sub, mul, div, pow, matmul, neg, abs, exp, log, sqrt, tanh, sigmoid, relu, softmax, log_softmax, clamp),
+    *(sum, mean, var, std, norm, max, min, argmax, argmin, any, all, isnan, isfinite, equal, allclose),
+):
+    setattr(Tensor, _function.__name__, _function)
+
+# ---------------------------------------------------------------------------------------------------------
+# New tensors
+# ---------------------------------------------------------------------------------------------------------
+
+
+def _to_array(data, dtype: DTypeLike) -> np.ndarray:
+    """A fresh array in native byte order; Python floats make float32."""
+    if isinstance(data, Tensor):
+        data = data._array
+    array = np.array(data, dtype=dtype)
+    if dtype is None and array.dtype == float64:
+        leaf = data
+        while isinstance(leaf, list | tuple) and leaf:
+            leaf = leaf[0]
+        if not isinstance(leaf, np.ndarray | Tensor) and not (isinstance(leaf, np.generic) and leaf is data):
+            array = array.astype(float32)
+    _check_dtype(array.dtype)
+    return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
+
+
+def _leaf(array: np.ndarray, requires_grad: bool) -> Tensor:
+    t = _wrap(array)
+    return t.requires_grad_() if requires_grad else t
+
+
+def tensor(data: ArrayLike, *, dtype: DTypeLike = None, requires_grad: bool = False) -> Tensor:
+    """A new tensor with a copy of the data.
+
+    Parameters
+    ----------
+    data : number, nested sequence, ndarray or Tensor
+        Python floats become float32, ints int64, bools bool; an array keeps its dtype.
+    dtype : dtype, optional
+    requires_grad : bool
+    """
+    return _leaf(_to_array(data, dtype), requires_grad)
+
+
+def as_tensor(data: ArrayLike, dtype: DTypeLike = None) -> Tensor:
+    """The tensor itself, or a tensor on the memory of an ndarray, where the dtype allows; else a copy."""
+    if isinstance(data, Tensor):
+        return data if dtype is None else data.to(dtype)
+    if isinstance(data, np.ndarray) and data.dtype.isnative:
+        return from_numpy(data) if dtype is None else from_numpy(data).to(dtype)
+    return tensor(data, dtype=dtype)
+
+
+def from_numpy(ndarray: np.ndarray) -> Tensor:
+    """A tensor on the memory of `ndarray`, without a copy: a change of one is seen in the other.
+
+    Raises
+    ------
+    TypeError
+        If it is not an ndarray, or of a dtype that tensors do not have.
+    ValueError
+        If its byte order is not this machine's.
+    """
+    if not isinstance(ndarray, np.ndarray):
+        raise TypeError(f"expected np.ndarray (got {type(ndarray).__name__})")
+    _check_dtype(ndarray.dtype)
+    if not ndarray.dtype.isnative:
+        raise ValueError(
+            f"from_numpy() shares memory and so cannot change the byte order of {ndarray.dtype.str!r}; use tensor()"
+        )
+    return _wrap(np.asarray(ndarray))
+
+
+def from_dlpack(ext_tensor: object) -> Tensor:
+    """A tensor on the memory of any object with ``__dlpack__``, on the CPU, without a copy."""
+    return from_numpy(np.from_dlpack(ext_tensor))
+
+
+def empty(*size: int | Sequence[int], dtype: DTypeLike = float32, requires_grad: bool = False) -> Tensor:
+    """A tensor of this shape with whatever was in the memory."""
+    return _leaf(np.empty(_unpack(size), _check_dtype(np.dtype(dtype))), requires_grad)
+
+
+def zeros(*size: int | Sequence[int], dtype: DTypeLike = float32, requires_grad: bool = False) -> Tensor:
+    """A tensor of this shape full of 0."""
+    return _leaf(np.zeros(_unpack(size), _check_dtype(np.dtype(dtype))), requires_grad)
+
+
+def ones(*size: int | Sequence[int], dtype: DTypeLike = float32, requires_grad: bool = False) -> Tensor:
+    """A tensor of this shape full of 1."""
+    return _leaf(np.ones(_unpack(size), _check_dtype(np.dtype(dtype))), requires_grad)
+
+
+def full(size: Sequence[int], fill_value: float, *, dtype: DTypeLike = None, requires_grad: bool = False) -> Tensor:
+    """A tensor of this shape full of `fill_value`, from which the dtype follows (float32, int64, bool)."""
+    dtype = (bool_, int64, float32)[_category(fill_value)] if dtype is None else _check_dtype(np.dtype(dtype))
+    return _leaf(np.full(_unpack((size,)), fill_value, dtype), requires_grad)
+
+
+def zeros_like(input: Tensor, *, dtype: DTypeLike = None, requires_grad: bool = False) -> Tensor:
+    """A tensor full of 0, of the shape and the dtype of `input`."""
+    return zeros(input.shape, dtype=dtype or input.dtype, requires_grad=requires_grad)
+
+
+def ones_like(input: Tensor, *, dtype: DTypeLike = None, requires_grad: bool = False) -> Tensor:
+    """A tensor full of 1, of the shape and the dtype of `input`."""
+    return ones(input.shape, dtype=dtype or input.dtype, requires_grad=requires_grad)
+
+
+def empty_like(input: Tensor, *, dtype: DTypeLike = None, requires_grad: bool = False) -> Tensor:
+    """A tensor with whatever was in the memory, of the shape and the dtype of `input`."""
+    return empty(input.shape, dtype=dtype or input.dtype, requires_grad=requires_grad)
+
+
+def full_like(input: Tensor, fill_value: float, *, dtype: DTypeLike = None, requires_grad: bool = False) -> Tensor:
+    """A tensor full of `fill_value`, of the shape and the dtype of `input`."""
+    return full(input.shape, fill_value, dtype=dtype or input.dtype, requires_grad=requires_grad)
+
+
+def arange(start: float, end: float | None = None, step: float = 1, *, dtype: DTypeLike = None) -> Tensor:
+    """The numbers from `start` (0) up to but not including `end`, by `step`: int64 if all are ints, else float32."""
+    start, end = (0, start) if end is None else (start, end)
+    if step == 0:
+        raise RuntimeError("arange() expects a step other than 0")
+    if dtype is None:
+        dtype = int64 if builtins.all(isinstance(n, int | np.integer) for n in (start, end, step)) else float32
+    n = builtins.max(0, int(np.ceil((end - start) / step)))
+    return _wrap((start + step * np.arange(n)).astype(_check_dtype(np.dtype(dtype))))
+
+
+def linspace(start: float, end: float, steps: int, *, dtype: DTypeLike = float32) -> Tensor:
+    """`steps` numbers at equal distances from `start` to `end`, both included."""
+    return _wrap(np.linspace(start, end, steps).astype(_check_dtype(np.dtype(dtype))))
+
+
+def eye(n: int, m: int | None = None, *, dtype: DTypeLike = float32) -> Tensor:
+    """The (n, m) matrix, m = n by default, with 1 on the diagonal and 0 elsewhere."""
+    return _wrap(np.eye(n, m, dtype=_check_dtype(np.dtype(dtype))))
+
+
+def _stream(generator: Generator | None) -> np.random.Generator:
+    return (default_generator if generator is None else generator).numpy
+
+
+def rand(
+    *size: int | Sequence[int],
+    generator: Generator | None = None,
+    dtype: DTypeLike = float32,
+    requires_grad: bool = False,
+) -> Tensor:
+    """Random numbers, uniform in [0, 1)."""
+    dtype = np.dtype(dtype)
+    wide = _stream(generator).random(_unpack(size), dtype=float64 if dtype == float64 else float32)
+    return _leaf(np.asarray(wide, dtype), requires_grad)
+
+
+def randn(
+    *size: int | Sequence[int],
+    generator: Generator | None = None,
+    dtype: DTypeLike = float32,
+    requires_grad: bool = False,
+) -> Tensor:
+    """Random numbers from the normal distribution of mean 0 and variance 1."""
+    dtype = np.dtype(dtype)
+    wide = _stream(generator).standard_normal(_unpack(size), dtype=float64 if dtype == float64 else float32)
+    return _leaf(np.asarray(wide, dtype), requires_grad)
+
+
+def rand_like(input: Tensor, *, generator: Generator | None = None, dtype: DTypeLike = None) -> Tensor:
+    """Random numbers, uniform in [0, 1), of the shape and the dtype of `input`."""
+    return rand(input.shape, generator=generator, dtype=dtype or input.dtype)
+
+
+def randn_like(input: Tensor, *, generator: Generator | None = None, dtype: DTypeLike = None) -> Tensor:
+    """Random numbers of mean 0 and variance 1, of the shape and the dtype of `input`."""
+    return randn(input.shape, generator=generator, dtype=dtype or input.dtype)
+
+
+def randint(
+    low: int,
+    high: int | Sequence[int] | None = None,
+    size: Sequence[int] | None = None,
+    *,
+    generator: Generator | None = None,
+    dtype: DTypeLike = int64,
+) -> Tensor:
+    """Random integers from `low` up to but not including `high`; ``randint(high, size)`` starts at 0."""
+    if size is None:
+        low, high, size = 0, low, high
+    if size is None:
+        raise TypeError("randint() expects a size: randint(high, size) or randint(low, high, size)")
+    if not low < high:
+        raise RuntimeError(f"randint() expects low < high, got {low} and {high}")
+    return _wrap(_stream(generator).integers(low, high, _unpack((size,))).astype(dtype))
+
+
+def randperm(n: int, *, generator: Generator | None = None, dtype: DTypeLike = int64) -> Tensor:
+    """The integers from 0 to n - 1 in random order."""
+    return _wrap(_stream(generator).permutation(n).astype(dtype))
