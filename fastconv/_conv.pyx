@@ -24,8 +24,9 @@ cnp.import_array()
 
 cdef enum:
     LINE = 64              # bytes in a cache line
-    DEPTH = 256            # (channel, tap) pairs reduced in one go: a panel of pixels of this depth stays in L1
+    DEPTH = 192            # (channel, tap) pairs reduced in one go: a panel of pixels of this depth stays in L1
     STAGE_BYTES = 262144   # what a block's staged rows may take of L2
+    GRID_TABLES = 6        # tables of an element a tap: Grid's own five, and the filters' offsets
 
 
 cdef inline idx up(idx a, idx b) noexcept nogil:
@@ -76,7 +77,7 @@ cdef struct Block:
     idx images, rows, cols
     # How the block's pixels are addressed, from `base`.
     char *base
-    idx s_image, s_row
+    idx s_image, s_row, s_col
 
 
 cdef void as_image(cnp.ndarray a, Image *image) noexcept:
@@ -95,16 +96,12 @@ cdef inline idx residue(idx a, idx m) noexcept nogil:
     return ((a % m) + m) % m
 
 
-cdef size_t grid_table_size(idx taps) noexcept nogil:
-    return 5 * taps * sizeof(idx)
-
-
-cdef void set_grid_tables(Grid *g, char *memory, idx taps) noexcept nogil:
-    g.tap_h = <idx *>memory
-    g.tap_w = g.tap_h + taps
-    g.tap_slot = g.tap_w + taps
-    g.slot_h = g.tap_slot + taps
-    g.slot_w = g.slot_h + taps
+cdef void set_grid_tables(Grid *g, idx *memory) noexcept nogil:
+    g.tap_h = memory
+    g.tap_w = g.tap_h + g.T
+    g.tap_slot = g.tap_w + g.T
+    g.slot_h = g.tap_slot + g.T
+    g.slot_w = g.slot_h + g.T
 
 
 cdef void survey(Grid *g, const Image *x) noexcept nogil:
@@ -210,6 +207,7 @@ cdef void stage(const fc_kernels *kern, const Image *x, const Grid *g, Block *b,
     b.base = buffer
     b.s_image = g.stage_image
     b.s_row = g.stage_pitch
+    b.s_col = 1
 
 
 cdef void in_place(const fc_kernels *kern, const Image *x, const Grid *g, Block *b, idx c0) noexcept nogil:
@@ -217,6 +215,7 @@ cdef void in_place(const fc_kernels *kern, const Image *x, const Grid *g, Block 
     b.base = x.data + (b.n0 * x.s_n + c0 * x.s_c + b.p0 * g.step_h * x.s_h + b.q0 * g.step_w * x.s_w) * kern.itemsize
     b.s_image = x.s_n
     b.s_row = g.step_h * x.s_h
+    b.s_col = g.step_w * x.s_w
 
 
 # ---- forward and input gradient ------------------------------------------------------------------------------------
@@ -236,6 +235,7 @@ cdef struct Gather:
     bint packed          # pixels are packed into panels; otherwise the tiles read them where they lie
     bint dense           # rows of pixels follow each other without a gap in the source, read in place
     idx chunk, n_chunks  # channels reduced in one go
+    idx n_blocks
     idx k_parts, k_part  # filters are split too where there are fewer blocks than threads
     idx width            # of a panel, in elements
     # tables
@@ -245,6 +245,7 @@ cdef struct Gather:
     idx *linear
     # scratch of a thread
     size_t stage_size, panel_size, tile_size, runs_size
+    size_t filters_size
 
 
 cdef idx y_runs(const Gather *j, const Block *b, idx f0, idx count, fc_run *runs) noexcept nogil:
@@ -395,9 +396,10 @@ cdef void gather_unpacked(const Gather *j, idx g, Block *b, idx k0, idx k1, char
 cdef void gather_task(const Gather *j, idx task, char *scratch) noexcept nogil:
     cdef Block b
     cdef idx part = task % j.k_parts
-    cdef idx n_blocks = j.grid.blocks_n * j.grid.blocks_p * j.grid.blocks_q
-    cdef idx block = task // j.k_parts % n_blocks
-    cdef idx g = task // j.k_parts // n_blocks
+    cdef idx block = task // j.k_parts % j.n_blocks
+    cdef idx g = task // j.k_parts // j.n_blocks
+    if g >= j.G:
+        return
     cdef unsigned mode = fc_flush_subnormals()
     locate(&j.grid, block, &b)
     cdef idx k0 = part * j.k_part, k1 = min(j.K, part * j.k_part + j.k_part)
@@ -409,6 +411,8 @@ cdef void gather_task(const Gather *j, idx task, char *scratch) noexcept nogil:
 
 
 cdef void pack_chunk(const Gather *j, idx index) noexcept nogil:
+    if index >= j.G * j.n_chunks:
+        return
     cdef idx g = index // j.n_chunks, c0 = index % j.n_chunks * j.chunk
     cdef idx channels = min(j.chunk, j.C - c0), k = 0, rows
     cdef idx z = j.kern.itemsize
@@ -445,6 +449,8 @@ cdef void plan_gather(Gather *j) noexcept nogil:
         # As many rows as the staging budget holds: each block stages the rows at its seams again.
         cut_blocks(grid, min(8192, max(256, STAGE_BYTES // (z * j.C * max(1, grid.n_slots)))))
     j.n_chunks = parts(j.C, j.chunk)
+    j.n_blocks = grid.blocks_n * grid.blocks_p * grid.blocks_q
+    j.filters_size = up(j.G * j.K * j.C * grid.T * z + LINE, LINE)
     j.stage_size = up(j.chunk * grid.stage_channel * z + LINE * FC_MAX_VECS, LINE)
     j.panel_size = up((j.chunk * grid.T * j.width + lanes) * z, LINE) if j.packed else 0
     j.tile_size = up(FC_MAX_ROWS * FC_MAX_VECS * lanes * z, LINE)
@@ -461,44 +467,51 @@ cdef void set_offsets(Gather *j) noexcept nogil:
             i += 1
 
 
-cdef int run_gather(Gather *j) except -1:
-    """Do it: `grid`'s sizes and taps, the images and the filters are set."""
-    plan_gather(j)
-    cdef idx z = j.kern.itemsize
-    cdef idx n_blocks = j.grid.blocks_n * j.grid.blocks_p * j.grid.blocks_q
-    cdef idx depth = j.C * j.grid.T
-    cdef double work = <double>j.G * j.K * (depth + 1) * j.grid.N * j.grid.P * j.grid.Q
-    cdef int n_threads = threads_for(work, j.G * n_blocks * parts(j.K, j.kern.rows))
-    j.k_parts = 1
-    if j.G * n_blocks < n_threads:
-        j.k_parts = min(parts(j.K, j.kern.rows), parts(n_threads, j.G * n_blocks))
-    j.k_part = up(parts(j.K, j.k_parts), j.kern.rows)
-    j.k_parts = parts(j.K, j.k_part)
-
-    cdef idx tasks = j.G * n_blocks * j.k_parts
-    cdef size_t a_size = up(j.G * j.K * depth * z + LINE, LINE)
-    cdef size_t table_size = up(3 * (j.chunk * j.grid.T + 1) * sizeof(idx), LINE)
-    cdef size_t each = j.stage_size + j.panel_size + j.tile_size + j.runs_size
-    cdef size_t size = a_size + table_size + n_threads * each
+cdef int run_gathers(Gather *jobs, idx n_jobs) except -1:
+    """Do gathers of one problem: the grids' sizes and taps, the images and the filters are set."""
+    cdef idx i, z = jobs[0].kern.itemsize, tasks = 0, n_packs = 0, pieces = 0
+    cdef double work = 0
+    cdef size_t tables = 0, each = 0
+    cdef Gather *j
+    for i in range(n_jobs):
+        j = &jobs[i]
+        plan_gather(j)
+        pieces += j.G * j.n_blocks * parts(j.K, j.kern.rows)
+        work += <double>j.G * j.K * (j.C * j.grid.T + 1) * j.grid.N * j.grid.P * j.grid.Q
+    cdef int n_threads = threads_for(work, pieces)
+    for i in range(n_jobs):
+        j = &jobs[i]
+        j.k_part = up(parts(j.K, max(1, n_threads // (j.G * j.n_blocks * n_jobs))), j.kern.rows)
+        j.k_parts = parts(j.K, j.k_part)
+        tasks = max(tasks, j.G * j.n_blocks * j.k_parts)
+        n_packs = max(n_packs, j.G * j.n_chunks)
+        tables += j.filters_size + up(3 * j.chunk * j.grid.T * sizeof(idx), LINE)
+        each = max(each, j.stage_size + j.panel_size + j.tile_size + j.runs_size)
+    cdef size_t size = tables + n_threads * each
     cdef char *memory = <char *>take(size)
-    cdef char *scratch = memory + a_size + table_size
-    cdef idx task, piece = max(1, tasks // (n_threads * 16)), n_packs = j.G * j.n_chunks
-    j.a = memory
-    j.staged = <idx *>(memory + a_size)
-    j.direct = j.staged + j.chunk * j.grid.T
-    j.linear = j.direct + j.chunk * j.grid.T
+    cdef char *scratch = memory
+    for i in range(n_jobs):
+        j = &jobs[i]
+        j.a = scratch
+        j.staged = <idx *>(j.a + j.filters_size)
+        j.direct = j.staged + j.chunk * j.grid.T
+        j.linear = j.direct + j.chunk * j.grid.T
+        scratch += j.filters_size + up(3 * j.chunk * j.grid.T * sizeof(idx), LINE)
+    # The jobs take turns block by block: what they write lies side by side.
+    cdef idx task, piece = max(1, tasks * n_jobs // (n_threads * 16))
     with nogil:
-        set_offsets(j)
+        for i in range(n_jobs):
+            set_offsets(&jobs[i])
         if n_threads == 1:
-            for task in range(n_packs):
-                pack_chunk(j, task)
-            for task in range(tasks):
-                gather_task(j, task, scratch)
+            for task in range(n_packs * n_jobs):
+                pack_chunk(&jobs[task % n_jobs], task // n_jobs)
+            for task in range(tasks * n_jobs):
+                gather_task(&jobs[task % n_jobs], task // n_jobs, scratch)
         else:
-            for task in prange(n_packs, num_threads=n_threads, schedule="static"):
-                pack_chunk(j, task)
-            for task in prange(tasks, num_threads=n_threads, schedule="dynamic", chunksize=piece):
-                gather_task(j, task, scratch + threadid() * each)
+            for task in prange(n_packs * n_jobs, num_threads=n_threads, schedule="static"):
+                pack_chunk(&jobs[task % n_jobs], task // n_jobs)
+            for task in prange(tasks * n_jobs, num_threads=n_threads, schedule="dynamic", chunksize=piece):
+                gather_task(&jobs[task % n_jobs], task // n_jobs, scratch + threadid() * each)
     give(memory, size)
     return 0
 
@@ -508,13 +521,13 @@ def forward(cnp.ndarray x, cnp.ndarray w, cnp.ndarray b, cnp.ndarray y, idx stri
     """y[n,k,p,q] = b[k] + sum_{c,r,s} w[k,c,r,s] x[n, c, p*stride_h + r*dilation_h - pad_h, ...]: equation 12.3."""
     cdef Gather j
     cdef Image f
-    cdef idx z = cnp.PyArray_ITEMSIZE(x), r, s, t = 0
+    cdef idx r, s, t = 0
     as_image(x, &j.x)
     as_image(y, &j.y)
     as_image(w, &f)
     if j.y.n * j.y.h * j.y.w == 0:
         return
-    j.kern = kernels(z)
+    j.kern = kernels(cnp.PyArray_ITEMSIZE(x))
     j.G, j.K, j.C = groups, f.n // groups, f.c
     j.grid.N, j.grid.P, j.grid.Q = j.y.n, j.y.h, j.y.w
     j.grid.step_h, j.grid.step_w = stride_h, stride_w
@@ -523,10 +536,10 @@ def forward(cnp.ndarray x, cnp.ndarray w, cnp.ndarray b, cnp.ndarray y, idx stri
     if b is not None and not cnp.PyArray_IS_C_CONTIGUOUS(b):
         b = b.copy()
     j.bias = <char *>cnp.PyArray_DATA(b) if b is not None else NULL
-    cdef size_t size = grid_table_size(j.grid.T) + j.grid.T * sizeof(idx)
-    cdef char *memory = <char *>take(size)
-    set_grid_tables(&j.grid, memory, j.grid.T)
-    j.w_tap = <idx *>(memory + grid_table_size(j.grid.T))
+    cdef size_t size = GRID_TABLES * j.grid.T * sizeof(idx)
+    cdef idx *memory = <idx *>take(size)
+    set_grid_tables(&j.grid, memory)
+    j.w_tap = memory + (GRID_TABLES - 1) * j.grid.T
     for r in range(f.h):
         for s in range(f.w):
             j.grid.tap_h[t] = r * dilation_h - pad_h
@@ -534,7 +547,7 @@ def forward(cnp.ndarray x, cnp.ndarray w, cnp.ndarray b, cnp.ndarray y, idx stri
             j.w_tap[t] = r * f.s_h + s * f.s_w
             t += 1
     try:
-        run_gather(&j)
+        run_gathers(&j, 1)
     finally:
         give(memory, size)
 
@@ -544,47 +557,65 @@ def input_gradient(cnp.ndarray dy, cnp.ndarray w, cnp.ndarray dx, idx stride_h, 
     """dx[n,c,i,j] = sum_{k,r,s} w[k,c,r,s] dy[n,k,p,q] over p*stride_h + r*dilation_h - pad_h = i, and so for j.
 
     Pixels i of one residue modulo the stride see one subset of the taps, at dy's own pace: a dense convolution with
-    the flipped kernel (equation 12.6).
+    the flipped kernel (equation 12.6). `dx` is dense.
     """
-    cdef Gather j
+    cdef Gather *jobs
+    cdef Gather *j
     cdef Image f, whole
-    cdef idx z = cnp.PyArray_ITEMSIZE(dy), r, s, t, a, b
-    as_image(dy, &j.x)
+    cdef idx z = cnp.PyArray_ITEMSIZE(dy), r, s, t, a, b, n_jobs = 0
     as_image(dx, &whole)
     as_image(w, &f)
     if whole.n * whole.h * whole.w == 0:
         return
-    j.kern = kernels(z)
-    j.G, j.K, j.C = groups, f.c, f.n // groups
-    j.w, j.w_g, j.w_k, j.w_c = f.data, j.C * f.s_n, f.s_c, f.s_n
-    j.bias = NULL
-    cdef idx taps = f.h * f.w
-    cdef size_t size = grid_table_size(taps) + taps * sizeof(idx)
+    # Each tap serves one residue in each direction, so no more residues than taps have any work.
+    cdef idx taps = f.h * f.w, most = min(min(stride_h, f.h) * min(stride_w, f.w), taps)
+    cdef idx residues = min(stride_h, whole.h) * min(stride_w, whole.w)
+    cdef size_t each = sizeof(Gather) + GRID_TABLES * taps * sizeof(idx)
+    cdef size_t size = most * each
     cdef char *memory = <char *>take(size)
-    try:
-        for a in range(min(stride_h, whole.h)):
-            for b in range(min(stride_w, whole.w)):
-                set_grid_tables(&j.grid, memory, taps)
-                j.w_tap = <idx *>(memory + grid_table_size(taps))
-                j.y = whole
-                j.y.data += (a * whole.s_h + b * whole.s_w) * z
-                j.y.s_h = whole.s_h * stride_h
-                j.y.s_w = whole.s_w * stride_w
-                j.grid.N, j.grid.P, j.grid.Q = whole.n, parts(whole.h - a, stride_h), parts(whole.w - b, stride_w)
-                j.grid.step_h = j.grid.step_w = 1
-                t = 0
-                for r in range(f.h):
-                    if residue(a + pad_h - r * dilation_h, stride_h) != 0:
+    cdef idx *table = <idx *>(memory + most * sizeof(Gather))
+    jobs = <Gather *>memory
+    for a in range(min(stride_h, whole.h)):
+        for b in range(min(stride_w, whole.w)):
+            if n_jobs == most:
+                break
+            j = &jobs[n_jobs]
+            j.w_tap = table + (GRID_TABLES - 1) * taps
+            j.grid.T = taps
+            set_grid_tables(&j.grid, table)
+            t = 0
+            for r in range(f.h):
+                if residue(a + pad_h - r * dilation_h, stride_h) != 0:
+                    continue
+                for s in range(f.w):
+                    if residue(b + pad_w - s * dilation_w, stride_w) != 0:
                         continue
-                    for s in range(f.w):
-                        if residue(b + pad_w - s * dilation_w, stride_w) != 0:
-                            continue
-                        j.grid.tap_h[t] = (a + pad_h - r * dilation_h) // stride_h
-                        j.grid.tap_w[t] = (b + pad_w - s * dilation_w) // stride_w
-                        j.w_tap[t] = r * f.s_h + s * f.s_w
-                        t += 1
-                j.grid.T = t
-                run_gather(&j)
+                    j.grid.tap_h[t] = (a + pad_h - r * dilation_h) // stride_h
+                    j.grid.tap_w[t] = (b + pad_w - s * dilation_w) // stride_w
+                    j.w_tap[t] = r * f.s_h + s * f.s_w
+                    t += 1
+            if t == 0:
+                continue
+            j.grid.T = t
+            as_image(dy, &j.x)
+            j.kern = kernels(z)
+            j.G, j.K, j.C = groups, f.c, f.n // groups
+            j.w, j.w_g, j.w_k, j.w_c = f.data, j.C * f.s_n, f.s_c, f.s_n
+            j.bias = NULL
+            j.y = whole
+            j.y.data += (a * whole.s_h + b * whole.s_w) * z
+            j.y.s_h = whole.s_h * stride_h
+            j.y.s_w = whole.s_w * stride_w
+            j.grid.N, j.grid.P, j.grid.Q = whole.n, parts(whole.h - a, stride_h), parts(whole.w - b, stride_w)
+            j.grid.step_h = j.grid.step_w = 1
+            table += GRID_TABLES * taps
+            n_jobs += 1
+    try:
+        if n_jobs < residues:
+            # Pixels that no tap reaches.
+            memset(whole.data, 0, cnp.PyArray_NBYTES(dx))
+        if n_jobs > 0:
+            run_gathers(jobs, n_jobs)
     finally:
         give(memory, size)
 
@@ -607,7 +638,8 @@ cdef struct Correlate:
     idx lane_width       # outer: filters in a panel
     idx tile_rows        # (channel, tap) pairs in a tile
     # tables
-    idx *staged
+    bint in_place        # x is read where it lies
+    idx *offsets         # of a (channel, tap) pair, from a block's base
     char *sums           # [group][k part][c part][slice] of sums_size
     size_t sums_size, stage_size, dy_size, pixels_size
 
@@ -621,7 +653,7 @@ cdef void correlate_outer(const Correlate *j, idx k_count, const Block *b, const
     for n in range(b.images):
         for p in range(b.rows):
             for q in range(b.cols):
-                pixels[i] = <int32_t>(n * b.s_image + p * b.s_row + q)
+                pixels[i] = <int32_t>(n * b.s_image + p * b.s_row + q * b.s_col)
                 i += 1
     while k < k_count:
         width = j.lane_width if k_count - k > kern.lanes else kern.lanes
@@ -687,21 +719,24 @@ cdef void correlate_task(const Correlate *j, idx task, char *scratch) noexcept n
     cdef char *sums = j.sums + task * j.sums_size
     cdef char *dy = scratch + j.stage_size
     cdef int32_t *pixels = <int32_t *>(dy + j.dy_size)
-    cdef idx *staged = <idx *>(<char *>pixels + j.pixels_size)
+    cdef idx *offsets = <idx *>(<char *>pixels + j.pixels_size)
     cdef Block b
     cdef unsigned mode = fc_flush_subnormals()
     memset(sums, 0, j.sums_size)
     # A ragged last tile repeats the last pair; what it sums there is not used.
     for i in range(up(n_pairs, j.tile_rows)):
-        staged[i] = j.staged[min(i, n_pairs - 1)]
+        offsets[i] = j.offsets[min(i, n_pairs - 1)]
     cdef idx per_image = j.grid.blocks_p * j.grid.blocks_q
     for i in range(cut * j.slice_images * per_image, min(j.grid.blocks_n, (cut + 1) * j.slice_images) * per_image):
         locate(&j.grid, i, &b)
-        stage(kern, &j.x, &j.grid, &b, g * j.C + c0, channels, scratch)
-        if j.outer:
-            correlate_outer(j, k_count, &b, staged, n_pairs, dy, pixels, sums, g * j.K + k0)
+        if j.in_place:
+            in_place(kern, &j.x, &j.grid, &b, g * j.C + c0)
         else:
-            correlate_dot(j, k_count, &b, staged, n_pairs, dy, sums, g * j.K + k0)
+            stage(kern, &j.x, &j.grid, &b, g * j.C + c0, channels, scratch)
+        if j.outer:
+            correlate_outer(j, k_count, &b, offsets, n_pairs, dy, pixels, sums, g * j.K + k0)
+        else:
+            correlate_dot(j, k_count, &b, offsets, n_pairs, dy, sums, g * j.K + k0)
     fc_restore_mode(mode)
 
 
@@ -774,7 +809,10 @@ cdef void plan_correlate(Correlate *j) noexcept nogil:
     j.slices = parts(images, j.slice_images)
     cdef idx tiles = parts(j.c_part * grid.T, j.tile_rows) * j.tile_rows
     j.sums_size = up(tiles * (up(j.k_part, lanes) if j.outer else j.k_part) * z, LINE)
-    j.stage_size = up(j.c_part * grid.stage_channel * z + LINE * FC_MAX_VECS, LINE)
+    # The outer form reads single pixels, in any layout; the table of their places is of 32 bits.
+    j.in_place = (j.outer and grid.inside and j.x.n * max(j.x.s_n, -j.x.s_n) + j.x.h * max(j.x.s_h, -j.x.s_h)
+                  + j.x.w * max(j.x.s_w, -j.x.s_w) < 2147483647)
+    j.stage_size = 0 if j.in_place else up(j.c_part * grid.stage_channel * z + LINE * FC_MAX_VECS, LINE)
     cdef idx n_pixels = grid.images * grid.rows * grid.cols
     if j.outer:
         j.dy_size = up(n_pixels * j.lane_width * z, LINE)
@@ -802,15 +840,15 @@ def weight_gradient(cnp.ndarray x, cnp.ndarray dy, cnp.ndarray dw, idx stride_h,
     cdef idx taps = f.h * f.w
     j.grid.T = taps
     j.dw, j.dw_c, j.dw_k = f.data, taps, f.c * taps
-    cdef size_t table_size = grid_table_size(taps)
-    cdef char *table = <char *>take(table_size)
+    cdef size_t table_size = GRID_TABLES * taps * sizeof(idx)
+    cdef idx *table = <idx *>take(table_size)
     cdef char *memory = NULL
     cdef size_t size = 0
     cdef idx tasks, task, parts_count
     cdef int n_threads
     cdef size_t each, offsets_size
     cdef char *scratch
-    set_grid_tables(&j.grid, table, taps)
+    set_grid_tables(&j.grid, table)
     for r in range(f.h):
         for s in range(f.w):
             j.grid.tap_h[t] = r * dilation_h - pad_h
@@ -826,12 +864,13 @@ def weight_gradient(cnp.ndarray x, cnp.ndarray dy, cnp.ndarray dw, idx stride_h,
         size = tasks * j.sums_size + offsets_size + n_threads * each
         memory = <char *>take(size)
         j.sums = memory
-        j.staged = <idx *>(memory + tasks * j.sums_size)
-        scratch = <char *>j.staged + offsets_size
+        j.offsets = <idx *>(memory + tasks * j.sums_size)
+        scratch = <char *>j.offsets + offsets_size
         with nogil:
             for c in range(j.c_part):
                 for t in range(taps):
-                    j.staged[c * taps + t] = c * j.grid.stage_channel + staged_offset(&j.grid, t)
+                    j.offsets[c * taps + t] = (c * j.x.s_c + direct_offset(&j.grid, &j.x, t) if j.in_place
+                                               else c * j.grid.stage_channel + staged_offset(&j.grid, t))
             if n_threads == 1:
                 for task in range(tasks):
                     correlate_task(&j, task, scratch)

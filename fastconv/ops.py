@@ -43,7 +43,8 @@ Size = int | Sequence[int]
 
 _FLOAT32 = np.dtype(np.float32)
 _FLOAT64 = np.dtype(np.float64)
-_INT64 = np.dtype(np.int64)
+# Pooling's indices are integers of the element's size.
+_INDEX_DTYPES = {4: np.dtype(np.int32), 8: np.dtype(np.int64)}
 
 # Sizes and parameters up to here: sums of a few of them, as the kernels form, stay within int64.
 _LARGEST = 2**60
@@ -485,7 +486,7 @@ def _weight_gradient(op, dims, x, weight_size, dy, stride, padding, dilation, gr
     given = f"input of size {list(x.shape)} and weight of size {list(w_shape)}"
     dy4 = _check_gradient(op, dy, y_shape, dims, x.ndim, given)
     dw = _new(op, w4_shape, x.dtype, "weight's gradient")
-    if dy.size:
+    if x.size and dy.size:
         _conv.weight_gradient(x4, dy4, dw, *parameters)
     else:
         dw[...] = 0
@@ -890,7 +891,7 @@ def max_pool2d(
     y : ndarray (N, C, P, Q) or (C, P, Q)
         ``P = (H + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1``; division rounds up with ceil_mode, but
         no window starts beyond the image.
-    indices : ndarray of int64, of y's shape
+    indices : ndarray of y's shape, int32 for float32 and int64 for float64
         Position of the largest pixel in its plane, ``row * W + column``.
 
     Raises
@@ -904,7 +905,9 @@ def max_pool2d(
     x4 = x if x.ndim == 4 else x[None]
     y_shape, window, dilation = _pooling_sizes(op, x4.shape, kernel_size, stride, padding, dilation, ceil_mode)
     y = _new(op, y_shape, x.dtype)
-    indices = _new(op, y_shape, _INT64, "indices")
+    indices = _new(op, y_shape, _INDEX_DTYPES[x.dtype.itemsize], "indices")
+    if x4.shape[2] * x4.shape[3] > np.iinfo(indices.dtype).max:
+        raise ValueError(f"{op}: a plane of {x4.shape[2]} x {x4.shape[3]} pixels has more than {indices.dtype} can index")
     if y.size:
         _pool.max_forward(x4, y, indices, *window, *dilation)
     return (y, indices) if x.ndim == 4 else (y[0], indices[0])
@@ -916,7 +919,7 @@ def max_pool2d_backward(dy: ndarray, indices: ndarray, input_size: Sequence[int]
     Parameters
     ----------
     dy : ndarray (N, C, P, Q) or (C, P, Q)
-    indices : ndarray of int64, of dy's shape
+    indices : ndarray of int32 or int64, of dy's shape
         As :func:`max_pool2d` returned them.
     input_size : sequence of 4 or 3 ints
         The shape of x.
@@ -932,19 +935,19 @@ def max_pool2d_backward(dy: ndarray, indices: ndarray, input_size: Sequence[int]
     """
     op = "max_pool2d_backward"
     dy = _float_array(op, dy, "gradient")
-    if not isinstance(indices, ndarray) or indices.dtype.type is not np.int64:
+    if not isinstance(indices, ndarray) or indices.dtype.type not in (np.int32, np.int64):
         got = indices.dtype if isinstance(indices, ndarray) else type(indices).__name__
-        raise TypeError(f"{op}: indices must be a numpy.ndarray of int64, got {got}")
+        raise TypeError(f"{op}: indices must be a numpy.ndarray of int32 or int64, got {got}")
     x_shape = _shape(op, input_size, "input_size", 2)
     if dy.shape != indices.shape or dy.ndim != len(x_shape) or dy.shape[:-2] != x_shape[:-2]:
         raise RuntimeError(
             f"{op}: expected gradient and indices of one size, with the batch and channels of the input, got gradient "
             f"{list(dy.shape)}, indices {list(indices.shape)}, input {list(x_shape)}"
         )
-    indices = np.require(indices, _INT64, "CA")
+    indices = np.require(indices, indices.dtype.newbyteorder("="), "CA")
     pixels = x_shape[-2] * x_shape[-1]
     # As unsigned numbers, negative indices are large ones.
-    if indices.size and int(indices.view(np.uint64).max()) >= pixels:
+    if indices.size and int(indices.view(f"u{indices.itemsize}").max()) >= pixels:
         raise RuntimeError(
             f"{op}: indices from {indices.min()} to {indices.max()} are outside the {x_shape[-2]} x {x_shape[-1]} "
             "pixels of the input"

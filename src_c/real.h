@@ -107,18 +107,43 @@ static void NAME(gather)(void *tile_, idx width, const void *y_, idx y_row, idx 
     }
 }
 
+/* Transpose LANES vectors in registers: log2(LANES) rounds, each interleaving the first half with the second. */
+INLINE void NAME(transpose_block)(vec v[LANES])
+{
+    mask_vec low, high;
+    UNROLL for (int i = 0; i < LANES; i++) {
+        low[i] = i / 2 + i % 2 * LANES;
+        high[i] = LANES / 2 + i / 2 + i % 2 * LANES;
+    }
+    UNROLL for (int round = 1; round < LANES; round *= 2) {
+        vec w[LANES];
+        UNROLL for (int i = 0; i < LANES / 2; i++) {
+            w[2 * i] = __builtin_shuffle(v[i], v[i + LANES / 2], low);
+            w[2 * i + 1] = __builtin_shuffle(v[i], v[i + LANES / 2], high);
+        }
+        UNROLL for (int i = 0; i < LANES; i++) v[i] = w[i];
+    }
+}
+
 static void NAME(transpose)(void *dst_, idx width, const void *src_, idx src_row, idx src_col, idx rows, idx count)
 {
     REAL *dst = dst_;
     const REAL *src = src_;
-    idx i = 0;
-    /* Blocks of 16 pixels: the source is read along its rows while the destination's lines stay in cache. */
-    for (; i < count; i += 16) {
-        idx n = count - i < 16 ? count - i : 16;
-        for (idx r = 0; r < rows; r++)
-            for (idx j = 0; j < n; j++) dst[(i + j) * width + r] = src[r * src_row + (i + j) * src_col];
-        for (idx j = 0; j < n; j++)
-            for (idx r = rows; r < width; r++) dst[(i + j) * width + r] = 0;
+    for (idx r0 = 0; r0 < width; r0 += LANES) {
+        const REAL *block = src + r0 * src_row;
+        const idx here = rows - r0 < LANES ? rows - r0 : LANES;
+        idx i = 0;
+        if (src_col == 1)
+            for (; i + LANES <= count; i += LANES) {
+                vec v[LANES];
+                UNROLL for (int r = 0; r < LANES; r++) v[r] = r < here ? load(block + r * src_row + i) : (vec){0};
+                NAME(transpose_block)(v);
+                UNROLL for (int j = 0; j < LANES; j++) store(dst + (i + j) * width + r0, v[j]);
+            }
+        for (; i < count; i++) {
+            REAL *to = dst + i * width + r0;
+            for (idx r = 0; r < LANES; r++) to[r] = r < here ? block[r * src_row + i * src_col] : 0;
+        }
     }
 }
 
