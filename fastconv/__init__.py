@@ -3,6 +3,7 @@
 # ruff: noqa: F401  (the names imported here are what the package offers)
 
 from . import nn, optim, utils
+from ._runtime import empty_cache, get_num_threads, set_num_threads
 from .random import Generator, default_generator, initial_seed, manual_seed
 from .tensor import (
     Tensor,
@@ -92,6 +93,15 @@ from .tensor import float32 as float
 from .tensor import float64 as double
 from .tensor import int32 as int
 from .tensor import int64 as long
+
+__version__ = "0.1.0"
+
+
+def show_config() -> None:
+    """Print versions, CPU, threads and the instruction set in use."""
+    from .info import describe
+
+    print(describe())
 
 
 def __getattr__(name: str):

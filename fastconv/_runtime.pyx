@@ -228,3 +228,20 @@ def empty(shape, dtype) -> np.ndarray:
     Py_INCREF(block)
     cnp.PyArray_SetBaseObject(array, block)
     return array
+
+
+# ---- the environment's wishes ------------------------------------------------------------------------------------
+
+
+def _from_environment(environment):
+    name = environment.get("FASTCONV_ISA")
+    if name:
+        set_isa(name)
+    count = environment.get("FASTCONV_NUM_THREADS")
+    if count:
+        if not count.isdecimal():
+            raise ValueError(f"FASTCONV_NUM_THREADS must be a number of threads, got {count!r}")
+        set_num_threads(int(count))
+
+
+_from_environment(os.environ)
