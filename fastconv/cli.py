@@ -1,0 +1,163 @@
+"""The ``fastconv`` command: ``train``, ``bench`` and ``info``.
+
+Exit status: 0 done, 1 it could not be done, 2 wrong arguments, 130 interrupted.
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+
+import fastconv
+
+__all__ = ["main"]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command with `arguments` (default: the process's own); returns the exit status."""
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    try:
+        options.run(options, options.parser)
+        sys.stdout.flush()
+    except KeyboardInterrupt as interrupt:
+        print(f"{options.parser.prog}: interrupted" + "".join(f"; {a}" for a in interrupt.args), file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # Whoever read our output has gone; nothing more can be said, not even at the interpreter's exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except (OSError, ImportError, ValueError, RuntimeError, FloatingPointError, MemoryError) as error:
+        print(f"{options.parser.prog}: error: {error or type(error).__name__}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="fastconv", description="Convolutional networks on the CPU.")
+    parser.add_argument("--version", action="version", version=f"fastconv {fastconv.__version__}")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    _add_train(commands)
+    _add_bench(commands)
+    _add_info(commands)
+    return parser
+
+
+def _add_train(commands) -> None:
+    from fastconv.runs import DATA, MODELS, SCHEDULES
+
+    text = "Train a CNN on images, test it, and leave a folder with its weights, a log and pictures."
+    parser = commands.add_parser("train", help="train a CNN on images", description=text)
+    parser.set_defaults(run=_train, parser=parser)
+    parser.add_argument("--data", choices=DATA, help="what to train on (default: digits)")
+    parser.add_argument(
+        "--root",
+        metavar="DIR",
+        help="where the data is or is downloaded to (default: data); for --data folder: holds train/CLASS/IMAGE and "
+        "test/CLASS/IMAGE, or CLASS/IMAGE, of which a fifth is kept for the test",
+    )
+    parser.add_argument("--model", choices=MODELS, help="the network (default: the data's own, see below)")
+    parser.add_argument("--epochs", type=_positive_integer, metavar="N", help="passes over the training images")
+    parser.add_argument("--batch-size", type=_positive_integer, metavar="N", help="images a step")
+    parser.add_argument("--lr", type=_positive, metavar="X", help="learning rate, at its highest")
+    parser.add_argument("--momentum", type=_not_negative, metavar="X", help="momentum")
+    parser.add_argument("--weight-decay", type=_not_negative, metavar="X", help="weight decay")
+    parser.add_argument("--schedule", choices=SCHEDULES, help="course of the learning rate (default: onecycle)")
+    parser.add_argument("--seed", type=_seed, metavar="N", help="seed of all random numbers (default: 0)")
+    parser.add_argument("--threads", type=_positive_integer, metavar="N", help="threads (default: all cores)")
+    parser.add_argument("--out", metavar="DIR", help="folder to leave the results in (default: runs/DATA-N)")
+    parser.add_argument("--resume", metavar="DIR", help="go on with the run in this folder, by its own settings")
+    parser.add_argument(
+        "--checkpoint-seconds",
+        type=_not_negative,
+        default=60.0,
+        metavar="S",
+        help="write a checkpoint after each epoch, and within an epoch every S seconds (default: 60)",
+    )
+    rows = [f"  {'data':<15}{'model':<12}{'epochs':>7}{'batch':>7}{'lr':>7}{'momentum':>10}{'decay':>8}"]
+    for name, data in DATA.items():
+        d = data.defaults
+        rows.append(
+            f"  {name:<15}{d['model']:<12}{d['epochs']:>7}{d['batch_size']:>7}{d['lr']:>7}{d['momentum']:>10}"
+            f"{d['weight_decay']:>8}"
+        )
+    parser.epilog = "\n".join(["defaults:", *rows])
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+
+
+def _train(options: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
+    from fastconv import runs
+
+    names = ("data", "root", "model", "epochs", "batch_size", "lr", "momentum", "weight_decay", "schedule", "seed")
+    given = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
+    if options.resume is not None:
+        fixed = [name for name in (*given, *(["out"] if options.out else [])) if name != "root"]
+        if fixed:
+            flags = ", ".join("--" + name.replace("_", "-") for name in fixed)
+            parser.error(f"--resume goes on with the settings of the run in {options.resume}; leave out {flags}")
+    try:
+        runs.train(given, options.out, options.resume, options.threads, options.checkpoint_seconds)
+    except runs.SettingsError as error:
+        parser.error(str(error))
+
+
+def _add_bench(commands) -> None:
+    text = (
+        "Time the three passes of convolutions on this machine: fastconv, NumPy on BLAS and, where it is installed, "
+        "torch, in processes of their own that take turns."
+    )
+    parser = commands.add_parser("bench", help="measure this machine", description=text)
+    parser.set_defaults(run=_bench, parser=parser)
+    parser.add_argument("--threads", type=_positive_integer, default=1, metavar="N", help="threads (default: 1)")
+    parser.add_argument("--cases", metavar="A,B", help="only cases whose names contain one of these words")
+    parser.add_argument("--quick", action="store_true", help="few small cases, fewer turns")
+    parser.add_argument("--json", metavar="FILE", help="also write everything measured to FILE")
+
+
+def _bench(options: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
+    from fastconv import bench
+
+    cases = list(bench.QUICK if options.quick else bench.CASES)
+    if options.cases is not None:
+        words = [word for word in options.cases.split(",") if word]
+        cases = [case for case in bench.CASES if any(word in case for word in words)]
+        if not cases:
+            parser.error(f"--cases {options.cases}: no case has such a name; the cases are {', '.join(bench.CASES)}")
+    bench.run(cases, options.threads, 3 if options.quick else 7, options.json)
+
+
+def _add_info(commands) -> None:
+    parser = commands.add_parser("info", help="tell what runs here", description="Tell versions, CPU and threads.")
+    parser.set_defaults(run=_info, parser=parser)
+
+
+def _info(options: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
+    from fastconv.info import describe
+
+    print(describe())
+
+
+def _positive_integer(text: str) -> int:
+    return _checked(text, int, lambda value: value >= 1, "an integer of at least 1")
+
+
+def _seed(text: str) -> int:
+    return _checked(text, int, lambda value: 0 <= value < 2**64, "an integer from 0 to 2**64 - 1")
+
+
+def _positive(text: str) -> float:
+    return _checked(text, float, lambda value: 0 < value < float("inf"), "a number above 0")
+
+
+def _not_negative(text: str) -> float:
+    return _checked(text, float, lambda value: 0 <= value < float("inf"), "a number of at least 0")
+
+
+def _checked(text: str, kind: type, good, expected: str):
+    try:
+        value = kind(text)
+    except ValueError:
+        value = None
+    if value is None or not good(value):
+        raise argparse.ArgumentTypeError(f"expected {expected}, got {text!r}")
+    return value

@@ -1,0 +1,53 @@
+"""``fastconv info``: what runs here."""
+
+import os
+import platform
+
+__all__ = ["describe", "versions"]
+
+OPTIONAL = ("scikit-learn", "pillow", "tqdm", "safetensors", "matplotlib", "torch")
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python, NumPy and fastconv."""
+    import numpy
+
+    import fastconv
+
+    return {"python": platform.python_version(), "numpy": numpy.__version__, "fastconv": fastconv.__version__}
+
+
+def describe() -> str:
+    """The versions, the machine, and what fastconv makes of it, a line each."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    import fastconv
+    from fastconv import _runtime
+
+    found = versions()
+    lines = {
+        "fastconv": f"{found['fastconv']} in {os.path.dirname(os.path.abspath(fastconv.__file__))}",
+        "Python": f"{found['python']} ({platform.python_implementation()})",
+        "NumPy": found["numpy"],
+        "system": f"{platform.system()} {platform.release()} on {platform.machine()}",
+        "CPU": f"{_cpu_name()}, {len(os.sched_getaffinity(0))} of {os.cpu_count()} cores usable",
+        "threads": str(fastconv.get_num_threads()),
+        "instruction set": f"{_runtime.get_isa()}, of {', '.join(_runtime.available_isas())}",
+    }
+    for name in OPTIONAL:
+        try:
+            lines[name] = version(name)
+        except PackageNotFoundError:
+            lines[name] = "not installed"
+    return "\n".join(f"{name + ':':<17}{text}" for name, text in lines.items())
+
+
+def _cpu_name() -> str:
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as file:
+            for line in file:
+                if line.startswith("model name"):
+                    return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or "unknown"

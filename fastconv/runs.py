@@ -1,0 +1,351 @@
+"""``fastconv train``: a training run and the folder that it leaves."""
+
+import json
+import os
+import shlex
+import time
+from typing import Any, NamedTuple
+
+__all__ = ["DATA", "MODELS", "SCHEDULES", "SettingsError", "train"]
+
+
+class Data(NamedTuple):
+    """A data set that the command knows."""
+
+    mean: tuple[float, ...]  # of the pixels in [0, 1], by channel
+    std: tuple[float, ...]
+    crop: int  # training images are shifted by up to this many pixels; 0: they are taken as they are
+    flip: bool  # training images are mirrored at random
+    defaults: dict[str, Any]
+
+
+def _defaults(model: str, epochs: int, batch_size: int, lr: float, momentum: float, weight_decay: float) -> dict:
+    return {
+        "model": model,
+        "epochs": epochs,
+        "batch_size": batch_size,
+        "lr": lr,
+        "momentum": momentum,
+        "weight_decay": weight_decay,
+    }
+
+
+DATA = {
+    "digits": Data((0.305,), (0.376,), 0, False, _defaults("digitsnet", 20, 32, 0.05, 0.9, 5e-4)),
+    "mnist": Data((0.1307,), (0.3081,), 0, False, _defaults("lenet", 3, 64, 0.05, 0.9, 5e-4)),
+    "fashion-mnist": Data((0.286,), (0.353,), 0, False, _defaults("lenet", 5, 64, 0.05, 0.9, 5e-4)),
+    "cifar10": Data((0.5,) * 3, (0.5,) * 3, 0, False, _defaults("convnet", 10, 32, 0.02, 0.9, 5e-4)),
+    "folder": Data((0.5,) * 3, (0.5,) * 3, 0, True, _defaults("convnet", 20, 32, 0.02, 0.9, 5e-4)),
+}
+# Names of the command, and in fastconv.vision.models.
+MODELS = {
+    "digitsnet": "DigitsNet",
+    "lenet": "LeNet",
+    "convnet": "ConvNet",
+    "vgg11": "vgg11",
+    "vgg11_bn": "vgg11_bn",
+    "resnet18": "resnet18",
+}
+SCHEDULES = ("onecycle", "cosine", "constant")
+FOLDER_SIZE = 32  # images of --data folder are brought to this height and width
+
+
+class SettingsError(ValueError):
+    """Settings that do not go together."""
+
+
+def train(
+    settings: dict[str, Any],
+    out: str | None = None,
+    resume: str | None = None,
+    threads: int | None = None,
+    checkpoint_seconds: float = 60.0,
+) -> float:
+    """Train and test as `settings` say, or go on with the run in the folder `resume`; returns the test accuracy.
+
+    The folder gets ``checkpoint.safetensors`` (the whole state, to go on from), ``log.jsonl``, and at the end
+    ``model.safetensors`` (the weights), ``curves.png``, ``filters.png`` and ``answers.png``.
+
+    Parameters
+    ----------
+    settings : dict
+        Any of data, root, model, epochs, batch_size, lr, momentum, weight_decay, schedule and seed; what is left out
+        takes the data set's default. With `resume`, only root is of use.
+    out : path, optional
+        A new or empty folder; default ``runs/<data>-<n>``.
+    resume : path, optional
+        The folder of a run that was interrupted.
+    threads : int, optional
+        Threads to use; it changes the speed alone.
+    checkpoint_seconds : float
+        How often to write a checkpoint within an epoch.
+    """
+    import fastconv
+    from fastconv import checkpoint, optim
+    from fastconv.info import versions
+    from fastconv.train import fit
+    from fastconv.utils.data import DataLoader
+
+    if threads is not None:
+        fastconv.set_num_threads(threads)
+    if resume is not None:
+        settings = _settings_of(resume) | settings
+    else:
+        settings = _complete(settings)
+    data = DATA[settings["data"]]
+    train_set, test_set, classes = _load_data(settings)
+    fastconv.manual_seed(settings["seed"])
+    model = _build_model(settings, test_set, classes)
+    train_loader = DataLoader(train_set, batch_size=settings["batch_size"], shuffle=True)
+    test_loader = DataLoader(test_set, batch_size=250)
+    optimizer = optim.SGD(
+        model.parameters(), lr=settings["lr"], momentum=settings["momentum"], weight_decay=settings["weight_decay"]
+    )
+    scheduler = _schedule(settings, optimizer, steps=settings["epochs"] * len(train_loader))
+
+    folder = _new_folder(settings["data"], out) if resume is None else resume
+    with _Lock(folder):
+        path = os.path.join(folder, "checkpoint.safetensors")
+        log = _Log(os.path.join(folder, "log.jsonl"))
+        about = {"versions": versions(), "threads": fastconv.get_num_threads()}
+        if resume is None:
+            counts = {"train_images": len(train_set), "test_images": len(test_set), "classes": classes}
+            counts["parameters"] = sum(parameter.numel() for parameter in model.parameters())
+            log.add("start", settings=settings, **about, **counts)
+        else:
+            progress = checkpoint.load_training(path)
+            log.forget_after(len(progress["history"]))
+            log.add("resume", epochs=len(progress["history"]), batches=progress["batches"], **about)
+        print(f"{settings['model']} on {settings['data']}, {len(train_set)} images; results in {folder}", flush=True)
+        try:
+            history = fit(
+                model,
+                train_loader,
+                optimizer,
+                settings["epochs"],
+                test_loader=test_loader,
+                scheduler=scheduler,
+                step_scheduler="batch",
+                checkpoint=path,
+                checkpoint_seconds=checkpoint_seconds,
+                resume=resume is not None,
+                settings=settings,
+                on_epoch=lambda record: log.add("epoch", **record),
+            )
+        except KeyboardInterrupt:
+            log.add("interrupted")
+            raise KeyboardInterrupt(f"go on with: fastconv train --resume {shlex.quote(folder)}") from None
+        accuracy = history[-1]["test_accuracy"]
+        about = {"model": settings["model"], "data": settings["data"], "classes": classes}
+        about |= {"mean": data.mean, "std": data.std, "test_accuracy": accuracy}
+        checkpoint.save(os.path.join(folder, "model.safetensors"), model.state_dict(), about)
+        _draw(folder, model, test_set, classes, data, history)
+        log.add("end", test_accuracy=accuracy)
+    print(f"test accuracy: {accuracy:.4f}", flush=True)
+    return accuracy
+
+
+def _complete(settings: dict[str, Any]) -> dict[str, Any]:
+    """All settings, in a fixed order, with defaults where none were given."""
+    name = settings.get("data", "digits")
+    if name == "folder" and "root" not in settings:
+        raise SettingsError("--data folder needs --root DIR, the folder that holds the images")
+    root = os.path.abspath(settings.get("root", "data"))
+    general = {"data": name, "root": root, **DATA[name].defaults, "schedule": "onecycle", "seed": 0}
+    return {key: settings.get(key, value) for key, value in general.items()} | {"root": root}
+
+
+def _settings_of(folder: str) -> dict[str, Any]:
+    """The settings that the run in `folder` was started with."""
+    from fastconv import checkpoint
+
+    path = os.path.join(folder, "checkpoint.safetensors")
+    if not os.path.isdir(folder):
+        raise FileNotFoundError(f"{folder}: there is no such folder, so no run to go on with")
+    if not os.path.exists(path):
+        raise FileNotFoundError(f"{path}: there is no checkpoint, so no run to go on with")
+    settings = checkpoint.load_training(path)["settings"]
+    if not isinstance(settings, dict) or settings.keys() != _complete({"root": ""}).keys():
+        raise checkpoint.CheckpointError(f"{path}: is no checkpoint of `fastconv train`")
+    return settings
+
+
+def _load_data(settings: dict[str, Any]) -> tuple:
+    """Training set, test set and the classes' names."""
+    from fastconv.vision import datasets, transforms
+
+    name, root = settings["data"], settings["root"]
+    data = DATA[name]
+    plain = [transforms.ToTensor(), transforms.Normalize(data.mean, data.std)]
+    size = {"digits": 8, "mnist": 28, "fashion-mnist": 28, "cifar10": 32, "folder": FOLDER_SIZE}[name]
+    varied = [transforms.RandomCrop(size, padding=data.crop)] if data.crop else []
+    varied += [transforms.RandomHorizontalFlip()] if data.flip else []
+    if name == "folder":
+        plain.insert(0, transforms.Resize((size, size)))
+    for_training, for_test = transforms.Compose([*varied, *plain]), transforms.Compose(plain)
+    if name == "folder":
+        return _load_folder(root, for_training, for_test, settings["seed"])
+    kinds = {"digits": "Digits", "mnist": "MNIST", "fashion-mnist": "FashionMNIST", "cifar10": "CIFAR10"}
+    kind = getattr(datasets, kinds[name])
+    train_set = kind(root, train=True, transform=for_training, download=True)
+    test_set = kind(root, train=False, transform=for_test, download=True)
+    return train_set, test_set, list(train_set.classes)
+
+
+def _load_folder(root: str, for_training, for_test, seed: int) -> tuple:
+    """The sets in ``root/train`` and ``root/test``; or the images in `root`, of which every fifth is for the test."""
+    from fastconv.random import Generator
+    from fastconv.utils.data import Subset
+    from fastconv.vision.datasets import ImageFolder
+
+    parts = [os.path.join(root, part) for part in ("train", "test")]
+    if all(map(os.path.isdir, parts)):
+        train_set, test_set = ImageFolder(parts[0], for_training), ImageFolder(parts[1], for_test)
+        if train_set.classes != test_set.classes:
+            raise ValueError(
+                f"{root}: train has the classes {train_set.classes}, test has {test_set.classes}; they must be the same"
+            )
+        return train_set, test_set, train_set.classes
+    images = ImageFolder(root, for_training)
+    if len(images) < 2:
+        raise ValueError(f"{root}: holds {len(images)} image; training and test need at least one each")
+    # A generator of its own: the split does not hang on what else is drawn.
+    order = Generator(seed).numpy.permutation(len(images)).tolist()
+    tested = max(1, len(images) // 5)
+    return Subset(images, order[tested:]), Subset(ImageFolder(root, for_test), order[:tested]), images.classes
+
+
+def _build_model(settings: dict[str, Any], test_set, classes: list[str]):
+    """The network, after a try on one image whether it takes such images."""
+    import fastconv
+    from fastconv.vision import models
+
+    image = test_set[0][0]
+    sizes: dict[str, Any] = {"in_channels": image.shape[0], "num_classes": len(classes)}
+    if settings["model"] == "convnet":
+        sizes["image_size"] = tuple(image.shape[1:])
+    try:
+        model = getattr(models, MODELS[settings["model"]])(**sizes)
+        model.eval()
+        with fastconv.no_grad():
+            model(image.unsqueeze(0))
+    except (RuntimeError, ValueError) as error:
+        shape = " x ".join(map(str, image.shape))
+        raise SettingsError(
+            f"--model {settings['model']} does not take the {shape} images of --data {settings['data']}: {error}"
+        ) from None
+    return model
+
+
+def _schedule(settings: dict[str, Any], optimizer, steps: int):
+    """The scheduler, to be stepped after every batch."""
+    from fastconv.optim import lr_scheduler
+
+    match settings["schedule"]:
+        case "onecycle":
+            return lr_scheduler.OneCycleLR(optimizer, settings["lr"], total_steps=steps, cycle_momentum=False)
+        case "cosine":
+            return lr_scheduler.CosineAnnealingLR(optimizer, steps)
+    return None
+
+
+def _new_folder(data: str, out: str | None) -> str:
+    """Make the folder of a run: `out`, or the first free ``runs/<data>-<n>``."""
+    if out is not None:
+        os.makedirs(out, exist_ok=True)
+        if os.listdir(out):
+            raise FileExistsError(f"{out}: is not empty; name a new folder, or go on with --resume {shlex.quote(out)}")
+        return out
+    os.makedirs("runs", exist_ok=True)
+    n = 1
+    while True:
+        folder = os.path.join("runs", f"{data}-{n}")
+        try:
+            os.mkdir(folder)
+            return folder
+        except FileExistsError:
+            n += 1
+
+
+def _draw(folder: str, model, test_set, classes: list[str], data: Data, history: list[dict]) -> None:
+    """The run's pictures: curves, first filters, and answers to up to 1,000 test images, the wrong ones first."""
+    import numpy as np
+
+    import fastconv
+    from fastconv import nn, pictures
+    from fastconv.utils.data import DataLoader, Subset
+
+    pictures.draw_curves(os.path.join(folder, "curves.png"), history)
+    convolution = next(module for module in model.modules() if isinstance(module, nn.Conv2d))
+    pictures.draw_filters(os.path.join(folder, "filters.png"), convolution.weight.detach().numpy())
+
+    images, labels, answers = [], [], []
+    model.eval()
+    with fastconv.no_grad():
+        for batch, targets in DataLoader(Subset(test_set, range(min(len(test_set), 1000))), batch_size=250):
+            images.append(batch.numpy())
+            labels.append(targets.numpy())
+            answers.append(model(batch).numpy().argmax(1))
+    images, labels, answers = map(np.concatenate, (images, labels, answers))
+    wrong = np.flatnonzero(labels != answers)
+    right = np.flatnonzero(labels == answers)
+    shown = [*wrong[:32], *right][:64]
+    mean, std = (np.reshape(values, (-1, 1, 1)) for values in (data.mean, data.std))
+    pictures.draw_answers(
+        os.path.join(folder, "answers.png"),
+        images[shown] * std + mean,
+        labels[shown],
+        answers[shown],
+        classes,
+        f"{len(wrong)} of {len(labels)} test images answered wrong",
+    )
+
+
+class _Lock:
+    """While entered, no other process can train into the folder; a killed process leaves nothing behind."""
+
+    def __init__(self, folder: str) -> None:
+        self.folder = folder
+
+    def __enter__(self) -> None:
+        import fcntl
+
+        self.descriptor = os.open(self.folder, os.O_RDONLY)
+        try:
+            fcntl.flock(self.descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(self.descriptor)
+            raise RuntimeError(f"{self.folder}: another process is training into this folder") from None
+
+    def __exit__(self, *exception) -> None:
+        os.close(self.descriptor)
+
+
+class _Log:
+    """A run's ``log.jsonl``: one JSON object a line, on the disk as soon as it is added."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+
+    def add(self, event: str, **facts: Any) -> None:
+        record = {"event": event, "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"), **facts}
+        with open(self.path, "a", encoding="utf-8") as file:
+            file.write(json.dumps(record) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+
+    def forget_after(self, epochs: int) -> None:
+        """Drop what the checkpoint does not have: epochs after the first `epochs`, and a line cut short by a kill."""
+        from fastconv.checkpoint import write_atomically
+
+        kept = []
+        if os.path.exists(self.path):
+            with open(self.path, encoding="utf-8", errors="replace") as file:
+                for line in file:
+                    try:
+                        record = json.loads(line)
+                    except ValueError:
+                        continue
+                    if record.get("event") != "end" and record.get("epoch", 0) <= epochs:
+                        kept.append(json.dumps(record) + "\n")
+        write_atomically(self.path, "".join(kept).encode())

@@ -1,0 +1,294 @@
+"""Training of classifiers: :func:`fit` and :func:`evaluate` for any model and loader."""
+
+import contextlib
+import itertools
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+
+from fastconv import checkpoint as checkpoints
+from fastconv.nn import CrossEntropyLoss
+from fastconv.optim.lr_scheduler import ReduceLROnPlateau
+from fastconv.random import default_generator
+from fastconv.tensor import no_grad
+
+__all__ = ["evaluate", "fit"]
+
+
+def fit(
+    model,
+    train_loader: Iterable,
+    optimizer,
+    epochs: int,
+    *,
+    test_loader: Iterable | None = None,
+    loss_function: Callable | None = None,
+    scheduler=None,
+    step_scheduler: str = "epoch",
+    checkpoint: str | os.PathLike | None = None,
+    checkpoint_seconds: float = 60.0,
+    resume: bool = False,
+    settings: dict | None = None,
+    on_epoch: Callable[[dict], None] | None = None,
+    verbose: bool = True,
+) -> list[dict]:
+    """Train a classifier step by step over batches of images, and test it after each epoch.
+
+    Parameters
+    ----------
+    model : nn.Module
+        Maps images (N, C, H, W) to scores (N, classes).
+    train_loader, test_loader : iterable of (images, labels)
+        Usually DataLoaders; `test_loader` may be None.
+    optimizer : optim.Optimizer
+    epochs : int
+        Passes over `train_loader`, those before a resumption included.
+    loss_function : callable, default CrossEntropyLoss()
+        Maps scores and labels to the mean loss of the batch.
+    scheduler : optional
+        Learning rate scheduler, stepped after each ``'epoch'`` or each ``'batch'`` as `step_scheduler` says.
+    checkpoint : path, optional
+        File that takes the whole state of the training: before the first step; after each epoch; within an epoch when
+        `checkpoint_seconds` have passed since the last time; and on SIGINT (Ctrl-C) or SIGTERM, which let the running
+        step end and then raise KeyboardInterrupt. A second signal acts at once.
+    resume : bool
+        Go on from `checkpoint`. When all random draws (shuffling, transforms, dropout) come from
+        ``fastconv.random.default_generator``, the run ends bit for bit as one that was never interrupted.
+    settings : dict, optional
+        What the run was made with, in terms of JSON: kept in the checkpoint for whoever builds the objects again.
+    on_epoch : callable, optional
+        Called with each epoch's record as soon as it is complete.
+    verbose : bool
+        Show a progress bar if standard error is a terminal, else print a line an epoch.
+
+    Returns
+    -------
+    list of dict
+        A record an epoch: epoch (from 1), lr (at its end), train_loss, train_accuracy, images_per_second and, with a
+        `test_loader`, test_loss and test_accuracy. The training figures are means over the epoch, taken while the
+        weights changed; images_per_second counts loading, the three passes and the update.
+
+    Raises
+    ------
+    FloatingPointError
+        The loss became infinite or NaN.
+    KeyboardInterrupt
+        There was a signal; with a `checkpoint`, it has been written.
+    CheckpointError
+        `resume` from a file that is no checkpoint of such a model, optimiser and scheduler.
+    """
+    if step_scheduler not in ("epoch", "batch"):
+        raise ValueError(f"step_scheduler must be 'epoch' or 'batch', got {step_scheduler!r}")
+    if resume and checkpoint is None:
+        raise ValueError("resume=True needs the checkpoint to resume from, got checkpoint=None")
+    if loss_function is None:
+        loss_function = CrossEntropyLoss()
+
+    def save() -> float:
+        if checkpoint is not None:
+            checkpoints.save_training(checkpoint, model, optimizer, scheduler, progress)
+        return time.monotonic()
+
+    if resume:
+        progress = checkpoints.load_training(checkpoint, model, optimizer, scheduler)
+        saved = time.monotonic()
+    else:
+        progress = {"settings": settings, "history": [], **_epoch_start()}
+        saved = save()
+
+    with _Stop(enabled=checkpoint is not None) as stop:
+        try:
+            while len(progress["history"]) < epochs:
+                record = {"epoch": len(progress["history"]) + 1}
+                with _Display(record["epoch"], epochs, train_loader, progress["batches"], verbose) as display:
+                    model.train()
+                    began = time.perf_counter()
+                    for images, labels in _remaining_batches(train_loader, progress):
+                        scores = model(images)
+                        loss = loss_function(scores, labels)
+                        value = loss.item()
+                        if value - value != 0:
+                            raise FloatingPointError(
+                                f"the loss became {value} in epoch {record['epoch']} after "
+                                f"{progress['batches']} batches; try a smaller learning rate"
+                            )
+                        optimizer.zero_grad()
+                        loss.backward()
+                        optimizer.step()
+                        if scheduler is not None and step_scheduler == "batch":
+                            scheduler.step()
+                        progress["batches"] += 1
+                        progress["images"] += len(labels)
+                        progress["loss"] += value * len(labels)
+                        progress["correct"] += _correct(scores, labels)
+                        progress["seconds"] += time.perf_counter() - began
+                        display.step(progress)
+                        stop.check()
+                        if time.monotonic() - saved >= checkpoint_seconds:
+                            saved = save()
+                        began = time.perf_counter()
+                    if progress["images"] == 0:
+                        raise ValueError("train_loader gave no batch of images")
+                    record |= {"lr": optimizer.param_groups[0]["lr"], **_means(progress)}
+                    if test_loader is not None:
+                        loss, accuracy = evaluate(model, stop.watch(test_loader), loss_function)
+                        record |= {"test_loss": loss, "test_accuracy": accuracy}
+                    display.end(record)
+                if isinstance(scheduler, ReduceLROnPlateau):
+                    scheduler.step(record.get("test_loss", record["train_loss"]))
+                elif scheduler is not None and step_scheduler == "epoch":
+                    scheduler.step()
+                progress |= {"history": [*progress["history"], record], **_epoch_start()}
+                # The caller's notes come first, so that they never miss an epoch that the checkpoint has.
+                if on_epoch is not None:
+                    on_epoch(record)
+                saved = save()
+                stop.check()
+        except _StopRequested:
+            save()
+            raise KeyboardInterrupt from None
+    return progress["history"]
+
+
+def evaluate(model, loader: Iterable, loss_function: Callable | None = None) -> tuple[float, float]:
+    """Mean loss (default CrossEntropyLoss()) and share of right answers of `model` over `loader`'s images.
+
+    The model works in evaluation mode, without a tape, and is left in the mode it was in; what the loader draws from
+    the default random generator leaves no trace, so that training goes the same with and without tests.
+    """
+    loss_function = CrossEntropyLoss() if loss_function is None else loss_function
+    total, right, count = 0.0, 0, 0
+    training, state = model.training, default_generator.get_state()
+    model.eval()
+    try:
+        with no_grad():
+            for images, labels in loader:
+                scores = model(images)
+                total += loss_function(scores, labels).item() * len(labels)
+                right += _correct(scores, labels)
+                count += len(labels)
+    finally:
+        model.train(training)
+        default_generator.set_state(state)
+    if count == 0:
+        raise ValueError("loader gave no batch of images")
+    return total / count, right / count
+
+
+def _epoch_start() -> dict:
+    """The progress of an epoch of which nothing is done."""
+    return {"random": None, "batches": 0, "images": 0, "loss": 0.0, "correct": 0, "seconds": 0.0}
+
+
+def _remaining_batches(loader: Iterable, progress: dict) -> Iterator:
+    """The epoch's batches but for those already done, in the order drawn at the epoch's start."""
+    if progress["batches"] == 0:
+        progress["random"] = default_generator.get_state()
+        yield from loader
+        return
+    now = default_generator.get_state()
+    default_generator.set_state(progress["random"])
+    batches = iter(loader)
+    for _ in itertools.islice(batches, progress["batches"]):
+        pass
+    default_generator.set_state(now)
+    yield from batches
+
+
+def _correct(scores, labels) -> int:
+    """How many of the highest scores (N, classes) stand at the label (N,)."""
+    return int((scores.detach().numpy().argmax(1) == labels.numpy()).sum())
+
+
+def _means(progress: dict) -> dict:
+    images = progress["images"]
+    return {
+        "train_loss": progress["loss"] / images,
+        "train_accuracy": progress["correct"] / images,
+        "images_per_second": round(images / max(progress["seconds"], 1e-9), 1),
+    }
+
+
+class _StopRequested(Exception):
+    pass
+
+
+class _Stop:
+    """While entered, SIGINT and SIGTERM are noted instead of acting; asked after each step, they raise."""
+
+    def __init__(self, enabled: bool) -> None:
+        # Signal handlers can be set in the main thread only; other threads never receive signals.
+        self.enabled = enabled and threading.current_thread() is threading.main_thread()
+        self.requested = False
+        self.previous: dict = {}
+
+    def __enter__(self) -> "_Stop":
+        for number in (signal.SIGINT, signal.SIGTERM) if self.enabled else ():
+            # Whoever ignores a signal (nohup, shell jobs) goes on ignoring it.
+            if signal.getsignal(number) not in (signal.SIG_IGN, None):
+                self.previous[number] = signal.signal(number, self._note)
+        return self
+
+    def __exit__(self, *exception) -> None:
+        for number, handler in self.previous.items():
+            signal.signal(number, handler)
+
+    def _note(self, number, frame) -> None:
+        self.requested = True
+        signal.signal(number, self.previous[number])
+
+    def check(self) -> None:
+        if self.requested:
+            raise _StopRequested
+
+    def watch(self, loader: Iterable) -> Iterator:
+        for batch in loader:
+            self.check()
+            yield batch
+
+
+class _Display:
+    """An epoch as it goes: a tqdm bar on a terminal, else one line when it is over."""
+
+    def __init__(self, epoch: int, epochs: int, loader: Iterable, done: int, verbose: bool) -> None:
+        self.title = f"epoch {epoch}/{epochs}"
+        self.verbose = verbose
+        self.bar = None
+        if verbose and sys.stderr is not None and sys.stderr.isatty():
+            with contextlib.suppress(ImportError):
+                from tqdm import tqdm
+
+                total = len(loader) if hasattr(loader, "__len__") else None
+                form = "{desc} {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}]{postfix}"
+                self.bar = tqdm(desc=self.title, total=total, initial=done, dynamic_ncols=True, bar_format=form)
+
+    def __enter__(self) -> "_Display":
+        return self
+
+    def __exit__(self, *exception) -> None:
+        if self.bar is not None:
+            self.bar.close()
+
+    def step(self, progress: dict) -> None:
+        if self.bar is not None:
+            self.bar.set_postfix_str(_figures(_means(progress)), refresh=False)
+            self.bar.update()
+
+    def end(self, record: dict) -> None:
+        if self.bar is not None:
+            self.bar.set_postfix_str(_figures(record))
+        elif self.verbose:
+            print(f"{self.title}  {_figures(record)}", flush=True)
+
+
+def _figures(record: dict) -> str:
+    text = (
+        f"loss {record['train_loss']:.4f}, accuracy {record['train_accuracy']:.4f}, "
+        f"{record['images_per_second']:.0f} images/s"
+    )
+    if "test_accuracy" in record:
+        text += f", test accuracy {record['test_accuracy']:.4f}"
+    return text

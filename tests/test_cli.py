@@ -1,0 +1,224 @@
+"""The command line: help, errors and exit statuses; ``fastconv bench`` and ``fastconv info``."""
+
+import json
+import math
+import os
+import platform
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import fastconv
+from fastconv import bench, cli, runs
+
+
+def call(capsys, *arguments):
+    """(exit status, stdout, stderr) of the command."""
+    try:
+        status = cli.main([str(argument) for argument in arguments])
+    except SystemExit as end:  # argparse's way
+        status = end.code
+    return status, *capsys.readouterr()
+
+
+def start(*arguments, **options):
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    return subprocess.Popen([sys.executable, "-m", "fastconv", *arguments], env=environment, text=True, **options)
+
+
+def test_help(capsys):
+    status, out, err = call(capsys, "--help")
+    assert (status, err) == (0, "")
+    for word in ("train", "bench", "info", "--version"):
+        assert word in out
+    status, out, err = call(capsys, "train", "--help")
+    assert (status, err) == (0, "")
+    for word in (
+        *("--data", "--root", "--model", "--epochs", "--batch-size", "--lr", "--momentum", "--weight-decay"),
+        *("--schedule", "--seed", "--threads", "--out", "--resume", "--checkpoint-seconds", *runs.DATA, *runs.MODELS),
+    ):
+        assert word in out
+    for name, data in runs.DATA.items():
+        row = next(line.split() for line in out.splitlines() if line.startswith(f"  {name} "))
+        assert row == [name, *(str(value) for value in data.defaults.values())]
+    status, out, _ = call(capsys, "bench", "--help")
+    assert status == 0
+    for word in ("--threads", "--cases", "--quick", "--json"):
+        assert word in out
+
+
+def test_version(capsys):
+    assert call(capsys, "--version") == (0, f"fastconv {fastconv.__version__}\n", "")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "COMMAND"),
+        (["fly"], "invalid choice: 'fly'"),
+        (["train", "--data", "imagenet"], "invalid choice: 'imagenet'"),
+        (["train", "--model", "gpt"], "invalid choice: 'gpt'"),
+        (["train", "--schedule", "step"], "invalid choice: 'step'"),
+        (["train", "--epochs", "0"], "--epochs: expected an integer of at least 1, got '0'"),
+        (["train", "--epochs", "1.5"], "--epochs: expected an integer of at least 1, got '1.5'"),
+        (["train", "--batch-size", "-3"], "--batch-size: expected an integer of at least 1, got '-3'"),
+        (["train", "--lr", "0"], "--lr: expected a number above 0, got '0'"),
+        (["train", "--lr", "nan"], "--lr: expected a number above 0, got 'nan'"),
+        (["train", "--lr", "fast"], "--lr: expected a number above 0, got 'fast'"),
+        (["train", "--momentum", "-1"], "--momentum: expected a number of at least 0, got '-1'"),
+        (["train", "--weight-decay", "inf"], "--weight-decay: expected a number of at least 0, got 'inf'"),
+        (["train", "--seed", "-1"], "--seed: expected an integer from 0 to"),
+        (["train", "--threads", "0"], "--threads: expected an integer of at least 1, got '0'"),
+        (["train", "--data", "folder"], "--data folder needs --root DIR"),
+        (["train", "--resume", "x", "--lr", "1", "--out", "y"], "the run in x; leave out --lr, --out"),
+        (["train", "--rot", "x"], "unrecognized arguments: --rot"),
+        (["bench", "--cases", "resnet999"], "no case has such a name; the cases are textbook.conv1"),
+    ],
+)
+def test_wrong_arguments(capsys, tmp_path, monkeypatch, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    status, out, err = call(capsys, *arguments)
+    assert status == 2
+    assert out == ""
+    assert message in err
+    assert err.startswith("usage: fastconv")
+    assert os.listdir() == []
+
+
+def test_model_that_does_not_take_the_images(capsys, tmp_path, monkeypatch):
+    pytest.importorskip("sklearn")
+    monkeypatch.chdir(tmp_path)
+    status, _, err = call(capsys, "train", "--model", "lenet")
+    assert status == 2
+    assert "--model lenet does not take the 1 x 8 x 8 images of --data digits: " in err
+    assert os.listdir() == []
+
+
+def test_what_cannot_be_done(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    status, _, err = call(capsys, "train", "--resume", "nowhere")
+    assert (status, err) == (
+        1,
+        "fastconv train: error: nowhere: there is no such folder, so no run to go on with\n",
+    )
+    (tmp_path / "empty").mkdir()
+    status, _, err = call(capsys, "train", "--resume", "empty")
+    assert status == 1
+    assert "empty/checkpoint.safetensors: there is no checkpoint" in err
+    (tmp_path / "empty" / "checkpoint.safetensors").write_bytes(b"garbage")
+    status, _, err = call(capsys, "train", "--resume", "empty")
+    assert status == 1
+    assert "empty/checkpoint.safetensors: truncated, corrupt or no safetensors file (7 bytes)" in err
+    fastconv.checkpoint.save("empty/checkpoint.safetensors", {"x": np.ones(3)})
+    status, _, err = call(capsys, "train", "--resume", "empty")
+    assert status == 1
+    assert "holds arrays but no training state" in err
+    status, _, err = call(capsys, "train", "--data", "folder", "--root", "nowhere")
+    assert status == 1
+    assert "nowhere" in err
+    pytest.importorskip("sklearn")
+    status, _, err = call(capsys, "train", "--out", "empty")
+    assert status == 1
+    assert "empty: is not empty; name a new folder, or go on with --resume empty" in err
+
+
+def test_interrupted(capsys, monkeypatch):
+    def interrupt(*arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(bench, "run", interrupt)
+    assert call(capsys, "bench") == (130, "", "fastconv bench: interrupted\n")
+
+
+def test_reader_that_goes_away():
+    process = start("info", stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process.stdout.close()
+    assert process.stderr.read() == ""
+    assert process.wait() == 1
+    process.stderr.close()
+
+
+def test_info(capsys):
+    status, out, err = call(capsys, "info")
+    assert (status, err) == (0, "")
+    lines = dict(line.split(":", 1) for line in out.splitlines())
+    assert lines["fastconv"].split()[0] == fastconv.__version__
+    assert lines["Python"].split()[0] == platform.python_version()
+    assert lines["NumPy"].strip() == np.__version__
+    assert lines["threads"].split()[0] == str(fastconv.get_num_threads())
+    assert "instruction set" in lines
+
+
+# ---- fastconv bench
+
+
+def test_cases_are_sound():
+    assert set(bench.QUICK) <= bench.CASES.keys()
+    for case in bench.CASES:
+        x_shape, w_shape, y_shape, options = bench._shapes(case)
+        x, w = np.broadcast_to(np.float32(0), x_shape), np.broadcast_to(np.float32(0), w_shape)
+        if np.prod(y_shape) < 300_000:
+            assert fastconv.ops.conv2d(x, w, None, *options).shape == y_shape
+    assert bench.operations("textbook.conv1") == 2 * 128 * 3 * 28 * 28 * 3 * 25
+    assert bench.operations("mobilenet.depthwise") == 2 * 16 * 144 * 56 * 56 * 9
+
+
+def test_contenders_agree():
+    names = ["_fastconv", "_numpy"]
+    try:
+        import torch  # noqa: F401
+
+        names.append("_torch")
+    except ImportError:
+        pass
+    state = fastconv.get_num_threads()
+    for which in bench.PASSES:
+        results = []
+        for name in names:
+            _, convolutions = getattr(bench, name)(1)
+            results.append(np.asarray(bench._prepared(convolutions, "lenet.conv2", which)(), np.float64))
+        for result in results[1:]:
+            error = np.linalg.norm(result - results[0]) / np.linalg.norm(results[0])
+            assert error < 1e-5, which  # sums of up to 12,800 float32 products in another order
+    fastconv.set_num_threads(state)
+
+
+def test_bench(capsys, tmp_path):
+    status, out, err = call(capsys, "bench", "--quick", "--cases", "textbook.conv2", "--json", tmp_path / "b.json")
+    assert (status, err) == (0, "")
+    lines = [line for line in out.splitlines() if line.startswith("textbook.conv2")]
+    assert [line.split()[1] for line in lines] == ["forward", "input", "weight"]
+    assert out.splitlines()[-1].startswith("geometric mean")
+    result = json.loads((tmp_path / "b.json").read_text())
+    assert result["about"]["threads"] == 1
+    assert len(result["records"]) == 3
+    for record in result["records"]:
+        assert record["seconds"].keys() - {"torch"} == {"fastconv", "numpy"}
+        assert record["ratio"].keys() == record["seconds"].keys() - {"fastconv"}
+        assert all(value > 0 for value in (*record["seconds"].values(), *record["ratio"].values()))
+        assert record["gflops"] == pytest.approx(
+            bench.operations("textbook.conv2") / record["seconds"]["fastconv"] * 1e-9
+        )
+
+
+def test_table_and_means():
+    records = [
+        {"case": "a", "pass": p, "gflops": 1.0, "seconds": {"fastconv": 1.0, "numpy": r}, "ratio": {"numpy": r}}
+        for p, r in (("forward", 2.0), ("input", 8.0))
+    ]
+    lines = list(bench.table(records, ["numpy"]))
+    assert len(lines) == 4
+    assert lines[-1].split() == ["geometric", "mean", "4.00x"]
+    assert len({len(line) for line in lines}) == 1
+    assert math.isnan(bench.geometric_mean([]))
+
+
+def test_contender_that_dies():
+    with pytest.raises(RuntimeError, match="the process that measures numpy ended with status -9"):
+        with bench.Contender("numpy", 1) as contender:
+            os.kill(contender._process.pid, signal.SIGKILL)
+            contender.prepare("textbook.conv2", "forward")
+            contender.time()

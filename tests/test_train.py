@@ -1,0 +1,495 @@
+"""Training: `fit` and `evaluate`, and the runs of ``fastconv train`` with their interruptions."""
+
+import gzip
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import numpy as np
+import pytest
+
+import fastconv
+from fastconv import checkpoint, nn, optim, runs
+from fastconv.random import default_generator
+from fastconv.train import evaluate, fit
+from fastconv.utils.data import DataLoader, Dataset, TensorDataset
+
+SAMPLES, BATCH = 40, 8
+BATCHES = SAMPLES // BATCH
+
+
+class Noisy(Dataset):
+    """Two classes of 6x6 images that are told apart by their brighter half; noise is drawn anew at each reading."""
+
+    def __init__(self, interrupt_at=None, number=signal.SIGINT):
+        self.read = 0
+        self.interrupt_at = interrupt_at
+        self.number = number
+
+    def __len__(self):
+        return SAMPLES
+
+    def __getitem__(self, index):
+        if self.read == self.interrupt_at:
+            os.kill(os.getpid(), self.number)
+        self.read += 1
+        image = default_generator.numpy.normal(0, 0.3, (1, 6, 6)).astype(np.float32)
+        image[:, :, 3 * (index % 2) :][:, :, :3] += 1
+        return fastconv.from_numpy(image), index % 2
+
+
+def make(dataset=None, steps=4 * BATCHES):
+    """A small network with everything that has a state: batch norm, dropout, momentum, a schedule."""
+    fastconv.manual_seed(3)
+    model = nn.Sequential(
+        *(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.MaxPool2d(2)),
+        *(nn.Flatten(), nn.Dropout(0.5), nn.Linear(16, 2)),
+    )
+    optimizer = optim.SGD(model.parameters(), lr=0.05, momentum=0.9, weight_decay=1e-3)
+    scheduler = optim.lr_scheduler.OneCycleLR(optimizer, 0.05, total_steps=steps, cycle_momentum=False)
+    loader = DataLoader(Noisy() if dataset is None else dataset, BATCH, shuffle=True)
+    return model, loader, optimizer, {"scheduler": scheduler, "step_scheduler": "batch", "verbose": False}
+
+
+def still():
+    """A test set that is the same at each reading."""
+    images = np.zeros((10, 1, 6, 6), np.float32)
+    images[::2, :, :, :3] = images[1::2, :, :, 3:] = 1
+    return DataLoader(TensorDataset(fastconv.from_numpy(images), fastconv.tensor([0, 1] * 5)), 4)
+
+
+def weights(model):
+    return {name: np.array(value) for name, value in model.state_dict().items()}
+
+
+def assert_same_run(model, history, expected_model, expected_history):
+    timeless = [{k: v for k, v in record.items() if k != "images_per_second"} for record in history]
+    assert timeless == [{k: v for k, v in record.items() if k != "images_per_second"} for record in expected_history]
+    for (name, value), expected in zip(weights(model).items(), weights(expected_model).values(), strict=True):
+        assert value.tobytes() == expected.tobytes(), name
+
+
+@pytest.fixture(scope="module")
+def uninterrupted():
+    model, loader, optimizer, options = make()
+    return model, fit(model, loader, optimizer, 4, test_loader=still(), **options)
+
+
+# ---- fit and evaluate
+
+
+def test_fit_learns_and_reports(uninterrupted):
+    model, history = uninterrupted
+    assert [record["epoch"] for record in history] == [1, 2, 3, 4]
+    assert history[-1]["test_accuracy"] == 1.0
+    assert history[-1]["train_loss"] < history[0]["train_loss"]
+    assert history[0].keys() == {
+        *("epoch", "lr", "train_loss", "train_accuracy", "images_per_second", "test_loss", "test_accuracy")
+    }
+    loss, accuracy = evaluate(model, still())
+    assert (loss, accuracy) == (history[-1]["test_loss"], history[-1]["test_accuracy"])
+
+
+def test_training_goes_the_same_with_and_without_tests_and_output(uninterrupted, capsys):
+    model, loader, optimizer, options = make()
+    fit(model, loader, optimizer, 4, **options | {"verbose": True})
+    for value, expected in zip(weights(model).values(), weights(uninterrupted[0]).values(), strict=True):
+        np.testing.assert_array_equal(value, expected)
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 4
+    assert lines[3].startswith("epoch 4/4  loss ")
+    assert "accuracy" in lines[3]
+    assert "images/s" in lines[3]
+
+
+def test_evaluate_is_exact_and_leaves_no_trace():
+    model = nn.Sequential(nn.Flatten(), nn.Dropout(0.9), nn.Linear(36, 2))
+    model.train()
+    state = default_generator.get_state()
+    loss, accuracy = evaluate(model, still())
+    assert model.training
+    assert default_generator.get_state() == state
+    images = np.concatenate([np.asarray(x) for x, _ in still()]).reshape(10, 36).astype(np.float64)
+    labels = np.array([0, 1] * 5)
+    w, b = (np.asarray(p.detach(), np.float64) for p in (model[2].weight, model[2].bias))
+    scores = images @ w.T + b
+    expected = (np.log(np.exp(scores).sum(1)) - scores[np.arange(10), labels]).mean()
+    assert loss == pytest.approx(expected, rel=1e-5)  # some dozens of float32 roundings
+    assert accuracy == (scores.argmax(1) == labels).mean()
+    assert all(p.grad is None for p in model.parameters())
+
+
+def test_schedulers_step_as_asked():
+    seen = []
+    model, loader, optimizer, _ = make()
+    scheduler = optim.lr_scheduler.StepLR(optimizer, step_size=1, gamma=0.5)
+    lr = optimizer.param_groups[0]["lr"]
+    history = fit(model, loader, optimizer, 3, scheduler=scheduler, on_epoch=seen.append, verbose=False)
+    assert [record["lr"] for record in history] == [lr, lr / 2, lr / 4]
+    assert seen == history
+
+    scheduler = optim.lr_scheduler.ReduceLROnPlateau(
+        optimizer, factor=0.5, patience=0, threshold=1e9
+    )  # nothing is good enough
+    before = optimizer.param_groups[0]["lr"]
+    fit(model, loader, optimizer, 3, scheduler=scheduler, verbose=False)
+    assert optimizer.param_groups[0]["lr"] == before / 8
+
+
+def test_bad_arguments():
+    model, loader, optimizer, _ = make()
+    with pytest.raises(ValueError, match="step_scheduler must be 'epoch' or 'batch', got 'step'"):
+        fit(model, loader, optimizer, 1, step_scheduler="step")
+    with pytest.raises(ValueError, match="resume=True needs the checkpoint"):
+        fit(model, loader, optimizer, 1, resume=True)
+    with pytest.raises(ValueError, match="train_loader gave no batch"):
+        fit(model, [], optimizer, 1, verbose=False)
+    with pytest.raises(ValueError, match="loader gave no batch"):
+        evaluate(model, [])
+
+
+def test_infinite_loss_is_reported_before_the_update():
+    model, loader, optimizer, _ = make()
+    before = weights(model)["6.weight"]
+    with pytest.raises(FloatingPointError, match=r"the loss became nan in epoch 1 after 0 batches; try a smaller"):
+        fit(model, loader, optimizer, 1, loss_function=lambda y, t: (y * float("nan")).sum(), verbose=False)
+    np.testing.assert_array_equal(weights(model)["6.weight"], before)
+
+
+def test_bar_on_a_terminal(monkeypatch, capsys):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    model, loader, optimizer, options = make()
+    fit(model, loader, optimizer, 1, test_loader=still(), **options | {"verbose": True})
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "epoch 1/1 100%" in err
+    assert f"{BATCHES}/{BATCHES}" in err
+    assert "images/s, test accuracy" in err
+
+
+# ---- interruption and resumption of fit
+
+
+@pytest.mark.parametrize("epochs", [0, 1, 3, 4])
+def test_resumed_after_whole_epochs(tmp_path, uninterrupted, epochs):
+    path = tmp_path / "c.safetensors"
+    model, loader, optimizer, options = make()
+    fit(model, loader, optimizer, epochs, test_loader=still(), checkpoint=path, **options)
+    model, loader, optimizer, options = make()
+    fastconv.manual_seed(99)
+    history = fit(model, loader, optimizer, 4, test_loader=still(), checkpoint=path, resume=True, **options)
+    assert_same_run(model, history, *uninterrupted)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("read", [0, 11, SAMPLES - 1, SAMPLES, 2 * SAMPLES + 20, 4 * SAMPLES - 1])
+def test_resumed_after_a_signal(tmp_path, uninterrupted, number, read):
+    path = tmp_path / "c.safetensors"
+    handler = signal.getsignal(number)
+    model, loader, optimizer, options = make(Noisy(read, number))
+    with pytest.raises(KeyboardInterrupt):
+        fit(model, loader, optimizer, 4, test_loader=still(), checkpoint=path, **options)
+    assert signal.getsignal(number) == handler
+    progress = checkpoint.load_training(path)
+    done = len(progress["history"]) * BATCHES + progress["batches"]
+    assert done == read // BATCH + 1  # the step under way was finished
+
+    model, loader, optimizer, options = make()
+    fastconv.manual_seed(99)
+    history = fit(model, loader, optimizer, 4, test_loader=still(), checkpoint=path, resume=True, **options)
+    assert_same_run(model, history, *uninterrupted)
+
+
+def test_resumed_from_every_step(tmp_path, uninterrupted):
+    path = tmp_path / "c.safetensors"
+    kept = []
+
+    class Watched(Noisy):
+        def __getitem__(self, index):
+            if self.read % BATCH == 0:
+                kept.append(path.read_bytes())
+            return super().__getitem__(index)
+
+    model, loader, optimizer, options = make(Watched())
+    fit(model, loader, optimizer, 4, test_loader=still(), checkpoint=path, checkpoint_seconds=0, **options)
+    assert len(kept) == 4 * BATCHES
+    for state in kept[::3]:
+        path.write_bytes(state)
+        model, loader, optimizer, options = make()
+        history = fit(model, loader, optimizer, 4, test_loader=still(), checkpoint=path, resume=True, **options)
+        assert_same_run(model, history, *uninterrupted)
+
+
+def test_interrupted_while_testing(tmp_path, uninterrupted):
+    path = tmp_path / "c.safetensors"
+
+    class Interrupting:
+        def __iter__(self):
+            os.kill(os.getpid(), signal.SIGINT)
+            yield from still()
+
+    model, loader, optimizer, options = make()
+    with pytest.raises(KeyboardInterrupt):
+        fit(model, loader, optimizer, 4, test_loader=Interrupting(), checkpoint=path, **options)
+    assert checkpoint.load_training(path)["batches"] == BATCHES
+    model, loader, optimizer, options = make()
+    history = fit(model, loader, optimizer, 4, test_loader=still(), checkpoint=path, resume=True, **options)
+    assert_same_run(model, history, *uninterrupted)
+
+
+def test_second_signal_acts_at_once(tmp_path):
+    class Stubborn(Noisy):
+        def __getitem__(self, index):
+            os.kill(os.getpid(), signal.SIGINT)
+            return super().__getitem__(index)
+
+    dataset = Stubborn()
+    model, loader, optimizer, options = make(dataset)
+    with pytest.raises(KeyboardInterrupt):
+        fit(model, loader, optimizer, 4, checkpoint=tmp_path / "c", **options)
+    assert dataset.read == 1
+    assert checkpoint.load_training(tmp_path / "c")["batches"] == 0
+
+
+def test_fit_in_another_thread(tmp_path, uninterrupted):
+    model, loader, optimizer, options = make()
+    histories = []
+    thread = threading.Thread(
+        target=lambda: histories.append(
+            fit(model, loader, optimizer, 4, test_loader=still(), checkpoint=tmp_path / "c", **options)
+        )
+    )
+    thread.start()
+    thread.join()
+    assert_same_run(model, histories[0], *uninterrupted)
+
+
+def test_corrupt_checkpoint_is_refused(tmp_path):
+    path = tmp_path / "c.safetensors"
+    model, loader, optimizer, options = make()
+    fit(model, loader, optimizer, 1, checkpoint=path, **options)
+    contents = bytearray(path.read_bytes())
+    contents[-5] ^= 1
+    path.write_bytes(contents)
+    with pytest.raises(checkpoint.CheckpointError, match=r"c\.safetensors: corrupt: its contents have checksum"):
+        fit(model, loader, optimizer, 2, checkpoint=path, resume=True, **options)
+
+
+# ---- fastconv train
+
+FILES = {"answers.png", "checkpoint.safetensors", "curves.png", "filters.png", "log.jsonl", "model.safetensors"}
+
+
+def command(*arguments, cwd, **options):
+    return subprocess.Popen(
+        [sys.executable, "-m", "fastconv", "train", *map(str, arguments)],
+        cwd=cwd,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join([*sys.path])},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        **options,
+    )
+
+
+def finish(process, status=0):
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == status, err
+    return out, err
+
+
+def events(folder):
+    return [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+
+
+def idx(array):
+    header = bytes([0, 0, 8, array.ndim]) + b"".join(n.to_bytes(4, "big") for n in array.shape)
+    return gzip.compress(header + array.astype(np.uint8).tobytes(), mtime=0)
+
+
+@pytest.fixture(scope="module")
+def mnist(tmp_path_factory):
+    """A folder with data in MNIST's format: the place of a bright square tells the class."""
+    root = tmp_path_factory.mktemp("mnist")
+    raw = root / "MNIST" / "raw"
+    raw.mkdir(parents=True)
+    draw = np.random.default_rng(0)
+    for prefix, count in (("train", 480), ("t10k", 100)):
+        labels = np.arange(count) % 10
+        images = draw.integers(0, 60, (count, 28, 28))
+        for image, label in zip(images, labels, strict=True):
+            image[14 * (label // 5) + 4 :, 5 * (label % 5) + 2 :][:4, :4] = 255
+        (raw / f"{prefix}-images-idx3-ubyte.gz").write_bytes(idx(images))
+        (raw / f"{prefix}-labels-idx1-ubyte.gz").write_bytes(idx(labels))
+    return root
+
+
+@pytest.fixture(scope="module")
+def mnist_run(mnist, tmp_path_factory):
+    """Bytes of the weights after a run of the command that nothing interrupted, and its arguments."""
+    folder = tmp_path_factory.mktemp("run") / "out"
+    arguments = ["--data", "mnist", "--root", mnist, "--epochs", 3, "--batch-size", 16, "--seed", 5, "--threads", 1]
+    out, _ = finish(command(*arguments, "--out", folder, cwd=folder.parent))
+    return arguments, (folder / "model.safetensors").read_bytes(), out, folder
+
+
+def check_folder(folder):
+    assert set(os.listdir(folder)) == FILES
+    for name in FILES:
+        if name.endswith(".png"):
+            contents = (folder / name).read_bytes()
+            assert contents.startswith(b"\x89PNG"), name
+            assert len(contents) > 2000, name
+
+
+def test_digits_out_of_the_box(tmp_path):
+    """As a user starts it, but for fewer epochs."""
+    pytest.importorskip("sklearn")
+    out, err = finish(command("--epochs", 3, "--threads", 1, cwd=tmp_path))
+    assert err == ""
+    lines = out.splitlines()
+    assert lines[0] == f"digitsnet on digits, {len(fastconv.vision.datasets.Digits())} images; results in runs/digits-1"
+    assert [line.split("  ")[0] for line in lines[1:-1]] == ["epoch 1/3", "epoch 2/3", "epoch 3/3"]
+    assert lines[-1].startswith("test accuracy: 0.")
+    assert len(lines[-1]) == len("test accuracy: 0.9NNN")
+    accuracy = float(lines[-1].removeprefix("test accuracy: "))
+    assert accuracy > 0.9
+    folder = tmp_path / "runs" / "digits-1"
+    check_folder(folder)
+    log = events(folder)
+    assert [line["event"] for line in log] == ["start", "epoch", "epoch", "epoch", "end"]
+    assert log[0]["settings"]["epochs"] == 3
+    assert log[0]["versions"].keys() == {"python", "numpy", "fastconv"}
+    assert log[-1]["test_accuracy"] == pytest.approx(accuracy, abs=1e-4)
+
+    model = fastconv.vision.models.DigitsNet()
+    arrays, about = checkpoint.read(folder / "model.safetensors")
+    model.load_state_dict(checkpoint.load(folder / "model.safetensors"))
+    assert about["model"] == "digitsnet"
+    transform = fastconv.vision.transforms.Compose(
+        [fastconv.vision.transforms.ToTensor(), fastconv.vision.transforms.Normalize(about["mean"], about["std"])]
+    )
+    test_set = fastconv.vision.datasets.Digits(train=False, transform=transform)
+    assert evaluate(model, DataLoader(test_set, 100))[1] == about["test_accuracy"] == log[-1]["test_accuracy"]
+
+
+def test_mnist_files(mnist_run):
+    _, _, out, folder = mnist_run
+    assert out.splitlines()[-1].startswith("test accuracy: ")
+    check_folder(folder)
+
+
+def test_same_seed_same_weights_for_any_threads(mnist, tmp_path, threads):
+    threads(1)
+    settings = {"data": "mnist", "root": str(mnist), "epochs": 1, "batch_size": 48, "seed": 5}
+    for count in (1, 2, 3):
+        runs.train(settings, out=str(tmp_path / str(count)), threads=count)
+    assert len({(tmp_path / name / "model.safetensors").read_bytes() for name in "123"}) == 1
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_command_interrupted_and_resumed(mnist_run, tmp_path, number):
+    arguments, expected, _, _ = mnist_run
+    process = command(*arguments, "--out", "my run", cwd=tmp_path)
+    assert process.stdout.readline().startswith("lenet on mnist")
+    process.stdout.readline()  # the first epoch is done
+    process.send_signal(number)
+    _, err = finish(process, 130)
+    assert err == "fastconv train: interrupted; go on with: fastconv train --resume 'my run'\n"
+    folder = tmp_path / "my run"
+    assert events(folder)[-1]["event"] == "interrupted"
+    assert not (folder / "model.safetensors").exists()
+
+    out, _ = finish(command("--resume", "my run", "--threads", 1, cwd=tmp_path))
+    assert out.splitlines()[-1].startswith("test accuracy: ")
+    assert (folder / "model.safetensors").read_bytes() == expected
+    check_folder(folder)
+    assert [line["epoch"] for line in events(folder) if line["event"] == "epoch"] == [1, 2, 3]
+
+
+def test_command_killed_and_resumed(mnist_run, tmp_path):
+    arguments, expected, _, _ = mnist_run
+    draw = random.Random(2)
+    folder = tmp_path / "out"
+    process = command(*arguments, "--out", folder, "--checkpoint-seconds", 0, cwd=tmp_path)
+    process.stdout.readline()
+    before = -1
+    for _ in range(3):
+        while not (folder / "checkpoint.safetensors").exists():
+            time.sleep(0.01)
+        time.sleep(draw.uniform(0.05, 0.3))
+        process.kill()
+        process.communicate()
+        progress = checkpoint.load_training(folder / "checkpoint.safetensors")
+        done = len(progress["history"]) * 30 + progress["batches"]
+        assert done >= before
+        before = done
+        process = command("--resume", folder, "--threads", 1, "--checkpoint-seconds", 0, cwd=tmp_path)
+        process.stdout.readline()
+    finish(process)
+    assert (folder / "model.safetensors").read_bytes() == expected
+    check_folder(folder)
+    assert [line["epoch"] for line in events(folder) if line["event"] == "epoch"] == [1, 2, 3]
+
+
+def test_finished_run_resumed_is_the_same(mnist_run):
+    _, expected, out, folder = mnist_run
+    again, _ = finish(command("--resume", folder, "--threads", 1, cwd=folder.parent))
+    assert again.splitlines()[-1] == out.splitlines()[-1]
+    assert (folder / "model.safetensors").read_bytes() == expected
+
+
+def test_folder_of_images(tmp_path, threads):
+    image_module = pytest.importorskip("PIL.Image")
+    draw = np.random.default_rng(0)
+    for name, channel in (("red", 0), ("blue", 2)):
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        for i in range(10):
+            pixels = draw.integers(0, 100, (40, 50, 3), dtype=np.uint8)
+            pixels[:, :, channel] += 150
+            image_module.fromarray(pixels).save(tmp_path / "photos" / name / f"{i}.png")
+    settings = {"data": "folder", "root": str(tmp_path / "photos"), "epochs": 6, "batch_size": 4, "seed": 1}
+    threads(1)
+    assert runs.train(settings, out=str(tmp_path / "out")) == 1.0
+    check_folder(tmp_path / "out")
+    assert events(tmp_path / "out")[0]["classes"] == ["blue", "red"]
+    assert events(tmp_path / "out")[0]["test_images"] == 4
+
+    for part in ("train", "test"):
+        (tmp_path / "split" / part).mkdir(parents=True)
+        for name in ("red", "blue"):
+            os.symlink(tmp_path / "photos" / name, tmp_path / "split" / part / name)
+    settings |= {"root": str(tmp_path / "split"), "epochs": 1}
+    runs.train(settings, out=str(tmp_path / "out2"))
+    assert events(tmp_path / "out2")[0]["test_images"] == 20
+    os.unlink(tmp_path / "split" / "test" / "red")
+    with pytest.raises(ValueError, match=r"train has the classes \['blue', 'red'\], test has \['blue'\]"):
+        runs.train(settings, out=str(tmp_path / "out3"))
+    assert not (tmp_path / "out3").exists()
+
+
+def test_two_runs_in_one_folder(tmp_path):
+    with runs._Lock(tmp_path), pytest.raises(RuntimeError, match="another process is training into this folder"):
+        runs._Lock(tmp_path).__enter__()
+    with runs._Lock(tmp_path):
+        pass
+
+
+def test_log_drops_what_the_checkpoint_lacks(tmp_path):
+    log = runs._Log(str(tmp_path / "log.jsonl"))
+    log.add("start")
+    for epoch in (1, 2, 3):
+        log.add("epoch", epoch=epoch)
+    with open(log.path, "a") as file:
+        file.write('{"event": "epo')
+    log.forget_after(2)
+    assert [(line["event"], line.get("epoch")) for line in events(tmp_path)] == [
+        ("start", None),
+        ("epoch", 1),
+        ("epoch", 2),
+    ]
