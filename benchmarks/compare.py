@@ -99,7 +99,7 @@ def main() -> None:
     peak = peers["fastconv"].peak_gflops() * options.threads
     print(
         f"{options.threads} thread(s), {options.repeats} turns"
-        + f", FMA peak {peak:.0f} GFLOP/s"
+        + f", FMA peak {peak:.0f} GFLOP/s, load average {os.getloadavg()[0]:.1f}"
         + (", torch keeps its memory, better of NCHW and channels_last" if options.peers_tuned else "")
     )
     header = f"{'row':<22}{'pass':<9}{'ms':>9}{'GFLOP/s':>9}{'% peak':>8}{'torch ms':>10}{'ratio':>7}"
