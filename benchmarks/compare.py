@@ -89,7 +89,7 @@ def main() -> None:
         cases = [case | {"N": options.batch} for case in cases]
 
     kinds = ["fastconv", *filter(None, options.against.split(","))]
-    if options.peers_tuned:
+    if options.peers_tuned and "torch" in kinds:
         kinds.insert(kinds.index("torch") + 1, "torch_channels_last")
     peers = {}
     for kind in kinds:

@@ -232,9 +232,9 @@ def _numpy_pooling(op: str, pool: dict, make):
 
 def _fastconv_contender(threads: int) -> dict:
     import fastconv
-    from fastconv import _runtime, ops
+    from fastconv import ops
 
-    _runtime.set_num_threads(threads)
+    fastconv.set_num_threads(threads)
 
     def conv(op):
         def build(case, make):
