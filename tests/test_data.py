@@ -1,6 +1,6 @@
 """Data sets, samplers, collation and the loader, with and without worker processes."""
 
-import collections
+import collections.abc
 import multiprocessing
 import os
 import random
@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import types
 
 import numpy as np
 import pytest
@@ -230,6 +231,8 @@ SAMPLES = {
     "tuple": [(1, 2.0), (3, 4.0)],
     "list": [[1, 2.0], [3, 4.0]],
     "dict": [{"a": 1, "b": "x"}, {"a": 2, "b": "y"}],
+    "default dict": [collections.defaultdict(int, a=1), collections.defaultdict(int, a=2)],
+    "read-only dict": [types.MappingProxyType({"a": 1}), types.MappingProxyType({"a": 2})],
     "ordered dict": [collections.OrderedDict(a=1), collections.OrderedDict(a=2)],
     "named tuple": [Point(1, 2.0), Point(3, 4.0)],
     "strings": ["a", "b"],
@@ -243,7 +246,7 @@ def described(value):
     if hasattr(value, "numpy"):
         array = value.numpy()
         return "tensor", str(array.dtype), array.shape, array.tolist()
-    if isinstance(value, dict):
+    if isinstance(value, collections.abc.Mapping):
         return type(value).__name__, {key: described(part) for key, part in value.items()}
     if isinstance(value, list | tuple):
         return type(value).__name__, [described(part) for part in value]
@@ -442,6 +445,19 @@ class Sleeping(Squares):
         time.sleep(60)
 
 
+class Unloadable(Squares):
+    def __setstate__(self, state):
+        raise ValueError("no such file")
+
+
+class Stubborn(Squares):
+    def __getitem__(self, index):
+        if index == 1:
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            time.sleep(60)
+        return index
+
+
 def raise_key_error():
     raise KeyError("five")
 
@@ -549,6 +565,21 @@ def forked():
 def test_a_dead_worker_is_an_error(fault, message):
     with pytest.raises(RuntimeError, match=rf"worker \(pid \d+\).*{message}"):
         list(DataLoader(Faulty(fault), 1, num_workers=2))
+
+
+@pytest.mark.skipif("spawn" not in CONTEXTS, reason="needs spawn")
+def test_a_worker_that_cannot_start_is_an_error():
+    with pytest.raises(RuntimeError, match=r"worker \(pid \d+\) exited unexpectedly with exit code 1"):
+        list(DataLoader(Unloadable(4), 2, num_workers=1, multiprocessing_context="spawn"))
+
+
+def test_a_worker_that_does_not_listen_is_killed():
+    start = time.monotonic()
+    for _ in DataLoader(Stubborn(9), 1, num_workers=2):
+        time.sleep(0.2)
+        break
+    assert multiprocessing.active_children() == []
+    assert time.monotonic() - start < 30
 
 
 def test_leaving_early_ends_the_workers():

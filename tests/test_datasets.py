@@ -72,6 +72,13 @@ def test_a_batch_is_the_samples_one_by_one(shape):
         assert targets.numpy()[i] == target == batch[i][1] == -data.targets[index]
 
 
+def test_arrays_need_no_pillow_and_images_say_so(monkeypatch):
+    monkeypatch.setitem(sys.modules, "PIL", None)
+    assert Drawn(8, 9, transform=TO_TENSOR)[0][0].shape == (1, 8, 9)
+    with pytest.raises(ImportError, match=r'pip install "fastconv\[train\]"'):
+        Drawn(8, 9)[0]
+
+
 def test_transforms_that_work_image_by_image():
     pytest.importorskip("PIL.Image")
     data = Drawn(8, 9, transform=transforms.Lambda(lambda image: np.asarray(image).max()))
@@ -512,6 +519,8 @@ def test_mnist_download(tmp_path, mnist_online):
     datasets.MNIST(tmp_path / "new", train=False)
     datasets.MNIST(tmp_path / "new", train=False, download=True)
     assert len(mnist_online.asked) == 4, "what is there is not fetched again"
+    data.download()
+    assert len(mnist_online.asked) == 8, "but for whoever asks"
 
 
 def test_malformed_files_are_fetched_anew(tmp_path, mnist_online):

@@ -1,6 +1,7 @@
 """From a list of samples to a batch."""
 
-from collections.abc import Mapping, Sequence
+import copy
+from collections.abc import Mapping, MutableMapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -75,11 +76,12 @@ def _tensor(array: np.ndarray) -> Tensor:
 
 
 def _like(mapping: Mapping, values: dict) -> Mapping:
-    """`values` in the kind of mapping that the sample came in, where that can be made from a dict."""
-    try:
+    """`values` in the kind of mapping that the sample came in."""
+    if not isinstance(mapping, MutableMapping):
         return type(mapping)(values)
-    except TypeError:
-        return values
+    clone = copy.copy(mapping)
+    clone.update(values)
+    return clone
 
 
 def _check_shapes(batch: Sequence[Any]) -> None:

@@ -128,7 +128,6 @@ def read_pickle(data: bytes) -> Any:
         raise
     except Exception as error:  # an empty stack, an unknown memo, a value of the wrong kind
         raise ValueError(f"it is damaged ({type(error).__name__})") from None
-    raise ValueError("it has no end")
 
 
 def _key(key: Any) -> Any:

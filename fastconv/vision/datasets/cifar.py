@@ -1,7 +1,7 @@
 """CIFAR-10, from its python and from its binary files."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -53,7 +53,7 @@ class CIFAR10(ArrayDataset):
     binary_folder = "cifar-10-batches-bin"
     train_list = tuple(f"data_batch_{i}" for i in range(1, 6))
     test_list = ("test_batch",)
-    classes = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+    classes: Sequence[str] = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
     def __init__(
         self,

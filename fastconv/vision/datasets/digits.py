@@ -1,7 +1,7 @@
 """The handwritten digits that scikit-learn ships."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -34,7 +34,7 @@ class Digits(ArrayDataset):
     targets : list of int
     """
 
-    classes = tuple("0123456789")
+    classes: Sequence[str] = tuple("0123456789")
 
     def __init__(
         self,

@@ -2,7 +2,7 @@
 
 import os
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -52,7 +52,7 @@ class MNIST(ArrayDataset):
         "t10k-images-idx3-ubyte.gz": ("9fb629c4189551a2d022fa330f9573f3", 1_648_877),
         "t10k-labels-idx1-ubyte.gz": ("ec29112dd5afa0611ce80d1b7f02629c", 4_542),
     }
-    classes = (
+    classes: Sequence[str] = (
         "0 - zero",
         "1 - one",
         "2 - two",
@@ -101,13 +101,15 @@ class MNIST(ArrayDataset):
         return next((path for path in paths if path.is_file()), None)
 
     def _load(self) -> tuple[np.ndarray, list[int]]:
-        paths = [self._find(name) for name in self._names(self.train)]
-        if None in paths:
-            missing = self._names(self.train)[paths.index(None)]
-            raise RuntimeError(
-                f"Dataset not found: {type(self).__name__} needs {missing} or {missing}.gz in {self.raw_folder} "
-                f"or in {self.root}. You can use download=True to download it"
-            )
+        paths = []
+        for name in self._names(self.train):
+            path = self._find(name)
+            if path is None:
+                raise RuntimeError(
+                    f"Dataset not found: {type(self).__name__} needs {name} or {name}.gz in {self.raw_folder} "
+                    f"or in {self.root}. You can use download=True to download it"
+                )
+            paths.append(path)
         images = read_idx(paths[0], (28, 28))
         labels = read_idx(paths[1], ())
         if len(images) != len(labels):
@@ -120,7 +122,7 @@ class MNIST(ArrayDataset):
         """Fetch all four files, whatever is there."""
         self._fetch((*self._names(True), *self._names(False)))
 
-    def _fetch(self, names) -> None:
+    def _fetch(self, names: Iterable[str]) -> None:
         import gzip
 
         for name in names:
@@ -145,7 +147,7 @@ class FashionMNIST(MNIST):
         "t10k-images-idx3-ubyte.gz": ("bef4ecab320f06d8554ea6380940ec79", 4_422_102),
         "t10k-labels-idx1-ubyte.gz": ("bb300cfdad3c16e7a12a480ee83cd310", 5_148),
     }
-    classes = (
+    classes: Sequence[str] = (
         "T-shirt/top",
         "Trouser",
         "Pullover",

@@ -32,7 +32,7 @@ class VisionDataset(Dataset):
         transform: Callable | None = None,
         target_transform: Callable | None = None,
     ) -> None:
-        self.root = None if root is None else os.path.expanduser(root)
+        self.root: Any = None if root is None else os.path.expanduser(root)
         self.transform = transform
         self.target_transform = target_transform
 
