@@ -46,36 +46,30 @@ Size = int | Sequence[int]
 # ---------------------------------------------------------------------------------------------------------
 
 
-def _conv(dims):
-    """conv1d or conv2d as a differentiable operation."""
-    forward, input_gradient, weight_gradient = (
-        (ops.conv2d, ops.conv2d_input, ops.conv2d_weight)
-        if dims == 2
-        else (ops.conv1d, ops.conv1d_input, ops.conv1d_weight)
-    )
-
-    def conv(needs, x, w, b, **options):
-        y = forward(x, w, b, **options)
-        need_x, need_w, need_b = needs
-        x_shape, w_shape = x.shape, w.shape
-        # Each of the two gradients takes the other array; in y's dtype, for float16 is computed in float32.
-        x = x.astype(y.dtype, copy=False) if need_w else None
-        w = w.astype(y.dtype, copy=False) if need_x else None
-
-        def vjp(dy):
-            return (
-                input_gradient(x_shape, w, dy, **options) if need_x else None,
-                weight_gradient(x, w_shape, dy, **options) if need_w else None,
-                ops.bias_gradient(dy, dims) if need_b else None,
-            )
-
-        return y, vjp
-
-    conv.__name__ = f"conv{dims}d"
-    return conv
+def _widen(*arrays: np.ndarray | None) -> Sequence[np.ndarray | None]:
+    """float16 as float32, in which it is computed."""
+    if all(a is None or (isinstance(a, np.ndarray) and a.dtype == np.float16) for a in arrays):
+        return [a if a is None else a.astype(np.float32) for a in arrays]
+    return arrays
 
 
-_conv1d, _conv2d = _conv(1), _conv(2)
+def _conv(needs, x, w, b, dims, **options):
+    x, w, b = _widen(x, w, b)
+    y = (ops.conv1d if dims == 1 else ops.conv2d)(x, w, b, **options)
+    need_x, need_w, need_b = needs
+    x_shape, w_shape = x.shape, w.shape
+    x, w = x if need_w else None, w if need_x else None  # each gradient takes the other array
+
+    def vjp(dy):
+        input_gradient = ops.conv1d_input if dims == 1 else ops.conv2d_input
+        weight_gradient = ops.conv1d_weight if dims == 1 else ops.conv2d_weight
+        return (
+            input_gradient(x_shape, w, dy, **options) if need_x else None,
+            weight_gradient(x, w_shape, dy, **options) if need_w else None,
+            ops.bias_gradient(dy, dims) if need_b else None,
+        )
+
+    return y, vjp
 
 
 def conv1d(
@@ -103,7 +97,8 @@ def conv1d(
     (N, K, Q) or (K, Q)
         ``y[n, k, q] = b[k] + sum_{c, s} w[k, c, s] x[n, c, stride q + dilation s - padding]``.
     """
-    return apply(_conv1d, input, weight, bias, stride=stride, padding=padding, dilation=dilation, groups=groups)
+    options = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
+    return apply(_conv, input, weight, bias, dims=1, **options)
 
 
 def conv2d(
@@ -146,15 +141,16 @@ def conv2d(
     ValueError
         For a stride, padding, dilation or number of groups that makes no sense.
     """
-    return apply(_conv2d, input, weight, bias, stride=stride, padding=padding, dilation=dilation, groups=groups)
+    options = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
+    return apply(_conv, input, weight, bias, dims=2, **options)
 
 
 def _conv_transpose2d(needs, x, w, b, **options):
+    x, w, b = _widen(x, w, b)
     y = ops.conv_transpose2d(x, w, b, **options)
     need_x, need_w, need_b = needs
     x_shape, w_shape = x.shape, w.shape
-    x = x.astype(y.dtype, copy=False) if need_w else None
-    w = w.astype(y.dtype, copy=False) if need_x else None
+    x, w = x if need_w else None, w if need_x else None
 
     def vjp(dy):
         return (
@@ -294,7 +290,7 @@ def _max_pool2d(needs, x, return_indices, **options):
     y, indices = ops.max_pool2d(x, **options)
     shape = x.shape
     result = y, lambda dy: (ops.max_pool2d_backward(dy, indices, shape),)
-    return (*result, indices) if return_indices else result
+    return (*result, indices.astype(np.int64)) if return_indices else result
 
 
 def max_pool2d(
@@ -420,9 +416,8 @@ def _check_dtypes(op: str, **arrays: Array | None) -> None:
 
 def _linear(needs, x, w, b):
     need_x, need_w, need_b = needs
-    x_shape, dtype = x.shape, x.dtype
-    if dtype == np.float16:
-        x, w, b = (a if a is None else a.astype(np.float32) for a in (x, w, b))
+    x, w, b = _widen(x, w, b)
+    x_shape = x.shape
     x = x.reshape(-1, x_shape[-1])
     y = x @ w.T
     if b is not None:

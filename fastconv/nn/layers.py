@@ -123,7 +123,7 @@ class _Conv(Module):
         parts = [f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, stride={self.stride}"]
         zeros = (0,) * len(self.kernel_size)
         if self.padding != zeros:
-            parts.append(f"padding={self.padding!r}")
+            parts.append(f"padding={self.padding}")
         if self.dilation != (1,) * len(self.kernel_size):
             parts.append(f"dilation={self.dilation}")
         if self.output_padding != zeros:

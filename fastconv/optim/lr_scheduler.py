@@ -124,7 +124,7 @@ class ExponentialLR(LRScheduler):
         super().__init__(optimizer, last_epoch)
 
     def get_lr(self) -> list[float]:
-        if self.last_epoch == 0:
+        if self._starting:
             return self._rates()
         return [lr * self.gamma for lr in self._rates()]
 

@@ -1,0 +1,422 @@
+"""SGD and the schedulers against torch and against their rules; a whole network trained beside torch's."""
+
+import copy
+import itertools
+import json
+import math
+
+import numpy as np
+import pytest
+from gradcheck import relative
+
+import fastconv as fc
+import fastconv.nn as nn
+import fastconv.nn.functional as F
+from fastconv.optim import SGD, Optimizer, lr_scheduler
+
+rng = np.random.default_rng(8)
+
+# ---- SGD -----------------------------------------------------------------------------------------------------------
+
+RULES = [
+    {"lr": lr, "momentum": m, "dampening": d, "weight_decay": wd, "nesterov": n, "maximize": mx}
+    for lr, m, d, wd, n, mx in itertools.product((0.1,), (0, 0.9), (0, 0.3), (0, 0.01), (False, True), (False, True))
+    if not (n and (m == 0 or d != 0))
+]
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_sgd_is_torchs(rule):
+    torch = pytest.importorskip("torch")
+    starts = [rng.standard_normal(shape) for shape in ((3, 4), (5,), (2,))]
+    ours = [fc.tensor(a).requires_grad_() for a in starts]
+    theirs = [torch.tensor(a, requires_grad=True) for a in starts]
+    optimizer, other = SGD(ours, **rule), torch.optim.SGD(theirs, **rule)
+    for step in range(5):
+        for i, (p, q) in enumerate(zip(ours, theirs, strict=True)):
+            if i == 1 and step == 0:
+                continue  # no gradient yet: neither moves nor starts its momentum
+            g = rng.standard_normal(p.shape)
+            p.grad, q.grad = fc.tensor(g), torch.tensor(g)
+        memory = [p._array for p in ours]
+        optimizer.step()
+        other.step()
+        for p, q, array in zip(ours, theirs, memory, strict=True):
+            assert relative(p.detach(), q.detach()) < 1e-14 and p._array is array
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_sgd_by_its_rule(rule):
+    p = rng.standard_normal(4)
+    t = fc.tensor(p).requires_grad_()
+    optimizer, buffer = SGD([t], **rule), None
+    for _ in range(4):
+        gradient = rng.standard_normal(4)
+        t.grad = fc.tensor(gradient)
+        optimizer.step()
+        np.testing.assert_array_equal(t.grad, gradient)
+        g = (-gradient if rule["maximize"] else gradient) + rule["weight_decay"] * p
+        if rule["momentum"]:
+            buffer = g if buffer is None else rule["momentum"] * buffer + (1 - rule["dampening"]) * g
+            g = g + rule["momentum"] * buffer if rule["nesterov"] else buffer
+        p = p - rule["lr"] * g
+        np.testing.assert_allclose(t.detach(), p, rtol=1e-13)
+
+
+def test_momentum_is_kept_between_steps():
+    """pytorch_optimizer#516, AiDotNet#2008: momentum that starts anew each step, or is applied to the wrong term."""
+    p = fc.zeros(1, dtype=fc.float64).requires_grad_()
+    optimizer = SGD([p], lr=1.0, momentum=0.5)
+    seen = []
+    for _ in range(4):
+        p.grad = fc.ones(1, dtype=fc.float64)
+        before = p.item()
+        optimizer.step()
+        seen.append(before - p.item())
+    assert seen == [1, 1.5, 1.75, 1.875]
+
+
+def test_the_learning_rate_comes_after_the_momentum():
+    p = fc.zeros(1, dtype=fc.float64).requires_grad_()
+    optimizer = SGD([p], lr=1.0, momentum=0.5)
+    p.grad = fc.ones(1, dtype=fc.float64)
+    optimizer.step()
+    optimizer.param_groups[0]["lr"] = 0.1
+    optimizer.step()
+    assert p.item() == -1 - 0.1 * 1.5
+
+
+def test_first_momentum_is_a_copy_of_the_gradient():
+    p = fc.ones(2, requires_grad=True)
+    optimizer = SGD([p], lr=0.1, momentum=0.9, dampening=0.5)
+    p.grad = fc.ones(2)
+    optimizer.step()
+    p.grad.zero_()
+    assert optimizer.state[p]["momentum_buffer"].tolist() == [1, 1]
+
+
+def test_groups():
+    a, b, c = (fc.ones(1, requires_grad=True) for _ in range(3))
+    optimizer = SGD([{"params": [a]}, {"params": b, "lr": 0.5}], lr=0.1)
+    optimizer.add_param_group({"params": [c], "weight_decay": 1.0})
+    assert [g["lr"] for g in optimizer.param_groups] == [0.1, 0.5, 0.1]
+    assert optimizer.defaults["lr"] == 0.1
+    for p in (a, b, c):
+        p.grad = fc.ones(1)
+    optimizer.step()
+    np.testing.assert_allclose([a.item(), b.item(), c.item()], [0.9, 0.5, 0.8], rtol=1e-6)
+    optimizer.zero_grad(set_to_none=False)
+    assert a.grad.item() == 0
+    optimizer.zero_grad()
+    assert a.grad is None
+    optimizer.step()
+    assert "Parameter Group 2" in repr(optimizer) and "weight_decay: 1.0" in repr(optimizer)
+
+
+def test_closure():
+    p = fc.tensor([2.0], requires_grad=True)
+    optimizer = SGD([p], lr=0.25)
+
+    def closure():
+        optimizer.zero_grad()
+        loss = (p * p).sum()
+        loss.backward()
+        return loss
+
+    with fc.no_grad():
+        assert optimizer.step(closure).item() == 4
+    assert p.item() == 1 and optimizer.step() is None
+    with pytest.raises(NotImplementedError):
+        Optimizer([p], {}).step()
+
+
+def test_sgd_errors():
+    p = fc.ones(1, requires_grad=True)
+    for bad, error, message in (
+        (lambda: SGD([p], lr=-0.1), ValueError, "Invalid learning rate: -0.1"),
+        (lambda: SGD([p], lr=math.nan), ValueError, "Invalid learning rate: nan"),
+        (lambda: SGD([p], momentum=-1), ValueError, "Invalid momentum value: -1"),
+        (lambda: SGD([p], weight_decay=-2), ValueError, "Invalid weight_decay: -2"),
+        (lambda: SGD([p], nesterov=True), ValueError, "momentum and zero dampening"),
+        (lambda: SGD([p], momentum=0.9, dampening=0.1, nesterov=True), ValueError, "momentum=0.9 and dampening=0.1"),
+        (lambda: SGD([]), ValueError, "empty parameter list"),
+        (lambda: SGD(p), TypeError, "single Tensor"),
+        (lambda: SGD([p, p]), ValueError, "more than"),
+        (lambda: SGD([{"params": [p]}, {"params": [p]}]), ValueError, "more than one parameter group"),
+        (lambda: SGD([np.ones(1)]), TypeError, "ndarray"),
+        (lambda: SGD([p * 2]), ValueError, "non-leaf"),
+        (lambda: SGD([{"params": [p], "lr": -1}]), ValueError, "learning rate: -1"),
+        (lambda: SGD([{"params": [p]}, [p]]), TypeError, "list"),
+    ):
+        with pytest.raises(error, match=message):
+            bad()
+    assert SGD([p]).param_groups[0] == {
+        "params": [p],
+        "lr": 1e-3,
+        "momentum": 0,
+        "dampening": 0,
+        "weight_decay": 0,
+        "nesterov": False,
+        "maximize": False,
+    }
+
+
+def test_sgd_state_dict_continues():
+    def fresh():
+        a, b = fc.ones(3, requires_grad=True), fc.ones(2, requires_grad=True)
+        return (a, b), SGD([{"params": [a]}, {"params": [b], "lr": 0.5}], lr=0.1, momentum=0.9)
+
+    def step(parameters, optimizer, k):
+        for p in parameters:
+            p.grad = fc.full(p.shape, float(k))
+        optimizer.step()
+
+    (a, b), optimizer = fresh()
+    for k in range(3):
+        step((a, b), optimizer, k)
+    optimizer.param_groups[0]["lr"] = 0.01
+    state = copy.deepcopy(optimizer.state_dict())
+    assert [g["params"] for g in state["param_groups"]] == [[0], [1]] and set(state["state"]) == {0, 1}
+    (c, d), other = fresh()
+    with fc.no_grad():
+        c.copy_(a)
+        d.copy_(b)
+    other.load_state_dict(state)
+    assert other.param_groups[0]["lr"] == 0.01 and other.param_groups[0]["params"] == [c]
+    for k in range(3):
+        step((a, b), optimizer, k)
+        step((c, d), other, k)
+    assert fc.equal(a, c) and fc.equal(b, d)
+    assert not np.shares_memory(state["state"][0]["momentum_buffer"].numpy(), other.state[c]["momentum_buffer"].numpy())
+
+
+def test_sgd_state_dict_errors():
+    a, b = fc.ones(3, requires_grad=True), fc.ones(2, requires_grad=True)
+    optimizer = SGD([a, b], lr=0.1, momentum=0.9)
+    with pytest.raises(ValueError, match=r"\[2\] parameters, the loaded state dict of \[1\]"):
+        optimizer.load_state_dict(SGD([fc.ones(1)]).state_dict())
+    state = optimizer.state_dict()
+    with pytest.raises(ValueError, match=r"shape \[2\] for parameter 0 of shape \[3\]"):
+        optimizer.load_state_dict({**state, "state": {0: {"momentum_buffer": fc.ones(2)}}})
+    with pytest.raises(ValueError, match="parameter 7"):
+        optimizer.load_state_dict({**state, "state": {7: {}}})
+
+
+# ---- schedulers ----------------------------------------------------------------------------------------------------
+
+SCHEDULERS = {
+    "StepLR": lambda s, o: s.StepLR(o, 3),
+    "StepLR gamma": lambda s, o: s.StepLR(o, step_size=4, gamma=0.5),
+    "MultiStepLR": lambda s, o: s.MultiStepLR(o, [2, 5, 5, 11], gamma=0.3),
+    "ExponentialLR": lambda s, o: s.ExponentialLR(o, 0.9),
+    "CosineAnnealingLR": lambda s, o: s.CosineAnnealingLR(o, 10),
+    "CosineAnnealingLR short": lambda s, o: s.CosineAnnealingLR(o, T_max=4, eta_min=0.01),
+    "LinearLR": lambda s, o: s.LinearLR(o),
+    "LinearLR down": lambda s, o: s.LinearLR(o, 1.0, 0.1, total_iters=7),
+    "OneCycleLR": lambda s, o: s.OneCycleLR(o, 0.5, total_steps=21),
+    "OneCycleLR linear": lambda s, o: s.OneCycleLR(
+        o, [0.5, 0.3], epochs=3, steps_per_epoch=7, anneal_strategy="linear", pct_start=0.4, div_factor=10.0
+    ),
+    "OneCycleLR three phases": lambda s, o: s.OneCycleLR(
+        o, 0.5, total_steps=21, three_phase=True, final_div_factor=100.0, base_momentum=0.7, max_momentum=0.9
+    ),
+    "OneCycleLR no momentum": lambda s, o: s.OneCycleLR(o, 0.5, total_steps=21, cycle_momentum=False),
+    "OneCycleLR no rise": lambda s, o: s.OneCycleLR(o, 0.5, total_steps=21, pct_start=0.0),
+}
+PLATEAUS = {
+    "default": {},
+    "max": {"mode": "max", "patience": 1},
+    "abs": {"threshold_mode": "abs", "threshold": 0.05, "patience": 2, "factor": 0.5},
+    "max abs": {"mode": "max", "threshold_mode": "abs", "threshold": 0.05, "patience": 0, "cooldown": 2},
+    "cooldown": {"patience": 1, "cooldown": 3, "min_lr": [0.01, 0.001], "eps": 1e-3},
+}
+
+
+def optimizers(torch):
+    ours = SGD([{"params": [fc.ones(1)]}, {"params": [fc.ones(1)], "lr": 0.02}], lr=0.1, momentum=0.9)
+    theirs = torch.optim.SGD(
+        [{"params": [torch.ones(1)]}, {"params": [torch.ones(1)], "lr": 0.02}], lr=0.1, momentum=0.9
+    )
+    return ours, theirs
+
+
+def rates(optimizer):
+    return [(g["lr"], g["momentum"]) for g in optimizer.param_groups]
+
+
+@pytest.mark.parametrize("name", SCHEDULERS)
+def test_scheduler_is_torchs(name):
+    torch = pytest.importorskip("torch")
+    ours, theirs = optimizers(torch)
+    scheduler = SCHEDULERS[name](lr_scheduler, ours)
+    other = SCHEDULERS[name](torch.optim.lr_scheduler, theirs)
+    for _ in range(20):
+        assert rates(ours) == rates(theirs)  # the same arithmetic, hence the same bits
+        assert scheduler.get_last_lr() == other.get_last_lr() and scheduler.last_epoch == other.last_epoch
+        ours.step()
+        theirs.step()
+        scheduler.step()
+        other.step()
+    if name == "OneCycleLR":
+        scheduler.step()
+        with pytest.raises(ValueError, match="22 times.*21"):
+            scheduler.step()
+
+
+@pytest.mark.parametrize("name", SCHEDULERS)
+def test_scheduler_resumes(name):
+    def fresh():
+        optimizer = SGD([{"params": [fc.ones(1)]}, {"params": [fc.ones(1)], "lr": 0.02}], lr=0.1, momentum=0.9)
+        return optimizer, SCHEDULERS[name](lr_scheduler, optimizer)
+
+    optimizer, scheduler = fresh()
+    for _ in range(6):
+        scheduler.step()
+    state = scheduler.state_dict()
+    if "MultiStepLR" not in name:
+        assert json.loads(json.dumps(state)).keys() == state.keys()
+    state = copy.deepcopy(state)
+    second, resumed = fresh()
+    second.load_state_dict(optimizer.state_dict())
+    resumed.load_state_dict(state)
+    for _ in range(10):
+        assert rates(optimizer) == rates(second) and scheduler.get_last_lr() == resumed.get_last_lr()
+        scheduler.step()
+        resumed.step()
+
+
+@pytest.mark.parametrize("name", ["StepLR", "MultiStepLR", "ExponentialLR", "CosineAnnealingLR", "LinearLR"])
+def test_scheduler_starts_at_last_epoch(name):
+    torch = pytest.importorskip("torch")
+    ours, theirs = optimizers(torch)
+    for group in (*ours.param_groups, *theirs.param_groups):
+        group["initial_lr"] = group["lr"] * 2
+    arguments = {"StepLR": (2,), "MultiStepLR": ([4, 6],), "ExponentialLR": (0.8,), "CosineAnnealingLR": (9,)}
+    scheduler = getattr(lr_scheduler, name)(ours, *arguments.get(name, ()), last_epoch=3)
+    other = getattr(torch.optim.lr_scheduler, name)(theirs, *arguments.get(name, ()), last_epoch=3)
+    for _ in range(6):
+        assert rates(ours) == rates(theirs)
+        theirs.step()
+        scheduler.step()
+        other.step()
+
+
+@pytest.mark.parametrize("name", PLATEAUS)
+def test_plateau_is_torchs(name):
+    torch = pytest.importorskip("torch")
+    ours, theirs = optimizers(torch)
+    scheduler = lr_scheduler.ReduceLROnPlateau(ours, **PLATEAUS[name])
+    other = torch.optim.lr_scheduler.ReduceLROnPlateau(theirs, **PLATEAUS[name])
+    figures = np.concatenate([1 / np.arange(1, 15), np.full(15, 0.07), [math.nan, 0.01, math.inf], np.full(12, 0.009)])
+    for figure in figures:
+        scheduler.step(figure)
+        other.step(figure)
+        assert rates(ours) == rates(theirs) and scheduler.get_last_lr() == other.get_last_lr()
+    state = json.loads(json.dumps(scheduler.state_dict()))
+    again = lr_scheduler.ReduceLROnPlateau(ours)
+    again.load_state_dict(state)
+    assert again.state_dict() == scheduler.state_dict()
+    scheduler.step(fc.tensor(0.5))
+
+
+def test_scheduler_errors():
+    optimizer = SGD([fc.ones(1)])
+    for bad, error, message in (
+        (lambda: lr_scheduler.StepLR(3, 1), TypeError, "int is not an Optimizer"),
+        (lambda: lr_scheduler.StepLR(optimizer, 1, last_epoch=2), KeyError, "initial_lr"),
+        (lambda: lr_scheduler.LinearLR(optimizer, 0), ValueError, "start_factor.*got 0"),
+        (lambda: lr_scheduler.LinearLR(optimizer, 1, 2), ValueError, "end_factor.*got 2"),
+        (lambda: lr_scheduler.OneCycleLR(optimizer, 1), ValueError, "total_steps"),
+        (lambda: lr_scheduler.OneCycleLR(optimizer, 1, total_steps=0), ValueError, "got 0"),
+        (lambda: lr_scheduler.OneCycleLR(optimizer, 1, epochs=1.5, steps_per_epoch=2), ValueError, "epochs.*1.5"),
+        (lambda: lr_scheduler.OneCycleLR(optimizer, 1, 9, pct_start=2.0), ValueError, "pct_start.*2.0"),
+        (lambda: lr_scheduler.OneCycleLR(optimizer, 1, 9, anneal_strategy="x"), ValueError, "'x'"),
+        (lambda: lr_scheduler.OneCycleLR(optimizer, [1, 2], 9), ValueError, "1 values for max_lr, got 2"),
+        (lambda: lr_scheduler.OneCycleLR(Optimizer([fc.ones(1)], {"lr": 1.0}), 1, 9), ValueError, "momentum"),
+        (lambda: lr_scheduler.OneCycleLR(3, 1, 9), TypeError, "int is not an Optimizer"),
+        (lambda: lr_scheduler.ReduceLROnPlateau(optimizer, factor=1.0), ValueError, "factor.*1.0"),
+        (lambda: lr_scheduler.ReduceLROnPlateau(optimizer, "up"), ValueError, "'up'"),
+        (lambda: lr_scheduler.ReduceLROnPlateau(optimizer, threshold_mode="x"), ValueError, "'x'"),
+        (lambda: lr_scheduler.ReduceLROnPlateau(optimizer, min_lr=[0, 0]), ValueError, "1 min_lrs, got 2"),
+        (lambda: lr_scheduler.ReduceLROnPlateau(3), TypeError, "int is not an Optimizer"),
+        (lambda: lr_scheduler.LRScheduler(optimizer), NotImplementedError, None),
+    ):
+        with pytest.raises(error, match=message):
+            bad()
+
+
+# ---- a whole network -----------------------------------------------------------------------------------------------
+
+
+def network(nn, F):
+    """A small convolutional network of the layers that beginners meet first, for this library or for torch."""
+
+    class ConvNet(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv1 = nn.Conv2d(3, 3, 5)
+            self.pool1 = nn.MaxPool2d(2, 2)
+            self.conv2 = nn.Conv2d(3, 16, 5)
+            self.pool2 = nn.AvgPool2d(2, 2)
+            self.fc1 = nn.Linear(16 * 5 * 5, 120)
+            self.fc2 = nn.Linear(120, 10)
+
+        def forward(self, images):
+            features = self.pool1(F.relu(self.conv1(images)))
+            features = self.pool2(F.relu(self.conv2(features)))
+            return self.fc2(F.relu(self.fc1(features.view(-1, 16 * 5 * 5))))
+
+    return ConvNet()
+
+
+@pytest.mark.parametrize("loss", ["cross entropy", "squared error"])
+def test_training_is_torchs(loss):
+    """20 steps in float32 from torch's weights: loss, gradients and parameters within 1e-5, norm-wise.
+
+    Both sides round to 6e-8 in sums of up to 400 terms; over 20 steps that stays two orders below.
+    """
+    torch = pytest.importorskip("torch")
+    torch.manual_seed(0)
+    theirs = network(torch.nn, torch.nn.functional)
+    ours = network(nn, F)
+    ours.load_state_dict(theirs.state_dict())
+    rule = {"lr": 0.01, "momentum": 0.9} if loss == "cross entropy" else {"lr": 0.01}
+    optimizer, other = fc.optim.SGD(ours.parameters(), **rule), torch.optim.SGD(theirs.parameters(), **rule)
+    images = rng.uniform(-1, 1, (20, 8, 3, 32, 32)).astype(np.float32)
+    labels = rng.integers(0, 10, (20, 8))
+
+    def step(lib, net, optimizer, x, t):
+        output = net(x)
+        if loss == "cross entropy":
+            value = lib.nn.CrossEntropyLoss()(output, t)
+        else:
+            value = lib.norm(output - lib.ones(output.shape[1])) ** 2 / len(x)
+        optimizer.zero_grad()
+        value.backward()
+        optimizer.step()
+        return value.item()
+
+    for x, t in zip(images, labels, strict=True):
+        value = step(fc, ours, optimizer, fc.from_numpy(x), fc.from_numpy(t))
+        expected = step(torch, theirs, other, torch.from_numpy(x), torch.from_numpy(t))
+        assert abs(value - expected) <= 1e-5 * abs(expected)
+        for (name, p), q in zip(ours.named_parameters(), theirs.parameters(), strict=True):
+            assert relative(p.grad, q.grad) < 1e-5, name
+            assert relative(p.detach(), q.detach()) < 1e-5, name
+
+
+def test_training_lowers_the_loss():
+    fc.manual_seed(0)
+    net = network(nn, F)
+    optimizer = SGD(net.parameters(), lr=0.05, momentum=0.9)
+    x, t = fc.randn(16, 3, 32, 32), fc.randint(0, 10, (16,))
+    losses = []
+    for _ in range(25):
+        loss = F.cross_entropy(net(x), t)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < 0.5 * losses[0]
+    with fc.no_grad():
+        assert (net(x).argmax(1) == t).float().mean().item() > 0.8
