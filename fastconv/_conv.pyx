@@ -349,7 +349,7 @@ cdef void gather_unpacked(const Gather *j, idx g, Block *b, idx k0, idx k1, char
     cdef idx z = kern.itemsize, lanes = kern.lanes
     cdef char *tile = scratch + j.stage_size
     cdef idx depth = j.C * j.grid.T
-    cdef idx n, p, k, rows, q, vecs, run, n_rows
+    cdef idx n, p, k, rows, q, vecs, run, n_rows, n_safe
     cdef const idx *offsets = j.direct
     cdef char *a
     cdef char *y
@@ -358,39 +358,62 @@ cdef void gather_unpacked(const Gather *j, idx g, Block *b, idx k0, idx k1, char
     cdef fc_run to
     in_place(kern, &j.x, &j.grid, b, g * j.C)
     n_rows, run = b.rows, b.cols
-    if j.dense and j.y.s_h == b.cols and b.s_row == b.cols:
+    if j.dense and b.cols == j.grid.Q:
         n_rows, run = 1, b.rows * b.cols
     if not (j.grid.inside and j.x.s_w == 1 and j.grid.step_w == 1 and run >= lanes):
         stage(kern, &j.x, &j.grid, b, g * j.C, j.C, scratch)
         offsets = j.staged
         n_rows, run = b.rows, b.cols
+    # Rows that whole vectors may be stored to: what is too much falls into rows still to be computed.
+    n_safe = 0
+    if j.y.s_w == 1 and run >= lanes:
+        n_safe = n_rows
+    elif j.y.s_w == 1 and j.y.s_h == run:
+        n_safe = max(0, n_rows - (lanes - 1) // run)
     to.offset = 0
     for n in range(b.images):
-        for p in range(n_rows):
-            x = b.base + (n * b.s_image + p * b.s_row) * z
-            k = k0
-            while k < k1:
-                rows = min(kern.rows, k1 - k)
-                a = j.a + ((g * j.C * j.K + k * j.C) * j.grid.T) * z
-                y = j.y.data + ((b.n0 + n) * j.y.s_n + (g * j.K + k) * j.y.s_c + (b.p0 + p) * j.y.s_h
-                                + b.q0 * j.y.s_w) * z
-                bias = j.bias + (g * j.K + k) * z if j.bias != NULL else NULL
+        k = k0
+        while k < k1:
+            rows = min(kern.rows, k1 - k)
+            a = j.a + ((g * j.C * j.K + k * j.C) * j.grid.T) * z
+            bias = j.bias + (g * j.K + k) * z if j.bias != NULL else NULL
+            x = b.base + n * b.s_image * z
+            y = j.y.data + ((b.n0 + n) * j.y.s_n + (g * j.K + k) * j.y.s_c + b.p0 * j.y.s_h + b.q0 * j.y.s_w) * z
+            p = 0
+            while p < n_safe:
+                # The last vector of a row moves left until it fits, and computes some pixels again.
+                if run < kern.vecs[rows] * lanes:
+                    vecs = min(kern.vecs[rows], n_safe - p)
+                    q = 0
+                    while q < run:
+                        q = max(0, min(q, run - lanes))
+                        kern.strip[rows - 1][vecs - 1](depth, a, x + (p * b.s_row + q) * z, offsets, b.s_row,
+                                                       y + (p * j.y.s_h + q) * z, j.y.s_c, j.y.s_h, bias)
+                        q += lanes
+                    p += vecs
+                else:
+                    q = 0
+                    while q < run:
+                        vecs = min(kern.vecs[rows], (run - q) // lanes)
+                        if vecs == 0:
+                            q = run - lanes
+                            vecs = 1
+                        kern.tile[rows - 1][vecs - 1](depth, a, x + (p * b.s_row + q) * z, offsets,
+                                                      y + (p * j.y.s_h + q) * z, j.y.s_c, bias, 0)
+                        q += vecs * lanes
+                    p += 1
+            while p < n_rows:
                 q = 0
                 while q < run:
                     vecs = min(kern.vecs[rows], parts(run - q, lanes))
-                    if run >= lanes and j.y.s_w == 1:
-                        # The last tile moves left until it fits, and computes some pixels again.
-                        q = min(q, run - vecs * lanes)
-                        if q < 0:
-                            vecs -= 1
-                            q = 0
-                        kern.tile[rows - 1][vecs - 1](depth, a, x + q * z, offsets, y + q * z, j.y.s_c, bias, 0)
-                    else:
-                        to.count = min(vecs * lanes, run - q)
-                        kern.tile[rows - 1][vecs - 1](depth, a, x + q * z, offsets, tile, vecs * lanes, bias, 0)
-                        kern.scatter(tile, vecs * lanes, y + q * j.y.s_w * z, j.y.s_c, j.y.s_w, rows, 1, &to)
+                    to.count = min(vecs * lanes, run - q)
+                    kern.tile[rows - 1][vecs - 1](depth, a, x + (p * b.s_row + q) * z, offsets, tile, vecs * lanes,
+                                                  bias, 0)
+                    kern.scatter(tile, vecs * lanes, y + (p * j.y.s_h + q * j.y.s_w) * z, j.y.s_c, j.y.s_w, rows, 1,
+                                 &to)
                     q += vecs * lanes
-                k += rows
+                p += 1
+            k += rows
 
 
 cdef void gather_task(const Gather *j, idx task, char *scratch) noexcept nogil:
@@ -433,7 +456,7 @@ cdef void plan_gather(Gather *j) noexcept nogil:
     j.width = kern.vecs[kern.rows] * lanes
     # Unpacked tiles start anew in each row of pixels, and so lose lanes at its end; packing costs a load and a store
     # a vector, shared by the K filters. Both in cycles a vector, at two FMAs a cycle.
-    j.dense = (grid.inside and j.x.s_w == 1 and grid.step_w == 1 and grid.step_h * j.x.s_h == grid.Q
+    j.dense = (grid.inside and j.x.s_w == 1 and grid.step_w == 1 and j.x.s_h == grid.Q and grid.step_h == 1
                and j.y.s_w == 1 and j.y.s_h == grid.Q)
     cdef idx run = grid.P * grid.Q if j.dense else grid.Q
     cdef double fill = <double>run / up(run, lanes)
@@ -801,7 +824,7 @@ cdef void plan_correlate(Correlate *j) noexcept nogil:
     j.c_part = even(j.C, max(1, 512 // grid.T))
     j.k_parts = parts(j.K, j.k_part)
     j.c_parts = parts(j.C, j.c_part)
-    cut_blocks(grid, 256 if j.outer else min(4096, max(256, STAGE_BYTES // (2 * z * (j.c_part + j.k_part)))))
+    cut_blocks(grid, 256 if j.outer else min(1600, max(256, STAGE_BYTES // (2 * z * (j.c_part + j.k_part)))))
     # Slices of whole blocks of images, enough for the threads of a large machine.
     images = grid.blocks_n
     j.slices = min(images, max(1, parts(16, j.G * j.k_parts * j.c_parts)))

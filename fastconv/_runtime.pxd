@@ -30,6 +30,8 @@ cdef extern from "fastconv.h" nogil:
                             const fc_run *runs) noexcept nogil
         void (*tile[8][8])(idx depth, const void *a, const void *b, const idx *offsets, void *y, idx y_row,
                            const void *bias, int accumulate) noexcept nogil
+        void (*strip[8][8])(idx depth, const void *a, const void *b, const idx *offsets, idx b_step, void *y,
+                            idx y_row, idx y_step, const void *bias) noexcept nogil
         void (*scatter)(const void *tile, idx width, void *y, idx y_row, idx y_col, idx rows, idx n_runs,
                         const fc_run *runs) noexcept nogil
         void (*gather)(void *tile, idx width, const void *y, idx y_row, idx y_col, idx rows, idx n_runs,

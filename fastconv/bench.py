@@ -58,6 +58,9 @@ class Contender:
             text=True,
             env=os.environ | dict.fromkeys(variables, str(threads)) | {"PYTHONPATH": path},
         )
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._requests, self._answers = self._process.stdin, self._process.stdout
         self.version = self._answer()
 
     def prepare(self, case: str, which: str) -> None:
@@ -70,12 +73,12 @@ class Contender:
 
     def _ask(self, *request: str):
         with contextlib.suppress(BrokenPipeError):  # whether it lives shows in its answer
-            self._process.stdin.write(json.dumps(request) + "\n")
-            self._process.stdin.flush()
+            self._requests.write(json.dumps(request) + "\n")
+            self._requests.flush()
         return self._answer()
 
     def _answer(self):
-        line = self._process.stdout.readline()
+        line = self._answers.readline()
         if not line:
             raise RuntimeError(f"the process that measures {self.name} ended with status {self._process.wait()}")
         return json.loads(line)
@@ -86,7 +89,7 @@ class Contender:
     def __exit__(self, *exception) -> None:
         self._process.kill()
         self._process.wait()
-        for pipe in (self._process.stdin, self._process.stdout):
+        for pipe in (self._requests, self._answers):
             with contextlib.suppress(BrokenPipeError):
                 pipe.close()
 
@@ -171,9 +174,9 @@ def run(cases: list[str], threads: int, repeats: int, json_file: str | None = No
         for line in table(kept(), names[1:]):
             print(line, flush=True)
     if json_file is not None:
-        about = {"threads": threads, "repeats": repeats, "versions": versions()}
+        settings = {"threads": threads, "repeats": repeats, "versions": versions()}
         with open(json_file, "w", encoding="utf-8") as file:
-            json.dump({"about": about, "records": records}, file, indent=1)
+            json.dump({"about": settings, "records": records}, file, indent=1)
 
 
 def _shapes(case: str) -> tuple[tuple, tuple, tuple, tuple]:
@@ -193,7 +196,7 @@ def _serve() -> None:
     name, threads = sys.argv[1], int(sys.argv[2])
     version, convolutions = {"fastconv": _fastconv, "numpy": _numpy, "torch": _torch}[name](threads)
     print(json.dumps(version), flush=True)
-    call, calls = None, 1
+    call, calls = (lambda: None), 1
     for line in sys.stdin:
         request = json.loads(line)
         if request:

@@ -193,7 +193,7 @@ def _checksum(arrays: dict[str, np.ndarray], metadata: Any) -> int:
     for name in sorted(arrays):
         array = arrays[name]
         crc = zlib.crc32(f"{name} {array.dtype.name} {array.shape}".encode(), crc)
-        crc = zlib.crc32(array.reshape(-1).view(np.uint8), crc)
+        crc = zlib.crc32(array.reshape(-1).view(np.uint8).data, crc)
     return crc
 
 

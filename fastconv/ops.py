@@ -154,7 +154,7 @@ def _shape(op: str, size: Sequence[int], name: str, dims: int) -> tuple[int, ...
 def _check_rank(op: str, shape: tuple[int, ...], name: str, dims: int) -> None:
     if len(shape) != dims + 2 and len(shape) != dims + 1:
         raise RuntimeError(
-            f"{op}: expected {dims + 1}-D (one image) or {dims + 2}-D (batched) {name}, "
+            f"{op}: expected {dims + 1}-D (one {'image' if dims == 2 else 'signal'}) or {dims + 2}-D (batched) {name}, "
             f"got {len(shape)}-D {name} of size {list(shape)}"
         )
 
@@ -351,12 +351,13 @@ def conv1d(
 
 
 def _forward(op, dims, x, w, b, stride, padding, dilation, groups):
+    given = x
     x, w = _float_arrays(op, x, "input", w, "weight")
     rank = x.ndim
     _check_rank(op, x.shape, "input", dims)
     _check_weight(op, w.shape, dims)
     if b is not None:
-        b = _bias(op, b, x, w.shape[0], w.shape)
+        b = _bias(op, b, given, w.shape[0], w.shape)
     x4, w4 = _four_dimensional(x, dims), _four_dimensional(w, dims)
     y_shape, parameters = _convolution_sizes(op, dims, x4.shape, w4.shape, stride, padding, dilation, groups)
     y = _new(op, y_shape, x.dtype)
@@ -527,13 +528,14 @@ def conv_transpose2d(
         As :func:`conv2d`.
     """
     op = "conv_transpose2d"
+    given = x
     x, w = _float_arrays(op, x, "input", w, "weight")
     _check_rank(op, x.shape, "input", 2)
     _check_weight(op, w.shape, 2)
     x4 = _four_dimensional(x, 2)
     y_shape, parameters = _transposed_sizes(op, x4.shape, w.shape, stride, padding, output_padding, groups, dilation)
     if b is not None:
-        b = _bias(op, b, x, y_shape[1], w.shape)
+        b = _bias(op, b, given, y_shape[1], w.shape)
     y = _new(op, y_shape, x.dtype)
     if not x.size:
         y[...] = 0
@@ -907,7 +909,9 @@ def max_pool2d(
     y = _new(op, y_shape, x.dtype)
     indices = _new(op, y_shape, _INDEX_DTYPES[x.dtype.itemsize], "indices")
     if x4.shape[2] * x4.shape[3] > np.iinfo(indices.dtype).max:
-        raise ValueError(f"{op}: a plane of {x4.shape[2]} x {x4.shape[3]} pixels has more than {indices.dtype} can index")
+        raise ValueError(
+            f"{op}: a plane of {x4.shape[2]} x {x4.shape[3]} pixels has more than {indices.dtype} can index"
+        )
     if y.size:
         _pool.max_forward(x4, y, indices, *window, *dilation)
     return (y, indices) if x.ndim == 4 else (y[0], indices[0])

@@ -54,8 +54,8 @@ def draw_filters(path: str | os.PathLike, weight: np.ndarray) -> None:
 def draw_answers(
     path: str | os.PathLike,
     images: np.ndarray,
-    labels: Sequence[int],
-    answers: Sequence[int],
+    labels: Sequence[int] | np.ndarray,
+    answers: Sequence[int] | np.ndarray,
     classes: Sequence[str],
     title: str,
 ) -> None:

@@ -176,9 +176,9 @@ def _load_data(settings: dict[str, Any]) -> tuple:
 
     name, root = settings["data"], settings["root"]
     data = DATA[name]
-    plain = [transforms.ToTensor(), transforms.Normalize(data.mean, data.std)]
+    plain: list[Any] = [transforms.ToTensor(), transforms.Normalize(data.mean, data.std)]
     size = {"digits": 8, "mnist": 28, "fashion-mnist": 28, "cifar10": 32, "folder": FOLDER_SIZE}[name]
-    varied = [transforms.RandomCrop(size, padding=data.crop)] if data.crop else []
+    varied: list[Any] = [transforms.RandomCrop(size, padding=data.crop)] if data.crop else []
     varied += [transforms.RandomHorizontalFlip()] if data.flip else []
     if name == "folder":
         plain.insert(0, transforms.Resize((size, size)))
@@ -279,14 +279,12 @@ def _draw(folder: str, model, test_set, classes: list[str], data: Data, history:
     convolution = next(module for module in model.modules() if isinstance(module, nn.Conv2d))
     pictures.draw_filters(os.path.join(folder, "filters.png"), convolution.weight.detach().numpy())
 
-    images, labels, answers = [], [], []
+    seen = []
     model.eval()
     with fastconv.no_grad():
         for batch, targets in DataLoader(Subset(test_set, range(min(len(test_set), 1000))), batch_size=250):
-            images.append(batch.numpy())
-            labels.append(targets.numpy())
-            answers.append(model(batch).numpy().argmax(1))
-    images, labels, answers = map(np.concatenate, (images, labels, answers))
+            seen.append((batch.numpy(), targets.numpy(), model(batch).numpy().argmax(1)))
+    images, labels, answers = map(np.concatenate, zip(*seen, strict=True))
     wrong = np.flatnonzero(labels != answers)
     right = np.flatnonzero(labels == answers)
     shown = [*wrong[:32], *right][:64]

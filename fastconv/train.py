@@ -2,12 +2,13 @@
 
 import contextlib
 import itertools
+import math
 import os
 import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sized
 
 from fastconv import checkpoint as checkpoints
 from fastconv.nn import CrossEntropyLoss
@@ -82,10 +83,9 @@ def fit(
     """
     if step_scheduler not in ("epoch", "batch"):
         raise ValueError(f"step_scheduler must be 'epoch' or 'batch', got {step_scheduler!r}")
-    if resume and checkpoint is None:
-        raise ValueError("resume=True needs the checkpoint to resume from, got checkpoint=None")
     if loss_function is None:
         loss_function = CrossEntropyLoss()
+    progress: dict = {"settings": settings, "history": [], **_epoch_start()}
 
     def save() -> float:
         if checkpoint is not None:
@@ -93,37 +93,28 @@ def fit(
         return time.monotonic()
 
     if resume:
+        if checkpoint is None:
+            raise ValueError("resume=True needs the checkpoint to resume from, got checkpoint=None")
         progress = checkpoints.load_training(checkpoint, model, optimizer, scheduler)
         saved = time.monotonic()
     else:
-        progress = {"settings": settings, "history": [], **_epoch_start()}
         saved = save()
 
     with _Stop(enabled=checkpoint is not None) as stop:
         try:
             while len(progress["history"]) < epochs:
-                record = {"epoch": len(progress["history"]) + 1}
+                record: dict = {"epoch": len(progress["history"]) + 1}
                 with _Display(record["epoch"], epochs, train_loader, progress["batches"], verbose) as display:
                     model.train()
                     began = time.perf_counter()
                     for images, labels in _remaining_batches(train_loader, progress):
-                        scores = model(images)
-                        loss = loss_function(scores, labels)
-                        value = loss.item()
-                        if value - value != 0:
-                            raise FloatingPointError(
-                                f"the loss became {value} in epoch {record['epoch']} after "
-                                f"{progress['batches']} batches; try a smaller learning rate"
-                            )
-                        optimizer.zero_grad()
-                        loss.backward()
-                        optimizer.step()
+                        loss, correct = _step(model, loss_function, optimizer, images, labels)
                         if scheduler is not None and step_scheduler == "batch":
                             scheduler.step()
                         progress["batches"] += 1
                         progress["images"] += len(labels)
-                        progress["loss"] += value * len(labels)
-                        progress["correct"] += _correct(scores, labels)
+                        progress["loss"] += loss * len(labels)
+                        progress["correct"] += correct
                         progress["seconds"] += time.perf_counter() - began
                         display.step(progress)
                         stop.check()
@@ -176,6 +167,19 @@ def evaluate(model, loader: Iterable, loss_function: Callable | None = None) -> 
     if count == 0:
         raise ValueError("loader gave no batch of images")
     return total / count, right / count
+
+
+def _step(model, loss_function: Callable, optimizer, images, labels) -> tuple[float, int]:
+    """One step of the optimiser; the batch's loss, and how many answers were right, before it."""
+    scores = model(images)
+    loss = loss_function(scores, labels)
+    value = loss.item()
+    if not math.isfinite(value):
+        raise FloatingPointError(f"the loss became {value}; a smaller learning rate may help")
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+    return value, _correct(scores, labels)
 
 
 def _epoch_start() -> dict:
@@ -261,7 +265,7 @@ class _Display:
             with contextlib.suppress(ImportError):
                 from tqdm import tqdm
 
-                total = len(loader) if hasattr(loader, "__len__") else None
+                total = len(loader) if isinstance(loader, Sized) else None
                 form = "{desc} {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}]{postfix}"
                 self.bar = tqdm(desc=self.title, total=total, initial=done, dynamic_ncols=True, bar_format=form)
 

@@ -51,6 +51,10 @@ typedef struct {
      * where start is bias[r], or y's own value when `accumulate`, or zero when bias is NULL. */
     void (*tile[FC_MAX_ROWS][FC_MAX_VECS])(idx depth, const void *a, const void *b, const idx *offsets, void *y,
                                            idx y_row, const void *bias, int accumulate);
+    /* The same for rows of pixels that are shorter than a tile: vector v is at b + v * b_step and y + v * y_step. A
+     * vector that reaches into the next one's place is overwritten there. */
+    void (*strip[FC_MAX_ROWS][FC_MAX_VECS])(idx depth, const void *a, const void *b, const idx *offsets, idx b_step,
+                                            void *y, idx y_row, idx y_step, const void *bias);
 
     /* Move a tile between its dense form tile[rows][width] and strided runs of the output. */
     void (*scatter)(const void *tile, idx width, void *y, idx y_row, idx y_col, idx rows, idx n_runs,

@@ -79,8 +79,8 @@ static double fma_burst(idx n)
     return 2.0 * CHAINS * (VECTOR_BYTES / sizeof(float)) * (double)n;
 }
 
-#define TILE_ENTRY_F32(r, v) .tile[r - 1][v - 1] = tile_##r##_##v##_f32,
-#define TILE_ENTRY_F64(r, v) .tile[r - 1][v - 1] = tile_##r##_##v##_f64,
+#define TILE_ENTRY_F32(r, v) .tile[r - 1][v - 1] = tile_##r##_##v##_f32, .strip[r - 1][v - 1] = strip_##r##_##v##_f32,
+#define TILE_ENTRY_F64(r, v) .tile[r - 1][v - 1] = tile_##r##_##v##_f64, .strip[r - 1][v - 1] = strip_##r##_##v##_f64,
 #define WGRAD_ENTRY_F32(v) .wgrad[v - 1] = wgrad_##v##_f32,
 #define WGRAD_ENTRY_F64(v) .wgrad[v - 1] = wgrad_##v##_f64,
 #define DOT_ENTRY_F32(r) .dot[r - 1] = dot_##r##_f32,

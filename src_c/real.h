@@ -24,6 +24,22 @@ INLINE void NAME(set)(REAL *dst, idx n, REAL value)
     for (idx i = 0; i < n; i++) dst[i] = value;
 }
 
+/* memcpy for rows too short to be worth a call: whole vectors, the last one moved left to fit. */
+INLINE void NAME(copy)(REAL *dst, const REAL *src, idx n)
+{
+    typedef REAL small __attribute__((vector_size(16), aligned(sizeof(REAL)), may_alias));
+    enum { FEW = 16 / sizeof(REAL) };
+    if (n >= LANES) {
+        for (idx j = 0; j < n - LANES; j += LANES) store(dst + j, load(src + j));
+        store(dst + n - LANES, load(src + n - LANES));
+    } else if (n >= FEW) {
+        for (idx j = 0; j < n - FEW; j += FEW) *(small *)(dst + j) = *(const small *)(src + j);
+        *(small *)(dst + n - FEW) = *(const small *)(src + n - FEW);
+    } else {
+        for (idx j = 0; j < n; j++) dst[j] = src[j];
+    }
+}
+
 static void NAME(stage)(void *dst_, idx pitch, const void *src_, idx src_h, idx src_w, idx n_rows, idx first, idx last,
                         idx left, idx count, idx right, double fill_)
 {
@@ -37,7 +53,7 @@ static void NAME(stage)(void *dst_, idx pitch, const void *src_, idx src_h, idx 
         }
         NAME(set)(dst, left, fill);
         if (src_w == 1)
-            memcpy(dst + left, src, (size_t)count * sizeof(REAL));
+            NAME(copy)(dst + left, src, count);
         else if (src_w == 2)
             for (idx j = 0; j < count; j++) dst[left + j] = src[2 * j];
         else
@@ -83,7 +99,7 @@ static void NAME(scatter)(const void *tile_, idx width, void *y_, idx y_row, idx
             REAL *to = y + runs[i].offset;
             idx n = runs[i].count;
             if (y_col == 1)
-                for (idx j = 0; j < n; j++) to[j] = from[j];
+                NAME(copy)(to, from, n);
             else
                 for (idx j = 0; j < n; j++) to[j * y_col] = from[j];
             from += n;
@@ -101,7 +117,10 @@ static void NAME(gather)(void *tile_, idx width, const void *y_, idx y_row, idx 
         for (idx i = 0; i < n_runs; i++) {
             const REAL *from = y + runs[i].offset;
             idx n = runs[i].count;
-            for (idx j = 0; j < n; j++) to[j] = from[j * y_col];
+            if (y_col == 1)
+                NAME(copy)(to, from, n);
+            else
+                for (idx j = 0; j < n; j++) to[j] = from[j * y_col];
             to += n;
         }
     }
@@ -149,8 +168,9 @@ static void NAME(transpose)(void *dst_, idx width, const void *src_, idx src_row
 
 /* ---- forward and input gradient ------------------------------------------------------------------------------- */
 
-INLINE void NAME(tile)(const int rows, const int vecs, idx depth, const void *a_, const void *b_, const idx *offsets,
-                       void *y_, idx y_row, const void *bias_, int accumulate)
+INLINE void NAME(tile_body)(const int rows, const int vecs, idx depth, const void *a_, const void *b_,
+                            const idx *offsets, const idx b_step, void *y_, idx y_row, const idx y_step,
+                            const void *bias_, int accumulate)
 {
     const REAL *a = a_, *b = b_, *bias = bias_;
     REAL *y = y_;
@@ -158,27 +178,33 @@ INLINE void NAME(tile)(const int rows, const int vecs, idx depth, const void *a_
 
     UNROLL for (int r = 0; r < rows; r++)
         UNROLL for (int v = 0; v < vecs; v++)
-            acc[r][v] = accumulate ? load(y + r * y_row + v * LANES) : bias ? splat(bias[r]) : (vec){0};
+            acc[r][v] = accumulate ? load(y + r * y_row + v * y_step) : bias ? splat(bias[r]) : (vec){0};
 
     for (idx k = 0; k < depth; k++, a += rows) {
         const REAL *bk = b + offsets[k];
         vec bv[FC_MAX_VECS];
-        UNROLL for (int v = 0; v < vecs; v++) bv[v] = load(bk + v * LANES);
+        UNROLL for (int v = 0; v < vecs; v++) bv[v] = load(bk + v * b_step);
         UNROLL for (int r = 0; r < rows; r++) {
             vec ar = splat(a[r]);
             UNROLL for (int v = 0; v < vecs; v++) acc[r][v] += ar * bv[v];
         }
     }
 
+    /* In order of v: strips may overlap, and the later one is right. */
     UNROLL for (int r = 0; r < rows; r++)
-        UNROLL for (int v = 0; v < vecs; v++) store(y + r * y_row + v * LANES, acc[r][v]);
+        UNROLL for (int v = 0; v < vecs; v++) store(y + r * y_row + v * y_step, acc[r][v]);
 }
 
 #define TILE(rows, vecs)                                                                                              \
     static void NAME(tile_##rows##_##vecs)(idx depth, const void *a, const void *b, const idx *offsets, void *y,      \
                                            idx y_row, const void *bias, int accumulate)                               \
     {                                                                                                                 \
-        NAME(tile)(rows, vecs, depth, a, b, offsets, y, y_row, bias, accumulate);                                     \
+        NAME(tile_body)(rows, vecs, depth, a, b, offsets, LANES, y, y_row, LANES, bias, accumulate);                  \
+    }                                                                                                                 \
+    static void NAME(strip_##rows##_##vecs)(idx depth, const void *a, const void *b, const idx *offsets, idx b_step,  \
+                                            void *y, idx y_row, idx y_step, const void *bias)                         \
+    {                                                                                                                 \
+        NAME(tile_body)(rows, vecs, depth, a, b, offsets, b_step, y, y_row, y_step, bias, 0);                         \
     }
 TILES(TILE)
 #undef TILE
@@ -248,9 +274,17 @@ INLINE void NAME(dot)(const int rows, idx n_planes, idx n_rows, idx n_cols, cons
     const idx whole = n_cols / LANES * LANES;
     mask_vec tail;
     for (int i = 0; i < LANES; i++) tail[i] = whole + i < n_cols ? -1 : 0;
+    idx row = 0, dy_at = 0, x_at = 0;
     for (idx i = 0; i < n_planes * n_rows; i++) {
-        idx n = i / n_rows, p = i % n_rows, q = n * x_plane + p * x_pitch;
-        const REAL *d = dy + n * dy_plane + p * dy_pitch, *end = d + whole;
+        const REAL *d = dy + dy_at, *end = d + whole;
+        idx q = x_at;
+        dy_at += dy_pitch;
+        x_at += x_pitch;
+        if (++row == n_rows) {
+            row = 0;
+            dy_at += dy_plane - n_rows * dy_pitch;
+            x_at += x_plane - n_rows * x_pitch;
+        }
         for (; d < end; d += LANES, q += LANES) {
             vec dv[DOT_ROWS];
             UNROLL for (int r = 0; r < rows; r++) dv[r] = load(d + r * dy_row);

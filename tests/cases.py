@@ -122,7 +122,7 @@ def shrunk(case: dict) -> dict:
     """The case on one or two images of a few windows, its channels, filters and parameters kept."""
     span_h = case["dilation"] * (case["R"] - 1) + 1
     span_w = case["dilation"] * (case["S"] - 1) + 1
-    room = 6 * case["stride"]
+    room = 4 * case["stride"]
     return case | {
         "N": min(case["N"], 2),
         "H": min(case["H"], span_h + room),

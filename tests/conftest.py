@@ -1,5 +1,10 @@
 """Fixtures: every instruction set, and memory that shows who wrote where."""
 
+import os
+
+# Tests ask for more threads than cores: those that wait should sleep, not spin. OpenMP reads this when it is loaded.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
 import numpy as np
 import pytest
 

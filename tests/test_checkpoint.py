@@ -228,9 +228,7 @@ def test_reading_progress_alone_changes_nothing(tmp_path):
 
 def test_state_that_does_not_fit(tmp_path):
     checkpoint.save_training(tmp_path / "t", *make(3), {})
-    with pytest.raises(
-        checkpoint.CheckpointError, match="t: does not fit this model and optimiser: (?s:.*)size mismatch"
-    ):
+    with pytest.raises(checkpoint.CheckpointError, match=r"t: does not fit this model .*:\s+size mismatch"):
         checkpoint.load_training(tmp_path / "t", *make(4))
     checkpoint.save(tmp_path / "weights", make()[0].state_dict())
     with pytest.raises(checkpoint.CheckpointError, match="weights: holds arrays but no training state"):

@@ -92,6 +92,7 @@ def test_gradient(name):
     check_vjp(lambda *tensors: function(F, *tensors), *arrays)
 
 
+@pytest.mark.filterwarnings("ignore:Using padding='same'")
 @pytest.mark.parametrize("name", CASES)
 def test_values_and_gradients_are_torchs(name):
     torch = pytest.importorskip("torch")

@@ -259,7 +259,7 @@ def test_scheduler_is_torchs(name):
         other.step()
     if name == "OneCycleLR":
         scheduler.step()
-        with pytest.raises(ValueError, match="22 times.*21"):
+        with pytest.raises(ValueError, match=r"22 times.*21"):
             scheduler.step()
 
 

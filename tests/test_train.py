@@ -156,7 +156,7 @@ def test_bad_arguments():
 def test_infinite_loss_is_reported_before_the_update():
     model, loader, optimizer, _ = make()
     before = weights(model)["6.weight"]
-    with pytest.raises(FloatingPointError, match=r"the loss became nan in epoch 1 after 0 batches; try a smaller"):
+    with pytest.raises(FloatingPointError, match="the loss became nan; a smaller learning rate may help"):
         fit(model, loader, optimizer, 1, loss_function=lambda y, t: (y * float("nan")).sum(), verbose=False)
     np.testing.assert_array_equal(weights(model)["6.weight"], before)
 
@@ -368,7 +368,7 @@ def test_digits_out_of_the_box(tmp_path):
     assert log[-1]["test_accuracy"] == pytest.approx(accuracy, abs=1e-4)
 
     model = fastconv.vision.models.DigitsNet()
-    arrays, about = checkpoint.read(folder / "model.safetensors")
+    about = checkpoint.read(folder / "model.safetensors")[1]
     model.load_state_dict(checkpoint.load(folder / "model.safetensors"))
     assert about["model"] == "digitsnet"
     transform = fastconv.vision.transforms.Compose(
