@@ -57,22 +57,24 @@ cdef inline idx inside(idx out, idx stride, idx pad, idx dilation) noexcept nogi
 
 
 cdef void fill_columns(const Pool *j) noexcept nogil:
-    cdef idx q, first
+    cdef idx i, q, first
     cdef idx z = j.kern.itemsize
     cdef double width
-    for q in range(j.Q):
+    # Whole vectors are read of the table: past its end it goes on with the last output's.
+    for i in range(up(j.Q, j.kern.lanes)):
+        q = min(i, j.Q - 1)
         # A dilated window may have no element in the image at all.
         first = min(inside(q, j.stride_w, j.pad_w, j.dilation_w), j.W - 1)
         width = j.override if j.override else counted(q, j.stride_w, j.pad_w, j.kernel_w, j.W, j.include_pad)
         if z == 4:
             if j.largest:
-                (<int32_t *>j.columns)[q] = <int32_t>first
+                (<int32_t *>j.columns)[i] = <int32_t>first
             else:
-                (<float *>j.columns)[q] = <float>width
+                (<float *>j.columns)[i] = <float>width
         elif j.largest:
-            (<int64_t *>j.columns)[q] = first
+            (<int64_t *>j.columns)[i] = first
         else:
-            (<double *>j.columns)[q] = width
+            (<double *>j.columns)[i] = width
 
 
 cdef void forward_plane(const Pool *j, idx plane, char *scratch) noexcept nogil:

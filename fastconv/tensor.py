@@ -652,6 +652,9 @@ def _comparison(ufunc):
     return method
 
 
+_bool, _float, _int = bool, float, int  # for annotations within the class, whose methods have these names
+
+
 class Tensor:
     """An n-dimensional array that knows how to compute its gradient; names and semantics of ``torch.Tensor``.
 
@@ -679,7 +682,7 @@ class Tensor:
     __array_priority__ = 1000  # ndarray + Tensor calls Tensor.__radd__
     __hash__ = object.__hash__
 
-    def __init__(self, data: ArrayLike = (), requires_grad: builtins.bool = False) -> None:
+    def __init__(self, data: ArrayLike = (), requires_grad: _bool = False) -> None:
         self._array = _to_array(data, None)
         self._grad = self._node = None
         self._requires_grad = False
@@ -689,11 +692,11 @@ class Tensor:
     # Attributes
 
     @property
-    def shape(self) -> tuple[int, ...]:
+    def shape(self) -> tuple[_int, ...]:
         return self._array.shape
 
     @property
-    def ndim(self) -> int:
+    def ndim(self) -> _int:
         return self._array.ndim
 
     @property
@@ -706,11 +709,11 @@ class Tensor:
         return "cpu"
 
     @property
-    def itemsize(self) -> int:
+    def itemsize(self) -> _int:
         return self._array.itemsize
 
     @property
-    def nbytes(self) -> int:
+    def nbytes(self) -> _int:
         return self._array.nbytes
 
     @property
@@ -719,7 +722,7 @@ class Tensor:
         return self.permute(*range(self.ndim - 1, -1, -1))
 
     @property
-    def is_leaf(self) -> builtins.bool:
+    def is_leaf(self) -> _bool:
         """Whether no recorded operation made it; only leaves get a ``grad``."""
         return self._node is None
 
@@ -729,20 +732,20 @@ class Tensor:
         return self._node
 
     @property
-    def requires_grad(self) -> builtins.bool:
+    def requires_grad(self) -> _bool:
         return self._requires_grad
 
     @requires_grad.setter
-    def requires_grad(self, value: builtins.bool) -> None:
+    def requires_grad(self, value: _bool) -> None:
         if value and self._array.dtype.kind != "f":
             raise RuntimeError(f"only tensors of a floating dtype can require gradients, this one is {self.dtype}")
         if self._node is not None and not value:
             raise RuntimeError(
                 "requires_grad can only be turned off for leaf tensors; use detach() for one that does not record"
             )
-        self._requires_grad = builtins.bool(value)
+        self._requires_grad = bool(value)
 
-    def requires_grad_(self, requires_grad: builtins.bool = True) -> Tensor:
+    def requires_grad_(self, requires_grad: _bool = True) -> Tensor:
         """Set ``requires_grad`` in place; returns self."""
         self.requires_grad = requires_grad
         return self
@@ -775,34 +778,34 @@ class Tensor:
             raise TypeError(f"expected a Tensor as data, got {type(value).__name__}")
         self._array = value._array
 
-    def size(self, dim: int | None = None) -> tuple[int, ...] | int:
+    def size(self, dim: _int | None = None) -> tuple[_int, ...] | _int:
         """The shape, or the length of dimension `dim`."""
         return self._array.shape if dim is None else self._array.shape[dim]
 
-    def dim(self) -> int:
+    def dim(self) -> _int:
         """Number of dimensions."""
         return self._array.ndim
 
-    def numel(self) -> int:
+    def numel(self) -> _int:
         """Number of elements."""
         return self._array.size
 
-    def stride(self, dim: int | None = None) -> tuple[int, ...] | int:
+    def stride(self, dim: _int | None = None) -> tuple[_int, ...] | _int:
         """Steps in memory, in elements."""
         strides = tuple(step // self._array.itemsize for step in self._array.strides)
         return strides if dim is None else strides[dim]
 
-    def is_contiguous(self) -> builtins.bool:
+    def is_contiguous(self) -> _bool:
         """Whether the elements lie in memory in row-major order without gaps."""
         return self._array.flags.c_contiguous
 
-    def is_floating_point(self) -> builtins.bool:
+    def is_floating_point(self) -> _bool:
         """Whether the dtype is a floating one."""
         return self._array.dtype.kind == "f"
 
     # The gradient
 
-    def backward(self, gradient: Tensor | ArrayLike | None = None, retain_graph: builtins.bool | None = None) -> None:
+    def backward(self, gradient: Tensor | ArrayLike | None = None, retain_graph: _bool | None = None) -> None:
         """Add the gradient with respect to every leaf that requires one to that leaf's ``grad``.
 
         Parameters
@@ -838,7 +841,7 @@ class Tensor:
         if self._node is None:
             _accumulate(self, dy, own=False)
         else:
-            _run_backward(self._node, dy, builtins.bool(retain_graph))
+            _run_backward(self._node, dy, bool(retain_graph))
 
     def detach(self) -> Tensor:
         """The same memory without history; it does not require a gradient."""
@@ -859,17 +862,17 @@ class Tensor:
 
     # Out to Python and NumPy
 
-    def item(self) -> float | int | bool:
+    def item(self) -> _float | _int | _bool:
         """The one element as a Python number."""
         if self._array.size != 1:
             raise RuntimeError(f"only a tensor of one element has an item(), this one has shape {list(self.shape)}")
         return self._array.item()
 
-    def tolist(self) -> list | float | int | bool:
+    def tolist(self) -> list | _float | _int | _bool:
         """The elements as nested lists of Python numbers."""
         return self._array.tolist()
 
-    def numpy(self, *, force: builtins.bool = False) -> np.ndarray:
+    def numpy(self, *, force: _bool = False) -> np.ndarray:
         """The ndarray itself, without a copy.
 
         Parameters
@@ -881,7 +884,7 @@ class Tensor:
             raise RuntimeError("Can't call numpy() on a tensor that requires grad; use detach().numpy() instead")
         return self._array
 
-    def __array__(self, dtype: DTypeLike = None, copy: builtins.bool | None = None) -> np.ndarray:
+    def __array__(self, dtype: DTypeLike | None = None, copy: _bool | None = None) -> np.ndarray:
         array = self.numpy()
         if dtype is not None and array.dtype != dtype:
             if copy is False:
@@ -894,23 +897,23 @@ class Tensor:
             raise BufferError("Can't export a tensor that requires grad; use detach()")
         return self._array.__dlpack__(**kwargs)
 
-    def __dlpack_device__(self) -> tuple[int, int]:
+    def __dlpack_device__(self) -> tuple[_int, _int]:
         return self._array.__dlpack_device__()
 
-    def __float__(self) -> float:
+    def __float__(self) -> _float:
         return float(self.item())
 
-    def __int__(self) -> int:
+    def __int__(self) -> _int:
         return int(self.item())
 
-    def __bool__(self) -> bool:
+    def __bool__(self) -> _bool:
         if self._array.size != 1:
             raise RuntimeError(
                 f"the truth value of a tensor of shape {list(self.shape)} is ambiguous; use any() or all()"
             )
         return bool(self._array.item())
 
-    def __index__(self) -> int:
+    def __index__(self) -> _int:
         if self._array.size != 1 or self._array.dtype.kind not in "biu":
             raise TypeError(
                 f"only an integer tensor of one element is an index, this one is {self.dtype} {list(self.shape)}"
@@ -937,7 +940,7 @@ class Tensor:
 
     # As a sequence
 
-    def __len__(self) -> int:
+    def __len__(self) -> _int:
         if self._array.ndim == 0:
             raise TypeError("len() of a 0-d tensor")
         return self._array.shape[0]
@@ -947,7 +950,7 @@ class Tensor:
             raise TypeError("iteration over a 0-d tensor")
         return (self[i] for i in range(self._array.shape[0]))
 
-    def __contains__(self, value) -> bool:
+    def __contains__(self, value) -> _bool:
         return bool(np.any(self._array == (value._array if isinstance(value, Tensor) else value)))
 
     def __getitem__(self, index) -> Tensor:
@@ -1017,11 +1020,11 @@ class Tensor:
         self._array, self._node, self._requires_grad = result._array, result._node, result._requires_grad
         return self
 
-    def add_(self, other, *, alpha: float = 1) -> Tensor:
+    def add_(self, other, *, alpha: _float = 1) -> Tensor:
         """``self += alpha * other``, in place."""
         return self._become(add(self, other, alpha=alpha))
 
-    def sub_(self, other, *, alpha: float = 1) -> Tensor:
+    def sub_(self, other, *, alpha: _float = 1) -> Tensor:
         """``self -= alpha * other``, in place."""
         return self._become(sub(self, other, alpha=alpha))
 
@@ -1033,7 +1036,7 @@ class Tensor:
         """``self /= other``, in place."""
         return self._become(div(self, other))
 
-    def clamp_(self, min: float | None = None, max: float | None = None) -> Tensor:
+    def clamp_(self, min: _float | None = None, max: _float | None = None) -> Tensor:
         """:func:`clamp`, in place."""
         return self._become(clamp(self, min, max))
 
@@ -1042,7 +1045,7 @@ class Tensor:
         src = as_tensor(src)
         return self._become(src.expand(*self.shape).to(self.dtype))
 
-    def fill_(self, value: float) -> Tensor:
+    def fill_(self, value: _float) -> Tensor:
         """Set every element to `value`, in place."""
         return self._become(full_like(self, value))
 
@@ -1050,17 +1053,17 @@ class Tensor:
         """Set every element to 0, in place."""
         return self.fill_(0)
 
-    def uniform_(self, a: float = 0, b: float = 1, *, generator: Generator | None = None) -> Tensor:
+    def uniform_(self, a: _float = 0, b: _float = 1, *, generator: Generator | None = None) -> Tensor:
         """Fill with random numbers, uniform in [a, b), in place."""
         return self._become(rand_like(self, generator=generator) * (b - a) + a)
 
-    def normal_(self, mean: float = 0, std: float = 1, *, generator: Generator | None = None) -> Tensor:
+    def normal_(self, mean: _float = 0, std: _float = 1, *, generator: Generator | None = None) -> Tensor:
         """Fill with random numbers from the normal distribution, in place."""
         return self._become(randn_like(self, generator=generator) * std + mean)
 
     # Dtypes
 
-    def to(self, *target, dtype: DTypeLike = None, device=None, copy: builtins.bool = False) -> Tensor:
+    def to(self, *target, dtype: DTypeLike | None = None, device=None, copy: _bool = False) -> Tensor:
         """The tensor in another dtype; itself if it has that dtype already.
 
         Parameters
@@ -1127,7 +1130,7 @@ class Tensor:
 
     # Shapes
 
-    def reshape(self, *shape: int | Sequence[int]) -> Tensor:
+    def reshape(self, *shape: _int | Sequence[_int]) -> Tensor:
         """The elements in another shape, of which one length may be -1; a view where possible."""
         shape = _unpack(shape)
         try:
@@ -1135,7 +1138,7 @@ class Tensor:
         except ValueError:
             raise RuntimeError(f"shape {list(shape)} is invalid for input of size {self.numel()}") from None
 
-    def view(self, *shape: int | Sequence[int]) -> Tensor:
+    def view(self, *shape: _int | Sequence[_int]) -> Tensor:
         """:meth:`reshape` that never copies.
 
         Raises
@@ -1155,7 +1158,7 @@ class Tensor:
         """``view(other.shape)``."""
         return self.view(other.shape)
 
-    def flatten(self, start_dim: int = 0, end_dim: int = -1) -> Tensor:
+    def flatten(self, start_dim: _int = 0, end_dim: _int = -1) -> Tensor:
         """The tensor with the dimensions `start_dim` to `end_dim` made one."""
         ndim = builtins.max(self.ndim, 1)
         for d in (start_dim, end_dim):
@@ -1171,14 +1174,14 @@ class Tensor:
         shape = self.shape
         return apply(_reshape, self, shape=(*shape[:start], int(np.prod(shape[start : end + 1])), *shape[end + 1 :]))
 
-    def permute(self, *dims: int | Sequence[int]) -> Tensor:
+    def permute(self, *dims: _int | Sequence[_int]) -> Tensor:
         """A view with the dimensions in this order."""
         dims = tuple(d + self.ndim if d < 0 else d for d in _unpack(dims))
         if sorted(dims) != list(range(self.ndim)):
             raise RuntimeError(f"permute() got {list(dims)} for the {self.ndim} dimensions of shape {list(self.shape)}")
         return apply(_permute, self, dims=dims)
 
-    def transpose(self, dim0: int, dim1: int) -> Tensor:
+    def transpose(self, dim0: _int, dim1: _int) -> Tensor:
         """A view with two dimensions swapped."""
         dims = list(range(self.ndim))
         if dims:
@@ -1191,11 +1194,11 @@ class Tensor:
             raise RuntimeError(f"t() expects a tensor of at most 2 dimensions, got shape {list(self.shape)}")
         return self.T
 
-    def unsqueeze(self, dim: int) -> Tensor:
+    def unsqueeze(self, dim: _int) -> Tensor:
         """A view with a dimension of length 1 put in before `dim`."""
         return apply(_reshape, self, shape=np.expand_dims(self._array, dim).shape)
 
-    def squeeze(self, dim: int | Sequence[int] | None = None) -> Tensor:
+    def squeeze(self, dim: _int | Sequence[_int] | None = None) -> Tensor:
         """A view without the dimensions of length 1, or without those of them that `dim` names."""
         if dim is None:
             return apply(_reshape, self, shape=tuple(n for n in self.shape if n != 1))
@@ -1203,7 +1206,7 @@ class Tensor:
         drop = {range(builtins.max(self.ndim, 1))[d] for d in dims}
         return apply(_reshape, self, shape=tuple(n for i, n in enumerate(self.shape) if n != 1 or i not in drop))
 
-    def expand(self, *shape: int | Sequence[int]) -> Tensor:
+    def expand(self, *shape: _int | Sequence[_int]) -> Tensor:
         """A read-only view broadcast to this shape; -1 keeps a length."""
         shape = list(_unpack(shape))
         lead = len(shape) - self.ndim
@@ -1399,12 +1402,12 @@ def relu(input: Tensor) -> Tensor:
     return apply(_relu, input)
 
 
-def softmax(input: Tensor, dim: int, dtype: DTypeLike = None) -> Tensor:
+def softmax(input: Tensor, dim: int, dtype: DTypeLike | None = None) -> Tensor:
     """``exp(input) / sum(exp(input))`` over dimension `dim`; `dtype` casts the input first."""
     return apply(_softmax, _floating(_as_operand(input, dtype), "softmax"), dim=dim)
 
 
-def log_softmax(input: Tensor, dim: int, dtype: DTypeLike = None) -> Tensor:
+def log_softmax(input: Tensor, dim: int, dtype: DTypeLike | None = None) -> Tensor:
     """``log(softmax(input, dim))``, without overflow; `dtype` casts the input first."""
     return apply(_log_softmax, _floating(_as_operand(input, dtype), "log_softmax"), dim=dim)
 
@@ -1428,7 +1431,7 @@ def _dims(dim) -> int | tuple[int, ...] | None:
     return tuple(dim) if isinstance(dim, list) else dim
 
 
-def sum(input: Tensor, dim=None, keepdim: bool = False, *, dtype: DTypeLike = None) -> Tensor:
+def sum(input: Tensor, dim=None, keepdim: bool = False, *, dtype: DTypeLike | None = None) -> Tensor:
     """Sum over all dimensions, or over `dim` (an int or several); integers and bools sum to int64.
 
     Narrower floats than float64 are accumulated in float64.
@@ -1438,7 +1441,7 @@ def sum(input: Tensor, dim=None, keepdim: bool = False, *, dtype: DTypeLike = No
     return apply(_sum, input, dim=_dims(dim), keepdim=keepdim)
 
 
-def mean(input: Tensor, dim=None, keepdim: bool = False, *, dtype: DTypeLike = None) -> Tensor:
+def mean(input: Tensor, dim=None, keepdim: bool = False, *, dtype: DTypeLike | None = None) -> Tensor:
     """Mean over all dimensions, or over `dim` (an int or several).
 
     Raises
@@ -1674,7 +1677,7 @@ def _leaf(array: np.ndarray, requires_grad: bool) -> Tensor:
     return t.requires_grad_() if requires_grad else t
 
 
-def tensor(data: ArrayLike, *, dtype: DTypeLike = None, requires_grad: bool = False) -> Tensor:
+def tensor(data: ArrayLike, *, dtype: DTypeLike | None = None, requires_grad: bool = False) -> Tensor:
     """A new tensor with a copy of the data.
 
     Parameters
@@ -1687,7 +1690,7 @@ def tensor(data: ArrayLike, *, dtype: DTypeLike = None, requires_grad: bool = Fa
     return _leaf(_to_array(data, dtype), requires_grad)
 
 
-def as_tensor(data: ArrayLike, dtype: DTypeLike = None) -> Tensor:
+def as_tensor(data: ArrayLike, dtype: DTypeLike | None = None) -> Tensor:
     """The tensor itself, or a tensor on the memory of an ndarray, where the dtype allows; else a copy."""
     if isinstance(data, Tensor):
         return data if dtype is None else data.to(dtype)
@@ -1736,33 +1739,37 @@ def ones(*size: int | Sequence[int], dtype: DTypeLike = float32, requires_grad: 
     return _leaf(np.ones(_unpack(size), _check_dtype(np.dtype(dtype))), requires_grad)
 
 
-def full(size: Sequence[int], fill_value: float, *, dtype: DTypeLike = None, requires_grad: bool = False) -> Tensor:
+def full(
+    size: Sequence[int], fill_value: float, *, dtype: DTypeLike | None = None, requires_grad: bool = False
+) -> Tensor:
     """A tensor of this shape full of `fill_value`, from which the dtype follows (float32, int64, bool)."""
     dtype = (bool_, int64, float32)[_category(fill_value)] if dtype is None else _check_dtype(np.dtype(dtype))
     return _leaf(np.full(_unpack((size,)), fill_value, dtype), requires_grad)
 
 
-def zeros_like(input: Tensor, *, dtype: DTypeLike = None, requires_grad: bool = False) -> Tensor:
+def zeros_like(input: Tensor, *, dtype: DTypeLike | None = None, requires_grad: bool = False) -> Tensor:
     """A tensor full of 0, of the shape and the dtype of `input`."""
     return zeros(input.shape, dtype=dtype or input.dtype, requires_grad=requires_grad)
 
 
-def ones_like(input: Tensor, *, dtype: DTypeLike = None, requires_grad: bool = False) -> Tensor:
+def ones_like(input: Tensor, *, dtype: DTypeLike | None = None, requires_grad: bool = False) -> Tensor:
     """A tensor full of 1, of the shape and the dtype of `input`."""
     return ones(input.shape, dtype=dtype or input.dtype, requires_grad=requires_grad)
 
 
-def empty_like(input: Tensor, *, dtype: DTypeLike = None, requires_grad: bool = False) -> Tensor:
+def empty_like(input: Tensor, *, dtype: DTypeLike | None = None, requires_grad: bool = False) -> Tensor:
     """A tensor with whatever was in the memory, of the shape and the dtype of `input`."""
     return empty(input.shape, dtype=dtype or input.dtype, requires_grad=requires_grad)
 
 
-def full_like(input: Tensor, fill_value: float, *, dtype: DTypeLike = None, requires_grad: bool = False) -> Tensor:
+def full_like(
+    input: Tensor, fill_value: float, *, dtype: DTypeLike | None = None, requires_grad: bool = False
+) -> Tensor:
     """A tensor full of `fill_value`, of the shape and the dtype of `input`."""
     return full(input.shape, fill_value, dtype=dtype or input.dtype, requires_grad=requires_grad)
 
 
-def arange(start: float, end: float | None = None, step: float = 1, *, dtype: DTypeLike = None) -> Tensor:
+def arange(start: float, end: float | None = None, step: float = 1, *, dtype: DTypeLike | None = None) -> Tensor:
     """The numbers from `start` (0) up to but not including `end`, by `step`: int64 if all are ints, else float32."""
     start, end = (0, start) if end is None else (start, end)
     if step == 0:
@@ -1811,12 +1818,12 @@ def randn(
     return _leaf(np.asarray(wide, dtype), requires_grad)
 
 
-def rand_like(input: Tensor, *, generator: Generator | None = None, dtype: DTypeLike = None) -> Tensor:
+def rand_like(input: Tensor, *, generator: Generator | None = None, dtype: DTypeLike | None = None) -> Tensor:
     """Random numbers, uniform in [0, 1), of the shape and the dtype of `input`."""
     return rand(input.shape, generator=generator, dtype=dtype or input.dtype)
 
 
-def randn_like(input: Tensor, *, generator: Generator | None = None, dtype: DTypeLike = None) -> Tensor:
+def randn_like(input: Tensor, *, generator: Generator | None = None, dtype: DTypeLike | None = None) -> Tensor:
     """Random numbers of mean 0 and variance 1, of the shape and the dtype of `input`."""
     return randn(input.shape, generator=generator, dtype=dtype or input.dtype)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -37,7 +38,7 @@ __all__ = [
     "tanh",
 ]
 
-Array = Tensor | np.ndarray
+Array = TypeVar("Array", Tensor, np.ndarray)  # what goes in comes out
 Size = int | Sequence[int]
 
 
@@ -524,7 +525,7 @@ def _batch_norm(needs, x, weight, bias, shift, offset, inverse_std, batch_statis
     return y, vjp
 
 
-def _array(x: Array | None) -> np.ndarray | None:
+def _array(x: Any) -> Any:
     return x._array if isinstance(x, Tensor) else x
 
 
