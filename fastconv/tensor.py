@@ -1,32 +1,24 @@
-"""The array with a gradient: :class:`Tensor` over an ndarray, and the tape that differentiates it.
+"""Tensor: an ndarray that knows how to compute its gradient, and the functions of it.
 
-A differentiable operation is one plain function from ndarrays to its result and its vector-Jacobian product::
-
-    def _exp(needs, x):
-        y = np.exp(x)
-        return y, lambda dy: (dy * y,)
-
-and :func:`apply` makes it work on tensors: it takes the arrays out, calls the function, and, where an input
-requires a gradient, puts the product on the tape. A product takes the gradient of the result and returns one
-gradient per input: a new array, `dy` itself or a view of it, or None for an input that needs none (`needs`
-tells which do). The arrays that it keeps alive are those of its closure, so it keeps as few as it can;
-:meth:`Tensor.backward` drops them as it goes.
+:func:`apply` makes an operation on ndarrays (see :mod:`fastconv.primitives`) one on tensors, and records it.
 """
 
 from __future__ import annotations
 
 import builtins
 import functools
+from builtins import bool as _bool
+from builtins import float as _float
+from builtins import int as _int
 from collections import namedtuple
 from collections.abc import Callable, Iterator, Sequence
-from contextvars import ContextVar
-from heapq import heappop, heappush
-from itertools import count
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
-from . import elementwise
+from . import primitives
+from .autograd import Node, is_grad_enabled, run_backward
+from .autograd import no_grad as no_grad
 from .random import Generator, default_generator
 
 float16, float32, float64 = np.dtype("float16"), np.dtype("float32"), np.dtype("float64")
@@ -34,106 +26,8 @@ uint8, int8, int16, int32, int64 = (np.dtype(name) for name in ("uint8", "int8",
 bool_ = np.dtype("bool")
 
 # ---------------------------------------------------------------------------------------------------------
-# Whether operations are recorded
+# Recording
 # ---------------------------------------------------------------------------------------------------------
-
-_recording: ContextVar[bool] = ContextVar("recording", default=True)  # per thread, as torch's
-
-
-def is_grad_enabled() -> bool:
-    """Whether operations on tensors that require a gradient are recorded in this thread."""
-    return _recording.get()
-
-
-class _GradMode:
-    """A context manager, and a decorator, that turns recording on or off."""
-
-    enabled: bool
-
-    def __new__(cls, function: Callable | None = None):
-        mode = super().__new__(cls)
-        return mode if function is None else mode(function)  # allows the bare decorator @no_grad
-
-    def __enter__(self) -> None:
-        self.previous = _recording.get()
-        _recording.set(self.enabled)
-
-    def __exit__(self, *exception) -> None:
-        _recording.set(self.previous)
-
-    def __call__(self, function: Callable) -> Callable:
-        @functools.wraps(function)
-        def wrapper(*args, **kwargs):
-            with type(self)():
-                return function(*args, **kwargs)
-
-        return wrapper
-
-
-class no_grad(_GradMode):
-    """Within it nothing is recorded: ``with no_grad(): ...`` or ``@no_grad()`` before a function."""
-
-    enabled = False
-
-
-class enable_grad(_GradMode):
-    """Within it operations are recorded again: ``with enable_grad(): ...`` or ``@enable_grad()``."""
-
-    enabled = True
-
-
-class set_grad_enabled:
-    """Turn recording on or off, at once; as a context manager also back again at its end.
-
-    Parameters
-    ----------
-    mode : bool
-    """
-
-    def __init__(self, mode: bool) -> None:
-        self.previous = _recording.get()
-        _recording.set(bool(mode))
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, *exception) -> None:
-        _recording.set(self.previous)
-
-
-# ---------------------------------------------------------------------------------------------------------
-# The tape
-# ---------------------------------------------------------------------------------------------------------
-
-_clock = count()
-
-
-class Node:
-    """One recorded operation.
-
-    Attributes
-    ----------
-    order : int
-        Time of recording: an operation's inputs were recorded before it, so that descending order is a
-        topological order of the graph.
-    name : str
-        Name of the operation.
-    vjp : callable or None
-        The vector-Jacobian product; None once :meth:`Tensor.backward` has consumed it.
-    parents : sequence
-        For each input the Node that made it, the leaf Tensor that it is, or None where no gradient goes.
-    """
-
-    __slots__ = ("name", "order", "parents", "vjp")
-
-    def __init__(self, name: str, vjp: Callable, parents: Sequence) -> None:
-        self.order = next(_clock)
-        self.name = name
-        self.vjp = vjp
-        self.parents = parents
-
-    def __repr__(self) -> str:
-        return f"<{self.name}>"
 
 
 def apply(op: Callable, *inputs, **options):
@@ -154,7 +48,7 @@ def apply(op: Callable, *inputs, **options):
     Tensor or ndarray
         A Tensor where any input is one, else an ndarray; with `extra`, a tuple of such.
     """
-    recording = _recording.get()
+    recording = is_grad_enabled()
     is_tensor = tracked = False
     arrays, needs = [], []
     for x in inputs:
@@ -180,365 +74,6 @@ def apply(op: Callable, *inputs, **options):
         parents = [(x._node or x) if need else None for x, need in zip(inputs, needs, strict=True)]
         out._node = Node(op.__name__.lstrip("_"), result[1], parents)
     return (out, *map(_wrap, extra)) if extra else out
-
-
-def _is_own(gradient: np.ndarray, dy: np.ndarray) -> bool:
-    """Whether a product's result is memory of its own, neither `dy` nor a view."""
-    return gradient is not dy and not isinstance(gradient.base, np.ndarray)
-
-
-def _accumulate(leaf: Tensor, gradient: np.ndarray, own: bool) -> None:
-    """Add to a leaf's gradient; takes the array over where nobody else has it."""
-    if not leaf._requires_grad:
-        return
-    if leaf._grad is not None:
-        total = leaf._grad._array
-        np.add(total, gradient, out=total)
-    elif own and gradient.dtype == leaf._array.dtype:
-        leaf._grad = _wrap(gradient)
-    else:
-        leaf._grad = _wrap(gradient.astype(leaf._array.dtype))
-
-
-def _run_backward(root: Node, dy: np.ndarray, retain_graph: bool) -> None:
-    """Walk the graph from `root` in reverse order of recording and add every leaf's gradient to it."""
-    heap = [(-root.order, root)]
-    arrived = {root: (dy, False)}  # by node: the sum of the gradients so far, and whether it may be written to
-    while heap:
-        node = heappop(heap)[1]
-        dy = arrived.pop(node)[0]
-        vjp, parents = node.vjp, node.parents
-        if vjp is None:
-            raise RuntimeError(
-                f"Trying to backward through the graph a second time: what {node!r} saved for it was freed by the "
-                "first backward(). Specify retain_graph=True there to go through the graph again"
-            )
-        if not retain_graph:
-            node.vjp, node.parents = None, ()
-        gradients = vjp(dy)
-        del vjp  # and with it the saved arrays
-        for parent, gradient in zip(parents, gradients, strict=True):
-            if parent is None:
-                continue
-            gradient = np.asarray(gradient)
-            own = _is_own(gradient, dy)
-            if type(parent) is not Node:
-                _accumulate(parent, gradient, own)
-            elif parent not in arrived:
-                arrived[parent] = gradient, own
-                heappush(heap, (-parent.order, parent))
-            else:
-                other, other_own = arrived[parent]
-                out = other if other_own else gradient if own else None
-                arrived[parent] = np.asarray(np.add(other, gradient, out=out)), True
-                del other, out
-        del gradient, gradients, dy
-
-
-# ---------------------------------------------------------------------------------------------------------
-# Operations: ndarrays in; the result and its vector-Jacobian product out
-# ---------------------------------------------------------------------------------------------------------
-
-
-def _sum_float(x: np.ndarray, axis=None, keepdims: bool = False):
-    """Sum; small floats in float64, for NumPy adds along any but the last axis one by one."""
-    if x.dtype.itemsize < 8:
-        return np.add.reduce(x, axis=axis, dtype=np.float64, keepdims=keepdims).astype(x.dtype)
-    return np.add.reduce(x, axis=axis, keepdims=keepdims)
-
-
-def _sum_to(dy: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """Sum `dy` over the axes along which an operand of this shape was broadcast."""
-    if dy.shape == shape:
-        return dy
-    lead = dy.ndim - len(shape)
-    stretched = tuple(lead + i for i, n in enumerate(shape) if n == 1)
-    return _sum_float(dy, (*range(lead), *stretched)).reshape(shape)
-
-
-def _shape(x) -> tuple[int, ...]:
-    return getattr(x, "shape", ())
-
-
-def _add(needs, x, y):
-    x_shape, y_shape = _shape(x), _shape(y)
-    return x + y, lambda dy: (
-        _sum_to(dy, x_shape) if needs[0] else None,
-        _sum_to(dy, y_shape) if needs[1] else None,
-    )
-
-
-def _sub(needs, x, y):
-    x_shape, y_shape = _shape(x), _shape(y)
-    return x - y, lambda dy: (
-        _sum_to(dy, x_shape) if needs[0] else None,
-        -_sum_to(dy, y_shape) if needs[1] else None,
-    )
-
-
-def _mul(needs, x, y):
-    out, x_shape, y_shape = x * y, _shape(x), _shape(y)
-    x, y = x if needs[1] else None, y if needs[0] else None  # each gradient takes the other operand
-    return out, lambda dy: (
-        _sum_to(dy * y, x_shape) if needs[0] else None,
-        _sum_to(dy * x, y_shape) if needs[1] else None,
-    )
-
-
-def _div(needs, x, y):
-    out, x_shape = x / y, _shape(x)
-    x = x if needs[1] else None
-    return out, lambda dy: (
-        _sum_to(dy / y, x_shape) if needs[0] else None,
-        _sum_to(-dy * x / (y * y), y.shape) if needs[1] else None,
-    )
-
-
-def _pow(needs, x, p):
-    out = x * x if isinstance(p, (int, float)) and p == 2 else x**p
-    if not needs[1] and isinstance(p, (int, float)):
-        return out, lambda dy: (dy * (2 * x if p == 2 else p * x ** (p - 1) if p else np.zeros_like(x)), None)
-    x = np.asarray(x)
-
-    def vjp(dy):
-        dx = dp = None
-        if needs[0]:
-            dx = _sum_to(dy * np.where(p == 0, 0, p * x ** np.where(p == 0, 1, p - 1)).astype(dy.dtype), x.shape)
-        if needs[1]:
-            log_x = np.log(x, where=x > 0, out=np.zeros(x.shape, dy.dtype))  # 0 ** p is constant where p > 0
-            dp = _sum_to(dy * out * log_x, p.shape)
-        return dx, dp
-
-    return out, vjp
-
-
-def _neg(needs, x):
-    return -x, lambda dy: (-dy,)
-
-
-def _abs(needs, x):
-    return np.abs(x), lambda dy: (dy * np.sign(x),)
-
-
-def _exp(needs, x):
-    y = np.exp(x)
-    return y, lambda dy: (dy * y,)
-
-
-def _log(needs, x):
-    return np.log(x), lambda dy: (dy / x,)
-
-
-def _sqrt(needs, x):
-    y = np.sqrt(x)
-    return y, lambda dy: (dy / (2 * y),)
-
-
-def _tanh(needs, x):
-    y = np.tanh(x)
-    return y, lambda dy: (dy * (1 - y * y),)
-
-
-def _sigmoid(needs, x):
-    y = elementwise.sigmoid(x)
-    return y, lambda dy: (dy * y * (1 - y),)
-
-
-def _relu(needs, x):
-    y = elementwise.relu(x)
-    return y, lambda dy: (elementwise.relu_backward(dy, y),)
-
-
-def _softmax(needs, x, dim):
-    y = elementwise.softmax(x, dim)
-    return y, lambda dy: (elementwise.softmax_backward(dy, y, dim),)
-
-
-def _log_softmax(needs, x, dim):
-    y = elementwise.log_softmax(x, dim)
-    return y, lambda dy: (elementwise.log_softmax_backward(dy, y, dim),)
-
-
-def _clamp(needs, x, min, max):
-    def vjp(dy):
-        inside = np.ones(x.shape, np.bool_)
-        if min is not None:
-            inside &= x >= min
-        if max is not None:
-            inside &= x <= max
-        return (dy * inside,)
-
-    return np.clip(x, min, max), vjp
-
-
-def _where(needs, condition, x, y):
-    x_shape, y_shape = _shape(x), _shape(y)
-    return np.where(condition, x, y), lambda dy: (
-        None,
-        _sum_to(dy * condition, x_shape) if needs[1] else None,
-        _sum_to(dy * ~condition, y_shape) if needs[2] else None,
-    )
-
-
-def _matmul(needs, x, y):
-    def vjp(dy):
-        # A vector is a row on the left and a column on the right.
-        x2 = x[None, :] if x.ndim == 1 else x
-        y2 = y[:, None] if y.ndim == 1 else y
-        if x.ndim == 1:
-            dy = dy[..., None, :] if y.ndim > 1 else dy[None]
-        if y.ndim == 1:
-            dy = dy[..., None]
-        dx = dw = None
-        if needs[0]:
-            dx = _sum_to(dy @ y2.swapaxes(-1, -2), x2.shape).reshape(x.shape)
-        if needs[1]:
-            dw = _sum_to(x2.swapaxes(-1, -2) @ dy, y2.shape).reshape(y.shape)
-        return dx, dw
-
-    return np.matmul(x, y), vjp
-
-
-def _spread(dy: np.ndarray, shape: tuple[int, ...], dim, keepdim: bool) -> np.ndarray:
-    """The gradient of a reduction, with the reduced axes back (as a view)."""
-    if dim is not None and not keepdim:
-        dy = np.expand_dims(dy, dim)
-    return np.broadcast_to(dy, shape)
-
-
-def _count(shape: tuple[int, ...], dim) -> int:
-    """Number of elements that a reduction over `dim` takes together."""
-    dims = range(len(shape)) if dim is None else dim if isinstance(dim, tuple) else (dim,)
-    return int(np.prod([shape[d] for d in dims]))
-
-
-def _sum(needs, x, dim, keepdim):
-    shape = x.shape
-    y = _sum_float(x, dim, keepdim) if x.dtype.kind == "f" else np.add.reduce(x, dim, np.int64, keepdims=keepdim)
-    return y, lambda dy: (_spread(dy, shape, dim, keepdim),)
-
-
-def _mean(needs, x, dim, keepdim):
-    shape, n = x.shape, _count(x.shape, dim)
-    y = np.divide(_sum_float(x, dim, keepdim), n)
-    return y, lambda dy: (_spread(dy / n, shape, dim, keepdim),)
-
-
-def _var(needs, x, dim, keepdim, correction):
-    n = _count(x.shape, dim)
-    y = np.var(x, axis=dim, ddof=correction, keepdims=keepdim, dtype=np.float64).astype(x.dtype)
-
-    def vjp(dy):
-        dx = x - np.mean(x, axis=dim, keepdims=True, dtype=np.float64).astype(x.dtype)
-        dx *= _spread(dy * (2 / builtins.max(n - correction, 0) if n > correction else np.nan), x.shape, dim, keepdim)
-        return (dx,)
-
-    return y, vjp
-
-
-def _max(needs, x, dim, keepdim, sign):
-    """The largest (sign 1) or the smallest (sign -1) element, and without a `dim` the gradient goes to all ties."""
-    if dim is None:
-        y = x.max() if sign > 0 else x.min()
-
-        def vjp_all(dy):
-            ties = x == y if y == y else np.isnan(x)
-            return (ties * (dy / np.count_nonzero(ties)),)
-
-        return y, vjp_all
-    indices = np.expand_dims(np.argmax(x, axis=dim) if sign > 0 else np.argmin(x, axis=dim), dim)
-    shape, dtype = x.shape, x.dtype
-
-    def vjp(dy):
-        dx = np.zeros(shape, dtype)
-        np.put_along_axis(dx, indices, dy if keepdim else np.expand_dims(dy, dim), axis=dim)
-        return (dx,)
-
-    y = np.take_along_axis(x, indices, axis=dim)
-    return (y, vjp, indices) if keepdim else (y.squeeze(dim), vjp, indices.squeeze(dim))
-
-
-def _norm(needs, x, p, dim, keepdim):
-    if p == 2:
-        y = np.sqrt(_sum_float(np.square(x), dim, keepdim))
-    elif np.isinf(p):
-        y = (np.max if p > 0 else np.min)(np.abs(x), axis=dim, keepdims=keepdim)
-    elif p == 0:
-        y = np.count_nonzero(x, axis=dim, keepdims=keepdim)
-        return np.asarray(y, x.dtype), lambda dy: (np.zeros_like(x),)
-    else:
-        y = _sum_float(np.abs(x) ** p, dim, keepdim) ** (1 / p)
-
-    def vjp(dy):
-        norm = _spread(y, x.shape, dim, keepdim)
-        dy = _spread(dy, x.shape, dim, keepdim)
-        if np.isinf(p):
-            ties = np.abs(x) == norm
-            return (dy * np.sign(x) * ties / np.count_nonzero(ties, axis=dim, keepdims=True),)
-        # d|x|/dx = sign(x) |x|^(p-1) / norm^(p-1); of the many subgradients at norm 0, the zero
-        scale = np.divide(dy, norm ** (p - 1), where=norm != 0, out=np.zeros(x.shape, x.dtype))
-        scale *= x if p == 2 else np.sign(x) * np.abs(x) ** (p - 1)
-        return (scale,)
-
-    return y, vjp
-
-
-def _reshape(needs, x, shape):
-    old = x.shape
-    return x.reshape(shape), lambda dy: (dy.reshape(old),)
-
-
-def _permute(needs, x, dims):
-    return x.transpose(dims), lambda dy: (dy.transpose(np.argsort(dims)),)
-
-
-def _expand(needs, x, shape):
-    old = x.shape
-    return np.broadcast_to(x, shape), lambda dy: (_sum_to(dy, old),)
-
-
-def _index(needs, x, index, basic):
-    shape, dtype = x.shape, x.dtype
-
-    def vjp(dy):
-        dx = np.zeros(shape, dtype)
-        if basic:
-            dx[index] = dy
-        else:
-            np.add.at(dx, index, dy)  # an element may be taken more than once
-        return (dx,)
-
-    return x[index], vjp
-
-
-def _cat(needs, *arrays, dim):
-    sizes = [x.shape[dim] for x in arrays]
-
-    def vjp(dy):
-        parts = np.split(dy, np.cumsum(sizes)[:-1], axis=dim)
-        return [part if need else None for part, need in zip(parts, needs, strict=True)]
-
-    return np.concatenate(arrays, axis=dim), vjp
-
-
-def _stack(needs, *arrays, dim):
-    def vjp(dy):
-        return [part if need else None for part, need in zip(np.moveaxis(dy, dim, 0), needs, strict=True)]
-
-    return np.stack(arrays, axis=dim), vjp
-
-
-def _cast(needs, x, dtype):
-    old = x.dtype
-    return x.astype(dtype), lambda dy: (dy.astype(old),)
-
-
-def _clone(needs, x):
-    return x.copy(order="K"), lambda dy: (dy,)
-
-
-def _contiguous(needs, x):
-    return np.ascontiguousarray(x), lambda dy: (dy,)
 
 
 # ---------------------------------------------------------------------------------------------------------
@@ -591,7 +126,7 @@ def _as_operand(x, dtype: np.dtype | None):
     if dtype is None:
         return x
     if isinstance(x, Tensor):
-        return x if x._array.dtype == dtype else apply(_cast, x, dtype=dtype)
+        return x if x._array.dtype == dtype else apply(primitives.cast, x, dtype=dtype)
     if isinstance(x, np.ndarray):
         return x.astype(dtype, copy=False)
     return x
@@ -650,9 +185,6 @@ def _comparison(ufunc):
         return _wrap(np.asarray(ufunc(self._array, other._array if isinstance(other, Tensor) else other)))
 
     return method
-
-
-_bool, _float, _int = bool, float, int  # for annotations within the class, whose methods have these names
 
 
 class Tensor:
@@ -839,9 +371,21 @@ class Tensor:
                 )
             dy = dy.astype(self.dtype, copy=False)
         if self._node is None:
-            _accumulate(self, dy, own=False)
+            self._accumulate(dy, own=False)
         else:
-            _run_backward(self._node, dy, bool(retain_graph))
+            run_backward(self._node, dy, bool(retain_graph))
+
+    def _accumulate(self, gradient: np.ndarray, own: _bool) -> None:
+        """Add to the gradient of this leaf; an array that nobody else has is taken over."""
+        if not self._requires_grad:
+            return
+        if self._grad is not None:
+            total = self._grad._array
+            np.add(total, gradient, out=total)
+        elif own and gradient.dtype == self._array.dtype:
+            self._grad = _wrap(gradient)
+        else:
+            self._grad = _wrap(gradient.astype(self._array.dtype))
 
     def detach(self) -> Tensor:
         """The same memory without history; it does not require a gradient."""
@@ -854,11 +398,11 @@ class Tensor:
 
     def clone(self) -> Tensor:
         """A copy; the gradient goes through."""
-        return apply(_clone, self)
+        return apply(primitives.clone, self)
 
     def contiguous(self) -> Tensor:
         """Itself where row-major in memory, else such a copy."""
-        return self if self._array.flags.c_contiguous else apply(_contiguous, self)
+        return self if self._array.flags.c_contiguous else apply(primitives.contiguous, self)
 
     # Out to Python and NumPy
 
@@ -955,11 +499,11 @@ class Tensor:
 
     def __getitem__(self, index) -> Tensor:
         index, basic = _plain_index(index)
-        return apply(_index, self, index=index, basic=basic)
+        return apply(primitives.index, self, index=index, basic=basic)
 
     def __setitem__(self, index, value) -> None:
         value_requires_grad = isinstance(value, Tensor) and value._requires_grad
-        if _recording.get() and (self._requires_grad or value_requires_grad):
+        if is_grad_enabled() and (self._requires_grad or value_requires_grad):
             raise RuntimeError(
                 "an assignment to elements is not recorded, and a tensor here requires grad: assign under no_grad(), "
                 "or build the result with cat(), stack() or where()"
@@ -990,13 +534,13 @@ class Tensor:
         return _wrap(np.asarray(~self._array))
 
     def __neg__(self) -> Tensor:
-        return apply(_neg, self)
+        return apply(primitives.neg, self)
 
     def __pos__(self) -> Tensor:
         return self
 
     def __abs__(self) -> Tensor:
-        return apply(_abs, self)
+        return apply(primitives.abs, self)
 
     # In place
 
@@ -1008,12 +552,12 @@ class Tensor:
             )
         if not np.can_cast(result.dtype, self.dtype, "same_kind"):
             raise RuntimeError(f"an in-place operation cannot store its {result.dtype} result in a {self.dtype} tensor")
-        if self._requires_grad and self._node is None and _recording.get():
+        if self._requires_grad and self._node is None and is_grad_enabled():
             raise RuntimeError(
                 "a leaf tensor that requires grad is being changed in place; do so under no_grad(), "
                 "or compute a new tensor"
             )
-        if not result._requires_grad and not (self._requires_grad and _recording.get()):
+        if not result._requires_grad and not (self._requires_grad and is_grad_enabled()):
             np.copyto(self._array, result._array, casting="same_kind")
             return self
         result = result.to(self.dtype)
@@ -1047,7 +591,7 @@ class Tensor:
 
     def fill_(self, value: _float) -> Tensor:
         """Set every element to `value`, in place."""
-        return self._become(full_like(self, value))
+        return self._become(_wrap(np.full(self.shape, value, self.dtype)))
 
     def zero_(self) -> Tensor:
         """Set every element to 0, in place."""
@@ -1055,11 +599,15 @@ class Tensor:
 
     def uniform_(self, a: _float = 0, b: _float = 1, *, generator: Generator | None = None) -> Tensor:
         """Fill with random numbers, uniform in [a, b), in place."""
-        return self._become(rand_like(self, generator=generator) * (b - a) + a)
+        return self._become(_wrap((self._draw("random", generator) * (b - a) + a).astype(self.dtype)))
 
     def normal_(self, mean: _float = 0, std: _float = 1, *, generator: Generator | None = None) -> Tensor:
         """Fill with random numbers from the normal distribution, in place."""
-        return self._become(randn_like(self, generator=generator) * std + mean)
+        return self._become(_wrap((self._draw("standard_normal", generator) * std + mean).astype(self.dtype)))
+
+    def _draw(self, distribution: str, generator: Generator | None) -> np.ndarray:
+        stream = (default_generator if generator is None else generator).numpy
+        return getattr(stream, distribution)(self.shape, dtype=float64 if self.dtype == float64 else float32)
 
     # Dtypes
 
@@ -1093,7 +641,7 @@ class Tensor:
             raise RuntimeError(f"fastconv computes on the CPU, got the device {str(device)!r}")
         dtype = self.dtype if dtype is None else _check_dtype(np.dtype(dtype))
         if dtype != self.dtype:
-            return apply(_cast, self, dtype=dtype)
+            return apply(primitives.cast, self, dtype=dtype)
         return self.clone() if copy else self
 
     def cpu(self) -> Tensor:
@@ -1134,7 +682,7 @@ class Tensor:
         """The elements in another shape, of which one length may be -1; a view where possible."""
         shape = _unpack(shape)
         try:
-            return apply(_reshape, self, shape=shape)
+            return apply(primitives.reshape, self, shape=shape)
         except ValueError:
             raise RuntimeError(f"shape {list(shape)} is invalid for input of size {self.numel()}") from None
 
@@ -1172,21 +720,23 @@ class Tensor:
                 f"flatten() got start_dim {start_dim} after end_dim {end_dim} for shape {list(self.shape)}"
             )
         shape = self.shape
-        return apply(_reshape, self, shape=(*shape[:start], int(np.prod(shape[start : end + 1])), *shape[end + 1 :]))
+        return apply(
+            primitives.reshape, self, shape=(*shape[:start], int(np.prod(shape[start : end + 1])), *shape[end + 1 :])
+        )
 
     def permute(self, *dims: _int | Sequence[_int]) -> Tensor:
         """A view with the dimensions in this order."""
         dims = tuple(d + self.ndim if d < 0 else d for d in _unpack(dims))
         if sorted(dims) != list(range(self.ndim)):
             raise RuntimeError(f"permute() got {list(dims)} for the {self.ndim} dimensions of shape {list(self.shape)}")
-        return apply(_permute, self, dims=dims)
+        return apply(primitives.permute, self, dims=dims)
 
     def transpose(self, dim0: _int, dim1: _int) -> Tensor:
         """A view with two dimensions swapped."""
         dims = list(range(self.ndim))
         if dims:
             dims[dim0], dims[dim1] = dims[dim1], dims[dim0]
-        return apply(_permute, self, dims=tuple(dims))
+        return apply(primitives.permute, self, dims=tuple(dims))
 
     def t(self) -> Tensor:
         """The transposed matrix, a view."""
@@ -1196,15 +746,17 @@ class Tensor:
 
     def unsqueeze(self, dim: _int) -> Tensor:
         """A view with a dimension of length 1 put in before `dim`."""
-        return apply(_reshape, self, shape=np.expand_dims(self._array, dim).shape)
+        return apply(primitives.reshape, self, shape=np.expand_dims(self._array, dim).shape)
 
     def squeeze(self, dim: _int | Sequence[_int] | None = None) -> Tensor:
         """A view without the dimensions of length 1, or without those of them that `dim` names."""
         if dim is None:
-            return apply(_reshape, self, shape=tuple(n for n in self.shape if n != 1))
+            return apply(primitives.reshape, self, shape=tuple(n for n in self.shape if n != 1))
         dims = _unpack((dim,))
         drop = {range(builtins.max(self.ndim, 1))[d] for d in dims}
-        return apply(_reshape, self, shape=tuple(n for i, n in enumerate(self.shape) if n != 1 or i not in drop))
+        return apply(
+            primitives.reshape, self, shape=tuple(n for i, n in enumerate(self.shape) if n != 1 or i not in drop)
+        )
 
     def expand(self, *shape: _int | Sequence[_int]) -> Tensor:
         """A read-only view broadcast to this shape; -1 keeps a length."""
@@ -1212,7 +764,7 @@ class Tensor:
         lead = len(shape) - self.ndim
         shape = [self.shape[i - lead] if n == -1 and i >= lead else n for i, n in enumerate(shape)]
         try:
-            return apply(_expand, self, shape=tuple(shape))
+            return apply(primitives.expand, self, shape=tuple(shape))
         except ValueError:
             raise RuntimeError(f"shape {list(self.shape)} cannot be expanded to {shape}") from None
 
@@ -1303,33 +855,105 @@ def _repr(t: Tensor) -> str:
 
 
 # ---------------------------------------------------------------------------------------------------------
+# From data
+# ---------------------------------------------------------------------------------------------------------
+
+
+def _to_array(data, dtype: DTypeLike) -> np.ndarray:
+    """A fresh array in native byte order; Python floats make float32."""
+    if isinstance(data, Tensor):
+        data = data._array
+    array = np.array(data, dtype=dtype)
+    if dtype is None and array.dtype == float64:
+        leaf = data
+        while isinstance(leaf, list | tuple) and leaf:
+            leaf = leaf[0]
+        if not isinstance(leaf, np.ndarray | Tensor) and not (isinstance(leaf, np.generic) and leaf is data):
+            array = array.astype(float32)
+    _check_dtype(array.dtype)
+    return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
+
+
+def _leaf(array: np.ndarray, requires_grad: bool) -> Tensor:
+    t = _wrap(array)
+    return t.requires_grad_() if requires_grad else t
+
+
+def tensor(data: ArrayLike, *, dtype: DTypeLike | None = None, requires_grad: bool = False) -> Tensor:
+    """A new tensor with a copy of the data.
+
+    Parameters
+    ----------
+    data : number, nested sequence, ndarray or Tensor
+        Python floats become float32, ints int64, bools bool; an array keeps its dtype.
+    dtype : dtype, optional
+    requires_grad : bool
+    """
+    return _leaf(_to_array(data, dtype), requires_grad)
+
+
+def as_tensor(data: ArrayLike, dtype: DTypeLike | None = None) -> Tensor:
+    """The tensor itself, or a tensor on the memory of an ndarray, where the dtype allows; else a copy."""
+    if isinstance(data, Tensor):
+        return data if dtype is None else data.to(dtype)
+    if isinstance(data, np.ndarray) and data.dtype.isnative:
+        return from_numpy(data) if dtype is None else from_numpy(data).to(dtype)
+    return tensor(data, dtype=dtype)
+
+
+def from_numpy(ndarray: np.ndarray) -> Tensor:
+    """A tensor on the memory of `ndarray`, without a copy: a change of one is seen in the other.
+
+    Raises
+    ------
+    TypeError
+        If it is not an ndarray, or of a dtype that tensors do not have.
+    ValueError
+        If its byte order is not this machine's.
+    """
+    if not isinstance(ndarray, np.ndarray):
+        raise TypeError(f"expected np.ndarray (got {type(ndarray).__name__})")
+    _check_dtype(ndarray.dtype)
+    if not ndarray.dtype.isnative:
+        raise ValueError(
+            f"from_numpy() shares memory and so cannot change the byte order of {ndarray.dtype.str!r}; use tensor()"
+        )
+    return _wrap(np.asarray(ndarray))
+
+
+def from_dlpack(ext_tensor: object) -> Tensor:
+    """A tensor on the memory of any object with ``__dlpack__``, on the CPU, without a copy."""
+    return from_numpy(np.from_dlpack(ext_tensor))
+
+
+# ---------------------------------------------------------------------------------------------------------
 # Functions
 # ---------------------------------------------------------------------------------------------------------
 
 
 def add(input: Tensor, other: Tensor | float, *, alpha: float = 1) -> Tensor:
     """``input + alpha * other``, element-wise with broadcasting."""
-    return apply(_add, *_operands(input, other if alpha == 1 else other * alpha))
+    return apply(primitives.add, *_operands(input, other if alpha == 1 else other * alpha))
 
 
 def sub(input: Tensor, other: Tensor | float, *, alpha: float = 1) -> Tensor:
     """``input - alpha * other``, element-wise with broadcasting."""
-    return apply(_sub, *_operands(input, other if alpha == 1 else other * alpha))
+    return apply(primitives.sub, *_operands(input, other if alpha == 1 else other * alpha))
 
 
 def mul(input: Tensor, other: Tensor | float) -> Tensor:
     """``input * other``, element-wise with broadcasting."""
-    return apply(_mul, *_operands(input, other))
+    return apply(primitives.mul, *_operands(input, other))
 
 
 def div(input: Tensor, other: Tensor | float) -> Tensor:
     """``input / other``, element-wise with broadcasting; integers are divided as float32."""
-    return apply(_div, *_operands(input, other, floating=True))
+    return apply(primitives.div, *_operands(input, other, floating=True))
 
 
 def pow(input: Tensor | float, exponent: Tensor | float) -> Tensor:
     """``input ** exponent``, element-wise with broadcasting."""
-    return apply(_pow, *_operands(input, exponent))
+    return apply(primitives.pow, *_operands(input, exponent))
 
 
 def matmul(input: Tensor, other: Tensor) -> Tensor:
@@ -1346,7 +970,7 @@ def matmul(input: Tensor, other: Tensor) -> Tensor:
     if input.dtype != other.dtype:
         raise RuntimeError(f"matmul() expects one dtype, got {input.dtype} and {other.dtype}")
     try:
-        return apply(_matmul, input, other)
+        return apply(primitives.matmul, input, other)
     except ValueError:
         raise RuntimeError(
             f"shapes {list(input.shape)} and {list(other.shape)} cannot be multiplied as matrices"
@@ -1364,59 +988,59 @@ def _floating(x, name: str):
 
 def neg(input: Tensor) -> Tensor:
     """``-input``."""
-    return apply(_neg, input)
+    return apply(primitives.neg, input)
 
 
 def abs(input: Tensor) -> Tensor:
     """Absolute value, element-wise; its gradient at 0 is 0."""
-    return apply(_abs, input)
+    return apply(primitives.abs, input)
 
 
 def exp(input: Tensor) -> Tensor:
     """e to the power of `input`, element-wise."""
-    return apply(_exp, _floating(input, "exp"))
+    return apply(primitives.exp, _floating(input, "exp"))
 
 
 def log(input: Tensor) -> Tensor:
     """Natural logarithm, element-wise."""
-    return apply(_log, _floating(input, "log"))
+    return apply(primitives.log, _floating(input, "log"))
 
 
 def sqrt(input: Tensor) -> Tensor:
     """Square root, element-wise."""
-    return apply(_sqrt, _floating(input, "sqrt"))
+    return apply(primitives.sqrt, _floating(input, "sqrt"))
 
 
 def tanh(input: Tensor) -> Tensor:
     """Hyperbolic tangent, element-wise."""
-    return apply(_tanh, _floating(input, "tanh"))
+    return apply(primitives.tanh, _floating(input, "tanh"))
 
 
 def sigmoid(input: Tensor) -> Tensor:
     """``1 / (1 + exp(-input))``, element-wise."""
-    return apply(_sigmoid, _floating(input, "sigmoid"))
+    return apply(primitives.sigmoid, _floating(input, "sigmoid"))
 
 
 def relu(input: Tensor) -> Tensor:
     """``max(input, 0)``, element-wise; its gradient at 0 is 0."""
-    return apply(_relu, input)
+    return apply(primitives.relu, input)
 
 
 def softmax(input: Tensor, dim: int, dtype: DTypeLike | None = None) -> Tensor:
     """``exp(input) / sum(exp(input))`` over dimension `dim`; `dtype` casts the input first."""
-    return apply(_softmax, _floating(_as_operand(input, dtype), "softmax"), dim=dim)
+    return apply(primitives.softmax, _floating(_as_operand(input, dtype), "softmax"), dim=dim)
 
 
 def log_softmax(input: Tensor, dim: int, dtype: DTypeLike | None = None) -> Tensor:
     """``log(softmax(input, dim))``, without overflow; `dtype` casts the input first."""
-    return apply(_log_softmax, _floating(_as_operand(input, dtype), "log_softmax"), dim=dim)
+    return apply(primitives.log_softmax, _floating(_as_operand(input, dtype), "log_softmax"), dim=dim)
 
 
 def clamp(input: Tensor, min: float | None = None, max: float | None = None) -> Tensor:
     """Limit every element to [`min`, `max`]; the gradient is 0 for what lies outside."""
     if min is None and max is None:
         raise ValueError("clamp() expects min or max or both, got neither")
-    return apply(_clamp, input, min=min, max=max)
+    return apply(primitives.clamp, input, min=min, max=max)
 
 
 def where(condition: Tensor, input: Tensor | float, other: Tensor | float) -> Tensor:
@@ -1424,7 +1048,7 @@ def where(condition: Tensor, input: Tensor | float, other: Tensor | float) -> Te
     x, y = _operands(input, other)
     if not isinstance(x, _ARRAYS) and not isinstance(y, _ARRAYS):
         x = np.asarray(x, result_type(x, y))
-    return apply(_where, condition, x, y)
+    return apply(primitives.where, condition, x, y)
 
 
 def _dims(dim) -> int | tuple[int, ...] | None:
@@ -1438,7 +1062,7 @@ def sum(input: Tensor, dim=None, keepdim: bool = False, *, dtype: DTypeLike | No
     """
     if dtype is not None:
         input = input.to(dtype)
-    return apply(_sum, input, dim=_dims(dim), keepdim=keepdim)
+    return apply(primitives.sum, input, dim=_dims(dim), keepdim=keepdim)
 
 
 def mean(input: Tensor, dim=None, keepdim: bool = False, *, dtype: DTypeLike | None = None) -> Tensor:
@@ -1453,7 +1077,7 @@ def mean(input: Tensor, dim=None, keepdim: bool = False, *, dtype: DTypeLike | N
         input = input.to(dtype)
     if input.dtype.kind != "f":
         raise RuntimeError(f"mean() expects a floating dtype, got {input.dtype}; convert with float()")
-    return apply(_mean, input, dim=_dims(dim), keepdim=keepdim)
+    return apply(primitives.mean, input, dim=_dims(dim), keepdim=keepdim)
 
 
 def var(input: Tensor, dim=None, unbiased: bool = True, keepdim: bool = False, *, correction=None) -> Tensor:
@@ -1467,7 +1091,7 @@ def var(input: Tensor, dim=None, unbiased: bool = True, keepdim: bool = False, *
     if input.dtype.kind != "f":
         raise RuntimeError(f"var() expects a floating dtype, got {input.dtype}; convert with float()")
     correction = int(unbiased) if correction is None else correction
-    return apply(_var, input, dim=_dims(dim), keepdim=keepdim, correction=correction)
+    return apply(primitives.var, input, dim=_dims(dim), keepdim=keepdim, correction=correction)
 
 
 def std(input: Tensor, dim=None, unbiased: bool = True, keepdim: bool = False, *, correction=None) -> Tensor:
@@ -1489,7 +1113,7 @@ def norm(input: Tensor, p: float | str | None = 2, dim=None, keepdim: bool = Fal
         raise ValueError(f"norm() expects a number or 'fro' as p, got {p!r}")
     if input.dtype.kind != "f":
         raise RuntimeError(f"norm() expects a floating dtype, got {input.dtype}; convert with float()")
-    return apply(_norm, input, p=p, dim=_dims(dim), keepdim=keepdim)
+    return apply(primitives.norm, input, p=p, dim=_dims(dim), keepdim=keepdim)
 
 
 def _extremum(input, dim, keepdim, sign, name):
@@ -1497,7 +1121,7 @@ def _extremum(input, dim, keepdim, sign, name):
         raise TypeError(f"{name}() expects a Tensor, got {type(input).__name__}")
     if isinstance(dim, Tensor):
         return (maximum if sign > 0 else minimum)(input, dim)
-    result = apply(_max, input, dim=dim, keepdim=keepdim, sign=sign)
+    result = apply(primitives.max, input, dim=dim, keepdim=keepdim, sign=sign)
     return result if dim is None else max_result(*result)
 
 
@@ -1631,7 +1255,7 @@ def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     """Join tensors along the existing dimension `dim`; their other lengths agree."""
     tensors = _one_dtype(tensors, "cat")
     try:
-        return apply(_cat, *tensors, dim=dim)
+        return apply(primitives.cat, *tensors, dim=dim)
     except ValueError:
         shapes = [list(t.shape) for t in tensors]
         raise RuntimeError(f"cat() along dimension {dim} expects equal lengths in all others, got {shapes}") from None
@@ -1643,7 +1267,7 @@ def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     shapes = [list(t.shape) for t in tensors]
     if shapes.count(shapes[0]) != len(shapes):
         raise RuntimeError(f"stack() expects tensors of one shape, got {shapes}")
-    return apply(_stack, *tensors, dim=dim)
+    return apply(primitives.stack, *tensors, dim=dim)
 
 
 for _function in (
@@ -1651,201 +1275,3 @@ for _function in (
     *(sum, mean, var, std, norm, max, min, argmax, argmin, any, all, isnan, isfinite, equal, allclose),
 ):
     setattr(Tensor, _function.__name__, _function)
-
-# ---------------------------------------------------------------------------------------------------------
-# New tensors
-# ---------------------------------------------------------------------------------------------------------
-
-
-def _to_array(data, dtype: DTypeLike) -> np.ndarray:
-    """A fresh array in native byte order; Python floats make float32."""
-    if isinstance(data, Tensor):
-        data = data._array
-    array = np.array(data, dtype=dtype)
-    if dtype is None and array.dtype == float64:
-        leaf = data
-        while isinstance(leaf, list | tuple) and leaf:
-            leaf = leaf[0]
-        if not isinstance(leaf, np.ndarray | Tensor) and not (isinstance(leaf, np.generic) and leaf is data):
-            array = array.astype(float32)
-    _check_dtype(array.dtype)
-    return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
-
-
-def _leaf(array: np.ndarray, requires_grad: bool) -> Tensor:
-    t = _wrap(array)
-    return t.requires_grad_() if requires_grad else t
-
-
-def tensor(data: ArrayLike, *, dtype: DTypeLike | None = None, requires_grad: bool = False) -> Tensor:
-    """A new tensor with a copy of the data.
-
-    Parameters
-    ----------
-    data : number, nested sequence, ndarray or Tensor
-        Python floats become float32, ints int64, bools bool; an array keeps its dtype.
-    dtype : dtype, optional
-    requires_grad : bool
-    """
-    return _leaf(_to_array(data, dtype), requires_grad)
-
-
-def as_tensor(data: ArrayLike, dtype: DTypeLike | None = None) -> Tensor:
-    """The tensor itself, or a tensor on the memory of an ndarray, where the dtype allows; else a copy."""
-    if isinstance(data, Tensor):
-        return data if dtype is None else data.to(dtype)
-    if isinstance(data, np.ndarray) and data.dtype.isnative:
-        return from_numpy(data) if dtype is None else from_numpy(data).to(dtype)
-    return tensor(data, dtype=dtype)
-
-
-def from_numpy(ndarray: np.ndarray) -> Tensor:
-    """A tensor on the memory of `ndarray`, without a copy: a change of one is seen in the other.
-
-    Raises
-    ------
-    TypeError
-        If it is not an ndarray, or of a dtype that tensors do not have.
-    ValueError
-        If its byte order is not this machine's.
-    """
-    if not isinstance(ndarray, np.ndarray):
-        raise TypeError(f"expected np.ndarray (got {type(ndarray).__name__})")
-    _check_dtype(ndarray.dtype)
-    if not ndarray.dtype.isnative:
-        raise ValueError(
-            f"from_numpy() shares memory and so cannot change the byte order of {ndarray.dtype.str!r}; use tensor()"
-        )
-    return _wrap(np.asarray(ndarray))
-
-
-def from_dlpack(ext_tensor: object) -> Tensor:
-    """A tensor on the memory of any object with ``__dlpack__``, on the CPU, without a copy."""
-    return from_numpy(np.from_dlpack(ext_tensor))
-
-
-def empty(*size: int | Sequence[int], dtype: DTypeLike = float32, requires_grad: bool = False) -> Tensor:
-    """A tensor of this shape with whatever was in the memory."""
-    return _leaf(np.empty(_unpack(size), _check_dtype(np.dtype(dtype))), requires_grad)
-
-
-def zeros(*size: int | Sequence[int], dtype: DTypeLike = float32, requires_grad: bool = False) -> Tensor:
-    """A tensor of this shape full of 0."""
-    return _leaf(np.zeros(_unpack(size), _check_dtype(np.dtype(dtype))), requires_grad)
-
-
-def ones(*size: int | Sequence[int], dtype: DTypeLike = float32, requires_grad: bool = False) -> Tensor:
-    """A tensor of this shape full of 1."""
-    return _leaf(np.ones(_unpack(size), _check_dtype(np.dtype(dtype))), requires_grad)
-
-
-def full(
-    size: Sequence[int], fill_value: float, *, dtype: DTypeLike | None = None, requires_grad: bool = False
-) -> Tensor:
-    """A tensor of this shape full of `fill_value`, from which the dtype follows (float32, int64, bool)."""
-    dtype = (bool_, int64, float32)[_category(fill_value)] if dtype is None else _check_dtype(np.dtype(dtype))
-    return _leaf(np.full(_unpack((size,)), fill_value, dtype), requires_grad)
-
-
-def zeros_like(input: Tensor, *, dtype: DTypeLike | None = None, requires_grad: bool = False) -> Tensor:
-    """A tensor full of 0, of the shape and the dtype of `input`."""
-    return zeros(input.shape, dtype=dtype or input.dtype, requires_grad=requires_grad)
-
-
-def ones_like(input: Tensor, *, dtype: DTypeLike | None = None, requires_grad: bool = False) -> Tensor:
-    """A tensor full of 1, of the shape and the dtype of `input`."""
-    return ones(input.shape, dtype=dtype or input.dtype, requires_grad=requires_grad)
-
-
-def empty_like(input: Tensor, *, dtype: DTypeLike | None = None, requires_grad: bool = False) -> Tensor:
-    """A tensor with whatever was in the memory, of the shape and the dtype of `input`."""
-    return empty(input.shape, dtype=dtype or input.dtype, requires_grad=requires_grad)
-
-
-def full_like(
-    input: Tensor, fill_value: float, *, dtype: DTypeLike | None = None, requires_grad: bool = False
-) -> Tensor:
-    """A tensor full of `fill_value`, of the shape and the dtype of `input`."""
-    return full(input.shape, fill_value, dtype=dtype or input.dtype, requires_grad=requires_grad)
-
-
-def arange(start: float, end: float | None = None, step: float = 1, *, dtype: DTypeLike | None = None) -> Tensor:
-    """The numbers from `start` (0) up to but not including `end`, by `step`: int64 if all are ints, else float32."""
-    start, end = (0, start) if end is None else (start, end)
-    if step == 0:
-        raise RuntimeError("arange() expects a step other than 0")
-    if dtype is None:
-        dtype = int64 if builtins.all(isinstance(n, int | np.integer) for n in (start, end, step)) else float32
-    n = builtins.max(0, int(np.ceil((end - start) / step)))
-    return _wrap((start + step * np.arange(n)).astype(_check_dtype(np.dtype(dtype))))
-
-
-def linspace(start: float, end: float, steps: int, *, dtype: DTypeLike = float32) -> Tensor:
-    """`steps` numbers at equal distances from `start` to `end`, both included."""
-    return _wrap(np.linspace(start, end, steps).astype(_check_dtype(np.dtype(dtype))))
-
-
-def eye(n: int, m: int | None = None, *, dtype: DTypeLike = float32) -> Tensor:
-    """The (n, m) matrix, m = n by default, with 1 on the diagonal and 0 elsewhere."""
-    return _wrap(np.eye(n, m, dtype=_check_dtype(np.dtype(dtype))))
-
-
-def _stream(generator: Generator | None) -> np.random.Generator:
-    return (default_generator if generator is None else generator).numpy
-
-
-def rand(
-    *size: int | Sequence[int],
-    generator: Generator | None = None,
-    dtype: DTypeLike = float32,
-    requires_grad: bool = False,
-) -> Tensor:
-    """Random numbers, uniform in [0, 1)."""
-    dtype = np.dtype(dtype)
-    wide = _stream(generator).random(_unpack(size), dtype=float64 if dtype == float64 else float32)
-    return _leaf(np.asarray(wide, dtype), requires_grad)
-
-
-def randn(
-    *size: int | Sequence[int],
-    generator: Generator | None = None,
-    dtype: DTypeLike = float32,
-    requires_grad: bool = False,
-) -> Tensor:
-    """Random numbers from the normal distribution of mean 0 and variance 1."""
-    dtype = np.dtype(dtype)
-    wide = _stream(generator).standard_normal(_unpack(size), dtype=float64 if dtype == float64 else float32)
-    return _leaf(np.asarray(wide, dtype), requires_grad)
-
-
-def rand_like(input: Tensor, *, generator: Generator | None = None, dtype: DTypeLike | None = None) -> Tensor:
-    """Random numbers, uniform in [0, 1), of the shape and the dtype of `input`."""
-    return rand(input.shape, generator=generator, dtype=dtype or input.dtype)
-
-
-def randn_like(input: Tensor, *, generator: Generator | None = None, dtype: DTypeLike | None = None) -> Tensor:
-    """Random numbers of mean 0 and variance 1, of the shape and the dtype of `input`."""
-    return randn(input.shape, generator=generator, dtype=dtype or input.dtype)
-
-
-def randint(
-    low: int,
-    high: int | Sequence[int] | None = None,
-    size: Sequence[int] | None = None,
-    *,
-    generator: Generator | None = None,
-    dtype: DTypeLike = int64,
-) -> Tensor:
-    """Random integers from `low` up to but not including `high`; ``randint(high, size)`` starts at 0."""
-    if size is None:
-        low, high, size = 0, low, high
-    if size is None:
-        raise TypeError("randint() expects a size: randint(high, size) or randint(low, high, size)")
-    if not low < high:
-        raise RuntimeError(f"randint() expects low < high, got {low} and {high}")
-    return _wrap(_stream(generator).integers(low, high, _unpack((size,))).astype(dtype))
-
-
-def randperm(n: int, *, generator: Generator | None = None, dtype: DTypeLike = int64) -> Tensor:
-    """The integers from 0 to n - 1 in random order."""
-    return _wrap(_stream(generator).permutation(n).astype(dtype))

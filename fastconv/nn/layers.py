@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from ..tensor import Tensor, empty, ones, tensor, zeros
+from ..creation import empty, ones, zeros
+from ..tensor import Tensor, tensor
 from . import functional as F
 from . import init
 from .module import Module

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 
-from ..tensor import Tensor, no_grad
+from ..autograd import no_grad
+from ..tensor import Tensor
 from .parameter import Parameter
 
 __all__ = ["Module"]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from ..tensor import Tensor, empty
+from ..creation import empty
+from ..tensor import Tensor
 
 __all__ = ["Parameter"]
 

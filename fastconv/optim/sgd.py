@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
+from ..autograd import enable_grad
 from ..elementwise import sgd_step
-from ..tensor import Tensor, enable_grad, from_numpy
+from ..tensor import Tensor, from_numpy
 from .optimizer import Optimizer
 
 __all__ = ["SGD"]
