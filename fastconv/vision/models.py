@@ -40,7 +40,7 @@ class ConvNet(nn.Module):
 
 
 class DigitsNet(nn.Module):
-    """Three 3x3 convolutions for images of 8x8 pixels.
+    """Three 3x3 convolutions and dropout, for images of 8x8 pixels.
 
     Parameters
     ----------
@@ -54,13 +54,14 @@ class DigitsNet(nn.Module):
         self.conv2 = nn.Conv2d(16, 32, 3, padding=1)
         self.conv3 = nn.Conv2d(32, 64, 3, padding=1)
         self.pool = nn.MaxPool2d(2)
+        self.dropout = nn.Dropout(0.3)
         self.fc = nn.Linear(64 * 2 * 2, num_classes)
 
     def forward(self, x: Tensor) -> Tensor:
         x = F.relu(self.conv1(x))
         x = self.pool(F.relu(self.conv2(x)))
         x = self.pool(F.relu(self.conv3(x)))
-        return self.fc(x.flatten(1))
+        return self.fc(self.dropout(x.flatten(1)))
 
 
 class LeNet(nn.Module):
