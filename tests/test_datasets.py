@@ -3,6 +3,7 @@
 import contextlib
 import gzip
 import hashlib
+import http.client
 import io
 import os
 import pickle
@@ -555,6 +556,17 @@ def test_failed_downloads_leave_nothing(tmp_path, mnist_online, change, message)
 def test_a_redirection_away_from_https_is_refused(tmp_path, mnist_online):
     mnist_online.redirect = lambda url: url.replace("https:", "http:")
     with pytest.raises(RuntimeError, match=r"leads to http://.*not HTTPS"):
+        datasets.MNIST(tmp_path, download=True)
+    assert files_in(tmp_path) == []
+
+
+@pytest.mark.parametrize("error", [TimeoutError("timed out"), http.client.IncompleteRead(b"half")], ids=repr)
+def test_a_connection_that_breaks_leaves_nothing(tmp_path, mnist_online, monkeypatch, error):
+    def broken(self, size):
+        raise error
+
+    monkeypatch.setattr(Response, "read", broken)
+    with pytest.raises(RuntimeError, match=r"could not download https://.*train-images-idx3-ubyte\.gz"):
         datasets.MNIST(tmp_path, download=True)
     assert files_in(tmp_path) == []
 

@@ -46,6 +46,7 @@ def fetch(url: str, path: Path, md5: str, size: int) -> None:
         If the server cannot be reached or sends something else; nothing is left behind.
     """
     import hashlib
+    import http.client
     import urllib.request
 
     digest = hashlib.md5(usedforsecurity=False)
@@ -71,7 +72,7 @@ def fetch(url: str, path: Path, md5: str, size: int) -> None:
                     raise RuntimeError(
                         f"{url} has another MD5 checksum ({digest.hexdigest()}) than published for {path.name} ({md5})"
                     )
-    except OSError as error:  # urllib's errors and timeouts are OSErrors
+    except (OSError, http.client.HTTPException) as error:  # urllib's errors and timeouts are OSErrors
         raise RuntimeError(
             f"could not download {url} to {path}: {error}. A copy of the file put there by other means serves as well"
         ) from error
