@@ -45,6 +45,7 @@ _FLOAT32 = np.dtype(np.float32)
 _FLOAT64 = np.dtype(np.float64)
 # Pooling's indices are integers of the element's size.
 _INDEX_DTYPES = {4: np.dtype(np.int32), 8: np.dtype(np.int64)}
+_MOST_PIXELS = {4: 2**31 - 1, 8: 2**63 - 1}
 
 # Sizes and parameters up to here: sums of a few of them, as the kernels form, stay within int64.
 _LARGEST = 2**60
@@ -875,7 +876,8 @@ def max_pool2d(
 ) -> tuple[ndarray, ndarray]:
     """Largest pixel of each window, and where it stands.
 
-    Padding never wins; NaN always does; of equal pixels the first in the window does.
+    Padding never wins; NaN always does, the last of several; of equal pixels the first in the window wins. A dilated
+    window may step over the whole image: it gives -inf, at a pixel near by.
 
     Parameters
     ----------
@@ -906,12 +908,11 @@ def max_pool2d(
     _check_rank(op, x.shape, "input", 2)
     x4 = x if x.ndim == 4 else x[None]
     y_shape, window, dilation = _pooling_sizes(op, x4.shape, kernel_size, stride, padding, dilation, ceil_mode)
+    index_dtype = _INDEX_DTYPES[x.dtype.itemsize]
+    if x4.shape[2] * x4.shape[3] > _MOST_PIXELS[x.dtype.itemsize]:
+        raise ValueError(f"{op}: a plane of {x4.shape[2]} x {x4.shape[3]} pixels has more than {index_dtype} can index")
     y = _new(op, y_shape, x.dtype)
-    indices = _new(op, y_shape, _INDEX_DTYPES[x.dtype.itemsize], "indices")
-    if x4.shape[2] * x4.shape[3] > np.iinfo(indices.dtype).max:
-        raise ValueError(
-            f"{op}: a plane of {x4.shape[2]} x {x4.shape[3]} pixels has more than {indices.dtype} can index"
-        )
+    indices = _new(op, y_shape, index_dtype, "indices")
     if y.size:
         _pool.max_forward(x4, y, indices, *window, *dilation)
     return (y, indices) if x.ndim == 4 else (y[0], indices[0])

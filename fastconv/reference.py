@@ -282,7 +282,11 @@ def _pool_windows(shape, kernel_size, stride, padding, dilation, ceil_mode):
 
 
 def max_pool2d(x, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False) -> tuple[ndarray, ndarray]:
-    """The largest pixel of each window and its place ``row * W + column``; NaN wins, and of equals the first."""
+    """The largest pixel of each window and its place ``row * W + column``.
+
+    NaN wins, the last of several; of equals the first does. A dilated window that misses the image gives -inf, at the
+    first pixel that it could have seen were the image large enough, moved inside.
+    """
     x = np.asarray(x, np.float64)
     if x.ndim == 3:
         y, indices = max_pool2d(x[None], kernel_size, stride, padding, dilation, ceil_mode)
@@ -297,10 +301,17 @@ def max_pool2d(x, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=Fal
             top, bottom, left, right = window(p, q)
             rows = [i for i in range(top, bottom, step_h) if 0 <= i < height]
             cols = [j for j in range(left, right, step_w) if 0 <= j < width]
+            if not rows or not cols:
+                y[:, :, p, q] = -np.inf
+                first_row = next(i for i in range(top, bottom, step_h) if i >= 0)
+                first_col = next(j for j in range(left, right, step_w) if j >= 0)
+                indices[:, :, p, q] = min(first_row, height - 1) * width + min(first_col, width - 1)
+                continue
             places = np.array([i * width + j for i in rows for j in cols])
             pixels = x.reshape(images, channels, height * width)[:, :, places]
-            # argmax takes the first of equals and lets NaN win.
-            winner = pixels.argmax(axis=-1)
+            missing = np.isnan(pixels)
+            last_missing = len(places) - 1 - missing[..., ::-1].argmax(axis=-1)
+            winner = np.where(missing.any(axis=-1), last_missing, pixels.argmax(axis=-1))
             y[:, :, p, q] = np.take_along_axis(pixels, winner[..., None], axis=-1)[..., 0]
             indices[:, :, p, q] = places[winner]
     return y, indices
