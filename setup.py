@@ -29,7 +29,7 @@ def library(name, source, flags=()):
 
 libraries = [library(f"fc_{isa}", f"src_c/isa_{isa}.c", flags) for isa, flags in ISAS.items()]
 # The CPU test refers to the tables, so it is linked before them.
-libraries.insert(0, library("fc_cpu", "src_c/cpu.c"))
+libraries = [library("fc_mode", "src_c/mode.c"), library("fc_cpu", "src_c/cpu.c"), *libraries]
 
 openmp = [] if os.environ.get("FASTCONV_NO_OPENMP") or sys.platform == "darwin" else ["-fopenmp"]
 
