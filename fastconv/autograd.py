@@ -106,7 +106,7 @@ class Node:
     def __init__(self, name: str, vjp: Callable, parents: Sequence) -> None:
         self.order = next(_clock)
         self.name = name
-        self.vjp = vjp
+        self.vjp: Callable | None = vjp
         self.parents = parents
 
     def __repr__(self) -> str:

@@ -12,6 +12,7 @@ from builtins import float as _float
 from builtins import int as _int
 from collections import namedtuple
 from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
@@ -141,7 +142,7 @@ max_result = namedtuple("max_result", ("values", "indices"))
 
 def _wrap(array: np.ndarray) -> Tensor:
     """A leaf tensor over this very array."""
-    t = _new(Tensor)
+    t: Tensor = _new(Tensor)
     t._array = array
     t._requires_grad = False
     t._grad = t._node = None
@@ -178,7 +179,9 @@ def _in_place(function_name: str):
     return method
 
 
-def _comparison(ufunc):
+def _unrecorded(ufunc):
+    """The method behind an operator that has no gradient."""
+
     def method(self, other):
         if not isinstance(other, _OPERANDS):
             return NotImplemented
@@ -210,6 +213,10 @@ class Tensor:
     """
 
     __slots__ = ("__weakref__", "_array", "_grad", "_node", "_requires_grad")
+    _array: np.ndarray
+    _grad: Tensor | None
+    _node: Node | None
+    _requires_grad: _bool
 
     __array_priority__ = 1000  # ndarray + Tensor calls Tensor.__radd__
     __hash__ = object.__hash__
@@ -220,6 +227,10 @@ class Tensor:
         self._requires_grad = False
         if requires_grad:
             self.requires_grad_()
+
+    if TYPE_CHECKING:  # most functions of this module become methods, at its end
+
+        def __getattr__(self, name: str) -> Any: ...
 
     # Attributes
 
@@ -521,14 +532,14 @@ class Tensor:
     __iadd__, __isub__, __imul__ = _in_place("add"), _in_place("sub"), _in_place("mul")
     __itruediv__, __ipow__ = _in_place("div"), _in_place("pow")
 
-    __eq__, __ne__ = _comparison(np.equal), _comparison(np.not_equal)
-    __lt__, __le__ = _comparison(np.less), _comparison(np.less_equal)
-    __gt__, __ge__ = _comparison(np.greater), _comparison(np.greater_equal)
+    __eq__, __ne__ = _unrecorded(np.equal), _unrecorded(np.not_equal)
+    __lt__, __le__ = _unrecorded(np.less), _unrecorded(np.less_equal)
+    __gt__, __ge__ = _unrecorded(np.greater), _unrecorded(np.greater_equal)
     eq, ne, lt, le, gt, ge = __eq__, __ne__, __lt__, __le__, __gt__, __ge__
 
-    __and__, __or__ = _comparison(np.bitwise_and), _comparison(np.bitwise_or)
-    __xor__ = _comparison(np.bitwise_xor)
-    __floordiv__, __mod__ = _comparison(np.floor_divide), _comparison(np.remainder)
+    __and__, __or__ = _unrecorded(np.bitwise_and), _unrecorded(np.bitwise_or)
+    __xor__ = _unrecorded(np.bitwise_xor)
+    __floordiv__, __mod__ = _unrecorded(np.floor_divide), _unrecorded(np.remainder)
 
     def __invert__(self) -> Tensor:
         return _wrap(np.asarray(~self._array))
@@ -611,7 +622,9 @@ class Tensor:
 
     # Dtypes
 
-    def to(self, *target, dtype: DTypeLike | None = None, device=None, copy: _bool = False) -> Tensor:
+    def to(
+        self, *target, dtype: DTypeLike | None = None, device=None, non_blocking: _bool = False, copy: _bool = False
+    ) -> Tensor:
         """The tensor in another dtype; itself if it has that dtype already.
 
         Parameters
@@ -620,6 +633,8 @@ class Tensor:
             A dtype, a Tensor whose dtype to take, or the device ``"cpu"``, in any combination.
         dtype, device
             The same by keyword.
+        non_blocking : bool
+            Of torch's interface; the result is always there when to() returns.
         copy : bool
             Copy in any case.
 
@@ -633,7 +648,7 @@ class Tensor:
                 dtype = t.dtype
             elif _is_device(t):
                 device = t
-            elif not isinstance(t, bool):  # torch's non_blocking
+            else:
                 dtype = t
         if device is not None and not _is_device(device):
             raise TypeError(f"expected a device, got {device!r}")
@@ -798,7 +813,7 @@ def _is_device(x) -> bool:
 
 def _unpack(arguments: tuple) -> tuple[int, ...]:
     """``f(2, 3)`` and ``f((2, 3))`` alike."""
-    if len(arguments) == 1 and isinstance(arguments[0], Sequence | np.ndarray):
+    if len(arguments) == 1 and isinstance(arguments[0], (Sequence, np.ndarray)):
         arguments = arguments[0]
     return tuple(int(n) for n in arguments)
 
@@ -814,12 +829,10 @@ def _plain_index(index) -> tuple:
                 i = i.item()
         if i is Ellipsis:
             ellipsis = True
-        elif isinstance(i, list | range):
+        elif isinstance(i, (list, range)):
             i = np.asarray(i, dtype=np.int64 if not len(i) else None)
             basic = False
-        elif (
-            i is not None and not isinstance(i, slice) and (isinstance(i, bool) or not isinstance(i, int | np.integer))
-        ):
+        elif isinstance(i, bool) or not (i is None or isinstance(i, (slice, int, np.integer))):
             basic = False
         plain.append(i)
     if basic and not ellipsis:
@@ -829,7 +842,13 @@ def _plain_index(index) -> tuple:
 
 def _repr(t: Tensor) -> str:
     array = t._array
-    options = {"separator": ", ", "precision": 4, "threshold": 1000, "edgeitems": 3, "prefix": "tensor("}
+    options: dict[str, Any] = {
+        "separator": ", ",
+        "precision": 4,
+        "threshold": 1000,
+        "edgeitems": 3,
+        "prefix": "tensor(",
+    }
     if array.dtype.kind == "f":
         finite = array[np.isfinite(array)]
         whole = bool(np.all(finite == np.rint(finite)))
@@ -859,16 +878,16 @@ def _repr(t: Tensor) -> str:
 # ---------------------------------------------------------------------------------------------------------
 
 
-def _to_array(data, dtype: DTypeLike) -> np.ndarray:
+def _to_array(data, dtype: DTypeLike | None) -> np.ndarray:
     """A fresh array in native byte order; Python floats make float32."""
     if isinstance(data, Tensor):
         data = data._array
     array = np.array(data, dtype=dtype)
     if dtype is None and array.dtype == float64:
         leaf = data
-        while isinstance(leaf, list | tuple) and leaf:
+        while isinstance(leaf, (list, tuple)) and leaf:
             leaf = leaf[0]
-        if not isinstance(leaf, np.ndarray | Tensor) and not (isinstance(leaf, np.generic) and leaf is data):
+        if not isinstance(leaf, _ARRAYS) and not (isinstance(leaf, np.generic) and leaf is data):
             array = array.astype(float32)
     _check_dtype(array.dtype)
     return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
@@ -1023,17 +1042,27 @@ def sigmoid(input: Tensor) -> Tensor:
 
 def relu(input: Tensor) -> Tensor:
     """``max(input, 0)``, element-wise; its gradient at 0 is 0."""
+    if not isinstance(input, _ARRAYS):
+        raise TypeError(f"relu() expects a Tensor, got {type(input).__name__}")
     return apply(primitives.relu, input)
 
 
 def softmax(input: Tensor, dim: int, dtype: DTypeLike | None = None) -> Tensor:
     """``exp(input) / sum(exp(input))`` over dimension `dim`; `dtype` casts the input first."""
-    return apply(primitives.softmax, _floating(_as_operand(input, dtype), "softmax"), dim=dim)
+    return apply(
+        primitives.softmax,
+        _floating(_as_operand(input, None if dtype is None else np.dtype(dtype)), "softmax"),
+        dim=dim,
+    )
 
 
 def log_softmax(input: Tensor, dim: int, dtype: DTypeLike | None = None) -> Tensor:
     """``log(softmax(input, dim))``, without overflow; `dtype` casts the input first."""
-    return apply(primitives.log_softmax, _floating(_as_operand(input, dtype), "log_softmax"), dim=dim)
+    return apply(
+        primitives.log_softmax,
+        _floating(_as_operand(input, None if dtype is None else np.dtype(dtype)), "log_softmax"),
+        dim=dim,
+    )
 
 
 def clamp(input: Tensor, min: float | None = None, max: float | None = None) -> Tensor:

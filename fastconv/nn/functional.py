@@ -404,7 +404,7 @@ def adaptive_avg_pool2d(input: Array, output_size: int | Sequence[int | None] | 
 def _check_dtypes(op: str, **arrays: Array | None) -> None:
     given = {name: array for name, array in arrays.items() if array is not None}
     for name, array in given.items():
-        if not isinstance(array, Tensor | np.ndarray):
+        if not isinstance(array, (Tensor, np.ndarray)):
             raise TypeError(f"{op}: expected a Tensor or an ndarray as {name}, got {type(array).__name__}")
     dtypes = {name: array.dtype for name, array in given.items()}
     for name, dtype in dtypes.items():

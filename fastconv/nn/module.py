@@ -13,7 +13,7 @@ from .parameter import Parameter
 
 __all__ = ["Module"]
 
-_IncompatibleKeys = namedtuple("IncompatibleKeys", ("missing_keys", "unexpected_keys"))
+IncompatibleKeys = namedtuple("IncompatibleKeys", ("missing_keys", "unexpected_keys"))
 
 
 class Module:
@@ -55,27 +55,29 @@ class Module:
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     def __setattr__(self, name: str, value) -> None:
-        members = self.__dict__
-        for kind, expected, register in (
-            ("_parameters", Parameter, self.register_parameter),
-            ("_modules", Module, self.register_module),
-        ):
-            if isinstance(value, expected):
-                for other in {"_parameters", "_buffers", "_modules"} - {kind}:
-                    members.get(other, {}).pop(name, None)
-                if kind in members:
-                    members.pop(name, None)
-                register(name, value)
-                return
-        for kind, expected in (("_parameters", Parameter), ("_modules", Module), ("_buffers", Tensor)):
-            if name in members.get(kind, ()):
-                if value is not None and not isinstance(value, expected):
-                    raise TypeError(
-                        f"cannot assign {type(value).__name__} as {name!r}; expected a {expected.__name__} or None"
-                    )
-                members[kind][name] = value
-                return
-        super().__setattr__(name, value)
+        if isinstance(value, Parameter):
+            self._release(name, "_parameters")
+            self.register_parameter(name, value)
+        elif isinstance(value, Module):
+            self._release(name, "_modules")
+            self.register_module(name, value)
+        else:
+            for kind, expected in (("_parameters", Parameter), ("_modules", Module), ("_buffers", Tensor)):
+                members = self.__dict__.get(kind, {})
+                if name in members:
+                    if value is not None and not isinstance(value, expected):
+                        raise TypeError(
+                            f"cannot assign {type(value).__name__} as {name!r}; expected a {expected.__name__} or None"
+                        )
+                    members[name] = value
+                    return
+            super().__setattr__(name, value)
+
+    def _release(self, name: str, kind: str) -> None:
+        """Drop what has this name, unless it is of this kind, in whose place the new one comes."""
+        for other in {"_parameters", "_buffers", "_modules"} - {kind}:
+            self.__dict__.get(other, {}).pop(name, None)
+        self.__dict__.pop(name, None)
 
     def __delattr__(self, name: str) -> None:
         for kind in ("_parameters", "_buffers", "_modules"):
@@ -299,7 +301,7 @@ class Module:
         with no_grad():
             for name, array in arrays.items():
                 np.copyto(own[name]._array, array, casting="same_kind")
-        return _IncompatibleKeys(missing, unexpected)
+        return IncompatibleKeys(missing, unexpected)
 
     # Text
 

@@ -113,7 +113,7 @@ class Optimizer:
             for group, saved in zip(groups, saved_groups, strict=True)
             for number, p in zip(saved["params"], group["params"], strict=True)
         }
-        state = defaultdict(dict)
+        state: dict = defaultdict(dict)
         for number, values in state_dict["state"].items():
             if number not in by_number:
                 raise ValueError(f"the loaded state dict has state for parameter {number}, which is in no group")
