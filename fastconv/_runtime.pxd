@@ -53,6 +53,15 @@ cdef extern from "fastconv.h" nogil:
         void (*scatter_add)(void *x, const void *dy, const void *where, int wide, idx count) noexcept nogil
         double (*window_mean)(const void *x, idx x_row, idx x_col, idx n_rows, idx n_cols) noexcept nogil
         void (*window_add)(void *x, idx x_row, idx n_rows, idx n_cols, double value) noexcept nogil
+        void (*relu)(void *y, const void *x, idx n) noexcept nogil
+        void (*relu_backward)(void *dx, const void *dy, const void *y, idx n) noexcept nogil
+        void (*sums)(const void *x, double shift, idx n, double *sum, double *square) noexcept nogil
+        double (*dot_shifted)(const void *dy, const void *x, double shift, idx n) noexcept nogil
+        void (*affine)(void *y, const void *x, double shift, double scale, double offset, idx n) noexcept nogil
+        void (*affine_pair)(void *dx, const void *dy, const void *x, double shift, double scale, double slope,
+                            double offset, idx n) noexcept nogil
+        void (*sgd)(void *p, const void *dp, void *buffer, double sign, double lr, double momentum, double fresh,
+                    double decay, int nesterov, idx n) noexcept nogil
 
     ctypedef struct fc_isa:
         const char *name

@@ -4,9 +4,22 @@ Arrays are what the caller has checked: float32 or float64. Backward functions t
 result first (dy) and then what the forward pass left for them.
 """
 
+import math
+
 import numpy as np
 
+from . import _elementwise
 from ._runtime import empty
+
+
+def _dense(*arrays: np.ndarray) -> bool:
+    """Whether the kernels can pass over these arrays side by side."""
+    first = arrays[0].dtype
+    return (
+        first.kind == "f"
+        and first.itemsize > 2
+        and all(a.dtype == first and first.isnative and a.flags.carray for a in arrays)
+    )
 
 
 def _like(x: np.ndarray) -> np.ndarray:
@@ -22,12 +35,20 @@ def sigmoid(x: np.ndarray) -> np.ndarray:
 
 def relu(x: np.ndarray) -> np.ndarray:
     """max(x, 0); NaN stays NaN."""
-    return np.maximum(x, 0, out=_like(x))
+    y = _like(x)
+    if not _dense(x, y):
+        return np.maximum(x, 0, out=y)
+    _elementwise.relu(x, y)
+    return y
 
 
 def relu_backward(dy: np.ndarray, y: np.ndarray) -> np.ndarray:
     """dx = dy where y > 0, else 0."""
-    return np.multiply(dy, y > 0, out=_like(dy))
+    dx = _like(dy)
+    if not _dense(dy, y, dx):
+        return np.where(y > 0, dy, dy.dtype.type(0))
+    _elementwise.relu_backward(dy, y, dx)
+    return dx
 
 
 def log_softmax(x: np.ndarray, axis: int) -> np.ndarray:
@@ -123,14 +144,21 @@ def cross_entropy_backward(
     return dx
 
 
-def _per_channel(values: np.ndarray | None, x: np.ndarray) -> np.ndarray | None:
-    """(C,) values in x's dtype, shaped to broadcast along axis 1."""
-    return None if values is None else np.reshape(values, (-1,) + (1,) * (x.ndim - 2)).astype(x.dtype)
+def _planes(x: np.ndarray) -> np.ndarray:
+    """x (N, C, ...) as the kernels want it: dense (N, C, pixels)."""
+    return np.require(x, x.dtype.newbyteorder("="), "CA").reshape(*x.shape[:2], math.prod(x.shape[2:]))
 
 
-def _channel_sum(x: np.ndarray) -> np.ndarray:
-    """(C,) sums over all axes but axis 1, in float64."""
-    return np.add.reduce(x, axis=(0, *range(2, x.ndim)), dtype=np.float64)
+def _channel_values(values: np.ndarray | float, channels: int) -> np.ndarray:
+    return np.ascontiguousarray(np.broadcast_to(np.asarray(values, np.float64), (channels,)))
+
+
+def channel_sum(x: np.ndarray) -> np.ndarray:
+    """(C,) sums of x (N, C, ...) over all axes but axis 1, as float64."""
+    channels = x.shape[1]
+    total = np.empty(channels)
+    _elementwise.channel_sums(_planes(x), np.zeros(channels), total, None)
+    return total
 
 
 def batch_norm_statistics(x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -144,12 +172,12 @@ def batch_norm_statistics(x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.nda
     shift, offset, variance : (C,) arrays of x's dtype, float64 and float64
         The mean is shift + offset, where shift is exact in x's dtype.
     """
-    n = max(x.size // x.shape[1], 1)
-    shift = (_channel_sum(x) / n).astype(x.dtype)
-    centred = np.subtract(x, _per_channel(shift, x), out=_like(x))
-    offset = _channel_sum(centred) / n
-    np.square(centred, out=centred)
-    return shift, offset, np.maximum(_channel_sum(centred) / n - offset * offset, 0)
+    n = max(x.size // x.shape[1], 1) if x.shape[1] else 1
+    shift = (channel_sum(x) / n).astype(x.dtype)
+    offset, variance = np.empty(x.shape[1]), np.empty(x.shape[1])
+    _elementwise.channel_sums(_planes(x), shift.astype(np.float64), offset, variance)
+    offset /= n
+    return shift, offset, np.maximum(variance / n - offset * offset, 0)
 
 
 def batch_norm(
@@ -161,10 +189,12 @@ def batch_norm(
     bias: np.ndarray | None,
 ) -> np.ndarray:
     """y = weight * (x - shift - offset) * inverse_std + bias, per channel (axis 1)."""
-    scale = inverse_std if weight is None else inverse_std * weight
-    y = np.subtract(x, _per_channel(shift, x), out=_like(x))
-    y *= _per_channel(scale, x)
-    y += _per_channel((0 if bias is None else bias) - offset * scale, x)
+    channels = x.shape[1]
+    scale = _channel_values(inverse_std if weight is None else inverse_std * weight, channels)
+    y = empty(x.shape, x.dtype)
+    _elementwise.affine(
+        _planes(x), _planes(y), _channel_values(shift, channels), scale, (0 if bias is None else bias) - offset * scale
+    )
     return y
 
 
@@ -191,22 +221,19 @@ def batch_norm_backward(
     -------
     dx, dweight, dbias
     """
-    n = max(x.size // x.shape[1], 1)
-    centred = np.subtract(x, _per_channel(shift, x), out=_like(x))
-    db = _channel_sum(dy)
-    dw = (_channel_sum(dy * centred) - offset * db) * inverse_std
+    channels = x.shape[1]
+    n = max(x.size // channels, 1) if channels else 1
+    x3, dy3, by = _planes(x), _planes(dy), _channel_values(shift, channels)
+    db, dw = channel_sum(dy), np.empty(channels)
+    _elementwise.channel_dots(dy3, x3, by, dw)
+    dw = (dw - offset * db) * inverse_std
     dx = None
     if need_dx:
-        scale = inverse_std if weight is None else inverse_std * weight
-        if batch_statistics:
-            # dx = scale dy + a (x - shift) + b
-            a = -scale * inverse_std * dw / n
-            dx = centred
-            dx *= _per_channel(a, x)
-            dx += _per_channel(-scale * db / n - a * offset, x)
-            dx += dy * _per_channel(scale, x)
-        else:
-            dx = dy * _per_channel(scale, x)
+        scale = _channel_values(inverse_std if weight is None else inverse_std * weight, channels)
+        slope = -scale * inverse_std * dw / n if batch_statistics else np.zeros(channels)
+        rest = -scale * db / n - slope * offset if batch_statistics else np.zeros(channels)
+        dx = empty(x.shape, x.dtype)
+        _elementwise.affine_pair(dy3, x3, _planes(dx), by, scale, slope, rest)
     return dx, dw.astype(x.dtype), db.astype(x.dtype)
 
 
@@ -226,15 +253,15 @@ def sgd_step(
     ``g = dp + weight_decay * p; buffer = momentum * buffer + (1 - dampening) * g``, at first ``buffer = g``;
     ``p -= lr * buffer``, or with nesterov ``p -= lr * (g + momentum * buffer)``. The gradient dp is left as it is.
     """
-    g = -dp if maximize else dp
-    if weight_decay:
-        g = g + weight_decay * p
-    if momentum:
-        if buffer is None:
-            buffer = g.copy() if g is dp else g
-        else:
-            buffer *= momentum
-            buffer += g if dampening == 0 else (1 - dampening) * g
-        g = g + momentum * buffer if nesterov else buffer
-    p -= lr * g
+    if momentum and buffer is None:
+        # The first buffer is g itself, whatever the dampening.
+        buffer = np.zeros_like(p, order="C")
+        dampening = 0
+    dense = p if _dense(p) else np.require(p, p.dtype.newbyteorder("="), "CAW").copy()
+    _elementwise.sgd(
+        *(dense, np.require(dp, dense.dtype, "CA"), buffer if momentum else None),
+        *(-1 if maximize else 1, lr, momentum, 1 - dampening, weight_decay, nesterov),
+    )
+    if dense is not p:
+        p[...] = dense
     return buffer

@@ -17,6 +17,7 @@ from numpy import ndarray
 
 from . import _conv, _pool
 from ._runtime import empty
+from .elementwise import channel_sum
 
 __all__ = [
     "adaptive_avg_pool2d",
@@ -680,14 +681,7 @@ def bias_gradient(dy: ndarray, dims: int = 2) -> ndarray:
     op = "bias_gradient"
     dy = _float_array(op, dy, "gradient")
     _check_rank(op, dy.shape, "gradient", dims)
-    dy4 = _four_dimensional(dy, dims)
-    images, channels, height, width = dy4.shape
-    strides = dy4.strides
-    if strides[3] == dy4.itemsize and (height == 1 or strides[2] == width * strides[3]):
-        # Pairwise sums over each plane, which lies in one run; those few sums then in float64.
-        planes = np.add.reduce(dy4.reshape(images, channels, height * width), axis=2)
-        return np.add.reduce(planes, axis=0, dtype=_FLOAT64).astype(dy.dtype)
-    return np.add.reduce(dy4, axis=(0, 2, 3), dtype=_FLOAT64).astype(dy.dtype)
+    return channel_sum(_four_dimensional(dy, dims)).astype(dy.dtype)
 
 
 # ---------------------------------------------------------------------------------------------------------------------

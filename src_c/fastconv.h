@@ -95,6 +95,20 @@ typedef struct {
     /* Sum of an n_rows x n_cols window divided by its size; and its gradient, added to each element of the window. */
     double (*window_mean)(const void *x, idx x_row, idx x_col, idx n_rows, idx n_cols);
     void (*window_add)(void *x, idx x_row, idx n_rows, idx n_cols, double value);
+
+    /* Single passes over n elements that lie side by side. */
+    void (*relu)(void *y, const void *x, idx n);                                  /* max(x, 0), NaN stays NaN */
+    void (*relu_backward)(void *dx, const void *dy, const void *y, idx n);        /* y > 0 ? dy : 0 */
+    void (*sums)(const void *x, double shift, idx n, double *sum, double *square); /* of x - shift; square may be NULL */
+    double (*dot_shifted)(const void *dy, const void *x, double shift, idx n);     /* sum dy * (x - shift) */
+    /* y = scale * (x - shift) + offset, and dx = scale * dy + slope * (x - shift) + offset */
+    void (*affine)(void *y, const void *x, double shift, double scale, double offset, idx n);
+    void (*affine_pair)(void *dx, const void *dy, const void *x, double shift, double scale, double slope,
+                        double offset, idx n);
+    /* One step of SGD: g = sign * dp + decay * p; buffer = momentum * buffer + fresh * g unless NULL; p -= lr * (nesterov
+     * ? g + momentum * buffer : buffer or g). */
+    void (*sgd)(void *p, const void *dp, void *buffer, double sign, double lr, double momentum, double fresh,
+                double decay, int nesterov, idx n);
 } fc_kernels;
 
 typedef struct {

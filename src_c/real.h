@@ -439,6 +439,109 @@ static void NAME(window_add)(void *x_, idx x_row, idx n_rows, idx n_cols, double
         for (idx s = 0; s < n_cols; s++) x[r * x_row + s] += (REAL)value;
 }
 
+/* ---- single passes over memory -------------------------------------------------------------------------------- */
+
+static void NAME(relu)(void *y_, const void *x_, idx n)
+{
+    REAL *restrict y = y_;
+    const REAL *restrict x = x_;
+    for (idx i = 0; i < n; i++) y[i] = x[i] < 0 ? 0 : x[i];
+}
+
+static void NAME(relu_backward)(void *dx_, const void *dy_, const void *y_, idx n)
+{
+    REAL *restrict dx = dx_;
+    const REAL *restrict dy = dy_;
+    const REAL *restrict y = y_;
+    for (idx i = 0; i < n; i++) dx[i] = y[i] > 0 ? dy[i] : 0;
+}
+
+/* Sums run in REAL over blocks, and the blocks' in double: neither slow nor stalled by a large total. */
+enum { NAME(BLOCK) = 64 * LANES };
+
+static void NAME(sums)(const void *x_, double shift, idx n, double *sum, double *square)
+{
+    const REAL *x = x_;
+    const REAL by = (REAL)shift;
+    double total = 0, total2 = 0;
+    idx i = 0;
+    for (; i + NAME(BLOCK) <= n; i += NAME(BLOCK)) {
+        vec s[4] = {{0}}, s2[4] = {{0}};
+        for (idx j = i; j < i + NAME(BLOCK); j += 4 * LANES)
+            UNROLL for (int k = 0; k < 4; k++) {
+                vec v = load(x + j + k * LANES) - by;
+                s[k] += v;
+                s2[k] += v * v;
+            }
+        total += NAME(sum)((s[0] + s[1]) + (s[2] + s[3]));
+        total2 += NAME(sum)((s2[0] + s2[1]) + (s2[2] + s2[3]));
+    }
+    for (; i < n; i++) {
+        double v = x[i] - by;
+        total += v;
+        total2 += v * v;
+    }
+    *sum = total;
+    if (square) *square = total2;
+}
+
+static double NAME(dot_shifted)(const void *dy_, const void *x_, double shift, idx n)
+{
+    const REAL *dy = dy_, *x = x_;
+    const REAL by = (REAL)shift;
+    double total = 0;
+    idx i = 0;
+    for (; i + NAME(BLOCK) <= n; i += NAME(BLOCK)) {
+        vec s[4] = {{0}};
+        for (idx j = i; j < i + NAME(BLOCK); j += 4 * LANES)
+            UNROLL for (int k = 0; k < 4; k++) s[k] += load(dy + j + k * LANES) * (load(x + j + k * LANES) - by);
+        total += NAME(sum)((s[0] + s[1]) + (s[2] + s[3]));
+    }
+    for (; i < n; i++) total += (double)dy[i] * (x[i] - by);
+    return total;
+}
+
+static void NAME(affine)(void *y_, const void *x_, double shift, double scale, double offset, idx n)
+{
+    REAL *restrict y = y_;
+    const REAL *restrict x = x_;
+    const REAL by = (REAL)shift, a = (REAL)scale, b = (REAL)offset;
+    for (idx i = 0; i < n; i++) y[i] = a * (x[i] - by) + b;
+}
+
+static void NAME(affine_pair)(void *dx_, const void *dy_, const void *x_, double shift, double scale, double slope,
+                              double offset, idx n)
+{
+    REAL *restrict dx = dx_;
+    const REAL *restrict dy = dy_;
+    const REAL *restrict x = x_;
+    const REAL by = (REAL)shift, a = (REAL)scale, b = (REAL)slope, c = (REAL)offset;
+    for (idx i = 0; i < n; i++) dx[i] = a * dy[i] + (b * (x[i] - by) + c);
+}
+
+static void NAME(sgd)(void *p_, const void *dp_, void *buffer_, double sign_, double lr_, double momentum_,
+                      double fresh_, double decay_, int nesterov, idx n)
+{
+    REAL *restrict p = p_;
+    const REAL *restrict dp = dp_;
+    REAL *restrict buffer = buffer_;
+    const REAL sign = (REAL)sign_, lr = (REAL)lr_, momentum = (REAL)momentum_, fresh = (REAL)fresh_;
+    const REAL decay = (REAL)decay_;
+    if (!buffer)
+        for (idx i = 0; i < n; i++) p[i] -= lr * (sign * dp[i] + decay * p[i]);
+    else if (nesterov)
+        for (idx i = 0; i < n; i++) {
+            REAL g = sign * dp[i] + decay * p[i];
+            buffer[i] = momentum * buffer[i] + fresh * g;
+            p[i] -= lr * (g + momentum * buffer[i]);
+        }
+    else
+        for (idx i = 0; i < n; i++) {
+            buffer[i] = momentum * buffer[i] + fresh * (sign * dp[i] + decay * p[i]);
+            p[i] -= lr * buffer[i];
+        }
+}
+
 #undef load
 #undef store
 #undef splat
