@@ -63,6 +63,12 @@ def _add_train(commands) -> None:
     parser.add_argument("--momentum", type=_not_negative, metavar="X", help="momentum")
     parser.add_argument("--weight-decay", type=_not_negative, metavar="X", help="weight decay")
     parser.add_argument("--schedule", choices=SCHEDULES, help="course of the learning rate (default: onecycle)")
+    parser.add_argument(
+        "--augment",
+        action="store_true",
+        default=None,
+        help="shift the training images at random by up to an eighth and, but for digits, mirror every other one",
+    )
     parser.add_argument("--seed", type=_seed, metavar="N", help="seed of all random numbers (default: 0)")
     parser.add_argument("--threads", type=_positive_integer, metavar="N", help="threads (default: all cores)")
     parser.add_argument("--out", metavar="DIR", help="folder to leave the results in (default: runs/DATA-N)")
@@ -88,7 +94,19 @@ def _add_train(commands) -> None:
 def _train(options: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
     from fastconv import runs
 
-    names = ("data", "root", "model", "epochs", "batch_size", "lr", "momentum", "weight_decay", "schedule", "seed")
+    names = (
+        "data",
+        "root",
+        "model",
+        "epochs",
+        "batch_size",
+        "lr",
+        "momentum",
+        "weight_decay",
+        "schedule",
+        "augment",
+        "seed",
+    )
     given = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
     if options.resume is not None:
         fixed = [name for name in (*given, *(["out"] if options.out else [])) if name != "root"]

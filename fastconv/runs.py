@@ -6,7 +6,7 @@ import shlex
 import time
 from typing import Any, NamedTuple
 
-__all__ = ["DATA", "MODELS", "SCHEDULES", "SettingsError", "train"]
+__all__ = ["DATA", "MODELS", "SCHEDULES", "SETTINGS", "SettingsError", "train"]
 
 
 class Data(NamedTuple):
@@ -14,8 +14,8 @@ class Data(NamedTuple):
 
     mean: tuple[float, ...]  # of the pixels in [0, 1], by channel
     std: tuple[float, ...]
-    crop: int  # training images are shifted by up to this many pixels; 0: they are taken as they are
-    flip: bool  # training images are mirrored at random
+    size: int  # height and width of the images; those of a folder are brought to it
+    mirror: bool  # whether an image's mirror image is as good
     defaults: dict[str, Any]
 
 
@@ -31,11 +31,11 @@ def _defaults(model: str, epochs: int, batch_size: int, lr: float, momentum: flo
 
 
 DATA = {
-    "digits": Data((0.305,), (0.376,), 0, False, _defaults("digitsnet", 20, 32, 0.05, 0.9, 5e-4)),
-    "mnist": Data((0.1307,), (0.3081,), 0, False, _defaults("lenet", 3, 64, 0.05, 0.9, 5e-4)),
-    "fashion-mnist": Data((0.286,), (0.353,), 0, False, _defaults("lenet", 5, 64, 0.05, 0.9, 5e-4)),
-    "cifar10": Data((0.5,) * 3, (0.5,) * 3, 0, False, _defaults("convnet", 10, 32, 0.02, 0.9, 5e-4)),
-    "folder": Data((0.5,) * 3, (0.5,) * 3, 0, True, _defaults("convnet", 20, 32, 0.02, 0.9, 5e-4)),
+    "digits": Data((0.305,), (0.376,), 8, False, _defaults("digitsnet", 20, 32, 0.05, 0.9, 5e-4)),
+    "mnist": Data((0.1307,), (0.3081,), 28, False, _defaults("lenet", 3, 64, 0.05, 0.9, 5e-4)),
+    "fashion-mnist": Data((0.286,), (0.353,), 28, True, _defaults("lenet", 5, 64, 0.05, 0.9, 5e-4)),
+    "cifar10": Data((0.5,) * 3, (0.5,) * 3, 32, True, _defaults("convnet", 10, 32, 0.02, 0.9, 5e-4)),
+    "folder": Data((0.5,) * 3, (0.5,) * 3, 32, True, _defaults("convnet", 20, 32, 0.02, 0.9, 5e-4)),
 }
 # Names of the command, and in fastconv.vision.models.
 MODELS = {
@@ -47,7 +47,10 @@ MODELS = {
     "resnet18": "resnet18",
 }
 SCHEDULES = ("onecycle", "cosine", "constant")
-FOLDER_SIZE = 32  # images of --data folder are brought to this height and width
+SETTINGS = (
+    *("data", "root", "model", "epochs", "batch_size", "lr", "momentum", "weight_decay"),
+    *("schedule", "augment", "seed"),
+)
 
 
 class SettingsError(ValueError):
@@ -69,8 +72,7 @@ def train(
     Parameters
     ----------
     settings : dict
-        Any of data, root, model, epochs, batch_size, lr, momentum, weight_decay, schedule and seed; what is left out
-        takes the data set's default. With `resume`, only root is of use.
+        Any of :data:`SETTINGS`; what is left out takes the data set's default. With `resume`, only root is of use.
     out : path, optional
         A new or empty folder; default ``runs/<data>-<n>``.
     resume : path, optional
@@ -151,8 +153,9 @@ def _complete(settings: dict[str, Any]) -> dict[str, Any]:
     if name == "folder" and "root" not in settings:
         raise SettingsError("--data folder needs --root DIR, the folder that holds the images")
     root = os.path.abspath(settings.get("root", "data"))
-    general = {"data": name, "root": root, **DATA[name].defaults, "schedule": "onecycle", "seed": 0}
-    return {key: settings.get(key, value) for key, value in general.items()} | {"root": root}
+    general = {"data": name, "schedule": "onecycle", "augment": False, "seed": 0}
+    filled = general | DATA[name].defaults | settings | {"root": root}
+    return {key: filled[key] for key in SETTINGS}
 
 
 def _settings_of(folder: str) -> dict[str, Any]:
@@ -165,7 +168,7 @@ def _settings_of(folder: str) -> dict[str, Any]:
     if not os.path.exists(path):
         raise FileNotFoundError(f"{path}: there is no checkpoint, so no run to go on with")
     settings = checkpoint.load_training(path)["settings"]
-    if not isinstance(settings, dict) or settings.keys() != _complete({"root": ""}).keys():
+    if not isinstance(settings, dict) or settings.keys() != set(SETTINGS):
         raise checkpoint.CheckpointError(f"{path}: is no checkpoint of `fastconv train`")
     return settings
 
@@ -177,12 +180,12 @@ def _load_data(settings: dict[str, Any]) -> tuple:
     name, root = settings["data"], settings["root"]
     data = DATA[name]
     plain: list[Any] = [transforms.ToTensor(), transforms.Normalize(data.mean, data.std)]
-    size = {"digits": 8, "mnist": 28, "fashion-mnist": 28, "cifar10": 32, "folder": FOLDER_SIZE}[name]
-    varied: list[Any] = [transforms.RandomCrop(size, padding=data.crop)] if data.crop else []
-    varied += [transforms.RandomHorizontalFlip()] if data.flip else []
-    if name == "folder":
-        plain.insert(0, transforms.Resize((size, size)))
-    for_training, for_test = transforms.Compose([*varied, *plain]), transforms.Compose(plain)
+    resized = [transforms.Resize((data.size, data.size))] if name == "folder" else []
+    varied: list[Any] = []
+    if settings["augment"]:
+        varied.append(transforms.RandomCrop(data.size, padding=data.size // 8))
+        varied += [transforms.RandomHorizontalFlip()] if data.mirror else []
+    for_training, for_test = transforms.Compose([*resized, *varied, *plain]), transforms.Compose([*resized, *plain])
     if name == "folder":
         return _load_folder(root, for_training, for_test, settings["seed"])
     kinds = {"digits": "Digits", "mnist": "MNIST", "fashion-mnist": "FashionMNIST", "cifar10": "CIFAR10"}

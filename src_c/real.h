@@ -465,14 +465,20 @@ static void NAME(sums)(const void *x_, double shift, idx n, double *sum, double 
     const REAL by = (REAL)shift;
     double total = 0, total2 = 0;
     idx i = 0;
-    for (; i + NAME(BLOCK) <= n; i += NAME(BLOCK)) {
+    while (i + LANES <= n) {
+        const idx end = n - i < NAME(BLOCK) ? n : i + NAME(BLOCK);
         vec s[4] = {{0}}, s2[4] = {{0}};
-        for (idx j = i; j < i + NAME(BLOCK); j += 4 * LANES)
+        for (; i + 4 * LANES <= end; i += 4 * LANES)
             UNROLL for (int k = 0; k < 4; k++) {
-                vec v = load(x + j + k * LANES) - by;
+                vec v = load(x + i + k * LANES) - by;
                 s[k] += v;
                 s2[k] += v * v;
             }
+        for (; i + LANES <= end; i += LANES) {
+            vec v = load(x + i) - by;
+            s[0] += v;
+            s2[0] += v * v;
+        }
         total += NAME(sum)((s[0] + s[1]) + (s[2] + s[3]));
         total2 += NAME(sum)((s2[0] + s2[1]) + (s2[2] + s2[3]));
     }
@@ -491,10 +497,12 @@ static double NAME(dot_shifted)(const void *dy_, const void *x_, double shift, i
     const REAL by = (REAL)shift;
     double total = 0;
     idx i = 0;
-    for (; i + NAME(BLOCK) <= n; i += NAME(BLOCK)) {
+    while (i + LANES <= n) {
+        const idx end = n - i < NAME(BLOCK) ? n : i + NAME(BLOCK);
         vec s[4] = {{0}};
-        for (idx j = i; j < i + NAME(BLOCK); j += 4 * LANES)
-            UNROLL for (int k = 0; k < 4; k++) s[k] += load(dy + j + k * LANES) * (load(x + j + k * LANES) - by);
+        for (; i + 4 * LANES <= end; i += 4 * LANES)
+            UNROLL for (int k = 0; k < 4; k++) s[k] += load(dy + i + k * LANES) * (load(x + i + k * LANES) - by);
+        for (; i + LANES <= end; i += LANES) s[0] += load(dy + i) * (load(x + i) - by);
         total += NAME(sum)((s[0] + s[1]) + (s[2] + s[3]));
     }
     for (; i < n; i++) total += (double)dy[i] * (x[i] - by);

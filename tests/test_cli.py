@@ -38,7 +38,17 @@ def test_help(capsys):
     assert (status, err) == (0, "")
     for word in (
         *("--data", "--root", "--model", "--epochs", "--batch-size", "--lr", "--momentum", "--weight-decay"),
-        *("--schedule", "--seed", "--threads", "--out", "--resume", "--checkpoint-seconds", *runs.DATA, *runs.MODELS),
+        *(
+            "--schedule",
+            "--augment",
+            "--seed",
+            "--threads",
+            "--out",
+            "--resume",
+            "--checkpoint-seconds",
+            *runs.DATA,
+            *runs.MODELS,
+        ),
     ):
         assert word in out
     for name, data in runs.DATA.items():

@@ -453,7 +453,14 @@ def test_folder_of_images(tmp_path, threads):
             pixels = draw.integers(0, 100, (40, 50, 3), dtype=np.uint8)
             pixels[:, :, channel] += 150
             image_module.fromarray(pixels).save(tmp_path / "photos" / name / f"{i}.png")
-    settings = {"data": "folder", "root": str(tmp_path / "photos"), "epochs": 6, "batch_size": 4, "seed": 1}
+    settings = {
+        "data": "folder",
+        "root": str(tmp_path / "photos"),
+        "epochs": 6,
+        "batch_size": 4,
+        "augment": True,
+        "seed": 1,
+    }
     threads(1)
     assert runs.train(settings, out=str(tmp_path / "out")) == 1.0
     check_folder(tmp_path / "out")
