@@ -145,6 +145,7 @@ def clamp(needs, x, min, max):
 
 
 def where(needs, condition, x, y):
+    condition = np.asarray(condition, np.bool_)
     x_shape, y_shape = _shape(x), _shape(y)
     return np.where(condition, x, y), lambda dy: (
         None,
@@ -154,22 +155,24 @@ def where(needs, condition, x, y):
 
 
 def matmul(needs, x, y):
-    def vjp(dy):
-        # A vector is a row on the left and a column on the right.
-        x2 = x[None, :] if x.ndim == 1 else x
-        y2 = y[:, None] if y.ndim == 1 else y
-        if x.ndim == 1:
-            dy = dy[..., None, :] if y.ndim > 1 else dy[None]
-        if y.ndim == 1:
-            dy = dy[..., None]
-        dx = dw = None
-        if needs[0]:
-            dx = _sum_to(dy @ y2.swapaxes(-1, -2), x2.shape).reshape(x.shape)
-        if needs[1]:
-            dw = _sum_to(x2.swapaxes(-1, -2) @ dy, y2.shape).reshape(y.shape)
-        return dx, dw
+    out, x_shape, y_shape = np.matmul(x, y), x.shape, y.shape
+    # A vector is a row on the left and a column on the right.
+    x = x[None, :] if x.ndim == 1 else x
+    y = y[:, None] if y.ndim == 1 else y
+    rows, columns = x.shape, y.shape
+    x, y = x if needs[1] else None, y if needs[0] else None
 
-    return np.matmul(x, y), vjp
+    def vjp(dy):
+        if len(x_shape) == 1:
+            dy = np.expand_dims(dy, -2) if len(y_shape) > 1 else dy[None]
+        if len(y_shape) == 1:
+            dy = dy[..., None]
+        return (
+            _sum_to(dy @ y.swapaxes(-1, -2), rows).reshape(x_shape) if needs[0] else None,
+            _sum_to(x.swapaxes(-1, -2) @ dy, columns).reshape(y_shape) if needs[1] else None,
+        )
+
+    return out, vjp
 
 
 def _spread(dy: np.ndarray, shape: tuple[int, ...], dim, keepdim: bool) -> np.ndarray:

@@ -762,6 +762,8 @@ def test_load_state_dict_lists_everything_wrong():
     assert result.missing_keys == ["scale", "conv.bias", "blocks.0.weight", "blocks.0.bias"]
     assert result.unexpected_keys == ["extra"]
     assert fc.equal(net.conv.weight, before["conv.weight"] + 1) and fc.equal(net.scale, before["scale"])
+    with pytest.raises(TypeError, match="list"):
+        net.load_state_dict([1, 2])
     with pytest.raises(RuntimeError, match="count: cannot copy float32 into int64"):
         net.load_state_dict({"count": fc.tensor(1.0)}, strict=False)
 

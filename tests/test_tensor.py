@@ -62,6 +62,7 @@ CASES = {
     "clamp": (lambda t, x: x.clamp(-0.8, 0.9), np.array([-2.0, -0.5, 0.1, 0.7, 3.0])),
     "clamp min": (lambda t, x: x.clamp(min=0.0), away_from_zero(6)),
     "where": (lambda t, x, y: t.where(t.tensor([True, False, True]), x, y), normal(3), normal(2, 1)),
+    "where numbers": (lambda t, x: t.where(x > 0, x, 0.5) + t.where(x < 1, 2.0, x), normal(5)),
     "maximum": (lambda t, x, y: t.maximum(x, y), normal(4), normal(3, 4)),
     "minimum": (lambda t, x, y: t.minimum(x, y), normal(4), normal(3, 4)),
     "matmul": (lambda t, x, y: x @ y, normal(3, 4), normal(4, 2)),
@@ -340,6 +341,29 @@ def test_grad_mode_is_per_thread():
         thread.start()
         thread.join()
     assert seen == [True]
+
+
+def test_threads_differentiate_side_by_side():
+    arrays = [np.random.default_rng(k).standard_normal((16, 16)) for k in range(8)]
+
+    def gradient(a):
+        x = fc.tensor(a).requires_grad_()
+        for _ in range(20):
+            ((x @ x).tanh() * x).sum().backward()
+        return x.grad.numpy()
+
+    results = [None] * len(arrays)
+
+    def work(k):
+        results[k] = gradient(arrays[k])
+
+    threads = [threading.Thread(target=work, args=(k,)) for k in range(len(arrays))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for a, result in zip(arrays, results, strict=True):
+        np.testing.assert_array_equal(result, gradient(a))
 
 
 def test_requires_grad():
@@ -794,6 +818,13 @@ def test_random_creation():
         fc.randint(0, (2,))
     with pytest.raises(TypeError):
         fc.randint(3)
+
+
+def test_where_takes_any_truth():
+    x = fc.ones(3, requires_grad=True)
+    fc.where(fc.tensor([0, 1, 2]), 5.0, x).sum().backward()
+    assert x.grad.tolist() == [1, 0, 0]
+    assert fc.where(fc.tensor([True, False]), 1, 0).tolist() == [1, 0]
 
 
 def test_cat_and_stack():

@@ -273,10 +273,14 @@ class Module:
 
         Raises
         ------
+        TypeError
+            If `state_dict` is no mapping.
         RuntimeError
             With all that is wrong: with `strict` names that are missing or unexpected, and in any case sizes that
             differ. Nothing has been changed then.
         """
+        if not isinstance(state_dict, Mapping):
+            raise TypeError(f"expected a mapping of names to tensors as state_dict, got {type(state_dict).__name__}")
         own = dict(self._state())
         missing = [name for name in own if name not in state_dict]
         unexpected = [name for name in state_dict if name not in own]
