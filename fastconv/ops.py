@@ -143,6 +143,12 @@ def _positive(value: int, name: str) -> int:
 
 def _shape(op: str, size: Sequence[int], name: str, dims: int) -> tuple[int, ...]:
     """A size that the caller asks for: (N, C, ...) or (C, ...) with `dims` more entries, none negative."""
+    if type(size) is tuple and dims + 1 <= len(size) <= dims + 2:
+        for n in size:
+            if type(n) is not int or not 0 <= n <= _LARGEST:
+                break
+        else:
+            return size
     if not isinstance(size, (tuple, list, ndarray)):
         raise TypeError(f"{op}: {name} must be a tuple of integers, got {size!r}")
     items = _integers(size, f"{op}: {name}", "a tuple of integers", size)
@@ -270,13 +276,22 @@ def _as_asked(array: ndarray, rank: int, dims: int) -> ndarray:
     return array if rank == dims + 2 else array[0]
 
 
-def _check_gradient(op: str, dy: ndarray, expected: tuple[int, ...], dims: int, rank: int, given: str) -> ndarray:
+def _check_gradient(
+    op: str,
+    dy: ndarray,
+    expected: tuple[int, ...],
+    dims: int,
+    x_shape: tuple[int, ...],
+    w_shape: tuple[int, ...] | None = None,
+) -> ndarray:
     """dy in four dimensions, its size checked against the output's."""
+    rank = len(x_shape)
     if dy.ndim == rank:
         dy4 = _four_dimensional(dy, dims)
         if dy4.shape == expected:
             return dy4
     wanted = _listed(expected, dims)[dims + 2 - rank :]
+    given = f"input of size {list(x_shape)}" + (f" and weight of size {list(w_shape)}" if w_shape else "")
     raise RuntimeError(f"{op}: expected gradient of size {wanted} for {given}, got {list(dy.shape)}")
 
 
@@ -427,8 +442,7 @@ def _input_gradient(op, dims, input_size, w, dy, stride, padding, dilation, grou
     w4 = _four_dimensional(w, dims)
     x4_shape = _four(x_shape, dims)
     y_shape, parameters = _convolution_sizes(op, dims, x4_shape, w4.shape, stride, padding, dilation, groups)
-    given = f"input of size {list(x_shape)} and weight of size {list(w.shape)}"
-    dy4 = _check_gradient(op, dy, y_shape, dims, len(x_shape), given)
+    dy4 = _check_gradient(op, dy, y_shape, dims, x_shape, w.shape)
     dx = _new(op, x4_shape, dy.dtype, "input's gradient")
     if dx.size:
         _conv.input_gradient(dy4, w4, dx, *parameters)
@@ -486,8 +500,7 @@ def _weight_gradient(op, dims, x, weight_size, dy, stride, padding, dilation, gr
     x4 = _four_dimensional(x, dims)
     w4_shape = _four(w_shape, dims)
     y_shape, parameters = _convolution_sizes(op, dims, x4.shape, w4_shape, stride, padding, dilation, groups)
-    given = f"input of size {list(x.shape)} and weight of size {list(w_shape)}"
-    dy4 = _check_gradient(op, dy, y_shape, dims, x.ndim, given)
+    dy4 = _check_gradient(op, dy, y_shape, dims, x.shape, w_shape)
     dw = _new(op, w4_shape, x.dtype, "weight's gradient")
     if x.size and dy.size:
         _conv.weight_gradient(x4, dy4, dw, *parameters)
@@ -615,8 +628,7 @@ def conv_transpose2d_input(
     _check_weight(op, w.shape, 2)
     x4_shape = _four(x_shape, 2)
     y_shape, parameters = _transposed_sizes(op, x4_shape, w.shape, stride, padding, output_padding, groups, dilation)
-    given = f"input of size {list(x_shape)} and weight of size {list(w.shape)}"
-    dy4 = _check_gradient(op, dy, y_shape, 2, len(x_shape), given)
+    dy4 = _check_gradient(op, dy, y_shape, 2, x_shape, w.shape)
     dx = _new(op, x4_shape, dy.dtype, "input's gradient")
     if dy.size:
         _conv.forward(dy4, w, None, dx, *parameters)
@@ -655,8 +667,7 @@ def conv_transpose2d_weight(
     _check_weight(op, w_shape, 2)
     x4 = _four_dimensional(x, 2)
     y_shape, parameters = _transposed_sizes(op, x4.shape, w_shape, stride, padding, output_padding, groups, dilation)
-    given = f"input of size {list(x.shape)} and weight of size {list(w_shape)}"
-    dy4 = _check_gradient(op, dy, y_shape, 2, x.ndim, given)
+    dy4 = _check_gradient(op, dy, y_shape, 2, x.shape, w_shape)
     dw = _new(op, w_shape, x.dtype, "weight's gradient")
     if dy.size:
         _conv.weight_gradient(dy4, x4, dw, *parameters)
@@ -943,7 +954,9 @@ def max_pool2d_backward(dy: ndarray, indices: ndarray, input_size: Sequence[int]
             f"{op}: expected gradient and indices of one size, with the batch and channels of the input, got gradient "
             f"{list(dy.shape)}, indices {list(indices.shape)}, input {list(x_shape)}"
         )
-    indices = np.require(indices, indices.dtype.newbyteorder("="), "CA")
+    flags = indices.flags
+    if not (flags.c_contiguous and flags.aligned and indices.dtype.isnative):
+        indices = np.require(indices, indices.dtype.newbyteorder("="), "CA")
     pixels = x_shape[-2] * x_shape[-1]
     # As unsigned numbers, negative indices are large ones.
     if indices.size and int(indices.view(f"u{indices.itemsize}").max()) >= pixels:
@@ -1054,7 +1067,7 @@ def avg_pool2d_backward(
     x4_shape = _four(x_shape, 2)
     y_shape, window, _ = _pooling_sizes(op, x4_shape, kernel_size, stride, padding, 1, ceil_mode)
     divisor = _divisor(divisor_override)
-    dy4 = _check_gradient(op, dy, y_shape, 2, len(x_shape), f"input of size {list(x_shape)}")
+    dy4 = _check_gradient(op, dy, y_shape, 2, x_shape)
     dx = _new(op, x4_shape, dy.dtype, "input's gradient")
     if dy.size:
         _pool.average_backward(dy4, dx, *window, bool(count_include_pad), divisor)
