@@ -900,3 +900,40 @@ def test_errors_say_what_came():
         fc.ones(2).clamp()
     with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
         fc.nonsense
+
+
+def test_functions_and_methods_are_one():
+    x, y = fc.tensor([[1.0, -2.0], [3.0, 4.0]]), fc.tensor([[0.0, 5.0], [3.0, 1.0]])
+    for name, arguments in (
+        ("neg", ()),
+        ("reshape", ((4,),)),
+        ("permute", ((1, 0),)),
+        ("transpose", (0, 1)),
+        ("unsqueeze", (0,)),
+        ("squeeze", ()),
+        ("max", (y,)),
+        ("min", (y,)),
+        ("argmax", (1,)),
+        ("clamp", (-1, 1)),
+    ):
+        assert fc.equal(getattr(fc, name)(x, *arguments), getattr(x, name)(*arguments)), name
+    assert fc.equal(fc.max(x, y), fc.maximum(x, y)) and fc.equal(fc.min(x, y), fc.minimum(x, y))
+    assert fc.equal(+x, x) and fc.tensor(x).tolist() == x.tolist()
+    assert fc.exp(fc.arange(2)).dtype == fc.float32 and x.long().type_as(x).dtype == fc.float32
+    assert x.sum(dtype=fc.float64).dtype == fc.float64 and fc.arange(3).mean(dtype=fc.float32).item() == 1
+    assert x.clone().sub_(y).mul_(2).div_(4).tolist() == [[0.5, -3.5], [0.0, 1.5]]
+    assert fc.device("cpu:0").type == "cpu"
+    with pytest.raises(TypeError, match=r"max.*list"):
+        fc.max([1.0])
+    with pytest.raises(TypeError, match="a device, got 3"):
+        x.to(device=3)
+
+
+def test_attributes_of_subclasses_are_copied():
+    class Named(fc.Tensor):
+        pass
+
+    x = Named([1.0])
+    x.name = "x"
+    y = copy.deepcopy(x)
+    assert type(y) is Named and y.name == "x" and y.tolist() == [1]
