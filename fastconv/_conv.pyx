@@ -463,8 +463,9 @@ cdef void plan_gather(Gather *j) noexcept nogil:
     cdef idx area
     cut_blocks(grid, 512)
     area = parts(grid.stage_channel, grid.rows * grid.images) * z
+    cdef bint staged = not j.dense and not (grid.inside and j.x.s_w == 1 and grid.step_w == 1 and run >= lanes)
     j.packed = (0.5 * j.K / fill * 1.05 > 0.5 * j.K + 1.5 or j.C * grid.T > 8 * DEPTH
-                or j.C * area > STAGE_BYTES)
+                or staged and j.C * area > STAGE_BYTES)
     if j.packed:
         j.chunk = even(j.C, max(1, DEPTH // max(grid.T, 1)))
     else:
@@ -769,13 +770,8 @@ cdef void add_slices(const Correlate *j, idx part) noexcept nogil:
     cdef idx c0 = c_index * j.c_part, channels = min(j.c_part, j.C - c0)
     cdef idx k0 = k_index * j.k_part, k_count = min(j.k_part, j.K - k0)
     cdef idx n_pairs = channels * j.grid.T
-    cdef idx tile_k, tile_pairs, k, pair, kk, i, at, s, to
-    cdef char *first = j.sums + part * j.slices * j.sums_size
-    cdef idx z = j.kern.itemsize, stride = <idx>j.sums_size // z
-    cdef idx base = 0
-    cdef double total64
-    cdef float total32
-    k = 0
+    cdef idx z = j.kern.itemsize, k = 0, pair, tile_k
+    cdef char *sums = j.sums + part * j.slices * j.sums_size
     while k < k_count:
         if j.outer:
             tile_k = j.lane_width if k_count - k > j.kern.lanes else j.kern.lanes
@@ -783,21 +779,10 @@ cdef void add_slices(const Correlate *j, idx part) noexcept nogil:
             tile_k = min(j.kern.dot_rows, k_count - k)
         pair = 0
         while pair < n_pairs:
-            for kk in range(min(tile_k, k_count - k)):
-                to = (g * j.K + k0 + k + kk) * j.dw_k + c0 * j.dw_c + pair
-                for i in range(min(j.tile_rows, n_pairs - pair)):
-                    at = base + (i * tile_k + kk if j.outer else kk * j.tile_rows + i)
-                    if z == 4:
-                        total32 = (<float *>first)[at]
-                        for s in range(1, j.slices):
-                            total32 = total32 + (<float *>first)[at + s * stride]
-                        (<float *>j.dw)[to + i] = total32
-                    else:
-                        total64 = (<double *>first)[at]
-                        for s in range(1, j.slices):
-                            total64 = total64 + (<double *>first)[at + s * stride]
-                        (<double *>j.dw)[to + i] = total64
-            base += tile_k * j.tile_rows
+            j.kern.fold(j.dw + ((g * j.K + k0 + k) * j.dw_k + c0 * j.dw_c + pair) * z, j.dw_k, sums,
+                        <idx>j.sums_size // z, j.slices, tile_k if j.outer else 1, 1 if j.outer else j.tile_rows,
+                        min(tile_k, k_count - k), min(j.tile_rows, n_pairs - pair))
+            sums += tile_k * j.tile_rows * z
             pair += j.tile_rows
         k += tile_k
 

@@ -40,6 +40,8 @@ cdef extern from "fastconv.h" nogil:
                           idx count) noexcept nogil
         void (*wgrad[8])(idx n_pixels, const int32_t *pixels, const void *x, const idx *offsets, const void *dy,
                          void *acc) noexcept nogil
+        void (*fold)(void *w, idx w_row, const void *sums, idx slice, idx n_slices, idx row, idx col, idx filters,
+                     idx pairs) noexcept nogil
         void (*dot[8])(idx n_planes, idx n_rows, idx n_cols, const void *dy, idx dy_row, idx dy_plane, idx dy_pitch,
                        const void *x, const idx *offsets, idx x_plane, idx x_pitch, void *acc) noexcept nogil
 

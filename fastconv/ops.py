@@ -690,6 +690,8 @@ def bias_gradient(dy: ndarray, dims: int = 2) -> ndarray:
     ndarray (K,)
     """
     op = "bias_gradient"
+    if type(dims) is not int or dims not in (1, 2):
+        raise ValueError(f"{op}: dims must be 1 or 2, got {dims!r}")
     dy = _float_array(op, dy, "gradient")
     _check_rank(op, dy.shape, "gradient", dims)
     return channel_sum(_four_dimensional(dy, dims)).astype(dy.dtype)

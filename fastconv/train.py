@@ -263,11 +263,13 @@ class _Display:
         self.bar = None
         if verbose and sys.stderr is not None and sys.stderr.isatty():
             with contextlib.suppress(ImportError):
+                from shutil import get_terminal_size
+
                 from tqdm import tqdm
 
                 total = len(loader) if isinstance(loader, Sized) else None
                 form = "{desc} {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}]{postfix}"
-                self.bar = tqdm(desc=self.title, total=total, initial=done, dynamic_ncols=True, bar_format=form)
+                self.bar = tqdm(desc=self.title, total=total, initial=done, ncols=get_terminal_size().columns, bar_format=form)
 
     def __enter__(self) -> "_Display":
         return self

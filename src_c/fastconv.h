@@ -70,6 +70,10 @@ typedef struct {
     void (*wgrad[FC_MAX_VECS])(idx n_pixels, const int32_t *pixels, const void *x, const idx *offsets, const void *dy,
                                void *acc);
 
+    /* w[k * w_row + i] = sum over n < n_slices, in order, of sums[n * slice + k * col + i * row], k < filters, i < pairs. */
+    void (*fold)(void *w, idx w_row, const void *sums, idx slice, idx n_slices, idx row, idx col, idx filters,
+                 idx pairs);
+
     /* A tile of the weight gradient with pixels along the lanes, for few channels,
      *     acc[r * dot_cols + c] += sum_n sum_p sum_q dy[r * dy_row + n * dy_plane + p * dy_pitch + q]
      *                                               * x[offsets[c] + n * x_plane + p * x_pitch + q],

@@ -68,8 +68,13 @@ static void NAME(pack_filters)(void *dst_, const void *w_, idx rows, idx w_row, 
     REAL *dst = dst_;
     const REAL *w = w_;
     for (idx c = 0; c < channels; c++, w += w_channel)
-        for (idx t = 0; t < n_taps; t++, dst += rows)
-            for (idx r = 0; r < rows; r++) dst[r] = w[r * w_row + taps[t]];
+        for (idx t = 0; t < n_taps; t++, dst += rows) {
+            const REAL *from = w + taps[t];
+            if (rows == ROWS)
+                UNROLL for (int r = 0; r < ROWS; r++) dst[r] = from[r * w_row];
+            else
+                for (idx r = 0; r < rows; r++) dst[r] = from[r * w_row];
+        }
 }
 
 static void NAME(pack_pixels)(void *dst_, idx width, const void *src_, idx depth, const idx *offsets, idx n_runs,
@@ -247,6 +252,19 @@ INLINE void NAME(wgrad)(const int vecs, idx n_pixels, const int32_t *pixels, con
     }
 WGRADS(WGRAD)
 #undef WGRAD
+
+static void NAME(fold)(void *w_, idx w_row, const void *sums_, idx slice, idx n_slices, idx row, idx col, idx filters,
+                       idx pairs)
+{
+    REAL *w = w_;
+    const REAL *sums = sums_;
+    for (idx k = 0; k < filters; k++, w += w_row, sums += col)
+        for (idx i = 0; i < pairs; i++) {
+            REAL total = sums[i * row];
+            for (idx n = 1; n < n_slices; n++) total += sums[n * slice + i * row];
+            w[i] = total;
+        }
+}
 
 /* Sum of the lanes, by halves. */
 INLINE REAL NAME(sum)(vec v)
