@@ -1,5 +1,7 @@
 """Random numbers: every draw of the package goes through a :class:`Generator`."""
 
+import os
+
 import numpy as np
 
 __all__ = ["Generator", "default_generator", "initial_seed", "manual_seed"]
@@ -24,10 +26,16 @@ class Generator:
 
     def _start(self, seed: int | None) -> None:
         if seed is None:
-            seed = int(np.random.SeedSequence().generate_state(1, np.uint64)[0])
+            seed = int.from_bytes(os.urandom(8), "little")
         self._seed = int(seed)
-        # Negative seeds are torch's: they wrap around as two's complement.
-        self.numpy = np.random.Generator(np.random.PCG64(self._seed % 2**64))
+        self._numpy = None
+
+    @property
+    def numpy(self) -> "np.random.Generator":
+        if self._numpy is None:  # numpy.random takes longer to import than all of this package
+            # Negative seeds are torch's: they wrap around as two's complement.
+            self._numpy = np.random.Generator(np.random.PCG64(self._seed % 2**64))
+        return self._numpy
 
     def manual_seed(self, seed: int) -> "Generator":
         """Restart the stream at `seed`; returns self."""

@@ -267,9 +267,13 @@ class _Display:
 
                 from tqdm import tqdm
 
-                total = len(loader) if isinstance(loader, Sized) else None
-                form = "{desc} {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}]{postfix}"
-                self.bar = tqdm(desc=self.title, total=total, initial=done, ncols=get_terminal_size().columns, bar_format=form)
+                self.bar = tqdm(
+                    desc=self.title,
+                    total=len(loader) if isinstance(loader, Sized) else None,
+                    initial=done,
+                    ncols=get_terminal_size().columns,
+                    bar_format="{desc} |{bar}| {remaining}{postfix}",
+                )
 
     def __enter__(self) -> "_Display":
         return self
@@ -280,21 +284,20 @@ class _Display:
 
     def step(self, progress: dict) -> None:
         if self.bar is not None:
-            self.bar.set_postfix_str(_figures(_means(progress)), refresh=False)
+            self.bar.set_postfix_str("{}, {}".format(*_figures(_means(progress))), refresh=False)
             self.bar.update()
 
     def end(self, record: dict) -> None:
+        learned, speed = _figures(record)
+        tested = f", test accuracy {record['test_accuracy']:.4f}" if "test_accuracy" in record else ""
         if self.bar is not None:
-            self.bar.set_postfix_str(_figures(record))
+            self.bar.set_postfix_str(learned + tested)
         elif self.verbose:
-            print(f"{self.title}  {_figures(record)}", flush=True)
+            print(f"{self.title}  {learned}, {speed}{tested}", flush=True)
 
 
-def _figures(record: dict) -> str:
-    text = (
-        f"loss {record['train_loss']:.4f}, accuracy {record['train_accuracy']:.4f}, "
-        f"{record['images_per_second']:.0f} images/s"
+def _figures(record: dict) -> tuple[str, str]:
+    return (
+        f"loss {record['train_loss']:.4f}, accuracy {record['train_accuracy']:.4f}",
+        f"{record['images_per_second']:.0f} images/s",
     )
-    if "test_accuracy" in record:
-        text += f", test accuracy {record['test_accuracy']:.4f}"
-    return text
