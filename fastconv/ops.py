@@ -51,6 +51,8 @@ _MOST_PIXELS = {4: 2**31 - 1, 8: 2**63 - 1}
 # Sizes and parameters up to here: sums of a few of them, as the kernels form, stay within int64.
 _LARGEST = 2**60
 _MOST_BYTES = 2**63 - 1
+# Pixels of a padded plane up to here: some hundred of them, which is what the kernels stage at most, can be addressed.
+_MOST_PADDED = 2**48
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -243,8 +245,25 @@ def _convolution_sizes(
         raise RuntimeError(
             f"{op}: an input may be empty in batch or channels alone, got input of size {_listed(x_shape, dims)}"
         )
-    y_shape = (images, filters, (padded_h - span_h) // stride_h + 1, (padded_w - span_w) // stride_w + 1)
-    return y_shape, (stride_h, stride_w, top, left, dilation_h, dilation_w, groups)
+    if padded_h * padded_w > _MOST_PADDED:
+        raise _too_large(op, padded_h, padded_w, dims)
+    out_h, out_w = (padded_h - span_h) // stride_h + 1, (padded_w - span_w) // stride_w + 1
+    return (images, filters, out_h, out_w), (
+        *_steps(out_h, out_w, stride_h, stride_w),
+        top,
+        left,
+        *_steps(kernel_h, kernel_w, dilation_h, dilation_w),
+        groups,
+    )
+
+
+def _steps(count_h: int, count_w: int, step_h: int, step_w: int) -> tuple[int, int]:
+    """Strides between `count` windows or dilations between taps: between one and no other they may be any, so 1."""
+    return 1 if count_h == 1 else step_h, 1 if count_w == 1 else step_w
+
+
+def _too_large(op: str, padded_h: int, padded_w: int, dims: int = 2) -> MemoryError:
+    return MemoryError(f"{op}: images of {_by(padded_h, padded_w, dims)} pixels, padding included, are too large")
 
 
 def _listed(shape: tuple[int, ...], dims: int) -> list[int]:
@@ -595,8 +614,15 @@ def _transposed_sizes(op, x_shape, w_shape, stride, padding, output_padding, gro
             f"{op}: output size {out_h} x {out_w} is too small, for input of size {list(x_shape)}, "
             f"weight of size {list(w_shape)}, stride={stride!r}, padding={padding!r}, dilation={dilation!r}"
         )
-    y_shape = (images, w_shape[1] * groups, out_h, out_w)
-    return y_shape, (stride_h, stride_w, top, left, dilation_h, dilation_w, groups)
+    if (out_h + 2 * top) * (out_w + 2 * left) > _MOST_PADDED:
+        raise _too_large(op, out_h + 2 * top, out_w + 2 * left)
+    return (images, w_shape[1] * groups, out_h, out_w), (
+        *_steps(height, width, stride_h, stride_w),
+        top,
+        left,
+        *_steps(w_shape[2], w_shape[3], dilation_h, dilation_w),
+        groups,
+    )
 
 
 def conv_transpose2d_input(
@@ -860,8 +886,10 @@ def _pooling_sizes(op, x_shape, kernel_size, stride, padding, dilation, ceil_mod
             f"{op}: window larger than the padded input, output size {out_h} x {out_w} is too small, for input of "
             f"size {list(x_shape)}, kernel_size={kernel_size!r}, padding={padding!r}, dilation={dilation!r}"
         )
-    y_shape = (images, channels, out_h, out_w)
-    return y_shape, (kernel_h, kernel_w, stride_h, stride_w, pad_h, pad_w), (dilation_h, dilation_w)
+    if (height + 2 * pad_h) * (width + 2 * pad_w) > _MOST_PADDED:
+        raise _too_large(op, height + 2 * pad_h, width + 2 * pad_w)
+    window = (kernel_h, kernel_w, *_steps(out_h, out_w, stride_h, stride_w), pad_h, pad_w)
+    return (images, channels, out_h, out_w), window, _steps(kernel_h, kernel_w, dilation_h, dilation_w)
 
 
 def _pooled_size(size: int, span: int, stride: int, pad: int, ceil_mode: bool) -> int:

@@ -56,7 +56,7 @@ def test_unfolded_image_beyond_2_to_the_31():
 # mlx#4258
 def test_padded_size_beyond_int32():
     padding = 2**31 - 1
-    with pytest.raises(MemoryError, match=r"output of size \[4, 5, 1431655767, 1431655767\]"):
+    with pytest.raises(MemoryError, match="images of 4294967302 x 4294967302 pixels"):
         ops.conv2d(ones(4, 1, 8, 8), ones(5, 1, 3, 3), stride=3, padding=padding)
     # Of these windows one sees the image: the others start 2^29 and more pixels away from it.
     x, w, b = normal(1, 2, 8), normal(3, 2, 3), normal(3)
@@ -81,6 +81,29 @@ def test_pooling_window_beyond_the_address_space():
     # The padding keeps the window inside: what it sees is one column.
     y, _ = ops.max_pool2d(normal(1, 1, 8, 8), 2, 1, (0, 1), (1, 3))
     np.testing.assert_array_equal(y, reference.max_pool2d(normal(1, 1, 8, 8), 2, 1, (0, 1), (1, 3))[0])
+
+
+# The same for the kernels' own memory, which holds padded rows: computed where it can be, refused where not.
+@pytest.mark.parametrize("huge", [2**30, 2**40, 2**59])
+def test_parameters_beyond_any_memory(huge):
+    x, w, y, one = normal(1, 1, 8, 8), normal(1, 1, 2, 2), normal(1, 1, 8, 8), normal(1, 1, 1, 1)
+    for call in (
+        lambda: ops.conv2d(x, w, None, 1, huge // 2, huge),
+        lambda: ops.conv2d_input(x.shape, w, y, 1, huge // 2, huge),
+        lambda: ops.conv2d_weight(x, w.shape, y, 1, huge // 2, huge),
+        lambda: ops.conv_transpose2d(one, w, None, 1, huge // 2, 0, 1, huge),
+        lambda: ops.max_pool2d(x, (1, huge), 1, (0, huge // 2)),
+        lambda: ops.max_pool2d(x, 2, 1, (0, huge // 2), (1, huge)),
+        lambda: ops.avg_pool2d(x, huge, 1, huge // 2),
+        lambda: ops.avg_pool2d_backward(normal(1, 1, 9, 9), x.shape, huge, 1, huge // 2),
+    ):
+        with pytest.raises(MemoryError):
+            call()
+    # Strides that no second window takes, dilations that no second tap takes.
+    np.testing.assert_array_equal(ops.conv2d(x, w, None, huge), ops.conv2d(x, w, None, 8))
+    np.testing.assert_array_equal(ops.conv2d(x, one, None, 1, 0, huge), ops.conv2d(x, one))
+    np.testing.assert_array_equal(ops.max_pool2d(x, 2, huge)[0], ops.max_pool2d(x, 2, 8)[0])
+    np.testing.assert_array_equal(ops.avg_pool2d(x, 2, huge), ops.avg_pool2d(x, 2, 8))
 
 
 # pytorch#27598, pytorch#41767, cumo#307: a division by zero killed the process
