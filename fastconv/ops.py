@@ -886,8 +886,11 @@ def _pooling_sizes(op, x_shape, kernel_size, stride, padding, dilation, ceil_mod
             f"{op}: window larger than the padded input, output size {out_h} x {out_w} is too small, for input of "
             f"size {list(x_shape)}, kernel_size={kernel_size!r}, padding={padding!r}, dilation={dilation!r}"
         )
-    if (height + 2 * pad_h) * (width + 2 * pad_w) > _MOST_PADDED:
-        raise _too_large(op, height + 2 * pad_h, width + 2 * pad_w)
+    # With ceil_mode, the last window may reach beyond the padding.
+    padded_h = max(height + 2 * pad_h, (out_h - 1) * stride_h + span_h)
+    padded_w = max(width + 2 * pad_w, (out_w - 1) * stride_w + span_w)
+    if padded_h * padded_w > _MOST_PADDED:
+        raise _too_large(op, padded_h, padded_w)
     window = (kernel_h, kernel_w, *_steps(out_h, out_w, stride_h, stride_w), pad_h, pad_w)
     return (images, channels, out_h, out_w), window, _steps(kernel_h, kernel_w, dilation_h, dilation_w)
 

@@ -84,7 +84,7 @@ def test_pooling_window_beyond_the_address_space():
 
 
 # The same for the kernels' own memory, which holds padded rows: computed where it can be, refused where not.
-@pytest.mark.parametrize("huge", [2**30, 2**40, 2**59])
+@pytest.mark.parametrize("huge", [2**45, 2**59])
 def test_parameters_beyond_any_memory(huge):
     x, w, y, one = normal(1, 1, 8, 8), normal(1, 1, 2, 2), normal(1, 1, 8, 8), normal(1, 1, 1, 1)
     for call in (
@@ -94,6 +94,7 @@ def test_parameters_beyond_any_memory(huge):
         lambda: ops.conv_transpose2d(one, w, None, 1, huge // 2, 0, 1, huge),
         lambda: ops.max_pool2d(x, (1, huge), 1, (0, huge // 2)),
         lambda: ops.max_pool2d(x, 2, 1, (0, huge // 2), (1, huge)),
+        lambda: ops.max_pool2d(x, huge, ceil_mode=True),
         lambda: ops.avg_pool2d(x, huge, 1, huge // 2),
         lambda: ops.avg_pool2d_backward(normal(1, 1, 9, 9), x.shape, huge, 1, huge // 2),
     ):
