@@ -42,6 +42,7 @@ def save(path: str | os.PathLike, state_dict: dict, metadata: Any = None) -> Non
     """
     import json
 
+    _need_safetensors()
     from safetensors.numpy import save as serialize
 
     arrays = {name: _plain_array(value) for name, value in state_dict.items()}
@@ -68,6 +69,7 @@ def read(path: str | os.PathLike) -> tuple[dict[str, np.ndarray], Any]:
     """The arrays and the metadata (None in another program's file) of a safetensors file; errors as in :func:`load`."""
     import json
 
+    _need_safetensors()
     from safetensors import SafetensorError, safe_open
 
     path = os.fspath(path)
@@ -176,6 +178,13 @@ def write_atomically(path: str | os.PathLike, data: bytes) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _need_safetensors() -> None:
+    try:
+        import safetensors  # noqa: F401
+    except ImportError:
+        raise ImportError('checkpoints need safetensors: pip install "fastconv[train]"') from None
 
 
 def _plain_array(value: Any) -> np.ndarray:

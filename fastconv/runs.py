@@ -82,12 +82,18 @@ def train(
     checkpoint_seconds : float
         How often to write a checkpoint within an epoch.
     """
+    from importlib.util import find_spec
+
     import fastconv
     from fastconv import checkpoint, optim
     from fastconv.info import versions
     from fastconv.train import fit
     from fastconv.utils.data import DataLoader
 
+    # What is used at the end of the run is looked for at its beginning.
+    missing = [name for name in ("safetensors", "matplotlib") if find_spec(name) is None]
+    if missing:
+        raise ImportError(f'training runs need {" and ".join(missing)}: pip install "fastconv[train]"')
     if threads is not None:
         fastconv.set_num_threads(threads)
     if resume is not None:

@@ -135,6 +135,23 @@ def test_what_cannot_be_done(capsys, tmp_path, monkeypatch):
     assert "empty: is not empty; name a new folder, or go on with --resume empty" in err
 
 
+def test_missing_packages(capsys, tmp_path, monkeypatch):
+    import importlib.util
+
+    monkeypatch.chdir(tmp_path)
+    find_spec = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "matplotlib" else find_spec(name))
+    status, _, err = call(capsys, "train")
+    assert (status, err) == (
+        1,
+        'fastconv train: error: training runs need matplotlib: pip install "fastconv[train]"\n',
+    )
+    assert os.listdir() == []
+    monkeypatch.setitem(sys.modules, "safetensors", None)
+    with pytest.raises(ImportError, match=r'checkpoints need safetensors: pip install "fastconv\[train\]"'):
+        fastconv.checkpoint.save("x", {})
+
+
 def test_interrupted(capsys, monkeypatch):
     def interrupt(*arguments):
         raise KeyboardInterrupt
