@@ -11,6 +11,7 @@ that no memory can hold.
 
 from collections.abc import Sequence
 from operator import index
+from typing import Any
 
 import numpy as np
 from numpy import ndarray
@@ -45,7 +46,7 @@ Size = int | Sequence[int]
 _FLOAT32 = np.dtype(np.float32)
 _FLOAT64 = np.dtype(np.float64)
 # Pooling's indices are integers of the element's size.
-_INDEX_DTYPES = {4: np.dtype(np.int32), 8: np.dtype(np.int64)}
+_INDEX_DTYPES: dict[int, np.dtype] = {4: np.dtype(np.int32), 8: np.dtype(np.int64)}
 _MOST_PIXELS = {4: 2**31 - 1, 8: 2**63 - 1}
 
 # Sizes and parameters up to here: sums of a few of them, as the kernels form, stay within int64.
@@ -74,6 +75,7 @@ def _converted(op: str, array: ndarray, name: str) -> ndarray:
     if isinstance(array, np.ma.MaskedArray):
         raise TypeError(f"{op}: {name} is a masked array; fill its masked values first, as with .filled(0)")
     kind = array.dtype.type
+    dtype: np.dtype
     if kind is np.float32 or kind is np.float16:
         dtype = _FLOAT32
     elif kind is np.float64:
@@ -221,7 +223,7 @@ def _convolution_sizes(
     # What a dilated kernel covers.
     span_h = dilation_h * (kernel_h - 1) + 1
     span_w = dilation_w * (kernel_w - 1) + 1
-    if type(padding) is not str:
+    if not isinstance(padding, str):
         top, left = _pair(padding, "padding", 0, dims)
         padded_h, padded_w = height + 2 * top, width + 2 * left
     elif padding == "same":
@@ -275,7 +277,7 @@ def _by(h: int, w: int, dims: int) -> str:
     return f"{h} x {w}" if dims == 2 else str(w)
 
 
-def _four(shape: tuple[int, ...], dims: int) -> tuple[int, int, int, int]:
+def _four(shape: tuple[int, ...], dims: int) -> tuple[int, ...]:
     """A checked shape in four dimensions: with a batch of 1 and, for 1-D operations, a height of 1."""
     if len(shape) == dims + 1:
         shape = (1, *shape)
@@ -756,6 +758,8 @@ def _fill_edges(y: ndarray, before: int, after: int, mode: str) -> None:
     """Fill the first `before` and last `after` columns of y from the columns between them."""
     n = y.shape[-1] - before - after
     inner = y[..., before : before + n]
+    first: ndarray | int
+    last: ndarray | int
     if mode == "zeros":
         first, last = 0, 0
     elif mode == "replicate":
@@ -862,7 +866,15 @@ def pad2d_backward(dy: ndarray, pads: Sequence[int], mode: str = "zeros") -> nda
 # Pooling
 
 
-def _pooling_sizes(op, x_shape, kernel_size, stride, padding, dilation, ceil_mode):
+def _pooling_sizes(
+    op: str,
+    x_shape: tuple[int, ...],
+    kernel_size: Size,
+    stride: Size | None,
+    padding: Size,
+    dilation: Size,
+    ceil_mode: bool,
+) -> tuple[tuple[int, int, int, int], tuple[int, int, int, int, int, int], tuple[int, int]]:
     """The 4-D shape of the output of pooling, and the integers that the kernels take."""
     images, channels, height, width = x_shape
     kernel_h, kernel_w = _pair(kernel_size, "kernel_size", 1)
@@ -945,14 +957,14 @@ def max_pool2d(
     x = _float_array(op, x, "input")
     _check_rank(op, x.shape, "input", 2)
     x4 = x if x.ndim == 4 else x[None]
-    y_shape, window, dilation = _pooling_sizes(op, x4.shape, kernel_size, stride, padding, dilation, ceil_mode)
+    y_shape, window, steps = _pooling_sizes(op, x4.shape, kernel_size, stride, padding, dilation, ceil_mode)
     index_dtype = _INDEX_DTYPES[x.dtype.itemsize]
     if x4.shape[2] * x4.shape[3] > _MOST_PIXELS[x.dtype.itemsize]:
         raise ValueError(f"{op}: a plane of {x4.shape[2]} x {x4.shape[3]} pixels has more than {index_dtype} can index")
     y = _new(op, y_shape, x.dtype)
     indices = _new(op, y_shape, index_dtype, "indices")
     if y.size:
-        _pool.max_forward(x4, y, indices, *window, *dilation)
+        _pool.max_forward(x4, y, indices, *window, *steps)
     return (y, indices) if x.ndim == 4 else (y[0], indices[0])
 
 
@@ -989,7 +1001,7 @@ def max_pool2d_backward(dy: ndarray, indices: ndarray, input_size: Sequence[int]
         )
     flags = indices.flags
     if not (flags.c_contiguous and flags.aligned and indices.dtype.isnative):
-        indices = np.require(indices, indices.dtype.newbyteorder("="), "CA")
+        indices = np.require(indices, indices.dtype.newbyteorder("="), ["C", "A"])
     pixels = x_shape[-2] * x_shape[-1]
     # As unsigned numbers, negative indices are large ones.
     if indices.size and int(indices.view(f"u{indices.itemsize}").max()) >= pixels:
@@ -1131,6 +1143,7 @@ def adaptive_avg_pool2d(x: ndarray, output_size: int | Sequence[int | None] | No
     x = _float_array(op, x, "input")
     _check_rank(op, x.shape, "input", 2)
     height, width = x.shape[-2:]
+    asked: Any
     if isinstance(output_size, (tuple, list)) and len(output_size) == 2:
         asked = tuple(size if out is None else out for out, size in zip(output_size, (height, width), strict=True))
     else:

@@ -185,7 +185,7 @@ def conv_transpose2d_weight(x, weight_size, dy, stride=1, padding=0, output_padd
 
 def conv1d(x, w, b=None, stride=1, padding=0, dilation=1, groups=1) -> ndarray:
     """:func:`conv2d` of images one pixel high: x (N, C, L) or (C, L), w (K, C / groups, S)."""
-    y = conv2d(np.expand_dims(x, -2), np.expand_dims(w, -2), b, *_with_height(stride, padding, dilation), groups=groups)
+    y = conv2d(np.expand_dims(x, -2), np.expand_dims(w, -2), b, *_with_height(stride, padding, dilation), groups)
     return y[..., 0, :]
 
 
@@ -193,7 +193,7 @@ def conv1d_input(input_size, w, dy, stride=1, padding=0, dilation=1, groups=1) -
     """Gradient of :func:`conv1d` with respect to x."""
     size = (*input_size[:-1], 1, input_size[-1])
     dx = conv2d_input(
-        size, np.expand_dims(w, -2), np.expand_dims(dy, -2), *_with_height(stride, padding, dilation), groups=groups
+        size, np.expand_dims(w, -2), np.expand_dims(dy, -2), *_with_height(stride, padding, dilation), groups
     )
     return dx[..., 0, :]
 
@@ -202,12 +202,12 @@ def conv1d_weight(x, weight_size, dy, stride=1, padding=0, dilation=1, groups=1)
     """Gradient of :func:`conv1d` with respect to w."""
     size = (*weight_size[:-1], 1, weight_size[-1])
     dw = conv2d_weight(
-        np.expand_dims(x, -2), size, np.expand_dims(dy, -2), *_with_height(stride, padding, dilation), groups=groups
+        np.expand_dims(x, -2), size, np.expand_dims(dy, -2), *_with_height(stride, padding, dilation), groups
     )
     return dw[..., 0, :]
 
 
-def _with_height(stride, padding, dilation):
+def _with_height(stride, padding, dilation) -> tuple[tuple, tuple | str, tuple]:
     if not isinstance(padding, str):
         padding = (0, _pair(padding)[-1])
     return (1, _pair(stride)[-1]), padding, (1, _pair(dilation)[-1])
