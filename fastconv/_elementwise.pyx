@@ -28,7 +28,7 @@ def relu(cnp.ndarray x, cnp.ndarray y):
     cdef const fc_kernels *kern = kernels(z)
     cdef char *px = data(x)
     cdef char *py = data(y)
-    cdef int n_threads = threads_for(0.25 * n, pieces)
+    cdef int n_threads = threads_for(10.0 * n, pieces)
     for piece in prange(pieces, nogil=True, num_threads=n_threads, use_threads_if=n_threads > 1, schedule="static"):
         kern.relu(py + piece * PIECE * z, px + piece * PIECE * z, min(PIECE, n - piece * PIECE))
 
@@ -40,7 +40,7 @@ def relu_backward(cnp.ndarray dy, cnp.ndarray y, cnp.ndarray dx):
     cdef char *pd = data(dy)
     cdef char *py = data(y)
     cdef char *px = data(dx)
-    cdef int n_threads = threads_for(0.25 * n, pieces)
+    cdef int n_threads = threads_for(10.0 * n, pieces)
     for piece in prange(pieces, nogil=True, num_threads=n_threads, use_threads_if=n_threads > 1, schedule="static"):
         kern.relu_backward(px + piece * PIECE * z, pd + piece * PIECE * z, py + piece * PIECE * z,
                            min(PIECE, n - piece * PIECE))
@@ -54,7 +54,7 @@ def sgd(cnp.ndarray p, cnp.ndarray dp, cnp.ndarray buffer, double sign, double l
     cdef char *pp = data(p)
     cdef char *pd = data(dp)
     cdef char *pb = data(buffer) if buffer is not None else NULL
-    cdef int n_threads = threads_for(0.5 * n, pieces)
+    cdef int n_threads = threads_for(10.0 * n, pieces)
     for piece in prange(pieces, nogil=True, num_threads=n_threads, use_threads_if=n_threads > 1, schedule="static"):
         kern.sgd(pp + piece * PIECE * z, pd + piece * PIECE * z, pb + piece * PIECE * z if pb != NULL else NULL,
                  sign, lr, momentum, fresh, decay, nesterov, min(PIECE, n - piece * PIECE))
@@ -75,7 +75,7 @@ def channel_sums(cnp.ndarray x, cnp.ndarray shift, cnp.ndarray total, cnp.ndarra
     cdef size_t size = 2 * max(N * C, 1) * sizeof(double)
     cdef double *sums = <double *>take(size)
     cdef double *squares = sums + N * C
-    cdef int n_threads = threads_for(0.25 * N * C * pixels, N * C)
+    cdef int n_threads = threads_for(10.0 * N * C * pixels, N * C)
     cdef idx plane
     for plane in prange(N * C, nogil=True, num_threads=n_threads, use_threads_if=n_threads > 1, schedule="static"):
         kern.sums(px + plane * pixels * z, by[plane % C], pixels, &sums[plane], &squares[plane])
@@ -100,7 +100,7 @@ def channel_dots(cnp.ndarray dy, cnp.ndarray x, cnp.ndarray shift, cnp.ndarray t
     cdef double *to = <double *>data(total)
     cdef size_t size = max(N * C, 1) * sizeof(double)
     cdef double *sums = <double *>take(size)
-    cdef int n_threads = threads_for(0.25 * N * C * pixels, N * C)
+    cdef int n_threads = threads_for(10.0 * N * C * pixels, N * C)
     cdef idx plane
     for plane in prange(N * C, nogil=True, num_threads=n_threads, use_threads_if=n_threads > 1, schedule="static"):
         sums[plane] = kern.dot_shifted(pd + plane * pixels * z, px + plane * pixels * z, by[plane % C], pixels)
@@ -120,7 +120,7 @@ def affine(cnp.ndarray x, cnp.ndarray y, cnp.ndarray shift, cnp.ndarray scale, c
     cdef double *by = <double *>data(shift)
     cdef double *a = <double *>data(scale)
     cdef double *b = <double *>data(offset)
-    cdef int n_threads = threads_for(0.25 * N * C * pixels, N * C)
+    cdef int n_threads = threads_for(10.0 * N * C * pixels, N * C)
     cdef idx plane
     for plane in prange(N * C, nogil=True, num_threads=n_threads, use_threads_if=n_threads > 1, schedule="static"):
         c = plane % C
@@ -139,7 +139,7 @@ def affine_pair(cnp.ndarray dy, cnp.ndarray x, cnp.ndarray dx, cnp.ndarray shift
     cdef double *a = <double *>data(scale)
     cdef double *b = <double *>data(slope)
     cdef double *o = <double *>data(offset)
-    cdef int n_threads = threads_for(0.25 * N * C * pixels, N * C)
+    cdef int n_threads = threads_for(10.0 * N * C * pixels, N * C)
     cdef idx plane
     for plane in prange(N * C, nogil=True, num_threads=n_threads, use_threads_if=n_threads > 1, schedule="static"):
         c = plane % C

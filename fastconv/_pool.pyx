@@ -149,7 +149,7 @@ cdef int run(Pool *j, bint backward) except -1:
     j.copy_size = up((j.pitch * (1 if backward else j.H) + j.slack) * z, 64)
     j.row_size = up((j.Q + j.kern.lanes) * z, 64)
     cdef double taps = j.kernel_h * j.kernel_w
-    cdef int n_threads = threads_for(<double>j.planes * j.P * j.Q * (taps + 4), j.planes)
+    cdef int n_threads = threads_for(10.0 * j.planes * j.P * j.Q * (taps + 4), j.planes)
     cdef size_t each = j.copy_size + 2 * j.row_size
     cdef size_t size = j.row_size + n_threads * each
     cdef char *memory = <char *>take(size)
@@ -240,7 +240,7 @@ def max_backward(cnp.ndarray dy, cnp.ndarray indices, cnp.ndarray dx):
     cdef char *x = <char *>cnp.PyArray_DATA(dx)
     cdef char *y = <char *>cnp.PyArray_DATA(dy)
     cdef char *where = <char *>cnp.PyArray_DATA(indices)
-    cdef int n_threads = threads_for(<double>planes * (inputs + 4 * outputs), planes)
+    cdef int n_threads = threads_for(10.0 * planes * (inputs + 4 * outputs), planes)
     for plane in prange(planes, nogil=True, num_threads=n_threads, use_threads_if=n_threads > 1, schedule="static"):
         memset(x + plane * inputs * z, 0, inputs * z)
         kern.scatter_add(x + plane * inputs * z, y + plane * outputs * z, where + plane * outputs * index_size,
@@ -282,7 +282,7 @@ cdef void adaptive_plane(const Pool *j, idx plane, bint backward) noexcept nogil
 
 cdef void run_adaptive(Pool *j, bint backward) noexcept:
     cdef idx plane
-    cdef int n_threads = threads_for(<double>j.planes * j.H * j.W, j.planes)
+    cdef int n_threads = threads_for(10.0 * j.planes * j.H * j.W, j.planes)
     for plane in prange(j.planes, nogil=True, num_threads=n_threads, use_threads_if=n_threads > 1, schedule="static"):
         adaptive_plane(j, plane, backward)
 

@@ -93,8 +93,8 @@ cdef int max_threads() noexcept:
 
 
 cdef int threads_for(double work, idx tasks) noexcept:
-    # Starting threads costs some microseconds: each must have at least as much to do.
-    cdef double worth = 1 + work / 1e6
+    # A thread must have some 40 microseconds of work to be worth waking.
+    cdef double worth = 1 + work / 4e6
     cdef double n = max_threads()
     return <int>max(1, min(n, min(worth, <double>tasks)))
 

@@ -35,6 +35,9 @@ __all__ = [
     "conv_transpose2d",
     "conv_transpose2d_input",
     "conv_transpose2d_weight",
+    "linear",
+    "linear_input",
+    "linear_weight",
     "max_pool2d",
     "max_pool2d_backward",
     "pad2d",
@@ -723,6 +726,69 @@ def bias_gradient(dy: ndarray, dims: int = 2) -> ndarray:
     dy = _float_array(op, dy, "gradient")
     _check_rank(op, dy.shape, "gradient", dims)
     return channel_sum(_four_dimensional(dy, dims)).astype(dy.dtype)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Fully connected layers: the convolutions' kernels again, so that their threads and sums are the package's own
+
+_PLAIN = 1, 1, 0, 0, 1, 1, 1
+
+
+def _check_matrices(op: str, a: ndarray, a_name: str, a_axis: int, b: ndarray, b_name: str, b_axis: int) -> None:
+    if a.ndim != 2 or b.ndim != 2 or a.shape[a_axis] != b.shape[b_axis]:
+        raise RuntimeError(
+            f"{op}: expected matrices with {a_name}.shape[{a_axis}] == {b_name}.shape[{b_axis}], "
+            f"got {a_name} of size {list(a.shape)} and {b_name} of size {list(b.shape)}"
+        )
+
+
+def linear(x: ndarray, w: ndarray) -> ndarray:
+    """``y = x w^T``: as the weight gradient of a convolution whose images are the rows of w and of x.
+
+    Parameters
+    ----------
+    x : ndarray (N, C)
+    w : ndarray (K, C)
+
+    Returns
+    -------
+    ndarray (N, K)
+
+    Raises
+    ------
+    TypeError, RuntimeError
+        As :func:`conv2d`.
+    """
+    x, w = _float_arrays("linear", x, "input", w, "weight")
+    _check_matrices("linear", x, "input", 1, w, "weight", 1)
+    y = _new("linear", (x.shape[0], w.shape[0]), x.dtype)
+    if y.size:
+        _conv.weight_gradient(w[None, :, None], x[None, :, None], y[:, :, None, None], *_PLAIN)
+    return y
+
+
+def linear_input(w: ndarray, dy: ndarray) -> ndarray:
+    """Gradient of :func:`linear` with respect to x: ``dx = dy w``, (N, C) of w (K, C) and dy (N, K)."""
+    dy, w = _float_arrays("linear_input", dy, "gradient", w, "weight")
+    _check_matrices("linear_input", dy, "gradient", 1, w, "weight", 0)
+    return _product("linear_input", dy, w)
+
+
+def linear_weight(x: ndarray, dy: ndarray) -> ndarray:
+    """Gradient of :func:`linear` with respect to w: ``dw = dy^T x``, (K, C) of x (N, C) and dy (N, K)."""
+    dy, x = _float_arrays("linear_weight", dy, "gradient", x, "input")
+    _check_matrices("linear_weight", dy, "gradient", 0, x, "input", 0)
+    return _product("linear_weight", dy.T, x)
+
+
+def _product(op: str, a: ndarray, b: ndarray) -> ndarray:
+    """a b, as a convolution of one tap: a's rows are the filters, b's columns the pixels."""
+    y = _new(op, (a.shape[0], b.shape[1]), a.dtype)
+    if not a.shape[1]:
+        y.fill(0)
+    elif y.size:
+        _conv.forward(b[None, :, None], a[:, :, None, None], None, y[None, :, None], *_PLAIN)
+    return y
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -420,7 +420,7 @@ def _linear(needs, x, w, b):
     x, w, b = _widen(x, w, b)
     x_shape = x.shape
     x = x.reshape(-1, x_shape[-1])
-    y = x @ w.T
+    y = ops.linear(x, w)
     if b is not None:
         y += b
     x, w = x if need_w else None, w if need_x else None
@@ -428,8 +428,8 @@ def _linear(needs, x, w, b):
     def vjp(dy):
         dy = dy.reshape(-1, dy.shape[-1])
         return (
-            (dy @ w).reshape(x_shape) if need_x else None,
-            dy.T @ x if need_w else None,
+            ops.linear_input(w, dy).reshape(x_shape) if need_x else None,
+            ops.linear_weight(x, dy) if need_w else None,
             np.add.reduce(dy, axis=0, dtype=np.float64).astype(dy.dtype) if need_b else None,
         )
 
