@@ -24,7 +24,7 @@ cnp.import_array()
 
 cdef enum:
     LINE = 64              # bytes in a cache line
-    DEPTH = 192            # (channel, tap) pairs reduced in one go: a panel of pixels of this depth stays in L1
+    DEPTH = 256            # (channel, tap) pairs reduced in one go: a panel of pixels of this depth stays in L1
     STAGE_BYTES = 262144   # what a block's staged rows may take of L2
     GRID_TABLES = 6        # tables of an element a tap: Grid's own five, and the filters' offsets
 
