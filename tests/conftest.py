@@ -5,10 +5,17 @@ import os
 # Tests ask for more threads than cores: those that wait should sleep, not spin. OpenMP reads this when it is loaded.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+import fastconv
 from fastconv import _runtime, ops
+
+# Programs that tests start import the package under test, wherever they are started.
+os.environ["PYTHONSAFEPATH"] = "1"
+os.environ["PYTHONPATH"] = str(Path(fastconv.__file__).parent.parent)
 
 
 @pytest.fixture(params=_runtime.available_isas())
