@@ -619,7 +619,7 @@ if __name__ == "__main__":
 def test_workers_end_with_the_program(dataset, end, tmp_path):
     (tmp_path / "script.py").write_text(SCRIPT)
     here = os.path.dirname(__file__)
-    paths = [here, os.path.dirname(here), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
+    paths = [here, *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
     process = subprocess.Popen(
         [sys.executable, str(tmp_path / "script.py"), dataset],
         stdout=subprocess.PIPE,
