@@ -4,16 +4,18 @@ pytest benchmarks --benchmark-json=run.json [--threads 1] [--turns 7] [-k resnet
 python benchmarks/table.py run.json
 """
 
+import contextlib
 import importlib.metadata
-import statistics
 import sys
 from pathlib import Path
 
+import numpy
 import pytest
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))  # cases.py: the table of layers
+import fastconv
+from fastconv.contenders import measure, prepare, running
 
-from peer import CONTENDERS, Peer, Unavailable, alternate, median_ratio, normal
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))  # cases.py: the table of layers
 
 
 def pytest_addoption(parser):
@@ -25,65 +27,43 @@ def pytest_addoption(parser):
 
 def pytest_benchmark_update_machine_info(config, machine_info):
     machine_info["threads"] = config.getoption("--threads")
-    machine_info["versions"] = {}
-    for name in ("fastconv", "numpy", "torch"):
-        try:
-            machine_info["versions"][name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
+    machine_info["versions"] = {"fastconv": fastconv.__version__, "numpy": numpy.__version__}
+    with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+        machine_info["versions"]["torch"] = importlib.metadata.version("torch")
 
 
 @pytest.fixture(scope="session")
-def peers(pytestconfig):
-    """The contenders that are installed, each in a process of its own."""
-    started = []
-    for kind in ("fastconv", "torch", "numpy"):
-        try:
-            started.append(Peer(kind, threads=pytestconfig.getoption("--threads")))
-        except Unavailable as error:
-            print(f"left out: {error}")
-    yield started
-    for peer in started:
-        peer.close()
-
-
-@pytest.fixture(scope="session")
-def here(pytestconfig):
-    """fastconv's table of workloads in this process."""
-    return CONTENDERS["fastconv"](pytestconfig.getoption("--threads"))
+def contenders(pytestconfig):
+    """Those that are installed, each in a process of its own; this process has as many threads."""
+    threads = pytestconfig.getoption("--threads")
+    fastconv.set_num_threads(threads)
+    with running(("fastconv", "torch", "numpy"), threads) as started:
+        yield started
 
 
 @pytest.fixture
-def against_peers(benchmark, peers, here, pytestconfig):
-    """measure(workload, operations=None): benchmark fastconv, and put its speedups into extra_info.
+def against_peers(benchmark, contenders, pytestconfig):
+    """against_peers(workload, operations=None): benchmark fastconv, and put its speedups into extra_info.
 
     The contenders take turns in their processes; a speedup is the median over the turns of
     (their time / fastconv's time). pytest-benchmark's own figures are of fastconv in this process.
     """
 
-    def measure(workload: dict, operations: int | None = None) -> None:
+    def against_peers(workload: dict, operations: int | None = None) -> None:
         turns = pytestconfig.getoption("--turns")
-        ready = []
-        for peer in peers:
-            try:
-                peer.prepare(workload)
-            except Unavailable:
-                continue
-            ready.append(peer)
-        times = {peer.kind: t for peer, t in zip(ready, alternate(ready, turns), strict=True)}
-        seconds = statistics.median(times["fastconv"])
+        measured = measure(workload, contenders, turns)
+        seconds = measured["seconds"]["fastconv"]
         info = benchmark.extra_info
         info["pass"] = workload["op"]
         info["ms"] = seconds * 1e3
         if operations is not None:
             info["gflops"] = operations / seconds * 1e-9
-        for kind in times.keys() - {"fastconv"}:
-            info[f"{kind}_ms"] = statistics.median(times[kind]) * 1e3
-            info[f"speedup_{kind}"] = median_ratio(times[kind], times["fastconv"])
+        for kind, ratio in measured["ratio"].items():
+            info[f"{kind}_ms"] = measured["seconds"][kind] * 1e3
+            info[f"speedup_{kind}"] = ratio
 
-        call = here[workload["op"]](workload, normal)
-        call()
+        call = prepare("fastconv", workload)
         loops = max(1, round(5e-3 / seconds))
         benchmark.pedantic(call, rounds=turns, iterations=loops, warmup_rounds=1)
 
-    return measure
+    return against_peers

@@ -2,10 +2,11 @@
 
 import pytest
 from cases import SUITE
-from peer import PASSES, operations
+
+from fastconv.contenders import PASSES, operations
 
 
-@pytest.mark.parametrize("op", PASSES.values())
+@pytest.mark.parametrize("op", PASSES)
 @pytest.mark.parametrize("case", SUITE, ids=lambda case: case["name"])
 def test_conv(case, op, benchmark, against_peers):
     benchmark.group = case["name"]

@@ -1,7 +1,8 @@
 """Max and average pooling, forward and backward."""
 
 import pytest
-from peer import POOLING
+
+from fastconv.contenders import POOLING
 
 SHAPES = [(128, 3, 28, 28), (128, 64, 32, 32), (16, 64, 112, 112)]
 WINDOWS = {"2x2s2": {"kernel": 2, "stride": 2, "padding": 0}, "3x3s2p1": {"kernel": 3, "stride": 2, "padding": 1}}

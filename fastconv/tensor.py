@@ -19,7 +19,6 @@ from numpy.typing import ArrayLike, DTypeLike
 
 from . import primitives
 from .autograd import Node, is_grad_enabled, run_backward
-from .autograd import no_grad as no_grad
 from .random import Generator, default_generator
 
 float16, float32, float64 = np.dtype("float16"), np.dtype("float32"), np.dtype("float64")

@@ -11,10 +11,10 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sized
 
 from fastconv import checkpoint as checkpoints
+from fastconv.autograd import no_grad
 from fastconv.nn import CrossEntropyLoss
 from fastconv.optim.lr_scheduler import ReduceLROnPlateau
 from fastconv.random import default_generator
-from fastconv.tensor import no_grad
 
 __all__ = ["evaluate", "fit"]
 
