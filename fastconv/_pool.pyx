@@ -119,24 +119,25 @@ cdef void forward_plane(const Pool *j, idx plane, char *scratch) noexcept nogil:
 
 
 cdef void average_plane_backward(const Pool *j, idx plane, char *scratch) noexcept nogil:
-    """Here y is dy, x is dx and both are dense."""
+    """Here y is dy, x is dx and both are dense. `scratch` holds a row of dx, padded, and one of the windows' shares."""
     cdef const fc_kernels *kern = j.kern
-    cdef idx z = kern.itemsize, i, p, p0, p1
+    cdef idx z = kern.itemsize, i, p, p0, p1, was0 = -1, was1 = -1
     cdef char *x = j.x + plane * j.H * j.W * z
-    cdef char *row
-    cdef bint padded = j.pad_w > 0 or j.reach > j.W
+    cdef char *shares = scratch + j.copy_size + j.kernel_w * z
+    memset(scratch + j.copy_size, 0, j.row_size)
     for i in range(j.H):
-        row = scratch if padded else x + i * j.W * z
-        memset(row, 0, (max(j.reach, j.W + j.pad_w) if padded else j.W) * z)
-        p0 = max(0, parts(i + j.pad_h - j.kernel_h + 1, j.stride_h)) if i + j.pad_h >= j.kernel_h else 0
+        p0 = parts(i + j.pad_h - j.kernel_h + 1, j.stride_h) if i + j.pad_h >= j.kernel_h else 0
         p1 = min(j.P, (i + j.pad_h) // j.stride_h + 1)
-        for p in range(p0, p1):
-            kern.spread_row(row, j.y + (plane * j.P + p) * j.Q * z, j.kernel_w, j.stride_w,
-                            1.0 if j.override else
-                            <double>counted(p, j.stride_h, j.pad_h, j.kernel_h, j.H, j.include_pad),
-                            j.columns, j.Q)
-        if padded:
-            memcpy(x + i * j.W * z, row + j.pad_w * z, j.W * z)
+        if p0 != was0 or p1 != was1:
+            was0, was1 = p0, p1
+            memset(shares, 0, j.Q * z)
+            for p in range(p0, p1):
+                kern.share_row(shares, j.y + (plane * j.P + p) * j.Q * z,
+                               1.0 if j.override else
+                               <double>counted(p, j.stride_h, j.pad_h, j.kernel_h, j.H, j.include_pad),
+                               j.columns, j.Q)
+            kern.spread_row(scratch, j.W + j.pad_w, shares, j.kernel_w, j.stride_w, j.Q)
+        memcpy(x + i * j.W * z, scratch + j.pad_w * z, j.W * z)
 
 
 cdef int run(Pool *j, bint backward) except -1:
@@ -148,6 +149,8 @@ cdef int run(Pool *j, bint backward) except -1:
     j.pitch = max(j.reach, j.W + j.pad_w)
     j.copy_size = up((j.pitch * (1 if backward else j.H) + j.slack) * z, 64)
     j.row_size = up((j.Q + j.kern.lanes) * z, 64)
+    if backward:
+        j.row_size = up((j.kernel_w + max(j.Q, j.pitch) + 2 * j.kern.lanes) * z, 64)
     cdef double taps = j.kernel_h * j.kernel_w
     cdef int n_threads = threads_for(10.0 * j.planes * j.P * j.Q * (taps + 4), j.planes)
     cdef size_t each = j.copy_size + 2 * j.row_size

@@ -50,8 +50,8 @@ cdef extern from "fastconv.h" nogil:
                         idx count) noexcept nogil
         void (*average_row)(void *y, const void *x, idx x_row, idx n_rows, idx n_cols, idx stride, double height,
                             const void *widths, idx count) noexcept nogil
-        void (*spread_row)(void *x, const void *dy, idx n_cols, idx stride, double height, const void *widths,
-                           idx count) noexcept nogil
+        void (*share_row)(void *shares, const void *dy, double height, const void *widths, idx count) noexcept nogil
+        void (*spread_row)(void *x, idx size, const void *shares, idx n_cols, idx stride, idx count) noexcept nogil
         void (*scatter_add)(void *x, const void *dy, const void *where, int wide, idx count) noexcept nogil
         double (*window_mean)(const void *x, idx x_row, idx x_col, idx n_rows, idx n_cols) noexcept nogil
         void (*window_add)(void *x, idx x_row, idx n_rows, idx n_cols, double value) noexcept nogil

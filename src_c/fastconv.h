@@ -88,12 +88,15 @@ typedef struct {
      * index, index + r * index_row + q * stride + s * dilation, or start + first[q] where nothing exceeds -infinity.
      * `where` may be NULL.
      * average_row: the sum over the window divided by height * widths[q].
-     * spread_row: x[q * stride + s] += dy[q] / (height * widths[q]), s < n_cols. */
+     * share_row: shares[q] += dy[q] / (height * widths[q]).
+     * spread_row: x[j] = sum of the shares of the windows over column j, q * stride <= j < q * stride + n_cols; j < size.
+     * Around the shares lie zeros: n_cols before, and after them up to a vector past size / stride. */
     void (*max_row)(void *y, void *where, const void *x, idx x_row, idx n_rows, idx n_cols, idx stride, idx dilation,
                     idx index, idx index_row, idx start, const void *first, idx count);
     void (*average_row)(void *y, const void *x, idx x_row, idx n_rows, idx n_cols, idx stride, double height,
                         const void *widths, idx count);
-    void (*spread_row)(void *x, const void *dy, idx n_cols, idx stride, double height, const void *widths, idx count);
+    void (*share_row)(void *shares, const void *dy, double height, const void *widths, idx count);
+    void (*spread_row)(void *x, idx size, const void *shares, idx n_cols, idx stride, idx count);
     /* x[where[i]] += dy[i], i < count; `where` holds 64-bit indices if `wide`, else integers of 32 bits. */
     void (*scatter_add)(void *x, const void *dy, const void *where, int wide, idx count);
     /* Sum of an n_rows x n_cols window divided by its size; and its gradient, added to each element of the window. */

@@ -413,22 +413,43 @@ static void NAME(average_row)(void *y, const void *x, idx x_row, idx n_rows, idx
         NAME(average_body)(y, x, x_row, n_rows, n_cols, stride, (REAL)height, widths, count);
 }
 
-static void NAME(spread_row)(void *x_, const void *dy_, idx n_cols, idx stride, double height, const void *widths_,
-                             idx count)
+static void NAME(share_row)(void *shares_, const void *dy_, double height, const void *widths_, idx count)
+{
+    REAL *restrict shares = shares_;
+    const REAL *restrict dy = dy_;
+    const REAL *restrict widths = widths_;
+    for (idx q = 0; q < count; q++) shares[q] += dy[q] / ((REAL)height * widths[q]);
+}
+
+static void NAME(spread_row)(void *x_, idx size, const void *shares_, idx n_cols, idx stride, idx count)
 {
     REAL *x = x_;
-    const REAL *dy = dy_, *widths = widths_;
-    if (n_cols == 2 && stride == 2)
-        for (idx q = 0; q < count; q++) {
-            REAL share = dy[q] / ((REAL)height * widths[q]);
-            x[2 * q] += share;
-            x[2 * q + 1] += share;
+    const REAL *shares = shares_;
+    if (stride == 1) {
+        for (idx j = 0; j < size; j += LANES) {
+            vec total = {0};
+            for (idx s = 0; s < n_cols; s++) total += load(shares + j - s);
+            store(x + j, total);
         }
-    else
-        for (idx q = 0; q < count; q++) {
-            REAL share = dy[q] / ((REAL)height * widths[q]);
-            for (idx s = 0; s < n_cols; s++) x[q * stride + s] += share;
+    } else if (stride == 2) {
+        /* Even columns see the windows by their even places, odd ones by their odd places. */
+        mask_vec low, high;
+        UNROLL for (int i = 0; i < LANES; i++) {
+            low[i] = i / 2 + i % 2 * LANES;
+            high[i] = LANES / 2 + i / 2 + i % 2 * LANES;
         }
+        for (idx j = 0; j < size; j += 2 * LANES) {
+            vec even = {0}, odd = {0};
+            for (idx s = 0; s < n_cols; s += 2) even += load(shares + j / 2 - s / 2);
+            for (idx s = 1; s < n_cols; s += 2) odd += load(shares + j / 2 - s / 2);
+            store(x + j, __builtin_shuffle(even, odd, low));
+            store(x + j + LANES, __builtin_shuffle(even, odd, high));
+        }
+    } else {
+        NAME(set)(x, size, 0);
+        for (idx q = 0; q < count; q++)
+            for (idx s = 0; s < n_cols && q * stride + s < size; s++) x[q * stride + s] += shares[q];
+    }
 }
 
 static void NAME(scatter_add)(void *x_, const void *dy_, const void *where, int wide, idx count)
