@@ -11,13 +11,12 @@ pixels are neighbours in memory.
 
 cimport numpy as cnp
 from cython.parallel cimport prange, threadid
-from libc.math cimport ceil
 from libc.stdint cimport int32_t
 from libc.string cimport memset
 
 from fastconv._runtime cimport (
-    FC_MAX_ROWS, FC_MAX_VECS, fc_flush_subnormals, fc_kernels, fc_restore_mode, fc_run, give, idx, kernels, take,
-    threads_for,
+    FC_MAX_ROWS, FC_MAX_VECS, fc_flush_subnormals, fc_kernels, fc_piece, fc_restore_mode, fc_run, give, idx, kernels,
+    take, threads_for,
 )
 
 cnp.import_array()
@@ -266,21 +265,21 @@ cdef idx y_runs(const Gather *j, const Block *b, idx f0, idx count, fc_run *runs
     return n_runs
 
 
-cdef idx x_runs(const Block *b, idx f0, idx count, fc_run *runs) noexcept nogil:
-    """The runs of the source that pixels f0 ... f0 + count of the block are, from the block's base."""
-    cdef idx n_runs = 0, n, p, q, length, at
+cdef idx x_pieces(const Block *b, idx f0, idx count, idx lanes, fc_piece *pieces) noexcept nogil:
+    """Where pixels f0 ... f0 + count of the block lie, from the block's base, in pieces of up to a vector."""
+    cdef idx n_pieces = 0, n, p, q, length, at, to = 0
     cdef bint dense = b.s_row == b.cols
-    while count > 0:
+    while to < count:
         n = f0 // (b.rows * b.cols)
         p = f0 // b.cols % b.rows
         q = f0 % b.cols
-        length = min(count, (b.rows - p) * b.cols - q if dense else b.cols - q)
-        runs[n_runs].offset = n * b.s_image + p * b.s_row + q
-        runs[n_runs].count = length
-        n_runs += 1
+        length = min(min(count - to, lanes), (b.rows - p) * b.cols - q if dense else b.cols - q)
+        pieces[n_pieces].source = n * b.s_image + p * b.s_row + q
+        pieces[n_pieces].to = to
+        n_pieces += 1
         f0 += length
-        count -= length
-    return n_runs
+        to += length
+    return n_pieces
 
 
 cdef bint readable(const Gather *j, const Block *b, idx c0, idx channels, idx f_last) noexcept nogil:
@@ -299,9 +298,9 @@ cdef void gather_packed(const Gather *j, idx g, Block *b, idx k0, idx k1, char *
     cdef char *stage_buffer = scratch
     cdef char *panel = stage_buffer + j.stage_size
     cdef char *tile = panel + j.panel_size
-    cdef fc_run *from_runs = <fc_run *>(tile + j.tile_size)
-    cdef fc_run *to_runs = from_runs + j.width
-    cdef idx chunk, c0, channels, depth, f0, count, vecs, k, rows, n_from, n_to
+    cdef fc_piece *pieces = <fc_piece *>(tile + j.tile_size)
+    cdef fc_run *to_runs = <fc_run *>(pieces + j.width)
+    cdef idx chunk, c0, channels, depth, f0, count, vecs, k, rows, n_pieces, n_to
     cdef idx n_pixels = b.images * b.rows * b.cols
     cdef const idx *offsets
     cdef char *a
@@ -322,9 +321,9 @@ cdef void gather_packed(const Gather *j, idx g, Block *b, idx k0, idx k1, char *
         while f0 < n_pixels:
             count = min(j.width, n_pixels - f0)
             vecs = parts(count, kern.lanes)
-            n_from = x_runs(b, f0, count, from_runs)
+            n_pieces = x_pieces(b, f0, count, kern.lanes, pieces)
             n_to = y_runs(j, b, f0, count, to_runs)
-            kern.pack_pixels(panel, j.width, b.base, depth, offsets, n_from, from_runs)
+            kern.pack_pixels(panel, j.width, b.base, depth, offsets, n_pieces, pieces)
             whole = n_to == 1 and count == vecs * kern.lanes and j.y.s_w == 1
             k = k0
             while k < k1:
@@ -478,7 +477,7 @@ cdef void plan_gather(Gather *j) noexcept nogil:
     j.stage_size = up(j.chunk * grid.stage_channel * z + LINE * FC_MAX_VECS, LINE)
     j.panel_size = up((j.chunk * grid.T * j.width + lanes) * z, LINE) if j.packed else 0
     j.tile_size = up(FC_MAX_ROWS * FC_MAX_VECS * lanes * z, LINE)
-    j.runs_size = up(2 * j.width * sizeof(fc_run), LINE)
+    j.runs_size = up(j.width * (sizeof(fc_run) + sizeof(fc_piece)), LINE)
 
 
 cdef void set_offsets(Gather *j) noexcept nogil:

@@ -13,6 +13,11 @@ cdef extern from "fastconv.h" nogil:
         idx offset
         idx count
 
+    ctypedef struct fc_piece:
+        # "from" is a word of the language
+        idx source "from"
+        idx to
+
     ctypedef struct fc_kernels:
         idx itemsize
         idx lanes
@@ -26,8 +31,8 @@ cdef extern from "fastconv.h" nogil:
                       idx left, idx count, idx right, double fill) noexcept nogil
         void (*pack_filters)(void *dst, const void *w, idx rows, idx w_row, idx channels, idx w_channel, idx n_taps,
                              const idx *taps) noexcept nogil
-        void (*pack_pixels)(void *dst, idx width, const void *src, idx depth, const idx *offsets, idx n_runs,
-                            const fc_run *runs) noexcept nogil
+        void (*pack_pixels)(void *dst, idx width, const void *src, idx depth, const idx *offsets, idx n_pieces,
+                            const fc_piece *pieces) noexcept nogil
         void (*tile[8][8])(idx depth, const void *a, const void *b, const idx *offsets, void *y, idx y_row,
                            const void *bias, int accumulate) noexcept nogil
         void (*strip[8][8])(idx depth, const void *a, const void *b, const idx *offsets, idx b_step, void *y,

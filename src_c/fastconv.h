@@ -22,6 +22,11 @@ typedef struct {
     idx count;
 } fc_run;
 
+/* Up to a vector of such pixels, and their place in a panel. */
+typedef struct {
+    idx from, to;
+} fc_piece;
+
 typedef struct {
     idx itemsize;
     idx lanes;                     /* elements in a vector */
@@ -41,10 +46,11 @@ typedef struct {
     void (*pack_filters)(void *dst, const void *w, idx rows, idx w_row, idx channels, idx w_channel, idx n_taps,
                          const idx *taps);
 
-    /* Gather `depth` rows of pixels, row k from src + offsets[k], each out of the same runs, into dst[k][0..width).
-     * Reads and writes up to a vector past the end of a run. */
-    void (*pack_pixels)(void *dst, idx width, const void *src, idx depth, const idx *offsets, idx n_runs,
-                        const fc_run *runs);
+    /* Gather `depth` rows of pixels, row k from src + offsets[k], into dst[k][0..width): each piece, of at most a
+     * vector, goes from its offset in the source to its place in the row. Pieces are in order, for whole vectors are
+     * read and written, and what is too much the next piece or row overwrites. */
+    void (*pack_pixels)(void *dst, idx width, const void *src, idx depth, const idx *offsets, idx n_pieces,
+                        const fc_piece *pieces);
 
     /* tile[rows - 1][vecs - 1]: the tile of forward and of the input gradient,
      *     y[r * y_row + j] = start + sum_k a[k * rows + r] * b[offsets[k] + j],   j < vecs * lanes,

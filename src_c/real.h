@@ -77,19 +77,13 @@ static void NAME(pack_filters)(void *dst_, const void *w_, idx rows, idx w_row, 
         }
 }
 
-static void NAME(pack_pixels)(void *dst_, idx width, const void *src_, idx depth, const idx *offsets, idx n_runs,
-                              const fc_run *runs)
+static void NAME(pack_pixels)(void *dst_, idx width, const void *src_, idx depth, const idx *offsets, idx n_pieces,
+                              const fc_piece *pieces)
 {
     REAL *dst = dst_;
-    /* Whole vectors are copied: what a run's last one writes too much, the next run or row overwrites. */
     for (idx k = 0; k < depth; k++, dst += width) {
         const REAL *src = (const REAL *)src_ + offsets[k];
-        REAL *to = dst;
-        for (idx i = 0; i < n_runs; i++) {
-            const REAL *from = src + runs[i].offset;
-            for (idx j = 0; j < runs[i].count; j += LANES) store(to + j, load(from + j));
-            to += runs[i].count;
-        }
+        for (idx i = 0; i < n_pieces; i++) store(dst + pieces[i].to, load(src + pieces[i].from));
     }
 }
 
