@@ -267,7 +267,7 @@ cdef idx y_runs(const Gather *j, const Block *b, idx f0, idx count, fc_run *runs
 
 cdef idx x_pieces(const Block *b, idx f0, idx count, idx lanes, fc_piece *pieces) noexcept nogil:
     """Where pixels f0 ... f0 + count of the block lie, from the block's base, in pieces of up to a vector."""
-    cdef idx n_pieces = 0, n, p, q, length, at, to = 0
+    cdef idx n_pieces = 0, n, p, q, length, to = 0
     cdef bint dense = b.s_row == b.cols
     while to < count:
         n = f0 // (b.rows * b.cols)
@@ -492,7 +492,7 @@ cdef void set_offsets(Gather *j) noexcept nogil:
 
 cdef int run_gathers(Gather *jobs, idx n_jobs) except -1:
     """Do gathers of one problem: the grids' sizes and taps, the images and the filters are set."""
-    cdef idx i, z = jobs[0].kern.itemsize, tasks = 0, n_packs = 0, pieces = 0
+    cdef idx i, tasks = 0, n_packs = 0, pieces = 0
     cdef double work = 0
     cdef size_t tables = 0, each = 0
     cdef Gather *j
@@ -731,7 +731,6 @@ cdef void correlate_dot(const Correlate *j, idx k_count, const Block *b, const i
 
 cdef void correlate_task(const Correlate *j, idx task, char *scratch) noexcept nogil:
     cdef const fc_kernels *kern = j.kern
-    cdef idx z = kern.itemsize
     cdef idx cut = task % j.slices
     cdef idx c_index = task // j.slices % j.c_parts
     cdef idx k_index = task // j.slices // j.c_parts % j.k_parts

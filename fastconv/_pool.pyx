@@ -212,7 +212,8 @@ def average_forward(cnp.ndarray x, cnp.ndarray y, idx kernel_h, idx kernel_w, id
     cdef Pool j
     describe(&j, x, y)
     j.largest, j.include_pad, j.override = False, count_include_pad, divisor_override
-    j.kernel_h, j.kernel_w, j.stride_h, j.stride_w, j.pad_h, j.pad_w = kernel_h, kernel_w, stride_h, stride_w, pad_h, pad_w
+    j.kernel_h, j.kernel_w, j.stride_h, j.stride_w = kernel_h, kernel_w, stride_h, stride_w
+    j.pad_h, j.pad_w = pad_h, pad_w
     run(&j, False)
 
 
@@ -224,7 +225,8 @@ def average_backward(cnp.ndarray dy, cnp.ndarray dx, idx kernel_h, idx kernel_w,
         dy = dy.copy()
     describe(&j, dx, dy)
     j.largest, j.include_pad, j.override = False, count_include_pad, divisor_override
-    j.kernel_h, j.kernel_w, j.stride_h, j.stride_w, j.pad_h, j.pad_w = kernel_h, kernel_w, stride_h, stride_w, pad_h, pad_w
+    j.kernel_h, j.kernel_w, j.stride_h, j.stride_w = kernel_h, kernel_w, stride_h, stride_w
+    j.pad_h, j.pad_w = pad_h, pad_w
     if j.planes == 0:
         memset(j.x, 0, cnp.PyArray_NBYTES(dx))
     run(&j, True)

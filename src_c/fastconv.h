@@ -29,18 +29,18 @@ typedef struct {
 
 typedef struct {
     idx itemsize;
-    idx lanes;                     /* elements in a vector */
-    idx rows;                      /* filters in a tile */
-    idx vecs[FC_MAX_ROWS + 1];     /* vecs[r]: the widest tile, in vectors, of r filters */
-    idx wgrad_rows;                /* (channel, tap) pairs in a tile of the weight gradient */
-    idx wgrad_vecs;                /* its width over filters, in vectors */
-    idx dot_rows;                  /* filters in a tile of the pixel-wise weight gradient */
-    idx dot_cols;                  /* its (channel, tap) pairs */
+    idx lanes;                 /* elements in a vector */
+    idx rows;                  /* filters in a tile */
+    idx vecs[FC_MAX_ROWS + 1]; /* vecs[r]: the widest tile, in vectors, of r filters */
+    idx wgrad_rows;            /* (channel, tap) pairs in a tile of the weight gradient */
+    idx wgrad_vecs;            /* its width over filters, in vectors */
+    idx dot_rows;              /* filters in a tile of the pixel-wise weight gradient */
+    idx dot_cols;              /* its (channel, tap) pairs */
 
     /* Copy rows of one channel, padded: dst[i] is `left` times `fill`, then `count` elements src[i * src_h + j * src_w],
      * then `right` times `fill`; rows before `first` and from `last` on are `fill` throughout. */
-    void (*stage)(void *dst, idx pitch, const void *src, idx src_h, idx src_w, idx n_rows, idx first, idx last, idx left,
-                  idx count, idx right, double fill);
+    void (*stage)(void *dst, idx pitch, const void *src, idx src_h, idx src_w, idx n_rows, idx first, idx last,
+                  idx left, idx count, idx right, double fill);
 
     /* dst[(c * n_taps + t) * rows + r] = w[r * w_row + c * w_channel + taps[t]]. */
     void (*pack_filters)(void *dst, const void *w, idx rows, idx w_row, idx channels, idx w_channel, idx n_taps,
@@ -110,10 +110,11 @@ typedef struct {
     void (*window_add)(void *x, idx x_row, idx n_rows, idx n_cols, double value);
 
     /* Single passes over n elements that lie side by side. */
-    void (*relu)(void *y, const void *x, idx n);                                  /* max(x, 0), NaN stays NaN */
-    void (*relu_backward)(void *dx, const void *dy, const void *y, idx n);        /* y > 0 ? dy : 0 */
-    void (*sums)(const void *x, double shift, idx n, double *sum, double *square); /* of x - shift; square may be NULL */
-    double (*dot_shifted)(const void *dy, const void *x, double shift, idx n);     /* sum dy * (x - shift) */
+    void (*relu)(void *y, const void *x, idx n);                           /* max(x, 0), NaN stays NaN */
+    void (*relu_backward)(void *dx, const void *dy, const void *y, idx n); /* y > 0 ? dy : 0 */
+    /* Sums of x - shift and, unless NULL, of its square; sum of dy * (x - shift). */
+    void (*sums)(const void *x, double shift, idx n, double *sum, double *square);
+    double (*dot_shifted)(const void *dy, const void *x, double shift, idx n);
     /* y = scale * (x - shift) + offset, and dx = scale * dy + slope * (x - shift) + offset */
     void (*affine)(void *y, const void *x, double shift, double scale, double offset, idx n);
     void (*affine_pair)(void *dx, const void *dy, const void *x, double shift, double scale, double slope,

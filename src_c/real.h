@@ -70,8 +70,7 @@ static void NAME(pack_filters)(void *dst_, const void *w_, idx rows, idx w_row, 
     for (idx c = 0; c < channels; c++, w += w_channel)
         for (idx t = 0; t < n_taps; t++, dst += rows) {
             const REAL *from = w + taps[t];
-            if (rows == ROWS)
-                UNROLL for (int r = 0; r < ROWS; r++) dst[r] = from[r * w_row];
+            if (rows == ROWS) UNROLL for (int r = 0; r < ROWS; r++) dst[r] = from[r * w_row];
             else
                 for (idx r = 0; r < rows; r++) dst[r] = from[r * w_row];
         }
