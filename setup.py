@@ -50,6 +50,12 @@ setup(
     libraries=libraries,
     ext_modules=cythonize(
         [extension(name) for name in ("_runtime", "_conv", "_pool", "_elementwise")],
-        compiler_directives={"language_level": 3, "boundscheck": False, "wraparound": False, "cdivision": True, "annotation_typing": False},
+        compiler_directives={
+            "language_level": 3,
+            "boundscheck": False,
+            "wraparound": False,
+            "cdivision": True,
+            "annotation_typing": False,
+        },
     ),
 )

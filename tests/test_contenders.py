@@ -98,11 +98,11 @@ def test_taking_turns(tmp_path, monkeypatch):
 
 
 def test_contender_that_is_not_installed(capsys, monkeypatch, tmp_path):
-    (tmp_path / "torch.py").write_text("raise ImportError('no torch here')")
+    (tmp_path / "sitecustomize.py").write_text("import sys\nsys.modules['torch'] = None\n")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     with contenders.running(["numpy", "torch"]) as started:
         assert [contender.kind for contender in started] == ["numpy"]
-    assert capsys.readouterr().err == "left out: torch: no torch here\n"
+    assert capsys.readouterr().err.startswith("left out: torch: ")
 
 
 def test_contender_that_dies():
