@@ -200,6 +200,7 @@ def memory_stats() -> dict:
 
 
 @cython.final
+@cython.auto_pickle(False)
 cdef class Block:
     """Memory of one array, given back when the last view of it is gone."""
     cdef void *data
