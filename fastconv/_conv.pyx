@@ -233,6 +233,7 @@ cdef struct Gather:
     # schedule
     bint packed          # pixels are packed into panels; otherwise the tiles read them where they lie
     bint dense           # rows of pixels follow each other without a gap in the source, read in place
+    idx target           # pixels in a block, or 0 to choose
     idx chunk, n_chunks  # channels reduced in one go
     idx n_blocks
     idx k_parts, k_part  # filters are split too where there are fewer blocks than threads
@@ -415,20 +416,70 @@ cdef void gather_unpacked(const Gather *j, idx g, Block *b, idx k0, idx k1, char
             k += rows
 
 
-cdef void gather_task(const Gather *j, idx task, char *scratch) noexcept nogil:
+cdef struct Weave:
+    # Gathers of one grid whose pixels interleave: dx[i, j] belongs to the residues of i and j modulo the stride.
+    Image dx
+    idx stride_h, stride_w
+    idx *job_of              # of each residue; -1 where no tap reaches, and dx is zero
+    size_t each, plane_size  # bytes of a thread's scratch before the planes, and of one residue's
+
+
+cdef void gather_block(const Gather *j, idx g, Block *b, idx k0, idx k1, char *scratch) noexcept nogil:
+    if j.packed:
+        gather_packed(j, g, b, k0, k1, scratch)
+    else:
+        gather_unpacked(j, g, b, k0, k1, scratch)
+
+
+cdef void weave_block(const Gather *jobs, idx n_jobs, const Weave *v, idx g, const Block *whole, idx k0, idx k1,
+                      char *scratch) noexcept nogil:
+    """Gather each residue's pixels of a block by themselves, then put them in their places in rows of dx."""
+    cdef const fc_kernels *kern = jobs[0].kern
+    cdef idx z = kern.itemsize, i, n, k, p, a, c, row, at
+    cdef idx pixels = whole.rows * whole.cols, channel0 = g * jobs[0].K + k0
+    cdef char *planes = scratch + v.each
+    cdef char *zeros = planes + n_jobs * v.plane_size
+    cdef const void **rows = <const void **>(zeros + up(whole.cols * z, LINE))
+    cdef Gather j
+    cdef Block b
+    for i in range(n_jobs):
+        j = jobs[i]
+        b = whole[0]
+        j.y.s_n, j.y.s_c, j.y.s_h, j.y.s_w = (k1 - k0) * pixels, pixels, whole.cols, 1
+        j.y.data = planes + i * v.plane_size - (
+            b.n0 * j.y.s_n + channel0 * j.y.s_c + b.p0 * j.y.s_h + b.q0) * z
+        gather_block(&j, g, &b, k0, k1, scratch)
+    memset(zeros, 0, whole.cols * z)
+    for n in range(whole.images):
+        for k in range(k1 - k0):
+            for p in range(whole.rows):
+                at = ((n * (k1 - k0) + k) * whole.rows + p) * whole.cols * z
+                for a in range(v.stride_h):
+                    row = (whole.p0 + p) * v.stride_h + a
+                    if row >= v.dx.h:
+                        break
+                    for c in range(v.stride_w):
+                        i = v.job_of[a * v.stride_w + c]
+                        rows[c] = zeros if i < 0 else planes + i * v.plane_size + at
+                    kern.interleave(
+                        v.dx.data + ((whole.n0 + n) * v.dx.s_n + (channel0 + k) * v.dx.s_c + row * v.dx.s_h
+                                     + whole.q0 * v.stride_w) * z,
+                        rows, v.stride_w, min(whole.cols * v.stride_w, v.dx.w - whole.q0 * v.stride_w))
+
+
+cdef void gather_task(const Gather *jobs, idx n_jobs, const Weave *weave, idx task, char *scratch) noexcept nogil:
+    cdef const Gather *j = &jobs[0]
     cdef Block b
     cdef idx part = task % j.k_parts
     cdef idx block = task // j.k_parts % j.n_blocks
     cdef idx g = task // j.k_parts // j.n_blocks
-    if g >= j.G:
-        return
+    cdef idx k0 = part * j.k_part, k1 = min(j.K, part * j.k_part + j.k_part)
     cdef unsigned mode = fc_flush_subnormals()
     locate(&j.grid, block, &b)
-    cdef idx k0 = part * j.k_part, k1 = min(j.K, part * j.k_part + j.k_part)
-    if j.packed:
-        gather_packed(j, g, &b, k0, k1, scratch)
+    if weave == NULL:
+        gather_block(j, g, &b, k0, k1, scratch)
     else:
-        gather_unpacked(j, g, &b, k0, k1, scratch)
+        weave_block(jobs, n_jobs, weave, g, &b, k0, k1, scratch)
     fc_restore_mode(mode)
 
 
@@ -460,7 +511,7 @@ cdef void plan_gather(Gather *j) noexcept nogil:
     cdef idx run = grid.P * grid.Q if j.dense else grid.Q
     cdef double fill = <double>run / up(run, lanes)
     cdef idx area
-    cut_blocks(grid, 512)
+    cut_blocks(grid, j.target if j.target else 512)
     area = parts(grid.stage_channel, grid.rows * grid.images) * z
     cdef bint staged = not j.dense and not (grid.inside and j.x.s_w == 1 and grid.step_w == 1 and run >= lanes)
     j.packed = (0.5 * j.K / fill * 1.05 > 0.5 * j.K + 1.5 or j.C * grid.T > 8 * DEPTH
@@ -470,7 +521,8 @@ cdef void plan_gather(Gather *j) noexcept nogil:
     else:
         j.chunk = j.C
         # As many rows as the staging budget holds: each block stages the rows at its seams again.
-        cut_blocks(grid, min(8192, max(256, STAGE_BYTES // (z * j.C * max(1, grid.n_slots)))))
+        if not j.target:
+            cut_blocks(grid, min(8192, max(256, STAGE_BYTES // (z * j.C * max(1, grid.n_slots)))))
     j.n_chunks = parts(j.C, j.chunk)
     j.n_blocks = grid.blocks_n * grid.blocks_p * grid.blocks_q
     j.filters_size = up(j.G * j.K * j.C * grid.T * z + LINE, LINE)
@@ -490,26 +542,29 @@ cdef void set_offsets(Gather *j) noexcept nogil:
             i += 1
 
 
-cdef int run_gathers(Gather *jobs, idx n_jobs) except -1:
-    """Do gathers of one problem: the grids' sizes and taps, the images and the filters are set."""
-    cdef idx i, tasks = 0, n_packs = 0, pieces = 0
+cdef int run_gathers(Gather *jobs, idx n_jobs, Weave *weave) except -1:
+    """Do one gather, or with `weave` those of one grid: the sizes and taps, the images and the filters are set."""
+    cdef idx i, n_packs = 0
+    cdef idx z = jobs[0].kern.itemsize
     cdef double work = 0
     cdef size_t tables = 0, each = 0
     cdef Gather *j
     for i in range(n_jobs):
         j = &jobs[i]
         plan_gather(j)
-        pieces += j.G * j.n_blocks * parts(j.K, j.kern.rows)
         work += <double>j.G * j.K * (j.C * j.grid.T + 1) * j.grid.N * j.grid.P * j.grid.Q
-    cdef int n_threads = threads_for(work, pieces)
-    for i in range(n_jobs):
-        j = &jobs[i]
-        j.k_part = up(parts(j.K, max(1, n_threads // (j.G * j.n_blocks * n_jobs))), j.kern.rows)
-        j.k_parts = parts(j.K, j.k_part)
-        tasks = max(tasks, j.G * j.n_blocks * j.k_parts)
         n_packs = max(n_packs, j.G * j.n_chunks)
         tables += j.filters_size + up(3 * j.chunk * j.grid.T * sizeof(idx), LINE)
         each = max(each, j.stage_size + j.panel_size + j.tile_size + j.runs_size)
+    j = &jobs[0]
+    cdef int n_threads = threads_for(work, j.G * j.n_blocks * parts(j.K, j.kern.rows))
+    j.k_part = up(parts(j.K, max(1, n_threads // (j.G * j.n_blocks))), j.kern.rows)
+    j.k_parts = parts(j.K, j.k_part)
+    if weave != NULL:
+        weave.each = each
+        weave.plane_size = up(min(j.k_part, j.K) * j.grid.images * j.grid.rows * j.grid.cols * z
+                              + FC_MAX_VECS * j.kern.lanes * z, LINE)
+        each += n_jobs * weave.plane_size + up(j.grid.cols * z, LINE) + up(weave.stride_w * sizeof(void *), LINE)
     cdef size_t size = tables + n_threads * each
     cdef char *memory = <char *>take(size)
     cdef char *scratch = memory
@@ -520,21 +575,21 @@ cdef int run_gathers(Gather *jobs, idx n_jobs) except -1:
         j.direct = j.staged + j.chunk * j.grid.T
         j.linear = j.direct + j.chunk * j.grid.T
         scratch += j.filters_size + up(3 * j.chunk * j.grid.T * sizeof(idx), LINE)
-    # The jobs take turns block by block: what they write lies side by side.
-    cdef idx task, piece = max(1, tasks * n_jobs // (n_threads * 16))
+    cdef idx task, tasks = jobs[0].G * jobs[0].n_blocks * jobs[0].k_parts
+    cdef idx piece = max(1, tasks // (n_threads * 16))
     with nogil:
         for i in range(n_jobs):
             set_offsets(&jobs[i])
         if n_threads == 1:
             for task in range(n_packs * n_jobs):
                 pack_chunk(&jobs[task % n_jobs], task // n_jobs)
-            for task in range(tasks * n_jobs):
-                gather_task(&jobs[task % n_jobs], task // n_jobs, scratch)
+            for task in range(tasks):
+                gather_task(jobs, n_jobs, weave, task, scratch)
         else:
             for task in prange(n_packs * n_jobs, num_threads=n_threads, schedule="static"):
                 pack_chunk(&jobs[task % n_jobs], task // n_jobs)
-            for task in prange(tasks * n_jobs, num_threads=n_threads, schedule="dynamic", chunksize=piece):
-                gather_task(&jobs[task % n_jobs], task // n_jobs, scratch + threadid() * each)
+            for task in prange(tasks, num_threads=n_threads, schedule="dynamic", chunksize=piece):
+                gather_task(jobs, n_jobs, weave, task, scratch + threadid() * each)
     give(memory, size)
     return 0
 
@@ -559,6 +614,7 @@ def forward(cnp.ndarray x, cnp.ndarray w, cnp.ndarray b, cnp.ndarray y, idx stri
     if b is not None and not cnp.PyArray_IS_C_CONTIGUOUS(b):
         b = b.copy()
     j.bias = <char *>cnp.PyArray_DATA(b) if b is not None else NULL
+    j.target = 0
     cdef size_t size = GRID_TABLES * j.grid.T * sizeof(idx)
     cdef idx *memory = <idx *>take(size)
     set_grid_tables(&j.grid, memory)
@@ -570,7 +626,7 @@ def forward(cnp.ndarray x, cnp.ndarray w, cnp.ndarray b, cnp.ndarray y, idx stri
             j.w_tap[t] = r * f.s_h + s * f.s_w
             t += 1
     try:
-        run_gathers(&j, 1)
+        run_gathers(&j, 1, NULL)
     finally:
         give(memory, size)
 
@@ -584,24 +640,28 @@ def input_gradient(cnp.ndarray dy, cnp.ndarray w, cnp.ndarray dx, idx stride_h, 
     """
     cdef Gather *jobs
     cdef Gather *j
-    cdef Image f, whole
+    cdef Image f
+    cdef Weave weave
     cdef idx z = cnp.PyArray_ITEMSIZE(dy), r, s, t, a, b, n_jobs = 0
-    as_image(dx, &whole)
+    as_image(dx, &weave.dx)
     as_image(w, &f)
-    if whole.n * whole.h * whole.w == 0:
+    if weave.dx.n * weave.dx.h * weave.dx.w == 0:
         return
+    # A stride longer than the image leaves one pixel of each residue.
+    weave.stride_h, weave.stride_w = min(stride_h, weave.dx.h), min(stride_w, weave.dx.w)
     # Each tap serves one residue in each direction, so no more residues than taps have any work.
     cdef idx taps = f.h * f.w, most = min(min(stride_h, f.h) * min(stride_w, f.w), taps)
-    cdef idx residues = min(stride_h, whole.h) * min(stride_w, whole.w)
-    cdef size_t each = sizeof(Gather) + GRID_TABLES * taps * sizeof(idx)
-    cdef size_t size = most * each
+    cdef size_t size = most * (sizeof(Gather) + GRID_TABLES * taps * sizeof(idx))
+    size += weave.stride_h * weave.stride_w * sizeof(idx)
     cdef char *memory = <char *>take(size)
     cdef idx *table = <idx *>(memory + most * sizeof(Gather))
     jobs = <Gather *>memory
-    for a in range(min(stride_h, whole.h)):
-        for b in range(min(stride_w, whole.w)):
+    weave.job_of = table + most * GRID_TABLES * taps
+    for a in range(weave.stride_h):
+        for b in range(weave.stride_w):
+            weave.job_of[a * weave.stride_w + b] = -1
             if n_jobs == most:
-                break
+                continue
             j = &jobs[n_jobs]
             j.w_tap = table + (GRID_TABLES - 1) * taps
             j.grid.T = taps
@@ -625,20 +685,23 @@ def input_gradient(cnp.ndarray dy, cnp.ndarray w, cnp.ndarray dx, idx stride_h, 
             j.G, j.K, j.C = groups, f.c, f.n // groups
             j.w, j.w_g, j.w_k, j.w_c = f.data, j.C * f.s_n, f.s_c, f.s_n
             j.bias = NULL
-            j.y = whole
-            j.y.data += (a * whole.s_h + b * whole.s_w) * z
-            j.y.s_h = whole.s_h * stride_h
-            j.y.s_w = whole.s_w * stride_w
-            j.grid.N, j.grid.P, j.grid.Q = whole.n, parts(whole.h - a, stride_h), parts(whole.w - b, stride_w)
+            j.y = weave.dx
+            # One grid for all residues: the longest one's.
+            j.grid.N = weave.dx.n
+            j.grid.P, j.grid.Q = parts(weave.dx.h, weave.stride_h), parts(weave.dx.w, weave.stride_w)
             j.grid.step_h = j.grid.step_w = 1
+            j.target = 0
+            if weave.stride_h * weave.stride_w > 1:
+                # All residues of a block wait in L2 for their turn.
+                j.target = min(512, max(64, 4 * STAGE_BYTES // (z * j.K * weave.stride_h * weave.stride_w)))
+            weave.job_of[a * weave.stride_w + b] = n_jobs
             table += GRID_TABLES * taps
             n_jobs += 1
     try:
-        if n_jobs < residues:
-            # Pixels that no tap reaches.
-            memset(whole.data, 0, cnp.PyArray_NBYTES(dx))
-        if n_jobs > 0:
-            run_gathers(jobs, n_jobs)
+        if n_jobs == 0:
+            memset(weave.dx.data, 0, cnp.PyArray_NBYTES(dx))
+        else:
+            run_gathers(jobs, n_jobs, &weave if weave.stride_h * weave.stride_w > 1 else NULL)
     finally:
         give(memory, size)
 

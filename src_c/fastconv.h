@@ -68,6 +68,9 @@ typedef struct {
     void (*gather)(void *tile, idx width, const void *y, idx y_row, idx y_col, idx rows, idx n_runs,
                    const fc_run *runs);
 
+    /* dst[q * n + i] = src[i][q] for the first `size` places of dst. */
+    void (*interleave)(void *dst, const void *const *src, idx n, idx size);
+
     /* dst[i * width + r] = src[r * src_row + i * src_col] for r < rows, i < count; zero for rows <= r < width. */
     void (*transpose)(void *dst, idx width, const void *src, idx src_row, idx src_col, idx rows, idx count);
 

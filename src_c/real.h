@@ -124,6 +124,29 @@ static void NAME(gather)(void *tile_, idx width, const void *y_, idx y_row, idx 
     }
 }
 
+static void NAME(interleave)(void *dst_, const void *const *src, idx n, idx size)
+{
+    REAL *dst = dst_;
+    idx q = 0;
+    if (n == 2) {
+        const REAL *even = src[0], *odd = src[1];
+        mask_vec low, high;
+        UNROLL for (int i = 0; i < LANES; i++) {
+            low[i] = i / 2 + i % 2 * LANES;
+            high[i] = LANES / 2 + i / 2 + i % 2 * LANES;
+        }
+        for (; 2 * (q + LANES) <= size; q += LANES) {
+            vec a = load(even + q), b = load(odd + q);
+            store(dst + 2 * q, __builtin_shuffle(a, b, low));
+            store(dst + 2 * q + LANES, __builtin_shuffle(a, b, high));
+        }
+    }
+    for (idx i = 0; i < n; i++) {
+        const REAL *from = src[i];
+        for (idx j = q; j * n + i < size; j++) dst[j * n + i] = from[j];
+    }
+}
+
 /* Transpose LANES vectors in registers: log2(LANES) rounds, each interleaving the first half with the second. */
 INLINE void NAME(transpose_block)(vec v[LANES])
 {
