@@ -50,6 +50,7 @@ PASSES = ("forward", "input", "weight")
 POOLING = ("max_forward", "max_backward", "average_forward", "average_backward")
 
 MIN_SAMPLE_S = 5e-3  # a timed sample repeats its call until it lasts this long
+TURN_PAUSE_S = 25e-3  # idle OpenMP threads spin through 300,000 pauses by default: 12 ms where a pause takes 40 ns
 REWARM_BELOW_S = 50e-3  # calls shorter than this get an untimed call first: the other processes had the caches
 
 # glibc malloc settings under which torch keeps its memory instead of faulting pages in again on every call
@@ -184,7 +185,7 @@ def alternate(contenders: Sequence[Contender], repeats: int) -> list[list[float]
     for _ in range(repeats):
         for contender, its_times in zip(contenders, times, strict=True):
             its_times.append(contender.time())
-            time.sleep(2e-3)  # lets the threads of the one that just ran stop spinning
+            time.sleep(TURN_PAUSE_S)
     return times
 
 
