@@ -50,7 +50,8 @@ PASSES = ("forward", "input", "weight")
 POOLING = ("max_forward", "max_backward", "average_forward", "average_backward")
 
 MIN_SAMPLE_S = 5e-3  # a timed sample repeats its call until it lasts this long
-TURN_PAUSE_S = 25e-3  # idle OpenMP threads spin through 300,000 pauses by default: 12 ms where a pause takes 40 ns
+# Idle threads spin on: OpenBLAS's for 2^26 clock cycles, GCC's OpenMP's through 300,000 pauses of up to 40 ns.
+TURN_PAUSE_S = 50e-3
 REWARM_BELOW_S = 50e-3  # calls shorter than this get an untimed call first: the other processes had the caches
 
 # glibc malloc settings under which torch keeps its memory instead of faulting pages in again on every call
