@@ -50,8 +50,8 @@ PASSES = ("forward", "input", "weight")
 POOLING = ("max_forward", "max_backward", "average_forward", "average_backward")
 
 MIN_SAMPLE_S = 5e-3  # a timed sample repeats its call until it lasts this long
-# Idle threads spin on: OpenBLAS's for 2^26 clock cycles, GCC's OpenMP's through 300,000 pauses of up to 40 ns.
-TURN_PAUSE_S = 50e-3
+# By default GCC's idle OpenMP threads spin through 300,000 pauses of up to 40 ns.
+TURN_PAUSE_S = 25e-3
 REWARM_BELOW_S = 50e-3  # calls shorter than this get an untimed call first: the other processes had the caches
 
 # glibc malloc settings under which torch keeps its memory instead of faulting pages in again on every call
@@ -100,6 +100,8 @@ class Contender:
         self.kind = kind
         variables = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "FASTCONV_NUM_THREADS")
         environment = os.environ | dict.fromkeys(variables, str(threads)) | (KEEP_MEMORY if keep_memory else {})
+        # OpenBLAS's idle threads would spin through the next contender's turn: 2^20 clock cycles, then they sleep.
+        environment.setdefault("OPENBLAS_THREAD_TIMEOUT", "20")
         # The worker imports this very package: not another one in the working directory (-P), nor one installed.
         package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
         environment["PYTHONPATH"] = os.pathsep.join([package, *filter(None, [os.environ.get("PYTHONPATH")])])
