@@ -16,7 +16,7 @@ from libc.string cimport memset
 
 from fastconv._runtime cimport (
     FC_MAX_ROWS, FC_MAX_VECS, fc_flush_subnormals, fc_kernels, fc_piece, fc_restore_mode, fc_run, give, idx, kernels,
-    take, threads_for,
+    parts, take, threads_for, up,
 )
 
 cnp.import_array()
@@ -26,14 +26,6 @@ cdef enum:
     DEPTH = 256            # (channel, tap) pairs reduced in one go: a panel of pixels of this depth stays in L1
     STAGE_BYTES = 262144   # what a block's staged rows may take of L2
     GRID_TABLES = 6        # tables of an element a tap: Grid's own five, and the filters' offsets
-
-
-cdef inline idx up(idx a, idx b) noexcept nogil:
-    return (a + b - 1) // b * b
-
-
-cdef inline idx parts(idx a, idx b) noexcept nogil:
-    return (a + b - 1) // b
 
 
 cdef inline idx even(idx total, idx largest) noexcept nogil:
@@ -283,7 +275,7 @@ cdef idx x_pieces(const Block *b, idx f0, idx count, idx lanes, fc_piece *pieces
     return n_pieces
 
 
-cdef bint readable(const Gather *j, const Block *b, idx c0, idx channels, idx f_last) noexcept nogil:
+cdef bint readable(const Gather *j, const Block *b, idx c0, idx channels) noexcept nogil:
     """Whether whole vectors can be read in place for these channels without leaving the source's memory."""
     cdef idx n = b.images - 1, far = 0, t
     for t in range(j.grid.T):
@@ -315,7 +307,7 @@ cdef void gather_packed(const Gather *j, idx g, Block *b, idx k0, idx k1, char *
         in_place(kern, &j.x, &j.grid, b, g * j.C + c0)
         offsets = j.direct
         if not (j.grid.inside and j.x.s_w == 1 and j.grid.step_w == 1
-                and readable(j, b, g * j.C + c0, channels, n_pixels)):
+                and readable(j, b, g * j.C + c0, channels)):
             stage(kern, &j.x, &j.grid, b, g * j.C + c0, channels, stage_buffer)
             offsets = j.staged
         f0 = 0

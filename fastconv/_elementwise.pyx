@@ -6,7 +6,7 @@ Arrays are dense (C order) and of one float dtype, unless said otherwise.
 cimport numpy as cnp
 from cython.parallel cimport prange
 
-from fastconv._runtime cimport fc_kernels, give, idx, kernels, take, threads_for
+from fastconv._runtime cimport fc_kernels, give, idx, kernels, parts, take, threads_for
 
 cnp.import_array()
 
@@ -16,10 +16,6 @@ cdef enum:
 
 cdef inline char *data(cnp.ndarray a) noexcept:
     return <char *>cnp.PyArray_DATA(a)
-
-
-cdef inline idx parts(idx a, idx b) noexcept nogil:
-    return (a + b - 1) // b
 
 
 def relu(cnp.ndarray x, cnp.ndarray y):

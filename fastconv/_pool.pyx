@@ -10,7 +10,7 @@ from libc.math cimport INFINITY
 from libc.stdint cimport int32_t, int64_t
 from libc.string cimport memcpy, memset
 
-from fastconv._runtime cimport fc_kernels, give, idx, kernels, take, threads_for
+from fastconv._runtime cimport fc_kernels, give, idx, kernels, parts, take, threads_for, up
 
 cnp.import_array()
 
@@ -31,14 +31,6 @@ cdef struct Pool:
     char *columns        # of each output: the first column inside the image, or how many the divisor counts
     idx pitch            # of the padded copy of a plane
     size_t copy_size, row_size
-
-
-cdef inline idx up(idx a, idx b) noexcept nogil:
-    return (a + b - 1) // b * b
-
-
-cdef inline idx parts(idx a, idx b) noexcept nogil:
-    return (a + b - 1) // b
 
 
 cdef inline idx counted(idx out, idx stride, idx pad, idx kernel, idx size, bint include_pad) noexcept nogil:

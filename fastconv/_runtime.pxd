@@ -81,6 +81,15 @@ cdef extern from "fastconv.h" nogil:
     unsigned fc_flush_subnormals()
     void fc_restore_mode(unsigned mode)
 
+# Division that rounds up; the next multiple of b.
+cdef inline idx parts(idx a, idx b) noexcept nogil:
+    return (a + b - 1) // b
+
+
+cdef inline idx up(idx a, idx b) noexcept nogil:
+    return (a + b - 1) // b * b
+
+
 # The kernels of the instruction set in use for elements of `itemsize` bytes: 4 (float32) or 8 (float64).
 cdef const fc_kernels *kernels(idx itemsize) noexcept
 

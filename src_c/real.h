@@ -17,6 +17,20 @@ INLINE vec NAME(splat)(REAL a) { return a - (vec){0}; }
 #define store NAME(store)
 #define splat NAME(splat)
 
+/* The first, and the second, half of a[0], b[0], a[1], b[1], ... */
+INLINE vec NAME(zip_low)(vec a, vec b)
+{
+    mask_vec places;
+    UNROLL for (int i = 0; i < LANES; i++) places[i] = i / 2 + i % 2 * LANES;
+    return __builtin_shuffle(a, b, places);
+}
+INLINE vec NAME(zip_high)(vec a, vec b)
+{
+    mask_vec places;
+    UNROLL for (int i = 0; i < LANES; i++) places[i] = LANES / 2 + i / 2 + i % 2 * LANES;
+    return __builtin_shuffle(a, b, places);
+}
+
 /* ---- moving data -------------------------------------------------------------------------------------------- */
 
 INLINE void NAME(set)(REAL *dst, idx n, REAL value)
@@ -130,15 +144,10 @@ static void NAME(interleave)(void *dst_, const void *const *src, idx n, idx size
     idx q = 0;
     if (n == 2) {
         const REAL *even = src[0], *odd = src[1];
-        mask_vec low, high;
-        UNROLL for (int i = 0; i < LANES; i++) {
-            low[i] = i / 2 + i % 2 * LANES;
-            high[i] = LANES / 2 + i / 2 + i % 2 * LANES;
-        }
         for (; 2 * (q + LANES) <= size; q += LANES) {
             vec a = load(even + q), b = load(odd + q);
-            store(dst + 2 * q, __builtin_shuffle(a, b, low));
-            store(dst + 2 * q + LANES, __builtin_shuffle(a, b, high));
+            store(dst + 2 * q, NAME(zip_low)(a, b));
+            store(dst + 2 * q + LANES, NAME(zip_high)(a, b));
         }
     }
     for (idx i = 0; i < n; i++) {
@@ -150,16 +159,11 @@ static void NAME(interleave)(void *dst_, const void *const *src, idx n, idx size
 /* Transpose LANES vectors in registers: log2(LANES) rounds, each interleaving the first half with the second. */
 INLINE void NAME(transpose_block)(vec v[LANES])
 {
-    mask_vec low, high;
-    UNROLL for (int i = 0; i < LANES; i++) {
-        low[i] = i / 2 + i % 2 * LANES;
-        high[i] = LANES / 2 + i / 2 + i % 2 * LANES;
-    }
     UNROLL for (int round = 1; round < LANES; round *= 2) {
         vec w[LANES];
         UNROLL for (int i = 0; i < LANES / 2; i++) {
-            w[2 * i] = __builtin_shuffle(v[i], v[i + LANES / 2], low);
-            w[2 * i + 1] = __builtin_shuffle(v[i], v[i + LANES / 2], high);
+            w[2 * i] = NAME(zip_low)(v[i], v[i + LANES / 2]);
+            w[2 * i + 1] = NAME(zip_high)(v[i], v[i + LANES / 2]);
         }
         UNROLL for (int i = 0; i < LANES; i++) v[i] = w[i];
     }
@@ -449,17 +453,12 @@ static void NAME(spread_row)(void *x_, idx size, const void *shares_, idx n_cols
         }
     } else if (stride == 2) {
         /* Even columns see the windows by their even places, odd ones by their odd places. */
-        mask_vec low, high;
-        UNROLL for (int i = 0; i < LANES; i++) {
-            low[i] = i / 2 + i % 2 * LANES;
-            high[i] = LANES / 2 + i / 2 + i % 2 * LANES;
-        }
         for (idx j = 0; j < size; j += 2 * LANES) {
             vec even = {0}, odd = {0};
             for (idx s = 0; s < n_cols; s += 2) even += load(shares + j / 2 - s / 2);
             for (idx s = 1; s < n_cols; s += 2) odd += load(shares + j / 2 - s / 2);
-            store(x + j, __builtin_shuffle(even, odd, low));
-            store(x + j + LANES, __builtin_shuffle(even, odd, high));
+            store(x + j, NAME(zip_low)(even, odd));
+            store(x + j + LANES, NAME(zip_high)(even, odd));
         }
     } else {
         NAME(set)(x, size, 0);
