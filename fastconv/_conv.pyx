@@ -15,8 +15,8 @@ from libc.stdint cimport int32_t
 from libc.string cimport memset
 
 from fastconv._runtime cimport (
-    FC_MAX_ROWS, FC_MAX_VECS, fc_flush_subnormals, fc_kernels, fc_piece, fc_restore_mode, fc_run, give, idx, kernels,
-    parts, take, threads_for, up,
+    FC_MAX_ROWS, FC_MAX_VECS, Image, as_image, fc_flush_subnormals, fc_kernels, fc_piece, fc_restore_mode, fc_run,
+    give, idx, kernels, parts, take, threads_for, up,
 )
 
 cnp.import_array()
@@ -34,14 +34,6 @@ cdef inline idx even(idx total, idx largest) noexcept nogil:
 
 
 # ---- where pixels come from ----------------------------------------------------------------------------------------
-
-cdef struct Image:
-    # A 4-D array; strides in elements.
-    char *data
-    char *end      # just past its highest byte
-    idx n, c, h, w
-    idx s_n, s_c, s_h, s_w
-
 
 cdef struct Grid:
     # Output pixel (p, q) reads, at tap t, source pixel (p * step_h + tap_h[t], q * step_w + tap_w[t]).
@@ -69,18 +61,6 @@ cdef struct Block:
     # How the block's pixels are addressed, from `base`.
     char *base
     idx s_image, s_row, s_col
-
-
-cdef void as_image(cnp.ndarray a, Image *image) noexcept:
-    cdef idx z = cnp.PyArray_ITEMSIZE(a)
-    image.data = image.end = <char *>cnp.PyArray_DATA(a)
-    image.n, image.c, image.h, image.w = a.shape[0], a.shape[1], a.shape[2], a.shape[3]
-    image.s_n, image.s_c, image.s_h, image.s_w = (
-        a.strides[0] // z, a.strides[1] // z, a.strides[2] // z, a.strides[3] // z)
-    for i in range(4):
-        if a.strides[i] > 0:
-            image.end += (a.shape[i] - 1) * a.strides[i]
-    image.end += z
 
 
 cdef inline idx residue(idx a, idx m) noexcept nogil:

@@ -1,5 +1,6 @@
 """What the loop nests share: the kernel table, the number of threads, recycled memory."""
 
+cimport numpy as cnp
 from libc.stdint cimport int32_t
 
 ctypedef Py_ssize_t idx
@@ -18,6 +19,11 @@ cdef extern from "fastconv.h" nogil:
         idx source "from"
         idx to
 
+    ctypedef struct fc_plane:
+        idx h, w
+        idx row, col
+        idx dilation_h, dilation_w
+
     ctypedef struct fc_kernels:
         idx itemsize
         idx lanes
@@ -27,6 +33,8 @@ cdef extern from "fastconv.h" nogil:
         idx wgrad_vecs
         idx dot_rows
         idx dot_cols
+        idx gemm_rows
+        idx gemm_vecs
         void (*stage)(void *dst, idx pitch, const void *src, idx src_h, idx src_w, idx n_rows, idx first, idx last,
                       idx left, idx count, idx right, double fill) noexcept nogil
         void (*pack_filters)(void *dst, const void *w, idx rows, idx w_row, idx channels, idx w_channel, idx n_taps,
@@ -44,12 +52,26 @@ cdef extern from "fastconv.h" nogil:
         void (*interleave)(void *dst, const void **src, idx n, idx size) noexcept nogil
         void (*transpose)(void *dst, idx width, const void *src, idx src_row, idx src_col, idx rows,
                           idx count) noexcept nogil
+        void (*untranspose)(void *dst, idx dst_row, const void *src, idx rows, idx count) noexcept nogil
         void (*wgrad[8])(idx n_pixels, const int32_t *pixels, const void *x, const idx *offsets, const void *dy,
                          void *acc) noexcept nogil
         void (*fold)(void *w, idx w_row, const void *sums, idx slice, idx n_slices, idx row, idx col, idx filters,
                      idx pairs) noexcept nogil
         void (*dot[8])(idx n_planes, idx n_rows, idx n_cols, const void *dy, idx dy_row, idx dy_plane, idx dy_pitch,
                        const void *x, const idx *offsets, idx x_plane, idx x_pitch, void *acc) noexcept nogil
+
+        void (*gemm[8])(idx depth, const void *a, idx a_row, idx a_depth, const void *b, idx b_depth, void *y,
+                        idx y_row, int accumulate) noexcept nogil
+        void (*winograd_input)(void *v, idx v_point, idx v_tile, const void *x, const fc_plane *plane, idx h0, idx w0,
+                               idx step, idx count) noexcept nogil
+        void (*winograd_spread[2])(void *z, idx z_point, idx z_tile, const void *dy, const fc_plane *plane, idx h0,
+                                   idx w0, idx step, idx count) noexcept nogil
+        void (*winograd_output[2])(void *y, const fc_plane *plane, idx h0, idx w0, idx step, idx count, const void *t,
+                                   idx t_point, idx t_tile, const void *bias) noexcept nogil
+        void (*winograd_filters[2])(void *u, idx u_point, idx u_depth, const void *w, idx w_filter, idx w_depth,
+                                    idx filters, idx depth, int flip, const void *end) noexcept nogil
+        void (*winograd_weights[2])(void *dw, const void *s, idx s_point, idx s_slice, idx n_slices,
+                                    idx channels) noexcept nogil
 
         void (*max_row)(void *y, void *where, const void *x, idx x_row, idx n_rows, idx n_cols, idx stride,
                         idx dilation, idx index, idx index_row, idx start, const void *first,
@@ -80,6 +102,16 @@ cdef extern from "fastconv.h" nogil:
     int fc_usable_isas(const fc_isa **isas)
     unsigned fc_flush_subnormals()
     void fc_restore_mode(unsigned mode)
+
+
+cdef struct Image:
+    # A 4-D array; strides in elements.
+    char *data
+    char *end      # just past its highest byte
+    idx n, c, h, w
+    idx s_n, s_c, s_h, s_w
+
+cdef void as_image(cnp.ndarray a, Image *image) noexcept
 
 # Division that rounds up; the next multiple of b.
 cdef inline idx parts(idx a, idx b) noexcept nogil:

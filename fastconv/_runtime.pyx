@@ -80,6 +80,21 @@ def peak_gflops(seconds: float = 0.1) -> float:
             return best
 
 
+# ---- images ------------------------------------------------------------------------------------------------------
+
+
+cdef void as_image(cnp.ndarray a, Image *image) noexcept:
+    cdef idx z = cnp.PyArray_ITEMSIZE(a)
+    image.data = image.end = <char *>cnp.PyArray_DATA(a)
+    image.n, image.c, image.h, image.w = a.shape[0], a.shape[1], a.shape[2], a.shape[3]
+    image.s_n, image.s_c, image.s_h, image.s_w = (
+        a.strides[0] // z, a.strides[1] // z, a.strides[2] // z, a.strides[3] // z)
+    for i in range(4):
+        if a.strides[i] > 0:
+            image.end += (a.shape[i] - 1) * a.strides[i]
+    image.end += z
+
+
 # ---- threads -----------------------------------------------------------------------------------------------------
 
 cdef int chosen_threads = 0  # 0: as many as OpenMP would start

@@ -27,6 +27,13 @@ typedef struct {
     idx from, to;
 } fc_piece;
 
+/* One plane of an image whose channels lie along the lanes. */
+typedef struct {
+    idx h, w;     /* its size in pixels */
+    idx row, col; /* elements from a row to the next, from a pixel to the next */
+    idx dilation_h, dilation_w;
+} fc_plane;
+
 typedef struct {
     idx itemsize;
     idx lanes;                 /* elements in a vector */
@@ -36,6 +43,8 @@ typedef struct {
     idx wgrad_vecs;            /* its width over filters, in vectors */
     idx dot_rows;              /* filters in a tile of the pixel-wise weight gradient */
     idx dot_cols;              /* its (channel, tap) pairs */
+    idx gemm_rows;             /* rows in a tile of a plain matrix product */
+    idx gemm_vecs;             /* its width, in vectors */
 
     /* Copy rows of one channel, padded: dst[i] is `left` times `fill`, then `count` elements src[i * src_h + j * src_w],
      * then `right` times `fill`; rows before `first` and from `last` on are `fill` throughout. */
@@ -68,6 +77,9 @@ typedef struct {
     void (*gather)(void *tile, idx width, const void *y, idx y_row, idx y_col, idx rows, idx n_runs,
                    const fc_run *runs);
 
+    /* dst[r * dst_row + i] = src[i * lanes + r] for r < rows, i < count: out of channels along the lanes. */
+    void (*untranspose)(void *dst, idx dst_row, const void *src, idx rows, idx count);
+
     /* dst[q * n + i] = src[i][q] for the first `size` places of dst. */
     void (*interleave)(void *dst, const void *const *src, idx n, idx size);
 
@@ -89,6 +101,28 @@ typedef struct {
      * r < rows, c < dot_cols, n < n_planes, p < n_rows, q < n_cols. Reads up to a vector past each row. */
     void (*dot[FC_MAX_ROWS])(idx n_planes, idx n_rows, idx n_cols, const void *dy, idx dy_row, idx dy_plane,
                              idx dy_pitch, const void *x, const idx *offsets, idx x_plane, idx x_pitch, void *acc);
+
+    /* gemm[vecs - 1]: y[r * y_row + j] (+)= sum_k a[r * a_row + k * a_depth] * b[k * b_depth + j], j < vecs * lanes,
+     * r < gemm_rows; a_row or a_depth is 1. */
+    void (*gemm[FC_MAX_VECS])(idx depth, const void *a, idx a_row, idx a_depth, const void *b, idx b_depth, void *y,
+                              idx y_row, int accumulate);
+
+    /* Winograd's transforms, channels along the lanes (winograd.h), of `count` tiles side by side: tile n begins at
+     * pixel (h0, w0 + n * step) of a plane; its 36 points are v_point elements apart, and tiles v_tile. Pixels outside
+     * the plane read as zero and are not written. winograd_input: B' x B. The rest are for filters of 3 x 3 [0] and
+     * of 5 x 5 [1]: winograd_spread: A dy A', winograd_output: A' t A + bias. */
+    void (*winograd_input)(void *v, idx v_point, idx v_tile, const void *x, const fc_plane *plane, idx h0, idx w0,
+                           idx step, idx count);
+    void (*winograd_spread[2])(void *z, idx z_point, idx z_tile, const void *dy, const fc_plane *plane, idx h0, idx w0,
+                               idx step, idx count);
+    void (*winograd_output[2])(void *y, const fc_plane *plane, idx h0, idx w0, idx step, idx count, const void *t,
+                               idx t_point, idx t_tile, const void *bias);
+    /* u = G w G', `filters` (at most a vector) along the lanes, for `depth` channels; taps lie side by side in w, and
+     * `flip` reverses them. Nothing is read from `end` on. */
+    void (*winograd_filters[2])(void *u, idx u_point, idx u_depth, const void *w, idx w_filter, idx w_depth,
+                                idx filters, idx depth, int flip, const void *end);
+    /* dw = G' (sum over the slices of s) G of one filter, dense, channels along the lanes of s. */
+    void (*winograd_weights[2])(void *dw, const void *s, idx s_point, idx s_slice, idx n_slices, idx channels);
 
     /* Pooling, one row of `count` outputs. The window of output q has rows x + r * x_row, r < n_rows, and columns
      * q * stride + s * dilation, s < n_cols. Reads and writes up to a vector past the row's end.

@@ -17,6 +17,8 @@
 #define WGRAD_VECS 2
 #define DOT_ROWS 4
 #define DOT_COLS 6
+#define GEMM_ROWS 6
+#define GEMM_VECS 4
 /* clang-format off */
 #define TILES(T) \
     T(1, 1) T(1, 2) T(1, 3) T(1, 4) T(1, 5) T(1, 6) T(1, 7) T(1, 8) \
@@ -29,12 +31,15 @@
     T(8, 1) T(8, 2) T(8, 3)
 #define VECS {0, 8, 8, 7, 6, 4, 4, 3, 3}
 #define DOTS(D) D(1) D(2) D(3) D(4)
+#define GEMMS(M) M(1) M(2) M(3) M(4)
 #else
 #define ROWS 4
 #define WGRAD_ROWS 6
 #define WGRAD_VECS 2
 #define DOT_ROWS 3
 #define DOT_COLS 4
+#define GEMM_ROWS 6
+#define GEMM_VECS 2
 #define TILES(T) \
     T(1, 1) T(1, 2) T(1, 3) T(1, 4) T(1, 5) T(1, 6) T(1, 7) T(1, 8) \
     T(2, 1) T(2, 2) T(2, 3) T(2, 4) T(2, 5) T(2, 6) \
@@ -42,6 +47,7 @@
     T(4, 1) T(4, 2) T(4, 3)
 #define VECS {0, 8, 6, 4, 3, 0, 0, 0, 0}
 #define DOTS(D) D(1) D(2) D(3)
+#define GEMMS(M) M(1) M(2)
 #endif
 #define WGRADS(W) W(1) W(2)
 /* clang-format on */
@@ -85,11 +91,17 @@ static double fma_burst(idx n)
 #define WGRAD_ENTRY_F64(v) .wgrad[v - 1] = wgrad_##v##_f64,
 #define DOT_ENTRY_F32(r) .dot[r - 1] = dot_##r##_f32,
 #define DOT_ENTRY_F64(r) .dot[r - 1] = dot_##r##_f64,
+#define GEMM_ENTRY_F32(v) .gemm[v - 1] = gemm_##v##_f32,
+#define GEMM_ENTRY_F64(v) .gemm[v - 1] = gemm_##v##_f64,
+#define WINOGRAD_ENTRY(stage, suffix) .winograd_##stage = {winograd_##stage##_3_##suffix, winograd_##stage##_5_##suffix}
 
 #define KERNELS(suffix, SUFFIX, type)                                                                                 \
     {                                                                                                                 \
         .itemsize = sizeof(type), .lanes = VECTOR_BYTES / sizeof(type), .rows = ROWS, .vecs = VECS,                   \
         .wgrad_rows = WGRAD_ROWS, .wgrad_vecs = WGRAD_VECS, .dot_rows = DOT_ROWS, .dot_cols = DOT_COLS,               \
+        .gemm_rows = GEMM_ROWS, .gemm_vecs = GEMM_VECS, .untranspose = untranspose_##suffix,                          \
+        .winograd_input = winograd_input_##suffix, WINOGRAD_ENTRY(spread, suffix), WINOGRAD_ENTRY(output, suffix),    \
+        WINOGRAD_ENTRY(filters, suffix), WINOGRAD_ENTRY(weights, suffix),                                             \
         .stage = stage_##suffix, .pack_filters = pack_filters_##suffix, .pack_pixels = pack_pixels_##suffix,          \
         .scatter = scatter_##suffix, .gather = gather_##suffix, .interleave = interleave_##suffix, .transpose = transpose_##suffix, .fold = fold_##suffix, \
         .max_row = max_row_##suffix, .average_row = average_row_##suffix, .share_row = share_row_##suffix, .spread_row = spread_row_##suffix,          \
@@ -97,7 +109,7 @@ static double fma_burst(idx n)
         .relu = relu_##suffix, .relu_backward = relu_backward_##suffix, .sums = sums_##suffix,                        \
         .dot_shifted = dot_shifted_##suffix, .affine = affine_##suffix, .affine_pair = affine_pair_##suffix,          \
         .sgd = sgd_##suffix,                                                                                          \
-        TILES(TILE_ENTRY_##SUFFIX) WGRADS(WGRAD_ENTRY_##SUFFIX) DOTS(DOT_ENTRY_##SUFFIX)                              \
+        TILES(TILE_ENTRY_##SUFFIX) WGRADS(WGRAD_ENTRY_##SUFFIX) DOTS(DOT_ENTRY_##SUFFIX) GEMMS(GEMM_ENTRY_##SUFFIX)   \
     }
 
 #define STRING_(x) #x

@@ -177,18 +177,41 @@ static void NAME(transpose)(void *dst_, idx width, const void *src_, idx src_row
         const REAL *block = src + r0 * src_row;
         const idx here = rows - r0 < LANES ? rows - r0 : LANES;
         idx i = 0;
-        if (src_col == 1)
-            for (; i + LANES <= count; i += LANES) {
+        if (src_col == 1 && count >= LANES)
+            while (i < count) {
+                /* The last block moves left to fit. */
+                if (i > count - LANES) i = count - LANES;
                 vec v[LANES];
                 UNROLL for (int r = 0; r < LANES; r++) v[r] = r < here ? load(block + r * src_row + i) : (vec){0};
                 NAME(transpose_block)(v);
                 UNROLL for (int j = 0; j < LANES; j++) store(dst + (i + j) * width + r0, v[j]);
+                i += LANES;
             }
         for (; i < count; i++) {
             REAL *to = dst + i * width + r0;
             for (idx r = 0; r < LANES; r++) to[r] = r < here ? block[r * src_row + i * src_col] : 0;
         }
     }
+}
+
+static void NAME(untranspose)(void *dst_, idx dst_row, const void *src_, idx rows, idx count)
+{
+    REAL *dst = dst_;
+    const REAL *src = src_;
+    idx i = 0;
+    if (count >= LANES)
+        for (;;) {
+            vec v[LANES];
+            UNROLL for (int j = 0; j < LANES; j++) v[j] = load(src + (i + j) * LANES);
+            NAME(transpose_block)(v);
+            UNROLL for (int r = 0; r < LANES; r++)
+                if (r < rows) store(dst + r * dst_row + i, v[r]);
+            if (i + LANES == count) return;
+            /* The last block moves left to fit, and writes some pixels again. */
+            i = i + 2 * LANES <= count ? i + LANES : count - LANES;
+        }
+    for (idx r = 0; r < rows; r++)
+        for (i = 0; i < count; i++) dst[r * dst_row + i] = src[i * LANES + r];
 }
 
 /* ---- forward and input gradient ------------------------------------------------------------------------------- */
@@ -603,6 +626,8 @@ static void NAME(sgd)(void *p_, const void *dp_, void *buffer_, double sign_, do
             p[i] -= lr * buffer[i];
         }
 }
+
+#include "winograd.h"
 
 #undef load
 #undef store
