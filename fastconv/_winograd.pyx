@@ -24,15 +24,12 @@ cnp.import_array()
 cdef enum:
     LINE = 64
     POINTS = 36
-    SIDE = 6               # of a tile
-    DEPTH = 256            # channels reduced in one go: a panel of filters of this depth stays near
-    BLOCK_BYTES = 1 << 20  # what a block's transformed tiles may take of L2
-    LEAST_TILES = 96       # a block's, so that reading all filters anew for each block does not matter
-
-# For measurements.
-block_bytes = BLOCK_BYTES
-least_tiles = LEAST_TILES
-depth_step = DEPTH
+    SIDE = 6                  # of a tile
+    TILES = 96                # in a block: all of a point's tiles of a panel stay in L1 or near it
+    KEPT_BYTES = 16 << 20     # transformed filters that are kept for all blocks
+    LARGE_TILES = 256         # in a block that transforms its filters itself
+    FILTERS = 96              # in a panel of the weight gradient
+    CHUNK = 1024              # channels reduced in one go
 
 
 cdef struct Winograd:
@@ -40,14 +37,18 @@ cdef struct Winograd:
     idx size                     # 0: filters of 3x3, 1: of 5x5
     idx m                        # outputs of a tile, a side
     idx G, C, K                  # of a group: channels of x, filters
-    idx N, P, Q
+    idx N, H, W, P, Q            # images, size of x and of y
     idx pad_h, pad_w, dilation_h, dilation_w
     idx bands, cols              # bands of an image; tiles side by side
     idx band_tiles
     idx block_bands, n_blocks, tiles
-    idx c_pitch, k_pitch         # channels and filters in memory, whole vectors
-    idx c_point, k_point         # elements between a block's points
-    idx step
+    idx wide, panels             # filters in a panel of the product; panels of a group
+    idx c_lanes, k_lanes         # channels and filters, in whole vectors
+    # A block's tiles lie [panel][point][tile][channel of the panel]: elements between tiles, points and panels.
+    idx c_tile, c_point, c_panel
+    idx k_tile, k_point, k_panel
+    idx chunk                    # channels reduced in one go
+    idx k_panels, s_point        # of the weight gradient
     size_t c_size, k_size, stage_size
 
 
@@ -61,25 +62,24 @@ cdef idx point_pitch(idx size) noexcept nogil:
     return up(size, 16) + 48
 
 
-cdef void plan(Winograd *j, idx itemsize, bint backward) noexcept:
-    j.bands = parts(j.P, j.m * j.dilation_h)
-    j.cols = parts(parts(j.Q, j.dilation_w), j.m)
-    j.band_tiles = j.cols * j.dilation_h * j.dilation_w
-    cdef idx lanes = j.kern.lanes
-    j.c_pitch, j.k_pitch = up(j.C, lanes), up(j.K, lanes)
+cdef void plan(Winograd *j, idx target) noexcept:
+    """Cut the tiles into blocks of about `target`."""
+    cdef idx z = j.kern.itemsize, lanes = j.kern.lanes
     cdef idx all_bands = j.N * j.bands
-    cdef idx tiles = max(block_bytes // (POINTS * itemsize * (j.c_pitch + j.k_pitch)), least_tiles)
-    j.block_bands = max(1, min(all_bands, tiles // j.band_tiles))
+    j.block_bands = max(1, min(all_bands, target // j.band_tiles))
     j.n_blocks = parts(all_bands, j.block_bands)
     j.block_bands = parts(all_bands, j.n_blocks)
     j.n_blocks = parts(all_bands, j.block_bands)
     j.tiles = up(j.block_bands * j.band_tiles, j.kern.gemm_rows)
-    j.c_point = point_pitch(j.tiles * j.c_pitch)
-    j.k_point = point_pitch(j.tiles * j.k_pitch)
-    # A tile of filters may reach past the last.
-    j.c_size = up((POINTS * j.c_point + FC_MAX_VECS * lanes) * itemsize, LINE)
-    j.k_size = up((POINTS * j.k_point + FC_MAX_VECS * lanes) * itemsize, LINE)
-    j.step = depth_step
+    j.c_point = point_pitch(j.tiles * j.c_tile)
+    j.c_panel = POINTS * j.c_point
+    j.k_point = point_pitch(j.tiles * j.k_tile)
+    j.k_panel = POINTS * j.k_point
+    cdef idx rows = j.block_bands * j.m * j.dilation_h + (SIDE - j.m) * j.dilation_h
+    j.stage_size = up(max(min(rows, j.H) * j.W, min(rows, j.P) * j.Q) * lanes * z, LINE)
+    # Tiles of the product may reach past the last filter.
+    j.c_size = up((parts(j.c_lanes, j.c_tile) * j.c_panel + FC_MAX_VECS * lanes) * z, LINE)
+    j.k_size = up((parts(j.k_lanes, j.k_tile) * j.k_panel + FC_MAX_VECS * lanes) * z, LINE)
 
 
 cdef idx n_runs(const Winograd *j, idx block) noexcept nogil:
@@ -132,11 +132,12 @@ cdef void transform_input(const Winograd *j, const Image *x, idx g, idx block, i
     cdef idx last = max(first, min(x.h, top + (run.bands * j.m + SIDE - j.m) * j.dilation_h))
     cdef fc_plane plane
     cdef const char *data = lay(j, x, run.n, g * j.C + c0, min(kern.lanes, j.C - c0), first, last, buffer, &plane)
+    v += (c0 // j.c_tile * j.c_panel + c0 % j.c_tile) * z
     tile = run.tile
     for band in range(run.bands):
         for a in range(j.dilation_h):
             for b in range(j.dilation_w):
-                kern.winograd_input(v + (tile * j.c_pitch + c0) * z, j.c_point, j.c_pitch, data, &plane,
+                kern.winograd_input(v + tile * j.c_tile * z, j.c_point, j.c_tile, data, &plane,
                                     top + band * j.m * j.dilation_h + a - first, b - j.pad_w, j.m * j.dilation_w,
                                     j.cols)
                 tile += j.cols
@@ -152,20 +153,21 @@ cdef void transform_output_gradient(const Winograd *j, const Image *dy, idx g, i
     cdef idx last = min(j.P, first + run.bands * j.m * j.dilation_h)
     cdef fc_plane plane
     cdef const char *data = lay(j, dy, run.n, g * j.K + k0, min(kern.lanes, j.K - k0), first, last, buffer, &plane)
+    v += (k0 // j.k_tile * j.k_panel + k0 % j.k_tile) * z
     tile = run.tile
     for band in range(run.bands):
         for a in range(j.dilation_h):
             for b in range(j.dilation_w):
-                kern.winograd_spread[j.size](v + (tile * j.k_pitch + k0) * z, j.k_point, j.k_pitch, data, &plane,
+                kern.winograd_spread[j.size](v + tile * j.k_tile * z, j.k_point, j.k_tile, data, &plane,
                                              band * j.m * j.dilation_h + a, b, j.m * j.dilation_w, j.cols)
                 tile += j.cols
 
 
-cdef void transform_output(const Winograd *j, const Image *y, const char *bias, idx g, idx block, idx part,
-                           idx run_index, const char *t, char *buffer) noexcept nogil:
-    """y of a vector of filters and a run of bands."""
+cdef void transform_output(const Winograd *j, const Image *y, const char *bias, idx g, idx block, idx k0,
+                           idx run_index, const char *t, idx t_tile, char *buffer) noexcept nogil:
+    """y of a vector of filters, from k0 on, and a run of bands."""
     cdef const fc_kernels *kern = j.kern
-    cdef idx z = kern.itemsize, lanes = kern.lanes, k0 = part * lanes, band, a, b, tile
+    cdef idx z = kern.itemsize, lanes = kern.lanes, band, a, b, tile
     cdef Run run = run_of(j, block, run_index)
     cdef idx first = run.band0 * j.m * j.dilation_h
     cdef fc_plane plane
@@ -177,8 +179,8 @@ cdef void transform_output(const Winograd *j, const Image *y, const char *bias, 
         for a in range(j.dilation_h):
             for b in range(j.dilation_w):
                 kern.winograd_output[j.size](buffer, &plane, band * j.m * j.dilation_h + a, b, j.m * j.dilation_w,
-                                             j.cols, t + (tile * j.k_pitch + k0) * z, j.k_point, j.k_pitch,
-                                             bias + (g * j.k_pitch + k0) * z if bias != NULL else NULL)
+                                             j.cols, t + tile * t_tile * z, j.k_point, t_tile,
+                                             bias + (g * j.k_lanes + k0) * z if bias != NULL else NULL)
                 tile += j.cols
     kern.untranspose(y.data + (run.n * y.s_n + (g * j.K + k0) * y.s_c + first * j.Q) * z, y.s_c, buffer,
                      min(lanes, j.K - k0), plane.h * j.Q)
@@ -191,112 +193,146 @@ cdef struct Filters:
     const char *end
     idx group, filter, channel   # elements between
     bint flip
+    # U: [group][panel][point][channel][filter of the panel], of a chunk of channels if not kept
+    char *u
+    bint kept
+    idx point
+    size_t panel_size
 
 
-cdef void transform_filters(const Winograd *j, const Filters *w, idx g, idx part, char *u) noexcept nogil:
-    """U of a vector of filters, laid out [group][point][panel][channel][filter of the panel]."""
+cdef idx panel_width(const Winograd *j, idx panel) noexcept nogil:
+    return min(j.wide, j.k_lanes - panel * j.wide)
+
+
+cdef void transform_filters(const Winograd *j, const Filters *w, idx g, idx panel, idx c0, idx channels,
+                            char *u) noexcept nogil:
+    """U of some channels of a panel."""
     cdef const fc_kernels *kern = j.kern
-    cdef idx z = kern.itemsize, lanes = kern.lanes, wide = kern.gemm_vecs * lanes
-    cdef idx k0 = part * lanes, panel = k0 // wide * wide
-    kern.winograd_filters[j.size](
-        u + (g * POINTS * j.C * j.k_pitch + panel * j.C + k0 - panel) * z, j.C * j.k_pitch, min(wide, j.k_pitch - panel),
-        w.data + (g * w.group + k0 * w.filter) * z, w.filter, w.channel, min(lanes, j.K - k0), j.C, w.flip, w.end)
+    cdef idx z = kern.itemsize, lanes = kern.lanes, width = panel_width(j, panel), k0 = panel * j.wide, k, c, depth
+    c = 0
+    while c < channels:
+        # A few channels at a time, so that whole lines of the panel are written together.
+        depth = min(4, channels - c)
+        k = 0
+        while k < width:
+            kern.winograd_filters[j.size](
+                u + (c * width + k) * z, w.point, width,
+                w.data + (g * w.group + (k0 + k) * w.filter + (c0 + c) * w.channel) * z, w.filter, w.channel,
+                min(lanes, j.K - k0 - k), depth, w.flip, w.end)
+            k += lanes
+        c += depth
 
 
-cdef void multiply(const Winograd *j, idx g, idx block, idx point, const char *u, const char *v,
-                   char *t) noexcept nogil:
-    """M of one point."""
+cdef void gather_panel(const Winograd *j, const Filters *w, const Image *y, const char *bias, idx g, idx block,
+                       idx panel, const char *v, char *scratch) noexcept nogil:
+    """One panel of filters of a block of tiles, whose V is there."""
     cdef const fc_kernels *kern = j.kern
-    cdef idx z = kern.itemsize, wide = kern.gemm_vecs * kern.lanes, k, c, depth, width, row
-    cdef idx tiles = block_tiles(j, block)
-    u += (g * POINTS + point) * j.C * j.k_pitch * z
-    v += point * j.c_point * z
-    t += point * j.k_point * z
-    k = 0
-    while k < j.k_pitch:
-        width = min(wide, j.k_pitch - k)
-        c = 0
-        while c < j.C:
-            depth = min(j.step, j.C - c)
+    cdef idx z = kern.itemsize, lanes = kern.lanes, width = panel_width(j, panel), vecs = width // lanes
+    cdef idx tiles = block_tiles(j, block), runs = n_runs(j, block), c = 0, depth, point, row, k, i
+    cdef char *t = scratch
+    cdef char *buffer = t + j.k_size
+    cdef char *u = buffer + j.stage_size
+    while c < j.C:
+        depth = min(j.chunk, j.C - c)
+        if w.kept:
+            u = w.u + (g * j.panels + panel) * w.panel_size + c * width * z
+        else:
+            transform_filters(j, w, g, panel, c, depth, u)
+        for point in range(POINTS):
             row = 0
             while row < tiles:
-                kern.gemm[width // kern.lanes - 1](depth, v + (row * j.c_pitch + c) * z, j.c_pitch, 1,
-                                                   u + (k * j.C + c * width) * z, width,
-                                                   t + (row * j.k_pitch + k) * z, j.k_pitch, c > 0)
+                kern.gemm[vecs - 1](depth, v + (point * j.c_point + row * j.c_tile + c) * z, j.c_tile, 1,
+                                    u + point * w.point * z, width, t + (point * j.k_point + row * width) * z, width,
+                                    c > 0)
                 row += kern.gemm_rows
-            c += depth
-        k += width
+        c += depth
+    for k in range(vecs):
+        for i in range(runs):
+            transform_output(j, y, bias, g, block, panel * j.wide + k * lanes, i, t + k * lanes * z, width, buffer)
 
 
-cdef void whole_block(const Winograd *j, const Image *x, const Image *y, const char *u, const char *bias, idx task,
-                      char *scratch) noexcept nogil:
+cdef void gather_block(const Winograd *j, const Filters *w, const Image *x, const Image *y, const char *bias, idx task,
+                       char *scratch) noexcept nogil:
     cdef idx g = task // j.n_blocks, block = task % j.n_blocks, runs = n_runs(j, block), i
     cdef char *v = scratch
-    cdef char *t = v + j.c_size
-    cdef char *buffer = t + j.k_size
+    cdef char *rest = v + j.c_size
     cdef unsigned mode = fc_flush_subnormals()
-    for i in range(runs * (j.c_pitch // j.kern.lanes)):
-        transform_input(j, x, g, block, i // runs, i % runs, v, buffer)
-    for i in range(POINTS):
-        multiply(j, g, block, i, u, v, t)
-    for i in range(runs * (j.k_pitch // j.kern.lanes)):
-        transform_output(j, y, bias, g, block, i // runs, i % runs, t, buffer)
+    for i in range(runs * (j.c_lanes // j.kern.lanes)):
+        transform_input(j, x, g, block, i // runs, i % runs, v, rest)
+    for i in range(j.panels):
+        gather_panel(j, w, y, bias, g, block, i, v, rest)
     fc_restore_mode(mode)
 
 
-cdef int gather(Winograd *j, const Image *x, const Image *y, const Filters *w, const char *bias) except -1:
+cdef int gather(Winograd *j, const Image *x, const Image *y, Filters *w, const char *bias) except -1:
     """y = A' [U V] A: forward on x and w, or the input gradient on dy and the flipped w."""
     cdef idx z = j.kern.itemsize, lanes = j.kern.lanes
-    cdef idx g, i, task, block, runs, tasks
-    plan(j, z, False)
-    cdef idx c_parts = j.c_pitch // lanes, k_parts = j.k_pitch // lanes
-    cdef double work = <double>j.G * j.K * j.C * POINTS * j.n_blocks * j.tiles
-    cdef int n_threads = threads_for(work, j.G * POINTS)
-    cdef bint shared = j.G * j.n_blocks < 2 * n_threads and n_threads > 1
-    cdef idx rows = j.block_bands * j.m * j.dilation_h + (SIDE - j.m) * j.dilation_h
-    j.stage_size = up(max(min(rows, x.h) * x.w, min(rows, j.P) * j.Q) * lanes * z, LINE)
-    cdef size_t u_size = up(j.G * POINTS * j.C * j.k_pitch * z, LINE), bias_size = up(j.G * j.k_pitch * z, LINE)
-    cdef size_t each = j.stage_size + (0 if shared else j.c_size + j.k_size)
-    cdef size_t size = u_size + bias_size + n_threads * each + (j.c_size + j.k_size if shared else 0)
-    cdef char *u = <char *>take(size)
-    cdef char *padded = u + u_size
+    cdef idx g, i, task, block, runs
+    j.wide = min(j.kern.gemm_vecs * lanes, j.k_lanes)
+    j.panels = parts(j.k_lanes, j.wide)
+    cdef idx c_parts = j.c_lanes // lanes
+    cdef double work = <double>j.G * j.K * j.C * POINTS * j.N * j.bands * j.band_tiles
+    cdef int n_threads = threads_for(work, j.G * j.N * j.bands * j.panels)
+    j.chunk = parts(j.C, parts(j.C, CHUNK))
+    w.kept = POINTS * j.C * j.k_lanes * z <= KEPT_BYTES
+    j.c_tile, j.k_tile = j.c_lanes, j.wide
+    plan(j, TILES if w.kept else LARGE_TILES)
+    w.kept &= j.n_blocks > 1
+    w.point = point_pitch(j.chunk * j.wide)
+    w.panel_size = up(POINTS * w.point * z, LINE)
+    cdef bint shared = n_threads > 1 and j.G * j.n_blocks < 2 * n_threads
+    j.k_size = up(POINTS * j.k_point * z, LINE)
+    cdef size_t u_size = j.G * j.panels * w.panel_size if w.kept else 0, bias_size = up(j.G * j.k_lanes * z, LINE)
+    cdef size_t each = j.k_size + j.stage_size + (0 if w.kept else w.panel_size) + (0 if shared else j.c_size)
+    cdef size_t size = u_size + bias_size + n_threads * each + (j.c_size if shared else 0)
+    w.u = <char *>take(size)
+    cdef char *padded = w.u + u_size
     cdef char *scratch = padded + bias_size
-    cdef char *v
-    cdef char *t
+    cdef char *v = scratch + n_threads * each
     if bias != NULL:
         memset(padded, 0, bias_size)
         for g in range(j.G):
             for i in range(j.K * z):
-                padded[g * j.k_pitch * z + i] = bias[g * j.K * z + i]
+                padded[g * j.k_lanes * z + i] = bias[g * j.K * z + i]
         bias = padded
     with nogil:
         if n_threads == 1:
-            for task in range(j.G * k_parts):
-                transform_filters(j, w, task // k_parts, task % k_parts, u)
+            if w.kept:
+                for task in range(j.G * j.panels):
+                    transform_filters(j, w, task // j.panels, task % j.panels, 0, j.C, w.u + task * w.panel_size)
             for task in range(j.G * j.n_blocks):
-                whole_block(j, x, y, u, bias, task, scratch)
+                gather_block(j, w, x, y, bias, task, scratch)
         else:
-            for task in prange(j.G * k_parts, num_threads=n_threads, schedule="dynamic"):
-                transform_filters(j, w, task // k_parts, task % k_parts, u)
+            if w.kept:
+                for task in prange(j.G * j.panels, num_threads=n_threads, schedule="dynamic"):
+                    transform_filters(j, w, task // j.panels, task % j.panels, 0, j.C, w.u + task * w.panel_size)
             if not shared:
                 for task in prange(j.G * j.n_blocks, num_threads=n_threads, schedule="dynamic"):
-                    whole_block(j, x, y, u, bias, task, scratch + threadid() * each)
+                    gather_block(j, w, x, y, bias, task, scratch + threadid() * each)
             else:
-                v = scratch + n_threads * each
-                t = v + j.c_size
                 for g in range(j.G):
                     for block in range(j.n_blocks):
                         runs = n_runs(j, block)
                         for task in prange(runs * c_parts, num_threads=n_threads, schedule="dynamic"):
                             transform_input(j, x, g, block, task // runs, task % runs, v,
                                             scratch + threadid() * each)
-                        for task in prange(POINTS, num_threads=n_threads, schedule="dynamic"):
-                            multiply(j, g, block, task, u, v, t)
-                        for task in prange(runs * k_parts, num_threads=n_threads, schedule="dynamic"):
-                            transform_output(j, y, bias, g, block, task // runs, task % runs, t,
-                                             scratch + threadid() * each)
-    give(u, size)
+                        for task in prange(j.panels, num_threads=n_threads, schedule="dynamic"):
+                            gather_panel(j, w, y, bias, g, block, task, v, scratch + threadid() * each)
+    give(w.u, size)
     return 0
+
+
+cdef void prepare(Winograd *j, cnp.ndarray x, cnp.ndarray y, const Image *f, idx pad_h, idx pad_w, idx dilation_h,
+                  idx dilation_w) noexcept:
+    """What the three passes share: the size of tiles and of what they are cut from."""
+    j.kern = kernels(cnp.PyArray_ITEMSIZE(x))
+    j.size, j.m = (f.h - 3) // 2, SIDE + 1 - f.h
+    j.N, j.H, j.W, j.P, j.Q = y.shape[0], x.shape[2], x.shape[3], y.shape[2], y.shape[3]
+    j.pad_h, j.pad_w, j.dilation_h, j.dilation_w = pad_h, pad_w, dilation_h, dilation_w
+    j.bands = parts(j.P, j.m * j.dilation_h)
+    j.cols = parts(parts(j.Q, j.dilation_w), j.m)
+    j.band_tiles = j.cols * j.dilation_h * j.dilation_w
+    j.c_lanes, j.k_lanes = up(j.C, j.kern.lanes), up(j.K, j.kern.lanes)
 
 
 cdef cnp.ndarray dense_taps(cnp.ndarray w):
@@ -318,11 +354,8 @@ def forward(cnp.ndarray x, cnp.ndarray w, cnp.ndarray b, cnp.ndarray y, idx pad_
     as_image(w, &f)
     if image_y.n * image_y.h * image_y.w == 0:
         return
-    j.kern = kernels(cnp.PyArray_ITEMSIZE(x))
-    j.size, j.m = (f.h - 3) // 2, SIDE + 1 - f.h
     j.G, j.K, j.C = groups, f.n // groups, f.c
-    j.N, j.P, j.Q = image_y.n, image_y.h, image_y.w
-    j.pad_h, j.pad_w, j.dilation_h, j.dilation_w = pad_h, pad_w, dilation_h, dilation_w
+    prepare(&j, x, y, &f, pad_h, pad_w, dilation_h, dilation_w)
     u.data, u.end, u.flip = f.data, f.end, False
     u.group, u.filter, u.channel = j.K * f.s_n, f.s_n, f.s_c
     if b is not None and not cnp.PyArray_IS_C_CONTIGUOUS(b):
@@ -342,12 +375,8 @@ def input_gradient(cnp.ndarray dy, cnp.ndarray w, cnp.ndarray dx, idx pad_h, idx
     as_image(w, &f)
     if image_y.n * image_y.h * image_y.w == 0:
         return
-    j.kern = kernels(cnp.PyArray_ITEMSIZE(dy))
-    j.size, j.m = (f.h - 3) // 2, SIDE + 1 - f.h
     j.G, j.K, j.C = groups, f.c, f.n // groups
-    j.N, j.P, j.Q = image_y.n, image_y.h, image_y.w
-    j.pad_h, j.pad_w = (f.h - 1) * dilation_h - pad_h, (f.w - 1) * dilation_w - pad_w
-    j.dilation_h, j.dilation_w = dilation_h, dilation_w
+    prepare(&j, dy, dx, &f, (f.h - 1) * dilation_h - pad_h, (f.w - 1) * dilation_w - pad_w, dilation_h, dilation_w)
     u.data, u.end, u.flip = f.data, f.end, True
     u.group, u.filter, u.channel = j.C * f.s_n, f.s_c, f.s_n
     gather(&j, &image_x, &image_y, &u, NULL)
@@ -356,29 +385,37 @@ def input_gradient(cnp.ndarray dy, cnp.ndarray w, cnp.ndarray dx, idx pad_h, idx
 # ---- weight gradient -----------------------------------------------------------------------------------------------
 
 
-cdef void correlate(const Winograd *j, idx block, idx point, const char *v, const char *zs, char *s,
+cdef void correlate(const Winograd *j, idx tiles, idx pair, idx point, const char *v, const char *zs, char *s,
                     bint accumulate) noexcept nogil:
-    """S of one point."""
+    """S of one point of a panel of channels and one of filters."""
     cdef const fc_kernels *kern = j.kern
-    cdef idx z = kern.itemsize, wide = kern.gemm_vecs * kern.lanes, c, k, t, depth, width
-    cdef idx tiles = block_tiles(j, block)
-    v += point * j.c_point * z
-    zs += point * j.k_point * z
-    s += point * up(j.K, kern.gemm_rows) * j.c_pitch * z
-    c = 0
-    while c < j.c_pitch:
-        width = min(wide, j.c_pitch - c)
-        t = 0
-        while t < tiles:
-            depth = min(j.step, tiles - t)
-            k = 0
-            while k < j.K:
-                kern.gemm[width // kern.lanes - 1](depth, zs + (t * j.k_pitch + k) * z, 1, j.k_pitch,
-                                                   v + (t * j.c_pitch + c) * z, j.c_pitch,
-                                                   s + (k * j.c_pitch + c) * z, j.c_pitch, accumulate or t > 0)
-                k += kern.gemm_rows
-            t += depth
-        c += width
+    cdef idx z = kern.itemsize, k = 0
+    cdef idx c_panel = pair // j.k_panels, k_panel = pair % j.k_panels
+    cdef idx vecs = min(j.c_tile, j.c_lanes - c_panel * j.c_tile) // kern.lanes
+    cdef idx filters = min(j.k_tile, j.K - k_panel * j.k_tile)
+    v += (c_panel * j.c_panel + point * j.c_point) * z
+    zs += (k_panel * j.k_panel + point * j.k_point) * z
+    s += point * j.s_point * z
+    while k < filters:
+        kern.gemm[vecs - 1](tiles, zs + k * z, 1, j.k_tile, v, j.c_tile, s + k * j.c_tile * z, j.c_tile, accumulate)
+        k += kern.gemm_rows
+
+
+cdef void finish(const Winograd *j, idx pair, const char *s, char *dw, idx size) noexcept nogil:
+    """dw of a panel of channels and one of filters."""
+    cdef idx z = j.kern.itemsize, k
+    cdef idx c0 = pair // j.k_panels * j.c_tile, k0 = pair % j.k_panels * j.k_tile
+    for k in range(min(j.k_tile, j.K - k0)):
+        j.kern.winograd_weights[j.size](dw + ((k0 + k) * j.C + c0) * size * z, s + k * j.c_tile * z, j.s_point, 0, 1,
+                                        min(j.c_tile, j.C - c0))
+
+
+cdef void correlate_pair(const Winograd *j, idx tiles, idx pair, const char *v, const char *zs, char *s, char *dw,
+                         idx size) noexcept nogil:
+    """The same from first to last, where all tiles are in one block: S need not leave the cache."""
+    for point in range(POINTS):
+        correlate(j, tiles, pair, point, v, zs, s, False)
+    finish(j, pair, s, dw, size)
 
 
 def weight_gradient(cnp.ndarray x, cnp.ndarray dy, cnp.ndarray dw, idx pad_h, idx pad_w, idx dilation_h,
@@ -392,27 +429,31 @@ def weight_gradient(cnp.ndarray x, cnp.ndarray dy, cnp.ndarray dw, idx pad_h, id
     if image_y.n * image_y.h * image_y.w == 0:
         memset(f.data, 0, cnp.PyArray_NBYTES(dw))
         return
-    j.kern = kernels(cnp.PyArray_ITEMSIZE(x))
-    j.size, j.m = (f.h - 3) // 2, SIDE + 1 - f.h
     j.G, j.K, j.C = groups, f.n // groups, f.c
-    j.N, j.P, j.Q = image_y.n, image_y.h, image_y.w
-    j.pad_h, j.pad_w, j.dilation_h, j.dilation_w = pad_h, pad_w, dilation_h, dilation_w
+    prepare(&j, x, dy, &f, pad_h, pad_w, dilation_h, dilation_w)
     cdef idx z = j.kern.itemsize, lanes = j.kern.lanes
-    plan(&j, z, True)
-    cdef idx c_parts = j.c_pitch // lanes, k_parts = j.k_pitch // lanes, runs, g, block, task, i
-    cdef idx s_point = up(j.K, j.kern.gemm_rows) * j.c_pitch
-    cdef idx rows = j.block_bands * j.m * j.dilation_h + (SIDE - j.m) * j.dilation_h
-    cdef double work = <double>j.G * j.K * j.C * POINTS * j.n_blocks * j.tiles
+    cdef idx c_parts = j.c_lanes // lanes, k_parts = j.k_lanes // lanes, runs, g, block, task
+    cdef idx all_tiles = j.N * j.bands * j.band_tiles, taps = f.h * f.w
+    j.c_tile = min(j.kern.gemm_vecs * lanes, j.c_lanes)
+    j.k_tile = min(up(FILTERS, lanes), j.k_lanes)
+    j.k_panels = parts(j.k_lanes, j.k_tile)
+    plan(&j, TILES)
+    j.s_point = point_pitch(up(j.k_tile, j.kern.gemm_rows) * j.c_tile)
+    cdef idx pairs = parts(j.c_lanes, j.c_tile) * j.k_panels
+    cdef double work = <double>j.G * j.K * j.C * POINTS * all_tiles
     cdef int n_threads = threads_for(work, j.G * POINTS)
-    cdef size_t each = up(max(min(rows, image_x.h) * image_x.w, min(rows, j.P) * j.Q) * lanes * z, LINE)
-    cdef size_t s_size = up(POINTS * s_point * z, LINE)
-    cdef size_t size = j.c_size + j.k_size + s_size + n_threads * each
+    cdef bint hot = j.n_blocks == 1 and pairs >= 2 * n_threads
+    cdef size_t s_size = up(POINTS * j.s_point * z, LINE)
+    cdef size_t each = j.stage_size + (s_size if hot else 0)
+    cdef size_t size = j.c_size + j.k_size + (0 if hot else pairs * s_size) + n_threads * each
     cdef char *v = <char *>take(size)
     cdef char *zs = v + j.c_size
-    cdef char *s = zs + j.k_size
-    cdef char *scratch = s + s_size
+    cdef char *scratch = zs + j.k_size
+    cdef char *s = scratch + n_threads * each
+    cdef char *dw_g
     with nogil:
         for g in range(j.G):
+            dw_g = f.data + g * j.K * j.C * taps * z
             for block in range(j.n_blocks):
                 runs = n_runs(&j, block)
                 for task in prange(runs * c_parts, num_threads=n_threads, schedule="dynamic"):
@@ -421,9 +462,15 @@ def weight_gradient(cnp.ndarray x, cnp.ndarray dy, cnp.ndarray dw, idx pad_h, id
                 for task in prange(runs * k_parts, num_threads=n_threads, schedule="dynamic"):
                     transform_output_gradient(&j, &image_y, g, block, task // runs, task % runs, zs,
                                               scratch + threadid() * each)
-                for task in prange(POINTS, num_threads=n_threads, schedule="dynamic"):
-                    correlate(&j, block, task, v, zs, s, block > 0)
-            for task in prange(j.K, num_threads=n_threads, schedule="static"):
-                j.kern.winograd_weights[j.size](f.data + (g * j.K + task) * j.C * f.h * f.w * z,
-                                                s + task * j.c_pitch * z, s_point, 0, 1, j.C)
+                if hot:
+                    for task in prange(pairs, num_threads=n_threads, schedule="dynamic"):
+                        correlate_pair(&j, all_tiles, task, v, zs, scratch + threadid() * each + j.stage_size, dw_g,
+                                       taps)
+                else:
+                    for task in prange(pairs * POINTS, num_threads=n_threads, schedule="dynamic"):
+                        correlate(&j, block_tiles(&j, block), task // POINTS, task % POINTS, v, zs,
+                                  s + task // POINTS * s_size, block > 0)
+            if not hot:
+                for task in prange(pairs, num_threads=n_threads, schedule="static"):
+                    finish(&j, task, s + task * s_size, dw_g, taps)
     give(v, size)
