@@ -533,6 +533,45 @@ def _weight_gradient(op, dims, x, weight_size, dy, stride, padding, dilation, gr
     return dw if dims == 2 else dw[:, :, 0]
 
 
+def explain(
+    input_size: Sequence[int],
+    weight_size: Sequence[int],
+    stride: Size = 1,
+    padding: Size | str = 0,
+    dilation: Size = 1,
+    groups: int = 1,
+    dtype: Any = np.float32,
+) -> dict[str, str]:
+    """Which algorithm each pass of :func:`conv2d` takes here and now, by sizes, instruction set and switches.
+
+    Parameters
+    ----------
+    input_size : sequence of 4 ints
+        The shape of x, (N, C, H, W).
+    weight_size : sequence of 4 ints
+        The shape of w, (K, C / groups, R, S).
+    stride, padding, dilation, groups
+        As for :func:`conv2d`, whose errors it raises.
+    dtype : numpy.dtype
+        float32 or float64.
+
+    Returns
+    -------
+    dict
+        'forward', 'input_gradient' and 'weight_gradient' to 'direct' or to Winograd's tile, as 'winograd F(4x4, 3x3)'.
+    """
+    itemsize = _float_arrays("explain", np.empty(0, dtype), "input")[0].itemsize
+    x, w = _shape("explain", input_size, "input_size", 2), _shape("explain", weight_size, "weight_size", 2)
+    _check_weight("explain", w, 2)
+    x = _four(x, 2)
+    y, parameters = _convolution_sizes("explain", 2, x, w, stride, padding, dilation, groups)
+    names = {}
+    for which, name in enumerate(("forward", "input_gradient", "weight_gradient")):
+        taken = _conv.takes_winograd(which, *x, *w, *y[2:], *parameters, itemsize)
+        names[name] = f"winograd F({7 - w[2]}x{7 - w[2]}, {w[2]}x{w[2]})" if taken else "direct"
+    return names
+
+
 def conv_transpose2d(
     x: ndarray,
     w: ndarray,
