@@ -225,7 +225,10 @@ def average_backward(cnp.ndarray dy, cnp.ndarray dx, idx kernel_h, idx kernel_w,
 
 
 def max_backward(cnp.ndarray dy, cnp.ndarray indices, cnp.ndarray dx):
-    """dx[indices] += dy within each plane, from zero; `dx` is dense, `indices` are of 32 or 64 bits and in range."""
+    """dx[indices] += dy within each plane, from zero; `dx` is dense, `indices` are of 32 or 64 bits.
+
+    Returns whether all indices are within their plane; those that are not are left out.
+    """
     if not cnp.PyArray_IS_C_CONTIGUOUS(dy):
         dy = dy.copy()
     if not cnp.PyArray_IS_C_CONTIGUOUS(indices):
@@ -238,10 +241,12 @@ def max_backward(cnp.ndarray dy, cnp.ndarray indices, cnp.ndarray dx):
     cdef char *y = <char *>cnp.PyArray_DATA(dy)
     cdef char *where = <char *>cnp.PyArray_DATA(indices)
     cdef int n_threads = threads_for(10.0 * planes * (inputs + 4 * outputs), planes)
+    cdef idx outside = 0
     for plane in prange(planes, nogil=True, num_threads=n_threads, use_threads_if=n_threads > 1, schedule="static"):
         memset(x + plane * inputs * z, 0, inputs * z)
-        kern.scatter_add(x + plane * inputs * z, y + plane * outputs * z, where + plane * outputs * index_size,
-                         index_size == 8, outputs)
+        outside += kern.scatter_add(x + plane * inputs * z, inputs, y + plane * outputs * z,
+                                    where + plane * outputs * index_size, index_size == 8, outputs)
+    return outside == 0
 
 
 cdef inline idx window_start(idx out, idx size, idx outputs) noexcept nogil:

@@ -1,5 +1,6 @@
 """What the loop nests share: the kernel table, the number of threads, recycled memory."""
 
+cimport numpy as cnp
 from libc.stdint cimport int32_t
 
 ctypedef Py_ssize_t idx
@@ -58,11 +59,16 @@ cdef extern from "fastconv.h" nogil:
                             const void *widths, idx count) noexcept nogil
         void (*share_row)(void *shares, const void *dy, double height, const void *widths, idx count) noexcept nogil
         void (*spread_row)(void *x, idx size, const void *shares, idx n_cols, idx stride, idx count) noexcept nogil
-        void (*scatter_add)(void *x, const void *dy, const void *where, int wide, idx count) noexcept nogil
+        idx (*scatter_add)(void *x, idx size, const void *dy, const void *where, int wide,
+                           idx count) noexcept nogil
         double (*window_mean)(const void *x, idx x_row, idx x_col, idx n_rows, idx n_cols) noexcept nogil
         void (*window_add)(void *x, idx x_row, idx n_rows, idx n_cols, double value) noexcept nogil
         void (*relu)(void *y, const void *x, idx n) noexcept nogil
         void (*relu_backward)(void *dx, const void *dy, const void *y, idx n) noexcept nogil
+        double (*total)(const void *x, idx n) noexcept nogil
+        void (*add)(void *y, const void *x, idx n) noexcept nogil
+        void (*add_to_doubles)(double *sums, const void *x, idx n) noexcept nogil
+        void (*softmax)(void *p, const void *x, idx n, double scale, double *largest, double *total) noexcept nogil
         void (*sums)(const void *x, double shift, idx n, double *sum, double *square) noexcept nogil
         double (*dot_shifted)(const void *dy, const void *x, double shift, idx n) noexcept nogil
         void (*affine)(void *y, const void *x, double shift, double scale, double offset, idx n) noexcept nogil
@@ -100,3 +106,6 @@ cdef int threads_for(double work, idx tasks) noexcept
 # block goes back with the size that it was taken with.
 cdef void *take(size_t size) except NULL
 cdef void give(void *block, size_t size) noexcept
+
+# A C-contiguous array, from recycled memory if it is large.
+cdef cnp.ndarray new_array(int ndim, const cnp.npy_intp *dims, int type_num)

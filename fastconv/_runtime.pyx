@@ -211,24 +211,40 @@ cdef class Block:
             give(self.data, self.size)
 
 
-def empty(shape, dtype) -> np.ndarray:
-    """A C-contiguous array like ``numpy.empty``, from recycled memory if it is large."""
-    cdef cnp.dtype descr = np.dtype(dtype)
-    cdef cnp.npy_intp dims[32]
-    cdef size_t size = descr.itemsize
-    cdef int ndim = len(shape)
+cdef object allocator = None
+
+
+def set_allocator(function) -> None:
+    """Have results allocated by ``function(shape, dtype)``, so that tests see who writes where; None ends it."""
+    global allocator
+    allocator = function
+
+
+cdef cnp.ndarray new_array(int ndim, const cnp.npy_intp *dims, int type_num):
+    cdef int i
+    if allocator is not None:
+        return allocator(tuple([dims[i] for i in range(ndim)]), cnp.PyArray_DescrFromType(type_num))
+    cdef size_t size = cnp.PyArray_DescrFromType(type_num).itemsize
     for i in range(ndim):
-        dims[i] = shape[i]
         size *= <size_t>dims[i]
     if size < LEAST:
-        return np.empty(shape, descr)
-    cdef Block block = Block()
+        return cnp.PyArray_EMPTY(ndim, <cnp.npy_intp *>dims, type_num, 0)
+    cdef Block block = Block.__new__(Block)
     block.data = take(size)
     block.size = size
-    cdef cnp.ndarray array = cnp.PyArray_SimpleNewFromData(ndim, dims, descr.num, block.data)
+    cdef cnp.ndarray array = cnp.PyArray_SimpleNewFromData(ndim, <cnp.npy_intp *>dims, type_num, block.data)
     Py_INCREF(block)
     cnp.PyArray_SetBaseObject(array, block)
     return array
+
+
+def empty(shape, dtype) -> np.ndarray:
+    """A C-contiguous array like ``numpy.empty``, from recycled memory if it is large."""
+    cdef cnp.npy_intp dims[32]
+    cdef int ndim = len(shape)
+    for i in range(ndim):
+        dims[i] = shape[i]
+    return new_array(ndim, dims, (<cnp.dtype?>np.dtype(dtype)).num)
 
 
 # ---- the environment's wishes ------------------------------------------------------------------------------------

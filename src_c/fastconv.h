@@ -106,8 +106,9 @@ typedef struct {
                         const void *widths, idx count);
     void (*share_row)(void *shares, const void *dy, double height, const void *widths, idx count);
     void (*spread_row)(void *x, idx size, const void *shares, idx n_cols, idx stride, idx count);
-    /* x[where[i]] += dy[i], i < count; `where` holds 64-bit indices if `wide`, else integers of 32 bits. */
-    void (*scatter_add)(void *x, const void *dy, const void *where, int wide, idx count);
+    /* x[where[i]] += dy[i], i < count; `where` holds 64-bit indices if `wide`, else integers of 32 bits. Returns how many
+     * of them are not below size, and left out. */
+    idx (*scatter_add)(void *x, idx size, const void *dy, const void *where, int wide, idx count);
     /* Sum of an n_rows x n_cols window divided by its size; and its gradient, added to each element of the window. */
     double (*window_mean)(const void *x, idx x_row, idx x_col, idx n_rows, idx n_cols);
     void (*window_add)(void *x, idx x_row, idx n_rows, idx n_cols, double value);
@@ -115,6 +116,11 @@ typedef struct {
     /* Single passes over n elements that lie side by side. */
     void (*relu)(void *y, const void *x, idx n);                           /* max(x, 0), NaN stays NaN */
     void (*relu_backward)(void *dx, const void *dy, const void *y, idx n); /* y > 0 ? dy : 0 */
+    double (*total)(const void *x, idx n);
+    void (*add)(void *y, const void *x, idx n); /* y += x */
+    void (*add_to_doubles)(double *sums, const void *x, idx n);
+    /* p = scale * exp(x - largest) / total, where total is the sum of those exponentials. */
+    void (*softmax)(void *p, const void *x, idx n, double scale, double *largest, double *total);
     /* Sums of x - shift and, unless NULL, of its square; sum of dy * (x - shift). */
     void (*sums)(const void *x, double shift, idx n, double *sum, double *square);
     double (*dot_shifted)(const void *dy, const void *x, double shift, idx n);

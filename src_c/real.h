@@ -467,14 +467,20 @@ static void NAME(spread_row)(void *x_, idx size, const void *shares_, idx n_cols
     }
 }
 
-static void NAME(scatter_add)(void *x_, const void *dy_, const void *where, int wide, idx count)
+static idx NAME(scatter_add)(void *x_, idx size, const void *dy_, const void *where, int wide, idx count)
 {
     REAL *x = x_;
     const REAL *dy = dy_;
-    if (wide)
-        for (idx i = 0; i < count; i++) x[((const int64_t *)where)[i]] += dy[i];
-    else
-        for (idx i = 0; i < count; i++) x[((const int32_t *)where)[i]] += dy[i];
+    idx outside = 0;
+    for (idx i = 0; i < count; i++) {
+        /* As unsigned numbers, negative indices are large ones. */
+        const uint64_t at = wide ? ((const uint64_t *)where)[i] : ((const uint32_t *)where)[i];
+        if (at < (uint64_t)size)
+            x[at] += dy[i];
+        else
+            outside++;
+    }
+    return outside;
 }
 
 static double NAME(window_mean)(const void *x_, idx x_row, idx x_col, idx n_rows, idx n_cols)
@@ -543,6 +549,92 @@ static void NAME(sums)(const void *x_, double shift, idx n, double *sum, double 
     }
     *sum = total;
     if (square) *square = total2;
+}
+
+static double NAME(total)(const void *x_, idx n)
+{
+    const REAL *x = x_;
+    double total = 0;
+    idx i = 0;
+    while (i + LANES <= n) {
+        const idx end = n - i < NAME(BLOCK) ? n : i + NAME(BLOCK);
+        vec s[4] = {{0}};
+        for (; i + 4 * LANES <= end; i += 4 * LANES) UNROLL for (int k = 0; k < 4; k++) s[k] += load(x + i + k * LANES);
+        for (; i + LANES <= end; i += LANES) s[0] += load(x + i);
+        if (end == n && i < n) {
+            /* The last vector without the lanes that have been added. */
+            mask_vec lane;
+            UNROLL for (int k = 0; k < LANES; k++) lane[k] = k;
+            s[1] += (vec)((mask_vec)load(x + n - LANES) & (lane >= (SIGNED)(LANES - (n - i))));
+            i = n;
+        }
+        total += NAME(sum)((s[0] + s[1]) + (s[2] + s[3]));
+    }
+    for (; i < n; i++) total += x[i];
+    return total;
+}
+
+static void NAME(add)(void *y_, const void *x_, idx n)
+{
+    REAL *restrict y = y_;
+    const REAL *restrict x = x_;
+    for (idx i = 0; i < n; i++) y[i] += x[i];
+}
+
+static void NAME(add_to_doubles)(double *restrict sums, const void *x_, idx n)
+{
+    const REAL *restrict x = x_;
+    for (idx i = 0; i < n; i++) sums[i] += x[i];
+}
+
+/* exp(x) for x <= 0, to an ulp or two: x = n log(2) + r, and exp(r) by its series. What is too small is 0. */
+INLINE vec NAME(exp)(vec x)
+{
+    static const double inverse_factorial[] = {1.,         1.,          1. / 2,       1. / 6,        1. / 24,
+                                               1. / 120,   1. / 720,    1. / 5040,    1. / 40320,    1. / 362880,
+                                               1. / 3628800, 1. / 39916800, 1. / 479001600, 1. / 6227020800};
+    const int is_float = sizeof(REAL) == 4, degree = is_float ? 7 : 13, mantissa = is_float ? 23 : 52;
+    /* Adding it leaves the nearest integer in the low bits. */
+    const REAL big = is_float ? (REAL)12582912.0 : (REAL)6755399441055744.0;
+    const REAL log2_high = is_float ? (REAL)0.693359375 : (REAL)6.93147180369123816490e-01;
+    const REAL log2_low = is_float ? (REAL)-2.12194440e-4 : (REAL)1.90821492927058770002e-10;
+    const REAL least = is_float ? (REAL)-87.0 : (REAL)-708.0;
+    vec t = x * (REAL)1.4426950408889634 + big;
+    vec n = t - big;
+    vec r = (x - n * log2_high) - n * log2_low;
+    vec y = splat((REAL)inverse_factorial[degree]);
+    UNROLL for (int k = degree - 1; k >= 0; k--) y = y * r + (REAL)inverse_factorial[k];
+    y = (vec)((mask_vec)y + ((mask_vec)t << mantissa));
+    y = (vec)((mask_vec)y & (mask_vec)(x >= least));
+    return NAME(select)((mask_vec)(x != x), x, y);
+}
+
+static void NAME(softmax)(void *p_, const void *x_, idx n, double scale, double *largest, double *total)
+{
+    REAL *p = p_;
+    const REAL *x = x_;
+    REAL most = (REAL)-__builtin_inf();
+    for (idx i = 0; i < n; i++)
+        if (x[i] > most || x[i] != x[i]) most = x[i];
+    double sum = 0;
+    for (idx i = 0; i < n; i += LANES) {
+        vec v = splat((REAL)-__builtin_inf());
+        const idx count = n - i < LANES ? n - i : LANES;
+        if (count == LANES)
+            v = load(x + i);
+        else
+            for (idx k = 0; k < count; k++) v[k] = x[i + k];
+        v = NAME(exp)(v - most);
+        sum += NAME(sum)(v);
+        if (count == LANES)
+            store(p + i, v);
+        else
+            for (idx k = 0; k < count; k++) p[i + k] = v[k];
+    }
+    const REAL by = (REAL)(scale / sum);
+    for (idx i = 0; i < n; i++) p[i] *= by;
+    *largest = most;
+    *total = sum;
 }
 
 static double NAME(dot_shifted)(const void *dy_, const void *x_, double shift, idx n)
