@@ -1,9 +1,9 @@
 """The common case of the operations of ops.py, decided and done in one go.
 
 Common are four-dimensional images (matrices for linear layers) of native, aligned float32 or float64 that hold
-something, and sizes and parameters in plain integers of a moderate size. A function here checks that all of it holds, and that the
-sizes fit each other; it allocates the result and computes it. Otherwise it returns None, and ops.py goes the long way,
-which converts what can be converted and has an error for everything else.
+something, and sizes and parameters in plain integers of a moderate size. A function here checks that all of it holds,
+and that the sizes fit each other; it allocates the result and computes it. Otherwise it returns None, and ops.py goes
+the long way, which converts what can be converted and has an error for everything else.
 """
 
 cimport numpy as cnp

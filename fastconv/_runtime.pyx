@@ -124,7 +124,8 @@ os.register_at_fork(after_in_child=_after_fork_in_child)
 
 # ---- recycled memory ---------------------------------------------------------------------------------------------
 # Fresh pages cost more than the arithmetic of a cheap layer. Blocks of one size class wait in a list, linked through
-# their own first bytes, until an array of that class is wanted. What waits is bounded by the most that was in use.
+# their own first bytes, until an array of that class is wanted. All blocks together are bounded by twice the most that
+# was in use: a training step wants each class at another time.
 
 cdef enum:
     CLASSES = 4 * 60
@@ -173,7 +174,7 @@ cdef void give(void *block, size_t size) noexcept:
     cdef size_t whole
     k, whole = size_class(size)
     used_bytes -= whole
-    if waiting_bytes + used_bytes + whole > most_used_bytes:
+    if waiting_bytes + used_bytes + whole > 2 * most_used_bytes:
         free(block)
         return
     (<void **>block)[0] = waiting[k]

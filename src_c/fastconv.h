@@ -15,6 +15,8 @@ typedef ptrdiff_t idx;
 
 /* Bounds of every instruction set's tile, so that callers can size their tables. */
 enum { FC_MAX_ROWS = 8, FC_MAX_VECS = 8 };
+/* Elements of a band of rows that pooling sums before it goes along them. */
+enum { FC_POOL_BAND = 2048 };
 
 /* A run of pixels that lie side by side in memory. */
 typedef struct {
@@ -83,6 +85,9 @@ typedef struct {
     void (*fold)(void *w, idx w_row, const void *sums, idx slice, idx n_slices, idx row, idx col, idx filters,
                  idx pairs);
 
+    /* Whether no element is infinite or NaN. */
+    int (*finite)(const void *x, idx n);
+
     /* A tile of the weight gradient with pixels along the lanes, for few channels,
      *     acc[r * dot_cols + c] += sum_n sum_p sum_q dy[r * dy_row + n * dy_plane + p * dy_pitch + q]
      *                                               * x[offsets[c] + n * x_plane + p * x_pitch + q],
@@ -104,6 +109,12 @@ typedef struct {
                     idx index, idx index_row, idx start, const void *first, idx count);
     void (*average_row)(void *y, const void *x, idx x_row, idx n_rows, idx n_cols, idx stride, double height,
                         const void *widths, idx count);
+    /* average_plane: all rows of windows that lie in the padded image, but for their rows they do in the image itself; each
+     * sum is divided by area. `sums` holds FC_POOL_BAND elements or a row of windows, and two vectors a column's step.
+     * spread_plane: its gradient for windows of 2 x 2 that neither overlap nor leave a gap: dy times factor. */
+    void (*average_plane)(void *y, const void *x, idx x_row, idx height, idx out_h, idx out_w, idx n_rows, idx n_cols,
+                          idx stride_h, idx stride_w, idx pad_h, double area, void *sums);
+    void (*spread_plane)(void *x, idx height, idx width, const void *dy, idx out_h, idx out_w, double factor);
     void (*share_row)(void *shares, const void *dy, double height, const void *widths, idx count);
     void (*spread_row)(void *x, idx size, const void *shares, idx n_cols, idx stride, idx count);
     /* x[where[i]] += dy[i], i < count; `where` holds 64-bit indices if `wide`, else integers of 32 bits. Returns how many

@@ -60,19 +60,31 @@ static void NAME(stage)(void *dst_, idx pitch, const void *src_, idx src_h, idx 
     REAL *dst = dst_;
     const REAL *src = src_;
     const REAL fill = (REAL)fill_;
+    const idx width = left + count + right;
+    if (count == pitch && width == pitch && src_h == pitch && src_w == 1 && first == 0 && last == n_rows) {
+        NAME(copy)(dst, src, n_rows * pitch);
+        return;
+    }
+    /* Margins of up to a vector are filled with a whole one, before the row comes. */
+    const int narrow = left <= LANES && right <= LANES && width >= LANES;
     for (idx i = 0; i < n_rows; i++, dst += pitch, src += src_h) {
         if (i < first || i >= last) {
-            NAME(set)(dst, left + count + right, fill);
+            NAME(set)(dst, width, fill);
             continue;
         }
-        NAME(set)(dst, left, fill);
+        if (!narrow) {
+            NAME(set)(dst, left, fill);
+            NAME(set)(dst + left + count, right, fill);
+        } else {
+            if (left) store(dst, splat(fill));
+            if (right) store(dst + width - LANES, splat(fill));
+        }
         if (src_w == 1)
             NAME(copy)(dst + left, src, count);
         else if (src_w == 2)
             for (idx j = 0; j < count; j++) dst[left + j] = src[2 * j];
         else
             for (idx j = 0; j < count; j++) dst[left + j] = src[j * src_w];
-        NAME(set)(dst + left + count, right, fill);
     }
 }
 
@@ -310,8 +322,9 @@ INLINE void NAME(dot)(const int rows, idx n_planes, idx n_rows, idx n_cols, cons
     }
     /* In the last vector of a row, lanes past the end are masked in both factors: what lies there may be anything. */
     const idx whole = n_cols / LANES * LANES;
-    mask_vec tail;
-    for (int i = 0; i < LANES; i++) tail[i] = whole + i < n_cols ? -1 : 0;
+    mask_vec lane;
+    UNROLL for (int i = 0; i < LANES; i++) lane[i] = i;
+    const mask_vec tail = lane < (SIGNED)(n_cols - whole);
     idx row = 0, dy_at = 0, x_at = 0;
     for (idx i = 0; i < n_planes * n_rows; i++) {
         const REAL *d = dy + dy_at, *end = d + whole;
@@ -328,6 +341,7 @@ INLINE void NAME(dot)(const int rows, idx n_planes, idx n_rows, idx n_cols, cons
             UNROLL for (int r = 0; r < rows; r++) dv[r] = load(d + r * dy_row);
             UNROLL for (int c = 0; c < DOT_COLS; c++) {
                 vec xv = load(xc[c] + q);
+                KEEP(xv); /* loaded once, not for each row */
                 UNROLL for (int r = 0; r < rows; r++) acc[r][c] += dv[r] * xv;
             }
         }
@@ -336,12 +350,24 @@ INLINE void NAME(dot)(const int rows, idx n_planes, idx n_rows, idx n_cols, cons
             UNROLL for (int r = 0; r < rows; r++) dv[r] = (vec)((mask_vec)load(d + r * dy_row) & tail);
             UNROLL for (int c = 0; c < DOT_COLS; c++) {
                 vec xv = (vec)((mask_vec)load(xc[c] + q) & tail);
+                KEEP(xv);
                 UNROLL for (int r = 0; r < rows; r++) acc[r][c] += dv[r] * xv;
             }
         }
     }
     UNROLL for (int r = 0; r < rows; r++)
         UNROLL for (int c = 0; c < DOT_COLS; c++) out[r * DOT_COLS + c] += NAME(sum)(acc[r][c]);
+}
+
+static int NAME(finite)(const void *x_, idx n)
+{
+    const REAL *x = x_;
+    vec odd = {0};
+    REAL rest = 0;
+    idx i = 0;
+    for (; i + LANES <= n; i += LANES) odd += load(x + i) - load(x + i);
+    for (; i < n; i++) rest += x[i] - x[i];
+    return rest + NAME(sum)(odd) == 0;
 }
 
 #define DOT(rows)                                                                                                     \
@@ -431,6 +457,69 @@ static void NAME(average_row)(void *y, const void *x, idx x_row, idx n_rows, idx
         NAME(average_body)(y, x, x_row, n_rows, n_cols, 2, (REAL)height, widths, count);
     else
         NAME(average_body)(y, x, x_row, n_rows, n_cols, stride, (REAL)height, widths, count);
+}
+
+/* Rows of windows are summed by columns first, then along them: of windows that do not overlap many rows at once. */
+INLINE void NAME(average_plane_body)(REAL *y, const REAL *x, idx x_row, idx height, idx out_h, idx out_w, idx n_rows,
+                                     idx n_cols, idx stride_h, const idx stride, idx pad_h, double area, REAL *sums)
+{
+    const idx width = (out_w - 1) * stride + n_cols, pitch = out_w * stride;
+    const idx band = n_cols <= stride && pitch < FC_POOL_BAND ? FC_POOL_BAND / pitch : 1;
+    const int by_product = area > 0 && ((idx)area & ((idx)area - 1)) == 0; /* as exact as a division */
+    const vec divisor = splat((REAL)area), factor = splat((REAL)(1 / area));
+    for (idx p0 = 0; p0 < out_h; p0 += band) {
+        const idx rows = out_h - p0 < band ? out_h - p0 : band, count = rows * out_w;
+        for (idx p = 0; p < rows; p++) {
+            idx first = (p0 + p) * stride_h - pad_h, last = first + n_rows < height ? first + n_rows : height;
+            if (first < 0) first = 0;
+            for (idx j = 0; j < width; j += LANES) {
+                vec sum = load(x + first * x_row + j);
+                for (idx r = first + 1; r < last; r++) sum += load(x + r * x_row + j);
+                store(sums + p * pitch + j, sum);
+            }
+        }
+        for (idx i = 0; i < count; i += LANES) {
+            vec sum = NAME(load_every)(sums + i * stride, stride);
+            for (idx s = 1; s < n_cols; s++) sum += NAME(load_every)(sums + i * stride + s, stride);
+            sum = by_product ? sum * factor : sum / divisor;
+            if (i + LANES <= count)
+                store(y + i, sum);
+            else
+                for (idx k = 0; k < count - i; k++) y[i + k] = sum[k];
+        }
+        y += count;
+    }
+}
+
+static void NAME(average_plane)(void *y, const void *x, idx x_row, idx height, idx out_h, idx out_w, idx n_rows,
+                                idx n_cols, idx stride_h, idx stride_w, idx pad_h, double area, void *sums)
+{
+    if (stride_w == 1)
+        NAME(average_plane_body)(y, x, x_row, height, out_h, out_w, n_rows, n_cols, stride_h, 1, pad_h, area, sums);
+    else if (stride_w == 2)
+        NAME(average_plane_body)(y, x, x_row, height, out_h, out_w, n_rows, n_cols, stride_h, 2, pad_h, area, sums);
+    else
+        NAME(average_plane_body)(y, x, x_row, height, out_h, out_w, n_rows, n_cols, stride_h, stride_w, pad_h, area, sums);
+}
+
+/* Each share twice in each of two rows. What a vector writes beyond a row's end the next row overwrites. */
+static void NAME(spread_plane)(void *x_, idx height, idx width, const void *dy_, idx out_h, idx out_w, double factor)
+{
+    REAL *x = x_;
+    const REAL *dy = dy_;
+    const REAL *const x_end = x + height * width, *const dy_end = dy + out_h * out_w;
+    for (idx p = 0; p < out_h; p++, dy += out_w)
+        for (int r = 0; r < 2; r++, x += width) {
+            idx q = 0;
+            for (; q < out_w && dy + q + LANES <= dy_end && x + 2 * (q + LANES) <= x_end; q += LANES) {
+                vec v = load(dy + q) * (REAL)factor;
+                store(x + 2 * q, NAME(zip_low)(v, v));
+                if (2 * q + LANES < width) store(x + 2 * q + LANES, NAME(zip_high)(v, v));
+            }
+            for (; q < out_w; q++) x[2 * q] = x[2 * q + 1] = dy[q] * (REAL)factor;
+            NAME(set)(x + 2 * out_w, width - 2 * out_w, 0);
+        }
+    NAME(set)(x, x_end - x, 0);
 }
 
 static void NAME(share_row)(void *shares_, const void *dy_, double height, const void *widths_, idx count)
