@@ -691,6 +691,7 @@ cdef struct Correlate:
     idx dw_k, dw_c       # dw is dense: strides of a filter and of a channel
     # schedule
     bint outer           # filters along the lanes, dy transposed; otherwise pixels along the lanes
+    bint runs            # these in runs over a whole image, not row by row
     idx k_part, k_parts, c_part, c_parts
     idx slices, slice_images
     idx lane_width       # outer: filters in a panel
@@ -739,16 +740,21 @@ cdef void correlate_outer(const Correlate *j, idx k_count, const Block *b, const
         k += width
 
 
-cdef void correlate_dot(const Correlate *j, idx k_count, const Block *b, const idx *offsets, idx n_pairs, char *dy,
-                        char *sums, idx g_k0) noexcept nogil:
+cdef void correlate_dot(const Correlate *j, idx k_count, const Block *b, const idx *offsets, idx n_pairs,
+                        idx n_channels, char *dy, char *sums, idx g_k0) noexcept nogil:
     cdef const fc_kernels *kern = j.kern
     cdef idx z = kern.itemsize, n, k, rows, pair
-    cdef idx plane = b.rows * b.cols
-    # dy's rows, dense, one filter after the other.
+    # dy's rows, one filter after the other: dense, or so far apart as x's rows are, with zeros between them. Then an
+    # image is one run of both, without an end of a row to mask; but zero times what is not finite is not zero.
+    cdef bint run = j.runs and b.cols == j.grid.cols and seal_finite(j, b, n_channels)
+    cdef idx pitch = b.s_row if run else b.cols
+    cdef idx plane = up(b.rows * pitch, kern.lanes) if run else b.rows * b.cols
     cdef idx filter_pitch = up(b.images * plane, 16) + 16
+    if run:
+        memset(dy, 0, k_count * filter_pitch * z)
     for k in range(k_count):
         for n in range(b.images):
-            kern.stage(dy + (k * filter_pitch + n * plane) * z, b.cols,
+            kern.stage(dy + (k * filter_pitch + n * plane) * z, pitch,
                        j.dy.data + ((b.n0 + n) * j.dy.s_n + (g_k0 + k) * j.dy.s_c + b.p0 * j.dy.s_h
                                     + b.q0 * j.dy.s_w) * z,
                        j.dy.s_h, j.dy.s_w, b.rows, 0, b.rows, 0, b.cols, 0, 0)
@@ -757,11 +763,26 @@ cdef void correlate_dot(const Correlate *j, idx k_count, const Block *b, const i
         rows = min(kern.dot_rows, k_count - k)
         pair = 0
         while pair < n_pairs:
-            kern.dot[rows - 1](b.images, b.rows, b.cols, dy + k * filter_pitch * z, filter_pitch, plane, b.cols,
-                               b.base, offsets + pair, b.s_image, b.s_row, sums)
+            if run:
+                kern.dot[rows - 1](b.images, 1, up((b.rows - 1) * pitch + b.cols, kern.lanes),
+                                   dy + k * filter_pitch * z, filter_pitch, plane, 0,
+                                   b.base, offsets + pair, b.s_image, 0, sums)
+            else:
+                kern.dot[rows - 1](b.images, b.rows, b.cols, dy + k * filter_pitch * z, filter_pitch, plane, pitch,
+                                   b.base, offsets + pair, b.s_image, b.s_row, sums)
             sums += rows * kern.dot_cols * z
             pair += kern.dot_cols
         k += rows
+
+
+cdef bint seal_finite(const Correlate *j, const Block *b, idx n_channels) noexcept nogil:
+    """Whether all staged pixels of a block are finite; puts zeros where a vector may reach past their end."""
+    cdef idx z = j.kern.itemsize, c, count = (b.images - 1) * b.s_image + (b.rows + j.grid.reach_h) * b.s_row
+    for c in range(n_channels):
+        memset(b.base + (c * j.grid.stage_channel + count) * z, 0, j.kern.lanes * z)
+        if not j.kern.finite(b.base + c * j.grid.stage_channel * z, count):
+            return False
+    return True
 
 
 cdef void correlate_task(const Correlate *j, idx task, char *scratch) noexcept nogil:
@@ -793,7 +814,7 @@ cdef void correlate_task(const Correlate *j, idx task, char *scratch) noexcept n
         if j.outer:
             correlate_outer(j, k_count, &b, offsets, n_pairs, dy, pixels, sums, g * j.K + k0)
         else:
-            correlate_dot(j, k_count, &b, offsets, n_pairs, dy, sums, g * j.K + k0)
+            correlate_dot(j, k_count, &b, offsets, n_pairs, channels, dy, sums, g * j.K + k0)
     fc_restore_mode(mode)
 
 
@@ -831,7 +852,10 @@ cdef void plan_correlate(Correlate *j) noexcept nogil:
     # The share of the lanes that is used. Transposing dy costs the outer form about half a cycle an element.
     cdef double cycles = pairs / (2.0 * lanes)
     cdef double outer = <double>j.K / up(j.K, lanes) * pairs / up(pairs, kern.wgrad_rows) * cycles / (cycles + 0.5)
-    cdef double dot = (<double>grid.Q / up(grid.Q, lanes) * j.K / up(j.K, kern.dot_rows)
+    cdef double by_rows = <double>grid.Q / up(grid.Q, lanes), by_runs = <double>grid.Q / (grid.Q + grid.reach_w)
+    # The mask at a row's end costs more than some idle lanes.
+    j.runs = grid.n_slots == 1 and by_runs > 0.8 * by_rows
+    cdef double dot = (max(by_rows, by_runs) * j.K / up(j.K, kern.dot_rows)
                        * pairs / up(pairs, kern.dot_cols) * 0.9)
     # Many pairs against many filters want the better reuse of the outer form.
     j.outer = outer >= dot or (j.K >= lanes and pairs >= 64)
@@ -858,6 +882,8 @@ cdef void plan_correlate(Correlate *j) noexcept nogil:
     if j.outer:
         j.dy_size = up(n_pixels * j.lane_width * z, LINE)
     else:
+        if j.runs:
+            n_pixels = grid.images * up(grid.rows * grid.stage_pitch, lanes)
         j.dy_size = up(j.k_part * (up(n_pixels, 16) + 16) * z + LINE, LINE)
     j.pixels_size = up(n_pixels * sizeof(int32_t), LINE)
 

@@ -5,6 +5,9 @@ Arrays are dense (C order) and of one float dtype, unless said otherwise.
 
 cimport numpy as cnp
 from cython.parallel cimport prange
+from libc.math cimport NAN, log
+from libc.stdint cimport int64_t
+from libc.string cimport memset
 
 from fastconv._runtime cimport fc_kernels, give, idx, kernels, parts, take, threads_for
 
@@ -14,8 +17,19 @@ cdef enum:
     PIECE = 32768    # elements that a thread takes at a time
 
 
-cdef inline char *data(cnp.ndarray a) noexcept:
+cdef inline char *data(cnp.ndarray a) noexcept nogil:
     return <char *>cnp.PyArray_DATA(a)
+
+
+cdef inline double get(const char *a, idx i, idx itemsize) noexcept nogil:
+    return (<const float *>a)[i] if itemsize == 4 else (<const double *>a)[i]
+
+
+cdef inline void put(char *a, idx i, double value, idx itemsize) noexcept nogil:
+    if itemsize == 4:
+        (<float *>a)[i] = <float>value
+    else:
+        (<double *>a)[i] = value
 
 
 def relu(cnp.ndarray x, cnp.ndarray y):
@@ -42,18 +56,129 @@ def relu_backward(cnp.ndarray dy, cnp.ndarray y, cnp.ndarray dx):
                            min(PIECE, n - piece * PIECE))
 
 
-def sgd(cnp.ndarray p, cnp.ndarray dp, cnp.ndarray buffer, double sign, double lr, double momentum, double fresh,
+def sgd(list parameters, list gradients, list buffers, double sign, double lr, double momentum, double fresh,
         double decay, bint nesterov):
-    """g = sign dp + decay p; buffer = momentum buffer + fresh g (unless None); p -= lr (g, buffer or nesterov's)."""
-    cdef idx z = cnp.PyArray_ITEMSIZE(p), n = cnp.PyArray_SIZE(p), piece, pieces = parts(n, PIECE)
+    """g = sign dp + decay p; buffer = momentum buffer + fresh g (unless None); p -= lr (g, buffer or nesterov's).
+
+    The lists hold one array for each parameter. Returns whether that was done: nothing is unless all of them are dense
+    and of native float32 or float64, and with momentum there is a buffer for each.
+    """
+    cdef cnp.ndarray p, dp, buffer
+    cdef idx z, n, piece, pieces, i
+    cdef const fc_kernels *kern
+    cdef char *pp
+    cdef char *pd
+    cdef char *pb
+    cdef int n_threads
+    for i in range(len(parameters)):
+        p = parameters[i]
+        buffer = buffers[i]
+        if not (dense(p, p) and dense(gradients[i], p) and cnp.PyArray_ISWRITEABLE(p)):
+            return False
+        if buffer is None and momentum != 0:
+            return False
+        if buffer is not None and not (dense(buffer, p) and cnp.PyArray_ISWRITEABLE(buffer)):
+            return False
+    for i in range(len(parameters)):
+        p, dp, buffer = parameters[i], gradients[i], buffers[i]
+        z, n = cnp.PyArray_ITEMSIZE(p), cnp.PyArray_SIZE(p)
+        kern = kernels(z)
+        pieces = parts(n, PIECE)
+        pp, pd, pb = data(p), data(dp), data(buffer) if buffer is not None else NULL
+        n_threads = threads_for(10.0 * n, pieces)
+        for piece in prange(pieces, nogil=True, num_threads=n_threads, use_threads_if=n_threads > 1,
+                            schedule="static"):
+            kern.sgd(pp + piece * PIECE * z, pd + piece * PIECE * z, pb + piece * PIECE * z if pb != NULL else NULL,
+                     sign, lr, momentum, fresh, decay, nesterov, min(PIECE, n - piece * PIECE))
+    return True
+
+
+cdef bint dense(cnp.ndarray a, cnp.ndarray p) noexcept:
+    """Whether the kernels can pass over a beside p, whose type it has."""
+    cdef int type_num = cnp.PyArray_TYPE(p)
+    return (cnp.PyArray_TYPE(a) == type_num and (type_num == cnp.NPY_FLOAT32 or type_num == cnp.NPY_FLOAT64)
+            and cnp.PyArray_ISCARRAY_RO(a) and cnp.PyArray_SIZE(a) == cnp.PyArray_SIZE(p))
+
+
+def bias_gradient(cnp.ndarray dy, cnp.ndarray db):
+    """db[c] = sum of dy[:, c]. Every plane is summed by itself, in float64 over short runs, and the planes in order."""
+    cdef idx z = cnp.PyArray_ITEMSIZE(dy), N = dy.shape[0], C = dy.shape[1], pixels = dy.shape[2] * dy.shape[3], n, c
     cdef const fc_kernels *kern = kernels(z)
-    cdef char *pp = data(p)
-    cdef char *pd = data(dp)
-    cdef char *pb = data(buffer) if buffer is not None else NULL
-    cdef int n_threads = threads_for(10.0 * n, pieces)
-    for piece in prange(pieces, nogil=True, num_threads=n_threads, use_threads_if=n_threads > 1, schedule="static"):
-        kern.sgd(pp + piece * PIECE * z, pd + piece * PIECE * z, pb + piece * PIECE * z if pb != NULL else NULL,
-                 sign, lr, momentum, fresh, decay, nesterov, min(PIECE, n - piece * PIECE))
+    cdef char *py = data(dy)
+    cdef size_t size = max(N * C, 1) * sizeof(double)
+    cdef double *sums = <double *>take(size)
+    cdef double total
+    cdef int n_threads = threads_for(<double>N * C * pixels, N * C)
+    cdef idx plane
+    for plane in prange(N * C, nogil=True, num_threads=n_threads, use_threads_if=n_threads > 1, schedule="static"):
+        sums[plane] = kern.total(py + plane * pixels * z, pixels)
+    for c in range(C):
+        total = 0
+        for n in range(N):
+            total += sums[n * C + c]
+        put(data(db), c, total, z)
+    give(sums, size)
+
+
+def add_row(cnp.ndarray y, cnp.ndarray b):
+    """y[n] += b for every row n of y (N, C)."""
+    cdef idx z = cnp.PyArray_ITEMSIZE(y), C = y.shape[1], n
+    cdef const fc_kernels *kern = kernels(z)
+    for n in range(y.shape[0]):
+        kern.add(data(y) + n * C * z, data(b), C)
+
+
+def column_sums(cnp.ndarray y, cnp.ndarray total):
+    """total[c] = sum of y[:, c], row after row in float64, for y (N, C)."""
+    cdef idx z = cnp.PyArray_ITEMSIZE(y), C = y.shape[1], n, c
+    cdef const fc_kernels *kern = kernels(z)
+    cdef size_t size = max(C, 1) * sizeof(double)
+    cdef double *sums = <double *>take(size)
+    memset(sums, 0, C * sizeof(double))
+    for n in range(y.shape[0]):
+        kern.add_to_doubles(sums, data(y) + n * C * z, C)
+    for c in range(C):
+        put(data(total), c, sums[c], z)
+    give(sums, size)
+
+
+def cross_entropy(cnp.ndarray x, cnp.ndarray labels, cnp.ndarray dx, long long ignored, bint mean):
+    """Cross entropy of the softmax of every row of x (M, C) with its class, summed or the mean of those not ignored.
+
+    dx takes its gradient, unless it is None; labels are int64. Returns the loss, or None if a class is not from 0 to
+    C - 1; dx is garbage then.
+    """
+    cdef idx z = cnp.PyArray_ITEMSIZE(x), M = x.shape[0], C = x.shape[1], m, counted = 0
+    cdef const fc_kernels *kern = kernels(z)
+    cdef const int64_t *label = <const int64_t *>data(labels)
+    cdef char *row
+    cdef double loss = 0, largest, total
+    cdef size_t size = C * z
+    cdef char *memory = <char *>take(size) if dx is None else NULL
+    for m in range(M):
+        if label[m] != ignored:
+            if not 0 <= label[m] < C:
+                counted = -1
+                break
+            counted += 1
+    cdef double weight = 1.0 / max(counted, 1) if mean else 1.0
+    if counted >= 0:
+        with nogil:
+            for m in range(M):
+                row = memory if memory != NULL else data(dx) + m * C * z
+                if label[m] == ignored:
+                    memset(row, 0, C * z)
+                    continue
+                kern.softmax(row, data(x) + m * C * z, C, weight, &largest, &total)
+                loss += log(total) + largest - get(data(x), m * C + label[m], z)
+                put(row, label[m], get(row, label[m], z) - weight, z)
+    if memory != NULL:
+        give(memory, size)
+    if counted < 0:
+        return None
+    if not mean:
+        return loss
+    return loss / counted if counted else NAN
 
 
 def channel_sums(cnp.ndarray x, cnp.ndarray shift, cnp.ndarray total, cnp.ndarray square):

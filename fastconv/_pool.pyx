@@ -10,7 +10,7 @@ from libc.math cimport INFINITY
 from libc.stdint cimport int32_t, int64_t
 from libc.string cimport memcpy, memset
 
-from fastconv._runtime cimport fc_kernels, give, idx, kernels, parts, take, threads_for, up
+from fastconv._runtime cimport FC_POOL_BAND, fc_kernels, give, idx, kernels, parts, take, threads_for, up
 
 cnp.import_array()
 
@@ -31,6 +31,7 @@ cdef struct Pool:
     char *columns        # of each output: the first column inside the image, or how many the divisor counts
     idx pitch            # of the padded copy of a plane
     size_t copy_size, row_size
+    idx area             # by which the sums of all windows are divided, or 0 where they differ
 
 
 cdef inline idx counted(idx out, idx stride, idx pad, idx kernel, idx size, bint include_pad) noexcept nogil:
@@ -85,6 +86,10 @@ cdef void forward_plane(const Pool *j, idx plane, char *scratch) noexcept nogil:
         kern.stage(scratch, pitch, x, j.s_h, j.s_w, j.H, 0, j.H, j.pad_w, j.W, max(0, j.reach - j.W - j.pad_w),
                    -INFINITY if j.largest else 0.0)
         x = scratch
+    if not j.largest and j.area:
+        kern.average_plane(j.y + plane * j.P * j.Q * z, x, pitch, j.H, j.P, j.Q, j.kernel_h, j.kernel_w, j.stride_h,
+                           j.stride_w, j.pad_h, j.area, row)
+        return
     for p in range(j.P):
         # What a row's last vector writes too much the next row overwrites, but for the plane's last rows.
         spare = (j.P - 1 - p) * j.Q < kern.lanes
@@ -116,6 +121,10 @@ cdef void average_plane_backward(const Pool *j, idx plane, char *scratch) noexce
     cdef idx z = kern.itemsize, i, p, p0, p1, was0 = -1, was1 = -1
     cdef char *x = j.x + plane * j.H * j.W * z
     cdef char *shares = scratch + j.copy_size + j.kernel_w * z
+    if (j.area and j.pad_h == 0 and j.pad_w == 0 and j.kernel_h == 2 and j.kernel_w == 2
+            and (j.stride_h == 2 or j.P == 1) and (j.stride_w == 2 or j.Q == 1) and 2 * j.P <= j.H and 2 * j.Q <= j.W):
+        kern.spread_plane(x, j.H, j.W, j.y + plane * j.P * j.Q * z, j.P, j.Q, 1.0 / j.area)
+        return
     memset(scratch + j.copy_size, 0, j.row_size)
     for i in range(j.H):
         p0 = parts(i + j.pad_h - j.kernel_h + 1, j.stride_h) if i + j.pad_h >= j.kernel_h else 0
@@ -143,6 +152,15 @@ cdef int run(Pool *j, bint backward) except -1:
     j.row_size = up((j.Q + j.kern.lanes) * z, 64)
     if backward:
         j.row_size = up((j.kernel_w + max(j.Q, j.pitch) + 2 * j.kern.lanes) * z, 64)
+    j.area = 0
+    if not j.largest:
+        if j.override:
+            j.area = j.override
+        elif (((j.include_pad or j.pad_h == 0) and (j.P - 1) * j.stride_h + j.kernel_h <= j.H + 2 * j.pad_h)
+                and ((j.include_pad or j.pad_w == 0) and (j.Q - 1) * j.stride_w + j.kernel_w <= j.W + 2 * j.pad_w)):
+            j.area = j.kernel_h * j.kernel_w
+        if not backward:
+            j.row_size = up((max(FC_POOL_BAND, j.Q * j.stride_w) + j.reach + j.slack) * z, 64)
     cdef double taps = j.kernel_h * j.kernel_w
     cdef int n_threads = threads_for(10.0 * j.planes * j.P * j.Q * (taps + 4), j.planes)
     cdef size_t each = j.copy_size + 2 * j.row_size
@@ -225,7 +243,10 @@ def average_backward(cnp.ndarray dy, cnp.ndarray dx, idx kernel_h, idx kernel_w,
 
 
 def max_backward(cnp.ndarray dy, cnp.ndarray indices, cnp.ndarray dx):
-    """dx[indices] += dy within each plane, from zero; `dx` is dense, `indices` are of 32 or 64 bits and in range."""
+    """dx[indices] += dy within each plane, from zero; `dx` is dense, `indices` are of 32 or 64 bits.
+
+    Returns whether all indices are within their plane; those that are not are left out.
+    """
     if not cnp.PyArray_IS_C_CONTIGUOUS(dy):
         dy = dy.copy()
     if not cnp.PyArray_IS_C_CONTIGUOUS(indices):
@@ -238,10 +259,12 @@ def max_backward(cnp.ndarray dy, cnp.ndarray indices, cnp.ndarray dx):
     cdef char *y = <char *>cnp.PyArray_DATA(dy)
     cdef char *where = <char *>cnp.PyArray_DATA(indices)
     cdef int n_threads = threads_for(10.0 * planes * (inputs + 4 * outputs), planes)
+    cdef idx outside = 0
     for plane in prange(planes, nogil=True, num_threads=n_threads, use_threads_if=n_threads > 1, schedule="static"):
         memset(x + plane * inputs * z, 0, inputs * z)
-        kern.scatter_add(x + plane * inputs * z, y + plane * outputs * z, where + plane * outputs * index_size,
-                         index_size == 8, outputs)
+        outside += kern.scatter_add(x + plane * inputs * z, inputs, y + plane * outputs * z,
+                                    where + plane * outputs * index_size, index_size == 8, outputs)
+    return outside == 0
 
 
 cdef inline idx window_start(idx out, idx size, idx outputs) noexcept nogil:

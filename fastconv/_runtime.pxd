@@ -9,6 +9,7 @@ cdef extern from "fastconv.h" nogil:
     enum:
         FC_MAX_ROWS
         FC_MAX_VECS
+        FC_POOL_BAND
 
     ctypedef struct fc_run:
         idx offset
@@ -57,6 +58,7 @@ cdef extern from "fastconv.h" nogil:
                          void *acc) noexcept nogil
         void (*fold)(void *w, idx w_row, const void *sums, idx slice, idx n_slices, idx row, idx col, idx filters,
                      idx pairs) noexcept nogil
+        int (*finite)(const void *x, idx n) noexcept nogil
         void (*dot[8])(idx n_planes, idx n_rows, idx n_cols, const void *dy, idx dy_row, idx dy_plane, idx dy_pitch,
                        const void *x, const idx *offsets, idx x_plane, idx x_pitch, void *acc) noexcept nogil
 
@@ -78,13 +80,23 @@ cdef extern from "fastconv.h" nogil:
                         idx count) noexcept nogil
         void (*average_row)(void *y, const void *x, idx x_row, idx n_rows, idx n_cols, idx stride, double height,
                             const void *widths, idx count) noexcept nogil
+        void (*average_plane)(void *y, const void *x, idx x_row, idx height, idx out_h, idx out_w, idx n_rows,
+                              idx n_cols, idx stride_h, idx stride_w, idx pad_h, double area,
+                              void *sums) noexcept nogil
+        void (*spread_plane)(void *x, idx height, idx width, const void *dy, idx out_h, idx out_w,
+                             double factor) noexcept nogil
         void (*share_row)(void *shares, const void *dy, double height, const void *widths, idx count) noexcept nogil
         void (*spread_row)(void *x, idx size, const void *shares, idx n_cols, idx stride, idx count) noexcept nogil
-        void (*scatter_add)(void *x, const void *dy, const void *where, int wide, idx count) noexcept nogil
+        idx (*scatter_add)(void *x, idx size, const void *dy, const void *where, int wide,
+                           idx count) noexcept nogil
         double (*window_mean)(const void *x, idx x_row, idx x_col, idx n_rows, idx n_cols) noexcept nogil
         void (*window_add)(void *x, idx x_row, idx n_rows, idx n_cols, double value) noexcept nogil
         void (*relu)(void *y, const void *x, idx n) noexcept nogil
         void (*relu_backward)(void *dx, const void *dy, const void *y, idx n) noexcept nogil
+        double (*total)(const void *x, idx n) noexcept nogil
+        void (*add)(void *y, const void *x, idx n) noexcept nogil
+        void (*add_to_doubles)(double *sums, const void *x, idx n) noexcept nogil
+        void (*softmax)(void *p, const void *x, idx n, double scale, double *largest, double *total) noexcept nogil
         void (*sums)(const void *x, double shift, idx n, double *sum, double *square) noexcept nogil
         double (*dot_shifted)(const void *dy, const void *x, double shift, idx n) noexcept nogil
         void (*affine)(void *y, const void *x, double shift, double scale, double offset, idx n) noexcept nogil
@@ -132,3 +144,6 @@ cdef int threads_for(double work, idx tasks) noexcept
 # block goes back with the size that it was taken with.
 cdef void *take(size_t size) except NULL
 cdef void give(void *block, size_t size) noexcept
+
+# A C-contiguous array, from recycled memory if it is large.
+cdef cnp.ndarray new_array(int ndim, const cnp.npy_intp *dims, int type_num)

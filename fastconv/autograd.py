@@ -4,21 +4,20 @@ Every recorded operation is a :class:`Node` with its vector-Jacobian product: it
 operation's result and returns one gradient per input, which is a new array, the gradient that came in or a
 view of it, or None for an input that needs none. What a product has to remember it keeps in its closure, and
 that is dropped as soon as the product has been called.
+
+The recording and the walk are compiled, in _tape.pyx, for every operation passes them; here is how they are turned on
+and off.
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
-from contextvars import ContextVar
-from heapq import heappop, heappush
-from itertools import count
+from collections.abc import Callable
 
-import numpy as np
+from ._tape import Node, run_backward
+from ._tape import recording as _recording
 
 __all__ = ["Node", "enable_grad", "is_grad_enabled", "no_grad", "run_backward", "set_grad_enabled"]
-
-_recording: ContextVar[bool] = ContextVar("recording", default=True)  # per thread, as torch's
 
 
 def is_grad_enabled() -> bool:
@@ -80,78 +79,3 @@ class set_grad_enabled:
 
     def __exit__(self, *exception) -> None:
         _recording.set(self.previous)
-
-
-_clock = count()
-
-
-class Node:
-    """One recorded operation.
-
-    Attributes
-    ----------
-    order : int
-        Time of recording: an operation's inputs were recorded before it, so that descending order is a
-        topological order of the graph.
-    name : str
-        Name of the operation.
-    vjp : callable or None
-        The vector-Jacobian product; None once :meth:`Tensor.backward` has consumed it.
-    parents : sequence
-        For each input the Node that made it, the leaf Tensor that it is, or None where no gradient goes.
-    """
-
-    __slots__ = ("name", "order", "parents", "vjp")
-
-    def __init__(self, name: str, vjp: Callable, parents: Sequence) -> None:
-        self.order = next(_clock)
-        self.name = name
-        self.vjp: Callable | None = vjp
-        self.parents = parents
-
-    def __repr__(self) -> str:
-        return f"<{self.name}>"
-
-
-def _is_own(gradient: np.ndarray, dy: np.ndarray) -> bool:
-    """Whether a product's result is memory of its own, neither `dy` nor a view."""
-    return gradient is not dy and not isinstance(gradient.base, np.ndarray)
-
-
-def run_backward(root: Node, dy: np.ndarray, retain_graph: bool) -> None:
-    """Add the gradient of every leaf to it, given the gradient of what `root` made.
-
-    The nodes are visited in reverse order of recording, each when all of its gradient has arrived. Unless
-    `retain_graph`, what a node saved is freed right before its turn is over.
-    """
-    heap = [(-root.order, root)]
-    arrived = {root: (dy, False)}  # by node: the sum of the gradients so far, and whether it may be written to
-    while heap:
-        node = heappop(heap)[1]
-        dy = arrived.pop(node)[0]
-        vjp, parents = node.vjp, node.parents
-        if vjp is None:
-            raise RuntimeError(
-                f"Trying to backward through the graph a second time: what {node!r} saved for it was freed by the "
-                "first backward(). Specify retain_graph=True there to go through the graph again"
-            )
-        if not retain_graph:
-            node.vjp, node.parents = None, ()
-        gradients = vjp(dy)
-        del vjp  # and with it the saved arrays
-        for parent, gradient in zip(parents, gradients, strict=True):
-            if parent is None:
-                continue
-            gradient = np.asarray(gradient)
-            own = _is_own(gradient, dy)
-            if type(parent) is not Node:
-                parent._accumulate(gradient, own)
-            elif parent not in arrived:
-                arrived[parent] = gradient, own
-                heappush(heap, (-parent.order, parent))
-            else:
-                other, other_own = arrived[parent]
-                out = other if other_own else gradient if own else None
-                arrived[parent] = np.asarray(np.add(other, gradient, out=out)), True
-                del other, out
-        del gradient, gradients, dy

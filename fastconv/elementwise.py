@@ -8,18 +8,8 @@ import math
 
 import numpy as np
 
-from . import _elementwise
+from . import _elementwise, _quick
 from ._runtime import empty
-
-
-def _dense(*arrays: np.ndarray) -> bool:
-    """Whether the kernels can pass over these arrays side by side."""
-    first = arrays[0].dtype
-    return (
-        first.kind == "f"
-        and first.itemsize > 2
-        and all(a.dtype == first and first.isnative and a.flags.carray for a in arrays)
-    )
 
 
 def _like(x: np.ndarray) -> np.ndarray:
@@ -35,20 +25,14 @@ def sigmoid(x: np.ndarray) -> np.ndarray:
 
 def relu(x: np.ndarray) -> np.ndarray:
     """max(x, 0); NaN stays NaN."""
-    y = _like(x)
-    if not _dense(x, y):
-        return np.maximum(x, 0, out=y)
-    _elementwise.relu(x, y)
-    return y
+    y = _quick.relu(x)
+    return np.maximum(x, 0, out=_like(x)) if y is None else y
 
 
 def relu_backward(dy: np.ndarray, y: np.ndarray) -> np.ndarray:
     """dx = dy where y > 0, else 0."""
-    dx = _like(dy)
-    if not _dense(dy, y, dx):
-        return np.where(y > 0, dy, dy.dtype.type(0))
-    _elementwise.relu_backward(dy, y, dx)
-    return dx
+    dx = _quick.relu_backward(dy, y)
+    return np.where(y > 0, dy, dy.dtype.type(0)) if dx is None else dx
 
 
 def log_softmax(x: np.ndarray, axis: int) -> np.ndarray:
@@ -237,31 +221,45 @@ def batch_norm_backward(
     return dx, dw.astype(x.dtype), db.astype(x.dtype)
 
 
-def sgd_step(
-    p: np.ndarray,
-    dp: np.ndarray,
-    buffer: np.ndarray | None,
+def sgd_steps(
+    parameters: list[np.ndarray],
+    gradients: list[np.ndarray],
+    buffers: list[np.ndarray | None],
     lr: float,
     momentum: float,
     dampening: float,
     weight_decay: float,
     nesterov: bool,
     maximize: bool,
-) -> np.ndarray | None:
-    """One step of stochastic gradient descent on p, in place; returns the momentum buffer, also changed in place.
+) -> list[np.ndarray | None]:
+    """One step of stochastic gradient descent on parameters p, in place, with their gradients dp and momentum buffers.
 
     ``g = dp + weight_decay * p; buffer = momentum * buffer + (1 - dampening) * g``, at first ``buffer = g``;
-    ``p -= lr * buffer``, or with nesterov ``p -= lr * (g + momentum * buffer)``. The gradient dp is left as it is.
+    ``p -= lr * buffer``, or with nesterov ``p -= lr * (g + momentum * buffer)``. The gradients are left as they are.
+
+    Returns
+    -------
+    list of arrays
+        The momentum buffers, changed in place, or new where there was None; without momentum None.
     """
+    options = -1 if maximize else 1, lr, momentum, 1 - dampening, weight_decay, nesterov
+    if not momentum:
+        buffers = [None] * len(parameters)
+    if _elementwise.sgd(parameters, gradients, buffers, *options):
+        return buffers
+    return [_sgd_step(*arrays, *options) for arrays in zip(parameters, gradients, buffers, strict=True)]
+
+
+def _sgd_step(p, dp, buffer, sign, lr, momentum, fresh, weight_decay, nesterov):
+    """The same for one parameter, of any layout, and without a buffer at first."""
     if momentum and buffer is None:
-        # The first buffer is g itself, whatever the dampening.
-        buffer = np.zeros_like(p, order="C")
-        dampening = 0
-    dense = p if _dense(p) else np.require(p, p.dtype.newbyteorder("="), "CAW").copy()
-    _elementwise.sgd(
-        *(dense, np.require(dp, dense.dtype, "CA"), buffer if momentum else None),
-        *(-1 if maximize else 1, lr, momentum, 1 - dampening, weight_decay, nesterov),
-    )
-    if dense is not p:
-        p[...] = dense
+        buffer, fresh = np.zeros_like(p, order="C"), 1  # the first buffer is g itself, whatever the dampening
+    if not _elementwise.sgd([p], [dp], [buffer], sign, lr, momentum, fresh, weight_decay, nesterov):
+        g = sign * dp + weight_decay * p
+        step = g
+        if buffer is not None:
+            buffer *= momentum
+            buffer += fresh * g
+            step = g + momentum * buffer if nesterov else buffer
+        p -= lr * step
     return buffer

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 
-from . import _conv, _pool
+from . import _conv, _pool, _quick
 from ._runtime import empty
 from .elementwise import channel_sum
 
@@ -36,6 +36,7 @@ __all__ = [
     "conv_transpose2d_input",
     "conv_transpose2d_weight",
     "linear",
+    "linear_bias",
     "linear_input",
     "linear_weight",
     "max_pool2d",
@@ -375,7 +376,8 @@ def conv2d(
     RuntimeError
         For sizes that do not fit each other.
     """
-    return _forward("conv2d", 2, x, w, b, stride, padding, dilation, groups)
+    y = _quick.conv2d(x, w, b, stride, padding, dilation, groups)
+    return _forward("conv2d", 2, x, w, b, stride, padding, dilation, groups) if y is None else y
 
 
 def conv1d(
@@ -443,6 +445,9 @@ def conv2d_input(
     -------
     ndarray of shape `input_size`
     """
+    dx = _quick.conv2d_input(input_size, w, dy, stride, padding, dilation, groups)
+    if dx is not None:
+        return dx
     return _input_gradient("conv2d_input", 2, input_size, w, dy, stride, padding, dilation, groups)
 
 
@@ -500,6 +505,9 @@ def conv2d_weight(
     -------
     ndarray of shape `weight_size`
     """
+    dw = _quick.conv2d_weight(x, weight_size, dy, stride, padding, dilation, groups)
+    if dw is not None:
+        return dw
     return _weight_gradient("conv2d_weight", 2, x, weight_size, dy, stride, padding, dilation, groups)
 
 
@@ -759,6 +767,9 @@ def bias_gradient(dy: ndarray, dims: int = 2) -> ndarray:
     -------
     ndarray (K,)
     """
+    db = _quick.bias_gradient(dy) if dims == 2 else None
+    if db is not None:
+        return db
     op = "bias_gradient"
     if type(dims) is not int or dims not in (1, 2):
         raise ValueError(f"{op}: dims must be 1 or 2, got {dims!r}")
@@ -781,13 +792,14 @@ def _check_matrices(op: str, a: ndarray, a_name: str, a_axis: int, b: ndarray, b
         )
 
 
-def linear(x: ndarray, w: ndarray) -> ndarray:
-    """``y = x w^T``: as the weight gradient of a convolution whose images are the rows of w and of x.
+def linear(x: ndarray, w: ndarray, b: ndarray | None = None) -> ndarray:
+    """``y = x w^T + b``: as the weight gradient of a convolution whose images are the rows of w and of x.
 
     Parameters
     ----------
     x : ndarray (N, C)
     w : ndarray (K, C)
+    b : ndarray (K,), optional
 
     Returns
     -------
@@ -798,16 +810,27 @@ def linear(x: ndarray, w: ndarray) -> ndarray:
     TypeError, RuntimeError
         As :func:`conv2d`.
     """
+    y = _quick.linear(x, w, b)
+    if y is not None:
+        return y
+    given = x
     x, w = _float_arrays("linear", x, "input", w, "weight")
     _check_matrices("linear", x, "input", 1, w, "weight", 1)
+    if b is not None:
+        b = _bias("linear", b, given, w.shape[0], w.shape)
     y = _new("linear", (x.shape[0], w.shape[0]), x.dtype)
     if y.size:
         _conv.weight_gradient(w[None, :, None], x[None, :, None], y[:, :, None, None], *_PLAIN)
+    if b is not None:
+        y += b
     return y
 
 
 def linear_input(w: ndarray, dy: ndarray) -> ndarray:
     """Gradient of :func:`linear` with respect to x: ``dx = dy w``, (N, C) of w (K, C) and dy (N, K)."""
+    dx = _quick.linear_input(w, dy)
+    if dx is not None:
+        return dx
     dy, w = _float_arrays("linear_input", dy, "gradient", w, "weight")
     _check_matrices("linear_input", dy, "gradient", 1, w, "weight", 0)
     return _product("linear_input", dy, w)
@@ -815,9 +838,23 @@ def linear_input(w: ndarray, dy: ndarray) -> ndarray:
 
 def linear_weight(x: ndarray, dy: ndarray) -> ndarray:
     """Gradient of :func:`linear` with respect to w: ``dw = dy^T x``, (K, C) of x (N, C) and dy (N, K)."""
+    dw = _quick.linear_weight(x, dy)
+    if dw is not None:
+        return dw
     dy, x = _float_arrays("linear_weight", dy, "gradient", x, "input")
     _check_matrices("linear_weight", dy, "gradient", 0, x, "input", 0)
     return _product("linear_weight", dy.T, x)
+
+
+def linear_bias(dy: ndarray) -> ndarray:
+    """Gradient of :func:`linear` with respect to b: the sums of dy's columns, (K,) of dy (N, K), in float64."""
+    db = _quick.linear_bias(dy)
+    if db is not None:
+        return db
+    dy = _float_array("linear_bias", dy, "gradient")
+    if dy.ndim != 2:
+        raise RuntimeError(f"linear_bias: expected a matrix as gradient, got gradient of size {list(dy.shape)}")
+    return np.add.reduce(dy, axis=0, dtype=np.float64).astype(dy.dtype)
 
 
 def _product(op: str, a: ndarray, b: ndarray) -> ndarray:
@@ -1058,6 +1095,9 @@ def max_pool2d(
     TypeError, ValueError, RuntimeError
         As :func:`conv2d`.
     """
+    result = _quick.max_pool2d(x, kernel_size, stride, padding, dilation, ceil_mode)
+    if result is not None:
+        return result
     op = "max_pool2d"
     x = _float_array(op, x, "input")
     _check_rank(op, x.shape, "input", 2)
@@ -1093,6 +1133,9 @@ def max_pool2d_backward(dy: ndarray, indices: ndarray, input_size: Sequence[int]
     RuntimeError
         For sizes that do not fit each other, and for indices outside the image.
     """
+    result = _quick.max_pool2d_backward(dy, indices, input_size)
+    if result is not None:
+        return result
     op = "max_pool2d_backward"
     dy = _float_array(op, dy, "gradient")
     if not isinstance(indices, ndarray) or indices.dtype.type not in (np.int32, np.int64):
@@ -1107,26 +1150,17 @@ def max_pool2d_backward(dy: ndarray, indices: ndarray, input_size: Sequence[int]
     flags = indices.flags
     if not (flags.c_contiguous and flags.aligned and indices.dtype.isnative):
         indices = np.require(indices, indices.dtype.newbyteorder("="), ["C", "A"])
-    pixels = x_shape[-2] * x_shape[-1]
-    # As unsigned numbers, negative indices are large ones.
-    if indices.size and int(indices.view(f"u{indices.itemsize}").max()) >= pixels:
+    dx = _new(op, x_shape, dy.dtype, "input's gradient")
+    if not dy.size:
+        dx[...] = 0
+    elif not (
+        _pool.max_backward(dy, indices, dx) if dy.ndim == 4 else _pool.max_backward(dy[None], indices[None], dx[None])
+    ):
         raise RuntimeError(
             f"{op}: indices from {indices.min()} to {indices.max()} are outside the {x_shape[-2]} x {x_shape[-1]} "
             "pixels of the input"
         )
-    dx = _new(op, x_shape, dy.dtype, "input's gradient")
-    if dy.ndim == 4:
-        _max_backward(dy, indices, dx)
-    else:
-        _max_backward(dy[None], indices[None], dx[None])
     return dx
-
-
-def _max_backward(dy: ndarray, indices: ndarray, dx: ndarray) -> None:
-    if dy.size:
-        _pool.max_backward(dy, indices, dx)
-    else:
-        dx[...] = 0
 
 
 def avg_pool2d(
@@ -1165,6 +1199,10 @@ def avg_pool2d(
     TypeError, ValueError, RuntimeError
         As :func:`conv2d`.
     """
+    if divisor_override is None:
+        result = _quick.avg_pool2d(x, kernel_size, stride, padding, ceil_mode, count_include_pad)
+        if result is not None:
+            return result
     op = "avg_pool2d"
     x = _float_array(op, x, "input")
     _check_rank(op, x.shape, "input", 2)
@@ -1211,6 +1249,10 @@ def avg_pool2d_backward(
     -------
     ndarray of shape `input_size`
     """
+    if divisor_override is None:
+        result = _quick.avg_pool2d_backward(dy, input_size, kernel_size, stride, padding, ceil_mode, count_include_pad)
+        if result is not None:
+            return result
     op = "avg_pool2d_backward"
     dy = _float_array(op, dy, "gradient")
     x_shape = _shape(op, input_size, "input_size", 2)

@@ -7,74 +7,26 @@ from __future__ import annotations
 
 import builtins
 import functools
+import math
 from builtins import bool as _bool
 from builtins import float as _float
 from builtins import int as _int
 from collections import namedtuple
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
-from . import primitives
+from . import _tape, primitives
+from ._tape import apply
+from ._tape import wrap as _wrap
 from .autograd import Node, is_grad_enabled, run_backward
 from .random import Generator, default_generator
 
 float16, float32, float64 = np.dtype("float16"), np.dtype("float32"), np.dtype("float64")
 uint8, int8, int16, int32, int64 = (np.dtype(name) for name in ("uint8", "int8", "int16", "int32", "int64"))
 bool_ = np.dtype("bool")
-
-# ---------------------------------------------------------------------------------------------------------
-# Recording
-# ---------------------------------------------------------------------------------------------------------
-
-
-def apply(op: Callable, *inputs, **options):
-    """Call a differentiable operation and record it.
-
-    Parameters
-    ----------
-    op : callable
-        ``op(needs, *arrays, **options) -> (result, vjp, *extra)`` over ndarrays; `needs` is a list of bools, one
-        per input, telling which gradients will be asked for; `extra` are further results without a gradient.
-    *inputs : Tensor, ndarray, number or None
-        Everything that is not a Tensor is handed to `op` as it is, and is a constant.
-    **options
-        Handed on to `op`.
-
-    Returns
-    -------
-    Tensor or ndarray
-        A Tensor where any input is one, else an ndarray; with `extra`, a tuple of such.
-    """
-    recording = is_grad_enabled()
-    is_tensor = tracked = False
-    arrays, needs = [], []
-    for x in inputs:
-        if isinstance(x, Tensor):
-            is_tensor = True
-            need = recording and x._requires_grad
-            tracked = tracked or need
-            arrays.append(x._array)
-            needs.append(need)
-        else:
-            arrays.append(x)
-            needs.append(False)
-    result = op(needs, *arrays, **options)
-    y = result[0]
-    if not isinstance(y, np.ndarray):  # NumPy makes scalars out of arrays without dimensions
-        y = np.asarray(y)
-    extra = result[2:]
-    if not is_tensor:
-        return (y, *extra) if extra else y
-    out = _wrap(y)
-    if tracked:
-        out._requires_grad = True
-        parents = [(x._node or x) if need else None for x, need in zip(inputs, needs, strict=True)]
-        out._node = Node(op.__name__.lstrip("_"), result[1], parents)
-    return (out, *map(_wrap, extra)) if extra else out
-
 
 # ---------------------------------------------------------------------------------------------------------
 # Operands: Python numbers are weak, and so are tensors without dimensions beside others of their kind
@@ -139,21 +91,9 @@ def _as_operand(x, dtype: np.dtype | None):
 max_result = namedtuple("max_result", ("values", "indices"))
 
 
-def _wrap(array: np.ndarray) -> Tensor:
-    """A leaf tensor over this very array."""
-    t: Tensor = _new(Tensor)
-    t._array = array
-    t._requires_grad = False
-    t._grad = t._node = None
-    return t
-
-
-_new = object.__new__
-
-
 def _rebuild(cls: type, array: np.ndarray, requires_grad: bool, attributes: dict | None) -> Tensor:
-    t = _new(cls)
-    t._array, t._requires_grad, t._grad, t._node = array, requires_grad, None, None
+    t = cls.__new__(cls)
+    t._array, t._requires_grad = array, requires_grad
     if attributes:
         t.__dict__.update(attributes)
     return t
@@ -189,7 +129,7 @@ def _unrecorded(ufunc):
     return method
 
 
-class Tensor:
+class Tensor(_tape.TensorBase):
     """An n-dimensional array that knows how to compute its gradient; names and semantics of ``torch.Tensor``.
 
     Parameters
@@ -211,19 +151,13 @@ class Tensor:
     an array that a recorded operation has yet to differentiate is not detected.
     """
 
-    __slots__ = ("__weakref__", "_array", "_grad", "_node", "_requires_grad")
-    _array: np.ndarray
-    _grad: Tensor | None
-    _node: Node | None
-    _requires_grad: _bool
+    __slots__ = ("__weakref__",)
 
     __array_priority__ = 1000  # ndarray + Tensor calls Tensor.__radd__
     __hash__ = object.__hash__
 
     def __init__(self, data: ArrayLike = (), requires_grad: _bool = False) -> None:
         self._array = _to_array(data, None)
-        self._grad = self._node = None
-        self._requires_grad = False
         if requires_grad:
             self.requires_grad_()
 
@@ -384,18 +318,6 @@ class Tensor:
             self._accumulate(dy, own=False)
         else:
             run_backward(self._node, dy, bool(retain_graph))
-
-    def _accumulate(self, gradient: np.ndarray, own: _bool) -> None:
-        """Add to the gradient of this leaf; an array that nobody else has is taken over."""
-        if not self._requires_grad:
-            return
-        if self._grad is not None:
-            total = self._grad._array
-            np.add(total, gradient, out=total)
-        elif own and gradient.dtype == self._array.dtype:
-            self._grad = _wrap(gradient)
-        else:
-            self._grad = _wrap(gradient.astype(self._array.dtype))
 
     def detach(self) -> Tensor:
         """The same memory without history; it does not require a gradient."""
@@ -735,7 +657,7 @@ class Tensor:
             )
         shape = self.shape
         return apply(
-            primitives.reshape, self, shape=(*shape[:start], int(np.prod(shape[start : end + 1])), *shape[end + 1 :])
+            primitives.reshape, self, shape=(*shape[:start], math.prod(shape[start : end + 1]), *shape[end + 1 :])
         )
 
     def permute(self, *dims: _int | Sequence[_int]) -> Tensor:
@@ -783,6 +705,8 @@ class Tensor:
             raise RuntimeError(f"shape {list(self.shape)} cannot be expanded to {shape}") from None
 
 
+_tape.set_tensor_type(Tensor)
+
 _ARRAYS = (Tensor, np.ndarray)
 _OPERANDS = (Tensor, int, float, np.ndarray, np.generic)
 
@@ -812,7 +736,7 @@ def _is_device(x) -> bool:
 
 def _unpack(arguments: tuple) -> tuple[int, ...]:
     """``f(2, 3)`` and ``f((2, 3))`` alike."""
-    if len(arguments) == 1 and isinstance(arguments[0], (Sequence, np.ndarray)):
+    if len(arguments) == 1 and type(arguments[0]) is not int and isinstance(arguments[0], (Sequence, np.ndarray)):
         arguments = arguments[0]
     return tuple(int(n) for n in arguments)
 

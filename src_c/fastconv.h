@@ -15,6 +15,8 @@ typedef ptrdiff_t idx;
 
 /* Bounds of every instruction set's tile, so that callers can size their tables. */
 enum { FC_MAX_ROWS = 8, FC_MAX_VECS = 8 };
+/* Elements of a band of rows that pooling sums before it goes along them. */
+enum { FC_POOL_BAND = 2048 };
 
 /* A run of pixels that lie side by side in memory. */
 typedef struct {
@@ -95,6 +97,9 @@ typedef struct {
     void (*fold)(void *w, idx w_row, const void *sums, idx slice, idx n_slices, idx row, idx col, idx filters,
                  idx pairs);
 
+    /* Whether no element is infinite or NaN. */
+    int (*finite)(const void *x, idx n);
+
     /* A tile of the weight gradient with pixels along the lanes, for few channels,
      *     acc[r * dot_cols + c] += sum_n sum_p sum_q dy[r * dy_row + n * dy_plane + p * dy_pitch + q]
      *                                               * x[offsets[c] + n * x_plane + p * x_pitch + q],
@@ -138,10 +143,17 @@ typedef struct {
                     idx index, idx index_row, idx start, const void *first, idx count);
     void (*average_row)(void *y, const void *x, idx x_row, idx n_rows, idx n_cols, idx stride, double height,
                         const void *widths, idx count);
+    /* average_plane: all rows of windows that lie in the padded image, but for their rows they do in the image itself; each
+     * sum is divided by area. `sums` holds FC_POOL_BAND elements or a row of windows, and two vectors a column's step.
+     * spread_plane: its gradient for windows of 2 x 2 that neither overlap nor leave a gap: dy times factor. */
+    void (*average_plane)(void *y, const void *x, idx x_row, idx height, idx out_h, idx out_w, idx n_rows, idx n_cols,
+                          idx stride_h, idx stride_w, idx pad_h, double area, void *sums);
+    void (*spread_plane)(void *x, idx height, idx width, const void *dy, idx out_h, idx out_w, double factor);
     void (*share_row)(void *shares, const void *dy, double height, const void *widths, idx count);
     void (*spread_row)(void *x, idx size, const void *shares, idx n_cols, idx stride, idx count);
-    /* x[where[i]] += dy[i], i < count; `where` holds 64-bit indices if `wide`, else integers of 32 bits. */
-    void (*scatter_add)(void *x, const void *dy, const void *where, int wide, idx count);
+    /* x[where[i]] += dy[i], i < count; `where` holds 64-bit indices if `wide`, else integers of 32 bits. Returns how many
+     * of them are not below size, and left out. */
+    idx (*scatter_add)(void *x, idx size, const void *dy, const void *where, int wide, idx count);
     /* Sum of an n_rows x n_cols window divided by its size; and its gradient, added to each element of the window. */
     double (*window_mean)(const void *x, idx x_row, idx x_col, idx n_rows, idx n_cols);
     void (*window_add)(void *x, idx x_row, idx n_rows, idx n_cols, double value);
@@ -149,6 +161,11 @@ typedef struct {
     /* Single passes over n elements that lie side by side. */
     void (*relu)(void *y, const void *x, idx n);                           /* max(x, 0), NaN stays NaN */
     void (*relu_backward)(void *dx, const void *dy, const void *y, idx n); /* y > 0 ? dy : 0 */
+    double (*total)(const void *x, idx n);
+    void (*add)(void *y, const void *x, idx n); /* y += x */
+    void (*add_to_doubles)(double *sums, const void *x, idx n);
+    /* p = scale * exp(x - largest) / total, where total is the sum of those exponentials. */
+    void (*softmax)(void *p, const void *x, idx n, double scale, double *largest, double *total);
     /* Sums of x - shift and, unless NULL, of its square; sum of dy * (x - shift). */
     void (*sums)(const void *x, double shift, idx n, double *sum, double *square);
     double (*dot_shifted)(const void *dy, const void *x, double shift, idx n);

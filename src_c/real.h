@@ -60,19 +60,31 @@ static void NAME(stage)(void *dst_, idx pitch, const void *src_, idx src_h, idx 
     REAL *dst = dst_;
     const REAL *src = src_;
     const REAL fill = (REAL)fill_;
+    const idx width = left + count + right;
+    if (count == pitch && width == pitch && src_h == pitch && src_w == 1 && first == 0 && last == n_rows) {
+        NAME(copy)(dst, src, n_rows * pitch);
+        return;
+    }
+    /* Margins of up to a vector are filled with a whole one, before the row comes. */
+    const int narrow = left <= LANES && right <= LANES && width >= LANES;
     for (idx i = 0; i < n_rows; i++, dst += pitch, src += src_h) {
         if (i < first || i >= last) {
-            NAME(set)(dst, left + count + right, fill);
+            NAME(set)(dst, width, fill);
             continue;
         }
-        NAME(set)(dst, left, fill);
+        if (!narrow) {
+            NAME(set)(dst, left, fill);
+            NAME(set)(dst + left + count, right, fill);
+        } else {
+            if (left) store(dst, splat(fill));
+            if (right) store(dst + width - LANES, splat(fill));
+        }
         if (src_w == 1)
             NAME(copy)(dst + left, src, count);
         else if (src_w == 2)
             for (idx j = 0; j < count; j++) dst[left + j] = src[2 * j];
         else
             for (idx j = 0; j < count; j++) dst[left + j] = src[j * src_w];
-        NAME(set)(dst + left + count, right, fill);
     }
 }
 
@@ -333,8 +345,9 @@ INLINE void NAME(dot)(const int rows, idx n_planes, idx n_rows, idx n_cols, cons
     }
     /* In the last vector of a row, lanes past the end are masked in both factors: what lies there may be anything. */
     const idx whole = n_cols / LANES * LANES;
-    mask_vec tail;
-    for (int i = 0; i < LANES; i++) tail[i] = whole + i < n_cols ? -1 : 0;
+    mask_vec lane;
+    UNROLL for (int i = 0; i < LANES; i++) lane[i] = i;
+    const mask_vec tail = lane < (SIGNED)(n_cols - whole);
     idx row = 0, dy_at = 0, x_at = 0;
     for (idx i = 0; i < n_planes * n_rows; i++) {
         const REAL *d = dy + dy_at, *end = d + whole;
@@ -351,6 +364,7 @@ INLINE void NAME(dot)(const int rows, idx n_planes, idx n_rows, idx n_cols, cons
             UNROLL for (int r = 0; r < rows; r++) dv[r] = load(d + r * dy_row);
             UNROLL for (int c = 0; c < DOT_COLS; c++) {
                 vec xv = load(xc[c] + q);
+                KEEP(xv); /* loaded once, not for each row */
                 UNROLL for (int r = 0; r < rows; r++) acc[r][c] += dv[r] * xv;
             }
         }
@@ -359,12 +373,24 @@ INLINE void NAME(dot)(const int rows, idx n_planes, idx n_rows, idx n_cols, cons
             UNROLL for (int r = 0; r < rows; r++) dv[r] = (vec)((mask_vec)load(d + r * dy_row) & tail);
             UNROLL for (int c = 0; c < DOT_COLS; c++) {
                 vec xv = (vec)((mask_vec)load(xc[c] + q) & tail);
+                KEEP(xv);
                 UNROLL for (int r = 0; r < rows; r++) acc[r][c] += dv[r] * xv;
             }
         }
     }
     UNROLL for (int r = 0; r < rows; r++)
         UNROLL for (int c = 0; c < DOT_COLS; c++) out[r * DOT_COLS + c] += NAME(sum)(acc[r][c]);
+}
+
+static int NAME(finite)(const void *x_, idx n)
+{
+    const REAL *x = x_;
+    vec odd = {0};
+    REAL rest = 0;
+    idx i = 0;
+    for (; i + LANES <= n; i += LANES) odd += load(x + i) - load(x + i);
+    for (; i < n; i++) rest += x[i] - x[i];
+    return rest + NAME(sum)(odd) == 0;
 }
 
 #define DOT(rows)                                                                                                     \
@@ -456,6 +482,69 @@ static void NAME(average_row)(void *y, const void *x, idx x_row, idx n_rows, idx
         NAME(average_body)(y, x, x_row, n_rows, n_cols, stride, (REAL)height, widths, count);
 }
 
+/* Rows of windows are summed by columns first, then along them: of windows that do not overlap many rows at once. */
+INLINE void NAME(average_plane_body)(REAL *y, const REAL *x, idx x_row, idx height, idx out_h, idx out_w, idx n_rows,
+                                     idx n_cols, idx stride_h, const idx stride, idx pad_h, double area, REAL *sums)
+{
+    const idx width = (out_w - 1) * stride + n_cols, pitch = out_w * stride;
+    const idx band = n_cols <= stride && pitch < FC_POOL_BAND ? FC_POOL_BAND / pitch : 1;
+    const int by_product = area > 0 && ((idx)area & ((idx)area - 1)) == 0; /* as exact as a division */
+    const vec divisor = splat((REAL)area), factor = splat((REAL)(1 / area));
+    for (idx p0 = 0; p0 < out_h; p0 += band) {
+        const idx rows = out_h - p0 < band ? out_h - p0 : band, count = rows * out_w;
+        for (idx p = 0; p < rows; p++) {
+            idx first = (p0 + p) * stride_h - pad_h, last = first + n_rows < height ? first + n_rows : height;
+            if (first < 0) first = 0;
+            for (idx j = 0; j < width; j += LANES) {
+                vec sum = load(x + first * x_row + j);
+                for (idx r = first + 1; r < last; r++) sum += load(x + r * x_row + j);
+                store(sums + p * pitch + j, sum);
+            }
+        }
+        for (idx i = 0; i < count; i += LANES) {
+            vec sum = NAME(load_every)(sums + i * stride, stride);
+            for (idx s = 1; s < n_cols; s++) sum += NAME(load_every)(sums + i * stride + s, stride);
+            sum = by_product ? sum * factor : sum / divisor;
+            if (i + LANES <= count)
+                store(y + i, sum);
+            else
+                for (idx k = 0; k < count - i; k++) y[i + k] = sum[k];
+        }
+        y += count;
+    }
+}
+
+static void NAME(average_plane)(void *y, const void *x, idx x_row, idx height, idx out_h, idx out_w, idx n_rows,
+                                idx n_cols, idx stride_h, idx stride_w, idx pad_h, double area, void *sums)
+{
+    if (stride_w == 1)
+        NAME(average_plane_body)(y, x, x_row, height, out_h, out_w, n_rows, n_cols, stride_h, 1, pad_h, area, sums);
+    else if (stride_w == 2)
+        NAME(average_plane_body)(y, x, x_row, height, out_h, out_w, n_rows, n_cols, stride_h, 2, pad_h, area, sums);
+    else
+        NAME(average_plane_body)(y, x, x_row, height, out_h, out_w, n_rows, n_cols, stride_h, stride_w, pad_h, area, sums);
+}
+
+/* Each share twice in each of two rows. What a vector writes beyond a row's end the next row overwrites. */
+static void NAME(spread_plane)(void *x_, idx height, idx width, const void *dy_, idx out_h, idx out_w, double factor)
+{
+    REAL *x = x_;
+    const REAL *dy = dy_;
+    const REAL *const x_end = x + height * width, *const dy_end = dy + out_h * out_w;
+    for (idx p = 0; p < out_h; p++, dy += out_w)
+        for (int r = 0; r < 2; r++, x += width) {
+            idx q = 0;
+            for (; q < out_w && dy + q + LANES <= dy_end && x + 2 * (q + LANES) <= x_end; q += LANES) {
+                vec v = load(dy + q) * (REAL)factor;
+                store(x + 2 * q, NAME(zip_low)(v, v));
+                if (2 * q + LANES < width) store(x + 2 * q + LANES, NAME(zip_high)(v, v));
+            }
+            for (; q < out_w; q++) x[2 * q] = x[2 * q + 1] = dy[q] * (REAL)factor;
+            NAME(set)(x + 2 * out_w, width - 2 * out_w, 0);
+        }
+    NAME(set)(x, x_end - x, 0);
+}
+
 static void NAME(share_row)(void *shares_, const void *dy_, double height, const void *widths_, idx count)
 {
     REAL *restrict shares = shares_;
@@ -490,14 +579,20 @@ static void NAME(spread_row)(void *x_, idx size, const void *shares_, idx n_cols
     }
 }
 
-static void NAME(scatter_add)(void *x_, const void *dy_, const void *where, int wide, idx count)
+static idx NAME(scatter_add)(void *x_, idx size, const void *dy_, const void *where, int wide, idx count)
 {
     REAL *x = x_;
     const REAL *dy = dy_;
-    if (wide)
-        for (idx i = 0; i < count; i++) x[((const int64_t *)where)[i]] += dy[i];
-    else
-        for (idx i = 0; i < count; i++) x[((const int32_t *)where)[i]] += dy[i];
+    idx outside = 0;
+    for (idx i = 0; i < count; i++) {
+        /* As unsigned numbers, negative indices are large ones. */
+        const uint64_t at = wide ? ((const uint64_t *)where)[i] : ((const uint32_t *)where)[i];
+        if (at < (uint64_t)size)
+            x[at] += dy[i];
+        else
+            outside++;
+    }
+    return outside;
 }
 
 static double NAME(window_mean)(const void *x_, idx x_row, idx x_col, idx n_rows, idx n_cols)
@@ -566,6 +661,92 @@ static void NAME(sums)(const void *x_, double shift, idx n, double *sum, double 
     }
     *sum = total;
     if (square) *square = total2;
+}
+
+static double NAME(total)(const void *x_, idx n)
+{
+    const REAL *x = x_;
+    double total = 0;
+    idx i = 0;
+    while (i + LANES <= n) {
+        const idx end = n - i < NAME(BLOCK) ? n : i + NAME(BLOCK);
+        vec s[4] = {{0}};
+        for (; i + 4 * LANES <= end; i += 4 * LANES) UNROLL for (int k = 0; k < 4; k++) s[k] += load(x + i + k * LANES);
+        for (; i + LANES <= end; i += LANES) s[0] += load(x + i);
+        if (end == n && i < n) {
+            /* The last vector without the lanes that have been added. */
+            mask_vec lane;
+            UNROLL for (int k = 0; k < LANES; k++) lane[k] = k;
+            s[1] += (vec)((mask_vec)load(x + n - LANES) & (lane >= (SIGNED)(LANES - (n - i))));
+            i = n;
+        }
+        total += NAME(sum)((s[0] + s[1]) + (s[2] + s[3]));
+    }
+    for (; i < n; i++) total += x[i];
+    return total;
+}
+
+static void NAME(add)(void *y_, const void *x_, idx n)
+{
+    REAL *restrict y = y_;
+    const REAL *restrict x = x_;
+    for (idx i = 0; i < n; i++) y[i] += x[i];
+}
+
+static void NAME(add_to_doubles)(double *restrict sums, const void *x_, idx n)
+{
+    const REAL *restrict x = x_;
+    for (idx i = 0; i < n; i++) sums[i] += x[i];
+}
+
+/* exp(x) for x <= 0, to an ulp or two: x = n log(2) + r, and exp(r) by its series. What is too small is 0. */
+INLINE vec NAME(exp)(vec x)
+{
+    static const double inverse_factorial[] = {1.,         1.,          1. / 2,       1. / 6,        1. / 24,
+                                               1. / 120,   1. / 720,    1. / 5040,    1. / 40320,    1. / 362880,
+                                               1. / 3628800, 1. / 39916800, 1. / 479001600, 1. / 6227020800};
+    const int is_float = sizeof(REAL) == 4, degree = is_float ? 7 : 13, mantissa = is_float ? 23 : 52;
+    /* Adding it leaves the nearest integer in the low bits. */
+    const REAL big = is_float ? (REAL)12582912.0 : (REAL)6755399441055744.0;
+    const REAL log2_high = is_float ? (REAL)0.693359375 : (REAL)6.93147180369123816490e-01;
+    const REAL log2_low = is_float ? (REAL)-2.12194440e-4 : (REAL)1.90821492927058770002e-10;
+    const REAL least = is_float ? (REAL)-87.0 : (REAL)-708.0;
+    vec t = x * (REAL)1.4426950408889634 + big;
+    vec n = t - big;
+    vec r = (x - n * log2_high) - n * log2_low;
+    vec y = splat((REAL)inverse_factorial[degree]);
+    UNROLL for (int k = degree - 1; k >= 0; k--) y = y * r + (REAL)inverse_factorial[k];
+    y = (vec)((mask_vec)y + ((mask_vec)t << mantissa));
+    y = (vec)((mask_vec)y & (mask_vec)(x >= least));
+    return NAME(select)((mask_vec)(x != x), x, y);
+}
+
+static void NAME(softmax)(void *p_, const void *x_, idx n, double scale, double *largest, double *total)
+{
+    REAL *p = p_;
+    const REAL *x = x_;
+    REAL most = (REAL)-__builtin_inf();
+    for (idx i = 0; i < n; i++)
+        if (x[i] > most || x[i] != x[i]) most = x[i];
+    double sum = 0;
+    for (idx i = 0; i < n; i += LANES) {
+        vec v = splat((REAL)-__builtin_inf());
+        const idx count = n - i < LANES ? n - i : LANES;
+        if (count == LANES)
+            v = load(x + i);
+        else
+            for (idx k = 0; k < count; k++) v[k] = x[i + k];
+        v = NAME(exp)(v - most);
+        sum += NAME(sum)(v);
+        if (count == LANES)
+            store(p + i, v);
+        else
+            for (idx k = 0; k < count; k++) p[i + k] = v[k];
+    }
+    const REAL by = (REAL)(scale / sum);
+    for (idx i = 0; i < n; i++) p[i] *= by;
+    *largest = most;
+    *total = sum;
 }
 
 static double NAME(dot_shifted)(const void *dy_, const void *x_, double shift, idx n)

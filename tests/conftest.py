@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import fastconv
-from fastconv import _runtime, ops
+from fastconv import _runtime
 
 # Programs that tests start import the package under test, wherever they are started.
 os.environ["PYTHONSAFEPATH"] = "1"
@@ -62,9 +62,10 @@ class GuardedMemory:
 
 
 @pytest.fixture
-def guarded(monkeypatch):
+def guarded():
     """Results are allocated in :class:`GuardedMemory`, which is checked at the end of the test."""
     memory = GuardedMemory()
-    monkeypatch.setattr(ops, "empty", memory.empty)
+    _runtime.set_allocator(memory.empty)
     yield memory
+    _runtime.set_allocator(None)
     memory.check()

@@ -11,7 +11,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from .. import elementwise, ops
+from .. import _quick, elementwise, ops
+from ..autograd import is_grad_enabled
 from ..random import default_generator
 from ..tensor import Tensor, apply, flatten, from_numpy, log_softmax, sigmoid, softmax, tanh
 from ..tensor import relu as _relu
@@ -54,20 +55,29 @@ def _widen(*arrays: np.ndarray | None) -> Sequence[np.ndarray | None]:
     return arrays
 
 
-def _conv(needs, x, w, b, dims, **options):
-    x, w, b = _widen(x, w, b)
-    y = (ops.conv1d if dims == 1 else ops.conv2d)(x, w, b, **options)
+def _conv1d(needs, x, w, b, stride, padding, dilation, groups):
+    passes = ops.conv1d, ops.conv1d_input, ops.conv1d_weight
+    return _conv(*passes, needs, x, w, b, (stride, padding, dilation, groups))
+
+
+def _conv2d(needs, x, w, b, stride, padding, dilation, groups):
+    passes = ops.conv2d, ops.conv2d_input, ops.conv2d_weight
+    return _conv(*passes, needs, x, w, b, (stride, padding, dilation, groups))
+
+
+def _conv(forward, input_gradient, weight_gradient, needs, x, w, b, options):
+    y = forward(x, w, b, *options)
     need_x, need_w, need_b = needs
+    if y.dtype is not x.dtype:
+        x, w = _widen(x, w)
     x_shape, w_shape = x.shape, w.shape
     x, w = x if need_w else None, w if need_x else None  # each gradient takes the other array
 
     def vjp(dy):
-        input_gradient = ops.conv1d_input if dims == 1 else ops.conv2d_input
-        weight_gradient = ops.conv1d_weight if dims == 1 else ops.conv2d_weight
         return (
-            input_gradient(x_shape, w, dy, **options) if need_x else None,
-            weight_gradient(x, w_shape, dy, **options) if need_w else None,
-            ops.bias_gradient(dy, dims) if need_b else None,
+            input_gradient(x_shape, w, dy, *options) if need_x else None,
+            weight_gradient(x, w_shape, dy, *options) if need_w else None,
+            ops.bias_gradient(dy, len(w_shape) - 2) if need_b else None,
         )
 
     return y, vjp
@@ -98,8 +108,7 @@ def conv1d(
     (N, K, Q) or (K, Q)
         ``y[n, k, q] = b[k] + sum_{c, s} w[k, c, s] x[n, c, stride q + dilation s - padding]``.
     """
-    options = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
-    return apply(_conv, input, weight, bias, dims=1, **options)
+    return apply(_conv1d, input, weight, bias, stride=stride, padding=padding, dilation=dilation, groups=groups)
 
 
 def conv2d(
@@ -142,8 +151,7 @@ def conv2d(
     ValueError
         For a stride, padding, dilation or number of groups that makes no sense.
     """
-    options = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
-    return apply(_conv, input, weight, bias, dims=2, **options)
+    return apply(_conv2d, input, weight, bias, stride=stride, padding=padding, dilation=dilation, groups=groups)
 
 
 def _conv_transpose2d(needs, x, w, b, **options):
@@ -402,6 +410,17 @@ def adaptive_avg_pool2d(input: Array, output_size: int | Sequence[int | None] | 
 
 
 def _check_dtypes(op: str, **arrays: Array | None) -> None:
+    """Raise a TypeError unless all are arrays or None, of one floating dtype."""
+    first = None
+    for array in arrays.values():  # what is met most: tensors of one dtype
+        if array is None:
+            continue
+        dtype = array._array.dtype if isinstance(array, Tensor) else None
+        if dtype is None or dtype.kind != "f" or (first is not None and dtype is not first):
+            break
+        first = dtype
+    else:
+        return
     given = {name: array for name, array in arrays.items() if array is not None}
     for name, array in given.items():
         if not isinstance(array, (Tensor, np.ndarray)):
@@ -417,23 +436,24 @@ def _check_dtypes(op: str, **arrays: Array | None) -> None:
 
 def _linear(needs, x, w, b):
     need_x, need_w, need_b = needs
-    x, w, b = _widen(x, w, b)
     x_shape = x.shape
-    x = x.reshape(-1, x_shape[-1])
-    y = ops.linear(x, w)
-    if b is not None:
-        y += b
+    if len(x_shape) != 2 or x.dtype.itemsize < 4:
+        x, w, b = _widen(x, w, b)
+        x = x.reshape(-1, x_shape[-1])
+    y = ops.linear(x, w, b)
     x, w = x if need_w else None, w if need_x else None
 
     def vjp(dy):
-        dy = dy.reshape(-1, dy.shape[-1])
+        if len(x_shape) != 2:
+            dy = dy.reshape(-1, dy.shape[-1])
+        dx = ops.linear_input(w, dy) if need_x else None
         return (
-            ops.linear_input(w, dy).reshape(x_shape) if need_x else None,
+            dx if dx is None or len(x_shape) == 2 else dx.reshape(x_shape),
             ops.linear_weight(x, dy) if need_w else None,
-            np.add.reduce(dy, axis=0, dtype=np.float64).astype(dy.dtype) if need_b else None,
+            ops.linear_bias(dy) if need_b else None,
         )
 
-    return y.reshape(*x_shape[:-1], y.shape[-1]), vjp
+    return y if len(x_shape) == 2 else y.reshape(*x_shape[:-1], y.shape[-1]), vjp
 
 
 def linear(input: Array, weight: Array, bias: Array | None = None) -> Array:
@@ -647,6 +667,10 @@ def _cross_entropy(needs, x, target, counted, weight, reduction, label_smoothing
     return y, vjp
 
 
+def _cross_entropy_of_rows(needs, x, y, dx):
+    return y, lambda dy: (dx * dy,)
+
+
 def cross_entropy(
     input: Array,
     target: Array,
@@ -686,6 +710,14 @@ def cross_entropy(
     TypeError
         For logits that are no floats.
     """
+    if weight is None and not label_smoothing and reduction in ("mean", "sum"):
+        labels = _array(target)
+        if isinstance(labels, np.ndarray) and labels.dtype.kind in "iu":
+            labels = labels.astype(np.int64, copy=False)
+        need = isinstance(input, Tensor) and input._requires_grad and is_grad_enabled()
+        result = _quick.cross_entropy(_array(input), labels, ignore_index, reduction == "mean", need)
+        if result is not None:
+            return apply(_cross_entropy_of_rows, input, y=result[0], dx=result[1])
     _check_reduction(reduction)
     _check_dtypes("cross_entropy", input=input, weight=weight)
     if not 0 <= label_smoothing <= 1:

@@ -24,8 +24,6 @@ class Parameter(Tensor):
         if not isinstance(data, Tensor):
             raise TypeError(f"expected a Tensor as a Parameter's data, got {type(data).__name__}")
         self._array = data._array
-        self._grad = self._node = None
-        self._requires_grad = False
         if requires_grad:
             self.requires_grad_()
 

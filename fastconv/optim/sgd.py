@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from ..autograd import enable_grad
-from ..elementwise import sgd_step
+from ..elementwise import sgd_steps
 from ..tensor import Tensor, from_numpy
 from .optimizer import Optimizer
 
@@ -87,15 +87,17 @@ class SGD(Optimizer):
             with enable_grad():
                 loss = closure()
         for group in self.param_groups:
-            options = [float(group[name]) for name in ("lr", "momentum", "dampening", "weight_decay")]
-            for p in group["params"]:
-                if p.grad is None:
-                    continue
-                old = self.state[p].get("momentum_buffer") if options[1] else None
-                buffer = sgd_step(
-                    *(p._array, p.grad._array, None if old is None else old._array),
-                    *(*options, group["nesterov"], group["maximize"]),
-                )
-                if old is None and buffer is not None:
-                    self.state[p]["momentum_buffer"] = from_numpy(buffer)
+            parameters = [p for p in group["params"] if p._grad is not None]
+            states = [self.state[p] for p in parameters] if group["momentum"] else []
+            buffers = [state.get("momentum_buffer") for state in states]
+            updated = sgd_steps(
+                [p._array for p in parameters],
+                [p._grad._array for p in parameters],
+                [None if buffer is None else buffer._array for buffer in buffers],
+                *[float(group[name]) for name in ("lr", "momentum", "dampening", "weight_decay")],
+                *(group["nesterov"], group["maximize"]),
+            )
+            for state, buffer, array in zip(states, buffers, updated, strict=False):
+                if buffer is None:
+                    state["momentum_buffer"] = from_numpy(array)
         return loss
