@@ -2,7 +2,7 @@
 
 # ruff: noqa: F401  (the names imported here are what the package offers)
 
-from . import _openmp, nn, optim, utils
+from . import _openmp, backends, nn, optim, utils
 from ._runtime import empty_cache, get_num_threads, set_num_threads
 from .autograd import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
 from .creation import (
@@ -24,6 +24,7 @@ from .creation import (
     zeros,
     zeros_like,
 )
+from .ops import explain
 from .random import Generator, default_generator, initial_seed, manual_seed
 from .tensor import (
     Tensor,

@@ -14,6 +14,7 @@ from cython.parallel cimport prange, threadid
 from libc.stdint cimport int32_t
 from libc.string cimport memset
 
+from fastconv cimport _winograd
 from fastconv._runtime cimport (
     FC_MAX_ROWS, FC_MAX_VECS, Image, as_image, fc_flush_subnormals, fc_kernels, fc_piece, fc_restore_mode, fc_run,
     give, idx, kernels, parts, take, threads_for, up,
@@ -566,6 +567,20 @@ cdef int run_gathers(Gather *jobs, idx n_jobs, Weave *weave) except -1:
     return 0
 
 
+def takes_winograd(int which, idx N, idx C, idx H, idx W, idx K, idx c, idx R, idx S, idx P, idx Q, idx stride_h,
+                   idx stride_w, idx pad_h, idx pad_w, idx dilation_h, idx dilation_w, idx groups,
+                   idx itemsize) -> bool:
+    """Whether forward (0), input gradient (1) or weight gradient (2) of these sizes hands over to Winograd's filtering."""
+    return _winograd.takes(which, N, C, H, W, K, c, R, S, P, Q, stride_h, stride_w, dilation_h, dilation_w, groups,
+                           itemsize)
+
+
+cdef bint handed_over(int which, const Image *x, const Image *w, const Image *y, idx stride_h, idx stride_w,
+                      idx dilation_h, idx dilation_w, idx groups, idx itemsize) noexcept:
+    return _winograd.takes(which, x.n, x.c, x.h, x.w, w.n, w.c, w.h, w.w, y.h, y.w, stride_h, stride_w, dilation_h,
+                           dilation_w, groups, itemsize)
+
+
 def forward(cnp.ndarray x, cnp.ndarray w, cnp.ndarray b, cnp.ndarray y, idx stride_h, idx stride_w, idx pad_h,
             idx pad_w, idx dilation_h, idx dilation_w, idx groups):
     """y[n,k,p,q] = b[k] + sum_{c,r,s} w[k,c,r,s] x[n, c, p*stride_h + r*dilation_h - pad_h, ...]: equation 12.3."""
@@ -576,6 +591,9 @@ def forward(cnp.ndarray x, cnp.ndarray w, cnp.ndarray b, cnp.ndarray y, idx stri
     as_image(y, &j.y)
     as_image(w, &f)
     if j.y.n * j.y.h * j.y.w == 0:
+        return
+    if handed_over(0, &j.x, &f, &j.y, stride_h, stride_w, dilation_h, dilation_w, groups, cnp.PyArray_ITEMSIZE(x)):
+        _winograd.forward(x, w, b, y, pad_h, pad_w, dilation_h, dilation_w, groups)
         return
     j.kern = kernels(cnp.PyArray_ITEMSIZE(x))
     j.G, j.K, j.C = groups, f.n // groups, f.c
@@ -612,12 +630,16 @@ def input_gradient(cnp.ndarray dy, cnp.ndarray w, cnp.ndarray dx, idx stride_h, 
     """
     cdef Gather *jobs
     cdef Gather *j
-    cdef Image f
+    cdef Image f, image_dy
     cdef Weave weave
     cdef idx z = cnp.PyArray_ITEMSIZE(dy), r, s, t, a, b, n_jobs = 0
     as_image(dx, &weave.dx)
     as_image(w, &f)
     if weave.dx.n * weave.dx.h * weave.dx.w == 0:
+        return
+    as_image(dy, &image_dy)
+    if handed_over(1, &weave.dx, &f, &image_dy, stride_h, stride_w, dilation_h, dilation_w, groups, z):
+        _winograd.input_gradient(dy, w, dx, pad_h, pad_w, dilation_h, dilation_w, groups)
         return
     # A stride longer than the image leaves one pixel of each residue.
     weave.stride_h, weave.stride_w = min(stride_h, weave.dx.h), min(stride_w, weave.dx.w)
@@ -652,7 +674,7 @@ def input_gradient(cnp.ndarray dy, cnp.ndarray w, cnp.ndarray dx, idx stride_h, 
             if t == 0:
                 continue
             j.grid.T = t
-            as_image(dy, &j.x)
+            j.x = image_dy
             j.kern = kernels(z)
             j.G, j.K, j.C = groups, f.c, f.n // groups
             j.w, j.w_g, j.w_k, j.w_c = f.data, j.C * f.s_n, f.s_c, f.s_n
@@ -899,6 +921,9 @@ def weight_gradient(cnp.ndarray x, cnp.ndarray dy, cnp.ndarray dw, idx stride_h,
     as_image(dw, &f)
     if j.dy.n * j.dy.h * j.dy.w == 0:
         memset(f.data, 0, cnp.PyArray_NBYTES(dw))
+        return
+    if handed_over(2, &j.x, &f, &j.dy, stride_h, stride_w, dilation_h, dilation_w, groups, z):
+        _winograd.weight_gradient(x, dy, dw, pad_h, pad_w, dilation_h, dilation_w, groups)
         return
     j.kern = kernels(z)
     j.G, j.K, j.C = groups, f.n // groups, f.c

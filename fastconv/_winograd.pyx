@@ -10,6 +10,8 @@ Tiles come in blocks of whole bands, a band being the rows of tiles that one ima
 into. A block's transformed tiles stay in a cache.
 """
 
+import os
+
 cimport numpy as cnp
 from cython.parallel cimport prange, threadid
 from libc.string cimport memset
@@ -30,6 +32,63 @@ cdef enum:
     LARGE_TILES = 256         # in a block that transforms its filters itself
     FILTERS = 96              # in a panel of the weight gradient
     CHUNK = 1024              # channels reduced in one go
+
+
+# ---- when it pays --------------------------------------------------------------------------------------------------
+
+cdef bint enabled = True
+
+
+def get_enabled() -> bool:
+    """Whether convolutions may be done this way."""
+    return enabled
+
+
+def set_enabled(value: bool) -> None:
+    """Allow it or not."""
+    global enabled
+    enabled = value
+
+
+def _from_environment(environment):
+    value = environment.get("FASTCONV_WINOGRAD") or "1"
+    if value not in ("0", "1"):
+        raise ValueError(f"FASTCONV_WINOGRAD must be 0 or 1, got {value!r}")
+    set_enabled(value == "1")
+
+
+_from_environment(os.environ)
+
+
+cdef bint takes(int which, idx N, idx C, idx H, idx W, idx K, idx c, idx R, idx S, idx P, idx Q, idx stride_h,
+                idx stride_w, idx dilation_h, idx dilation_w, idx groups, idx itemsize) noexcept:
+    """Whether pass `which` (forward, input or weight gradient) is estimated to be faster than directly.
+
+    Both estimates are sums of what is done and what it costs, in steps of the direct kernel's inner loop (a vector of
+    multiply-adds); the costs were fitted to measured layers.
+    """
+    if not enabled or R != S or not (R == 3 or R == 5) or stride_h != 1 or stride_w != 1 or groups == C:
+        return False
+    if N == 0 or H == 0 or W == 0 or K == 0 or c == 0 or P == 0 or Q == 0:
+        return False
+    cdef const fc_kernels *kern = kernels(itemsize)
+    cdef idx lanes = kern.lanes, m = SIDE + 1 - R
+    cdef idx depth = c, filters = K // groups
+    if which == 1:
+        depth, filters, P, Q = filters, depth, H, W
+    cdef double tiles = <double>N * parts(P, m * dilation_h) * dilation_h * parts(parts(Q, dilation_w), m) * dilation_w
+    cdef double depth_vecs = parts(depth, lanes), filter_vecs = parts(filters, lanes)
+    cdef double pixels = <double>N * P * Q / lanes, taps = R * R
+    cdef double products, winograd, direct
+    if which < 2:
+        products = depth * filter_vecs * (tiles + 5)
+        winograd = 250.0 * filter_vecs * depth
+    else:
+        products = (filters + 5) * depth_vecs * tiles
+        winograd = 450.0 * filters * depth_vecs
+    winograd += 1.25 * POINTS * products + 500 * depth_vecs * tiles + 300 * filter_vecs * tiles
+    direct = pixels * depth * taps * (filters + 3) + 25.0 * depth * filters * taps / lanes
+    return groups * winograd < groups * direct + 10000
 
 
 cdef struct Winograd:
@@ -342,7 +401,7 @@ cdef cnp.ndarray dense_taps(cnp.ndarray w):
     return w.copy()
 
 
-def forward(cnp.ndarray x, cnp.ndarray w, cnp.ndarray b, cnp.ndarray y, idx pad_h, idx pad_w, idx dilation_h,
+cpdef forward(cnp.ndarray x, cnp.ndarray w, cnp.ndarray b, cnp.ndarray y, idx pad_h, idx pad_w, idx dilation_h,
             idx dilation_w, idx groups):
     """y[n,k,p,q] = b[k] + sum_{c,r,s} w[k,c,r,s] x[n, c, p + r*dilation_h - pad_h, ...]: equation 12.3."""
     cdef Winograd j
@@ -363,7 +422,7 @@ def forward(cnp.ndarray x, cnp.ndarray w, cnp.ndarray b, cnp.ndarray y, idx pad_
     gather(&j, &image_x, &image_y, &u, <const char *>cnp.PyArray_DATA(b) if b is not None else NULL)
 
 
-def input_gradient(cnp.ndarray dy, cnp.ndarray w, cnp.ndarray dx, idx pad_h, idx pad_w, idx dilation_h,
+cpdef input_gradient(cnp.ndarray dy, cnp.ndarray w, cnp.ndarray dx, idx pad_h, idx pad_w, idx dilation_h,
                    idx dilation_w, idx groups):
     """dx = forward on dy with the flipped kernel, and channels and filters exchanged: equation 12.6. `dx` is dense."""
     cdef Winograd j
@@ -418,7 +477,7 @@ cdef void correlate_pair(const Winograd *j, idx tiles, idx pair, const char *v, 
     finish(j, pair, s, dw, size)
 
 
-def weight_gradient(cnp.ndarray x, cnp.ndarray dy, cnp.ndarray dw, idx pad_h, idx pad_w, idx dilation_h,
+cpdef weight_gradient(cnp.ndarray x, cnp.ndarray dy, cnp.ndarray dw, idx pad_h, idx pad_w, idx dilation_h,
                     idx dilation_w, idx groups):
     """dw[k,c,r,s] = sum_{n,p,q} dy[n,k,p,q] x[n, c, p + r*dilation_h - pad_h, ...]: equation 12.5. `dw` is dense."""
     cdef Winograd j

@@ -568,7 +568,7 @@ def explain(
     dict
         'forward', 'input_gradient' and 'weight_gradient' to 'direct' or to Winograd's tile, as 'winograd F(4x4, 3x3)'.
     """
-    itemsize = _float_arrays("explain", np.empty(0, dtype), "input")[0].itemsize
+    itemsize = _float_array("explain", np.empty(0, dtype), "input").itemsize
     x, w = _shape("explain", input_size, "input_size", 2), _shape("explain", weight_size, "weight_size", 2)
     _check_weight("explain", w, 2)
     x = _four(x, 2)

@@ -1,0 +1,35 @@
+from numpy import ndarray
+
+def get_enabled() -> bool: ...
+def set_enabled(value: bool) -> None: ...
+def forward(
+    x: ndarray,
+    w: ndarray,
+    b: ndarray | None,
+    y: ndarray,
+    pad_h: int,
+    pad_w: int,
+    dilation_h: int,
+    dilation_w: int,
+    groups: int,
+) -> None: ...
+def input_gradient(
+    dy: ndarray,
+    w: ndarray,
+    dx: ndarray,
+    pad_h: int,
+    pad_w: int,
+    dilation_h: int,
+    dilation_w: int,
+    groups: int,
+) -> None: ...
+def weight_gradient(
+    x: ndarray,
+    dy: ndarray,
+    dw: ndarray,
+    pad_h: int,
+    pad_w: int,
+    dilation_h: int,
+    dilation_w: int,
+    groups: int,
+) -> None: ...
