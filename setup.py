@@ -49,10 +49,7 @@ def extension(name):
 setup(
     libraries=libraries,
     ext_modules=cythonize(
-        [
-            extension(name)
-            for name in ("_runtime", "_conv", "_winograd", "_pool", "_elementwise", "_quick", "_tape")
-        ],
+        [extension(name) for name in ("_runtime", "_conv", "_winograd", "_pool", "_elementwise", "_quick", "_tape")],
         compiler_directives={
             "language_level": 3,
             "boundscheck": False,

@@ -36,25 +36,32 @@ cdef enum:
 
 # ---- when it pays --------------------------------------------------------------------------------------------------
 
-cdef bint enabled = True
+cdef enum:
+    NEVER = 0
+    IF_FASTER = 1
+    WHEREVER_POSSIBLE = 2   # for tests and measurements
+
+cdef int mode = IF_FASTER
 
 
-def get_enabled() -> bool:
-    """Whether convolutions may be done this way."""
-    return enabled
+def get_mode() -> int:
+    """When convolutions are done this way: 0 never, 1 if estimated to be faster, 2 wherever possible."""
+    return mode
 
 
-def set_enabled(value: bool) -> None:
-    """Allow it or not."""
-    global enabled
-    enabled = value
+def set_mode(int value) -> None:
+    """Set that; ValueError unless it is 0, 1 or 2."""
+    global mode
+    if not NEVER <= value <= WHEREVER_POSSIBLE:
+        raise ValueError(f"mode must be 0, 1 or 2, got {value}")
+    mode = value
 
 
 def _from_environment(environment):
     value = environment.get("FASTCONV_WINOGRAD") or "1"
     if value not in ("0", "1"):
         raise ValueError(f"FASTCONV_WINOGRAD must be 0 or 1, got {value!r}")
-    set_enabled(value == "1")
+    set_mode(int(value))
 
 
 _from_environment(os.environ)
@@ -67,10 +74,12 @@ cdef bint takes(int which, idx N, idx C, idx H, idx W, idx K, idx c, idx R, idx 
     Both estimates are sums of what is done and what it costs, in steps of the direct kernel's inner loop (a vector of
     multiply-adds); the costs were fitted to measured layers.
     """
-    if not enabled or R != S or not (R == 3 or R == 5) or stride_h != 1 or stride_w != 1 or groups == C:
+    if mode == NEVER or R != S or not (R == 3 or R == 5) or stride_h != 1 or stride_w != 1:
         return False
     if N == 0 or H == 0 or W == 0 or K == 0 or c == 0 or P == 0 or Q == 0:
         return False
+    if mode == WHEREVER_POSSIBLE:
+        return True
     cdef const fc_kernels *kern = kernels(itemsize)
     cdef idx lanes = kern.lanes, m = SIDE + 1 - R
     cdef idx depth = c, filters = K // groups

@@ -25,13 +25,13 @@ class _Winograd:
     @property
     def enabled(self) -> bool:
         """Whether it may be taken, by all threads of the process."""
-        return _winograd.get_enabled()
+        return _winograd.get_mode() > 0
 
     @enabled.setter
     def enabled(self, value: bool) -> None:
         if not isinstance(value, bool | np.bool_):
             raise TypeError(f"winograd.enabled expects True or False, got {value!r} of type {type(value).__name__}")
-        _winograd.set_enabled(bool(value))
+        _winograd.set_mode(int(value))
 
     @contextmanager
     def flags(self, enabled: bool = True) -> Iterator[None]:
@@ -45,4 +45,3 @@ class _Winograd:
 
 
 winograd = _Winograd()
-

@@ -7,10 +7,17 @@ from checks import TOLERANCE, assert_near, check_passes, spread
 from hypothesis import HealthCheck, given, settings
 from strategies import convolutions, dtypes, layouts, seeds
 
-from fastconv import ops, reference
+from fastconv import backends, ops, reference
 
 DTYPES = [np.float32, np.float64]
 both_dtypes = pytest.mark.parametrize("dtype", DTYPES, ids=["float32", "float64"])
+
+
+@pytest.fixture(autouse=True)
+def direct():
+    """The direct kernels' tests: test_winograd.py has the others'."""
+    with backends.winograd.flags(enabled=False):
+        yield
 
 
 # ---- values ----------------------------------------------------------------------------------------------------------

@@ -1,0 +1,192 @@
+"""Winograd's filtering against the float64 reference wherever it is possible, and its switch."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from cases import LAYOUTS, fenced, make_case, parameters, w_shape, x_shape
+from checks import check_passes
+
+import fastconv
+from fastconv import _winograd, backends, ops, reference
+
+# The transforms of 6x6 tiles raise float32's error some four times over direct convolution's 3e-7, and the weight
+# gradient's sums of a few tiles again by as much (docs/winograd.md). float64: 100 operations of 1e-16, times the same.
+TOLERANCE = {np.dtype(np.float32): 5e-6, np.dtype(np.float64): 2e-14}
+DTYPES = [np.float32, np.float64]
+both_dtypes = pytest.mark.parametrize("dtype", DTYPES, ids=["float32", "float64"])
+
+
+@pytest.fixture
+def everywhere():
+    """Take it wherever it is possible."""
+    before = _winograd.get_mode()
+    _winograd.set_mode(2)
+    yield
+    _winograd.set_mode(before)
+
+
+def draw_case(rng: np.random.Generator) -> dict:
+    """A random convolution that Winograd's filtering can do, its sizes around and off the tiles and vectors."""
+    groups = int(rng.choice([1, 1, 1, 2, 3]))
+    channels, filters = (groups * int(rng.choice([1, 3, 5, 8, 15, 16, 17, 33, 65, 97])) for _ in range(2))
+    kernel = int(rng.choice([3, 3, 5]))
+    dilation = tuple(int(d) for d in rng.choice([1, 1, 2, 3], 2))
+    padding = tuple(int(p) for p in rng.integers(0, 7, 2))
+    size = [
+        max(1, d * (kernel - 1) + 1 - 2 * p) + int(rng.integers(0, 19)) for d, p in zip(dilation, padding, strict=True)
+    ]
+    images = int(rng.integers(1, 5))
+    return make_case("drawn", images, channels, *size, filters, kernel, kernel, 1, padding, dilation, groups)
+
+
+@both_dtypes
+def test_drawn_cases(isa, dtype, guarded, everywhere):
+    rng = np.random.default_rng(31)
+    names = list(LAYOUTS)
+    for i in range(100):
+        case = draw_case(rng)
+        chosen = [LAYOUTS[name] for name in rng.choice(names, 3)] if i % 2 else [fenced] * 3
+        try:
+            check_passes(case, rng, dtype, chosen, bias=i % 3 > 0, tolerance=TOLERANCE[np.dtype(dtype)])
+        except AssertionError as error:
+            raise AssertionError(f"case {i}: {case}, layouts {[f.__name__ for f in chosen]}: {error}") from error
+        guarded.check()
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        # More tiles than a block holds, in several images; a row of tiles longer than a block; more channels than are
+        # reduced in one go; more filters than a panel.
+        make_case("blocks.of.rows", 3, 5, 61, 43, 7, 3, 3, padding=(1, 1)),
+        make_case("blocks.of.images", 70, 5, 7, 6, 7, 3, 3, padding=(1, 1)),
+        make_case("row.over.block", 1, 4, 9, 1205, 6, 3, 3, padding=(1, 1)),
+        make_case("channels.over.chunk", 1, 1100, 5, 6, 4, 3, 3, padding=(1, 1)),
+        make_case("panels", 2, 131, 9, 9, 199, 3, 3, padding=(1, 1)),
+        make_case("filters.not.kept", 1, 700, 6, 6, 700, 3, 3, padding=(1, 1)),
+        make_case("filters.not.kept.5x5", 18, 260, 8, 8, 500, 5, 5, padding=(2, 2)),
+        make_case("dilated.columns", 2, 9, 30, 31, 20, 3, 3, padding=(3, 2), dilation=(3, 2)),
+        make_case("depthwise", 2, 7, 12, 11, 7, 3, 3, padding=(1, 1), groups=7),
+    ],
+    ids=lambda case: case["name"],
+)
+def test_large_cases(threads, everywhere, case):
+    for n in (1, 2, 3):
+        threads(n)
+        check_passes(case, np.random.default_rng(n), np.float32, tolerance=TOLERANCE[np.dtype(np.float32)])
+
+
+@pytest.mark.parametrize("size", [(2, 64, 14, 14, 64), (1, 512, 7, 7, 96), (3, 48, 21, 30, 200)])
+def test_results_do_not_depend_on_the_number_of_threads(threads, everywhere, size):
+    images, channels, height, width, filters = size
+    rng = np.random.default_rng(32)
+    x = rng.standard_normal((images, channels, height, width), dtype=np.float32)
+    w = rng.standard_normal((filters, channels, 3, 3), dtype=np.float32)
+    dy = rng.standard_normal((images, filters, height, width), dtype=np.float32)
+    results = []
+    for n in (1, 2, 3, 8):
+        threads(n)
+        results.append(
+            (
+                ops.conv2d(x, w, padding=1),
+                ops.conv2d_input(x.shape, w, dy, padding=1),
+                ops.conv2d_weight(x, w.shape, dy, padding=1),
+            )
+        )
+    for others in results[1:]:
+        for one, other in zip(results[0], others, strict=True):
+            assert (one == other).all()
+
+
+@pytest.mark.parametrize("kernel", [3, 5])
+def test_error_with_inputs_like_a_relus(everywhere, kernel):
+    """Non-negative inputs, their mean far from zero: the sums of the transforms cancel."""
+    rng = np.random.default_rng(33)
+    for mean in (0.0, 3.0):
+        x = np.maximum(rng.standard_normal((2, 128, 12, 12), dtype=np.float32) + np.float32(mean), 0)
+        w = (rng.standard_normal((64, 128, kernel, kernel)) * np.sqrt(2 / (128 * kernel**2))).astype(np.float32)
+        y = ops.conv2d(x, w, padding=kernel // 2)
+        y64 = reference.conv2d(x, w, padding=kernel // 2)
+        assert np.linalg.norm(y - y64) <= 5e-6 * np.linalg.norm(y64)
+        dy = np.maximum(rng.standard_normal(y.shape, dtype=np.float32) + np.float32(mean), 0)
+        dw64 = reference.conv2d_weight(x, w.shape, dy, padding=kernel // 2)
+        assert np.linalg.norm(ops.conv2d_weight(x, w.shape, dy, padding=kernel // 2) - dw64) <= 5e-6 * np.linalg.norm(
+            dw64
+        )
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_what_is_not_finite_stays_within_its_tiles(everywhere, bad):
+    x = np.ones((2, 20, 30, 30), np.float32)
+    x[0, 3, 13, 14] = bad
+    y = ops.conv2d(x, np.ones((18, 20, 3, 3), np.float32), padding=1)
+    assert not np.isfinite(y[0, :, 12:15, 13:16]).any(), "every window that sees it"
+    beyond = y.copy()
+    beyond[0, :, 8:20, 8:20] = 0
+    assert np.isfinite(beyond).all(), "nothing but its tiles, 3 pixels around those windows"
+
+
+def test_explain_tells_what_is_taken():
+    assert fastconv.explain((16, 64, 56, 56), (64, 64, 3, 3), padding=1) == dict.fromkeys(
+        ("forward", "input_gradient", "weight_gradient"), "winograd F(4x4, 3x3)"
+    )
+    assert fastconv.explain((16, 128, 27, 27), (192, 128, 5, 5), padding=2)["forward"] == "winograd F(2x2, 5x5)"
+    for arguments in (
+        ((16, 64, 56, 56), (64, 64, 3, 3), 2),
+        ((16, 64, 56, 56), (64, 64, 1, 1)),
+        ((16, 64, 56, 56), (64, 64, 3, 5)),
+        ((16, 64, 56, 56), (64, 1, 3, 3), 1, 0, 1, 64),
+        ((1, 3, 32, 32), (4, 3, 3, 3)),
+        ((0, 64, 56, 56), (64, 64, 3, 3)),
+    ):
+        assert set(fastconv.explain(*arguments).values()) == {"direct"}, arguments
+    with pytest.raises(RuntimeError, match=r"explain: .*\[64, 64, 7, 7\]"):
+        fastconv.explain((1, 64, 3, 3), (64, 64, 7, 7))
+    with pytest.raises(TypeError, match="int64"):
+        fastconv.explain((1, 64, 8, 8), (64, 64, 3, 3), dtype=np.int64)
+
+
+def test_the_switch():
+    sizes = (16, 64, 56, 56), (64, 64, 3, 3)
+    assert backends.winograd.enabled
+    with backends.winograd.flags(enabled=False):
+        assert not backends.winograd.enabled
+        assert set(fastconv.explain(*sizes).values()) == {"direct"}
+    assert backends.winograd.enabled
+    backends.winograd.enabled = False
+    try:
+        assert set(fastconv.explain(*sizes).values()) == {"direct"}
+    finally:
+        backends.winograd.enabled = True
+    with pytest.raises(TypeError, match="got 1 of type int"):
+        backends.winograd.enabled = 1
+
+
+@pytest.mark.parametrize(("value", "enabled"), [("0", False), ("1", True), ("", True)])
+def test_the_environments_switch(value, enabled):
+    program = "import os, sys; os.environ['FASTCONV_WINOGRAD'] = sys.argv[1]; import fastconv; "
+    program += "print(fastconv.backends.winograd.enabled)"
+    run = subprocess.run([sys.executable, "-c", program, value], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == str(enabled)
+
+
+def test_an_unknown_wish_of_the_environment():
+    program = "import os; os.environ['FASTCONV_WINOGRAD'] = 'off'; import fastconv"
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert run.returncode == 1
+    assert "FASTCONV_WINOGRAD must be 0 or 1, got 'off'" in run.stderr
+
+
+def test_same_passes_as_without(everywhere):
+    """The two ways agree, so that a network may be trained with one and used with the other."""
+    rng = np.random.default_rng(34)
+    case = make_case("both", 2, 24, 15, 17, 40, 3, 3, padding=(1, 1))
+    x = rng.standard_normal(x_shape(case), dtype=np.float32)
+    w = rng.standard_normal(w_shape(case), dtype=np.float32)
+    one = ops.conv2d(x, w, None, *parameters(case))
+    with backends.winograd.flags(enabled=False):
+        other = ops.conv2d(x, w, None, *parameters(case))
+    assert (one != other).any(), "the same algorithm ran twice"
+    assert np.linalg.norm(one - other) <= 3e-6 * np.linalg.norm(other)
