@@ -1,10 +1,10 @@
-"""Print the norm-wise errors of direct convolution, Winograd's filtering and torch, ``||y - y64|| / ||y64||``, as Markdown.
+"""Print the norm-wise errors of direct convolution, Winograd's filtering and torch as a Markdown table.
 
     python benchmarks/errors.py [--relu]
 
-float32 beside the same sums in float64, on 14x14 images padded to keep their size, twice as many filters' worth of images
-as needed for the figures to settle. Inputs and output gradients are normal, filters He-scaled; with --relu inputs and
-gradients are non-negative, their mean as large as their spread. torch's columns need torch.
+``||y - y64|| / ||y64||``: float32 beside the same sums in float64, on 14x14 images padded to keep their size. Inputs and
+output gradients are normal, filters He-scaled; with --relu inputs and gradients are non-negative, their mean as large as
+their spread. torch's columns need torch.
 """
 
 import argparse

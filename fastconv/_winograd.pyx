@@ -31,7 +31,7 @@ cdef enum:
     KEPT_BYTES = 16 << 20     # transformed filters that are kept for all blocks
     LARGE_TILES = 256         # in a block that transforms its filters itself
     FILTERS = 96              # in a panel of the weight gradient
-    CHUNK = 1024              # channels reduced in one go
+    CHUNK = 512               # channels reduced in one go
 
 
 # ---- when it pays --------------------------------------------------------------------------------------------------
@@ -87,17 +87,18 @@ cdef bint takes(int which, idx N, idx C, idx H, idx W, idx K, idx c, idx R, idx 
         depth, filters, P, Q = filters, depth, H, W
     cdef double tiles = <double>N * parts(P, m * dilation_h) * dilation_h * parts(parts(Q, dilation_w), m) * dilation_w
     cdef double depth_vecs = parts(depth, lanes), filter_vecs = parts(filters, lanes)
-    cdef double pixels = <double>N * P * Q / lanes, taps = R * R
-    cdef double products, winograd, direct
+    cdef double products, transforms, direct = <double>N * P * Q / lanes * depth * filters * R * R
     if which < 2:
-        products = depth * filter_vecs * (tiles + 5)
-        winograd = 250.0 * filter_vecs * depth
+        products = 0.9 * depth * filter_vecs * (tiles + 5)
+        transforms = 270 * depth_vecs * tiles + 610 * filter_vecs * tiles + 300 * filter_vecs * depth
+        # Rows that end within a vector cost direct convolution half of what its packing cannot save.
+        direct *= 0.54 + 0.46 * up(Q, lanes) / Q
     else:
-        products = (filters + 5) * depth_vecs * tiles
-        winograd = 450.0 * filters * depth_vecs
-    winograd += 1.25 * POINTS * products + 500 * depth_vecs * tiles + 300 * filter_vecs * tiles
-    direct = pixels * depth * taps * (filters + 3) + 25.0 * depth * filters * taps / lanes
-    return groups * winograd < groups * direct + 10000
+        products = 1.13 * (filters + 5) * depth_vecs * tiles
+        transforms = 150 * depth_vecs * tiles + 720 * filter_vecs * tiles + 430 * filters * depth_vecs
+        direct *= 1 + 3 / <double>filters
+        direct += 60.0 * depth * filters * R * R / lanes
+    return POINTS * products + transforms < direct
 
 
 cdef struct Winograd:

@@ -65,7 +65,7 @@ typedef struct {
 
     /* tile[rows - 1][vecs - 1]: the tile of forward and of the input gradient,
      *     y[r * y_row + j] = start + sum_k a[k * rows + r] * b[offsets[k] + j],   j < vecs * lanes,
-     * where start is bias[r], or y's own value when `accumulate`, or zero when bias is NULL. */
+     * where start is y's own value when `accumulate`, else bias[r], or zero when bias is NULL. */
     void (*tile[FC_MAX_ROWS][FC_MAX_VECS])(idx depth, const void *a, const void *b, const idx *offsets, void *y,
                                            idx y_row, const void *bias, int accumulate);
     /* The same for rows of pixels that are shorter than a tile: vector v is at b + v * b_step and y + v * y_step. A

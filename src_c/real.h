@@ -238,7 +238,7 @@ INLINE void NAME(tile_body)(const int rows, const int vecs, idx depth, const voi
 
     UNROLL for (int r = 0; r < rows; r++)
         UNROLL for (int v = 0; v < vecs; v++)
-            acc[r][v] = accumulate ? load(y + r * y_row + v * y_step) : bias ? splat(bias[r]) : (vec){0};
+            acc[r][v] = bias && !accumulate ? splat(bias[r]) : (vec){0};
 
     for (idx k = 0; k < depth; k++, a += rows) {
         const REAL *bk = b + offsets[k];
@@ -250,6 +250,10 @@ INLINE void NAME(tile_body)(const int rows, const int vecs, idx depth, const voi
         }
     }
 
+    /* Partial sums meet at the end: one long sum would round worse. */
+    if (accumulate)
+        UNROLL for (int r = 0; r < rows; r++)
+            UNROLL for (int v = 0; v < vecs; v++) acc[r][v] += load(y + r * y_row + v * y_step);
     /* In order of v: strips may overlap, and the later one is right. */
     UNROLL for (int r = 0; r < rows; r++)
         UNROLL for (int v = 0; v < vecs; v++) store(y + r * y_row + v * y_step, acc[r][v]);

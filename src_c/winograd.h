@@ -282,7 +282,7 @@ INLINE void NAME(gemm)(const int vecs, idx depth, const void *a_, idx a_row, idx
     REAL *y = y_;
     vec acc[GEMM_ROWS][GEMM_VECS];
     UNROLL for (int r = 0; r < GEMM_ROWS; r++)
-        UNROLL for (int v = 0; v < vecs; v++) acc[r][v] = accumulate ? load(y + r * y_row + v * LANES) : (vec){0};
+        UNROLL for (int v = 0; v < vecs; v++) acc[r][v] = (vec){0};
     for (idx k = 0; k < depth; k++, a += a_depth, b += b_depth) {
         vec bv[GEMM_VECS];
         UNROLL for (int v = 0; v < vecs; v++) bv[v] = load(b + v * LANES);
@@ -291,8 +291,12 @@ INLINE void NAME(gemm)(const int vecs, idx depth, const void *a_, idx a_row, idx
             UNROLL for (int v = 0; v < vecs; v++) acc[r][v] += ar * bv[v];
         }
     }
+    /* Partial sums meet at the end: one long sum would round worse. */
     UNROLL for (int r = 0; r < GEMM_ROWS; r++)
-        UNROLL for (int v = 0; v < vecs; v++) store(y + r * y_row + v * LANES, acc[r][v]);
+        UNROLL for (int v = 0; v < vecs; v++) {
+            REAL *to = y + r * y_row + v * LANES;
+            store(to, accumulate ? load(to) + acc[r][v] : acc[r][v]);
+        }
 }
 
 #define GEMM(vecs)                                                                                                    \
