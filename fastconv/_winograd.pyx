@@ -31,6 +31,8 @@ cdef enum:
     KEPT_BYTES = 16 << 20     # transformed filters that are kept for all blocks
     LARGE_TILES = 256         # in a block that transforms its filters itself
     FILTERS = 96              # in a panel of the weight gradient
+    SLICES = 8
+    SLICES_BYTES = 16 << 20   # what the sums of all slices may take
     CHUNK = 512               # channels reduced in one go
 
 
@@ -117,8 +119,9 @@ cdef struct Winograd:
     idx c_tile, c_point, c_panel
     idx k_tile, k_point, k_panel
     idx chunk                    # channels reduced in one go
-    idx k_panels, s_point        # of the weight gradient
-    size_t c_size, k_size, stage_size
+    # Weight gradient: pairs of a panel of channels and one of filters, each with its S.
+    idx k_panels, pairs, s_point
+    size_t s_size, c_size, k_size, stage_size
 
 
 cdef struct Run:
@@ -131,12 +134,14 @@ cdef idx point_pitch(idx size) noexcept nogil:
     return up(size, 16) + 48
 
 
-cdef void plan(Winograd *j, idx target) noexcept:
-    """Cut the tiles into blocks of about `target`."""
+cdef void plan(Winograd *j, idx target, idx threads) noexcept:
+    """Cut the tiles into blocks of about `target`, as many for each thread."""
     cdef idx z = j.kern.itemsize, lanes = j.kern.lanes
     cdef idx all_bands = j.N * j.bands
     j.block_bands = max(1, min(all_bands, target // j.band_tiles))
     j.n_blocks = parts(all_bands, j.block_bands)
+    if j.n_blocks > 1:
+        j.n_blocks = min(all_bands, up(j.n_blocks, threads))
     j.block_bands = parts(all_bands, j.n_blocks)
     j.n_blocks = parts(all_bands, j.block_bands)
     j.tiles = up(j.block_bands * j.band_tiles, j.kern.gemm_rows)
@@ -194,6 +199,7 @@ cdef void transform_input(const Winograd *j, const Image *x, idx g, idx block, i
                           char *buffer) noexcept nogil:
     """V of a vector of channels and a run of bands."""
     cdef const fc_kernels *kern = j.kern
+    cdef unsigned mode = fc_flush_subnormals()
     cdef idx z = kern.itemsize, c0 = part * kern.lanes, band, a, b, tile
     cdef Run run = run_of(j, block, run_index)
     cdef idx top = run.band0 * j.m * j.dilation_h - j.pad_h
@@ -210,12 +216,14 @@ cdef void transform_input(const Winograd *j, const Image *x, idx g, idx block, i
                                     top + band * j.m * j.dilation_h + a - first, b - j.pad_w, j.m * j.dilation_w,
                                     j.cols)
                 tile += j.cols
+    fc_restore_mode(mode)
 
 
 cdef void transform_output_gradient(const Winograd *j, const Image *dy, idx g, idx block, idx part, idx run_index,
                                     char *v, char *buffer) noexcept nogil:
     """Z of a vector of filters and a run of bands."""
     cdef const fc_kernels *kern = j.kern
+    cdef unsigned mode = fc_flush_subnormals()
     cdef idx z = kern.itemsize, k0 = part * kern.lanes, band, a, b, tile
     cdef Run run = run_of(j, block, run_index)
     cdef idx first = run.band0 * j.m * j.dilation_h
@@ -230,12 +238,14 @@ cdef void transform_output_gradient(const Winograd *j, const Image *dy, idx g, i
                 kern.winograd_spread[j.size](v + tile * j.k_tile * z, j.k_point, j.k_tile, data, &plane,
                                              band * j.m * j.dilation_h + a, b, j.m * j.dilation_w, j.cols)
                 tile += j.cols
+    fc_restore_mode(mode)
 
 
 cdef void transform_output(const Winograd *j, const Image *y, const char *bias, idx g, idx block, idx k0,
                            idx run_index, const char *t, idx t_tile, char *buffer) noexcept nogil:
     """y of a vector of filters, from k0 on, and a run of bands."""
     cdef const fc_kernels *kern = j.kern
+    cdef unsigned mode = fc_flush_subnormals()
     cdef idx z = kern.itemsize, lanes = kern.lanes, band, a, b, tile
     cdef Run run = run_of(j, block, run_index)
     cdef idx first = run.band0 * j.m * j.dilation_h
@@ -253,6 +263,7 @@ cdef void transform_output(const Winograd *j, const Image *y, const char *bias, 
                 tile += j.cols
     kern.untranspose(y.data + (run.n * y.s_n + (g * j.K + k0) * y.s_c + first * j.Q) * z, y.s_c, buffer,
                      min(lanes, j.K - k0), plane.h * j.Q)
+    fc_restore_mode(mode)
 
 
 # ---- forward and input gradient ------------------------------------------------------------------------------------
@@ -296,6 +307,7 @@ cdef void gather_panel(const Winograd *j, const Filters *w, const Image *y, cons
                        idx panel, const char *v, char *scratch) noexcept nogil:
     """One panel of filters of a block of tiles, whose V is there."""
     cdef const fc_kernels *kern = j.kern
+    cdef unsigned mode = fc_flush_subnormals()
     cdef idx z = kern.itemsize, lanes = kern.lanes, width = panel_width(j, panel), vecs = width // lanes
     cdef idx tiles = block_tiles(j, block), runs = n_runs(j, block), c = 0, depth, point, row, k, i
     cdef char *t = scratch
@@ -318,6 +330,7 @@ cdef void gather_panel(const Winograd *j, const Filters *w, const Image *y, cons
     for k in range(vecs):
         for i in range(runs):
             transform_output(j, y, bias, g, block, panel * j.wide + k * lanes, i, t + k * lanes * z, width, buffer)
+    fc_restore_mode(mode)
 
 
 cdef void gather_block(const Winograd *j, const Filters *w, const Image *x, const Image *y, const char *bias, idx task,
@@ -325,12 +338,10 @@ cdef void gather_block(const Winograd *j, const Filters *w, const Image *x, cons
     cdef idx g = task // j.n_blocks, block = task % j.n_blocks, runs = n_runs(j, block), i
     cdef char *v = scratch
     cdef char *rest = v + j.c_size
-    cdef unsigned mode = fc_flush_subnormals()
     for i in range(runs * (j.c_lanes // j.kern.lanes)):
         transform_input(j, x, g, block, i // runs, i % runs, v, rest)
     for i in range(j.panels):
         gather_panel(j, w, y, bias, g, block, i, v, rest)
-    fc_restore_mode(mode)
 
 
 cdef int gather(Winograd *j, const Image *x, const Image *y, Filters *w, const char *bias) except -1:
@@ -345,7 +356,7 @@ cdef int gather(Winograd *j, const Image *x, const Image *y, Filters *w, const c
     j.chunk = parts(j.C, parts(j.C, CHUNK))
     w.kept = POINTS * j.C * j.k_lanes * z <= KEPT_BYTES
     j.c_tile, j.k_tile = j.c_lanes, j.wide
-    plan(j, TILES if w.kept else LARGE_TILES)
+    plan(j, TILES if w.kept else LARGE_TILES, n_threads if w.kept else 1)
     w.kept &= j.n_blocks > 1
     w.point = point_pitch(j.chunk * j.wide)
     w.panel_size = up(POINTS * w.point * z, LINE)
@@ -458,6 +469,7 @@ cdef void correlate(const Winograd *j, idx tiles, idx pair, idx point, const cha
                     bint accumulate) noexcept nogil:
     """S of one point of a panel of channels and one of filters."""
     cdef const fc_kernels *kern = j.kern
+    cdef unsigned mode = fc_flush_subnormals()
     cdef idx z = kern.itemsize, k = 0
     cdef idx c_panel = pair // j.k_panels, k_panel = pair % j.k_panels
     cdef idx vecs = min(j.c_tile, j.c_lanes - c_panel * j.c_tile) // kern.lanes
@@ -468,23 +480,43 @@ cdef void correlate(const Winograd *j, idx tiles, idx pair, idx point, const cha
     while k < filters:
         kern.gemm[vecs - 1](tiles, zs + k * z, 1, j.k_tile, v, j.c_tile, s + k * j.c_tile * z, j.c_tile, accumulate)
         k += kern.gemm_rows
+    fc_restore_mode(mode)
 
 
-cdef void finish(const Winograd *j, idx pair, const char *s, char *dw, idx size) noexcept nogil:
-    """dw of a panel of channels and one of filters."""
-    cdef idx z = j.kern.itemsize, k
+cdef void finish(const Winograd *j, idx pair, const char *s, idx n_slices, char *dw) noexcept nogil:
+    """dw of a panel of channels and one of filters, from the sum of the slices' S."""
+    cdef idx z = j.kern.itemsize, k, taps = (SIDE + 1 - j.m) * (SIDE + 1 - j.m)
     cdef idx c0 = pair // j.k_panels * j.c_tile, k0 = pair % j.k_panels * j.k_tile
+    cdef unsigned mode = fc_flush_subnormals()
     for k in range(min(j.k_tile, j.K - k0)):
-        j.kern.winograd_weights[j.size](dw + ((k0 + k) * j.C + c0) * size * z, s + k * j.c_tile * z, j.s_point, 0, 1,
-                                        min(j.c_tile, j.C - c0))
+        j.kern.winograd_weights[j.size](dw + ((k0 + k) * j.C + c0) * taps * z, s + k * j.c_tile * z, j.s_point,
+                                        j.pairs * <idx>j.s_size // z, n_slices, min(j.c_tile, j.C - c0))
+    fc_restore_mode(mode)
 
 
-cdef void correlate_pair(const Winograd *j, idx tiles, idx pair, const char *v, const char *zs, char *s, char *dw,
-                         idx size) noexcept nogil:
-    """The same from first to last, where all tiles are in one block: S need not leave the cache."""
+cdef void correlate_pair(const Winograd *j, idx tiles, idx pair, const char *v, const char *zs, char *s,
+                         char *dw) noexcept nogil:
+    """dw of a pair from first to last, where all tiles are in one block: S need not leave the cache."""
     for point in range(POINTS):
         correlate(j, tiles, pair, point, v, zs, s, False)
-    finish(j, pair, s, dw, size)
+    finish(j, pair, s, 1, dw)
+
+
+cdef void correlate_slice(const Winograd *j, const Image *x, const Image *dy, idx g, idx first, idx last, char *s,
+                          char *scratch) noexcept nogil:
+    """S of all pairs and of blocks first ... last."""
+    cdef idx block, runs, i
+    cdef char *zs = scratch + j.c_size
+    cdef char *buffer = zs + j.k_size
+    for block in range(first, last):
+        runs = n_runs(j, block)
+        for i in range(runs * (j.c_lanes // j.kern.lanes)):
+            transform_input(j, x, g, block, i // runs, i % runs, scratch, buffer)
+        for i in range(runs * (j.k_lanes // j.kern.lanes)):
+            transform_output_gradient(j, dy, g, block, i // runs, i % runs, zs, buffer)
+        for i in range(j.pairs * POINTS):
+            correlate(j, block_tiles(j, block), i // POINTS, i % POINTS, scratch, zs, s + i // POINTS * j.s_size,
+                      block > first)
 
 
 cpdef weight_gradient(cnp.ndarray x, cnp.ndarray dy, cnp.ndarray dw, idx pad_h, idx pad_w, idx dilation_h,
@@ -502,44 +534,56 @@ cpdef weight_gradient(cnp.ndarray x, cnp.ndarray dy, cnp.ndarray dw, idx pad_h, 
     prepare(&j, x, dy, &f, pad_h, pad_w, dilation_h, dilation_w)
     cdef idx z = j.kern.itemsize, lanes = j.kern.lanes
     cdef idx c_parts = j.c_lanes // lanes, k_parts = j.k_lanes // lanes, runs, g, block, task
-    cdef idx all_tiles = j.N * j.bands * j.band_tiles, taps = f.h * f.w
+    cdef idx all_tiles = j.N * j.bands * j.band_tiles
     j.c_tile = min(j.kern.gemm_vecs * lanes, j.c_lanes)
     j.k_tile = min(up(FILTERS, lanes), j.k_lanes)
     j.k_panels = parts(j.k_lanes, j.k_tile)
-    plan(&j, TILES)
+    plan(&j, TILES, 1)
     j.s_point = point_pitch(up(j.k_tile, j.kern.gemm_rows) * j.c_tile)
-    cdef idx pairs = parts(j.c_lanes, j.c_tile) * j.k_panels
-    cdef double work = <double>j.G * j.K * j.C * POINTS * all_tiles
-    cdef int n_threads = threads_for(work, j.G * POINTS)
-    cdef bint hot = j.n_blocks == 1 and pairs >= 2 * n_threads
-    cdef size_t s_size = up(POINTS * j.s_point * z, LINE)
-    cdef size_t each = j.stage_size + (s_size if hot else 0)
-    cdef size_t size = j.c_size + j.k_size + (0 if hot else pairs * s_size) + n_threads * each
-    cdef char *v = <char *>take(size)
+    j.s_size = up(POINTS * j.s_point * z, LINE)
+    j.pairs = parts(j.c_lanes, j.c_tile) * j.k_panels
+    # Slices of whole blocks, by the shape alone, so that sums never depend on the number of threads. Without them the
+    # threads share each block's work.
+    cdef idx slices = max(1, min(min(SLICES, j.n_blocks // 2), SLICES_BYTES // (j.pairs * <idx>j.s_size)))
+    cdef idx slice_blocks = parts(j.n_blocks, slices)
+    slices = parts(j.n_blocks, slice_blocks)
+    cdef int n_threads = threads_for(<double>j.G * j.K * j.C * POINTS * all_tiles, POINTS)
+    cdef bint hot = j.n_blocks == 1 and j.pairs >= 2 * n_threads
+    cdef size_t tiles_size = j.c_size + j.k_size
+    cdef size_t sums_size = 0 if hot else slices * j.pairs * j.s_size
+    cdef size_t each = j.stage_size + (j.s_size if hot else 0) + (tiles_size if slices > 1 else 0)
+    cdef size_t size = sums_size + n_threads * each + (0 if slices > 1 else tiles_size)
+    cdef char *s = <char *>take(size)
+    cdef char *scratch = s + sums_size
+    cdef char *v = scratch + n_threads * each
     cdef char *zs = v + j.c_size
-    cdef char *scratch = zs + j.k_size
-    cdef char *s = scratch + n_threads * each
     cdef char *dw_g
     with nogil:
         for g in range(j.G):
-            dw_g = f.data + g * j.K * j.C * taps * z
-            for block in range(j.n_blocks):
-                runs = n_runs(&j, block)
-                for task in prange(runs * c_parts, num_threads=n_threads, schedule="dynamic"):
-                    transform_input(&j, &image_x, g, block, task // runs, task % runs, v,
+            dw_g = f.data + g * j.K * j.C * f.h * f.w * z
+            if slices > 1:
+                for task in prange(slices, num_threads=n_threads, schedule="dynamic"):
+                    correlate_slice(&j, &image_x, &image_y, g, task * slice_blocks,
+                                    min(j.n_blocks, (task + 1) * slice_blocks), s + task * j.pairs * j.s_size,
                                     scratch + threadid() * each)
-                for task in prange(runs * k_parts, num_threads=n_threads, schedule="dynamic"):
-                    transform_output_gradient(&j, &image_y, g, block, task // runs, task % runs, zs,
-                                              scratch + threadid() * each)
-                if hot:
-                    for task in prange(pairs, num_threads=n_threads, schedule="dynamic"):
-                        correlate_pair(&j, all_tiles, task, v, zs, scratch + threadid() * each + j.stage_size, dw_g,
-                                       taps)
-                else:
-                    for task in prange(pairs * POINTS, num_threads=n_threads, schedule="dynamic"):
-                        correlate(&j, block_tiles(&j, block), task // POINTS, task % POINTS, v, zs,
-                                  s + task // POINTS * s_size, block > 0)
+            else:
+                for block in range(j.n_blocks):
+                    runs = n_runs(&j, block)
+                    for task in prange(runs * c_parts, num_threads=n_threads, schedule="dynamic"):
+                        transform_input(&j, &image_x, g, block, task // runs, task % runs, v,
+                                        scratch + threadid() * each)
+                    for task in prange(runs * k_parts, num_threads=n_threads, schedule="dynamic"):
+                        transform_output_gradient(&j, &image_y, g, block, task // runs, task % runs, zs,
+                                                  scratch + threadid() * each)
+                    if hot:
+                        for task in prange(j.pairs, num_threads=n_threads, schedule="dynamic"):
+                            correlate_pair(&j, all_tiles, task, v, zs,
+                                           scratch + threadid() * each + j.stage_size, dw_g)
+                    else:
+                        for task in prange(j.pairs * POINTS, num_threads=n_threads, schedule="dynamic"):
+                            correlate(&j, block_tiles(&j, block), task // POINTS, task % POINTS, v, zs,
+                                      s + task // POINTS * j.s_size, block > 0)
             if not hot:
-                for task in prange(pairs, num_threads=n_threads, schedule="static"):
-                    finish(&j, task, s + task * s_size, dw_g, taps)
-    give(v, size)
+                for task in prange(j.pairs, num_threads=n_threads, schedule="static"):
+                    finish(&j, task, s + task * j.s_size, slices, dw_g)
+    give(s, size)
