@@ -2,9 +2,9 @@
 
     python benchmarks/errors.py [--relu]
 
-``||y - y64|| / ||y64||``: float32 beside the same sums in float64, on 14x14 images padded to keep their size. Inputs and
-output gradients are normal, filters He-scaled; with --relu inputs and gradients are non-negative, their mean as large as
-their spread. torch's columns need torch.
+``||y - y64|| / ||y64||``: float32 beside the same sums in float64, on 14x14 images padded to keep their size. Inputs
+and output gradients are normal, filters He-scaled; with --relu inputs and gradients are non-negative, their mean as
+large as their spread. torch's columns need torch.
 """
 
 import argparse

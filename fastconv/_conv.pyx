@@ -24,7 +24,7 @@ cnp.import_array()
 
 cdef enum:
     LINE = 64              # bytes in a cache line
-    DEPTH = 256            # (channel, tap) pairs reduced in one go: a panel of pixels of this depth stays in L1
+    DEPTH = 400            # (channel, tap) pairs reduced in one go: a panel of pixels of this depth stays in L1
     STAGE_BYTES = 262144   # what a block's staged rows may take of L2
     GRID_TABLES = 6        # tables of an element a tap: Grid's own five, and the filters' offsets
 
@@ -113,14 +113,29 @@ cdef void survey(Grid *g, const Image *x) noexcept nogil:
         g.tap_slot[t] = s
 
 
-cdef void cut_blocks(Grid *g, idx target) noexcept nogil:
-    """Blocks of about `target` pixels, and the staged layout that goes with them."""
+cdef idx fullest(idx most, idx pixels, idx width) noexcept nogil:
+    """How many images of so many pixels, from half of `most` to `most`, fill panels of `width` best."""
+    cdef idx n, best = most
+    cdef double waste, least = 1e30
+    for n in range(most, max(0, (most - 1) // 2), -1):
+        waste = <double>up(n * pixels, width) / (n * pixels)
+        if waste < least - 1e-9:
+            best, least = n, waste
+    return best
+
+
+cdef void cut_blocks(Grid *g, idx target, idx width) noexcept nogil:
+    """Blocks of about `target` pixels that fill panels of `width`, and the staged layout that goes with them."""
     target = max(target, 1)
-    g.cols = g.Q if g.Q <= 2 * target else even(g.Q, target)
-    g.rows = even(g.P, max(1, min(g.P, target // max(g.cols, 1)))) if g.cols == g.Q else 1
+    g.cols = g.Q if g.Q <= 2 * target else up(even(g.Q, target), width)
+    g.rows = 1
     g.images = 1
-    if g.rows == g.P and g.cols == g.Q:
-        g.images = even(g.N, max(1, min(g.N, target // (g.P * g.Q))))
+    if g.cols == g.Q:
+        g.rows = even(g.P, max(1, min(g.P, target // max(g.cols, 1))))
+        if g.rows == g.P:
+            g.images = even(g.N, max(1, min(g.N, (2 if width > 1 else 1) * target // (g.P * g.Q))))
+            if 1 < g.images < g.N:
+                g.images = fullest(g.images, g.P * g.Q, width)
     g.blocks_n = parts(g.N, g.images)
     g.blocks_p = parts(g.P, g.rows)
     g.blocks_q = parts(g.Q, g.cols)
@@ -484,7 +499,7 @@ cdef void plan_gather(Gather *j) noexcept nogil:
     cdef idx run = grid.P * grid.Q if j.dense else grid.Q
     cdef double fill = <double>run / up(run, lanes)
     cdef idx area
-    cut_blocks(grid, j.target if j.target else 512)
+    cut_blocks(grid, j.target if j.target else 512, j.width)
     area = parts(grid.stage_channel, grid.rows * grid.images) * z
     cdef bint staged = not j.dense and not (grid.inside and j.x.s_w == 1 and grid.step_w == 1 and run >= lanes)
     j.packed = (0.5 * j.K / fill * 1.05 > 0.5 * j.K + 1.5 or j.C * grid.T > 8 * DEPTH
@@ -495,7 +510,7 @@ cdef void plan_gather(Gather *j) noexcept nogil:
         j.chunk = j.C
         # As many rows as the staging budget holds: each block stages the rows at its seams again.
         if not j.target:
-            cut_blocks(grid, min(8192, max(256, STAGE_BYTES // (z * j.C * max(1, grid.n_slots)))))
+            cut_blocks(grid, min(8192, max(256, STAGE_BYTES // (z * j.C * max(1, grid.n_slots)))), 1)
     j.n_chunks = parts(j.C, j.chunk)
     j.n_blocks = grid.blocks_n * grid.blocks_p * grid.blocks_q
     j.filters_size = up(j.G * j.K * j.C * grid.T * z + LINE, LINE)
@@ -570,7 +585,7 @@ cdef int run_gathers(Gather *jobs, idx n_jobs, Weave *weave) except -1:
 def takes_winograd(int which, idx N, idx C, idx H, idx W, idx K, idx c, idx R, idx S, idx P, idx Q, idx stride_h,
                    idx stride_w, idx pad_h, idx pad_w, idx dilation_h, idx dilation_w, idx groups,
                    idx itemsize) -> bool:
-    """Whether forward (0), input gradient (1) or weight gradient (2) of these sizes hands over to Winograd's filtering."""
+    """Whether forward (0), input (1) or weight gradient (2) of these sizes hands over to Winograd's filtering."""
     return _winograd.takes(which, N, C, H, W, K, c, R, S, P, Q, stride_h, stride_w, dilation_h, dilation_w, groups,
                            itemsize)
 
@@ -888,7 +903,7 @@ cdef void plan_correlate(Correlate *j) noexcept nogil:
     j.c_part = even(j.C, max(1, 512 // grid.T))
     j.k_parts = parts(j.K, j.k_part)
     j.c_parts = parts(j.C, j.c_part)
-    cut_blocks(grid, 256 if j.outer else min(1600, max(256, STAGE_BYTES // (2 * z * (j.c_part + j.k_part)))))
+    cut_blocks(grid, 256 if j.outer else min(1600, max(256, STAGE_BYTES // (2 * z * (j.c_part + j.k_part)))), 1)
     # Slices of whole blocks of images, enough for the threads of a large machine.
     images = grid.blocks_n
     j.slices = min(images, max(1, parts(16, j.G * j.k_parts * j.c_parts)))

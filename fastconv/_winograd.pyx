@@ -1,13 +1,13 @@
 """The loop nests of convolution by Winograd's minimal filtering, strides of 1 and filters of 3x3 or 5x5.
 
-Every tile of 6x6 pixels is transformed (V = B' x B), as is every filter (U = G w G'), and each of the tile's 36 points is
-then a matrix product of its own: over channels in forward and input gradient, M[tile, k] = sum_c V[tile, c] U[c, k],
+Every tile of 6x6 pixels is transformed (V = B' x B), as is every filter (U = G w G'), and each of the tile's 36 points
+is then a matrix product of its own: over channels in forward and input gradient, M[tile, k] = sum_c V[tile, c] U[c, k],
 over tiles in the weight gradient, S[k, c] = sum_tile Z[tile, k] V[tile, c], where Z = A dy A'. The way back gives
 y = A' M A and dw = G' S G. Channels lie along the lanes, so that tiles of all images and of every residue of a dilation
 stand side by side in one product.
 
-Tiles come in blocks of whole bands, a band being the rows of tiles that one image's m * dilation rows of outputs are cut
-into. A block's transformed tiles stay in a cache.
+Tiles come in blocks of whole bands, a band being the rows of tiles that one image's m * dilation rows of outputs are
+cut into. A block's transformed tiles stay in a cache.
 """
 
 import os
@@ -178,7 +178,7 @@ cdef Run run_of(const Winograd *j, idx block, idx index) noexcept nogil:
 
 cdef const char *lay(const Winograd *j, const Image *x, idx n, idx c0, idx channels, idx first, idx last, char *buffer,
                      fc_plane *plane) noexcept nogil:
-    """A vector of channels of rows first ... last of image n with the channels along the lanes: in place or in `buffer`."""
+    """A vector of channels of rows first ... last of image n, channels along the lanes: in place or in `buffer`."""
     cdef idx z = j.kern.itemsize, lanes = j.kern.lanes, i
     cdef const char *data = x.data + (n * x.s_n + c0 * x.s_c + first * x.s_h) * z
     plane.h, plane.w = last - first, x.w
@@ -423,7 +423,7 @@ cdef cnp.ndarray dense_taps(cnp.ndarray w):
 
 
 cpdef forward(cnp.ndarray x, cnp.ndarray w, cnp.ndarray b, cnp.ndarray y, idx pad_h, idx pad_w, idx dilation_h,
-            idx dilation_w, idx groups):
+              idx dilation_w, idx groups):
     """y[n,k,p,q] = b[k] + sum_{c,r,s} w[k,c,r,s] x[n, c, p + r*dilation_h - pad_h, ...]: equation 12.3."""
     cdef Winograd j
     cdef Filters u
@@ -444,7 +444,7 @@ cpdef forward(cnp.ndarray x, cnp.ndarray w, cnp.ndarray b, cnp.ndarray y, idx pa
 
 
 cpdef input_gradient(cnp.ndarray dy, cnp.ndarray w, cnp.ndarray dx, idx pad_h, idx pad_w, idx dilation_h,
-                   idx dilation_w, idx groups):
+                     idx dilation_w, idx groups):
     """dx = forward on dy with the flipped kernel, and channels and filters exchanged: equation 12.6. `dx` is dense."""
     cdef Winograd j
     cdef Filters u
@@ -520,7 +520,7 @@ cdef void correlate_slice(const Winograd *j, const Image *x, const Image *dy, id
 
 
 cpdef weight_gradient(cnp.ndarray x, cnp.ndarray dy, cnp.ndarray dw, idx pad_h, idx pad_w, idx dilation_h,
-                    idx dilation_w, idx groups):
+                      idx dilation_w, idx groups):
     """dw[k,c,r,s] = sum_{n,p,q} dy[n,k,p,q] x[n, c, p + r*dilation_h - pad_h, ...]: equation 12.5. `dw` is dense."""
     cdef Winograd j
     cdef Image image_x, image_y, f

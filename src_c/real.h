@@ -31,6 +31,22 @@ INLINE vec NAME(zip_high)(vec a, vec b)
     return __builtin_shuffle(a, b, places);
 }
 
+/* Lanes p[0], p[stride], p[2 * stride], ... */
+INLINE vec NAME(load_every)(const REAL *p, const idx stride)
+{
+    if (stride == 1) return load(p);
+    if (stride == 2 || stride == 4) {
+        mask_vec evens;
+        UNROLL for (int i = 0; i < LANES; i++) evens[i] = 2 * i;
+        vec low = __builtin_shuffle(load(p), load(p + LANES), evens);
+        if (stride == 2) return low;
+        return __builtin_shuffle(low, __builtin_shuffle(load(p + 2 * LANES), load(p + 3 * LANES), evens), evens);
+    }
+    vec v;
+    for (int i = 0; i < LANES; i++) v[i] = p[i * stride];
+    return v;
+}
+
 /* ---- moving data -------------------------------------------------------------------------------------------- */
 
 INLINE void NAME(set)(REAL *dst, idx n, REAL value)
@@ -81,10 +97,15 @@ static void NAME(stage)(void *dst_, idx pitch, const void *src_, idx src_h, idx 
         }
         if (src_w == 1)
             NAME(copy)(dst + left, src, count);
-        else if (src_w == 2)
-            for (idx j = 0; j < count; j++) dst[left + j] = src[2 * j];
-        else
-            for (idx j = 0; j < count; j++) dst[left + j] = src[j * src_w];
+        else {
+            idx j = 0;
+            /* Whole vectors are read, so the last one is left to the loop after. */
+            if (src_w == 2)
+                for (; j + LANES < count; j += LANES) store(dst + left + j, NAME(load_every)(src + 2 * j, 2));
+            else if (src_w == 4)
+                for (; j + LANES < count; j += LANES) store(dst + left + j, NAME(load_every)(src + 4 * j, 4));
+            for (; j < count; j++) dst[left + j] = src[j * src_w];
+        }
     }
 }
 
@@ -408,20 +429,6 @@ DOTS(DOT)
 #undef DOT
 
 /* ---- pooling -------------------------------------------------------------------------------------------------- */
-
-/* Lanes p[0], p[stride], p[2 * stride], ... */
-INLINE vec NAME(load_every)(const REAL *p, const idx stride)
-{
-    if (stride == 1) return load(p);
-    if (stride == 2) {
-        mask_vec evens;
-        UNROLL for (int i = 0; i < LANES; i++) evens[i] = 2 * i;
-        return __builtin_shuffle(load(p), load(p + LANES), evens);
-    }
-    vec v;
-    for (int i = 0; i < LANES; i++) v[i] = p[i * stride];
-    return v;
-}
 
 INLINE vec NAME(select)(mask_vec where, vec yes, vec no)
 {

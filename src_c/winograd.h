@@ -110,27 +110,24 @@ static void NAME(winograd_input)(void *v_, idx v_point, idx v_tile, const void *
     for (idx n = 0; n < count; n++, v += v_tile, w0 += step) {
         vec t[6][6];
         NAME(clip)(w0, plane->dilation_w, plane->w, 6, &left, &right);
-        if (top == 0 && bottom == 6 && left == 0 && right == 6) {
-            const REAL *from = x + h0 * row + w0 * col;
-            UNROLL for (int j = 0; j < 6; j++) {
+        if (top == 0 && bottom == 6 && left == 0 && right == 6) UNROLL for (int j = 0; j < 6; j++) {
                 vec d[6], out[6];
                 UNROLL for (int i = 0; i < 6; i++)
-                    d[i] = load(from + i * plane->dilation_h * row + j * plane->dilation_w * col);
+                    d[i] = load(x + (h0 + i * plane->dilation_h) * row + (w0 + j * plane->dilation_w) * col);
                 NAME(sight)(out, d);
                 UNROLL for (int i = 0; i < 6; i++) t[i][j] = out[i];
             }
-        } else {
+        else
             for (int j = 0; j < 6; j++) {
                 vec d[6], out[6];
-                const REAL *from = x + h0 * row + (w0 + j * plane->dilation_w) * col;
                 for (int i = 0; i < 6; i++) {
-                    int inside = i >= top && i < bottom && j >= left && j < right;
-                    d[i] = inside ? load(from + i * plane->dilation_h * row) : (vec){0};
+                    const int inside = i >= top && i < bottom && j >= left && j < right;
+                    d[i] = inside ? load(x + (h0 + i * plane->dilation_h) * row + (w0 + j * plane->dilation_w) * col)
+                                  : (vec){0};
                 }
                 NAME(sight)(out, d);
                 UNROLL for (int i = 0; i < 6; i++) t[i][j] = out[i];
             }
-        }
         UNROLL for (int i = 0; i < 6; i++) {
             vec out[6];
             NAME(sight)(out, t[i]);
@@ -151,10 +148,11 @@ INLINE void NAME(winograd_spread)(const int m, void *z_, idx z_point, idx z_tile
         NAME(clip)(w0, plane->dilation_w, plane->w, m, &left, &right);
         UNROLL for (int j = 0; j < m; j++) {
             vec d[4], out[6];
-            const REAL *from = dy + h0 * plane->row + (w0 + j * plane->dilation_w) * plane->col;
             UNROLL for (int i = 0; i < m; i++) {
-                int inside = i >= top && i < bottom && j >= left && j < right;
-                d[i] = inside ? load(from + i * plane->dilation_h * plane->row) : (vec){0};
+                const int inside = i >= top && i < bottom && j >= left && j < right;
+                d[i] = inside ? load(dy + (h0 + i * plane->dilation_h) * plane->row
+                                     + (w0 + j * plane->dilation_w) * plane->col)
+                              : (vec){0};
             }
             NAME(spread)(m, out, d);
             UNROLL for (int i = 0; i < 6; i++) t[i][j] = out[i];
@@ -188,9 +186,9 @@ INLINE void NAME(winograd_output)(const int m, void *y_, const fc_plane *plane, 
             vec out[4];
             if (i >= bottom) break;
             NAME(answer)(m, out, s[i]);
-            REAL *to = y + (h0 + i * plane->dilation_h) * plane->row + w0 * plane->col;
+            REAL *to = y + (h0 + i * plane->dilation_h) * plane->row;
             UNROLL for (int j = 0; j < m; j++)
-                if (j < right) store(to + j * plane->dilation_w * plane->col, out[j] + start);
+                if (j < right) store(to + (w0 + j * plane->dilation_w) * plane->col, out[j] + start);
         }
     }
 }
