@@ -258,17 +258,19 @@ INLINE void NAME(winograd_weights)(const int r, void *dw_, const void *s_, idx s
             UNROLL for (int i = 0; i < r; i++) half[i][j] = out[i];
         }
         UNROLL for (int i = 0; i < r; i++) NAME(lower)(r, taps + i * r, half[i]);
-        REAL all[LANES * 25 + LANES];
-        UNROLL for (int t0 = 0; t0 < r * r; t0 += LANES) {
-            vec v[LANES];
-            UNROLL for (int t = 0; t < LANES; t++) v[t] = t0 + t < r * r ? taps[t0 + t] : (vec){0};
-            NAME(transpose_block)(v);
-            if (r * r - t0 >= LANES)
-                UNROLL for (int i = 0; i < LANES; i++) store(all + i * r * r + t0, v[i]);
-            else
-                UNROLL for (int i = 0; i < LANES; i++)
-                    for (int t = 0; t < r * r - t0; t++) all[i * r * r + t0 + t] = v[i][t];
+        /* Filters one after the other again; what is too much of a vector, the next one overwrites. */
+        enum { CHUNKS = (25 + LANES - 1) / LANES };
+        const int alone = r * r % LANES == 1; /* a last tap that is no vector's worth */
+        vec v[CHUNKS][LANES];
+        UNROLL for (int n = 0; n * LANES < r * r - alone; n++) {
+            UNROLL for (int t = 0; t < LANES; t++) v[n][t] = n * LANES + t < r * r ? taps[n * LANES + t] : (vec){0};
+            NAME(transpose_block)(v[n]);
         }
+        REAL all[LANES * 25 + LANES];
+        UNROLL for (int i = 0; i < LANES; i++)
+            UNROLL for (int n = 0; n * LANES < r * r - alone; n++) store(all + i * r * r + n * LANES, v[n][i]);
+        if (alone)
+            for (int i = 0; i < LANES; i++) all[i * r * r + r * r - 1] = taps[r * r - 1][i];
         memcpy(dw, all, (size_t)((channels - c < LANES ? channels - c : LANES) * r * r) * sizeof(REAL));
     }
 }
