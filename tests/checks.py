@@ -1,4 +1,8 @@
-"""What the tests of convolution and pooling share: norm-wise errors, and the three passes beside the reference."""
+"""What tests share: norm-wise errors, the three passes beside the reference, and programs of their own."""
+
+import os
+import subprocess
+import sys
 
 import numpy as np
 from cases import fenced, parameters, w_shape, x_shape
@@ -24,7 +28,8 @@ def assert_near(actual, expected, floor: float = 0.0, tolerance: float | None = 
 def spread(a: np.ndarray, b: np.ndarray, terms: int) -> float:
     """The norm that `terms` random products of elements of a and b have, where no outputs happen to cancel."""
     size = max(a.size * b.size, 1)
-    return float(np.linalg.norm(a) * np.linalg.norm(b) * np.sqrt(terms / size))
+    norms = [np.linalg.norm(array.astype(np.float64)) for array in (a, b)]  # float16 would overflow
+    return float(norms[0] * norms[1] * np.sqrt(terms / size))
 
 
 def check_passes(
@@ -55,3 +60,11 @@ def check_passes(
 
     for array, original in zip(inputs, (x, w, dy), strict=True):
         assert (array == original).all(), "an input was written to"
+
+
+def output_of(program: str, *arguments: object, **environment: str) -> str:
+    """The standard output of a Python program, which may not fail, hang or complain."""
+    command = [sys.executable, "-c", program, *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, env=os.environ | environment)
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout

@@ -55,9 +55,22 @@ def test_training_steps_agree():
         contenders.prepare("numpy", {"op": "step", "N": 4})
 
 
+@pytest.mark.parametrize("layer", contenders.LAYERS)
+def test_calls_agree(layer):
+    pytest.importorskip("torch")
+    workload = {"op": "call", "layer": layer}
+    calls = [contenders.prepare(kind, workload) for kind in ("fastconv", "torch")]
+    for _ in range(2):  # a second call meets what the first one left
+        ours, theirs = (np.asarray(call(), np.float64) for call in calls)
+        assert ours.shape == theirs.shape
+        assert np.linalg.norm(ours - theirs) <= 1e-6 * np.linalg.norm(theirs)  # a few float32 operations each
+    with pytest.raises(ValueError, match=r"expected one of the layers Conv2d, .*, got 'Conv9d'"):
+        contenders.prepare("fastconv", {"op": "call", "layer": "Conv9d"})
+
+
 def test_unknown_names():
     for kind in kinds():
-        with pytest.raises(ValueError, match=r"expected op to be one of forward, .*, step, got 'fly'"):
+        with pytest.raises(ValueError, match=r"expected op to be one of forward, .*, call, got 'fly'"):
             contenders.prepare(kind, {"op": "fly"})
     with pytest.raises(ValueError, match=r"expected one of the contenders fastconv, torch, .*, got 'jax'"):
         contenders.Contender("jax")

@@ -145,6 +145,40 @@ def test_not_finite_pixels_reach_the_windows_that_see_them_and_no_others(isa):
 
 
 @both_dtypes
+def test_few_channels_of_small_images(isa, dtype, guarded):
+    """The shapes whose input gradient is spread and whose weight gradient runs over whole images."""
+    rng = np.random.default_rng(4)
+    base = {"name": "", "stride": 1, "padding": (0, 0), "groups": 1}
+    for i in range(60):
+        N, C, K = rng.integers(1, 6), rng.integers(1, 5), rng.integers(1, 40)
+        R, S, dilation = rng.integers(1, 6), rng.integers(1, 6), rng.integers(1, 3)
+        H, W = dilation * (R - 1) + rng.integers(1, 15), dilation * (S - 1) + rng.integers(1, 40)
+        sizes = dict(zip("NCHWKRS", map(int, (N, C, H, W, K, R, S)), strict=True)) | {"dilation": int(dilation)}
+        layouts = [LAYOUTS[name] for name in rng.choice(list(LAYOUTS), 3)] if i % 2 else [fenced] * 3
+        check_passes(base | sizes, rng, dtype, layouts)
+        guarded.check()
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_not_finite_values_reach_the_gradients_that_see_them_and_no_others(isa, value):
+    rng = np.random.default_rng(5)
+    x, w, dy = (
+        rng.standard_normal(shape, dtype=np.float32) for shape in ((2, 3, 14, 14), (9, 3, 5, 5), (2, 9, 10, 10))
+    )
+    x[1, 2, 13, 13] = x[0, 0, 5, 12] = value
+    bad = dy.copy()
+    bad[1, 4, 9, 9] = bad[0, 7, 3, 9] = value
+    with np.errstate(invalid="ignore"):
+        expected = reference.conv2d_weight(x, (3, 3, 5, 5), dy[:, :3]), reference.conv2d_input(x.shape, w, bad)
+    actual = ops.conv2d_weight(x, (3, 3, 5, 5), dy[:, :3]), ops.conv2d_input(x.shape, w, bad)
+    for a, b in zip(actual, expected, strict=True):
+        np.testing.assert_array_equal(np.isfinite(a), np.isfinite(b))
+        finite = np.isfinite(b)
+        assert 0 < finite.sum() < b.size
+        assert_near(a[finite], b[finite])
+
+
+@both_dtypes
 def test_single_image(isa, dtype):
     rng = np.random.default_rng(9)
     x, w, b = (rng.standard_normal(shape).astype(dtype) for shape in ((4, 9, 11), (6, 2, 3, 2), 6))

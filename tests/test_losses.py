@@ -101,6 +101,41 @@ def test_cross_entropy_of_large_logits():
     assert loss.tolist() == [2000, 0] and x.grad.tolist() == [[1, 0, -1], [0, 0, 0]]
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("n", [1, 2, 7, 8, 15, 16, 17, 33, 1000])
+def test_cross_entropy_of_any_number_of_classes(isa, dtype, n):
+    x = (rng.standard_normal((4, n)) * 9).astype(dtype)
+    x[1, 0], t = -np.inf, rng.integers(0, n, 4)
+    x[2, 0] = 200  # beside which all others vanish
+    t[1:3] = n - 1, 0
+    wide = x.astype(np.longdouble)
+    p = np.exp(wide - wide.max(axis=1, keepdims=True))
+    p /= p.sum(axis=1, keepdims=True)
+    rows = np.arange(4)
+    with np.errstate(divide="ignore"):
+        expected = -np.log(p[rows, t]).mean()
+    p[rows, t] -= 1
+    tensor = fc.from_numpy(x).requires_grad_()
+    loss = F.cross_entropy(tensor, fc.from_numpy(t))
+    loss.backward(retain_graph=True)
+    # A few units in the last place, of the result or of the largest gradient.
+    tolerance = 8 * np.finfo(dtype).eps
+    if n > 1:
+        np.testing.assert_allclose(float(loss), float(expected), rtol=tolerance, atol=tolerance)
+        np.testing.assert_allclose(tensor.grad.numpy(), (p / 4).astype(np.float64), rtol=tolerance, atol=tolerance)
+    once = tensor.grad.numpy().copy()
+    loss.backward()
+    np.testing.assert_array_equal(tensor.grad.numpy(), once + once)
+
+
+def test_cross_entropy_of_what_is_not_a_number():
+    x = fc.zeros(3, 4)
+    x[1, 2] = np.nan
+    x.requires_grad_()
+    F.cross_entropy(x, fc.tensor([0, 1, 2])).backward()
+    assert np.isnan(x.grad.numpy()).all(axis=1).tolist() == [False, True, False]
+
+
 def test_label_out_of_range():
     """pytorch#39769: a label equal to the number of classes was accepted."""
     x = fc.randn(4, 3)

@@ -218,7 +218,7 @@ def test_one_hot():
     assert y.shape == (2, 2, 3) and y.dtype == fc.int64 and y[0].tolist() == [[1, 0, 0], [0, 0, 1]]
     assert F.one_hot(x, 5).shape == (2, 2, 5) and type(F.one_hot(np.array([1]), 2)) is np.ndarray
     assert F.one_hot(fc.zeros(0, dtype=fc.int64), 3).shape == (0, 3)
-    with pytest.raises(RuntimeError, match="0 to 1, got 0 to 2"):
+    with pytest.raises(RuntimeError, match=r"num_classes=2.*got 0 to 2"):
         F.one_hot(x, 2)
     with pytest.raises(RuntimeError, match="empty"):
         F.one_hot(fc.zeros(0, dtype=fc.int64))
@@ -388,8 +388,8 @@ def test_initial_values(arguments, fan_in):
 
 def test_constructor_errors():
     for bad, message in (
-        (lambda: nn.Conv2d(4, 4, 3, groups=0), "groups must be a positive integer"),
-        (lambda: nn.Conv2d(4, 4, 3, groups=-1), "groups must be a positive integer"),
+        (lambda: nn.Conv2d(4, 4, 3, groups=0), "groups must be from 1 to .*, got 0"),
+        (lambda: nn.Conv2d(4, 4, 3, groups=-1), "groups must be from 1 to .*, got -1"),
         (lambda: nn.Conv2d(3, 4, 3, groups=2), "in_channels must be divisible by groups, got 3 and 2"),
         (lambda: nn.Conv2d(4, 3, 3, groups=2), "out_channels must be divisible by groups, got 3 and 2"),
         (lambda: nn.Conv2d(4, 3, 3, padding="full"), "'full'"),
@@ -400,9 +400,9 @@ def test_constructor_errors():
         (lambda: nn.Conv1d(4, 3, 3, stride=2, padding="same"), "strided"),
         (lambda: nn.ConvTranspose2d(4, 3, 3, padding_mode="reflect"), "'zeros'"),
         (lambda: nn.ConvTranspose2d(4, 3, 3, padding="same"), "'same'"),
-        (lambda: nn.Dropout(1.5), "between 0 and 1, but got 1.5"),
-        (lambda: nn.Dropout(-0.1), "between 0 and 1, but got -0.1"),
-        (lambda: F.dropout(fc.ones(2), 2), "between 0 and 1, but got 2"),
+        (lambda: nn.Dropout(1.5), "at most 1, got 1.5"),
+        (lambda: nn.Dropout(-0.1), "at least 0, got -0.1"),
+        (lambda: F.dropout(fc.ones(2), 2), "at most 1, got 2"),
     ):
         with pytest.raises(ValueError, match=message):
             bad()
@@ -850,8 +850,8 @@ def test_init():
         assert getattr(nn.init, name)(x, **kwargs) is x
         getattr(torch.nn.init, name)(t, **kwargs)
         ours = x.detach().numpy()
-        # Of 21600 draws a standard deviation strays by 0.5 %, a mean by 0.7 % of one.
-        assert abs(ours.std() / t.std().item() - 1) < 0.03 and abs(ours.mean() - t.mean().item()) < 0.03 * ours.std()
+        # Of 21600 draws a standard deviation strays by 0.5 %, a mean by 0.7 % of one: six times what two differ by.
+        assert abs(ours.std() / t.std().item() - 1) < 0.04 and abs(ours.mean() - t.mean().item()) < 0.06 * ours.std()
         assert abs(ours.max() / t.max().item() - 1) < 0.3
     assert nn.init.constant_(fc.empty(2), 3).tolist() == [3, 3] and nn.init.ones_(fc.empty(1)).item() == 1
     draws = [nn.init.uniform_(fc.empty(9), generator=fc.Generator(4)) for _ in range(2)]

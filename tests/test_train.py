@@ -404,7 +404,10 @@ def test_command_interrupted_and_resumed(mnist_run, tmp_path, number):
     process.stdout.readline()  # the first epoch is done
     process.send_signal(number)
     _, err = finish(process, 130)
-    assert err == "fastconv train: interrupted; go on with: fastconv train --resume 'my run'\n"
+    assert err == (
+        "\nstopping when this step is done; again to stop at once\n"
+        "fastconv train: interrupted; go on with: fastconv train --resume 'my run'\n"
+    )
     folder = tmp_path / "my run"
     assert events(folder)[-1]["event"] == "interrupted"
     assert not (folder / "model.safetensors").exists()

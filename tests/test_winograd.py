@@ -64,6 +64,7 @@ def test_drawn_cases(isa, dtype, guarded, everywhere):
         make_case("blocks.of.images", 70, 5, 7, 6, 7, 3, 3, padding=(1, 1)),
         make_case("row.over.block", 1, 4, 9, 1205, 6, 3, 3, padding=(1, 1)),
         make_case("channels.over.chunk", 1, 1100, 5, 6, 4, 3, 3, padding=(1, 1)),
+        make_case("channels.over.chunk.in.blocks", 5, 600, 14, 14, 20, 5, 5, padding=(2, 2)),
         make_case("panels", 2, 131, 9, 9, 199, 3, 3, padding=(1, 1)),
         make_case("filters.not.kept", 1, 700, 6, 6, 700, 3, 3, padding=(1, 1)),
         make_case("filters.not.kept.5x5", 18, 260, 8, 8, 500, 5, 5, padding=(2, 2)),

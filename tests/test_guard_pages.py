@@ -1,0 +1,224 @@
+"""Inputs that end at an unreadable page, or begin after one: a read of a single byte beyond them ends the process.
+
+Results lie between guard zones, as in all tests of kernels.
+"""
+
+import ctypes
+import mmap
+import os
+import signal
+import sys
+
+import numpy as np
+import pytest
+from cases import RAGGED, SUITE, draw_case, make_case, parameters, shrunk, w_shape, x_shape
+from checks import assert_near, check_passes
+from test_pool import check_average, check_max, draw_pooling
+
+from fastconv import _elementwise, _winograd, elementwise, ops, reference
+
+pytestmark = [
+    pytest.mark.skipif(not sys.platform.startswith("linux"), reason="asks Linux for unreadable pages"),
+    pytest.mark.usefixtures("isa", "guarded"),
+]
+both_dtypes = pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=["float32", "float64"])
+
+PAGE = mmap.PAGESIZE
+
+
+class Pages:
+    """Arrays between unreadable pages, against the one or the other."""
+
+    def __init__(self):
+        self.libc = ctypes.CDLL(None, use_errno=True)
+        self.libc.mmap.restype = ctypes.c_void_p
+        self.libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, *[ctypes.c_int] * 3, ctypes.c_long]
+        self.libc.mprotect.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
+        self.libc.munmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
+        self.maps = []
+
+    def room(self, size, last):
+        """`size` bytes that end, or begin, where the readable pages do."""
+        inner = max(-(-size // PAGE), 1) * PAGE
+        start = self.libc.mmap(None, inner + 2 * PAGE, 3, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS, -1, 0)
+        assert start not in (None, ctypes.c_void_p(-1).value), "no memory for pages"
+        self.maps.append((start, inner + 2 * PAGE))
+        for guard in (start, start + PAGE + inner):
+            assert self.libc.mprotect(guard, PAGE, 0) == 0
+        at = start + PAGE + (inner - size if last else 0)
+        return np.frombuffer((ctypes.c_char * size).from_address(at), np.uint8)
+
+    def place(self, array, last):
+        inner = self.room(array.nbytes, last).view(array.dtype).reshape(array.shape)
+        inner[...] = array
+        return inner
+
+    def at_end(self, array):
+        return self.place(array, True)
+
+    def at_start(self, array):
+        return self.place(array, False)
+
+    def channels_last_at_end(self, array):
+        return np.moveaxis(self.at_end(np.moveaxis(array, 1, -1)), -1, 1)
+
+    def reversed_at_end(self, array):
+        every = (slice(None, None, -1),) * array.ndim
+        return self.at_end(array[every])[every]
+
+    def reversed_at_start(self, array):
+        every = (slice(None, None, -1),) * array.ndim
+        return self.at_start(array[every])[every]
+
+    def gaps_at_end(self, array):
+        """Rows with a gap between them; the last one has none."""
+        wider = np.full((*array.shape[:-1], array.shape[-1] + 3), np.nan, array.dtype)
+        wider[..., : array.shape[-1]] = array
+        flat = self.at_end(wider.ravel()[: wider.size - 3]) if array.size else wider.ravel()
+        return np.lib.stride_tricks.as_strided(flat, array.shape, wider.strides)
+
+    def turned_at_end(self, array):
+        return self.at_end(array.T).T
+
+    def release(self):
+        for start, size in self.maps:
+            self.libc.munmap(start, size)
+        self.maps.clear()
+
+
+LAYOUTS = [
+    "at_end",
+    "at_start",
+    "channels_last_at_end",
+    "reversed_at_end",
+    "reversed_at_start",
+    "gaps_at_end",
+    "turned_at_end",
+]
+
+
+@pytest.fixture
+def pages():
+    pages = Pages()
+    yield pages
+    pages.release()
+
+
+@pytest.mark.parametrize("layout, beyond", [("at_end", 40), ("at_start", -1)])
+def test_a_read_beyond_the_pages_ends_the_process(pages, layout, beyond):
+    array = getattr(pages, layout)(np.ones(10, np.float32))
+    child = os.fork()
+    if not child:
+        ctypes.string_at(array.ctypes.data + beyond, 1)
+        os._exit(0)
+    assert os.WTERMSIG(os.waitpid(child, 0)[1]) in (signal.SIGSEGV, signal.SIGBUS)
+
+
+@both_dtypes
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_convolution(pages, dtype, layout):
+    rng = np.random.default_rng(0)
+    for case in (*RAGGED, *[draw_case(rng) for _ in range(30)]):
+        check_passes(case, rng, dtype, [getattr(pages, layout)] * 3)
+        pages.release()
+
+
+@pytest.mark.parametrize("layout", LAYOUTS[:2])
+def test_layers_that_people_train(pages, layout):
+    rng = np.random.default_rng(1)
+    for case in SUITE:
+        check_passes(shrunk(case), rng, np.float32, [getattr(pages, layout)] * 3)
+        pages.release()
+
+
+@both_dtypes
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_winograd(pages, dtype, layout):
+    """All sizes that Winograd's filtering can take, whether it would be chosen or not."""
+    place = getattr(pages, layout)
+    rng = np.random.default_rng(2)
+    # The transforms multiply rounding errors: ten to thirty times what the direct sums carry.
+    tolerance = {np.float32: 2e-5, np.float64: 1e-12}[dtype]
+    cases = [case for case in RAGGED if case["R"] == case["S"] and case["R"] in (3, 5) and case["stride"] == 1]
+    cases += [make_case("5x5", 2, 19, 9, 11, 21, 5, 5, 1, (2, 1), (1, 2)), make_case("one tile", 1, 1, 6, 6, 1, 3, 3)]
+    assert len(cases) > 10
+    for case in cases:
+        stride, padding, dilation, groups = parameters(case)
+        pads = (padding, padding) if isinstance(padding, int) else padding
+        steps = (dilation, dilation) if isinstance(dilation, int) else dilation
+        x, w = (rng.standard_normal(shape).astype(dtype) for shape in (x_shape(case), w_shape(case)))
+        b = rng.standard_normal(case["K"]).astype(dtype)
+        y64 = reference.conv2d(x, w, b, stride, padding, dilation, groups)
+        dy = rng.standard_normal(y64.shape).astype(dtype)
+        in_x, in_w, in_dy, in_b = place(x), place(w), place(dy), pages.at_end(b)
+        y, dx, dw = (ops.empty(shape, dtype) for shape in (y64.shape, x.shape, w.shape))
+        _winograd.forward(in_x, in_w, in_b, y, *pads, *steps, groups)
+        assert_near(y, y64, tolerance=tolerance)
+        _winograd.input_gradient(in_dy, in_w, dx, *pads, *steps, groups)
+        rest = (stride, padding, dilation, groups)
+        assert_near(dx, reference.conv2d_input(x.shape, w, dy, *rest), tolerance=tolerance)
+        _winograd.weight_gradient(in_x, in_dy, dw, *pads, *steps, groups)
+        assert_near(dw, reference.conv2d_weight(x, w.shape, dy, *rest), tolerance=tolerance)
+        pages.release()
+
+
+@both_dtypes
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_pooling(pages, dtype, layout):
+    rng = np.random.default_rng(3)
+    place = getattr(pages, layout)
+    for _ in range(80):
+        shape, arguments = draw_pooling(rng)
+        check_max(shape, arguments, rng, dtype, place)
+        check_average(shape, arguments, rng, dtype, place)
+        if shape[0]:
+            x = rng.standard_normal(shape).astype(dtype)
+            size = tuple(map(int, rng.integers(1, 9, 2)))
+            y64 = reference.adaptive_avg_pool2d(x, size)
+            assert_near(ops.adaptive_avg_pool2d(place(x), size), y64)
+            dy = rng.standard_normal(y64.shape).astype(dtype)
+            dx64 = reference.adaptive_avg_pool2d_backward(dy, shape)
+            assert_near(ops.adaptive_avg_pool2d_backward(place(dy), shape), dx64)
+        pages.release()
+
+
+@both_dtypes
+@pytest.mark.parametrize("layout", LAYOUTS[:2])
+def test_linear_layers(pages, dtype, layout):
+    rng = np.random.default_rng(4)
+    place = getattr(pages, layout)
+    for n, c, k in [(1, 1, 1), (3, 5, 7), (17, 33, 9), (64, 100, 65), (2, 300, 3), (5, 16, 16)]:
+        x, w, dy = (rng.standard_normal(shape).astype(dtype) for shape in ((n, c), (k, c), (n, k)))
+        b = rng.standard_normal(k).astype(dtype)
+        wide = [a.astype(np.float64) for a in (x, w, dy, b)]
+        assert_near(ops.linear(place(x), place(w), place(b)), wide[0] @ wide[1].T + wide[3])
+        assert_near(ops.linear_input(place(w), place(dy)), wide[2] @ wide[1])
+        assert_near(ops.linear_weight(place(x), place(dy)), wide[2].T @ wide[0])
+        pages.release()
+
+
+@both_dtypes
+@pytest.mark.parametrize("layout", LAYOUTS[:2])
+def test_single_passes(pages, dtype, layout):
+    """Element-wise layers, losses, sums and updates, on every size around a vector."""
+    rng = np.random.default_rng(5)
+    place = getattr(pages, layout)
+    for n in (*range(1, 36), 63, 64, 65, 127, 257, 1023):
+        x, dy = rng.standard_normal((2, 3, n)).astype(dtype), rng.standard_normal((2, 3, n)).astype(dtype)
+        y = elementwise.relu(place(x))
+        np.testing.assert_array_equal(y, np.maximum(x, 0))
+        np.testing.assert_array_equal(elementwise.relu_backward(place(dy), place(y)), np.where(x > 0, dy, 0))
+        assert_near(elementwise.channel_sum(place(x)), x.sum((0, 2), np.float64), 1.0, 1e-5)
+        shift, offset, variance = elementwise.batch_norm_statistics(place(x))
+        assert_near(variance, x.astype(np.float64).var((0, 2)), 1.0, 1e-5)
+        elementwise.batch_norm(place(x), shift, offset, 1 / np.sqrt(variance + 1e-5), None, None)
+        elementwise.batch_norm_backward(place(dy), place(x), shift, offset, variance, None, True, True)
+        assert_near(ops.bias_gradient(place(x[..., None])), x.sum((0, 2), np.float64), np.sqrt(x.size))
+        dx = ops.empty((6, n), dtype)
+        loss = _elementwise.cross_entropy(place(x.reshape(6, n)), place(np.zeros(6, np.int64)), dx, -100, True)
+        assert np.isfinite(loss)
+        assert np.isfinite(dx).all()
+        p, buffer = place(x.copy()), place(np.zeros_like(x))
+        elementwise.sgd_steps([p], [place(dy)], [buffer], 0.5, 0.5, 0, 0, False, False)
+        assert_near(p, x - 0.5 * dy.astype(np.float64))
+        pages.release()

@@ -1,0 +1,134 @@
+"""The common case of an operation gives what the long way gives, to the last bit, and leaves all else to it."""
+
+import numpy as np
+import pytest
+
+import fastconv as fc
+import fastconv.nn.functional as F
+from fastconv import _quick, ops
+
+rng = np.random.default_rng(33)
+
+
+def normal(*shape, dtype=np.float32):
+    return rng.standard_normal(shape).astype(dtype)
+
+
+def convolution(dtype, **options):
+    x, w, b = normal(2, 4, 9, 8, dtype=dtype), normal(6, 4 // options.get("groups", 1), 3, 2, dtype=dtype), normal(6)
+    b = b.astype(dtype)
+    y = ops.conv2d(x, w, b, **options)
+    dy = normal(*y.shape, dtype=dtype)
+    return [
+        y,
+        ops.conv2d_input(x.shape, w, dy, **options),
+        ops.conv2d_weight(x, w.shape, dy, **options),
+        ops.bias_gradient(dy),
+    ]
+
+
+def maximum(dtype, **options):
+    x = normal(2, 3, 9, 8, dtype=dtype)
+    y, indices = ops.max_pool2d(x, **options)
+    return [y, indices, ops.max_pool2d_backward(normal(*y.shape, dtype=dtype), indices, x.shape)]
+
+
+def average(dtype, **options):
+    x = normal(2, 3, 9, 8, dtype=dtype)
+    y = ops.avg_pool2d(x, **options)
+    return [y, ops.avg_pool2d_backward(normal(*y.shape, dtype=dtype), x.shape, **options)]
+
+
+def linear(dtype):
+    x, w, b, dy = normal(5, 7), normal(3, 7), normal(3), normal(5, 3)
+    x, w, b, dy = (a.astype(dtype) for a in (x, w, b, dy))
+    return [
+        ops.linear(x, w),
+        ops.linear(x, w, b),
+        ops.linear_input(w, dy),
+        ops.linear_weight(x, dy),
+        ops.linear_bias(dy),
+    ]
+
+
+def activation(dtype):
+    x = normal(5, 7, dtype=dtype)
+    x[0, :3] = np.nan, -0.0, -np.inf
+    y = fc.from_numpy(x).requires_grad_()
+    F.relu(y).backward(fc.from_numpy(x))
+    return [F.relu(x), y.grad.numpy()]
+
+
+CASES = {
+    "plain": (convolution, {}),
+    "strided": (convolution, {"stride": 2, "padding": (1, 0), "dilation": (2, 1)}),
+    "grouped": (convolution, {"groups": 2, "padding": 1}),
+    "one window": (convolution, {"stride": 9}),
+    "max": (maximum, {"kernel_size": 2}),
+    "max overlapping": (maximum, {"kernel_size": (3, 2), "stride": 2, "padding": 1, "dilation": (1, 2)}),
+    "average": (average, {"kernel_size": 2}),
+    "average overlapping": (average, {"kernel_size": 3, "stride": 2, "padding": 1, "count_include_pad": False}),
+    "linear": (linear, {}),
+    "relu": (activation, {}),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_both_ways_agree(name, dtype, monkeypatch):
+    function, options = CASES[name]
+    called = []
+
+    def noting(name, function):
+        def note(*arguments):
+            result = function(*arguments)
+            called.append((name, result is not None))
+            return result
+
+        return note
+
+    global rng
+    for operation in [n for n in dir(_quick) if callable(getattr(_quick, n)) and not n.startswith("_")]:
+        monkeypatch.setattr(_quick, operation, noting(operation, getattr(_quick, operation)))
+    rng = np.random.default_rng(1)
+    quick = function(dtype, **options)
+    assert called and all(was_common for _, was_common in called), called
+    for operation in {operation for operation, _ in called}:
+        monkeypatch.setattr(_quick, operation, lambda *arguments: None)
+    rng = np.random.default_rng(1)
+    for a, b in zip(quick, function(dtype, **options), strict=True):
+        assert a.dtype == b.dtype
+        np.testing.assert_array_equal(a, b)
+
+
+def test_what_is_not_common():
+    x, w = normal(2, 4, 9, 8), normal(6, 4, 3, 2)
+    plain = (1, 0, 1, 1)
+    assert _quick.conv2d(x, w, None, *plain) is not None
+    for a, b, options in (
+        (x.tolist(), w, plain),
+        (x[0], w, plain),
+        (x.astype(">f4"), w, plain),
+        (x.astype(np.float16), w.astype(np.float16), plain),
+        (x, w.astype(np.float64), plain),
+        (x[:0], w, plain),
+        (x[:, :3], w, plain),
+        (x, w[..., None], plain),
+        (x, w, ([1, 1], 0, 1, 1)),
+        (x, w, (True, 0, 1, 1)),
+        (x, w, (0, 0, 1, 1)),
+        (x, w, (1, -1, 1, 1)),
+        (x, w, (1, "same", 1, 1)),
+        (x, w, (1, 0, 9, 1)),
+        (x, w, (1, 0, 2**21, 1)),
+        (x, w, (1, 2**70, 1, 1)),
+        (x, w, (1, 0, 1, 3)),
+    ):
+        assert _quick.conv2d(a, b, None, *options) is None, (type(a), options)
+    assert _quick.conv2d(x, w, normal(5), *plain) is None
+    indices = np.full((1, 1, 1, 1), 81, np.int32)
+    assert _quick.max_pool2d_backward(normal(1, 1, 1, 1), indices, (1, 1, 9, 9)) is None
+    with pytest.raises(RuntimeError, match=r"indices from -1 to -1 are outside the 9 x 9 pixels"):
+        ops.max_pool2d_backward(normal(1, 1, 1, 1), indices - 82, (1, 1, 9, 9))
+    assert _quick.cross_entropy(normal(2, 3), np.array([0, 3]), -100, True, True) is None
+    assert _quick.cross_entropy(normal(2, 3), np.array([0, 3]), 2**70, True, True) is None
