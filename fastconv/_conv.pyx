@@ -12,9 +12,12 @@ pixels are neighbours in memory.
 cimport numpy as cnp
 from cython.parallel cimport prange, threadid
 from libc.stdint cimport int32_t
-from libc.string cimport memset
+from libc.string cimport memcpy, memset
 
 from fastconv cimport _winograd
+from fastconv._checks cimport (
+    DENSE_RESULT, READ, check_array, check_axis, check_bytes, check_convolution,
+)
 from fastconv._runtime cimport (
     FC_MAX_ROWS, FC_MAX_VECS, Image, as_image, fc_flush_subnormals, fc_kernels, fc_piece, fc_restore_mode, fc_run,
     give, idx, kernels, parts, take, threads_for, up,
@@ -171,7 +174,7 @@ cdef void stage(const fc_kernels *kern, const Image *x, const Grid *g, Block *b,
                 char *buffer) noexcept nogil:
     """Copy what the block reads of channels c0 ... into `buffer`, and address the block there."""
     cdef idx z = kern.itemsize
-    cdef idx c, n, s, h0, w0, first, last, left, count
+    cdef idx c, n, s, h0, w0, first, last, left, count, at
     cdef idx n_rows = b.rows + g.reach_h, n_cols = b.cols + g.reach_w
     for s in range(g.n_slots):
         h0 = b.p0 * g.step_h + g.min_h + g.slot_h[s]
@@ -182,13 +185,14 @@ cdef void stage(const fc_kernels *kern, const Image *x, const Grid *g, Block *b,
         count = max(0, min(n_cols, parts(x.w - w0, g.step_w)) - left) if x.w > w0 else 0
         if count == 0:
             first = last = n_rows
+        # The first pixel that is copied; beyond the image, there may be no such address.
+        at = (h0 + first * g.step_h) * x.s_h + (w0 + left * g.step_w) * x.s_w if first < last else 0
         for c in range(n_channels):
             for n in range(b.images):
                 kern.stage(
                     buffer + (c * g.stage_channel + n * g.stage_image + s * g.stage_rows * g.stage_pitch) * z,
                     g.stage_pitch,
-                    x.data + ((b.n0 + n) * x.s_n + (c0 + c) * x.s_c + h0 * x.s_h
-                              + (w0 + left * g.step_w) * x.s_w) * z,
+                    x.data + ((b.n0 + n) * x.s_n + (c0 + c) * x.s_c + at) * z,
                     g.step_h * x.s_h, g.step_w * x.s_w, n_rows, first, last, left, count, n_cols - left - count,
                     0)
     b.base = buffer
@@ -525,7 +529,7 @@ cdef void set_offsets(Gather *j) noexcept nogil:
     for c in range(j.chunk):
         for t in range(j.grid.T):
             j.staged[i] = c * j.grid.stage_channel + staged_offset(&j.grid, t)
-            j.direct[i] = c * j.x.s_c + direct_offset(&j.grid, &j.x, t)
+            j.direct[i] = c * j.x.s_c + direct_offset(&j.grid, &j.x, t) if j.grid.inside else 0
             j.linear[i] = i * j.width
             i += 1
 
@@ -553,6 +557,7 @@ cdef int run_gathers(Gather *jobs, idx n_jobs, Weave *weave) except -1:
         weave.plane_size = up(min(j.k_part, j.K) * j.grid.images * j.grid.rows * j.grid.cols * z
                               + FC_MAX_VECS * j.kern.lanes * z, LINE)
         each += n_jobs * weave.plane_size + up(j.grid.cols * z, LINE) + up(weave.stride_w * sizeof(void *), LINE)
+    check_bytes(<double>tables + n_threads * <double>each)
     cdef size_t size = tables + n_threads * each
     cdef char *memory = <char *>take(size)
     cdef char *scratch = memory
@@ -602,6 +607,11 @@ def forward(cnp.ndarray x, cnp.ndarray w, cnp.ndarray b, cnp.ndarray y, idx stri
     cdef Gather j
     cdef Image f
     cdef idx r, s, t = 0
+    check_convolution(x, READ, w, READ, y, DENSE_RESULT, stride_h, stride_w, pad_h, pad_w,
+                      dilation_h, dilation_w, groups)
+    if b is not None:
+        check_array(b, "b", 1, cnp.PyArray_TYPE(x), READ)
+        check_axis(b, "b", 0, w.shape[0])
     as_image(x, &j.x)
     as_image(y, &j.y)
     as_image(w, &f)
@@ -636,6 +646,133 @@ def forward(cnp.ndarray x, cnp.ndarray w, cnp.ndarray b, cnp.ndarray y, idx stri
         give(memory, size)
 
 
+# ---- input gradient of few channels --------------------------------------------------------------------------------
+
+cdef struct Spread:
+    # dx[n, c, p + r, q + s] += sum_k w[k, c, r, s] dy[n, k, p, q], for one channel after the other: first the sums over
+    # k of all taps, each a run of dy's pixels with gaps of zeros as wide as dx's rows go on; then their sum, for in
+    # such runs a tap only shifts. No zero around dy is multiplied but those in the gaps.
+    const fc_kernels *kern
+    idx K, C, T
+    Image dy
+    char *dx             # dense
+    idx H, W
+    idx length, pixels   # of a run of dy, and of a plane of dx, in whole vectors
+    idx rows             # taps in a tile
+    char *a              # filters, packed: [channel][tile][k][tap]
+    char *ones
+    idx *runs            # of each k in dy's runs
+    idx *shifted         # of each tap in the sums
+    idx margin, pitch    # of a tap's sums: zeros before the run, and all
+    idx chunk            # images in a task
+    size_t dy_size, sums_size, plane_size
+
+
+cdef void spread_task(const Spread *j, idx task, char *scratch) noexcept nogil:
+    cdef const fc_kernels *kern = j.kern
+    cdef idx z = kern.itemsize, lanes = kern.lanes, n, c, k, t, rows, vecs, at
+    cdef char *dy = scratch
+    cdef char *sums = dy + j.dy_size
+    cdef char *plane = sums + j.sums_size
+    cdef char *a
+    cdef unsigned mode = fc_flush_subnormals()
+    memset(dy, 0, j.dy_size + j.sums_size)
+    for n in range(task * j.chunk, min(j.dy.n, (task + 1) * j.chunk)):
+        for k in range(j.K):
+            kern.stage(dy + k * j.length * z, j.W, j.dy.data + (n * j.dy.s_n + k * j.dy.s_c) * z, j.dy.s_h, j.dy.s_w,
+                       j.dy.h, 0, j.dy.h, 0, j.dy.w, 0, 0)
+        for c in range(j.C):
+            a = j.a + c * j.T * j.K * z
+            t = 0
+            while t < j.T:
+                rows = min(j.rows, j.T - t)
+                at = 0
+                while at < j.length:
+                    vecs = min(kern.vecs[rows], (j.length - at) // lanes)
+                    kern.tile[rows - 1][vecs - 1](j.K, a, dy + at * z, j.runs,
+                                                  sums + (t * j.pitch + j.margin + at) * z, j.pitch, NULL, 0)
+                    at += vecs * lanes
+                a += rows * j.K * z
+                t += rows
+            at = 0
+            while at < j.pixels:
+                vecs = min(kern.vecs[1], (j.pixels - at) // lanes)
+                kern.tile[0][vecs - 1](j.T, j.ones, sums + at * z, j.shifted, plane + at * z, 0, NULL, 0)
+                at += vecs * lanes
+            memcpy(j.dx + (n * j.C + c) * j.H * j.W * z, plane, j.H * j.W * z)
+    fc_restore_mode(mode)
+
+
+cdef bint spreads(cnp.ndarray dy, cnp.ndarray w, cnp.ndarray dx, idx stride_h, idx stride_w, idx pad_h, idx pad_w,
+                  idx dilation_h, idx dilation_w, idx groups) except -1:
+    """The input gradient by spreading; returns whether that was done: for few channels and small images, unpadded."""
+    cdef Spread j
+    cdef Image f
+    cdef idx z = cnp.PyArray_ITEMSIZE(dy), c, k, t, task, tasks, lanes
+    j.kern = kernels(z)
+    lanes = j.kern.lanes
+    as_image(w, &f)
+    as_image(dy, &j.dy)
+    j.K, j.C, j.T, j.H, j.W = f.n, f.c, f.h * f.w, dx.shape[2], dx.shape[3]
+    j.dx = <char *>cnp.PyArray_DATA(dx)
+    j.length = up((j.dy.h - 1) * j.W + j.dy.w, lanes)
+    j.pixels = up(j.H * j.W, lanes)
+    j.margin = up((f.h - 1) * dilation_h * j.W + (f.w - 1) * dilation_w, lanes)
+    j.pitch = j.margin + max(j.length, j.pixels)
+    # With many filters, or more channels than a tile has rows, gathering multiplies fewer zeros than it saves.
+    if (groups != 1 or stride_h != 1 or stride_w != 1 or pad_h != 0 or pad_w != 0 or j.C >= j.kern.rows or j.T < 4
+            or j.K < 8 or <double>j.T * j.pitch * z > STAGE_BYTES or <double>j.K * j.length * z > STAGE_BYTES):
+        return False
+    # What is padded at the bottom or at the right alone does not fit either.
+    if j.dy.h + (f.h - 1) * dilation_h != j.H or j.dy.w + (f.w - 1) * dilation_w != j.W:
+        return False
+    if not cnp.PyArray_IS_C_CONTIGUOUS(w):
+        w = w.copy()
+        f.data = <char *>cnp.PyArray_DATA(w)
+    if not j.kern.finite(f.data, j.K * j.C * j.T):  # zeros times these would not be zero
+        return False
+    j.rows = parts(j.T, parts(j.T, j.kern.rows))
+    j.sums_size = up(j.T * j.pitch * z, LINE)
+    j.dy_size = up((j.K - 1) * j.length * z + max(j.length, j.dy.h * j.W) * z, LINE)
+    j.plane_size = up(j.pixels * z, LINE)
+    cdef size_t a_size = up(j.C * j.T * j.K * z, LINE), tables = up((j.K + j.T) * sizeof(idx), LINE)
+    cdef size_t ones_size = up(j.T * z, LINE), each = j.dy_size + j.sums_size + j.plane_size
+    j.chunk = parts(j.dy.n, 64)
+    tasks = parts(j.dy.n, j.chunk)
+    cdef int n_threads = threads_for(<double>j.dy.n * j.K * j.C * j.T * j.length, tasks)
+    cdef size_t size = a_size + tables + ones_size + n_threads * each
+    cdef char *memory = <char *>take(size)
+    cdef char *scratch = memory + a_size + tables + ones_size
+    cdef idx none = 0, rows
+    cdef char *a = memory
+    j.a, j.ones, j.runs = memory, memory + a_size, <idx *>(memory + a_size + ones_size)
+    j.shifted = j.runs + j.K
+    for k in range(j.K):
+        j.runs[k] = k * j.length
+    for t in range(j.T):
+        j.shifted[t] = t * j.pitch + j.margin - t // f.w * dilation_h * j.W - t % f.w * dilation_w
+        if z == 4:
+            (<float *>j.ones)[t] = 1
+        else:
+            (<double *>j.ones)[t] = 1
+    for c in range(j.C):
+        t = 0
+        while t < j.T:
+            rows = min(j.rows, j.T - t)
+            j.kern.pack_filters(a, f.data + (c * j.T + t) * z, rows, 1, j.K, j.C * j.T, 1, &none)
+            a += rows * j.K * z
+            t += rows
+    with nogil:
+        if n_threads == 1:
+            for task in range(tasks):
+                spread_task(&j, task, scratch)
+        else:
+            for task in prange(tasks, num_threads=n_threads, schedule="dynamic"):
+                spread_task(&j, task, scratch + threadid() * each)
+    give(memory, size)
+    return True
+
+
 def input_gradient(cnp.ndarray dy, cnp.ndarray w, cnp.ndarray dx, idx stride_h, idx stride_w, idx pad_h, idx pad_w,
                    idx dilation_h, idx dilation_w, idx groups):
     """dx[n,c,i,j] = sum_{k,r,s} w[k,c,r,s] dy[n,k,p,q] over p*stride_h + r*dilation_h - pad_h = i, and so for j.
@@ -647,7 +784,10 @@ def input_gradient(cnp.ndarray dy, cnp.ndarray w, cnp.ndarray dx, idx stride_h, 
     cdef Gather *j
     cdef Image f, image_dy
     cdef Weave weave
-    cdef idx z = cnp.PyArray_ITEMSIZE(dy), r, s, t, a, b, n_jobs = 0
+    cdef idx z, r, s, t, a, b, n_jobs = 0
+    check_convolution(dx, DENSE_RESULT, w, READ, dy, READ, stride_h, stride_w, pad_h, pad_w,
+                      dilation_h, dilation_w, groups)
+    z = cnp.PyArray_ITEMSIZE(dy)
     as_image(dx, &weave.dx)
     as_image(w, &f)
     if weave.dx.n * weave.dx.h * weave.dx.w == 0:
@@ -656,10 +796,13 @@ def input_gradient(cnp.ndarray dy, cnp.ndarray w, cnp.ndarray dx, idx stride_h, 
     if handed_over(1, &weave.dx, &f, &image_dy, stride_h, stride_w, dilation_h, dilation_w, groups, z):
         _winograd.input_gradient(dy, w, dx, pad_h, pad_w, dilation_h, dilation_w, groups)
         return
+    if spreads(dy, w, dx, stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w, groups):
+        return
     # A stride longer than the image leaves one pixel of each residue.
     weave.stride_h, weave.stride_w = min(stride_h, weave.dx.h), min(stride_w, weave.dx.w)
     # Each tap serves one residue in each direction, so no more residues than taps have any work.
-    cdef idx taps = f.h * f.w, most = min(min(stride_h, f.h) * min(stride_w, f.w), taps)
+    cdef idx taps = f.h * f.w, most = min(weave.stride_h, f.h) * min(weave.stride_w, f.w)
+    check_bytes(<double>most * (sizeof(Gather) + GRID_TABLES * sizeof(idx) * <double>taps))
     cdef size_t size = most * (sizeof(Gather) + GRID_TABLES * taps * sizeof(idx))
     size += weave.stride_h * weave.stride_w * sizeof(idx)
     cdef char *memory = <char *>take(size)
@@ -914,6 +1057,11 @@ cdef void plan_correlate(Correlate *j) noexcept nogil:
     # The outer form reads single pixels, in any layout; the table of their places is of 32 bits.
     j.in_place = (j.outer and grid.inside and j.x.n * max(j.x.s_n, -j.x.s_n) + j.x.h * max(j.x.s_h, -j.x.s_h)
                   + j.x.w * max(j.x.s_w, -j.x.s_w) < 2147483647)
+    # The other form reads whole vectors, which must not reach beyond a row.
+    if (not j.outer and grid.inside and j.x.s_w == 1 and grid.step_w == 1 and grid.Q % lanes == 0
+            and grid.cols % lanes == 0):
+        j.in_place = True
+        j.runs = False
     j.stage_size = 0 if j.in_place else up(j.c_part * grid.stage_channel * z + LINE * FC_MAX_VECS, LINE)
     cdef idx n_pixels = grid.images * grid.rows * grid.cols
     if j.outer:
@@ -930,7 +1078,10 @@ def weight_gradient(cnp.ndarray x, cnp.ndarray dy, cnp.ndarray dw, idx stride_h,
     """dw[k,c,r,s] = sum_{n,p,q} dy[n,k,p,q] x[n, c, p*stride_h + r*dilation_h - pad_h, ...]: equation 12.5."""
     cdef Correlate j
     cdef Image f
-    cdef idx z = cnp.PyArray_ITEMSIZE(x), r, s, t = 0, c
+    cdef idx z, r, s, t = 0, c
+    check_convolution(x, READ, dw, DENSE_RESULT, dy, READ, stride_h, stride_w, pad_h, pad_w,
+                      dilation_h, dilation_w, groups)
+    z = cnp.PyArray_ITEMSIZE(x)
     as_image(x, &j.x)
     as_image(dy, &j.dy)
     as_image(dw, &f)
@@ -968,6 +1119,7 @@ def weight_gradient(cnp.ndarray x, cnp.ndarray dy, cnp.ndarray dw, idx stride_h,
         n_threads = threads_for(<double>j.G * j.K * j.C * taps * j.grid.N * j.grid.P * j.grid.Q, tasks)
         offsets_size = up((j.c_part * taps + j.tile_rows) * sizeof(idx), LINE)
         each = j.stage_size + j.dy_size + j.pixels_size + offsets_size
+        check_bytes(<double>tasks * j.sums_size + offsets_size + n_threads * <double>each)
         size = tasks * j.sums_size + offsets_size + n_threads * each
         memory = <char *>take(size)
         j.sums = memory

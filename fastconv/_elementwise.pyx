@@ -9,7 +9,10 @@ from libc.math cimport NAN, log
 from libc.stdint cimport int64_t
 from libc.string cimport memset
 
-from fastconv._runtime cimport fc_kernels, give, idx, kernels, parts, take, threads_for
+from fastconv._checks cimport DENSE, DENSE_RESULT, check_array, check_axis, check_real, check_size
+from fastconv._runtime cimport (
+    fc_flush_subnormals, fc_kernels, fc_restore_mode, give, idx, kernels, parts, take, threads_for,
+)
 
 cnp.import_array()
 
@@ -19,6 +22,36 @@ cdef enum:
 
 cdef inline char *data(cnp.ndarray a) noexcept nogil:
     return <char *>cnp.PyArray_DATA(a)
+
+
+cdef int check_alike(cnp.ndarray result, str name, cnp.ndarray a, str a_name) except -1:
+    """Arrays of one size and type, the first to be written."""
+    cdef int kind = check_real(result, name)
+    check_array(result, name, -1, kind, DENSE_RESULT)
+    check_array(a, a_name, -1, kind, DENSE)
+    return check_size(a, a_name, result)
+
+
+cdef int check_planes(cnp.ndarray x, str name, int flags, cnp.ndarray like) except -1:
+    """(N, C, pixels), of the size of `like`."""
+    check_array(x, name, 3, check_real(like, "x"), flags)
+    for axis in range(3):
+        check_axis(x, name, axis, like.shape[axis])
+    return 0
+
+
+cdef int check_row(cnp.ndarray a, str name, int flags, cnp.ndarray row, str row_name, int row_flags) except -1:
+    """(N, C) beside (C,), of one type."""
+    cdef int kind = check_real(a, name)
+    check_array(a, name, 2, kind, flags)
+    check_array(row, row_name, 1, kind, row_flags)
+    return check_axis(row, row_name, 0, a.shape[1])
+
+
+cdef int check_channels(cnp.ndarray a, str name, int flags, cnp.ndarray x) except -1:
+    """A float64 for each channel of x."""
+    check_array(a, name, 1, cnp.NPY_FLOAT64, flags)
+    return check_axis(a, name, 0, x.shape[1])
 
 
 cdef inline double get(const char *a, idx i, idx itemsize) noexcept nogil:
@@ -34,6 +67,7 @@ cdef inline void put(char *a, idx i, double value, idx itemsize) noexcept nogil:
 
 def relu(cnp.ndarray x, cnp.ndarray y):
     """y = max(x, 0); NaN stays NaN."""
+    check_alike(y, "y", x, "x")
     cdef idx z = cnp.PyArray_ITEMSIZE(x), n = cnp.PyArray_SIZE(x), piece, pieces = parts(n, PIECE)
     cdef const fc_kernels *kern = kernels(z)
     cdef char *px = data(x)
@@ -45,6 +79,8 @@ def relu(cnp.ndarray x, cnp.ndarray y):
 
 def relu_backward(cnp.ndarray dy, cnp.ndarray y, cnp.ndarray dx):
     """dx = dy where y > 0, else 0."""
+    check_alike(dx, "dx", dy, "dy")
+    check_alike(dx, "dx", y, "y")
     cdef idx z = cnp.PyArray_ITEMSIZE(y), n = cnp.PyArray_SIZE(y), piece, pieces = parts(n, PIECE)
     cdef const fc_kernels *kern = kernels(z)
     cdef char *pd = data(dy)
@@ -70,6 +106,8 @@ def sgd(list parameters, list gradients, list buffers, double sign, double lr, d
     cdef char *pd
     cdef char *pb
     cdef int n_threads
+    if len(gradients) != len(parameters) or len(buffers) != len(parameters):
+        raise ValueError(f"{len(parameters)} parameters have {len(gradients)} gradients and {len(buffers)} buffers")
     for i in range(len(parameters)):
         p = parameters[i]
         buffer = buffers[i]
@@ -88,13 +126,23 @@ def sgd(list parameters, list gradients, list buffers, double sign, double lr, d
         n_threads = threads_for(10.0 * n, pieces)
         for piece in prange(pieces, nogil=True, num_threads=n_threads, use_threads_if=n_threads > 1,
                             schedule="static"):
-            kern.sgd(pp + piece * PIECE * z, pd + piece * PIECE * z, pb + piece * PIECE * z if pb != NULL else NULL,
-                     sign, lr, momentum, fresh, decay, nesterov, min(PIECE, n - piece * PIECE))
+            update(kern, pp + piece * PIECE * z, pd + piece * PIECE * z, pb + piece * PIECE * z if pb != NULL else NULL,
+                   sign, lr, momentum, fresh, decay, nesterov, min(PIECE, n - piece * PIECE))
     return True
+
+
+cdef void update(const fc_kernels *kern, char *p, char *dp, char *buffer, double sign, double lr, double momentum,
+                 double fresh, double decay, bint nesterov, idx n) noexcept nogil:
+    # The momentum of a weight without a gradient decays until it is subnormal, and there it stays.
+    cdef unsigned mode = fc_flush_subnormals()
+    kern.sgd(p, dp, buffer, sign, lr, momentum, fresh, decay, nesterov, n)
+    fc_restore_mode(mode)
 
 
 cdef bint dense(cnp.ndarray a, cnp.ndarray p) noexcept:
     """Whether the kernels can pass over a beside p, whose type it has."""
+    if a is None or p is None:
+        return False
     cdef int type_num = cnp.PyArray_TYPE(p)
     return (cnp.PyArray_TYPE(a) == type_num and (type_num == cnp.NPY_FLOAT32 or type_num == cnp.NPY_FLOAT64)
             and cnp.PyArray_ISCARRAY_RO(a) and cnp.PyArray_SIZE(a) == cnp.PyArray_SIZE(p))
@@ -102,7 +150,14 @@ cdef bint dense(cnp.ndarray a, cnp.ndarray p) noexcept:
 
 def bias_gradient(cnp.ndarray dy, cnp.ndarray db):
     """db[c] = sum of dy[:, c]. Every plane is summed by itself, in float64 over short runs, and the planes in order."""
+    cdef int kind = check_real(dy, "dy")
+    check_array(dy, "dy", 4, kind, DENSE)
+    check_array(db, "db", 1, kind, DENSE_RESULT)
+    check_axis(db, "db", 0, dy.shape[1])
     cdef idx z = cnp.PyArray_ITEMSIZE(dy), N = dy.shape[0], C = dy.shape[1], pixels = dy.shape[2] * dy.shape[3], n, c
+    if pixels == 0:
+        # There may be more such planes than memory.
+        N = 0
     cdef const fc_kernels *kern = kernels(z)
     cdef char *py = data(dy)
     cdef size_t size = max(N * C, 1) * sizeof(double)
@@ -122,6 +177,7 @@ def bias_gradient(cnp.ndarray dy, cnp.ndarray db):
 
 def add_row(cnp.ndarray y, cnp.ndarray b):
     """y[n] += b for every row n of y (N, C)."""
+    check_row(y, "y", DENSE_RESULT, b, "b", DENSE)
     cdef idx z = cnp.PyArray_ITEMSIZE(y), C = y.shape[1], n
     cdef const fc_kernels *kern = kernels(z)
     for n in range(y.shape[0]):
@@ -130,6 +186,7 @@ def add_row(cnp.ndarray y, cnp.ndarray b):
 
 def column_sums(cnp.ndarray y, cnp.ndarray total):
     """total[c] = sum of y[:, c], row after row in float64, for y (N, C)."""
+    check_row(y, "y", DENSE, total, "total", DENSE_RESULT)
     cdef idx z = cnp.PyArray_ITEMSIZE(y), C = y.shape[1], n, c
     cdef const fc_kernels *kern = kernels(z)
     cdef size_t size = max(C, 1) * sizeof(double)
@@ -148,6 +205,14 @@ def cross_entropy(cnp.ndarray x, cnp.ndarray labels, cnp.ndarray dx, long long i
     dx takes its gradient, unless it is None; labels are int64. Returns the loss, or None if a class is not from 0 to
     C - 1; dx is garbage then.
     """
+    cdef int kind = check_real(x, "x")
+    check_array(x, "x", 2, kind, DENSE)
+    check_array(labels, "labels", 1, cnp.NPY_INT64, DENSE)
+    check_axis(labels, "labels", 0, x.shape[0])
+    if dx is not None:
+        check_array(dx, "dx", 2, kind, DENSE_RESULT)
+        check_axis(dx, "dx", 0, x.shape[0])
+        check_axis(dx, "dx", 1, x.shape[1])
     cdef idx z = cnp.PyArray_ITEMSIZE(x), M = x.shape[0], C = x.shape[1], m, counted = 0
     cdef const fc_kernels *kern = kernels(z)
     cdef const int64_t *label = <const int64_t *>data(labels)
@@ -187,7 +252,15 @@ def channel_sums(cnp.ndarray x, cnp.ndarray shift, cnp.ndarray total, cnp.ndarra
     x is (N, C, pixels); shift, total and square are (C,) of float64. Every plane is summed by itself, and the planes in
     their order.
     """
+    check_planes(x, "x", DENSE, x)
+    check_channels(shift, "shift", DENSE, x)
+    check_channels(total, "total", DENSE_RESULT, x)
+    if square is not None:
+        check_channels(square, "square", DENSE_RESULT, x)
     cdef idx z = cnp.PyArray_ITEMSIZE(x), N = x.shape[0], C = x.shape[1], pixels = x.shape[2], n, c
+    if pixels == 0:
+        # There may be more such planes than memory.
+        N = 0
     cdef const fc_kernels *kern = kernels(z)
     cdef char *px = data(x)
     cdef double *by = <double *>data(shift)
@@ -213,7 +286,14 @@ def channel_sums(cnp.ndarray x, cnp.ndarray shift, cnp.ndarray total, cnp.ndarra
 
 def channel_dots(cnp.ndarray dy, cnp.ndarray x, cnp.ndarray shift, cnp.ndarray total):
     """total[c] = sum of dy[:, c] (x[:, c] - shift[c]); arrays as in channel_sums."""
+    check_planes(x, "x", DENSE, x)
+    check_planes(dy, "dy", DENSE, x)
+    check_channels(shift, "shift", DENSE, x)
+    check_channels(total, "total", DENSE_RESULT, x)
     cdef idx z = cnp.PyArray_ITEMSIZE(x), N = x.shape[0], C = x.shape[1], pixels = x.shape[2], n, c
+    if pixels == 0:
+        # There may be more such planes than memory.
+        N = 0
     cdef const fc_kernels *kern = kernels(z)
     cdef char *px = data(x)
     cdef char *pd = data(dy)
@@ -222,9 +302,12 @@ def channel_dots(cnp.ndarray dy, cnp.ndarray x, cnp.ndarray shift, cnp.ndarray t
     cdef size_t size = max(N * C, 1) * sizeof(double)
     cdef double *sums = <double *>take(size)
     cdef int n_threads = threads_for(10.0 * N * C * pixels, N * C)
+    cdef unsigned mode
     cdef idx plane
     for plane in prange(N * C, nogil=True, num_threads=n_threads, use_threads_if=n_threads > 1, schedule="static"):
+        mode = fc_flush_subnormals()
         sums[plane] = kern.dot_shifted(pd + plane * pixels * z, px + plane * pixels * z, by[plane % C], pixels)
+        fc_restore_mode(mode)
     for c in range(C):
         to[c] = 0
         for n in range(N):
@@ -234,7 +317,14 @@ def channel_dots(cnp.ndarray dy, cnp.ndarray x, cnp.ndarray shift, cnp.ndarray t
 
 def affine(cnp.ndarray x, cnp.ndarray y, cnp.ndarray shift, cnp.ndarray scale, cnp.ndarray offset):
     """y[:, c] = scale[c] (x[:, c] - shift[c]) + offset[c]; arrays as in channel_sums."""
+    check_planes(x, "x", DENSE, x)
+    check_planes(y, "y", DENSE_RESULT, x)
+    check_channels(shift, "shift", DENSE, x)
+    check_channels(scale, "scale", DENSE, x)
+    check_channels(offset, "offset", DENSE, x)
     cdef idx z = cnp.PyArray_ITEMSIZE(x), N = x.shape[0], C = x.shape[1], pixels = x.shape[2], c
+    if pixels == 0:
+        N = 0
     cdef const fc_kernels *kern = kernels(z)
     cdef char *px = data(x)
     cdef char *py = data(y)
@@ -243,15 +333,27 @@ def affine(cnp.ndarray x, cnp.ndarray y, cnp.ndarray shift, cnp.ndarray scale, c
     cdef double *b = <double *>data(offset)
     cdef int n_threads = threads_for(10.0 * N * C * pixels, N * C)
     cdef idx plane
+    cdef unsigned mode
     for plane in prange(N * C, nogil=True, num_threads=n_threads, use_threads_if=n_threads > 1, schedule="static"):
         c = plane % C
+        mode = fc_flush_subnormals()
         kern.affine(py + plane * pixels * z, px + plane * pixels * z, by[c], a[c], b[c], pixels)
+        fc_restore_mode(mode)
 
 
 def affine_pair(cnp.ndarray dy, cnp.ndarray x, cnp.ndarray dx, cnp.ndarray shift, cnp.ndarray scale, cnp.ndarray slope,
                 cnp.ndarray offset):
     """dx[:, c] = scale[c] dy[:, c] + slope[c] (x[:, c] - shift[c]) + offset[c]; arrays as in channel_sums."""
+    check_planes(x, "x", DENSE, x)
+    check_planes(dy, "dy", DENSE, x)
+    check_planes(dx, "dx", DENSE_RESULT, x)
+    check_channels(shift, "shift", DENSE, x)
+    check_channels(scale, "scale", DENSE, x)
+    check_channels(slope, "slope", DENSE, x)
+    check_channels(offset, "offset", DENSE, x)
     cdef idx z = cnp.PyArray_ITEMSIZE(x), N = x.shape[0], C = x.shape[1], pixels = x.shape[2], c
+    if pixels == 0:
+        N = 0
     cdef const fc_kernels *kern = kernels(z)
     cdef char *pd = data(dy)
     cdef char *px = data(x)
@@ -262,7 +364,10 @@ def affine_pair(cnp.ndarray dy, cnp.ndarray x, cnp.ndarray dx, cnp.ndarray shift
     cdef double *o = <double *>data(offset)
     cdef int n_threads = threads_for(10.0 * N * C * pixels, N * C)
     cdef idx plane
+    cdef unsigned mode
     for plane in prange(N * C, nogil=True, num_threads=n_threads, use_threads_if=n_threads > 1, schedule="static"):
         c = plane % C
+        mode = fc_flush_subnormals()
         kern.affine_pair(pr + plane * pixels * z, pd + plane * pixels * z, px + plane * pixels * z, by[c], a[c], b[c],
                          o[c], pixels)
+        fc_restore_mode(mode)

@@ -10,7 +10,13 @@ from libc.math cimport INFINITY
 from libc.stdint cimport int32_t, int64_t
 from libc.string cimport memcpy, memset
 
-from fastconv._runtime cimport FC_POOL_BAND, fc_kernels, give, idx, kernels, parts, take, threads_for, up
+from fastconv._checks cimport (
+    DENSE, DENSE_RESULT, READ, check_array, check_axis, check_bytes, check_plane, check_real, check_size,
+    check_windows, shape_of,
+)
+from fastconv._runtime cimport (
+    FC_POOL_BAND, fc_flush_subnormals, fc_kernels, fc_restore_mode, give, idx, kernels, parts, take, threads_for, up
+)
 
 cnp.import_array()
 
@@ -80,6 +86,10 @@ cdef void forward_plane(const Pool *j, idx plane, char *scratch) noexcept nogil:
     cdef char *y
     cdef char *where
     cdef bint spare
+    cdef unsigned mode = 0
+    # Sums of subnormal numbers are slow; comparisons are not, and need them as they are.
+    if not j.largest:
+        mode = fc_flush_subnormals()
     if (j.s_w != 1 or j.s_h < 0 or j.pad_w > 0 or j.reach > j.W
             or x + ((j.H - 1) * j.s_h + j.W + j.slack) * z > j.x_end):
         pitch = j.pitch
@@ -89,6 +99,7 @@ cdef void forward_plane(const Pool *j, idx plane, char *scratch) noexcept nogil:
     if not j.largest and j.area:
         kern.average_plane(j.y + plane * j.P * j.Q * z, x, pitch, j.H, j.P, j.Q, j.kernel_h, j.kernel_w, j.stride_h,
                            j.stride_w, j.pad_h, j.area, row)
+        fc_restore_mode(mode)
         return
     for p in range(j.P):
         # What a row's last vector writes too much the next row overwrites, but for the plane's last rows.
@@ -113,6 +124,8 @@ cdef void forward_plane(const Pool *j, idx plane, char *scratch) noexcept nogil:
                              j.columns, j.Q)
         if spare:
             memcpy(j.y + at, row, j.Q * z)
+    if not j.largest:
+        fc_restore_mode(mode)
 
 
 cdef void average_plane_backward(const Pool *j, idx plane, char *scratch) noexcept nogil:
@@ -121,9 +134,11 @@ cdef void average_plane_backward(const Pool *j, idx plane, char *scratch) noexce
     cdef idx z = kern.itemsize, i, p, p0, p1, was0 = -1, was1 = -1
     cdef char *x = j.x + plane * j.H * j.W * z
     cdef char *shares = scratch + j.copy_size + j.kernel_w * z
+    cdef unsigned mode = fc_flush_subnormals()
     if (j.area and j.pad_h == 0 and j.pad_w == 0 and j.kernel_h == 2 and j.kernel_w == 2
             and (j.stride_h == 2 or j.P == 1) and (j.stride_w == 2 or j.Q == 1) and 2 * j.P <= j.H and 2 * j.Q <= j.W):
         kern.spread_plane(x, j.H, j.W, j.y + plane * j.P * j.Q * z, j.P, j.Q, 1.0 / j.area)
+        fc_restore_mode(mode)
         return
     memset(scratch + j.copy_size, 0, j.row_size)
     for i in range(j.H):
@@ -139,15 +154,31 @@ cdef void average_plane_backward(const Pool *j, idx plane, char *scratch) noexce
                                j.columns, j.Q)
             kern.spread_row(scratch, j.W + j.pad_w, shares, j.kernel_w, j.stride_w, j.Q)
         memcpy(x + i * j.W * z, scratch + j.pad_w * z, j.W * z)
+    fc_restore_mode(mode)
 
 
 cdef int run(Pool *j, bint backward) except -1:
     cdef idx z = j.kern.itemsize, plane
+    check_windows(j.P, j.Q, j.kernel_h, j.kernel_w, j.stride_h, j.stride_w, j.pad_h, j.pad_w, j.dilation_h,
+                  j.dilation_w, j.H, j.W)
+    if not -1152921504606846976 <= j.override <= 1152921504606846976:
+        raise ValueError(f"divisor_override must be from -2**60 to 2**60, got {j.override}")
     if j.planes == 0:
         return 0
+    # The largest of none is -infinity; an average has no such meaning.
+    if not j.largest and (j.pad_h >= j.kernel_h or j.pad_w >= j.kernel_w or (j.P - 1) * j.stride_h - j.pad_h >= j.H
+                          or (j.Q - 1) * j.stride_w - j.pad_w >= j.W):
+        raise ValueError(f"windows of {j.kernel_h} x {j.kernel_w} lie outside of images of {j.H} x {j.W}, with strides "
+                         f"{j.stride_h}, {j.stride_w} and padding {j.pad_h}, {j.pad_w} for {j.P} x {j.Q} outputs")
+    # Between one window and no other the step may be any.
+    if j.P == 1:
+        j.stride_h = 1
+    if j.Q == 1:
+        j.stride_w = 1
     j.reach = (j.Q - 1) * j.stride_w + (j.kernel_w - 1) * j.dilation_w + 1
     j.slack = 2 * j.kern.lanes * max(j.stride_w, 2)
     j.pitch = max(j.reach, j.W + j.pad_w)
+    check_plane(j.H, j.pitch, "an image as wide as its windows reach")
     j.copy_size = up((j.pitch * (1 if backward else j.H) + j.slack) * z, 64)
     j.row_size = up((j.Q + j.kern.lanes) * z, 64)
     if backward:
@@ -164,6 +195,7 @@ cdef int run(Pool *j, bint backward) except -1:
     cdef double taps = j.kernel_h * j.kernel_w
     cdef int n_threads = threads_for(10.0 * j.planes * j.P * j.Q * (taps + 4), j.planes)
     cdef size_t each = j.copy_size + 2 * j.row_size
+    check_bytes(j.row_size + n_threads * <double>each)
     cdef size_t size = j.row_size + n_threads * each
     cdef char *memory = <char *>take(size)
     cdef char *scratch = memory + j.row_size
@@ -186,7 +218,14 @@ cdef int run(Pool *j, bint backward) except -1:
     return 0
 
 
-cdef void describe(Pool *j, cnp.ndarray x, cnp.ndarray y) noexcept:
+cdef int describe(Pool *j, cnp.ndarray x, int x_flags, cnp.ndarray y, int y_flags) except -1:
+    cdef int kind = check_real(x, "x")
+    check_array(x, "x", 4, kind, x_flags)
+    check_array(y, "y", 4, kind, y_flags)
+    check_axis(y, "y", 0, x.shape[0])
+    check_axis(y, "y", 1, x.shape[1])
+    if (x.shape[2] == 0 or x.shape[3] == 0) and cnp.PyArray_SIZE(y):
+        raise ValueError(f"images of size {shape_of(x)} have no pixels for outputs of size {shape_of(y)}")
     cdef idx z = cnp.PyArray_ITEMSIZE(x)
     j.kern = kernels(z)
     j.x = j.x_end = <char *>cnp.PyArray_DATA(x)
@@ -201,15 +240,18 @@ cdef void describe(Pool *j, cnp.ndarray x, cnp.ndarray y) noexcept:
     j.x_end += z
     j.include_pad, j.override = True, 0
     j.dilation_h = j.dilation_w = 1
+    return 0
 
 
 def max_forward(cnp.ndarray x, cnp.ndarray y, cnp.ndarray indices, idx kernel_h, idx kernel_w, idx stride_h,
                 idx stride_w, idx pad_h, idx pad_w, idx dilation_h, idx dilation_w):
     """Largest of each window; `indices` (integers of the element's size, or None) takes its place in H*W."""
     cdef Pool j
-    describe(&j, x, y)
+    describe(&j, x, READ, y, DENSE_RESULT)
     j.largest = True
     if indices is not None:
+        check_array(indices, "indices", 4, cnp.NPY_INT32 if j.kern.itemsize == 4 else cnp.NPY_INT64, DENSE_RESULT)
+        check_size(indices, "indices", y)
         j.where = <char *>cnp.PyArray_DATA(indices)
     j.kernel_h, j.kernel_w, j.stride_h, j.stride_w = kernel_h, kernel_w, stride_h, stride_w
     j.pad_h, j.pad_w, j.dilation_h, j.dilation_w = pad_h, pad_w, dilation_h, dilation_w
@@ -220,7 +262,7 @@ def average_forward(cnp.ndarray x, cnp.ndarray y, idx kernel_h, idx kernel_w, id
                     idx pad_w, bint count_include_pad, idx divisor_override):
     """Sum of each window over its divisor."""
     cdef Pool j
-    describe(&j, x, y)
+    describe(&j, x, READ, y, DENSE_RESULT)
     j.largest, j.include_pad, j.override = False, count_include_pad, divisor_override
     j.kernel_h, j.kernel_w, j.stride_h, j.stride_w = kernel_h, kernel_w, stride_h, stride_w
     j.pad_h, j.pad_w = pad_h, pad_w
@@ -231,9 +273,9 @@ def average_backward(cnp.ndarray dy, cnp.ndarray dx, idx kernel_h, idx kernel_w,
                      idx pad_w, bint count_include_pad, idx divisor_override):
     """Each output's gradient over its divisor, added to every pixel of its window; `dx` is dense."""
     cdef Pool j
-    if not cnp.PyArray_IS_C_CONTIGUOUS(dy):
+    if dy is not None and not cnp.PyArray_IS_C_CONTIGUOUS(dy):
         dy = dy.copy()
-    describe(&j, dx, dy)
+    describe(&j, dx, DENSE_RESULT, dy, DENSE)
     j.largest, j.include_pad, j.override = False, count_include_pad, divisor_override
     j.kernel_h, j.kernel_w, j.stride_h, j.stride_w = kernel_h, kernel_w, stride_h, stride_w
     j.pad_h, j.pad_w = pad_h, pad_w
@@ -247,10 +289,20 @@ def max_backward(cnp.ndarray dy, cnp.ndarray indices, cnp.ndarray dx):
 
     Returns whether all indices are within their plane; those that are not are left out.
     """
-    if not cnp.PyArray_IS_C_CONTIGUOUS(dy):
+    if dy is not None and not cnp.PyArray_IS_C_CONTIGUOUS(dy):
         dy = dy.copy()
-    if not cnp.PyArray_IS_C_CONTIGUOUS(indices):
+    if indices is not None and not cnp.PyArray_IS_C_CONTIGUOUS(indices):
         indices = indices.copy()
+    cdef int kind = check_real(dx, "dx")
+    check_array(dx, "dx", 4, kind, DENSE_RESULT)
+    check_array(dy, "dy", 4, kind, DENSE)
+    check_axis(dy, "dy", 0, dx.shape[0])
+    check_axis(dy, "dy", 1, dx.shape[1])
+    kind = cnp.NPY_INT64
+    if indices is not None and cnp.PyArray_TYPE(indices) == cnp.NPY_INT32:
+        kind = cnp.NPY_INT32
+    check_array(indices, "indices", 4, kind, DENSE)
+    check_size(indices, "indices", dy)
     cdef idx z = cnp.PyArray_ITEMSIZE(dx), plane, planes = dx.shape[0] * dx.shape[1]
     cdef idx inputs = dx.shape[2] * dx.shape[3], outputs = dy.shape[2] * dy.shape[3]
     cdef idx index_size = cnp.PyArray_ITEMSIZE(indices)
@@ -281,6 +333,7 @@ cdef void adaptive_plane(const Pool *j, idx plane, bint backward) noexcept nogil
     cdef char *y = j.y + plane * j.P * j.Q * z
     cdef char *window
     cdef double value
+    cdef unsigned mode = fc_flush_subnormals()
     if backward:
         memset(x, 0, j.H * j.W * z)
     for p in range(j.P):
@@ -298,28 +351,34 @@ cdef void adaptive_plane(const Pool *j, idx plane, bint backward) noexcept nogil
                     (<float *>y)[at] = <float>value
                 else:
                     (<double *>y)[at] = value
+    fc_restore_mode(mode)
 
 
-cdef void run_adaptive(Pool *j, bint backward) noexcept:
+cdef int run_adaptive(Pool *j, bint backward) except -1:
     cdef idx plane
+    check_plane(j.H, j.W, "an image")
+    # Windows start and end at products of both sizes.
+    check_plane(j.H, j.P + 1, "rows before and after pooling, a product")
+    check_plane(j.W, j.Q + 1, "columns before and after pooling, a product")
     cdef int n_threads = threads_for(10.0 * j.planes * j.H * j.W, j.planes)
     for plane in prange(j.planes, nogil=True, num_threads=n_threads, use_threads_if=n_threads > 1, schedule="static"):
         adaptive_plane(j, plane, backward)
+    return 0
 
 
 def adaptive_average_forward(cnp.ndarray x, cnp.ndarray y):
     """Mean of rows floor(p*H/P) ... ceil((p+1)*H/P), and columns likewise."""
     cdef Pool j
-    describe(&j, x, y)
+    describe(&j, x, READ, y, DENSE_RESULT)
     run_adaptive(&j, False)
 
 
 def adaptive_average_backward(cnp.ndarray dy, cnp.ndarray dx):
     """Each output's gradient over its window's size, added to every pixel of its window; `dx` is dense."""
     cdef Pool j
-    if not cnp.PyArray_IS_C_CONTIGUOUS(dy):
+    if dy is not None and not cnp.PyArray_IS_C_CONTIGUOUS(dy):
         dy = dy.copy()
-    describe(&j, dx, dy)
+    describe(&j, dx, DENSE_RESULT, dy, DENSE)
     if j.planes == 0:
         memset(j.x, 0, cnp.PyArray_NBYTES(dx))
     run_adaptive(&j, True)

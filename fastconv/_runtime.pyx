@@ -23,7 +23,14 @@ cdef extern from *:
     #else
     static int omp_get_max_threads(void) { return 1; }
     #endif
+    /* Memory checkers see neither an overrun into a block's spare bytes nor what its former user left in it. */
+    #if defined(__SANITIZE_ADDRESS__) || defined(FASTCONV_EXACT_MEMORY)
+    enum { EXACT_MEMORY = 1 };
+    #else
+    enum { EXACT_MEMORY = 0 };
+    #endif
     """
+    const bint EXACT_MEMORY
     void ask_for_huge_pages(void *block, size_t size) nogil
     int omp_get_max_threads() nogil
 
@@ -58,6 +65,8 @@ def get_isa() -> str:
 def set_isa(name: str) -> None:
     """Use the kernels of instruction set `name`, one of :func:`available_isas`; ValueError otherwise."""
     global isa
+    if not isinstance(name, str):
+        raise TypeError(f"an instruction set is chosen by its name, got {name!r} of type {type(name).__name__}")
     for i in range(n_isas):
         if strcmp(isas[i].name, name.encode()) == 0:
             isa = isas[i]
@@ -147,12 +156,16 @@ cdef enum:
     LEAST = 4096            # smallest block
     HUGE_PAGE = 2097152
 
+cdef size_t MOST = <size_t>1 << 62   # bytes of a block: size classes beyond it would not end
+
 cdef void *waiting[CLASSES]
 cdef size_t waiting_bytes = 0, used_bytes = 0, most_used_bytes = 0
 
 
 cdef (int, size_t) size_class(size_t size) noexcept:
     # Four classes to each doubling: at most a quarter is wasted.
+    if EXACT_MEMORY:
+        return 0, size
     cdef size_t octave = LEAST
     cdef int k = 0
     while octave * 2 <= size:
@@ -168,16 +181,21 @@ cdef void *take(size_t size) except NULL:
     cdef int k
     cdef size_t whole
     cdef void *block = NULL
+    if size > MOST:
+        raise MemoryError(f"{size} bytes are more than can be addressed")
     k, whole = size_class(size)
     block = waiting[k]
     if block != NULL:
         waiting[k] = (<void **>block)[0]
         waiting_bytes -= whole
-    elif posix_memalign(&block, HUGE_PAGE if whole >= HUGE_PAGE else 64, whole) != 0:
-        empty_cache()
-        raise MemoryError(f"could not allocate {size} bytes")
-    elif whole >= HUGE_PAGE:
-        ask_for_huge_pages(block, whole)
+    else:
+        if posix_memalign(&block, HUGE_PAGE if whole >= HUGE_PAGE else 64, whole) != 0:
+            # Perhaps what waits for reuse is what is missing.
+            empty_cache()
+            if posix_memalign(&block, HUGE_PAGE if whole >= HUGE_PAGE else 64, whole) != 0:
+                raise MemoryError(f"could not allocate {size} bytes")
+        if whole >= HUGE_PAGE:
+            ask_for_huge_pages(block, whole)
     used_bytes += whole
     most_used_bytes = max(most_used_bytes, used_bytes)
     return block
@@ -189,7 +207,7 @@ cdef void give(void *block, size_t size) noexcept:
     cdef size_t whole
     k, whole = size_class(size)
     used_bytes -= whole
-    if waiting_bytes + used_bytes + whole > 2 * most_used_bytes:
+    if EXACT_MEMORY or waiting_bytes + used_bytes + whole > 2 * most_used_bytes:
         free(block)
         return
     (<void **>block)[0] = waiting[k]
@@ -240,14 +258,15 @@ cdef cnp.ndarray new_array(int ndim, const cnp.npy_intp *dims, int type_num):
     cdef int i
     if allocator is not None:
         return allocator(tuple([dims[i] for i in range(ndim)]), cnp.PyArray_DescrFromType(type_num))
-    cdef size_t size = cnp.PyArray_DescrFromType(type_num).itemsize
+    cdef double size = cnp.PyArray_DescrFromType(type_num).itemsize
     for i in range(ndim):
-        size *= <size_t>dims[i]
-    if size < LEAST:
+        size *= dims[i]
+    # NumPy says what is wrong with a shape that is negative or beyond all memory.
+    if size < LEAST or size > MOST:
         return cnp.PyArray_EMPTY(ndim, <cnp.npy_intp *>dims, type_num, 0)
     cdef Block block = Block.__new__(Block)
-    block.data = take(size)
-    block.size = size
+    block.data = take(<size_t>size)
+    block.size = <size_t>size
     cdef cnp.ndarray array = cnp.PyArray_SimpleNewFromData(ndim, <cnp.npy_intp *>dims, type_num, block.data)
     Py_INCREF(block)
     cnp.PyArray_SetBaseObject(array, block)
@@ -256,11 +275,14 @@ cdef cnp.ndarray new_array(int ndim, const cnp.npy_intp *dims, int type_num):
 
 def empty(shape, dtype) -> np.ndarray:
     """A C-contiguous array like ``numpy.empty``, from recycled memory if it is large."""
-    cdef cnp.npy_intp dims[32]
+    cdef cnp.dtype descr = np.dtype(dtype)
+    cdef cnp.npy_intp dims[8]
     cdef int ndim = len(shape)
+    if ndim > 8 or not cnp.PyDataType_ISNUMBER(descr) or not descr.isnative:
+        return np.empty(shape, descr)
     for i in range(ndim):
         dims[i] = shape[i]
-    return new_array(ndim, dims, (<cnp.dtype?>np.dtype(dtype)).num)
+    return new_array(ndim, dims, descr.num)
 
 
 # ---- the environment's wishes ------------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ cimport numpy as cnp
 from cython.parallel cimport prange, threadid
 from libc.string cimport memset
 
+from fastconv._checks cimport DENSE_RESULT, READ, check_array, check_axis, check_bytes, check_convolution
 from fastconv._runtime cimport (
     FC_MAX_VECS, Image, as_image, fc_flush_subnormals, fc_kernels, fc_plane, fc_restore_mode, give, idx, kernels, parts,
     take, threads_for, up,
@@ -34,6 +35,7 @@ cdef enum:
     SLICES = 8
     SLICES_BYTES = 16 << 20   # what the sums of all slices may take
     CHUNK = 512               # channels reduced in one go
+    MOST_DILATION = 1 << 30
 
 
 # ---- when it pays --------------------------------------------------------------------------------------------------
@@ -78,7 +80,10 @@ cdef bint takes(int which, idx N, idx C, idx H, idx W, idx K, idx c, idx R, idx 
     """
     if mode == NEVER or R != S or not (R == 3 or R == 5) or stride_h != 1 or stride_w != 1:
         return False
-    if N == 0 or H == 0 or W == 0 or K == 0 or c == 0 or P == 0 or Q == 0:
+    # Neither what is empty nor, where somebody asks by himself, what no convolution has.
+    if min(N, min(H, W)) < 1 or min(K, c) < 1 or min(P, Q) < 1 or min(groups, min(dilation_h, dilation_w)) < 1:
+        return False
+    if max(dilation_h, dilation_w) > MOST_DILATION:
         return False
     if mode == WHEREVER_POSSIBLE:
         return True
@@ -90,16 +95,18 @@ cdef bint takes(int which, idx N, idx C, idx H, idx W, idx K, idx c, idx R, idx 
     cdef double tiles = <double>N * parts(P, m * dilation_h) * dilation_h * parts(parts(Q, dilation_w), m) * dilation_w
     cdef double depth_vecs = parts(depth, lanes), filter_vecs = parts(filters, lanes)
     cdef double products, transforms, direct = <double>N * P * Q / lanes * depth * filters * R * R
+    # Rows that end within a vector cost direct convolution what its packing cannot save.
+    cdef double ragged = min(2.0, <double>up(Q, lanes) / Q) - 1
     if which < 2:
-        products = 0.9 * depth * filter_vecs * (tiles + 5)
-        transforms = 270 * depth_vecs * tiles + 610 * filter_vecs * tiles + 300 * filter_vecs * depth
-        # Rows that end within a vector cost direct convolution half of what its packing cannot save.
-        direct *= 0.54 + 0.46 * up(Q, lanes) / Q
+        products = 0.91 * depth * filter_vecs * (tiles + 5)
+        transforms = 280 * depth_vecs * tiles + 640 * filter_vecs * tiles + 170 * filter_vecs * depth
+        direct *= 1 + 0.78 * ragged
+        direct += 6.5 * depth * filters * R * R / lanes
     else:
-        products = 1.13 * (filters + 5) * depth_vecs * tiles
-        transforms = 150 * depth_vecs * tiles + 720 * filter_vecs * tiles + 430 * filters * depth_vecs
-        direct *= 1 + 3 / <double>filters
-        direct += 60.0 * depth * filters * R * R / lanes
+        products = 1.31 * (filters + 5) * depth_vecs * tiles
+        transforms = 640 * filter_vecs * tiles + 240 * filters * depth_vecs
+        direct *= 1 + 0.32 * ragged + 0.63 / filters
+        direct += 57.0 * depth * filters * R * R / lanes
     return POINTS * products + transforms < direct
 
 
@@ -358,7 +365,7 @@ cdef int gather(Winograd *j, const Image *x, const Image *y, Filters *w, const c
     j.c_tile, j.k_tile = j.c_lanes, j.wide
     plan(j, TILES if w.kept else LARGE_TILES, n_threads if w.kept else 1)
     w.kept &= j.n_blocks > 1
-    w.point = point_pitch(j.chunk * j.wide)
+    w.point = point_pitch((j.C if w.kept else j.chunk) * j.wide)
     w.panel_size = up(POINTS * w.point * z, LINE)
     cdef bint shared = n_threads > 1 and j.G * j.n_blocks < 2 * n_threads
     j.k_size = up(POINTS * j.k_point * z, LINE)
@@ -402,9 +409,11 @@ cdef int gather(Winograd *j, const Image *x, const Image *y, Filters *w, const c
     return 0
 
 
-cdef void prepare(Winograd *j, cnp.ndarray x, cnp.ndarray y, const Image *f, idx pad_h, idx pad_w, idx dilation_h,
-                  idx dilation_w) noexcept:
+cdef int prepare(Winograd *j, cnp.ndarray x, cnp.ndarray y, const Image *f, idx pad_h, idx pad_w, idx dilation_h,
+                 idx dilation_w) except -1:
     """What the three passes share: the size of tiles and of what they are cut from."""
+    if f.h != f.w or f.h != 3 and f.h != 5:
+        raise ValueError(f"filters must be of 3x3 or 5x5 taps, got {f.h}x{f.w}")
     j.kern = kernels(cnp.PyArray_ITEMSIZE(x))
     j.size, j.m = (f.h - 3) // 2, SIDE + 1 - f.h
     j.N, j.H, j.W, j.P, j.Q = y.shape[0], x.shape[2], x.shape[3], y.shape[2], y.shape[3]
@@ -413,6 +422,10 @@ cdef void prepare(Winograd *j, cnp.ndarray x, cnp.ndarray y, const Image *f, idx
     j.cols = parts(parts(j.Q, j.dilation_w), j.m)
     j.band_tiles = j.cols * j.dilation_h * j.dilation_w
     j.c_lanes, j.k_lanes = up(j.C, j.kern.lanes), up(j.K, j.kern.lanes)
+    # Blocks are a band at the least, on every thread.
+    check_bytes(4096.0 * 2 * POINTS * (<double>j.cols * dilation_h * dilation_w + LARGE_TILES)
+                * (j.c_lanes + j.k_lanes) * j.kern.itemsize)
+    return 0
 
 
 cdef cnp.ndarray dense_taps(cnp.ndarray w):
@@ -428,6 +441,10 @@ cpdef forward(cnp.ndarray x, cnp.ndarray w, cnp.ndarray b, cnp.ndarray y, idx pa
     cdef Winograd j
     cdef Filters u
     cdef Image image_x, image_y, f
+    check_convolution(x, READ, w, READ, y, DENSE_RESULT, 1, 1, pad_h, pad_w, dilation_h, dilation_w, groups)
+    if b is not None:
+        check_array(b, "b", 1, cnp.PyArray_TYPE(x), READ)
+        check_axis(b, "b", 0, w.shape[0])
     w = dense_taps(w)
     as_image(x, &image_x)
     as_image(y, &image_y)
@@ -449,6 +466,7 @@ cpdef input_gradient(cnp.ndarray dy, cnp.ndarray w, cnp.ndarray dx, idx pad_h, i
     cdef Winograd j
     cdef Filters u
     cdef Image image_x, image_y, f
+    check_convolution(dx, DENSE_RESULT, w, READ, dy, READ, 1, 1, pad_h, pad_w, dilation_h, dilation_w, groups)
     w = dense_taps(w)
     as_image(dy, &image_x)
     as_image(dx, &image_y)
@@ -524,6 +542,7 @@ cpdef weight_gradient(cnp.ndarray x, cnp.ndarray dy, cnp.ndarray dw, idx pad_h, 
     """dw[k,c,r,s] = sum_{n,p,q} dy[n,k,p,q] x[n, c, p + r*dilation_h - pad_h, ...]: equation 12.5. `dw` is dense."""
     cdef Winograd j
     cdef Image image_x, image_y, f
+    check_convolution(x, READ, dw, DENSE_RESULT, dy, READ, 1, 1, pad_h, pad_w, dilation_h, dilation_w, groups)
     as_image(x, &image_x)
     as_image(dy, &image_y)
     as_image(dw, &f)

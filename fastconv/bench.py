@@ -55,9 +55,10 @@ def run(cases: list[str], threads: int, repeats: int, json_file: str | None = No
             print(row(record, others), flush=True)
     print(means(measured, others))
     if json_file is not None:
+        from fastconv.checkpoint import write_atomically
+
         settings = {"threads": threads, "repeats": repeats, "versions": versions()}
-        with open(json_file, "w", encoding="utf-8") as file:
-            json.dump({"about": settings, "records": measured}, file, indent=1)
+        write_atomically(json_file, json.dumps({"about": settings, "records": measured}, indent=1).encode())
 
 
 def records(contenders: Sequence[Contender], cases: Iterable[str], repeats: int) -> Iterator[dict]:

@@ -6,6 +6,7 @@ name stands for a complete file: the one before or the new one. Nothing is ever 
 
 import contextlib
 import os
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -45,7 +46,15 @@ def save(path: str | os.PathLike, state_dict: dict, metadata: Any = None) -> Non
     _need_safetensors()
     from safetensors.numpy import save as serialize
 
-    arrays = {name: _plain_array(value) for name, value in state_dict.items()}
+    if not isinstance(state_dict, Mapping):
+        raise TypeError(f"a state_dict is a mapping of names to arrays, got {state_dict!r}")
+    arrays = {}
+    for name, value in state_dict.items():
+        if not isinstance(name, str):
+            raise TypeError(f"a state_dict has strings for names, got {name!r}")
+        arrays[name] = _plain_array(value)
+        if arrays[name].dtype.kind not in "biuf" or arrays[name].dtype.itemsize > 8:
+            raise TypeError(f"a checkpoint holds bools, integers and floats, got {value!r} as {name!r}")
     text = json.dumps({"metadata": metadata, "crc32": _checksum(arrays, metadata)})
     write_atomically(path, serialize(arrays, metadata={_ENTRY: text}))
 
@@ -77,12 +86,14 @@ def read(path: str | os.PathLike) -> tuple[dict[str, np.ndarray], Any]:
         raise IsADirectoryError(f"{path}: is a folder, expected a safetensors file")
     if not os.path.exists(path):
         raise FileNotFoundError(f"{path}: there is no such file")
+    if not os.path.isfile(path):  # a pipe would be waited for
+        raise CheckpointError(f"{path}: is no regular file, expected a safetensors file")
     try:
         with safe_open(path, framework="np") as file:
             # Copies: the arrays outlive the file and may be written to.
             arrays = {name: np.array(file.get_tensor(name)) for name in file.keys()}  # noqa: SIM118
             header = file.metadata() or {}
-    except (SafetensorError, ValueError, TypeError, KeyError, AttributeError) as error:
+    except (SafetensorError, ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
         size = os.path.getsize(path)
         raise CheckpointError(f"{path}: truncated, corrupt or no safetensors file ({size} bytes): {error}") from error
     if _ENTRY not in header:
@@ -90,7 +101,7 @@ def read(path: str | os.PathLike) -> tuple[dict[str, np.ndarray], Any]:
     try:
         entry = json.loads(header[_ENTRY])
         metadata, expected = entry["metadata"], entry["crc32"]
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise CheckpointError(f"{path}: corrupt: the metadata in its header cannot be read: {error}") from error
     found = _checksum(arrays, metadata)
     if found != expected:
@@ -159,17 +170,21 @@ def write_atomically(path: str | os.PathLike, data: bytes) -> None:
     path = os.fspath(path)
     folder, name = os.path.split(path)
     folder = folder or os.curdir
-    # One fixed name: what a killed process left behind is overwritten by the next write.
+    # One fixed name: what a killed process left behind is removed by the next write; a link there is not followed.
     temporary = os.path.join(folder, f".{name}.tmp")
     try:
-        with open(temporary, "wb") as file:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(temporary)
+        with open(temporary, "xb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
     except BaseException as error:
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, ValueError):
             os.unlink(temporary)
+        if isinstance(error, ValueError):  # of open(), for a name with a NUL
+            raise ValueError(f"{path!r}: cannot write: {error}") from error
         if isinstance(error, OSError):
             raise OSError(error.errno, f"cannot write: {error.strerror}", path) from error
         raise

@@ -4,11 +4,14 @@ Two OpenMP runtimes in one process spin against each other, so each contender ru
 :func:`alternate` has them take turns: A B A B ... A worker reads one JSON request a line, and
 answers with one JSON line.
 
-A workload is a dict: ``op`` is one of :data:`PASSES`, one of :data:`POOLING` or ``"step"``; the others are its sizes:
+A workload is a dict: ``op`` is one of :data:`PASSES`, one of :data:`POOLING`, ``"step"`` or ``"call"``; the others are
+its sizes:
 
 * a pass: N, C, H, W (images), K, R, S (filters), stride, padding (h, w), dilation, groups, all but `padding` integers;
 * pooling: N, C, H, W, kernel, stride, padding, integers for both directions;
-* ``step``, one training step of the textbook's network (section 12.4): N.
+* ``step``, one training step of the textbook's network (section 12.4): N;
+* ``call``, a layer forward and backward on so few numbers that calling it is what takes the time: layer, one of
+  :data:`LAYERS`, of which ``"SGD"`` is an optimizer's step over the parameters of that network.
 
 Inputs are normal random numbers in float32, the same for every contender.
 """
@@ -33,6 +36,7 @@ from typing import Any
 import numpy as np
 
 __all__ = [
+    "LAYERS",
     "PASSES",
     "POOLING",
     "Contender",
@@ -48,6 +52,7 @@ __all__ = [
 
 PASSES = ("forward", "input", "weight")
 POOLING = ("max_forward", "max_backward", "average_forward", "average_backward")
+LAYERS = ("Conv2d", "ReLU", "MaxPool2d", "AvgPool2d", "Flatten", "Linear", "CrossEntropyLoss", "SGD")
 
 MIN_SAMPLE_S = 5e-3  # a timed sample repeats its call until it lasts this long
 # By default GCC's idle OpenMP threads spin through 300,000 pauses of up to 40 ns.
@@ -284,6 +289,8 @@ def _prepare_fastconv(workload: dict) -> Callable[[], Any]:
         return _convolution(workload, ops.conv2d, ops.conv2d_input, ops.conv2d_weight)
     if op == "step":
         return _training_step(fastconv, workload)
+    if op == "call":
+        return _layer_call(fastconv, workload)
     x_shape, y_shape, *window = _pooling(workload)
     x, dy = _normal("x", x_shape), _normal("dy", y_shape)
     if op == "max_forward":
@@ -302,7 +309,7 @@ def _prepare_numpy(workload: dict) -> Callable[[], Any]:
     op = workload["op"]
     if op in PASSES:
         return _convolution(workload, r.blas_conv2d, r.blas_conv2d_input, r.blas_conv2d_weight)
-    if op == "step":
+    if op in ("step", "call"):
         raise Unavailable("NumPy has no training step")
     return _numpy_pooling(workload)
 
@@ -319,6 +326,8 @@ def _prepare_torch(workload: dict, channels_last: bool = False) -> Callable[[], 
     op = workload["op"]
     if op == "step":
         return _training_step(torch, workload)
+    if op == "call":
+        return _layer_call(torch, workload)
     if op in PASSES:
         x, w, dy = (normal(name, shape) for name, shape in zip("xwy", convolution_shapes(workload), strict=True))
         stride, dilation = ([workload[name]] * 2 for name in ("stride", "dilation"))
@@ -364,7 +373,9 @@ def _convolution(workload: dict, forward: Callable, input_gradient: Callable, we
 def _pooling(workload: dict) -> tuple[tuple, tuple, int, int, int]:
     """Shapes of x and y, then kernel, stride and padding."""
     if workload["op"] not in POOLING:
-        raise ValueError(f"expected op to be one of {', '.join((*PASSES, *POOLING, 'step'))}, got {workload['op']!r}")
+        raise ValueError(
+            f"expected op to be one of {', '.join((*PASSES, *POOLING, 'step', 'call'))}, got {workload['op']!r}"
+        )
     kernel, stride, padding = workload["kernel"], workload["stride"], workload["padding"]
     output = ((workload[size] + 2 * padding - kernel) // stride + 1 for size in "HW")
     x_shape = workload["N"], workload["C"], workload["H"], workload["W"]
@@ -407,9 +418,8 @@ def _numpy_pooling(workload: dict) -> Callable[[], Any]:
     return lambda: spread(dy * (place == t) for t in range(k**2))
 
 
-def _training_step(library, workload: dict) -> Callable[[], Any]:
-    """One step of SGD on the textbook's network (section 12.4): forward, cross-entropy, backward, update."""
-    nn, optim = (importlib.import_module(f"{library.__name__}.{name}") for name in ("nn", "optim"))
+def _network(library, nn):
+    """The textbook's network (section 12.4), with the same random weights in every library."""
     net = nn.Sequential(
         *(nn.Conv2d(3, 3, 5), nn.ReLU(), nn.MaxPool2d(2, 2)),
         *(nn.Conv2d(3, 16, 5), nn.ReLU(), nn.AvgPool2d(2, 2)),
@@ -417,6 +427,47 @@ def _training_step(library, workload: dict) -> Callable[[], Any]:
     )
     start = {name: _normal(name, value.shape) / 8 for name, value in net.state_dict().items()}
     net.load_state_dict({name: library.from_numpy(value) for name, value in start.items()})
+    return net
+
+
+def _layer_call(library, workload: dict) -> Callable[[], Any]:
+    """A layer, forward and backward, on a handful of numbers; or a step of the optimizer."""
+    nn, optim = (importlib.import_module(f"{library.__name__}.{name}") for name in ("nn", "optim"))
+    layer = workload["layer"]
+    if layer not in LAYERS:
+        raise ValueError(f"expected one of the layers {', '.join(LAYERS)}, got {layer!r}")
+    if layer == "SGD":
+        net = _network(library, nn)
+        for name, parameter in net.named_parameters():
+            parameter.grad = library.from_numpy(_normal(f"gradient of {name}", parameter.shape))
+        optimizer = optim.SGD(net.parameters(), lr=1e-6, momentum=0.9)
+
+        def update():
+            optimizer.step()
+            return net[0].bias.detach()
+
+        return update
+    arguments = {"Conv2d": (1, 1, 3), "MaxPool2d": (2,), "AvgPool2d": (2,), "Linear": (4, 2)}
+    module = getattr(nn, layer)(*arguments.get(layer, ()))
+    for name, parameter in module.named_parameters():
+        parameter.data = library.from_numpy(_normal(name, parameter.shape))
+    x = library.from_numpy(_normal("x", (2, 4) if layer in ("Linear", "CrossEntropyLoss") else (1, 1, 4, 4)))
+    x.requires_grad_()
+    inputs = (x, library.from_numpy(np.array([1, 3]))) if layer == "CrossEntropyLoss" else (x,)
+    dy = library.from_numpy(_normal("dy", module(*inputs).shape))
+
+    def call():
+        x.grad = None
+        module(*inputs).backward(dy)
+        return x.grad
+
+    return call
+
+
+def _training_step(library, workload: dict) -> Callable[[], Any]:
+    """One step of SGD on the textbook's network: forward, cross-entropy, backward, update."""
+    nn, optim = (importlib.import_module(f"{library.__name__}.{name}") for name in ("nn", "optim"))
+    net = _network(library, nn)
     images = library.from_numpy(_normal("x", (workload["N"], 3, 32, 32)))
     labels = library.from_numpy(np.arange(workload["N"]) % 10)
     loss_function, optimizer = nn.CrossEntropyLoss(), optim.SGD(net.parameters(), lr=1e-3)

@@ -7,31 +7,33 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import DTypeLike
 
-from .random import Generator, default_generator
-from .tensor import Tensor, _category, _check_dtype, _leaf, _unpack, _wrap, bool_, float32, int64
+from ._checks import integer, number
+from .random import Generator, stream_of
+from .tensor import Tensor, _as_dtype, _category, _leaf, _unpack, _wrap, bool_, check_shape, float32, int64
 
 
 def empty(*size: int | Sequence[int], dtype: DTypeLike = float32, requires_grad: bool = False) -> Tensor:
     """A tensor of this shape with whatever was in the memory."""
-    return _leaf(np.empty(_unpack(size), _check_dtype(np.dtype(dtype))), requires_grad)
+    return _leaf(np.empty(check_shape(_unpack(size), "empty"), _as_dtype(dtype)), requires_grad)
 
 
 def zeros(*size: int | Sequence[int], dtype: DTypeLike = float32, requires_grad: bool = False) -> Tensor:
     """A tensor of this shape full of 0."""
-    return _leaf(np.zeros(_unpack(size), _check_dtype(np.dtype(dtype))), requires_grad)
+    return _leaf(np.zeros(check_shape(_unpack(size), "zeros"), _as_dtype(dtype)), requires_grad)
 
 
 def ones(*size: int | Sequence[int], dtype: DTypeLike = float32, requires_grad: bool = False) -> Tensor:
     """A tensor of this shape full of 1."""
-    return _leaf(np.ones(_unpack(size), _check_dtype(np.dtype(dtype))), requires_grad)
+    return _leaf(np.ones(check_shape(_unpack(size), "ones"), _as_dtype(dtype)), requires_grad)
 
 
 def full(
     size: Sequence[int], fill_value: float, *, dtype: DTypeLike | None = None, requires_grad: bool = False
 ) -> Tensor:
     """A tensor of this shape full of `fill_value`, from which the dtype follows (float32, int64, bool)."""
-    dtype = (bool_, int64, float32)[_category(fill_value)] if dtype is None else _check_dtype(np.dtype(dtype))
-    return _leaf(np.full(_unpack((size,)), fill_value, dtype), requires_grad)
+    number(fill_value, "fill_value")
+    dtype = (bool_, int64, float32)[_category(fill_value)] if dtype is None else _as_dtype(dtype)
+    return _leaf(np.full(check_shape(_unpack((size,)), "full"), fill_value, dtype), requires_grad)
 
 
 def zeros_like(input: Tensor, *, dtype: DTypeLike | None = None, requires_grad: bool = False) -> Tensor:
@@ -59,22 +61,32 @@ def full_like(
 def arange(start: float, end: float | None = None, step: float = 1, *, dtype: DTypeLike | None = None) -> Tensor:
     """The numbers from `start` (0) up to but not including `end`, by `step`: int64 if all are ints, else float32."""
     start, end = (0, start) if end is None else (start, end)
+    for name, value in (("start", start), ("end", end), ("step", step)):
+        number(value, name)
+        if not abs(value) < np.inf:
+            raise ValueError(f"arange() expects finite numbers, got {name}={value!r}")
     if step == 0:
-        raise RuntimeError("arange() expects a step other than 0")
+        raise RuntimeError(f"arange() expects a step other than 0, got step={step!r}")
     if dtype is None:
         dtype = int64 if all(isinstance(n, int | np.integer) for n in (start, end, step)) else float32
     n = max(0, int(np.ceil((end - start) / step)))
-    return _wrap((start + step * np.arange(n)).astype(_check_dtype(np.dtype(dtype))))
+    check_shape((n,), f"arange({start!r}, {end!r}, {step!r})")
+    return _wrap((start + step * np.arange(n)).astype(_as_dtype(dtype)))
 
 
 def linspace(start: float, end: float, steps: int, *, dtype: DTypeLike = float32) -> Tensor:
     """`steps` numbers at equal distances from `start` to `end`, both included."""
-    return _wrap(np.linspace(start, end, steps).astype(_check_dtype(np.dtype(dtype))))
+    start, end, steps = float(number(start, "start")), float(number(end, "end")), integer(steps, "steps")
+    check_shape((steps,), "linspace")
+    return _wrap(np.linspace(start, end, steps).astype(_as_dtype(dtype)))
 
 
 def eye(n: int, m: int | None = None, *, dtype: DTypeLike = float32) -> Tensor:
     """The (n, m) matrix, m = n by default, with 1 on the diagonal and 0 elsewhere."""
-    return _wrap(np.eye(n, m, dtype=_check_dtype(np.dtype(dtype))))
+    n = integer(n, "n")
+    m = n if m is None else integer(m, "m")
+    check_shape((n, m), "eye")
+    return _wrap(np.eye(n, m, dtype=_as_dtype(dtype)))
 
 
 def rand(
@@ -107,10 +119,6 @@ def randn_like(input: Tensor, *, generator: Generator | None = None, dtype: DTyp
     return randn(input.shape, generator=generator, dtype=dtype or input.dtype)
 
 
-def _stream(generator: Generator | None) -> np.random.Generator:
-    return (default_generator if generator is None else generator).numpy
-
-
 def randint(
     low: int,
     high: int | Sequence[int] | None = None,
@@ -124,11 +132,16 @@ def randint(
         low, high, size = 0, low, high
     if size is None:
         raise TypeError("randint() expects a size: randint(high, size) or randint(low, high, size)")
+    low, high = integer(low, "low", -(2**60)), integer(high, "high", -(2**60))
     if not low < high:
         raise RuntimeError(f"randint() expects low < high, got {low} and {high}")
-    return _wrap(_stream(generator).integers(low, high, _unpack((size,))).astype(dtype))
+    return _wrap(
+        stream_of(generator).integers(low, high, check_shape(_unpack((size,)), "randint")).astype(_as_dtype(dtype))
+    )
 
 
 def randperm(n: int, *, generator: Generator | None = None, dtype: DTypeLike = int64) -> Tensor:
     """The integers from 0 to n - 1 in random order."""
-    return _wrap(_stream(generator).permutation(n).astype(dtype))
+    n = integer(n, "n")
+    check_shape((n,), "randperm")
+    return _wrap(stream_of(generator).permutation(n).astype(_as_dtype(dtype)))

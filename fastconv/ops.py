@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 
-from . import _conv, _pool, _quick
+from . import _conv, _elementwise, _pool, _quick
+from ._checks import LARGEST
 from ._runtime import empty
-from .elementwise import channel_sum
 
 __all__ = [
     "adaptive_avg_pool2d",
@@ -53,8 +53,6 @@ _FLOAT64 = np.dtype(np.float64)
 _INDEX_DTYPES: dict[int, np.dtype] = {4: np.dtype(np.int32), 8: np.dtype(np.int64)}
 _MOST_PIXELS = {4: 2**31 - 1, 8: 2**63 - 1}
 
-# Sizes and parameters up to here: sums of a few of them, as the kernels form, stay within int64.
-_LARGEST = 2**60
 _MOST_BYTES = 2**63 - 1
 # Pixels of a padded plane up to here: some hundred of them, which is what the kernels stage at most, can be addressed.
 _MOST_PADDED = 2**48
@@ -77,7 +75,10 @@ def _converted(op: str, array: ndarray, name: str) -> ndarray:
     if not isinstance(array, ndarray):
         raise TypeError(f"{op}: {name} must be a numpy.ndarray, got {type(array).__name__}")
     if isinstance(array, np.ma.MaskedArray):
-        raise TypeError(f"{op}: {name} is a masked array; fill its masked values first, as with .filled(0)")
+        raise TypeError(
+            f"{op}: {name} is a MaskedArray of size {list(array.shape)}; fill its masked values first, "
+            "as with .filled(0)"
+        )
     kind = array.dtype.type
     dtype: np.dtype
     if kind is np.float32 or kind is np.float16:
@@ -110,11 +111,11 @@ def _float_arrays(op: str, a: ndarray, a_name: str, b: ndarray, b_name: str) -> 
 
 def _pair(value: Size, name: str, least: int, dims: int = 2) -> tuple[int, int]:
     """One integer or `dims` of them as a pair (h, w), each at least `least`; 1-D operations have `least` for h."""
-    if type(value) is int and least <= value <= _LARGEST:
+    if type(value) is int and least <= value <= LARGEST:
         return (value, value) if dims == 2 else (least, value)
     if type(value) is tuple and len(value) == 2 and dims == 2:
         h, w = value
-        if type(h) is int and type(w) is int and least <= h <= _LARGEST and least <= w <= _LARGEST:
+        if type(h) is int and type(w) is int and least <= h <= LARGEST and least <= w <= LARGEST:
             return value
     return _pair_of_any(value, name, least, dims)
 
@@ -129,7 +130,7 @@ def _pair_of_any(value: Size, name: str, least: int, dims: int) -> tuple[int, in
     if min(items) < least:
         problem = "zero or more" if least == 0 else "positive"
         raise ValueError(f"{name} must be {problem}, got {name}={value!r}")
-    if max(items) > _LARGEST:
+    if max(items) > LARGEST:
         raise ValueError(f"{name} must be at most 2**60, got {name}={value!r}")
     return (items[0], items[1]) if dims == 2 else (least, items[0])
 
@@ -144,7 +145,7 @@ def _integers(items: Sequence[int], name: str, expected: str, value: object) -> 
 
 
 def _positive(value: int, name: str) -> int:
-    if type(value) is int and 0 < value <= _LARGEST:
+    if type(value) is int and 0 < value <= LARGEST:
         return value
     return _pair_of_any(value, name, 1, 1)[1]
 
@@ -153,7 +154,7 @@ def _shape(op: str, size: Sequence[int], name: str, dims: int) -> tuple[int, ...
     """A size that the caller asks for: (N, C, ...) or (C, ...) with `dims` more entries, none negative."""
     if type(size) is tuple and dims + 1 <= len(size) <= dims + 2:
         for n in size:
-            if type(n) is not int or not 0 <= n <= _LARGEST:
+            if type(n) is not int or not 0 <= n <= LARGEST:
                 break
         else:
             return size
@@ -162,7 +163,7 @@ def _shape(op: str, size: Sequence[int], name: str, dims: int) -> tuple[int, ...
     items = _integers(size, f"{op}: {name}", "a tuple of integers", size)
     if len(items) not in (dims + 1, dims + 2):
         raise RuntimeError(f"{op}: {name} must have {dims + 1} or {dims + 2} entries, got {list(items)}")
-    if min(items) < 0 or max(items) > _LARGEST:
+    if min(items) < 0 or max(items) > LARGEST:
         raise ValueError(f"{op}: {name} must hold sizes from 0 to 2**60, got {list(items)}")
     return items
 
@@ -307,16 +308,22 @@ def _check_gradient(
     expected: tuple[int, ...],
     dims: int,
     x_shape: tuple[int, ...],
-    w_shape: tuple[int, ...] | None = None,
+    w_shape: tuple[int, ...] | None,
+    parameters: tuple,
 ) -> ndarray:
-    """dy in four dimensions, its size checked against the output's."""
+    """dy in four dimensions, its size checked against the output's.
+
+    `parameters` are told of in the error: stride, padding and dilation; of pooling kernel_size, stride and padding.
+    """
     rank = len(x_shape)
     if dy.ndim == rank:
         dy4 = _four_dimensional(dy, dims)
         if dy4.shape == expected:
             return dy4
     wanted = _listed(expected, dims)[dims + 2 - rank :]
-    given = f"input of size {list(x_shape)}" + (f" and weight of size {list(w_shape)}" if w_shape else "")
+    names = ("stride", "padding", "dilation") if w_shape else ("kernel_size", "stride", "padding")
+    given = f"input of size {list(x_shape)}" + (f", weight of size {list(w_shape)}" if w_shape else "")
+    given += "".join(f", {name}={value!r}" for name, value in zip(names, parameters, strict=True))
     raise RuntimeError(f"{op}: expected gradient of size {wanted} for {given}, got {list(dy.shape)}")
 
 
@@ -471,7 +478,7 @@ def _input_gradient(op, dims, input_size, w, dy, stride, padding, dilation, grou
     w4 = _four_dimensional(w, dims)
     x4_shape = _four(x_shape, dims)
     y_shape, parameters = _convolution_sizes(op, dims, x4_shape, w4.shape, stride, padding, dilation, groups)
-    dy4 = _check_gradient(op, dy, y_shape, dims, x_shape, w.shape)
+    dy4 = _check_gradient(op, dy, y_shape, dims, x_shape, w.shape, (stride, padding, dilation))
     dx = _new(op, x4_shape, dy.dtype, "input's gradient")
     if dx.size:
         _conv.input_gradient(dy4, w4, dx, *parameters)
@@ -532,7 +539,7 @@ def _weight_gradient(op, dims, x, weight_size, dy, stride, padding, dilation, gr
     x4 = _four_dimensional(x, dims)
     w4_shape = _four(w_shape, dims)
     y_shape, parameters = _convolution_sizes(op, dims, x4.shape, w4_shape, stride, padding, dilation, groups)
-    dy4 = _check_gradient(op, dy, y_shape, dims, x.shape, w_shape)
+    dy4 = _check_gradient(op, dy, y_shape, dims, x.shape, w_shape, (stride, padding, dilation))
     dw = _new(op, w4_shape, x.dtype, "weight's gradient")
     if x.size and dy.size:
         _conv.weight_gradient(x4, dy4, dw, *parameters)
@@ -706,7 +713,7 @@ def conv_transpose2d_input(
     _check_weight(op, w.shape, 2)
     x4_shape = _four(x_shape, 2)
     y_shape, parameters = _transposed_sizes(op, x4_shape, w.shape, stride, padding, output_padding, groups, dilation)
-    dy4 = _check_gradient(op, dy, y_shape, 2, x_shape, w.shape)
+    dy4 = _check_gradient(op, dy, y_shape, 2, x_shape, w.shape, (stride, padding, dilation))
     dx = _new(op, x4_shape, dy.dtype, "input's gradient")
     if dy.size:
         _conv.forward(dy4, w, None, dx, *parameters)
@@ -745,7 +752,7 @@ def conv_transpose2d_weight(
     _check_weight(op, w_shape, 2)
     x4 = _four_dimensional(x, 2)
     y_shape, parameters = _transposed_sizes(op, x4.shape, w_shape, stride, padding, output_padding, groups, dilation)
-    dy4 = _check_gradient(op, dy, y_shape, 2, x.shape, w_shape)
+    dy4 = _check_gradient(op, dy, y_shape, 2, x.shape, w_shape, (stride, padding, dilation))
     dw = _new(op, w_shape, x.dtype, "weight's gradient")
     if dy.size:
         _conv.weight_gradient(dy4, x4, dw, *parameters)
@@ -767,15 +774,18 @@ def bias_gradient(dy: ndarray, dims: int = 2) -> ndarray:
     -------
     ndarray (K,)
     """
-    db = _quick.bias_gradient(dy) if dims == 2 else None
-    if db is not None:
-        return db
     op = "bias_gradient"
     if type(dims) is not int or dims not in (1, 2):
         raise ValueError(f"{op}: dims must be 1 or 2, got {dims!r}")
+    db = _quick.bias_gradient(dy) if dims == 2 else None
+    if db is not None:
+        return db
     dy = _float_array(op, dy, "gradient")
     _check_rank(op, dy.shape, "gradient", dims)
-    return channel_sum(_four_dimensional(dy, dims)).astype(dy.dtype)
+    dy4 = np.ascontiguousarray(_four_dimensional(dy, dims))
+    db = _new(op, dy4.shape[1:2], dy.dtype, "bias's gradient")
+    _elementwise.bias_gradient(dy4, db)
+    return db
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -879,7 +889,7 @@ def _check_pads(op: str, pads: Sequence[int], mode: str, height: int, width: int
     if not isinstance(pads, (tuple, list)):
         raise TypeError(f"{op}: pads must be a tuple (left, right, top, bottom), got {pads!r}")
     items = _integers(pads, f"{op}: pads", "a tuple of integers", pads)
-    if len(items) != 4 or min(items) < 0 or max(items) > _LARGEST:
+    if len(items) != 4 or min(items) < 0 or max(items) > LARGEST:
         raise ValueError(f"{op}: pads must be (left, right, top, bottom), each from 0 to 2**60, got {pads!r}")
     left, right, top, bottom = items
     most_h, most_w = max(top, bottom), max(left, right)
@@ -1220,7 +1230,7 @@ def _divisor(divisor_override: int | None) -> int:
     if divisor_override is None:
         return 0
     (divisor,) = _integers((divisor_override,), "divisor_override", "an integer or None", divisor_override)
-    if divisor == 0 or abs(divisor) > _LARGEST:
+    if divisor == 0 or abs(divisor) > LARGEST:
         raise ValueError(f"divisor_override must not be zero, nor beyond 2**60, got {divisor_override!r}")
     return divisor
 
@@ -1259,7 +1269,7 @@ def avg_pool2d_backward(
     x4_shape = _four(x_shape, 2)
     y_shape, window, _ = _pooling_sizes(op, x4_shape, kernel_size, stride, padding, 1, ceil_mode)
     divisor = _divisor(divisor_override)
-    dy4 = _check_gradient(op, dy, y_shape, 2, x_shape)
+    dy4 = _check_gradient(op, dy, y_shape, 2, x_shape, None, (kernel_size, stride, padding))
     dx = _new(op, x4_shape, dy.dtype, "input's gradient")
     if dy.size:
         _pool.average_backward(dy4, dx, *window, bool(count_include_pad), divisor)

@@ -1,5 +1,6 @@
 """Pictures of a training run, as PNG files: learning curves, filters, and answers on test images."""
 
+import io
 import math
 import os
 from collections.abc import Sequence
@@ -101,4 +102,8 @@ def _grid(count: int, columns: int, inches: float, title: str = ""):
 
 
 def _write(figure, path: str | os.PathLike) -> None:
-    figure.savefig(path, dpi=120)
+    from fastconv.checkpoint import write_atomically
+
+    picture = io.BytesIO()
+    figure.savefig(picture, format="png", dpi=120)
+    write_atomically(path, picture.getvalue())

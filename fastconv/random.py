@@ -27,7 +27,10 @@ class Generator:
     def _start(self, seed: int | None) -> None:
         if seed is None:
             seed = int.from_bytes(os.urandom(8), "little")
-        self._seed = int(seed)
+        try:
+            self._seed = int(seed)
+        except (TypeError, ValueError, OverflowError):
+            raise TypeError(f"a seed must be an integer, got {seed!r}") from None
         self._numpy = None
 
     @property
@@ -39,6 +42,8 @@ class Generator:
 
     def manual_seed(self, seed: int) -> "Generator":
         """Restart the stream at `seed`; returns self."""
+        if seed is None:
+            raise TypeError("a seed must be an integer, got None")
         self._start(seed)
         return self
 
@@ -63,6 +68,13 @@ class Generator:
 
 
 default_generator = Generator()
+
+
+def stream_of(generator: Generator | None) -> "np.random.Generator":
+    """The stream of a generator, of the default one for None."""
+    if generator is not None and not isinstance(generator, Generator):
+        raise TypeError(f"generator should be a fastconv.Generator or None, but got {generator!r}")
+    return (default_generator if generator is None else generator).numpy
 
 
 def manual_seed(seed: int) -> Generator:

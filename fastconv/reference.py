@@ -426,12 +426,12 @@ def relu_backward(dy, x) -> ndarray:
 def cross_entropy(scores, labels) -> tuple[float, ndarray]:
     """Mean of -log softmax(scores)[label] over the rows of scores (N, C), and its gradient (N, C)."""
     scores = np.asarray(scores, np.float64)
-    exp = np.exp(scores - scores.max(axis=1, keepdims=True))
-    probability = exp / exp.sum(axis=1, keepdims=True)
+    shifted = scores - scores.max(axis=1, keepdims=True)
+    log_probability = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
     rows = np.arange(len(scores))
-    gradient = probability.copy()
+    gradient = np.exp(log_probability)
     gradient[rows, labels] -= 1
-    return float(-np.log(probability[rows, labels]).mean()), gradient / len(scores)
+    return float(-log_probability[rows, labels].mean()), gradient / len(scores)
 
 
 def batch_norm2d(x, weight, bias, eps=1e-5) -> tuple[ndarray, ndarray, ndarray]:

@@ -6,6 +6,8 @@ import shlex
 import time
 from typing import Any, NamedTuple
 
+from fastconv._checks import integer, number
+
 __all__ = ["DATA", "MODELS", "SCHEDULES", "SETTINGS", "SettingsError", "train"]
 
 
@@ -176,6 +178,17 @@ def _settings_of(folder: str) -> dict[str, Any]:
     settings = checkpoint.load_training(path)["settings"]
     if not isinstance(settings, dict) or settings.keys() != set(SETTINGS):
         raise checkpoint.CheckpointError(f"{path}: is no checkpoint of `fastconv train`")
+    for name, known in (("data", DATA), ("model", MODELS), ("schedule", SCHEDULES)):
+        if settings[name] not in list(known):
+            raise checkpoint.CheckpointError(
+                f"{path}: has the {name} {settings[name]!r}, which is none of {list(known)}"
+            )
+    try:
+        integer(settings["epochs"], "epochs", 1), integer(settings["batch_size"], "batch_size", 1)
+        for name in ("lr", "momentum", "weight_decay", "seed"):
+            number(settings[name], name, 0)
+    except (TypeError, ValueError) as error:
+        raise checkpoint.CheckpointError(f"{path}: {error}") from None
     return settings
 
 
@@ -351,8 +364,8 @@ class _Log:
                 for line in file:
                     try:
                         record = json.loads(line)
-                    except ValueError:
+                        if record.get("event") != "end" and record.get("epoch", 0) <= epochs:
+                            kept.append(json.dumps(record) + "\n")
+                    except (ValueError, AttributeError, TypeError, RecursionError):  # not a line that add() wrote
                         continue
-                    if record.get("event") != "end" and record.get("epoch", 0) <= epochs:
-                        kept.append(json.dumps(record) + "\n")
         write_atomically(self.path, "".join(kept).encode())

@@ -13,16 +13,18 @@ from builtins import float as _float
 from builtins import int as _int
 from collections import namedtuple
 from collections.abc import Iterator, Sequence
+from operator import index as _index
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from . import _tape, primitives
+from ._checks import number
 from ._tape import apply
 from ._tape import wrap as _wrap
 from .autograd import Node, is_grad_enabled, run_backward
-from .random import Generator, default_generator
+from .random import Generator, stream_of
 
 float16, float32, float64 = np.dtype("float16"), np.dtype("float32"), np.dtype("float64")
 uint8, int8, int16, int32, int64 = (np.dtype(name) for name in ("uint8", "int8", "int16", "int32", "int64"))
@@ -306,9 +308,12 @@ class Tensor(_tape.TensorBase):
                     "grad can be implicitly created only for scalar outputs; this tensor has shape "
                     f"{list(self.shape)}: pass backward(gradient)"
                 )
-            dy = np.ones(self.shape, self.dtype)
+            dy = np.empty_like(self._array)
+            dy.fill(1)
         else:
             dy = gradient._array if isinstance(gradient, Tensor) else np.asarray(gradient)
+            if dy.dtype.kind not in _CATEGORY:
+                raise TypeError(f"backward() expects a tensor as gradient, got {_brief(gradient)}")
             if dy.shape != self.shape:
                 raise RuntimeError(
                     f"Mismatch in shape: gradient has shape {list(dy.shape)}, the tensor {list(self.shape)}"
@@ -430,8 +435,11 @@ class Tensor(_tape.TensorBase):
         return bool(np.any(self._array == (value._array if isinstance(value, Tensor) else value)))
 
     def __getitem__(self, index) -> Tensor:
-        index, basic = _plain_index(index)
-        return apply(primitives.index, self, index=index, basic=basic)
+        plain, basic = _plain_index(index)
+        try:
+            return apply(primitives.index, self, index=plain, basic=basic)
+        except IndexError as error:
+            raise _bad_index(index, self, error) from None
 
     def __setitem__(self, index, value) -> None:
         value_requires_grad = isinstance(value, Tensor) and value._requires_grad
@@ -440,7 +448,12 @@ class Tensor(_tape.TensorBase):
                 "an assignment to elements is not recorded, and a tensor here requires grad: assign under no_grad(), "
                 "or build the result with cat(), stack() or where()"
             )
-        self._array[_plain_index(index)[0]] = value._array if isinstance(value, Tensor) else value
+        if not isinstance(value, (*_OPERANDS, list, tuple)):
+            raise TypeError(f"expected a tensor or a number to assign, got {_brief(value)}")
+        try:
+            self._array[_plain_index(index)[0]] = value._array if isinstance(value, Tensor) else value
+        except IndexError as error:
+            raise _bad_index(index, self, error) from None
 
     # Operators
 
@@ -523,7 +536,7 @@ class Tensor(_tape.TensorBase):
 
     def fill_(self, value: _float) -> Tensor:
         """Set every element to `value`, in place."""
-        return self._become(_wrap(np.full(self.shape, value, self.dtype)))
+        return self._become(_wrap(np.full(self.shape, number(value, "fill value"), self.dtype)))
 
     def zero_(self) -> Tensor:
         """Set every element to 0, in place."""
@@ -531,15 +544,18 @@ class Tensor(_tape.TensorBase):
 
     def uniform_(self, a: _float = 0, b: _float = 1, *, generator: Generator | None = None) -> Tensor:
         """Fill with random numbers, uniform in [a, b), in place."""
+        number(a, "a"), number(b, "b")
         return self._become(_wrap((self._draw("random", generator) * (b - a) + a).astype(self.dtype)))
 
     def normal_(self, mean: _float = 0, std: _float = 1, *, generator: Generator | None = None) -> Tensor:
         """Fill with random numbers from the normal distribution, in place."""
+        number(mean, "mean"), number(std, "std", 0)
         return self._become(_wrap((self._draw("standard_normal", generator) * std + mean).astype(self.dtype)))
 
     def _draw(self, distribution: str, generator: Generator | None) -> np.ndarray:
-        stream = (default_generator if generator is None else generator).numpy
-        return getattr(stream, distribution)(self.shape, dtype=float64 if self.dtype == float64 else float32)
+        return getattr(stream_of(generator), distribution)(
+            self.shape, dtype=float64 if self.dtype == float64 else float32
+        )
 
     # Dtypes
 
@@ -575,7 +591,7 @@ class Tensor(_tape.TensorBase):
             raise TypeError(f"expected a device, got {device!r}")
         if device is not None and str(device).split(":")[0] != "cpu":
             raise RuntimeError(f"fastconv computes on the CPU, got the device {str(device)!r}")
-        dtype = self.dtype if dtype is None else _check_dtype(np.dtype(dtype))
+        dtype = self.dtype if dtype is None else _as_dtype(dtype)
         if dtype != self.dtype:
             return apply(primitives.cast, self, dtype=dtype)
         return self.clone() if copy else self
@@ -618,6 +634,8 @@ class Tensor(_tape.TensorBase):
         """The elements in another shape, of which one length may be -1; a view where possible."""
         shape = _unpack(shape)
         try:
+            if builtins.min(shape, default=0) < -1:
+                raise ValueError
             return apply(primitives.reshape, self, shape=shape)
         except ValueError:
             raise RuntimeError(f"shape {list(shape)} is invalid for input of size {self.numel()}") from None
@@ -644,13 +662,7 @@ class Tensor(_tape.TensorBase):
 
     def flatten(self, start_dim: _int = 0, end_dim: _int = -1) -> Tensor:
         """The tensor with the dimensions `start_dim` to `end_dim` made one."""
-        ndim = builtins.max(self.ndim, 1)
-        for d in (start_dim, end_dim):
-            if not -ndim <= d < ndim:
-                raise IndexError(
-                    f"Dimension out of range (expected to be in range of [{-ndim}, {ndim - 1}], but got {d})"
-                )
-        start, end = start_dim % ndim, end_dim % ndim
+        start, end = _dim(start_dim, self.ndim), _dim(end_dim, self.ndim)
         if start > end:
             raise RuntimeError(
                 f"flatten() got start_dim {start_dim} after end_dim {end_dim} for shape {list(self.shape)}"
@@ -670,6 +682,7 @@ class Tensor(_tape.TensorBase):
     def transpose(self, dim0: _int, dim1: _int) -> Tensor:
         """A view with two dimensions swapped."""
         dims = list(range(self.ndim))
+        dim0, dim1 = _dim(dim0, self.ndim), _dim(dim1, self.ndim)
         if dims:
             dims[dim0], dims[dim1] = dims[dim1], dims[dim0]
         return apply(primitives.permute, self, dims=tuple(dims))
@@ -682,14 +695,14 @@ class Tensor(_tape.TensorBase):
 
     def unsqueeze(self, dim: _int) -> Tensor:
         """A view with a dimension of length 1 put in before `dim`."""
-        return apply(primitives.reshape, self, shape=np.expand_dims(self._array, dim).shape)
+        place = _dim(dim, self.ndim + 1)
+        return apply(primitives.reshape, self, shape=(*self.shape[:place], 1, *self.shape[place:]))
 
     def squeeze(self, dim: _int | Sequence[_int] | None = None) -> Tensor:
         """A view without the dimensions of length 1, or without those of them that `dim` names."""
         if dim is None:
             return apply(primitives.reshape, self, shape=tuple(n for n in self.shape if n != 1))
-        dims = _unpack((dim,))
-        drop = {range(builtins.max(self.ndim, 1))[d] for d in dims}
+        drop = {_dim(d, self.ndim) for d in (dim if isinstance(dim, (list, tuple)) else (dim,))}
         return apply(
             primitives.reshape, self, shape=tuple(n for i, n in enumerate(self.shape) if n != 1 or i not in drop)
         )
@@ -717,6 +730,14 @@ def _check_dtype(dtype: np.dtype) -> np.dtype:
     return dtype
 
 
+def _as_dtype(dtype: DTypeLike) -> np.dtype:
+    """`dtype` as a dtype that a tensor can have."""
+    try:
+        return _check_dtype(np.dtype(dtype))
+    except TypeError:
+        raise TypeError(f"expected the dtype of bools, integers, or floats of up to 64 bits, got {dtype!r}") from None
+
+
 class device(str):
     """``device("cpu")``: where a tensor is; the CPU is the only one."""
 
@@ -738,7 +759,34 @@ def _unpack(arguments: tuple) -> tuple[int, ...]:
     """``f(2, 3)`` and ``f((2, 3))`` alike."""
     if len(arguments) == 1 and type(arguments[0]) is not int and isinstance(arguments[0], (Sequence, np.ndarray)):
         arguments = arguments[0]
-    return tuple(int(n) for n in arguments)
+    try:
+        return tuple(_index(n) for n in arguments)
+    except TypeError:
+        raise TypeError(f"expected integers, got {arguments!r}") from None
+
+
+def check_shape(shape: Sequence[int], name: str) -> Sequence[int]:
+    """The shape of a new array, if there can be an array of it."""
+    size = 8
+    for n in shape:
+        if n < 0:
+            raise RuntimeError(f"{name}: a tensor cannot have the negative length {n}, got the shape {list(shape)}")
+        size *= n or 1
+    if size > 2**63 - 1:
+        raise MemoryError(f"{name}: a tensor of the shape {list(shape)} is larger than any memory")
+    return shape
+
+
+def _dim(dim: int, ndim: int) -> int:
+    """A dimension counted from the front, of `ndim`."""
+    try:
+        d = _index(dim)
+    except TypeError:
+        raise TypeError(f"expected an integer as dimension, got {dim!r}") from None
+    ndim = builtins.max(ndim, 1)
+    if not -ndim <= d < ndim:
+        raise IndexError(f"Dimension out of range (expected to be in range of [{-ndim}, {ndim - 1}], but got {d})")
+    return d % ndim
 
 
 def _plain_index(index) -> tuple:
@@ -761,6 +809,10 @@ def _plain_index(index) -> tuple:
     if basic and not ellipsis:
         plain.append(Ellipsis)  # an element, too, comes out as an array over the same memory
     return tuple(plain), basic
+
+
+def _bad_index(index: object, t: Tensor, error: IndexError) -> IndexError:
+    return IndexError(f"index {_brief(index)} does not fit the shape {list(t.shape)}: {error}")
 
 
 def _repr(t: Tensor) -> str:
@@ -801,18 +853,32 @@ def _repr(t: Tensor) -> str:
 # ---------------------------------------------------------------------------------------------------------
 
 
+def _brief(value: object) -> str:
+    """A value for an error message: arrays by their dtype and shape, all else as it is written, not too long."""
+    if isinstance(value, _ARRAYS):
+        return f"{type(value).__name__} of {value.dtype} and shape {list(value.shape)}"
+    text = repr(value)
+    return f"{text[:200]}..." if len(text) > 200 else f"{text} of type {type(value).__name__}"
+
+
 def _to_array(data, dtype: DTypeLike | None) -> np.ndarray:
     """A fresh array in native byte order; Python floats make float32."""
     if isinstance(data, Tensor):
         data = data._array
-    array = np.array(data, dtype=dtype)
+    if dtype is not None:
+        dtype = _as_dtype(dtype)
+    try:
+        array = np.array(data, dtype=dtype)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise type(error)(f"cannot make a tensor of {_brief(data)}: {error}") from None
     if dtype is None and array.dtype == float64:
         leaf = data
         while isinstance(leaf, (list, tuple)) and leaf:
             leaf = leaf[0]
         if not isinstance(leaf, _ARRAYS) and not (isinstance(leaf, np.generic) and leaf is data):
             array = array.astype(float32)
-    _check_dtype(array.dtype)
+    if array.dtype.kind not in _CATEGORY or array.dtype.itemsize > 8:
+        raise TypeError(f"a tensor holds bools, integers, or floats of up to 64 bits, got {_brief(data)}")
     return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
 
 
@@ -972,39 +1038,50 @@ def relu(input: Tensor) -> Tensor:
 
 def softmax(input: Tensor, dim: int, dtype: DTypeLike | None = None) -> Tensor:
     """``exp(input) / sum(exp(input))`` over dimension `dim`; `dtype` casts the input first."""
-    return apply(
-        primitives.softmax,
-        _floating(_as_operand(input, None if dtype is None else np.dtype(dtype)), "softmax"),
-        dim=dim,
-    )
+    x = _floating(_as_operand(input, None if dtype is None else np.dtype(dtype)), "softmax")
+    return apply(primitives.softmax, x, dim=_dim(dim, x.ndim))
 
 
 def log_softmax(input: Tensor, dim: int, dtype: DTypeLike | None = None) -> Tensor:
     """``log(softmax(input, dim))``, without overflow; `dtype` casts the input first."""
-    return apply(
-        primitives.log_softmax,
-        _floating(_as_operand(input, None if dtype is None else np.dtype(dtype)), "log_softmax"),
-        dim=dim,
-    )
+    x = _floating(_as_operand(input, None if dtype is None else np.dtype(dtype)), "log_softmax")
+    return apply(primitives.log_softmax, x, dim=_dim(dim, x.ndim))
 
 
 def clamp(input: Tensor, min: float | None = None, max: float | None = None) -> Tensor:
     """Limit every element to [`min`, `max`]; the gradient is 0 for what lies outside."""
     if min is None and max is None:
-        raise ValueError("clamp() expects min or max or both, got neither")
+        raise ValueError("clamp() expects min or max or both, got min=None and max=None")
+    for name, limit in (("min", min), ("max", max)):
+        if limit is not None and not isinstance(limit, Tensor | np.ndarray):
+            number(limit, f"clamp()'s {name}")
     return apply(primitives.clamp, input, min=min, max=max)
 
 
 def where(condition: Tensor, input: Tensor | float, other: Tensor | float) -> Tensor:
     """`input` where `condition` (bools) holds, else `other`, with broadcasting."""
+    for value in (input, other):
+        if not isinstance(value, _OPERANDS):
+            raise TypeError(f"where() expects tensors or numbers, got {_brief(value)}")
+    if not isinstance(condition, (Tensor, np.ndarray, bool, np.bool_)):
+        raise TypeError(f"where() expects a tensor of bools as condition, got {_brief(condition)}")
     x, y = _operands(input, other)
     if not isinstance(x, _ARRAYS) and not isinstance(y, _ARRAYS):
         x = np.asarray(x, result_type(x, y))
-    return apply(primitives.where, condition, x, y)
+    try:
+        return apply(primitives.where, condition, x, y)
+    except ValueError:
+        shapes = [list(np.shape(a._array if isinstance(a, Tensor) else a)) for a in (condition, x, y)]
+        raise RuntimeError(f"where() cannot broadcast the shapes {shapes}") from None
 
 
-def _dims(dim) -> int | tuple[int, ...] | None:
-    return tuple(dim) if isinstance(dim, list) else dim
+def _dims(dim, x: Tensor) -> int | tuple[int, ...] | None:
+    """The dimensions that a reduction of `x` takes together, checked."""
+    if dim is None or (type(dim) is int and -x.ndim <= dim < x.ndim):
+        return dim
+    if isinstance(dim, (list, tuple)):
+        return tuple(_dim(d, x.ndim) for d in dim)
+    return _dim(dim, x.ndim)
 
 
 def sum(input: Tensor, dim=None, keepdim: bool = False, *, dtype: DTypeLike | None = None) -> Tensor:
@@ -1014,7 +1091,7 @@ def sum(input: Tensor, dim=None, keepdim: bool = False, *, dtype: DTypeLike | No
     """
     if dtype is not None:
         input = input.to(dtype)
-    return apply(primitives.sum, input, dim=_dims(dim), keepdim=keepdim)
+    return apply(primitives.sum, input, dim=_dims(dim, input), keepdim=keepdim)
 
 
 def mean(input: Tensor, dim=None, keepdim: bool = False, *, dtype: DTypeLike | None = None) -> Tensor:
@@ -1029,7 +1106,7 @@ def mean(input: Tensor, dim=None, keepdim: bool = False, *, dtype: DTypeLike | N
         input = input.to(dtype)
     if input.dtype.kind != "f":
         raise RuntimeError(f"mean() expects a floating dtype, got {input.dtype}; convert with float()")
-    return apply(primitives.mean, input, dim=_dims(dim), keepdim=keepdim)
+    return apply(primitives.mean, input, dim=_dims(dim, input), keepdim=keepdim)
 
 
 def var(input: Tensor, dim=None, unbiased: bool = True, keepdim: bool = False, *, correction=None) -> Tensor:
@@ -1043,7 +1120,7 @@ def var(input: Tensor, dim=None, unbiased: bool = True, keepdim: bool = False, *
     if input.dtype.kind != "f":
         raise RuntimeError(f"var() expects a floating dtype, got {input.dtype}; convert with float()")
     correction = int(unbiased) if correction is None else correction
-    return apply(primitives.var, input, dim=_dims(dim), keepdim=keepdim, correction=correction)
+    return apply(primitives.var, input, dim=_dims(dim, input), keepdim=keepdim, correction=correction)
 
 
 def std(input: Tensor, dim=None, unbiased: bool = True, keepdim: bool = False, *, correction=None) -> Tensor:
@@ -1065,7 +1142,7 @@ def norm(input: Tensor, p: float | str | None = 2, dim=None, keepdim: bool = Fal
         raise ValueError(f"norm() expects a number or 'fro' as p, got {p!r}")
     if input.dtype.kind != "f":
         raise RuntimeError(f"norm() expects a floating dtype, got {input.dtype}; convert with float()")
-    return apply(primitives.norm, input, p=p, dim=_dims(dim), keepdim=keepdim)
+    return apply(primitives.norm, input, p=p, dim=_dims(dim, input), keepdim=keepdim)
 
 
 def _extremum(input, dim, keepdim, sign, name):
@@ -1073,6 +1150,7 @@ def _extremum(input, dim, keepdim, sign, name):
         raise TypeError(f"{name}() expects a Tensor, got {type(input).__name__}")
     if isinstance(dim, Tensor):
         return (maximum if sign > 0 else minimum)(input, dim)
+    dim = _dims(dim, input)
     result = apply(primitives.max, input, dim=dim, keepdim=keepdim, sign=sign)
     return result if dim is None else max_result(*result)
 
@@ -1109,7 +1187,7 @@ def minimum(input: Tensor, other: Tensor) -> Tensor:
 
 def _argextremum(pick, input, dim, keepdim):
     array = input._array if isinstance(input, Tensor) else np.asarray(input)
-    indices = np.asarray(pick(array, axis=dim, keepdims=keepdim))
+    indices = np.asarray(pick(array, axis=_dims(dim, array), keepdims=keepdim))
     return _wrap(indices) if isinstance(input, Tensor) else indices
 
 
@@ -1125,12 +1203,12 @@ def argmin(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tens
 
 def any(input: Tensor, dim=None, keepdim: bool = False) -> Tensor:
     """Whether any element is true (not 0), over all dimensions or along `dim`."""
-    return _wrap(np.asarray(np.any(input._array, axis=_dims(dim), keepdims=keepdim)))
+    return _wrap(np.asarray(np.any(input._array, axis=_dims(dim, input), keepdims=keepdim)))
 
 
 def all(input: Tensor, dim=None, keepdim: bool = False) -> Tensor:
     """Whether all elements are true (not 0), over all dimensions or along `dim`."""
-    return _wrap(np.asarray(np.all(input._array, axis=_dims(dim), keepdims=keepdim)))
+    return _wrap(np.asarray(np.all(input._array, axis=_dims(dim, input), keepdims=keepdim)))
 
 
 def isnan(input: Tensor) -> Tensor:
@@ -1172,6 +1250,8 @@ def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
     """See :meth:`Tensor.flatten`."""
     if isinstance(input, np.ndarray):
         return _wrap(input).flatten(start_dim, end_dim)._array
+    if not isinstance(input, Tensor):
+        raise TypeError(f"flatten() expects a Tensor, got {_brief(input)}")
     return input.flatten(start_dim, end_dim)
 
 
@@ -1199,6 +1279,9 @@ def _one_dtype(tensors: Sequence[Tensor], name: str) -> list:
     tensors = list(tensors)
     if not tensors:
         raise RuntimeError(f"{name}() expects at least one tensor, got none")
+    for t in tensors:
+        if not isinstance(t, _ARRAYS):
+            raise TypeError(f"{name}() expects tensors, got {_brief(t)} among them")
     dtype = functools.reduce(np.promote_types, [t.dtype for t in tensors])
     return [_as_operand(t, dtype) for t in tensors]
 
@@ -1206,9 +1289,10 @@ def _one_dtype(tensors: Sequence[Tensor], name: str) -> list:
 def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     """Join tensors along the existing dimension `dim`; their other lengths agree."""
     tensors = _one_dtype(tensors, "cat")
+    dim = _dim(dim, tensors[0].ndim)
     try:
         return apply(primitives.cat, *tensors, dim=dim)
-    except ValueError:
+    except (ValueError, IndexError):
         shapes = [list(t.shape) for t in tensors]
         raise RuntimeError(f"cat() along dimension {dim} expects equal lengths in all others, got {shapes}") from None
 
@@ -1219,6 +1303,7 @@ def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     shapes = [list(t.shape) for t in tensors]
     if shapes.count(shapes[0]) != len(shapes):
         raise RuntimeError(f"stack() expects tensors of one shape, got {shapes}")
+    dim = _dim(dim, tensors[0].ndim + 1)
     return apply(primitives.stack, *tensors, dim=dim)
 
 

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sized
 
 from fastconv import checkpoint as checkpoints
+from fastconv._checks import integer, number
 from fastconv.autograd import no_grad
 from fastconv.nn import CrossEntropyLoss
 from fastconv.optim.lr_scheduler import ReduceLROnPlateau
@@ -83,6 +84,8 @@ def fit(
     """
     if step_scheduler not in ("epoch", "batch"):
         raise ValueError(f"step_scheduler must be 'epoch' or 'batch', got {step_scheduler!r}")
+    integer(epochs, "epochs")
+    number(checkpoint_seconds, "checkpoint_seconds", 0)
     if loss_function is None:
         loss_function = CrossEntropyLoss()
     progress: dict = {"settings": settings, "history": [], **_epoch_start()}
@@ -96,11 +99,12 @@ def fit(
         if checkpoint is None:
             raise ValueError("resume=True needs the checkpoint to resume from, got checkpoint=None")
         progress = checkpoints.load_training(checkpoint, model, optimizer, scheduler)
+        _check_progress(checkpoint, progress)
         saved = time.monotonic()
     else:
         saved = save()
 
-    with _Stop(enabled=checkpoint is not None) as stop:
+    with _Stop(checkpoint is not None, verbose) as stop:
         try:
             while len(progress["history"]) < epochs:
                 record: dict = {"epoch": len(progress["history"]) + 1}
@@ -187,6 +191,16 @@ def _epoch_start() -> dict:
     return {"random": None, "batches": 0, "images": 0, "loss": 0.0, "correct": 0, "seconds": 0.0}
 
 
+def _check_progress(path: str | os.PathLike, progress: dict) -> None:
+    """Raise a CheckpointError unless `progress` is what :func:`fit` saves."""
+    kinds = {"history": list, "batches": int, "images": int, "loss": float, "correct": int, "seconds": float}
+    good = isinstance(progress, dict) and progress.keys() == kinds.keys() | {"settings", "random"}
+    good = good and all(isinstance(progress[name], kind) for name, kind in kinds.items())
+    good = good and all(isinstance(record, dict) for record in progress["history"])
+    if not good or not 0 <= progress["batches"] <= progress["images"]:
+        raise checkpoints.CheckpointError(f"{os.fspath(path)}: holds no progress of fit(), but {str(progress)[:200]}")
+
+
 def _remaining_batches(loader: Iterable, progress: dict) -> Iterator:
     """The epoch's batches but for those already done, in the order drawn at the epoch's start."""
     if progress["batches"] == 0:
@@ -221,28 +235,34 @@ class _StopRequested(Exception):
 
 
 class _Stop:
-    """While entered, SIGINT and SIGTERM are noted instead of acting; asked after each step, they raise."""
+    """While entered, SIGINT and SIGTERM are answered and noted instead of acting; asked after each step, they raise."""
 
-    def __init__(self, enabled: bool) -> None:
+    ANSWER = b"\nstopping when this step is done; again to stop at once\n"
+
+    def __init__(self, enabled: bool, verbose: bool) -> None:
         # Signal handlers can be set in the main thread only; other threads never receive signals.
         self.enabled = enabled and threading.current_thread() is threading.main_thread()
+        self.verbose = verbose
         self.requested = False
         self.previous: dict = {}
 
     def __enter__(self) -> "_Stop":
-        for number in (signal.SIGINT, signal.SIGTERM) if self.enabled else ():
+        for signum in (signal.SIGINT, signal.SIGTERM) if self.enabled else ():
             # Whoever ignores a signal (nohup, shell jobs) goes on ignoring it.
-            if signal.getsignal(number) not in (signal.SIG_IGN, None):
-                self.previous[number] = signal.signal(number, self._note)
+            if signal.getsignal(signum) not in (signal.SIG_IGN, None):
+                self.previous[signum] = signal.signal(signum, self._note)
         return self
 
     def __exit__(self, *exception) -> None:
-        for number, handler in self.previous.items():
-            signal.signal(number, handler)
+        for signum, handler in self.previous.items():
+            signal.signal(signum, handler)
 
-    def _note(self, number, frame) -> None:
+    def _note(self, signum, frame) -> None:
         self.requested = True
-        signal.signal(number, self.previous[number])
+        if self.verbose:
+            with contextlib.suppress(OSError):
+                os.write(2, self.ANSWER)  # sys.stderr may be in use by what the signal interrupted
+        signal.signal(signum, self.previous[signum])
 
     def check(self) -> None:
         if self.requested:

@@ -48,8 +48,9 @@ typedef struct {
     idx gemm_rows;             /* rows in a tile of a plain matrix product */
     idx gemm_vecs;             /* its width, in vectors */
 
-    /* Copy rows of one channel, padded: dst[i] is `left` times `fill`, then `count` elements src[i * src_h + j * src_w],
-     * then `right` times `fill`; rows before `first` and from `last` on are `fill` throughout. */
+    /* Copy rows of one channel, padded: dst[i] is `left` times `fill`, then `count` elements
+     * src[(i - first) * src_h + j * src_w], then `right` times `fill`; rows before `first` and from `last` on are `fill`
+     * throughout. */
     void (*stage)(void *dst, idx pitch, const void *src, idx src_h, idx src_w, idx n_rows, idx first, idx last,
                   idx left, idx count, idx right, double fill);
 

@@ -83,7 +83,7 @@ static void NAME(stage)(void *dst_, idx pitch, const void *src_, idx src_h, idx 
     }
     /* Margins of up to a vector are filled with a whole one, before the row comes. */
     const int narrow = left <= LANES && right <= LANES && width >= LANES;
-    for (idx i = 0; i < n_rows; i++, dst += pitch, src += src_h) {
+    for (idx i = 0; i < n_rows; i++, dst += pitch) {
         if (i < first || i >= last) {
             NAME(set)(dst, width, fill);
             continue;
@@ -106,6 +106,7 @@ static void NAME(stage)(void *dst_, idx pitch, const void *src_, idx src_h, idx 
                 for (; j + LANES < count; j += LANES) store(dst + left + j, NAME(load_every)(src + 4 * j, 4));
             for (; j < count; j++) dst[left + j] = src[j * src_w];
         }
+        src += src_h;
     }
 }
 
@@ -516,10 +517,13 @@ INLINE void NAME(average_plane_body)(REAL *y, const REAL *x, idx x_row, idx heig
             vec sum = NAME(load_every)(sums + i * stride, stride);
             for (idx s = 1; s < n_cols; s++) sum += NAME(load_every)(sums + i * stride + s, stride);
             sum = by_product ? sum * factor : sum / divisor;
-            if (i + LANES <= count)
+            if (i + LANES <= count) {
                 store(y + i, sum);
-            else
-                for (idx k = 0; k < count - i; k++) y[i + k] = sum[k];
+            } else {
+                REAL rest[LANES];
+                store(rest, sum);
+                NAME(copy)(y + i, rest, count - i);
+            }
         }
         y += count;
     }
@@ -722,13 +726,16 @@ INLINE vec NAME(exp)(vec x)
     const REAL log2_high = is_float ? (REAL)0.693359375 : (REAL)6.93147180369123816490e-01;
     const REAL log2_low = is_float ? (REAL)-2.12194440e-4 : (REAL)1.90821492927058770002e-10;
     const REAL least = is_float ? (REAL)-87.0 : (REAL)-708.0;
-    vec t = x * (REAL)1.4426950408889634 + big;
+    /* What is too small would overflow the exponent. */
+    const mask_vec enough = (mask_vec)(x >= least);
+    const vec held = (vec)((mask_vec)x & enough);
+    vec t = held * (REAL)1.4426950408889634 + big;
     vec n = t - big;
-    vec r = (x - n * log2_high) - n * log2_low;
+    vec r = (held - n * log2_high) - n * log2_low;
     vec y = splat((REAL)inverse_factorial[degree]);
     UNROLL for (int k = degree - 1; k >= 0; k--) y = y * r + (REAL)inverse_factorial[k];
     y = (vec)((mask_vec)y + ((mask_vec)t << mantissa));
-    y = (vec)((mask_vec)y & (mask_vec)(x >= least));
+    y = (vec)((mask_vec)y & enough);
     return NAME(select)((mask_vec)(x != x), x, y);
 }
 

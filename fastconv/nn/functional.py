@@ -11,11 +11,11 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from .. import _quick, elementwise, ops
+from .. import _quick, elementwise, ops, primitives
+from .._checks import LARGEST, integer, number
 from ..autograd import is_grad_enabled
 from ..random import default_generator
-from ..tensor import Tensor, apply, flatten, from_numpy, log_softmax, sigmoid, softmax, tanh
-from ..tensor import relu as _relu
+from ..tensor import Tensor, apply, check_shape, flatten, from_numpy, log_softmax, sigmoid, softmax, tanh
 
 __all__ = [
     "adaptive_avg_pool2d",
@@ -225,7 +225,8 @@ def _pad_constant(needs, x, pads, value):
     inner = tuple(slice(max(before, 0), max(before, 0) + n + min(before, 0) + min(after, 0))
                   for n, (before, after) in zip(shape, pads, strict=True))  # fmt: skip
     outer = tuple(slice(max(-before, 0), n + min(after, 0)) for n, (before, after) in zip(shape, pads, strict=True))
-    y = np.full([n + before + after for n, (before, after) in zip(shape, pads, strict=True)], value, x.dtype)
+    new_shape = check_shape([n + before + after for n, (before, after) in zip(shape, pads, strict=True)], "pad")
+    y = np.full(new_shape, value, x.dtype)
     y[inner] = x[outer]
 
     def vjp(dy):
@@ -258,7 +259,10 @@ def pad(input: Array, pad: Sequence[int], mode: str = "constant", value: float |
     ValueError, RuntimeError
         For a number of pads that does not fit the dimensions, or pads that the mode cannot fill.
     """
-    pads = tuple(int(n) for n in pad)
+    _check_array("pad", input)
+    if isinstance(pad, (str, bytes)) or not isinstance(pad, Sequence):
+        raise TypeError(f"pad expects a sequence of integers, got {pad!r}")
+    pads = tuple(integer(n, "pad", -LARGEST) for n in pad)
     shape = list(input.shape)
     if len(pads) % 2 or len(pads) > 2 * input.ndim:
         raise ValueError(
@@ -270,6 +274,8 @@ def pad(input: Array, pad: Sequence[int], mode: str = "constant", value: float |
         ]
         if any(n + before + after < 0 for n, (before, after) in zip(shape, pairs, strict=True)):
             raise RuntimeError(f"pad {list(pads)} leaves nothing of input {shape}")
+        if value is not None:
+            number(value, "pad's value")
         return apply(_pad_constant, input, pads=pairs, value=value or 0)
     if mode not in ("reflect", "replicate", "circular"):
         raise NotImplementedError(f"unknown padding mode {mode!r}; there are constant, reflect, replicate, circular")
@@ -345,8 +351,8 @@ def max_pool2d(
 
 
 def _avg_pool2d(needs, x, **options):
-    shape = x.shape
-    return ops.avg_pool2d(x, **options), lambda dy: (ops.avg_pool2d_backward(dy, shape, **options),)
+    y, shape = ops.avg_pool2d(x, **options), x.shape
+    return y, lambda dy: (ops.avg_pool2d_backward(dy, shape, **options),)
 
 
 def avg_pool2d(
@@ -388,8 +394,8 @@ def avg_pool2d(
 
 
 def _adaptive_avg_pool2d(needs, x, output_size):
-    shape = x.shape
-    return ops.adaptive_avg_pool2d(x, output_size), lambda dy: (ops.adaptive_avg_pool2d_backward(dy, shape),)
+    y, shape = ops.adaptive_avg_pool2d(x, output_size), x.shape
+    return y, lambda dy: (ops.adaptive_avg_pool2d_backward(dy, shape),)
 
 
 def adaptive_avg_pool2d(input: Array, output_size: int | Sequence[int | None] | None) -> Array:
@@ -409,24 +415,23 @@ def adaptive_avg_pool2d(input: Array, output_size: int | Sequence[int | None] | 
 # ---------------------------------------------------------------------------------------------------------
 
 
+def _check_array(op: str, x: object, name: str = "input") -> None:
+    if not isinstance(x, (Tensor, np.ndarray)):
+        raise TypeError(f"{op}: expected a Tensor or an ndarray as {name}, got {x!r} of type {type(x).__name__}")
+
+
 def _check_dtypes(op: str, **arrays: Array | None) -> None:
-    """Raise a TypeError unless all are arrays or None, of one floating dtype."""
-    first = None
-    for array in arrays.values():  # what is met most: tensors of one dtype
-        if array is None:
-            continue
-        dtype = array._array.dtype if isinstance(array, Tensor) else None
-        if dtype is None or dtype.kind != "f" or (first is not None and dtype is not first):
-            break
-        first = dtype
-    else:
-        return
+    _check_array(op, arrays["input"])
     given = {name: array for name, array in arrays.items() if array is not None}
     for name, array in given.items():
         if not isinstance(array, (Tensor, np.ndarray)):
-            raise TypeError(f"{op}: expected a Tensor or an ndarray as {name}, got {type(array).__name__}")
+            _check_array(op, array, name)
     dtypes = {name: array.dtype for name, array in given.items()}
     for name, dtype in dtypes.items():
+        if isinstance(given[name], np.ma.MaskedArray):
+            raise TypeError(
+                f"{op}: {name} is a MaskedArray of size {list(given[name].shape)}; fill its masked values first"
+            )
         if dtype.kind != "f":
             raise TypeError(f"{op}: expected a floating dtype, got {name} of {dtype}; cast it, say by float()")
     if len(set(dtypes.values())) > 1:
@@ -436,24 +441,51 @@ def _check_dtypes(op: str, **arrays: Array | None) -> None:
 
 def _linear(needs, x, w, b):
     need_x, need_w, need_b = needs
-    x_shape = x.shape
-    if len(x_shape) != 2 or x.dtype.itemsize < 4:
-        x, w, b = _widen(x, w, b)
-        x = x.reshape(-1, x_shape[-1])
-    y = ops.linear(x, w, b)
-    x, w = x if need_w else None, w if need_x else None
+    y = _quick.linear(x, w, b)
+    if y is None:
+        return _linear_of_any(needs, x, w, b)
+    x, w = x if need_w else None, w if need_x else None  # each gradient takes the other array
 
     def vjp(dy):
-        if len(x_shape) != 2:
-            dy = dy.reshape(-1, dy.shape[-1])
-        dx = ops.linear_input(w, dy) if need_x else None
         return (
-            dx if dx is None or len(x_shape) == 2 else dx.reshape(x_shape),
+            ops.linear_input(w, dy) if need_x else None,
             ops.linear_weight(x, dy) if need_w else None,
             ops.linear_bias(dy) if need_b else None,
         )
 
-    return y if len(x_shape) == 2 else y.reshape(*x_shape[:-1], y.shape[-1]), vjp
+    return y, vjp
+
+
+def _linear_of_any(needs, x, w, b):
+    """The same for inputs of any number of dimensions, and what is wrong with them."""
+    _check_array("linear", w, "weight")
+    _check_dtypes("linear", input=x, weight=w, bias=b)
+    if w.ndim != 2 or not x.ndim or x.shape[-1] != w.shape[1]:
+        raise RuntimeError(
+            f"linear: expected input (..., in) and weight (out, in), got input of size {list(x.shape)} "
+            f"and weight of size {list(w.shape)}"
+        )
+    if b is not None and b.shape != w.shape[:1]:
+        raise RuntimeError(
+            f"linear: expected bias of size [{w.shape[0]}] for weight of size {list(w.shape)}, "
+            f"got bias of size {list(b.shape)}"
+        )
+    need_x, need_w, need_b = needs
+    x, w, b = _widen(x, w, b)
+    x_shape = x.shape
+    x = x.reshape(-1, x_shape[-1])
+    y = ops.linear(x, w, b)
+    x, w = x if need_w else None, w if need_x else None
+
+    def vjp(dy):
+        dy = dy.reshape(-1, dy.shape[-1])
+        return (
+            ops.linear_input(w, dy).reshape(x_shape) if need_x else None,
+            ops.linear_weight(x, dy) if need_w else None,
+            ops.linear_bias(dy) if need_b else None,
+        )
+
+    return y.reshape(*x_shape[:-1], y.shape[-1]), vjp
 
 
 def linear(input: Array, weight: Array, bias: Array | None = None) -> Array:
@@ -470,17 +502,6 @@ def linear(input: Array, weight: Array, bias: Array | None = None) -> Array:
     -------
     (..., out)
     """
-    _check_dtypes("linear", input=input, weight=weight, bias=bias)
-    if weight.ndim != 2 or not input.ndim or input.shape[-1] != weight.shape[1]:
-        raise RuntimeError(
-            f"linear: expected input (..., in) and weight (out, in), got input of size {list(input.shape)} "
-            f"and weight of size {list(weight.shape)}"
-        )
-    if bias is not None and bias.shape != weight.shape[:1]:
-        raise RuntimeError(
-            f"linear: expected bias of size [{weight.shape[0]}] for weight of size {list(weight.shape)}, "
-            f"got bias of size {list(bias.shape)}"
-        )
     return apply(_linear, input, weight, bias)
 
 
@@ -494,7 +515,8 @@ def _replace(input: Array, result: Array) -> Array:
 
 def relu(input: Array, inplace: bool = False) -> Array:
     """``max(input, 0)``, element-wise; the gradient at 0 is 0."""
-    y = _relu(input)
+    _check_array("relu", input)
+    y = apply(primitives.relu, input)
     return _replace(input, y) if inplace else y
 
 
@@ -523,8 +545,8 @@ def dropout(input: Array, p: float = 0.5, training: bool = True, inplace: bool =
     inplace : bool
         Let the input take the result over.
     """
-    if not 0 <= p <= 1:
-        raise ValueError(f"dropout probability has to be between 0 and 1, but got {p}")
+    number(p, "dropout probability", 0, 1)
+    _check_array("dropout", input)
     if not training:
         return input
     keep = default_generator.numpy.random(input.shape, dtype=np.float32) >= p
@@ -583,6 +605,8 @@ def batch_norm(
         For shapes that do not fit together, or running statistics missing outside training.
     """
     _check_dtypes("batch_norm", input=input, weight=weight, bias=bias)
+    number(momentum, "momentum")
+    number(eps, "eps")
     shape = list(input.shape)
     if input.ndim < 2:
         raise ValueError(f"batch_norm: expected input (N, C, ...), got input of size {shape}")
@@ -593,6 +617,8 @@ def batch_norm(
         ("weight", weight),
         ("bias", bias),
     ):
+        if array is not None:
+            _check_array("batch_norm", array, name)
         if array is not None and array.shape != (channels,):
             raise RuntimeError(
                 f"batch_norm: {name} should contain {channels} elements for input of size {shape}, "
@@ -710,7 +736,8 @@ def cross_entropy(
     TypeError
         For logits that are no floats.
     """
-    if weight is None and not label_smoothing and reduction in ("mean", "sum"):
+    plain = type(label_smoothing) in (float, int) and label_smoothing == 0
+    if weight is None and plain and reduction in ("mean", "sum"):
         labels = _array(target)
         if isinstance(labels, np.ndarray) and labels.dtype.kind in "iu":
             labels = labels.astype(np.int64, copy=False)
@@ -720,8 +747,10 @@ def cross_entropy(
             return apply(_cross_entropy_of_rows, input, y=result[0], dx=result[1])
     _check_reduction(reduction)
     _check_dtypes("cross_entropy", input=input, weight=weight)
+    number(label_smoothing, "label_smoothing")
     if not 0 <= label_smoothing <= 1:
         raise RuntimeError(f"label_smoothing must be between 0.0 and 1.0. Got: {label_smoothing}")
+    integer(ignore_index, "ignore_index", -LARGEST)
     shape = input.shape
     if not shape:
         raise ValueError("cross_entropy: expected input (C,), (N, C) or (N, C, ...), got one without dimensions")
@@ -732,8 +761,7 @@ def cross_entropy(
             f"got size {list(weight.shape)}"
         )
     labels = _array(target)
-    if not isinstance(labels, np.ndarray):
-        raise TypeError(f"cross_entropy: expected a Tensor or an ndarray as target, got {type(target).__name__}")
+    _check_array("cross_entropy", target, "target")
     if labels.dtype.kind == "f":
         return _soft_cross_entropy(input, target, weight, reduction, label_smoothing)
     expected = shape[:1] + shape[2:] if len(shape) > 1 else ()
@@ -813,6 +841,7 @@ def mse_loss(input: Array, target: Array, reduction: str = "mean") -> Array:
         If the shapes differ; they are not broadcast.
     """
     _check_reduction(reduction)
+    _check_array("mse_loss", target, "target")
     _check_dtypes("mse_loss", input=input, target=target)
     if input.shape != target.shape:
         raise ValueError(
@@ -835,17 +864,20 @@ def one_hot(tensor: Array, num_classes: int = -1) -> Array:
     -------
     (..., num_classes) of int64
     """
+    _check_array("one_hot", tensor, "tensor")
     labels = _array(tensor)
     if labels.dtype.kind not in "iu":
         raise TypeError(f"one_hot: expected integers, got {labels.dtype}")
+    num_classes = integer(num_classes, "num_classes", -1)
     if num_classes == -1:
         if not labels.size:
             raise RuntimeError("one_hot: the number of classes cannot be inferred from an empty tensor")
         num_classes = int(labels.max()) + 1
     if labels.size and (labels.min() < 0 or labels.max() >= num_classes):
         raise RuntimeError(
-            f"one_hot: expected classes from 0 to {num_classes - 1}, got {labels.min()} to {labels.max()}"
+            f"one_hot: expected classes below num_classes={num_classes} and none negative, "
+            f"got {labels.min()} to {labels.max()}"
         )
-    y = np.zeros((*labels.shape, num_classes), np.int64)
+    y = np.zeros(check_shape((*labels.shape, num_classes), "one_hot"), np.int64)
     np.put_along_axis(y, labels[..., None].astype(np.int64), 1, axis=-1)
     return from_numpy(y) if isinstance(tensor, Tensor) else y

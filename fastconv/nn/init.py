@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 
+from .._checks import number
 from ..random import Generator
 from ..tensor import Tensor
 
@@ -40,12 +41,14 @@ def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
     if nonlinearity == "relu":
         return math.sqrt(2.0)
     if nonlinearity == "leaky_relu":
-        return math.sqrt(2.0 / (1 + (0.01 if param is None else param) ** 2))
+        return math.sqrt(2.0 / (1 + (0.01 if param is None else number(param, "slope")) ** 2))
     raise ValueError(f"Unsupported nonlinearity {nonlinearity!r}")
 
 
 def _fans(tensor: Tensor) -> tuple[int, int]:
     """Number of inputs that an output sees, and of outputs that an input reaches."""
+    if not isinstance(tensor, Tensor):
+        raise TypeError(f"fan in and fan out need a Tensor, got {tensor!r}")
     if tensor.ndim < 2:
         raise ValueError(f"fan in and fan out need a tensor of at least 2 dimensions, got shape {list(tensor.shape)}")
     window = math.prod(tensor.shape[2:])
@@ -58,21 +61,27 @@ def _fan(tensor: Tensor, mode: str) -> int:
     return _fans(tensor)[mode == "fan_out"]
 
 
+def _data(tensor: Tensor) -> Tensor:
+    if not isinstance(tensor, Tensor):
+        raise TypeError(f"expected a Tensor to fill, got {tensor!r}")
+    return tensor.data
+
+
 def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0, generator: Generator | None = None) -> Tensor:
     """Fill with random numbers, uniform in [a, b)."""
-    tensor.data.uniform_(a, b, generator=generator)
+    _data(tensor).uniform_(a, b, generator=generator)
     return tensor
 
 
 def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, generator: Generator | None = None) -> Tensor:
     """Fill with random numbers from the normal distribution."""
-    tensor.data.normal_(mean, std, generator=generator)
+    _data(tensor).normal_(mean, std, generator=generator)
     return tensor
 
 
 def constant_(tensor: Tensor, val: float) -> Tensor:
     """Fill with one value."""
-    tensor.data.fill_(val)
+    _data(tensor).fill_(val)
     return tensor
 
 
@@ -88,13 +97,13 @@ def ones_(tensor: Tensor) -> Tensor:
 
 def xavier_uniform_(tensor: Tensor, gain: float = 1.0, generator: Generator | None = None) -> Tensor:
     """Fill uniformly within ``gain * sqrt(6 / (fan_in + fan_out))`` of 0."""
-    bound = gain * math.sqrt(6.0 / sum(_fans(tensor)))
+    bound = number(gain, "gain") * math.sqrt(6.0 / sum(_fans(tensor)))
     return uniform_(tensor, -bound, bound, generator)
 
 
 def xavier_normal_(tensor: Tensor, gain: float = 1.0, generator: Generator | None = None) -> Tensor:
     """Fill normally with standard deviation ``gain * sqrt(2 / (fan_in + fan_out))``."""
-    return normal_(tensor, 0.0, gain * math.sqrt(2.0 / sum(_fans(tensor))), generator)
+    return normal_(tensor, 0.0, number(gain, "gain") * math.sqrt(2.0 / sum(_fans(tensor))), generator)
 
 
 def kaiming_uniform_(
@@ -105,7 +114,7 @@ def kaiming_uniform_(
     generator: Generator | None = None,
 ) -> Tensor:
     """Fill uniformly within ``gain * sqrt(3 / fan)`` of 0; `a` is the slope of a leaky rectifier."""
-    fan = _fan(tensor, mode)
+    fan, a = _fan(tensor, mode), number(a, "a")
     bound = calculate_gain(nonlinearity, a) * math.sqrt(3.0 / fan) if fan else 0.0
     return uniform_(tensor, -bound, bound, generator)
 
@@ -118,5 +127,5 @@ def kaiming_normal_(
     generator: Generator | None = None,
 ) -> Tensor:
     """Fill normally with standard deviation ``gain / sqrt(fan)``; `a` is the slope of a leaky rectifier."""
-    fan = _fan(tensor, mode)
+    fan, a = _fan(tensor, mode), number(a, "a")
     return normal_(tensor, 0.0, calculate_gain(nonlinearity, a) / math.sqrt(fan) if fan else 0.0, generator)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from .._checks import integer, integers, number
 from ..creation import empty, ones, zeros
 from ..tensor import Tensor, tensor
 from . import functional as F
@@ -36,13 +37,6 @@ Size = int | Sequence[int]
 _PADDING_MODES = ("zeros", "reflect", "replicate", "circular")
 
 
-def _tuple(value: Size, n: int, name: str) -> tuple[int, ...]:
-    values = (value,) * n if not isinstance(value, Sequence) else tuple(value)
-    if len(values) != n:
-        raise ValueError(f"{name} must be an int or {n} of them, got {value!r}")
-    return values
-
-
 def _init_weight_and_bias(weight: Parameter, bias: Parameter | None) -> None:
     """Torch's defaults: both uniform within 1 / sqrt(fan_in) of 0."""
     init.kaiming_uniform_(weight, a=math.sqrt(5))
@@ -71,15 +65,15 @@ class _Conv(Module):
         padding_mode: str,
     ) -> None:
         super().__init__()
-        if groups <= 0:
-            raise ValueError(f"groups must be a positive integer, got {groups}")
+        in_channels, out_channels = integer(in_channels, "in_channels"), integer(out_channels, "out_channels")
+        groups = integer(groups, "groups", 1)
         if in_channels % groups:
             raise ValueError(f"in_channels must be divisible by groups, got {in_channels} and {groups}")
         if out_channels % groups:
             raise ValueError(f"out_channels must be divisible by groups, got {out_channels} and {groups}")
         if padding_mode not in _PADDING_MODES:
             raise ValueError(f"padding_mode must be one of {list(_PADDING_MODES)}, got {padding_mode!r}")
-        stride = _tuple(stride, dims, "stride")
+        stride = integers(stride, "stride", 1, dims)
         if isinstance(padding, str):
             if padding not in ("valid", "same"):
                 raise ValueError(f"Invalid padding string {padding!r}, should be one of 'valid', 'same'")
@@ -87,11 +81,11 @@ class _Conv(Module):
                 raise ValueError(f"padding='same' is not supported for strided convolutions, got stride {stride}")
         self.in_channels = in_channels
         self.out_channels = out_channels
-        self.kernel_size = _tuple(kernel_size, dims, "kernel_size")
+        self.kernel_size = integers(kernel_size, "kernel_size", 1, dims)
         self.stride = stride
-        self.padding = padding if isinstance(padding, str) else _tuple(padding, dims, "padding")
-        self.dilation = _tuple(dilation, dims, "dilation")
-        self.output_padding = _tuple(output_padding, dims, "output_padding")
+        self.padding = padding if isinstance(padding, str) else integers(padding, "padding", 0, dims)
+        self.dilation = integers(dilation, "dilation", 1, dims)
+        self.output_padding = integers(output_padding, "output_padding", 0, dims)
         self.groups = groups
         self.padding_mode = padding_mode
         channels = (in_channels, out_channels // groups) if transposed else (out_channels, in_channels // groups)
@@ -218,6 +212,8 @@ class Conv2d(_Conv):
 
     def forward(self, input: Tensor) -> Tensor:
         """(N, C, H, W) or (C, H, W) to (N, K, P, Q) or (K, P, Q)."""
+        if self.padding_mode == "zeros":
+            return F.conv2d(input, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups)
         return self._convolve(F.conv2d, input)
 
 
@@ -404,9 +400,9 @@ class BatchNorm2d(Module):
         track_running_stats: bool = True,
     ) -> None:
         super().__init__()
-        self.num_features = num_features
-        self.eps = eps
-        self.momentum = momentum
+        self.num_features = num_features = integer(num_features, "num_features")
+        self.eps = number(eps, "eps")
+        self.momentum = None if momentum is None else number(momentum, "momentum")
         self.affine = affine
         self.track_running_stats = track_running_stats
         self.register_parameter("weight", Parameter(ones(num_features)) if affine else None)
@@ -431,6 +427,7 @@ class BatchNorm2d(Module):
 
     def forward(self, input: Tensor) -> Tensor:
         """(N, C, H, W) to the same."""
+        F._check_array("BatchNorm2d", input)
         if input.ndim != 4:
             raise ValueError(f"expected 4D input (got {input.ndim}D input of size {list(input.shape)})")
         if input.shape[1] != self.num_features:
@@ -482,8 +479,8 @@ class Linear(Module):
 
     def __init__(self, in_features: int, out_features: int, bias: bool = True) -> None:
         super().__init__()
-        self.in_features = in_features
-        self.out_features = out_features
+        self.in_features = in_features = integer(in_features, "in_features")
+        self.out_features = out_features = integer(out_features, "out_features")
         self.weight = Parameter(empty(out_features, in_features))
         self.register_parameter("bias", Parameter(empty(out_features)) if bias else None)
         self.reset_parameters()
@@ -505,9 +502,7 @@ class Dropout(Module):
 
     def __init__(self, p: float = 0.5, inplace: bool = False) -> None:
         super().__init__()
-        if not 0 <= p <= 1:
-            raise ValueError(f"dropout probability has to be between 0 and 1, but got {p}")
-        self.p = p
+        self.p = number(p, "dropout probability", 0, 1)
         self.inplace = inplace
 
     def forward(self, input: Tensor) -> Tensor:

@@ -48,9 +48,11 @@ class Module:
     # Attributes
 
     def __getattr__(self, name: str):
-        for kind in ("_parameters", "_buffers", "_modules"):
-            members = self.__dict__.get(kind)
-            if members is not None and name in members:
+        own = self.__dict__
+        if "_modules" in own:
+            if name in (members := own["_modules"]) or name in (members := own["_parameters"]):
+                return members[name]
+            if name in (members := own["_buffers"]):
                 return members[name]
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 

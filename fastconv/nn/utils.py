@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from .._checks import number
 from ..tensor import Tensor, cat, from_numpy
 
 __all__ = ["clip_grad_norm_", "parameters_to_vector", "vector_to_parameters"]
@@ -33,7 +34,11 @@ def clip_grad_norm_(
     Tensor
         The norm before scaling.
     """
+    number(max_norm, "max_norm", 0), number(norm_type, "norm_type")
     parameters = [parameters] if isinstance(parameters, Tensor) else list(parameters)
+    for p in parameters:
+        if not isinstance(p, Tensor):
+            raise TypeError(f"clip_grad_norm_() expects Tensors as parameters, got {p!r} of type {type(p).__name__}")
     gradients = [p.grad.numpy() for p in parameters if p.grad is not None]
     norms = np.array([np.linalg.norm(g.ravel().astype(np.float64), norm_type) for g in gradients])
     total = float(np.linalg.norm(norms, norm_type)) if gradients else 0.0

@@ -9,6 +9,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
+from .._checks import integer, number
 from .optimizer import Optimizer
 
 __all__ = [
@@ -86,12 +87,21 @@ class LRScheduler:
         return [group["lr"] for group in self.optimizer.param_groups]
 
 
+def _per_group(name: str, value: float | Sequence[float], groups: list) -> list[float]:
+    """The value of each group, from a sequence of them or from the one that holds for all."""
+    is_sequence = isinstance(value, Sequence) and not isinstance(value, str | bytes)
+    values = list(value) if is_sequence else [value] * len(groups)
+    if len(values) != len(groups):
+        raise ValueError(f"expected {len(groups)} values for {name}, got {value!r}")
+    return [number(each, name) for each in values]
+
+
 class StepLR(LRScheduler):
     """Multiply the rates by `gamma` every `step_size` steps."""
 
     def __init__(self, optimizer: Optimizer, step_size: int, gamma: float = 0.1, last_epoch: int = -1) -> None:
-        self.step_size = step_size
-        self.gamma = gamma
+        self.step_size = integer(step_size, "step_size", 1)
+        self.gamma = number(gamma, "gamma")
         super().__init__(optimizer, last_epoch)
 
     def get_lr(self) -> list[float]:
@@ -106,8 +116,10 @@ class MultiStepLR(LRScheduler):
     def __init__(
         self, optimizer: Optimizer, milestones: Iterable[int], gamma: float = 0.1, last_epoch: int = -1
     ) -> None:
-        self.milestones = dict(Counter(milestones))
-        self.gamma = gamma
+        if isinstance(milestones, str | bytes) or not isinstance(milestones, Iterable):
+            raise TypeError(f"milestones must be integers, got {milestones!r}")
+        self.milestones = dict(Counter(integer(step, "milestones") for step in milestones))
+        self.gamma = number(gamma, "gamma")
         super().__init__(optimizer, last_epoch)
 
     def get_lr(self) -> list[float]:
@@ -120,7 +132,7 @@ class ExponentialLR(LRScheduler):
     """Multiply the rates by `gamma` at every step."""
 
     def __init__(self, optimizer: Optimizer, gamma: float, last_epoch: int = -1) -> None:
-        self.gamma = gamma
+        self.gamma = number(gamma, "gamma")
         super().__init__(optimizer, last_epoch)
 
     def get_lr(self) -> list[float]:
@@ -140,13 +152,14 @@ class LinearLR(LRScheduler):
         total_iters: int = 5,
         last_epoch: int = -1,
     ) -> None:
+        number(start_factor, "start_factor"), number(end_factor, "end_factor")
         if not 0 < start_factor <= 1:
             raise ValueError(f"start_factor is expected to be greater than 0 and at most 1, got {start_factor}")
         if not 0 <= end_factor <= 1:
             raise ValueError(f"end_factor is expected to be between 0 and 1, got {end_factor}")
         self.start_factor = start_factor
         self.end_factor = end_factor
-        self.total_iters = total_iters
+        self.total_iters = number(total_iters, "total_iters", 0)
         super().__init__(optimizer, last_epoch)
 
     def get_lr(self) -> list[float]:
@@ -166,8 +179,8 @@ class CosineAnnealingLR(LRScheduler):
     """
 
     def __init__(self, optimizer: Optimizer, T_max: int, eta_min: float = 0.0, last_epoch: int = -1) -> None:
-        self.T_max = T_max
-        self.eta_min = eta_min
+        self.T_max = number(T_max, "T_max", above=0)
+        self.eta_min = number(eta_min, "eta_min")
         super().__init__(optimizer, last_epoch)
 
     def get_lr(self) -> list[float]:
@@ -239,6 +252,7 @@ class OneCycleLR(LRScheduler):
             total_steps = epochs * steps_per_epoch
         elif not isinstance(total_steps, int) or total_steps <= 0:
             raise ValueError(f"expected a positive integer as total_steps, but got {total_steps!r}")
+        number(div_factor, "div_factor", above=0), number(final_div_factor, "final_div_factor", above=0)
         if not isinstance(pct_start, float) or not 0 <= pct_start <= 1:
             raise ValueError(f"expected a float between 0 and 1 as pct_start, but got {pct_start!r}")
         if anneal_strategy not in ("cos", "linear"):
@@ -262,9 +276,9 @@ class OneCycleLR(LRScheduler):
             self.phases = [(rise, "initial_lr", high[0], *low), (last, *high, *low[::-1])]
         groups = optimizer.param_groups
         if last_epoch == -1:
-            highest = self._per_group("max_lr", max_lr, groups)
-            least = self._per_group("base_momentum", base_momentum, groups)
-            most = self._per_group("max_momentum", max_momentum, groups)
+            highest = _per_group("max_lr", max_lr, groups)
+            least = _per_group("base_momentum", base_momentum, groups)
+            most = _per_group("max_momentum", max_momentum, groups)
             for group, lr, base_m, max_m in zip(groups, highest, least, most, strict=True):
                 group["max_lr"] = lr
                 group["initial_lr"] = lr / div_factor
@@ -273,13 +287,6 @@ class OneCycleLR(LRScheduler):
                     group["momentum"] = group["max_momentum"] = max_m
                     group["base_momentum"] = base_m
         super().__init__(optimizer, last_epoch)
-
-    @staticmethod
-    def _per_group(name: str, value: float | Sequence[float], groups: list) -> list[float]:
-        values = list(value) if isinstance(value, Sequence) else [value] * len(groups)
-        if len(values) != len(groups):
-            raise ValueError(f"expected {len(groups)} values for {name}, got {len(values)}")
-        return values
 
     def _between(self, start: float, end: float, share: float) -> float:
         if self.anneal_strategy == "cos":
@@ -339,7 +346,8 @@ class ReduceLROnPlateau(LRScheduler):
         min_lr: float | Sequence[float] = 0,
         eps: float = 1e-8,
     ) -> None:
-        if factor >= 1.0:
+        number(factor, "factor")
+        if not factor < 1.0:
             raise ValueError(f"factor should be < 1.0, got {factor}")
         if not isinstance(optimizer, Optimizer):
             raise TypeError(f"{type(optimizer).__name__} is not an Optimizer")
@@ -348,17 +356,15 @@ class ReduceLROnPlateau(LRScheduler):
         if threshold_mode not in ("rel", "abs"):
             raise ValueError(f"threshold mode {threshold_mode!r} is unknown; there are 'rel' and 'abs'")
         groups = optimizer.param_groups
-        self.min_lrs = list(min_lr) if isinstance(min_lr, Sequence) else [min_lr] * len(groups)
-        if len(self.min_lrs) != len(groups):
-            raise ValueError(f"expected {len(groups)} min_lrs, got {len(self.min_lrs)}")
+        self.min_lrs = _per_group("min_lr", min_lr, groups)
         self.optimizer = optimizer
         self.mode = mode
         self.factor = factor
-        self.patience = patience
-        self.threshold = threshold
+        self.patience = number(patience, "patience", 0)
+        self.threshold = number(threshold, "threshold")
         self.threshold_mode = threshold_mode
-        self.cooldown = cooldown
-        self.eps = eps
+        self.cooldown = number(cooldown, "cooldown", 0)
+        self.eps = number(eps, "eps")
         self.best = math.inf if mode == "min" else -math.inf
         self.num_bad_epochs = 0
         self.cooldown_counter = 0

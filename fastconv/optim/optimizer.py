@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from copy import deepcopy
 
-from ..tensor import Tensor
+from ..tensor import Tensor, _brief
 
 __all__ = ["Optimizer"]
 
@@ -45,12 +45,16 @@ class Optimizer:
         """Add a group of parameters: a dict of ``"params"`` and of options that differ from the defaults."""
         if not isinstance(param_group, dict):
             raise TypeError(f"param_group must be a dict, but got {type(param_group).__name__}")
+        if "params" not in param_group:
+            raise KeyError(f"a param_group must have 'params', got the keys {list(param_group)}")
         params = param_group["params"]
         params = [params] if isinstance(params, Tensor) else list(params)
         seen = {id(p) for group in self.param_groups for p in group["params"]}
         for p in params:
             if not isinstance(p, Tensor):
-                raise TypeError(f"optimizer can only optimize Tensors, but one of the params is {type(p).__name__}")
+                raise TypeError(
+                    f"optimizer can only optimize Tensors, but one of the params is {p!r} of type {type(p).__name__}"
+                )
             if not p.is_leaf:
                 raise ValueError("can't optimize a non-leaf Tensor")
             if id(p) in seen:
@@ -69,11 +73,10 @@ class Optimizer:
         """Drop the gradients of all parameters, or fill them with zeros."""
         for group in self.param_groups:
             for p in group["params"]:
-                if p.grad is not None:
-                    if set_to_none:
-                        p.grad = None
-                    else:
-                        p.grad.zero_()
+                if set_to_none:
+                    p._grad = None
+                elif p._grad is not None:
+                    p._grad.zero_()
 
     def step(self, closure: Callable[[], Tensor] | None = None) -> Tensor | None:
         """Update all parameters that have a gradient; `closure` recomputes the loss, which is returned."""
@@ -102,7 +105,14 @@ class Optimizer:
             If the groups, or the numbers or shapes of their parameters, are not this optimizer's; nothing has been
             changed then.
         """
+        if not isinstance(state_dict, Mapping) or not {"state", "param_groups"} <= state_dict.keys():
+            raise ValueError(f"expected a state dict of 'state' and 'param_groups', got {_brief(state_dict)}")
         groups, saved_groups = self.param_groups, state_dict["param_groups"]
+        if not isinstance(saved_groups, (list, tuple)) or not isinstance(state_dict["state"], Mapping):
+            raise ValueError(f"expected a dict of states and a list of param_groups, got {_brief(state_dict)}")
+        for group in saved_groups:
+            if not isinstance(group, Mapping) or not isinstance(group.get("params"), (list, tuple)):
+                raise ValueError(f"expected param_groups with a list of 'params' each, got {_brief(group)}")
         sizes = [[len(group["params"]) for group in each] for each in (groups, saved_groups)]
         if sizes[0] != sizes[1]:
             raise ValueError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
+from .._checks import number
 from ..autograd import enable_grad
 from ..elementwise import sgd_steps
 from ..tensor import Tensor, from_numpy
@@ -60,6 +61,8 @@ class SGD(Optimizer):
         super().__init__(params, defaults)
 
     def _check(self, options: dict) -> None:
+        for name in ("lr", "momentum", "dampening", "weight_decay"):
+            number(options[name], name)
         for name, text in (("lr", "learning rate"), ("momentum", "momentum value"), ("weight_decay", "weight_decay")):
             if not options[name] >= 0:
                 raise ValueError(f"Invalid {text}: {options[name]}")

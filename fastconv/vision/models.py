@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from fastconv import nn
+from fastconv._checks import integers
 from fastconv.nn import functional as F
 from fastconv.tensor import Tensor
 
@@ -22,7 +23,7 @@ class ConvNet(nn.Module):
 
     def __init__(self, in_channels: int = 3, image_size: int | tuple[int, int] = 32, num_classes: int = 10) -> None:
         super().__init__()
-        height, width = (image_size, image_size) if isinstance(image_size, int) else image_size
+        height, width = integers(image_size, "image_size", 0, 2)
         if min(height, width) < 16:
             raise ValueError(f"ConvNet needs images of at least 16x16 pixels, got image_size={image_size}")
         height, width = (((size - 4) // 2 - 4) // 2 for size in (height, width))

@@ -11,6 +11,8 @@ from fastconv.utils.data.sampler import BatchSampler, RandomSampler, SequentialS
 
 __all__ = ["DataLoader"]
 
+MOST_WORKERS = 4096  # each is a process
+
 
 class DataLoader:
     """Batches of a data set, torch's ``DataLoader``.
@@ -68,6 +70,10 @@ class DataLoader:
         generator: Generator | None = None,
         multiprocessing_context: Any = None,
     ) -> None:
+        if isinstance(num_workers, bool) or not isinstance(num_workers, int):
+            raise TypeError(f"num_workers option should be an integer, got {num_workers!r}")
+        if num_workers > MOST_WORKERS:
+            raise ValueError(f"num_workers option should be at most {MOST_WORKERS}, got num_workers={num_workers}")
         if num_workers < 0:
             raise ValueError(
                 "num_workers option should be non-negative; use num_workers=0 to disable multiprocessing. "
@@ -127,6 +133,8 @@ class DataLoader:
 
 def load_batch(dataset: Dataset, collate_fn: Callable, indices: list) -> Any:
     """The batch of the samples at `indices`."""
+    if not isinstance(indices, Iterable):
+        raise TypeError(f"a batch_sampler gives lists of indices, got {indices!r}")
     return collate_fn(load_samples(dataset, indices))
 
 

@@ -70,6 +70,9 @@ class TensorDataset(Dataset[tuple[Tensor, ...]]):
     """
 
     def __init__(self, *tensors: Tensor) -> None:
+        for tensor in tensors:
+            if not isinstance(tensor, Tensor):
+                raise TypeError(f"TensorDataset expects Tensors, got {tensor!r} of type {type(tensor).__name__}")
         shapes = [tuple(tensor.shape) for tensor in tensors]
         if not shapes or () in shapes or len({shape[0] for shape in shapes}) != 1:
             raise AssertionError(f"Size mismatch between tensors: expected equal first dimensions, got shapes {shapes}")
@@ -132,6 +135,9 @@ class ConcatDataset(Dataset[T]):
         self.datasets = list(datasets)
         if not self.datasets:
             raise AssertionError("datasets should not be an empty iterable")
+        for dataset in self.datasets:
+            if not hasattr(dataset, "__len__"):
+                raise TypeError(f"ConcatDataset expects data sets with a length, got {dataset!r}")
         self.cumulative_sizes = list(itertools.accumulate(len(dataset) for dataset in self.datasets))
 
     def __getitem__(self, index: int) -> T:
@@ -187,7 +193,7 @@ def random_split(
                 warnings.warn(
                     f"Length of split at index {i} is 0. This might result in an empty dataset.", stacklevel=2
                 )
-    if sum(lengths) != total or min(lengths) < 0:
+    if sum(lengths) != total or min(lengths) < 0 or any(length != int(length) for length in lengths):
         raise ValueError(
             "Sum of input lengths does not equal the length of the input dataset! "
             f"Got lengths {list(lengths)} for {total} samples"

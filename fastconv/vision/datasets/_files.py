@@ -133,15 +133,21 @@ def extract(archive: Path, folder: Path, names: dict[str, str], limit: int) -> N
     try:
         with tarfile.open(archive, "r:gz") as tar:
             for member in tar:
-                if member.name not in wanted or not member.isfile():
-                    continue
+                # Of what is not wanted, too: to step over it is to unpack it.
                 if member.size > limit:
                     raise RuntimeError(f"{archive}: {member.name} has {member.size:,} bytes, more than {limit:,}")
+                if member.offset > limit * (len(names) + 1):
+                    raise RuntimeError(
+                        f"{archive} goes on after {member.offset:,} bytes, and lacks {', '.join(wanted)}"
+                    )
+                if member.name not in wanted or not member.isfile():
+                    continue
                 source = tar.extractfile(member)
                 with atomic_write(folder / wanted.pop(member.name)) as target:
                     while chunk := source.read(CHUNK):
                         target.write(chunk)
+                if not wanted:
+                    return
     except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
         raise RuntimeError(f"{archive} cannot be unpacked into {folder}: {error}") from error
-    if wanted:
-        raise RuntimeError(f"{archive} lacks {', '.join(wanted)}")
+    raise RuntimeError(f"{archive} lacks {', '.join(wanted)}")

@@ -60,12 +60,7 @@ class ImageFolder(VisionDataset):
         self.samples: list[tuple[str, int]] = []
         empty = []
         for name, target in self.class_to_idx.items():
-            paths = [
-                os.path.join(folder, file)
-                for folder, _, files in sorted(os.walk(os.path.join(self.root, name), followlinks=True))
-                for file in sorted(files)
-            ]
-            paths = [path for path in paths if is_valid_file(path)]
+            paths = [path for path in _files_under(os.path.join(self.root, name)) if is_valid_file(path)]
             self.samples += [(path, target) for path in paths]
             if not paths:
                 empty.append(name)
@@ -88,6 +83,23 @@ class ImageFolder(VisionDataset):
         return len(self.samples)
 
 
+def _files_under(root: str) -> list[str]:
+    """All files in a folder, in order; links to folders are followed, but never back into a folder that they are in."""
+    found = []
+    above = {root: (os.path.realpath(root),)}
+    for folder, folders, files in os.walk(root, followlinks=True):
+        trail = above.pop(folder)
+        for name in list(folders):
+            path = os.path.join(folder, name)
+            real = os.path.realpath(path)
+            if real in trail:
+                folders.remove(name)
+            else:
+                above[path] = (*trail, real)
+        found.append((folder, sorted(files)))
+    return [os.path.join(folder, file) for folder, files in sorted(found) for file in files]
+
+
 def has_image_extension(path: str) -> bool:
     """Whether the name ends like an image's."""
     return path.lower().endswith(IMG_EXTENSIONS)
@@ -102,8 +114,10 @@ def load_rgb(path: str) -> Any:
         If it is damaged or no image; the message names it.
     """
     image_module = pillow()
+    if os.path.exists(path) and not os.path.isfile(path):  # a pipe would be waited for
+        raise RuntimeError(f"{path} is no file")
     try:
         with open(path, "rb") as file, image_module.open(file) as image:
             return image.convert("RGB")
-    except (image_module.UnidentifiedImageError, image_module.DecompressionBombError, SyntaxError, OSError) as error:
-        raise RuntimeError(f"{path} is damaged or no image: {error}") from error
+    except Exception as error:  # Pillow's readers raise errors of many kinds
+        raise RuntimeError(f"{path} is damaged or no image: {type(error).__name__}: {error}") from error

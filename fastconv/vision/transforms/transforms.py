@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from fastconv._checks import LARGEST, integer, integers, number
 from fastconv._runtime import empty
 from fastconv.random import default_generator
 from fastconv.tensor import Tensor, from_numpy
@@ -42,6 +43,9 @@ class Compose:
     """
 
     def __init__(self, transforms: Sequence[Callable]) -> None:
+        for transform in transforms:
+            if not callable(transform):
+                raise TypeError(f"Compose expects callables, got {transform!r} of type {type(transform).__name__}")
         self.transforms = transforms
 
     def __call__(self, image: Any) -> Any:
@@ -110,6 +114,9 @@ class Normalize:
     """
 
     def __init__(self, mean: Sequence[float], std: Sequence[float], inplace: bool = False) -> None:
+        for name, values in (("mean", mean), ("std", std)):
+            for value in np.ravel(np.asarray(values)):
+                number(value, f"{name} of {values!r}")
         self.mean = mean
         self.std = std
         self.inplace = inplace
@@ -139,7 +146,7 @@ class Normalize:
         channels = x.shape[-3]
         if len(mean) not in (1, channels) or len(std) not in (1, channels):
             raise RuntimeError(
-                f"Normalize has {len(mean)} means and {len(std)} standard deviations, "
+                f"Normalize has mean={self.mean!r} and std={self.std!r}, "
                 f"but the image of size {x.shape} has {channels} channels"
             )
         if inplace:
@@ -191,7 +198,7 @@ class Resize:
         sizes = [size] if isinstance(size, int) else list(size)
         if len(sizes) not in (1, 2):
             raise ValueError(f"If size is a sequence, it should have 1 or 2 values. Got {size}")
-        if min(sizes) < 1:
+        if min(integers(sizes, "Size", -LARGEST, len(sizes))) < 1:
             raise ValueError(f"Size should be positive. Got {size}")
         if max_size is not None and (len(sizes) == 2 or max_size <= sizes[0]):
             raise ValueError(
@@ -211,7 +218,10 @@ class Resize:
         height, width = self._target(image.height, image.width)
         if (height, width) == (image.height, image.width):
             return image
-        return image.resize((width, height), pillow().Resampling[self.interpolation.name])
+        try:
+            return image.resize((width, height), pillow().Resampling[self.interpolation.name])
+        except (OverflowError, MemoryError):
+            raise MemoryError(f"Resize(size={self.size}): no memory for {height} x {width} pixels") from None
 
     def batch(self, images: np.ndarray) -> np.ndarray:
         """(N, H, W) or (N, H, W, C) to the new size."""
@@ -318,11 +328,14 @@ class RandomHorizontalFlip:
     """Mirror left and right with probability `p`."""
 
     def __init__(self, p: float = 0.5) -> None:
+        number(p, "p")
         if not 0 <= p <= 1:
             raise ValueError(f"p should be a probability between 0 and 1. Got {p}")
         self.p = p
 
     def __call__(self, image: Any) -> Any:
+        if not is_image(image):
+            _array(image)
         if default_generator.numpy.random() >= self.p:
             return image
         if is_image(image):
@@ -385,7 +398,7 @@ class Grayscale:
     """
 
     def __init__(self, num_output_channels: int = 1) -> None:
-        if num_output_channels not in (1, 3):
+        if integer(num_output_channels, "num_output_channels", -LARGEST) not in (1, 3):
             raise ValueError(f"num_output_channels should be either 1 or 3. Got {num_output_channels}")
         self.num_output_channels = num_output_channels
 
@@ -493,6 +506,9 @@ def _crop(image: Any, top: int, left: int, height: int, width: int) -> Any:
 def _pad(image: Any, margins: tuple[int, int, int, int], fill: Any, mode: str) -> Any:
     if margins == (0, 0, 0, 0):
         return image
+    height, width = _height_width(image)
+    if max(height + margins[1] + margins[3], width + margins[0] + margins[2]) > 2**31 - 1:
+        raise ValueError(f"an image of {height} x {width} pixels cannot be padded by {margins}")
     if not is_image(image):
         return from_numpy(_pad_array(_array(image), margins, fill, mode))
     if mode == "constant":
@@ -523,10 +539,12 @@ def _pad_array(x: np.ndarray, margins: tuple[int, int, int, int], fill: Any, mod
 
 def _pair(size: int | Sequence[int]) -> tuple[int, int]:
     """`size` as (height, width)."""
+    if not isinstance(size, int | Sequence):
+        raise TypeError(f"Size should be int or sequence. Got {size!r} of type {type(size).__name__}")
     sizes = (size,) if isinstance(size, int) else tuple(size)
     if len(sizes) not in (1, 2):
         raise ValueError(f"Please provide only two dimensions (h, w) for size. Got {size}")
-    if min(sizes) < 1:
+    if min(integers(sizes, "Size", -LARGEST, len(sizes))) < 1:
         raise ValueError(f"Size should be positive. Got {size}")
     return sizes[0], sizes[-1]
 
@@ -542,7 +560,7 @@ def _sides(padding: int | Sequence[int] | None) -> tuple[int, int, int, int]:
         raise ValueError(
             f"Padding must be an int or a 1, 2, or 4 element tuple, not a {len(sides)} element tuple: {padding}"
         )
-    if min(sides) < 0:
+    if min(integers(sides, "Padding", -LARGEST, len(sides))) < 0:
         raise ValueError(f"Padding should be non-negative. Got {padding}")
     left, top, right, bottom = sides * (4 // len(sides))
     return left, top, right, bottom
