@@ -1,5 +1,26 @@
 from numpy import ndarray
 
+def takes_winograd(
+    which: int,
+    N: int,
+    C: int,
+    H: int,
+    W: int,
+    K: int,
+    c: int,
+    R: int,
+    S: int,
+    P: int,
+    Q: int,
+    stride_h: int,
+    stride_w: int,
+    pad_h: int,
+    pad_w: int,
+    dilation_h: int,
+    dilation_w: int,
+    groups: int,
+    itemsize: int,
+) -> bool: ...
 def forward(
     x: ndarray,
     w: ndarray,
