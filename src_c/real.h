@@ -264,11 +264,22 @@ INLINE void NAME(tile_body)(const int rows, const int vecs, idx depth, const voi
 
     for (idx k = 0; k < depth; k++, a += rows) {
         const REAL *bk = b + offsets[k];
-        vec bv[FC_MAX_VECS];
-        UNROLL for (int v = 0; v < vecs; v++) bv[v] = load(bk + v * b_step);
-        UNROLL for (int r = 0; r < rows; r++) {
-            vec ar = splat(a[r]);
-            UNROLL for (int v = 0; v < vecs; v++) acc[r][v] += ar * bv[v];
+        /* What is fewer waits in registers; the accumulators leave room for that and one more. */
+        if (rows < vecs) {
+            vec ar[FC_MAX_ROWS];
+            UNROLL for (int r = 0; r < rows; r++) ar[r] = splat(a[r]);
+            UNROLL for (int v = 0; v < vecs; v++) {
+                vec bv = load(bk + v * b_step);
+                KEEP(bv);
+                UNROLL for (int r = 0; r < rows; r++) acc[r][v] += ar[r] * bv;
+            }
+        } else {
+            vec bv[FC_MAX_VECS];
+            UNROLL for (int v = 0; v < vecs; v++) bv[v] = load(bk + v * b_step);
+            UNROLL for (int r = 0; r < rows; r++) {
+                vec ar = splat(a[r]);
+                UNROLL for (int v = 0; v < vecs; v++) acc[r][v] += ar * bv[v];
+            }
         }
     }
 
