@@ -124,14 +124,31 @@ static void NAME(pack_filters)(void *dst_, const void *w_, idx rows, idx w_row, 
         }
 }
 
-static void NAME(pack_pixels)(void *dst_, idx width, const void *src_, idx depth, const idx *offsets, idx n_pieces,
+INLINE void NAME(pack_body)(REAL *dst, idx width, const REAL *src, idx depth, const idx *offsets, const idx n_pieces,
+                            const fc_piece *pieces)
+{
+    for (idx k = 0; k < depth; k++, dst += width) {
+        const REAL *from = src + offsets[k];
+        UNROLL for (idx i = 0; i < n_pieces; i++) store(dst + pieces[i].to, load(from + pieces[i].from));
+    }
+}
+
+static void NAME(pack_pixels)(void *dst, idx width, const void *src, idx depth, const idx *offsets, idx n_pieces,
                               const fc_piece *pieces)
 {
-    REAL *dst = dst_;
-    for (idx k = 0; k < depth; k++, dst += width) {
-        const REAL *src = (const REAL *)src_ + offsets[k];
-        for (idx i = 0; i < n_pieces; i++) store(dst + pieces[i].to, load(src + pieces[i].from));
+    /* Known numbers of pieces keep their places in registers. */
+#define PIECES(n)                                                                                                     \
+    case n: {                                                                                                         \
+        fc_piece few[n];                                                                                              \
+        memcpy(few, pieces, sizeof(few));                                                                             \
+        NAME(pack_body)(dst, width, src, depth, offsets, n, few);                                                     \
+        return;                                                                                                       \
     }
+    switch (n_pieces) {
+        PIECES(1) PIECES(2) PIECES(3) PIECES(4) PIECES(5) PIECES(6)
+    default: NAME(pack_body)(dst, width, src, depth, offsets, n_pieces, pieces);
+    }
+#undef PIECES
 }
 
 static void NAME(scatter)(const void *tile_, idx width, void *y_, idx y_row, idx y_col, idx rows, idx n_runs,
@@ -261,6 +278,9 @@ INLINE void NAME(tile_body)(const int rows, const int vecs, idx depth, const voi
     UNROLL for (int r = 0; r < rows; r++)
         UNROLL for (int v = 0; v < vecs; v++)
             acc[r][v] = bias && !accumulate ? splat(bias[r]) : (vec){0};
+    /* What the sums are added to comes from far; out-of-order execution does not reach it before the loop's end. */
+    UNROLL for (int r = 0; r < rows; r++)
+        UNROLL for (int v = 0; v < vecs; v++) __builtin_prefetch(y + r * y_row + v * y_step, 1);
 
     for (idx k = 0; k < depth; k++, a += rows) {
         const REAL *bk = b + offsets[k];
