@@ -15,6 +15,8 @@ typedef ptrdiff_t idx;
 
 /* Bounds of every instruction set's tile, so that callers can size their tables. */
 enum { FC_MAX_ROWS = 8, FC_MAX_VECS = 8 };
+/* No tile of the weight gradient holds more sums. */
+enum { FC_TILE_SUMS = 256 };
 /* Elements of a band of rows that pooling sums before it goes along them. */
 enum { FC_POOL_BAND = 2048 };
 
@@ -94,7 +96,8 @@ typedef struct {
     void (*wgrad[FC_MAX_VECS])(idx n_pixels, const int32_t *pixels, const void *x, const idx *offsets, const void *dy,
                                void *acc);
 
-    /* w[k * w_row + i] = sum over n < n_slices, in order, of sums[n * slice + k * col + i * row], k < filters, i < pairs. */
+    /* w[k * w_row + i] = sum over n < n_slices, in order, of sums[n * slice + k * col + i * row], k < filters, i < pairs:
+     * a tile's sums, of which there are no more than FC_TILE_SUMS; row or col is 1. */
     void (*fold)(void *w, idx w_row, const void *sums, idx slice, idx n_slices, idx row, idx col, idx filters,
                  idx pairs);
 

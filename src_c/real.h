@@ -338,6 +338,7 @@ INLINE void NAME(wgrad)(const int vecs, idx n_pixels, const int32_t *pixels, con
     vec acc[WGRAD_ROWS][WGRAD_VECS];
     UNROLL for (int r = 0; r < WGRAD_ROWS; r++) {
         xr[r] = x + offsets[r];
+        __builtin_prefetch(out + r * width, 1);
         UNROLL for (int v = 0; v < vecs; v++) acc[r][v] = (vec){0};
     }
     for (idx i = 0; i < n_pixels; i++, dy += width) {
@@ -370,12 +371,13 @@ static void NAME(fold)(void *w_, idx w_row, const void *sums_, idx slice, idx n_
 {
     REAL *w = w_;
     const REAL *sums = sums_;
-    for (idx k = 0; k < filters; k++, w += w_row, sums += col)
-        for (idx i = 0; i < pairs; i++) {
-            REAL total = sums[i * row];
-            for (idx n = 1; n < n_slices; n++) total += sums[n * slice + i * row];
-            w[i] = total;
-        }
+    REAL total[FC_TILE_SUMS];
+    const idx count = row == 1 ? filters * col : pairs * row;
+    memcpy(total, sums, (size_t)count * sizeof(REAL));
+    for (idx n = 1; n < n_slices; n++)
+        for (idx i = 0; i < count; i++) total[i] += sums[n * slice + i];
+    for (idx k = 0; k < filters; k++)
+        for (idx i = 0; i < pairs; i++) w[k * w_row + i] = total[k * col + i * row];
 }
 
 /* Sum of the lanes, by halves. */
