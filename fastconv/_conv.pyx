@@ -204,6 +204,19 @@ cdef void stage(const fc_kernels *kern, const Image *x, const Grid *g, Block *b,
     b.s_col = 1
 
 
+cdef void fetch_stage(const fc_kernels *kern, const Image *x, const Grid *g, const Block *b, idx c0, idx n_channels,
+                      idx part, idx n_parts) noexcept nogil:
+    """Bring near a part of what stage() will copy of these channels: their rows, while something else is computed."""
+    cdef idx n, first = max(0, b.p0 * g.step_h + g.min_h)
+    cdef idx last = min(x.h, (b.p0 + b.rows + g.reach_h) * g.step_h + g.min_h)
+    cdef idx c = n_channels * part // n_parts, c_end = n_channels * (part + 1) // n_parts
+    if x.s_w != 1 or x.s_h <= 0 or first >= last:
+        return
+    for n in range(b.n0, b.n0 + b.images):
+        kern.fetch(x.data + (n * x.s_n + (c0 + c) * x.s_c + first * x.s_h) * kern.itemsize, x.s_c, c_end - c,
+                   (last - first - 1) * x.s_h + x.w)
+
+
 cdef void in_place(const fc_kernels *kern, const Image *x, const Grid *g, Block *b, idx c0) noexcept nogil:
     """Address the block's pixels where they are."""
     b.base = x.data + (b.n0 * x.s_n + c0 * x.s_c + b.p0 * g.step_h * x.s_h + b.q0 * g.step_w * x.s_w) * kern.itemsize
@@ -303,6 +316,7 @@ cdef void gather_packed(const Gather *j, idx g, Block *b, idx k0, idx k1, char *
     cdef char *y
     cdef const char *bias
     cdef bint whole
+    cdef idx next_channels, ahead, n_panels = parts(n_pixels, j.width)
     for chunk in range(j.n_chunks):
         c0 = chunk * j.chunk
         channels = min(j.chunk, j.C - c0)
@@ -317,6 +331,16 @@ cdef void gather_packed(const Gather *j, idx g, Block *b, idx k0, idx k1, char *
         while f0 < n_pixels:
             count = min(j.width, n_pixels - f0)
             vecs = parts(count, kern.lanes)
+            # What comes next is far, and asked for while this is computed: the next panel's pixels where they are
+            # packed from where they lie, or rows of the next channels to be staged.
+            ahead = -1
+            if offsets == j.staged:
+                if chunk + 1 < j.n_chunks:
+                    fetch_stage(kern, &j.x, &j.grid, b, g * j.C + c0 + channels, min(j.chunk, j.C - c0 - channels),
+                                f0 // j.width, n_panels)
+            elif f0 + j.width < n_pixels:
+                x_pieces(b, f0 + j.width, 1, kern.lanes, pieces)
+                ahead = pieces[0].source
             n_pieces = x_pieces(b, f0, count, kern.lanes, pieces)
             n_to = y_runs(j, b, f0, count, to_runs)
             kern.pack_pixels(panel, j.width, b.base, depth, offsets, n_pieces, pieces)
@@ -327,6 +351,10 @@ cdef void gather_packed(const Gather *j, idx g, Block *b, idx k0, idx k1, char *
                 a = j.a + (((g * j.C + c0) * j.K + k * channels) * j.grid.T) * z
                 y = j.y.data + (b.n0 * j.y.s_n + (g * j.K + k) * j.y.s_c) * z
                 bias = j.bias + (g * j.K + k) * z if j.bias != NULL else NULL
+                if ahead >= 0:
+                    next_channels = channels * (k - k0) // (k1 - k0)
+                    kern.fetch(b.base + (ahead + next_channels * j.x.s_c) * z, j.x.s_c,
+                               channels * (k + rows - k0) // (k1 - k0) - next_channels, min(j.width, n_pixels - f0 - j.width))
                 if whole:
                     kern.tile[rows - 1][vecs - 1](depth, a, panel, j.linear, y + to_runs[0].offset * z, j.y.s_c,
                                                   bias, chunk > 0)

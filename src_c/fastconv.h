@@ -56,6 +56,9 @@ typedef struct {
     void (*stage)(void *dst, idx pitch, const void *src, idx src_h, idx src_w, idx n_rows, idx first, idx last,
                   idx left, idx count, idx right, double fill);
 
+    /* Have `n` runs of `count` elements, `step` apart, brought near; they are all within an array. */
+    void (*fetch)(const void *src, idx step, idx n, idx count);
+
     /* dst[(c * n_taps + t) * rows + r] = w[r * w_row + c * w_channel + taps[t]]. */
     void (*pack_filters)(void *dst, const void *w, idx rows, idx w_row, idx channels, idx w_channel, idx n_taps,
                          const idx *taps);

@@ -110,6 +110,15 @@ static void NAME(stage)(void *dst_, idx pitch, const void *src_, idx src_h, idx 
     }
 }
 
+static void NAME(fetch)(const void *src_, idx step, idx n, idx count)
+{
+    const REAL *src = src_;
+    for (idx i = 0; i < n; i++, src += step) {
+        for (idx j = 0; j < count; j += 64 / (idx)sizeof(REAL)) __builtin_prefetch(src + j, 0, 2);
+        __builtin_prefetch(src + count - 1, 0, 2);
+    }
+}
+
 static void NAME(pack_filters)(void *dst_, const void *w_, idx rows, idx w_row, idx channels, idx w_channel, idx n_taps,
                                const idx *taps)
 {
