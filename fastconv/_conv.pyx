@@ -1085,7 +1085,7 @@ cdef void plan_correlate(Correlate *j) noexcept nogil:
     j.c_part = even(j.C, max(1, (PART_PAIRS if j.outer else 512) // grid.T))
     j.k_parts = parts(j.K, j.k_part)
     j.c_parts = parts(j.C, j.c_part)
-    cut_blocks(grid, 256 if j.outer else min(1600, max(256, STAGE_BYTES // (2 * z * (j.c_part + j.k_part)))), 1)
+    cut_blocks(grid, 448 if j.outer else min(1600, max(256, STAGE_BYTES // (2 * z * (j.c_part + j.k_part)))), 1)
     # Slices of whole blocks of images, enough for the threads of a large machine.
     images = grid.blocks_n
     j.slices = min(images, max(1, parts(16, j.G * j.k_parts * j.c_parts)))
