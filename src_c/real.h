@@ -381,7 +381,7 @@ static void NAME(fold)(void *w_, idx w_row, const void *sums_, idx slice, idx n_
     REAL *w = w_;
     const REAL *sums = sums_;
     REAL total[FC_TILE_SUMS];
-    const idx count = row == 1 ? filters * col : pairs * row;
+    const idx count = filters * col > pairs * row ? filters * col : pairs * row;
     memcpy(total, sums, (size_t)count * sizeof(REAL));
     for (idx n = 1; n < n_slices; n++)
         for (idx i = 0; i < count; i++) total[i] += sums[n * slice + i];

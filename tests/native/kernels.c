@@ -472,6 +472,17 @@ static void check_wgrad(void)
         }
 }
 
+static void check_fetch(void)
+{
+    for (int round = 0; round < 20; round++) {
+        idx n = 1 + below(5), count = 1 + below(70), step = count + below(9);
+        const void *x = input((n - 1) * step + count);
+        SAY("n %td count %td", n, count);
+        kern->fetch(x, step, n, count);
+        release();
+    }
+}
+
 static void check_fold(void)
 {
     for (int round = 0; round < 200; round++) {
@@ -1110,6 +1121,7 @@ static const struct {
     {"tile", check_tile},
     {"strip", check_strip},
     {"wgrad", check_wgrad},
+    {"fetch", check_fetch},
     {"fold", check_fold},
     {"dot", check_dot},
     {"finite", check_finite},
