@@ -137,7 +137,8 @@ typedef struct {
     void (*winograd_weights[2])(void *dw, const void *s, idx s_point, idx s_slice, idx n_slices, idx channels);
 
     /* Pooling, one row of `count` outputs. The window of output q has rows x + r * x_row, r < n_rows, and columns
-     * q * stride + s * dilation, s < n_cols. Reads and writes up to a vector past the row's end.
+     * q * stride + s * dilation, s < n_cols. Writes up to a vector past the row's end; reads the windows of a
+     * whole last vector and, of strides of 2 and 4, stride - 1 elements more.
      *
      * max_row: the largest, NaN above all, the first of equals; where[q] (integers of the element's size) is its
      * index, index + r * index_row + q * stride + s * dilation, or start + first[q] where nothing exceeds -infinity.
