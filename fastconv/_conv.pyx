@@ -422,7 +422,7 @@ cdef void gather_outer(const Gather *j, idx g, Block *b, idx k0, idx k1, char *s
     """As the weight gradient's outer form does: pixels are read one by one, in any layout, and meet all filters."""
     cdef const fc_kernels *kern = j.kern
     cdef idx z = kern.itemsize, depth = j.C * j.grid.T
-    cdef idx n_pixels = b.images * b.rows * b.cols, n, p, q, i = 0, k = k0, width, v, rows, r, count
+    cdef idx n_pixels = b.images * b.rows * b.cols, n, p, q, i = 0, k = k0, width, rows, r, count
     cdef char *sums = scratch + j.stage_size
     cdef idx *pixels = <idx *>(sums + j.tile_size)
     cdef int32_t *offsets = <int32_t *>(<char *>pixels + j.panel_size)
