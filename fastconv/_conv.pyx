@@ -383,7 +383,7 @@ cdef void gather_unpacked(const Gather *j, idx g, Block *b, idx k0, idx k1, char
             y = j.y.data + ((b.n0 + n) * j.y.s_n + (g * j.K + k) * j.y.s_c + b.p0 * j.y.s_h + b.q0 * j.y.s_w) * z
             p = 0
             while p < n_safe:
-                # The last vector of a row moves left until it fits, and computes some pixels again.
+                # The last vector, or tile, of a row moves left until it fits, and computes some pixels again.
                 if run < kern.vecs[rows] * lanes:
                     vecs = min(kern.vecs[rows], n_safe - p)
                     q = 0
@@ -396,10 +396,8 @@ cdef void gather_unpacked(const Gather *j, idx g, Block *b, idx k0, idx k1, char
                 else:
                     q = 0
                     while q < run:
-                        vecs = min(kern.vecs[rows], (run - q) // lanes)
-                        if vecs == 0:
-                            q = run - lanes
-                            vecs = 1
+                        vecs = even(parts(run - q, lanes), kern.vecs[rows])
+                        q = min(q, run - vecs * lanes)
                         kern.tile[rows - 1][vecs - 1](depth, a, x + (p * b.s_row + q) * z, offsets,
                                                       y + (p * j.y.s_h + q) * z, j.y.s_c, bias, 0)
                         q += vecs * lanes
@@ -571,11 +569,11 @@ cdef void pack_chunk(const Gather *j, idx index) noexcept nogil:
         k += rows
 
 
-cdef bint outer_is_faster(const Gather *j, idx run) noexcept nogil:
-    """Whether filters fill the lanes better than runs of so many pixels: by estimated cycles a pixel.
+cdef void choose_form(Gather *j, idx run, bint staged) noexcept nogil:
+    """Filters along the lanes or pixels, these packed or where they lie in runs of so many: by estimated cycles a pixel.
 
-    All forms do two FMAs a cycle, 4 cycles after which they depend on. Packing moves pieces of a row; the outer form
-    transposes its sums.
+    All forms do two FMAs a cycle, 4 cycles after those that they depend on. Unpacked tiles lose the lanes past the end of
+    a run; packing moves pieces of runs; the outer form transposes its sums.
     """
     cdef const fc_kernels *kern = j.kern
     cdef double lanes = kern.lanes, rows = kern.wgrad_rows, depth = j.C * j.grid.T
@@ -585,7 +583,14 @@ cdef bint outer_is_faster(const Gather *j, idx run) noexcept nogil:
     cdef double outer = depth * 1.06 * tiles + 1.1 * j.K
     cdef double unpacked = full * up(run, kern.lanes) / run + 0.3 * j.K
     cdef double packed = full + depth * 3 / lanes * (1 + lanes / run) + 0.6 * j.K
-    return depth <= MOST_DEPTH and outer < (packed if j.packed else unpacked)
+    cdef idx channel_bytes = parts(j.grid.stage_channel, j.grid.rows * j.grid.images) * kern.itemsize
+    # Of many channels, or of one tap, each pixel is read too far from the next, or too seldom, to stay in L1 by itself.
+    j.packed = staged and j.C * channel_bytes > STAGE_BYTES
+    if depth <= DEPTH and j.grid.T > 1:
+        j.packed |= packed < unpacked
+    else:
+        j.packed |= 0.5 * j.K / run * up(run, kern.lanes) * 1.05 > 0.5 * j.K + 1.5 or depth > 8 * DEPTH
+    j.outer = depth <= MOST_DEPTH and outer < (packed if j.packed else unpacked)
 
 
 cdef void plan_gather(Gather *j) noexcept nogil:
@@ -595,18 +600,13 @@ cdef void plan_gather(Gather *j) noexcept nogil:
     cdef idx z = kern.itemsize, lanes = kern.lanes
     survey(grid, &j.x)
     j.width = kern.vecs[kern.rows] * lanes
-    # Unpacked tiles start anew in each row of pixels, and so lose lanes at its end; packing costs a load and a store
-    # a vector, shared by the K filters. Both in cycles a vector, at two FMAs a cycle.
     j.dense = (grid.inside and j.x.s_w == 1 and grid.step_w == 1 and j.x.s_h == grid.Q and grid.step_h == 1
                and j.y.s_w == 1 and j.y.s_h == grid.Q)
     cdef idx run = grid.P * grid.Q if j.dense else grid.Q
-    cdef double fill = <double>run / up(run, lanes)
     cdef idx area
     cut_blocks(grid, j.target if j.target else 512, j.width)
-    area = parts(grid.stage_channel, grid.rows * grid.images) * z
     cdef bint staged = not j.dense and not (grid.inside and j.x.s_w == 1 and grid.step_w == 1 and run >= lanes)
-    j.packed = (0.5 * j.K / fill * 1.05 > 0.5 * j.K + 1.5 or j.C * grid.T > 8 * DEPTH
-                or staged and j.C * area > STAGE_BYTES)
+    choose_form(j, run, staged)
     if j.packed:
         j.chunk = even(j.C, max(1, DEPTH // max(grid.T, 1)))
     else:
@@ -615,12 +615,12 @@ cdef void plan_gather(Gather *j) noexcept nogil:
         if not j.target:
             cut_blocks(grid, min(8192, max(256, STAGE_BYTES // (z * j.C * max(1, grid.n_slots)))), 1)
     j.k_tile = kern.rows
-    j.outer = outer_is_faster(j, run)
     if j.outer:
         j.packed = False
         j.k_tile = kern.wgrad_vecs * lanes
         j.chunk = j.C
-        cut_blocks(grid, 128, kern.wgrad_rows)
+        if not j.target:
+            cut_blocks(grid, 128, kern.wgrad_rows)
         j.in_place = grid.inside and narrow(&j.x)
     j.n_chunks = parts(j.C, j.chunk)
     j.n_blocks = grid.blocks_n * grid.blocks_p * grid.blocks_q
