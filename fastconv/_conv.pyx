@@ -1022,14 +1022,20 @@ cdef void correlate_dot(const Correlate *j, idx k_count, const Block *b, const i
     cdef const fc_kernels *kern = j.kern
     cdef idx z = kern.itemsize, n, k, rows, pair
     # dy's rows, one filter after the other: dense, or so far apart as x's rows are, with zeros between them. Then an
-    # image is one run of both, without an end of a row to mask; but zero times what is not finite is not zero.
+    # image is one run of both, without an end of a row to mask; but zero times what is not finite is not zero. Rows of
+    # whole vectors stay where they are.
     cdef bint run = j.runs and b.cols == j.grid.cols and seal_finite(j, b, n_channels)
     cdef idx pitch = b.s_row if run else b.cols
     cdef idx plane = up(b.rows * pitch, kern.lanes) if run else b.rows * b.cols
     cdef idx filter_pitch = up(b.images * plane, 16) + 16
+    cdef idx n_staged = k_count
     if run:
         memset(dy, 0, k_count * filter_pitch * z)
-    for k in range(k_count):
+    elif j.dy.s_w == 1 and b.cols % kern.lanes == 0:
+        dy = j.dy.data + (b.n0 * j.dy.s_n + g_k0 * j.dy.s_c + b.p0 * j.dy.s_h + b.q0) * z
+        filter_pitch, plane, pitch = j.dy.s_c, j.dy.s_n, j.dy.s_h
+        n_staged = 0
+    for k in range(n_staged):
         for n in range(b.images):
             kern.stage(dy + (k * filter_pitch + n * plane) * z, pitch,
                        j.dy.data + ((b.n0 + n) * j.dy.s_n + (g_k0 + k) * j.dy.s_c + b.p0 * j.dy.s_h
@@ -1130,8 +1136,8 @@ cdef void plan_correlate(Correlate *j) noexcept nogil:
     cdef double cycles = pairs / (2.0 * lanes)
     cdef double outer = <double>j.K / up(j.K, lanes) * pairs / up(pairs, kern.wgrad_rows) * cycles / (cycles + 0.5)
     cdef double by_rows = <double>grid.Q / up(grid.Q, lanes), by_runs = <double>grid.Q / (grid.Q + grid.reach_w)
-    # The mask at a row's end costs more than some idle lanes.
-    j.runs = grid.n_slots == 1 and by_runs > 0.8 * by_rows
+    # The mask at a row's end costs more than some idle lanes; long rows without one are read in place.
+    j.runs = grid.n_slots == 1 and by_runs > 0.8 * by_rows and (grid.Q % lanes != 0 or grid.Q < 8 * lanes)
     cdef double dot = (max(by_rows, by_runs) * j.K / up(j.K, kern.dot_rows)
                        * pairs / up(pairs, kern.dot_cols) * 0.9)
     # Many pairs against many filters want the better reuse of the outer form.
