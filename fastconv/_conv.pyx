@@ -28,6 +28,7 @@ cnp.import_array()
 cdef enum:
     LINE = 64              # bytes in a cache line
     DEPTH = 400            # (channel, tap) pairs reduced in one go: a panel of pixels of this depth stays in L1
+    MOST_DEPTH = 1024      # such pairs in one sum where nothing is packed: a longer one would round worse
     STAGE_BYTES = 262144   # what a block's staged rows may take of L2
     PART_FILTERS = 128     # of a part of the weight gradient, and its (channel, tap) pairs: their sums stay in L2
     PART_PAIRS = 400
@@ -161,6 +162,12 @@ cdef inline idx direct_offset(const Grid *g, const Image *x, idx t) noexcept nog
     return g.tap_h[t] * x.s_h + g.tap_w[t] * x.s_w
 
 
+cdef bint narrow(const Image *x) noexcept nogil:
+    """Whether offsets between an image's pixels fit into 32 bits."""
+    return (x.n * max(x.s_n, -x.s_n) + x.c * max(x.s_c, -x.s_c) + x.h * max(x.s_h, -x.s_h)
+            + x.w * max(x.s_w, -x.s_w) < 2147483647)
+
+
 cdef void locate(const Grid *g, idx index, Block *b) noexcept nogil:
     cdef idx n = index // (g.blocks_p * g.blocks_q)
     cdef idx p = index // g.blocks_q % g.blocks_p
@@ -239,11 +246,14 @@ cdef struct Gather:
     idx *w_tap
     char *bias           # dense, or NULL
     # schedule
+    bint outer           # filters along the lanes; otherwise pixels
+    bint in_place        # outer: x is read where it lies
     bint packed          # pixels are packed into panels; otherwise the tiles read them where they lie
     bint dense           # rows of pixels follow each other without a gap in the source, read in place
     idx target           # pixels in a block, or 0 to choose
     idx chunk, n_chunks  # channels reduced in one go
     idx n_blocks
+    idx k_tile           # filters in a tile
     idx k_parts, k_part  # filters are split too where there are fewer blocks than threads
     idx width            # of a panel, in elements
     # tables
@@ -404,7 +414,7 @@ cdef void gather_unpacked(const Gather *j, idx g, Block *b, idx k0, idx k1, char
             y = j.y.data + ((b.n0 + n) * j.y.s_n + (g * j.K + k) * j.y.s_c + b.p0 * j.y.s_h + b.q0 * j.y.s_w) * z
             p = 0
             while p < n_safe:
-                # The last vector of a row moves left until it fits, and computes some pixels again.
+                # The last vector, or tile, of a row moves left until it fits, and computes some pixels again.
                 if run < kern.vecs[rows] * lanes:
                     vecs = min(kern.vecs[rows], n_safe - p)
                     q = 0
@@ -417,10 +427,8 @@ cdef void gather_unpacked(const Gather *j, idx g, Block *b, idx k0, idx k1, char
                 else:
                     q = 0
                     while q < run:
-                        vecs = min(kern.vecs[rows], (run - q) // lanes)
-                        if vecs == 0:
-                            q = run - lanes
-                            vecs = 1
+                        vecs = even(parts(run - q, lanes), kern.vecs[rows])
+                        q = min(q, run - vecs * lanes)
                         kern.tile[rows - 1][vecs - 1](depth, a, x + (p * b.s_row + q) * z, offsets,
                                                       y + (p * j.y.s_h + q) * z, j.y.s_c, bias, 0)
                         q += vecs * lanes
@@ -439,6 +447,63 @@ cdef void gather_unpacked(const Gather *j, idx g, Block *b, idx k0, idx k1, char
             k += rows
 
 
+cdef void gather_outer(const Gather *j, idx g, Block *b, idx k0, idx k1, char *scratch) noexcept nogil:
+    """As the weight gradient's outer form does: pixels are read one by one, in any layout, and meet all filters."""
+    cdef const fc_kernels *kern = j.kern
+    cdef idx z = kern.itemsize, depth = j.C * j.grid.T
+    cdef idx n_pixels = b.images * b.rows * b.cols, n, p, q, i = 0, k = k0, width, rows, r, count
+    cdef char *sums = scratch + j.stage_size
+    cdef idx *pixels = <idx *>(sums + j.tile_size)
+    cdef int32_t *offsets = <int32_t *>(<char *>pixels + j.panel_size)
+    cdef const idx *wide = j.direct
+    cdef char *from_
+    cdef char *y
+    if j.in_place:
+        in_place(kern, &j.x, &j.grid, b, g * j.C)
+    else:
+        stage(kern, &j.x, &j.grid, b, g * j.C, j.C, scratch)
+        wide = j.staged
+    for n in range(b.images):
+        for p in range(b.rows):
+            for q in range(b.cols):
+                pixels[i] = n * b.s_image + p * b.s_row + q * b.s_col
+                i += 1
+    # A ragged last tile repeats the last pixel; what it sums there is not used.
+    for i in range(n_pixels, up(n_pixels, kern.wgrad_rows)):
+        pixels[i] = pixels[n_pixels - 1]
+    for i in range(depth):
+        offsets[i] = <int32_t>wide[i]
+    # The output is dense, but for the gaps between a block's columns.
+    n, p, count = b.images, b.rows, b.cols
+    if j.y.s_h == count:
+        p, count = 1, b.rows * b.cols
+    while k < k1:
+        width = j.k_tile if k1 - k > kern.lanes else kern.lanes
+        rows = min(width, k1 - k)
+        # Sums begin with the bias.
+        memset(sums, 0, width * z)
+        if j.bias != NULL:
+            memcpy(sums, j.bias + (g * j.K + k) * z, rows * z)
+        i = 1
+        while i < n_pixels:
+            memcpy(sums + i * width * z, sums, min(i, n_pixels - i) * width * z)
+            i *= 2
+        i = 0
+        while i < n_pixels:
+            kern.wgrad[width // kern.lanes - 1](depth, offsets, b.base, pixels + i,
+                                                j.a + (g * up(j.K, kern.lanes) + k) * depth * z, sums + i * width * z)
+            i += kern.wgrad_rows
+        from_ = sums
+        for i in range(b.images * p):
+            y = j.y.data + ((b.n0 + i // p) * j.y.s_n + (g * j.K + k) * j.y.s_c + (b.p0 + i % p) * j.y.s_h + b.q0) * z
+            r = 0
+            while r < rows:
+                kern.untranspose(y + r * j.y.s_c * z, j.y.s_c, from_ + r * z, width, min(kern.lanes, rows - r), count)
+                r += kern.lanes
+            from_ += count * width * z
+        k += width
+
+
 cdef struct Weave:
     # Gathers of one grid whose pixels interleave: dx[i, j] belongs to the residues of i and j modulo the stride.
     Image dx
@@ -448,7 +513,9 @@ cdef struct Weave:
 
 
 cdef void gather_block(const Gather *j, idx g, Block *b, idx k0, idx k1, char *scratch) noexcept nogil:
-    if j.packed:
+    if j.outer:
+        gather_outer(j, g, b, k0, k1, scratch)
+    elif j.packed:
         gather_packed(j, g, b, k0, k1, scratch)
     else:
         gather_unpacked(j, g, b, k0, k1, scratch)
@@ -511,13 +578,50 @@ cdef void pack_chunk(const Gather *j, idx index) noexcept nogil:
         return
     cdef idx g = index // j.n_chunks, c0 = index % j.n_chunks * j.chunk
     cdef idx channels = min(j.chunk, j.C - c0), k = 0, rows
-    cdef idx z = j.kern.itemsize
+    cdef idx z = j.kern.itemsize, lanes = j.kern.lanes, width, run, t
+    cdef char *to
+    while j.outer and k < j.K:
+        width = j.k_tile if j.K - k > lanes else lanes
+        to = j.a + (g * up(j.K, lanes) + k) * j.C * j.grid.T * z
+        # Taps that lie side by side as the tables have them are transposed by vectors.
+        run = j.C * j.grid.T if j.w_c == j.grid.T and j.w_tap[j.grid.T - 1] == j.grid.T - 1 else 1
+        t = 0
+        while t < j.C * j.grid.T:
+            j.kern.transpose(to + t * width * z, width, j.w + (g * j.w_g + k * j.w_k + t // j.grid.T * j.w_c
+                                                               + j.w_tap[t % j.grid.T]) * z, j.w_k, 1,
+                             min(width, j.K - k), run)
+            t += run
+        k += width
     while k < j.K:
         rows = min(j.kern.rows, j.K - k)
         j.kern.pack_filters(j.a + (((g * j.C + c0) * j.K + k * channels) * j.grid.T) * z,
                             j.w + (g * j.w_g + k * j.w_k + c0 * j.w_c) * z,
                             rows, j.w_k, channels, j.w_c, j.grid.T, j.w_tap)
         k += rows
+
+
+cdef void choose_form(Gather *j, idx run, bint staged) noexcept nogil:
+    """Filters along the lanes or pixels, these packed or where they lie in runs of so many: by estimated cycles a pixel.
+
+    All forms do two FMAs a cycle, 4 cycles after those that they depend on. Unpacked tiles lose the lanes past the end of
+    a run; packing moves pieces of runs; the outer form transposes its sums.
+    """
+    cdef const fc_kernels *kern = j.kern
+    cdef double lanes = kern.lanes, rows = kern.wgrad_rows, depth = j.C * j.grid.T
+    cdef idx width = kern.wgrad_vecs * kern.lanes, rest = parts(j.K % width, kern.lanes)
+    cdef double tiles = j.K // width * kern.wgrad_vecs / 2.0 + (max(rest / 2.0, 4 / rows) if rest > 0 else 0.0)
+    cdef double full = depth * 1.05 * j.K / (2 * lanes)
+    cdef double outer = depth * 1.06 * tiles + 1.1 * j.K
+    cdef double unpacked = full * up(run, kern.lanes) / run + 0.3 * j.K
+    cdef double packed = full + depth * 3 / lanes * (1 + lanes / run) + 0.6 * j.K
+    cdef idx channel_bytes = parts(j.grid.stage_channel, j.grid.rows * j.grid.images) * kern.itemsize
+    # Of many channels, or of one tap, each pixel is read too far from the next, or too seldom, to stay in L1 by itself.
+    j.packed = staged and j.C * channel_bytes > STAGE_BYTES
+    if depth <= DEPTH and j.grid.T > 1:
+        j.packed |= packed < unpacked
+    else:
+        j.packed |= 0.5 * j.K / run * up(run, kern.lanes) * 1.05 > 0.5 * j.K + 1.5 or depth > 8 * DEPTH
+    j.outer = depth <= MOST_DEPTH and outer < (packed if j.packed else unpacked)
 
 
 cdef void plan_gather(Gather *j) noexcept nogil:
@@ -527,18 +631,13 @@ cdef void plan_gather(Gather *j) noexcept nogil:
     cdef idx z = kern.itemsize, lanes = kern.lanes
     survey(grid, &j.x)
     j.width = kern.vecs[kern.rows] * lanes
-    # Unpacked tiles start anew in each row of pixels, and so lose lanes at its end; packing costs a load and a store
-    # a vector, shared by the K filters. Both in cycles a vector, at two FMAs a cycle.
     j.dense = (grid.inside and j.x.s_w == 1 and grid.step_w == 1 and j.x.s_h == grid.Q and grid.step_h == 1
                and j.y.s_w == 1 and j.y.s_h == grid.Q)
     cdef idx run = grid.P * grid.Q if j.dense else grid.Q
-    cdef double fill = <double>run / up(run, lanes)
     cdef idx area
     cut_blocks(grid, j.target if j.target else 512, j.width)
-    area = parts(grid.stage_channel, grid.rows * grid.images) * z
     cdef bint staged = not j.dense and not (grid.inside and j.x.s_w == 1 and grid.step_w == 1 and run >= lanes)
-    j.packed = (0.5 * j.K / fill * 1.05 > 0.5 * j.K + 1.5 or j.C * grid.T > 8 * DEPTH
-                or staged and j.C * area > STAGE_BYTES)
+    choose_form(j, run, staged)
     if j.packed:
         j.chunk = even(j.C, max(1, DEPTH // max(grid.T, 1)))
     else:
@@ -546,13 +645,26 @@ cdef void plan_gather(Gather *j) noexcept nogil:
         # As many rows as the staging budget holds: each block stages the rows at its seams again.
         if not j.target:
             cut_blocks(grid, min(8192, max(256, STAGE_BYTES // (z * j.C * max(1, grid.n_slots)))), 1)
+    j.k_tile = kern.rows
+    if j.outer:
+        j.packed = False
+        j.k_tile = kern.wgrad_vecs * lanes
+        j.chunk = j.C
+        if not j.target:
+            cut_blocks(grid, 128, kern.wgrad_rows)
+        j.in_place = grid.inside and narrow(&j.x)
     j.n_chunks = parts(j.C, j.chunk)
     j.n_blocks = grid.blocks_n * grid.blocks_p * grid.blocks_q
-    j.filters_size = up(j.G * j.K * j.C * grid.T * z + LINE, LINE)
+    j.filters_size = up(j.G * up(j.K, lanes) * j.C * grid.T * z + LINE, LINE)
     j.stage_size = up(j.chunk * grid.stage_channel * z + LINE * FC_MAX_VECS, LINE)
     j.panel_size = up((j.chunk * grid.T * j.width + lanes) * z, LINE) if j.packed else 0
     j.tile_size = up(FC_MAX_ROWS * FC_MAX_VECS * lanes * z, LINE)
     j.runs_size = up(j.width * (sizeof(fc_run) + sizeof(fc_piece)), LINE)
+    if j.outer:
+        area = up(grid.images * grid.rows * grid.cols, kern.wgrad_rows)
+        j.tile_size = up(area * j.k_tile * z, LINE)
+        j.panel_size = up(area * sizeof(idx), LINE)
+        j.runs_size = up(j.C * grid.T * sizeof(int32_t), LINE)
 
 
 cdef void set_offsets(Gather *j) noexcept nogil:
@@ -580,8 +692,8 @@ cdef int run_gathers(Gather *jobs, idx n_jobs, Weave *weave) except -1:
         tables += j.filters_size + up(3 * j.chunk * j.grid.T * sizeof(idx), LINE)
         each = max(each, j.stage_size + j.panel_size + j.tile_size + j.runs_size)
     j = &jobs[0]
-    cdef int n_threads = threads_for(work, j.G * j.n_blocks * parts(j.K, j.kern.rows))
-    j.k_part = up(parts(j.K, max(1, n_threads // (j.G * j.n_blocks))), j.kern.rows)
+    cdef int n_threads = threads_for(work, j.G * j.n_blocks * parts(j.K, j.k_tile))
+    j.k_part = up(parts(j.K, max(1, n_threads // (j.G * j.n_blocks))), j.k_tile)
     j.k_parts = parts(j.K, j.k_part)
     if weave != NULL:
         weave.each = each
@@ -677,129 +789,114 @@ def forward(cnp.ndarray x, cnp.ndarray w, cnp.ndarray b, cnp.ndarray y, idx stri
         give(memory, size)
 
 
-# ---- input gradient of few channels --------------------------------------------------------------------------------
+# ---- input gradient of small images --------------------------------------------------------------------------------
 
-cdef struct Spread:
-    # dx[n, c, p + r, q + s] += sum_k w[k, c, r, s] dy[n, k, p, q], for one channel after the other: first the sums over
-    # k of all taps, each a run of dy's pixels with gaps of zeros as wide as dx's rows go on; then their sum, for in
-    # such runs a tap only shifts. No zero around dy is multiplied but those in the gaps.
+cdef struct Flat:
+    # dx[n, c, i, j] = sum_{r, k, s} w[k, c, r, s] dy[n, k, i - r, j - s], where each plane of dy is a run with gaps of
+    # zeros as wide as dx's rows go on: in such runs a tap only shifts. A tile of dx skips the kernel's rows that fall
+    # outside dy for all of it, so of the zeros around dy those in the gaps are multiplied alone.
     const fc_kernels *kern
-    idx K, C, T
+    idx K, C, R, dilation_h
     Image dy
     char *dx             # dense
     idx H, W
-    idx length, pixels   # of a run of dy, and of a plane of dx, in whole vectors
-    idx rows             # taps in a tile
-    char *a              # filters, packed: [channel][tile][k][tap]
-    char *ones
-    idx *runs            # of each k in dy's runs
-    idx *shifted         # of each tap in the sums
-    idx margin, pitch    # of a tap's sums: zeros before the run, and all
+    idx margin           # zeros before the runs
+    idx rows             # channels in a tile
+    idx row_depth        # (filter, tap) pairs of one row of the kernel
+    char *a              # filters, packed: [tile][r][k, s][channel]
+    idx *shifts          # of each (r, k, s) in dy's runs
     idx chunk            # images in a task
-    size_t dy_size, sums_size, plane_size
+    size_t dy_size
 
 
-cdef void spread_task(const Spread *j, idx task, char *scratch) noexcept nogil:
+cdef void flat_task(const Flat *j, idx task, char *scratch) noexcept nogil:
     cdef const fc_kernels *kern = j.kern
-    cdef idx z = kern.itemsize, lanes = kern.lanes, n, c, k, t, rows, vecs, at
-    cdef char *dy = scratch
-    cdef char *sums = dy + j.dy_size
-    cdef char *plane = sums + j.sums_size
+    cdef idx z = kern.itemsize, lanes = kern.lanes, plane = j.H * j.W, n, c, k, rows, vecs, left, at, first, last
+    cdef char *runs = scratch + j.margin * z
     cdef char *a
     cdef unsigned mode = fc_flush_subnormals()
-    memset(dy, 0, j.dy_size + j.sums_size)
+    memset(scratch, 0, j.dy_size)
     for n in range(task * j.chunk, min(j.dy.n, (task + 1) * j.chunk)):
         for k in range(j.K):
-            kern.stage(dy + k * j.length * z, j.W, j.dy.data + (n * j.dy.s_n + k * j.dy.s_c) * z, j.dy.s_h, j.dy.s_w,
+            kern.stage(runs + k * plane * z, j.W, j.dy.data + (n * j.dy.s_n + k * j.dy.s_c) * z, j.dy.s_h, j.dy.s_w,
                        j.dy.h, 0, j.dy.h, 0, j.dy.w, 0, 0)
-        for c in range(j.C):
-            a = j.a + c * j.T * j.K * z
-            t = 0
-            while t < j.T:
-                rows = min(j.rows, j.T - t)
-                at = 0
-                while at < j.length:
-                    vecs = min(kern.vecs[rows], (j.length - at) // lanes)
-                    kern.tile[rows - 1][vecs - 1](j.K, a, dy + at * z, j.runs,
-                                                  sums + (t * j.pitch + j.margin + at) * z, j.pitch, NULL, 0)
-                    at += vecs * lanes
-                a += rows * j.K * z
-                t += rows
-            at = 0
-            while at < j.pixels:
-                vecs = min(kern.vecs[1], (j.pixels - at) // lanes)
-                kern.tile[0][vecs - 1](j.T, j.ones, sums + at * z, j.shifted, plane + at * z, 0, NULL, 0)
+        c = 0
+        while c < j.C:
+            rows = min(j.rows, j.C - c)
+            at, left = 0, parts(plane, lanes)
+            while left > 0:
+                vecs = parts(left, parts(left, min(kern.vecs[rows], plane // lanes)))
+                left -= vecs
+                # The last tile moves left to fit, and computes some pixels again.
+                at = min(at, plane - vecs * lanes)
+                first = max(0, parts(at // j.W - j.dy.h + 1, j.dilation_h))
+                last = min(j.R - 1, (at + vecs * lanes - 1) // j.W // j.dilation_h)
+                a = j.a + (c * j.R + first * rows) * j.row_depth * z
+                kern.tile[rows - 1][vecs - 1]((last + 1 - first) * j.row_depth, a, runs + at * z,
+                                              j.shifts + first * j.row_depth, j.dx + ((n * j.C + c) * plane + at) * z,
+                                              plane, NULL, 0)
                 at += vecs * lanes
-            memcpy(j.dx + (n * j.C + c) * j.H * j.W * z, plane, j.H * j.W * z)
+            c += rows
     fc_restore_mode(mode)
 
 
-cdef bint spreads(cnp.ndarray dy, cnp.ndarray w, cnp.ndarray dx, idx stride_h, idx stride_w, idx pad_h, idx pad_w,
-                  idx dilation_h, idx dilation_w, idx groups) except -1:
-    """The input gradient by spreading; returns whether that was done: for few channels and small images, unpadded."""
-    cdef Spread j
+cdef bint flattens(cnp.ndarray dy, cnp.ndarray w, cnp.ndarray dx, idx stride_h, idx stride_w, idx pad_h, idx pad_w,
+                   idx dilation_h, idx dilation_w, idx groups) except -1:
+    """The input gradient by runs over whole images; returns whether that was done: for small, unpadded images."""
+    cdef Flat j
     cdef Image f
-    cdef idx z = cnp.PyArray_ITEMSIZE(dy), c, k, t, task, tasks, lanes
+    cdef idx z = cnp.PyArray_ITEMSIZE(dy), c, k, r, s, i = 0, task, tasks, depth, plane, rows
     j.kern = kernels(z)
-    lanes = j.kern.lanes
     as_image(w, &f)
     as_image(dy, &j.dy)
-    j.K, j.C, j.T, j.H, j.W = f.n, f.c, f.h * f.w, dx.shape[2], dx.shape[3]
+    j.K, j.C, j.R, j.H, j.W = f.n, f.c, f.h, dx.shape[2], dx.shape[3]
     j.dx = <char *>cnp.PyArray_DATA(dx)
-    j.length = up((j.dy.h - 1) * j.W + j.dy.w, lanes)
-    j.pixels = up(j.H * j.W, lanes)
-    j.margin = up((f.h - 1) * dilation_h * j.W + (f.w - 1) * dilation_w, lanes)
-    j.pitch = j.margin + max(j.length, j.pixels)
-    # With many filters, or more channels than a tile has rows, gathering multiplies fewer zeros than it saves.
-    if (groups != 1 or stride_h != 1 or stride_w != 1 or pad_h != 0 or pad_w != 0 or j.C >= j.kern.rows or j.T < 4
-            or j.K < 8 or <double>j.T * j.pitch * z > STAGE_BYTES or <double>j.K * j.length * z > STAGE_BYTES):
+    j.dilation_h = dilation_h
+    plane = j.H * j.W
+    j.row_depth = j.K * f.w
+    depth = j.R * j.row_depth
+    if (groups != 1 or stride_h != 1 or stride_w != 1 or pad_h != 0 or pad_w != 0 or f.h * f.w == 1
+            or depth > MOST_DEPTH or plane < j.kern.lanes or <double>j.K * plane * z > STAGE_BYTES):
         return False
     # What is padded at the bottom or at the right alone does not fit either.
     if j.dy.h + (f.h - 1) * dilation_h != j.H or j.dy.w + (f.w - 1) * dilation_w != j.W:
         return False
     if not cnp.PyArray_IS_C_CONTIGUOUS(w):
         w = w.copy()
-        f.data = <char *>cnp.PyArray_DATA(w)
-    if not j.kern.finite(f.data, j.K * j.C * j.T):  # zeros times these would not be zero
+        as_image(w, &f)
+    if not j.kern.finite(f.data, j.C * depth):  # zeros times these would not be zero
         return False
-    j.rows = parts(j.T, parts(j.T, j.kern.rows))
-    j.sums_size = up(j.T * j.pitch * z, LINE)
-    j.dy_size = up((j.K - 1) * j.length * z + max(j.length, j.dy.h * j.W) * z, LINE)
-    j.plane_size = up(j.pixels * z, LINE)
-    cdef size_t a_size = up(j.C * j.T * j.K * z, LINE), tables = up((j.K + j.T) * sizeof(idx), LINE)
-    cdef size_t ones_size = up(j.T * z, LINE), each = j.dy_size + j.sums_size + j.plane_size
+    j.rows = even(j.C, j.kern.rows)
+    j.margin = up((f.h - 1) * dilation_h * j.W + (f.w - 1) * dilation_w, j.kern.lanes)
+    # The last tiles read on past the last run's end.
+    j.dy_size = up((j.margin + j.K * plane + FC_MAX_VECS * j.kern.lanes) * z, LINE)
     j.chunk = parts(j.dy.n, 64)
     tasks = parts(j.dy.n, j.chunk)
-    cdef int n_threads = threads_for(<double>j.dy.n * j.K * j.C * j.T * j.length, tasks)
-    cdef size_t size = a_size + tables + ones_size + n_threads * each
+    cdef int n_threads = threads_for(<double>j.dy.n * j.C * depth * plane, tasks)
+    cdef size_t a_size = up(j.C * depth * z, LINE), table_size = up(2 * depth * sizeof(idx), LINE)
+    cdef size_t size = a_size + table_size + n_threads * j.dy_size
     cdef char *memory = <char *>take(size)
-    cdef char *scratch = memory + a_size + tables + ones_size
-    cdef idx none = 0, rows
-    cdef char *a = memory
-    j.a, j.ones, j.runs = memory, memory + a_size, <idx *>(memory + a_size + ones_size)
-    j.shifted = j.runs + j.K
-    for k in range(j.K):
-        j.runs[k] = k * j.length
-    for t in range(j.T):
-        j.shifted[t] = t * j.pitch + j.margin - t // f.w * dilation_h * j.W - t % f.w * dilation_w
-        if z == 4:
-            (<float *>j.ones)[t] = 1
-        else:
-            (<double *>j.ones)[t] = 1
-    for c in range(j.C):
-        t = 0
-        while t < j.T:
-            rows = min(j.rows, j.T - t)
-            j.kern.pack_filters(a, f.data + (c * j.T + t) * z, rows, 1, j.K, j.C * j.T, 1, &none)
-            a += rows * j.K * z
-            t += rows
+    cdef char *scratch = memory + a_size + table_size
+    j.a, j.shifts = memory, <idx *>(memory + a_size)
+    cdef idx *places = j.shifts + depth
     with nogil:
+        for r in range(j.R):
+            for k in range(j.K):
+                for s in range(f.w):
+                    j.shifts[i] = k * plane - r * dilation_h * j.W - s * dilation_w
+                    places[i] = k * f.s_n + r * f.s_h + s * f.s_w
+                    i += 1
+        c = 0
+        while c < j.C:
+            rows = min(j.rows, j.C - c)
+            j.kern.pack_filters(j.a + c * depth * z, f.data + c * f.s_c * z, rows, f.s_c, 1, 0, depth, places)
+            c += rows
         if n_threads == 1:
             for task in range(tasks):
-                spread_task(&j, task, scratch)
+                flat_task(&j, task, scratch)
         else:
             for task in prange(tasks, num_threads=n_threads, schedule="dynamic"):
-                spread_task(&j, task, scratch + threadid() * each)
+                flat_task(&j, task, scratch + threadid() * j.dy_size)
     give(memory, size)
     return True
 
@@ -827,7 +924,7 @@ def input_gradient(cnp.ndarray dy, cnp.ndarray w, cnp.ndarray dx, idx stride_h, 
     if handed_over(1, &weave.dx, &f, &image_dy, stride_h, stride_w, dilation_h, dilation_w, groups, z):
         _winograd.input_gradient(dy, w, dx, pad_h, pad_w, dilation_h, dilation_w, groups)
         return
-    if spreads(dy, w, dx, stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w, groups):
+    if flattens(dy, w, dx, stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w, groups):
         return
     # A stride longer than the image leaves one pixel of each residue.
     weave.stride_h, weave.stride_w = min(stride_h, weave.dx.h), min(stride_w, weave.dx.w)
@@ -964,14 +1061,20 @@ cdef void correlate_dot(const Correlate *j, idx k_count, const Block *b, const i
     cdef const fc_kernels *kern = j.kern
     cdef idx z = kern.itemsize, n, k, rows, pair
     # dy's rows, one filter after the other: dense, or so far apart as x's rows are, with zeros between them. Then an
-    # image is one run of both, without an end of a row to mask; but zero times what is not finite is not zero.
+    # image is one run of both, without an end of a row to mask; but zero times what is not finite is not zero. Rows of
+    # whole vectors stay where they are.
     cdef bint run = j.runs and b.cols == j.grid.cols and seal_finite(j, b, n_channels)
     cdef idx pitch = b.s_row if run else b.cols
     cdef idx plane = up(b.rows * pitch, kern.lanes) if run else b.rows * b.cols
     cdef idx filter_pitch = up(b.images * plane, 16) + 16
+    cdef idx n_staged = k_count
     if run:
         memset(dy, 0, k_count * filter_pitch * z)
-    for k in range(k_count):
+    elif j.dy.s_w == 1 and b.cols % kern.lanes == 0:
+        dy = j.dy.data + (b.n0 * j.dy.s_n + g_k0 * j.dy.s_c + b.p0 * j.dy.s_h + b.q0) * z
+        filter_pitch, plane, pitch = j.dy.s_c, j.dy.s_n, j.dy.s_h
+        n_staged = 0
+    for k in range(n_staged):
         for n in range(b.images):
             kern.stage(dy + (k * filter_pitch + n * plane) * z, pitch,
                        j.dy.data + ((b.n0 + n) * j.dy.s_n + (g_k0 + k) * j.dy.s_c + b.p0 * j.dy.s_h
@@ -1072,8 +1175,8 @@ cdef void plan_correlate(Correlate *j) noexcept nogil:
     cdef double cycles = pairs / (2.0 * lanes)
     cdef double outer = <double>j.K / up(j.K, lanes) * pairs / up(pairs, kern.wgrad_rows) * cycles / (cycles + 0.5)
     cdef double by_rows = <double>grid.Q / up(grid.Q, lanes), by_runs = <double>grid.Q / (grid.Q + grid.reach_w)
-    # The mask at a row's end costs more than some idle lanes.
-    j.runs = grid.n_slots == 1 and by_runs > 0.8 * by_rows
+    # The mask at a row's end costs more than some idle lanes; long rows without one are read in place.
+    j.runs = grid.n_slots == 1 and by_runs > 0.8 * by_rows and (grid.Q % lanes != 0 or grid.Q < 8 * lanes)
     cdef double dot = (max(by_rows, by_runs) * j.K / up(j.K, kern.dot_rows)
                        * pairs / up(pairs, kern.dot_cols) * 0.9)
     # Many pairs against many filters want the better reuse of the outer form.
@@ -1093,9 +1196,8 @@ cdef void plan_correlate(Correlate *j) noexcept nogil:
     j.slices = parts(images, j.slice_images)
     cdef idx tiles = parts(j.c_part * grid.T, j.tile_rows) * j.tile_rows
     j.sums_size = up(tiles * (up(j.k_part, lanes) if j.outer else j.k_part) * z, LINE)
-    # The outer form reads single pixels, in any layout; the table of their places is of 32 bits.
-    j.in_place = (j.outer and grid.inside and j.x.n * max(j.x.s_n, -j.x.s_n) + j.x.h * max(j.x.s_h, -j.x.s_h)
-                  + j.x.w * max(j.x.s_w, -j.x.s_w) < 2147483647)
+    # The outer form reads single pixels, in any layout.
+    j.in_place = j.outer and grid.inside and narrow(&j.x)
     # The other form reads whole vectors, which must not reach beyond a row.
     if (not j.outer and grid.inside and j.x.s_w == 1 and grid.step_w == 1 and grid.Q % lanes == 0
             and grid.cols % lanes == 0):

@@ -54,7 +54,7 @@ cdef extern from "fastconv.h" nogil:
         void (*interleave)(void *dst, const void **src, idx n, idx size) noexcept nogil
         void (*transpose)(void *dst, idx width, const void *src, idx src_row, idx src_col, idx rows,
                           idx count) noexcept nogil
-        void (*untranspose)(void *dst, idx dst_row, const void *src, idx rows, idx count) noexcept nogil
+        void (*untranspose)(void *dst, idx dst_row, const void *src, idx width, idx rows, idx count) noexcept nogil
         void (*wgrad[8])(idx n_pixels, const int32_t *pixels, const void *x, const idx *offsets, const void *dy,
                          void *acc) noexcept nogil
         void (*fold)(void *w, idx w_row, const void *sums, idx slice, idx n_slices, idx row, idx col, idx filters,

@@ -269,7 +269,7 @@ cdef void transform_output(const Winograd *j, const Image *y, const char *bias, 
                                              bias + (g * j.k_lanes + k0) * z if bias != NULL else NULL)
                 tile += j.cols
     kern.untranspose(y.data + (run.n * y.s_n + (g * j.K + k0) * y.s_c + first * j.Q) * z, y.s_c, buffer,
-                     min(lanes, j.K - k0), plane.h * j.Q)
+                     lanes, min(lanes, j.K - k0), plane.h * j.Q)
     fc_restore_mode(mode)
 
 

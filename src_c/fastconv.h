@@ -85,8 +85,8 @@ typedef struct {
     void (*gather)(void *tile, idx width, const void *y, idx y_row, idx y_col, idx rows, idx n_runs,
                    const fc_run *runs);
 
-    /* dst[r * dst_row + i] = src[i * lanes + r] for r < rows, i < count: out of channels along the lanes. */
-    void (*untranspose)(void *dst, idx dst_row, const void *src, idx rows, idx count);
+    /* dst[r * dst_row + i] = src[i * width + r] for r < rows <= lanes, i < count: out of channels along the lanes. */
+    void (*untranspose)(void *dst, idx dst_row, const void *src, idx width, idx rows, idx count);
 
     /* dst[q * n + i] = src[i][q] for the first `size` places of dst. */
     void (*interleave)(void *dst, const void *const *src, idx n, idx size);

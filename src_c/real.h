@@ -254,7 +254,7 @@ static void NAME(transpose)(void *dst_, idx width, const void *src_, idx src_row
     }
 }
 
-static void NAME(untranspose)(void *dst_, idx dst_row, const void *src_, idx rows, idx count)
+static void NAME(untranspose)(void *dst_, idx dst_row, const void *src_, idx width, idx rows, idx count)
 {
     REAL *dst = dst_;
     const REAL *src = src_;
@@ -262,7 +262,7 @@ static void NAME(untranspose)(void *dst_, idx dst_row, const void *src_, idx row
     if (count >= LANES)
         for (;;) {
             vec v[LANES];
-            UNROLL for (int j = 0; j < LANES; j++) v[j] = load(src + (i + j) * LANES);
+            UNROLL for (int j = 0; j < LANES; j++) v[j] = load(src + (i + j) * width);
             NAME(transpose_block)(v);
             UNROLL for (int r = 0; r < LANES; r++)
                 if (r < rows) store(dst + r * dst_row + i, v[r]);
@@ -271,7 +271,7 @@ static void NAME(untranspose)(void *dst_, idx dst_row, const void *src_, idx row
             i = i + 2 * LANES <= count ? i + LANES : count - LANES;
         }
     for (idx r = 0; r < rows; r++)
-        for (i = 0; i < count; i++) dst[r * dst_row + i] = src[i * LANES + r];
+        for (i = 0; i < count; i++) dst[r * dst_row + i] = src[i * width + r];
 }
 
 /* ---- forward and input gradient ------------------------------------------------------------------------------- */

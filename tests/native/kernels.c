@@ -347,13 +347,14 @@ static void check_untranspose(void)
     const idx lanes = kern->lanes;
     for (int round = 0; round < 200; round++) {
         idx rows = 1 + below(lanes), count = 1 + below(4 * lanes), dst_row = count + below(4);
-        const void *x = input(count * lanes);
+        idx width = lanes + below(2) * lanes;
+        const void *x = input((count - 1) * width + lanes);
         void *y = output((rows - 1) * dst_row + count);
-        SAY("rows %td count %td", rows, count);
-        kern->untranspose(y, dst_row, x, rows, count);
+        SAY("rows %td count %td width %td", rows, count, width);
+        kern->untranspose(y, dst_row, x, width, rows, count);
         for (idx r = 0; r < rows; r++)
             for (idx i = 0; i < dst_row && (r < rows - 1 || i < count); i++)
-                if (i < count ? !same(get(y, r * dst_row + i), get(x, i * lanes + r)) : !poisoned(y, r * dst_row + i))
+                if (i < count ? !same(get(y, r * dst_row + i), get(x, i * width + r)) : !poisoned(y, r * dst_row + i))
                     fail("wrong element");
         release();
     }
