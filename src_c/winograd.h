@@ -196,22 +196,25 @@ INLINE void NAME(winograd_output)(const int m, void *y_, const fc_plane *plane, 
 /* The r * r taps of `filters` filters, w_filter apart: taps[t] holds tap t of each. Reads whole vectors before `end`. */
 INLINE void NAME(load_taps)(const int r, vec *taps, const REAL *w, idx w_filter, idx filters, const REAL *end)
 {
+    const REAL *last = w_filter > 0 ? w + (LANES - 1) * w_filter : w;
     UNROLL for (int t0 = 0; t0 < r * r; t0 += LANES) {
         /* The last vector moves left to fit, if that can help. */
         const int first = t0 + LANES <= r * r || r * r < LANES ? t0 : r * r - LANES;
         vec v[LANES];
-        for (int k = 0; k < LANES; k++) {
-            const REAL *from = w + k * w_filter + first;
-            if (k >= filters)
-                v[k] = (vec){0};
-            else if (end - from >= LANES)
-                v[k] = load(from);
-            else {
+        if (filters == LANES && t0 == r * r - 1) { /* a tap that is no transposition's worth */
+            vec alone = {0};
+            UNROLL for (int k = 0; k < LANES; k++) alone[k] = w[k * w_filter + t0];
+            taps[t0] = alone;
+            break;
+        }
+        if (filters == LANES && end - (last + first) >= LANES)
+            UNROLL for (int k = 0; k < LANES; k++) v[k] = load(w + k * w_filter + first);
+        else
+            for (int k = 0; k < LANES; k++) {
                 REAL few[LANES] = {0};
-                for (int t = 0; t < LANES && t < r * r - first; t++) few[t] = from[t];
+                for (int t = 0; k < filters && t < LANES && t < r * r - first; t++) few[t] = w[k * w_filter + first + t];
                 v[k] = load(few);
             }
-        }
         NAME(transpose_block)(v);
         UNROLL for (int t = 0; t < LANES; t++)
             if (first + t < r * r) taps[first + t] = v[t];
@@ -267,11 +270,12 @@ INLINE void NAME(winograd_weights)(const int r, void *dw_, const void *s_, idx s
             NAME(transpose_block)(v[n]);
         }
         REAL all[LANES * 25 + LANES];
+        REAL *to = alone && channels - c >= LANES ? dw : all; /* in place, where nothing is too much */
         UNROLL for (int i = 0; i < LANES; i++)
-            UNROLL for (int n = 0; n * LANES < r * r - alone; n++) store(all + i * r * r + n * LANES, v[n][i]);
+            UNROLL for (int n = 0; n * LANES < r * r - alone; n++) store(to + i * r * r + n * LANES, v[n][i]);
         if (alone)
-            for (int i = 0; i < LANES; i++) all[i * r * r + r * r - 1] = taps[r * r - 1][i];
-        memcpy(dw, all, (size_t)((channels - c < LANES ? channels - c : LANES) * r * r) * sizeof(REAL));
+            UNROLL for (int i = 0; i < LANES; i++) to[i * r * r + r * r - 1] = taps[r * r - 1][i];
+        if (to == all) memcpy(dw, all, (size_t)((channels - c < LANES ? channels - c : LANES) * r * r) * sizeof(REAL));
     }
 }
 
