@@ -30,8 +30,13 @@ cdef enum:
     SIDE = 6                  # of a tile
     TILES = 96                # in a block: all of a point's tiles of a panel stay in L1 or near it
     KEPT_BYTES = 16 << 20     # transformed filters that are kept for all blocks
-    LARGE_TILES = 256         # in a block that transforms its filters itself
-    FILTERS = 96              # in a panel of the weight gradient
+    LARGE_TILES = 400         # in a block that transforms its filters itself
+    NEAR_BYTES = 8 << 20      # a block's V that can be read again and again: panels are then of
+    NARROW = 32               # filters, whose products hardly leave L2, else of
+    WIDE = 128
+    # Of the weight gradient: filters in a panel, channels in a group. All points of their sums stay in L2.
+    FILTERS = 48
+    GROUP = 64
     SLICES = 8
     SLICES_BYTES = 16 << 20   # what the sums of all slices may take
     CHUNK = 512               # channels reduced in one go
@@ -121,13 +126,14 @@ cdef struct Winograd:
     idx band_tiles
     idx block_bands, n_blocks, tiles
     idx wide, panels             # filters in a panel of the product; panels of a group
+    idx unit                     # filters in a tile of the product
     idx c_lanes, k_lanes         # channels and filters, in whole vectors
     # A block's tiles lie [panel][point][tile][channel of the panel]: elements between tiles, points and panels.
     idx c_tile, c_point, c_panel
     idx k_tile, k_point, k_panel
-    idx chunk                    # channels reduced in one go
-    # Weight gradient: pairs of a panel of channels and one of filters, each with its S.
-    idx k_panels, pairs, s_point
+    # Weight gradient: pairs of a group of channels, some panels wide, and a panel of filters, each with its S.
+    idx k_panels, pairs, s_point, s_unit
+    idx group
     size_t s_size, c_size, k_size, stage_size
 
 
@@ -291,23 +297,22 @@ cdef idx panel_width(const Winograd *j, idx panel) noexcept nogil:
     return min(j.wide, j.k_lanes - panel * j.wide)
 
 
-cdef void transform_filters(const Winograd *j, const Filters *w, idx g, idx panel, idx c0, idx channels,
-                            char *u) noexcept nogil:
-    """U of some channels of a panel."""
+cdef void transform_filters(const Winograd *j, const Filters *w, idx g, idx panel, char *u) noexcept nogil:
+    """U of a panel."""
     cdef const fc_kernels *kern = j.kern
-    cdef idx z = kern.itemsize, lanes = kern.lanes, width = panel_width(j, panel), k0 = panel * j.wide, k, c, depth
-    c = 0
-    while c < channels:
-        # A few channels at a time, so that whole lines of the panel are written together.
-        depth = min(4, channels - c)
-        k = 0
-        while k < width:
-            kern.winograd_filters[j.size](
-                u + (c * width + k) * z, w.point, width,
-                w.data + (g * w.group + (k0 + k) * w.filter + (c0 + c) * w.channel) * z, w.filter, w.channel,
-                min(lanes, j.K - k0 - k), depth, w.flip, w.end)
-            k += lanes
-        c += depth
+    cdef idx z = kern.itemsize, lanes = kern.lanes, width = panel_width(j, panel), k0 = panel * j.wide, n, c, i, k, depth
+    for n in range(parts(width, j.unit)):
+        c = 0
+        while c < j.C:
+            # A few channels at a time, so that whole lines are written together.
+            depth = min(8, j.C - c)
+            for i in range(min(j.unit, width - n * j.unit) // lanes):
+                k = k0 + n * j.unit + i * lanes
+                kern.winograd_filters[j.size](
+                    u + ((n * j.C + c) * j.unit + i * lanes) * z, w.point, j.unit,
+                    w.data + (g * w.group + k * w.filter + c * w.channel) * z, w.filter, w.channel,
+                    min(lanes, j.K - k), depth, w.flip, w.end)
+            c += depth
 
 
 cdef void gather_panel(const Winograd *j, const Filters *w, const Image *y, const char *bias, idx g, idx block,
@@ -315,28 +320,37 @@ cdef void gather_panel(const Winograd *j, const Filters *w, const Image *y, cons
     """One panel of filters of a block of tiles, whose V is there."""
     cdef const fc_kernels *kern = j.kern
     cdef unsigned mode = fc_flush_subnormals()
-    cdef idx z = kern.itemsize, lanes = kern.lanes, width = panel_width(j, panel), vecs = width // lanes
-    cdef idx tiles = block_tiles(j, block), runs = n_runs(j, block), c = 0, depth, point, row, k, i
+    cdef idx z = kern.itemsize, lanes = kern.lanes, width = panel_width(j, panel)
+    cdef idx tiles = block_tiles(j, block), runs = n_runs(j, block), c, depth, point, row, n, i, vecs
+    cdef const char *a
+    cdef const char *b
     cdef char *t = scratch
+    cdef char *to
     cdef char *buffer = t + j.k_size
     cdef char *u = buffer + j.stage_size
-    while c < j.C:
-        depth = min(j.chunk, j.C - c)
-        if w.kept:
-            u = w.u + (g * j.panels + panel) * w.panel_size + c * width * z
-        else:
-            transform_filters(j, w, g, panel, c, depth, u)
-        for point in range(POINTS):
-            row = 0
-            while row < tiles:
-                kern.gemm[vecs - 1](depth, v + (point * j.c_point + row * j.c_tile + c) * z, j.c_tile, 1,
-                                    u + point * w.point * z, width, t + (point * j.k_point + row * width) * z, width,
-                                    c > 0)
-                row += kern.gemm_rows
-        c += depth
-    for k in range(vecs):
+    if w.kept:
+        u = w.u + (g * j.panels + panel) * w.panel_size
+    else:
+        transform_filters(j, w, g, panel, u)
+    for point in range(POINTS):
+        for n in range(parts(width, j.unit)):
+            vecs = min(j.unit, width - n * j.unit) // lanes
+            to = t + (n * j.k_panel + point * j.k_point) * z
+            c = 0
+            while c < j.C:
+                depth = min(j.c_tile, j.C - c)
+                a = v + (c // j.c_tile * j.c_panel + point * j.c_point) * z
+                b = u + (point * w.point + (n * j.C + c) * j.unit) * z
+                row = 0
+                while row < tiles:
+                    kern.gemm[vecs - 1](depth, a + row * j.c_tile * z, j.c_tile, 1, b, j.unit, to + row * j.unit * z,
+                                        j.unit, c > 0)
+                    row += kern.gemm_rows
+                c += depth
+    for n in range(width // lanes):
         for i in range(runs):
-            transform_output(j, y, bias, g, block, panel * j.wide + k * lanes, i, t + k * lanes * z, width, buffer)
+            transform_output(j, y, bias, g, block, panel * j.wide + n * lanes, i,
+                             t + (n * lanes // j.unit * j.k_panel + n * lanes % j.unit) * z, j.unit, buffer)
     fc_restore_mode(mode)
 
 
@@ -355,20 +369,22 @@ cdef int gather(Winograd *j, const Image *x, const Image *y, Filters *w, const c
     """y = A' [U V] A: forward on x and w, or the input gradient on dy and the flipped w."""
     cdef idx z = j.kern.itemsize, lanes = j.kern.lanes
     cdef idx g, i, task, block, runs
-    j.wide = min(j.kern.gemm_vecs * lanes, j.k_lanes)
-    j.panels = parts(j.k_lanes, j.wide)
+    j.unit = min(j.kern.gemm_vecs * lanes, j.k_lanes)
     cdef idx c_parts = j.c_lanes // lanes
     cdef double work = <double>j.G * j.K * j.C * POINTS * j.N * j.bands * j.band_tiles
-    cdef int n_threads = threads_for(work, j.G * j.N * j.bands * j.panels)
-    j.chunk = parts(j.C, parts(j.C, CHUNK))
+    cdef int n_threads = threads_for(work, j.G * j.N * j.bands * parts(j.k_lanes, j.unit))
+    j.c_tile, j.k_tile = up(parts(j.C, parts(j.C, CHUNK)), lanes), j.unit
     w.kept = POINTS * j.C * j.k_lanes * z <= KEPT_BYTES
-    j.c_tile, j.k_tile = j.c_lanes, j.wide
     plan(j, TILES if w.kept else LARGE_TILES, n_threads if w.kept else 1)
     w.kept &= j.n_blocks > 1
-    w.point = point_pitch((j.C if w.kept else j.chunk) * j.wide)
-    w.panel_size = up(POINTS * w.point * z, LINE)
     cdef bint shared = n_threads > 1 and j.G * j.n_blocks < 2 * n_threads
-    j.k_size = up(POINTS * j.k_point * z, LINE)
+    # Every panel reads all of V again.
+    j.wide = up(WIDE if j.c_size > NEAR_BYTES else NARROW, j.unit)
+    j.wide = min(j.wide, up(parts(j.k_lanes, n_threads) if shared else j.k_lanes, j.unit))
+    j.panels = parts(j.k_lanes, j.wide)
+    w.point = point_pitch(j.C * j.wide)
+    w.panel_size = up(POINTS * w.point * z, LINE)
+    j.k_size = up(j.wide // j.unit * j.k_panel * z, LINE)
     cdef size_t u_size = j.G * j.panels * w.panel_size if w.kept else 0, bias_size = up(j.G * j.k_lanes * z, LINE)
     cdef size_t each = j.k_size + j.stage_size + (0 if w.kept else w.panel_size) + (0 if shared else j.c_size)
     cdef size_t size = u_size + bias_size + n_threads * each + (j.c_size if shared else 0)
@@ -386,13 +402,13 @@ cdef int gather(Winograd *j, const Image *x, const Image *y, Filters *w, const c
         if n_threads == 1:
             if w.kept:
                 for task in range(j.G * j.panels):
-                    transform_filters(j, w, task // j.panels, task % j.panels, 0, j.C, w.u + task * w.panel_size)
+                    transform_filters(j, w, task // j.panels, task % j.panels, w.u + task * w.panel_size)
             for task in range(j.G * j.n_blocks):
                 gather_block(j, w, x, y, bias, task, scratch)
         else:
             if w.kept:
                 for task in prange(j.G * j.panels, num_threads=n_threads, schedule="dynamic"):
-                    transform_filters(j, w, task // j.panels, task % j.panels, 0, j.C, w.u + task * w.panel_size)
+                    transform_filters(j, w, task // j.panels, task % j.panels, w.u + task * w.panel_size)
             if not shared:
                 for task in prange(j.G * j.n_blocks, num_threads=n_threads, schedule="dynamic"):
                     gather_block(j, w, x, y, bias, task, scratch + threadid() * each)
@@ -485,30 +501,35 @@ cpdef input_gradient(cnp.ndarray dy, cnp.ndarray w, cnp.ndarray dx, idx pad_h, i
 
 cdef void correlate(const Winograd *j, idx tiles, idx pair, idx point, const char *v, const char *zs, char *s,
                     bint accumulate) noexcept nogil:
-    """S of one point of a panel of channels and one of filters."""
+    """S of one point of a group of channels and a panel of filters."""
     cdef const fc_kernels *kern = j.kern
     cdef unsigned mode = fc_flush_subnormals()
-    cdef idx z = kern.itemsize, k = 0
-    cdef idx c_panel = pair // j.k_panels, k_panel = pair % j.k_panels
-    cdef idx vecs = min(j.c_tile, j.c_lanes - c_panel * j.c_tile) // kern.lanes
-    cdef idx filters = min(j.k_tile, j.K - k_panel * j.k_tile)
-    v += (c_panel * j.c_panel + point * j.c_point) * z
+    cdef idx z = kern.itemsize, n, k
+    cdef idx c0 = pair // j.k_panels * j.group, k_panel = pair % j.k_panels, vecs
+    cdef idx channels = min(j.group, j.c_lanes - c0), filters = min(j.k_tile, j.K - k_panel * j.k_tile)
+    v += (c0 // j.c_tile * j.c_panel + point * j.c_point) * z
     zs += (k_panel * j.k_panel + point * j.k_point) * z
     s += point * j.s_point * z
-    while k < filters:
-        kern.gemm[vecs - 1](tiles, zs + k * z, 1, j.k_tile, v, j.c_tile, s + k * j.c_tile * z, j.c_tile, accumulate)
-        k += kern.gemm_rows
+    for n in range(parts(channels, j.c_tile)):
+        vecs = min(j.c_tile, channels - n * j.c_tile) // kern.lanes
+        k = 0
+        while k < filters:
+            kern.gemm[vecs - 1](tiles, zs + k * z, 1, j.k_tile, v + n * j.c_panel * z, j.c_tile,
+                                s + (n * j.s_unit + k * j.c_tile) * z, j.c_tile, accumulate)
+            k += kern.gemm_rows
     fc_restore_mode(mode)
 
 
-cdef void finish(const Winograd *j, idx pair, const char *s, idx n_slices, char *dw) noexcept nogil:
-    """dw of a panel of channels and one of filters, from the sum of the slices' S."""
+cdef void finish(const Winograd *j, idx pair, idx n, const char *s, idx n_slices, char *dw) noexcept nogil:
+    """dw of the n-th panel of channels of a group and a panel of filters, from the sum of the slices' S."""
     cdef idx z = j.kern.itemsize, k, taps = (SIDE + 1 - j.m) * (SIDE + 1 - j.m)
-    cdef idx c0 = pair // j.k_panels * j.c_tile, k0 = pair % j.k_panels * j.k_tile
+    cdef idx c0 = pair // j.k_panels * j.group + n * j.c_tile, k0 = pair % j.k_panels * j.k_tile
     cdef unsigned mode = fc_flush_subnormals()
-    for k in range(min(j.k_tile, j.K - k0)):
-        j.kern.winograd_weights[j.size](dw + ((k0 + k) * j.C + c0) * taps * z, s + k * j.c_tile * z, j.s_point,
-                                        j.pairs * <idx>j.s_size // z, n_slices, min(j.c_tile, j.C - c0))
+    if c0 < j.C:
+        for k in range(min(j.k_tile, j.K - k0)):
+            j.kern.winograd_weights[j.size](dw + ((k0 + k) * j.C + c0) * taps * z,
+                                            s + (n * j.s_unit + k * j.c_tile) * z, j.s_point,
+                                            j.pairs * <idx>j.s_size // z, n_slices, min(j.c_tile, j.C - c0))
     fc_restore_mode(mode)
 
 
@@ -517,7 +538,8 @@ cdef void correlate_pair(const Winograd *j, idx tiles, idx pair, const char *v, 
     """dw of a pair from first to last, where all tiles are in one block: S need not leave the cache."""
     for point in range(POINTS):
         correlate(j, tiles, pair, point, v, zs, s, False)
-    finish(j, pair, s, 1, dw)
+    for n in range(j.group // j.c_tile):
+        finish(j, pair, n, s, 1, dw)
 
 
 cdef void correlate_slice(const Winograd *j, const Image *x, const Image *dy, idx g, idx first, idx last, char *s,
@@ -557,10 +579,13 @@ cpdef weight_gradient(cnp.ndarray x, cnp.ndarray dy, cnp.ndarray dw, idx pad_h, 
     j.c_tile = min(j.kern.gemm_vecs * lanes, j.c_lanes)
     j.k_tile = min(up(FILTERS, lanes), j.k_lanes)
     j.k_panels = parts(j.k_lanes, j.k_tile)
+    j.group = up(min(GROUP, j.c_lanes), j.c_tile)
+    cdef idx units = j.group // j.c_tile
     plan(&j, TILES, 1)
-    j.s_point = point_pitch(up(j.k_tile, j.kern.gemm_rows) * j.c_tile)
+    j.s_unit = up(j.k_tile, j.kern.gemm_rows) * j.c_tile
+    j.s_point = point_pitch(units * j.s_unit)
     j.s_size = up(POINTS * j.s_point * z, LINE)
-    j.pairs = parts(j.c_lanes, j.c_tile) * j.k_panels
+    j.pairs = parts(j.c_lanes, j.group) * j.k_panels
     # Slices of whole blocks, by the shape alone, so that sums never depend on the number of threads. Without them the
     # threads share each block's work.
     cdef idx slices = max(1, min(min(SLICES, j.n_blocks // 2), SLICES_BYTES // (j.pairs * <idx>j.s_size)))
@@ -603,6 +628,6 @@ cpdef weight_gradient(cnp.ndarray x, cnp.ndarray dy, cnp.ndarray dw, idx pad_h, 
                             correlate(&j, block_tiles(&j, block), task // POINTS, task % POINTS, v, zs,
                                       s + task // POINTS * j.s_size, block > 0)
             if not hot:
-                for task in prange(j.pairs, num_threads=n_threads, schedule="static"):
-                    finish(&j, task, s + task * j.s_size, slices, dw_g)
+                for task in prange(j.pairs * units, num_threads=n_threads, schedule="static"):
+                    finish(&j, task // units, task % units, s + task // units * j.s_size, slices, dw_g)
     give(s, size)

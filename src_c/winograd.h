@@ -99,35 +99,41 @@ INLINE void NAME(clip)(idx at, idx dilation, idx limit, int size, int *from, int
     while (*to > *from && at + (*to - 1) * dilation >= limit) --*to;
 }
 
+/* The size x size pixels of a tile, `row` and `col` elements apart: where they lie, or a copy that is zero outside the
+ * plane, whose rows from `top` to `bottom` the tile sees. */
+INLINE const REAL *NAME(window)(const int size, vec copy[36], const REAL *x, const fc_plane *plane, idx h, idx w,
+                                int top, int bottom, idx *row, idx *col)
+{
+    int left, right;
+    NAME(clip)(w, plane->dilation_w, plane->w, size, &left, &right);
+    x += h * plane->row + w * plane->col;
+    *row = plane->dilation_h * plane->row, *col = plane->dilation_w * plane->col;
+    if (top == 0 && bottom == size && left == 0 && right == size) return x;
+    for (int i = 0; i < size; i++)
+        for (int j = 0; j < size; j++) {
+            const int inside = i >= top && i < bottom && j >= left && j < right;
+            copy[i * size + j] = inside ? load(x + i * *row + j * *col) : (vec){0};
+        }
+    *row = size * LANES, *col = LANES;
+    return (const REAL *)copy;
+}
+
 static void NAME(winograd_input)(void *v_, idx v_point, idx v_tile, const void *x_, const fc_plane *plane, idx h0,
                                  idx w0, idx step, idx count)
 {
     REAL *v = v_;
-    const REAL *x = x_;
-    const idx row = plane->row, col = plane->col;
-    int top, bottom, left, right;
+    int top, bottom;
     NAME(clip)(h0, plane->dilation_h, plane->h, 6, &top, &bottom);
     for (idx n = 0; n < count; n++, v += v_tile, w0 += step) {
-        vec t[6][6];
-        NAME(clip)(w0, plane->dilation_w, plane->w, 6, &left, &right);
-        if (top == 0 && bottom == 6 && left == 0 && right == 6) UNROLL for (int j = 0; j < 6; j++) {
-                vec d[6], out[6];
-                UNROLL for (int i = 0; i < 6; i++)
-                    d[i] = load(x + (h0 + i * plane->dilation_h) * row + (w0 + j * plane->dilation_w) * col);
-                NAME(sight)(out, d);
-                UNROLL for (int i = 0; i < 6; i++) t[i][j] = out[i];
-            }
-        else
-            for (int j = 0; j < 6; j++) {
-                vec d[6], out[6];
-                for (int i = 0; i < 6; i++) {
-                    const int inside = i >= top && i < bottom && j >= left && j < right;
-                    d[i] = inside ? load(x + (h0 + i * plane->dilation_h) * row + (w0 + j * plane->dilation_w) * col)
-                                  : (vec){0};
-                }
-                NAME(sight)(out, d);
-                UNROLL for (int i = 0; i < 6; i++) t[i][j] = out[i];
-            }
+        vec copy[36], t[6][6];
+        idx row, col;
+        const REAL *x = NAME(window)(6, copy, x_, plane, h0, w0, top, bottom, &row, &col);
+        UNROLL for (int j = 0; j < 6; j++) {
+            vec d[6], out[6];
+            UNROLL for (int i = 0; i < 6; i++) d[i] = load(x + i * row + j * col);
+            NAME(sight)(out, d);
+            UNROLL for (int i = 0; i < 6; i++) t[i][j] = out[i];
+        }
         UNROLL for (int i = 0; i < 6; i++) {
             vec out[6];
             NAME(sight)(out, t[i]);
@@ -140,20 +146,15 @@ INLINE void NAME(winograd_spread)(const int m, void *z_, idx z_point, idx z_tile
                                   const fc_plane *plane, idx h0, idx w0, idx step, idx count)
 {
     REAL *z = z_;
-    const REAL *dy = dy_;
-    int top, bottom, left, right;
+    int top, bottom;
     NAME(clip)(h0, plane->dilation_h, plane->h, m, &top, &bottom);
     for (idx n = 0; n < count; n++, z += z_tile, w0 += step) {
-        vec t[6][4];
-        NAME(clip)(w0, plane->dilation_w, plane->w, m, &left, &right);
+        vec copy[36], t[6][4];
+        idx row, col;
+        const REAL *dy = NAME(window)(m, copy, dy_, plane, h0, w0, top, bottom, &row, &col);
         UNROLL for (int j = 0; j < m; j++) {
             vec d[4], out[6];
-            UNROLL for (int i = 0; i < m; i++) {
-                const int inside = i >= top && i < bottom && j >= left && j < right;
-                d[i] = inside ? load(dy + (h0 + i * plane->dilation_h) * plane->row
-                                     + (w0 + j * plane->dilation_w) * plane->col)
-                              : (vec){0};
-            }
+            UNROLL for (int i = 0; i < m; i++) d[i] = load(dy + i * row + j * col);
             NAME(spread)(m, out, d);
             UNROLL for (int i = 0; i < 6; i++) t[i][j] = out[i];
         }
@@ -196,22 +197,25 @@ INLINE void NAME(winograd_output)(const int m, void *y_, const fc_plane *plane, 
 /* The r * r taps of `filters` filters, w_filter apart: taps[t] holds tap t of each. Reads whole vectors before `end`. */
 INLINE void NAME(load_taps)(const int r, vec *taps, const REAL *w, idx w_filter, idx filters, const REAL *end)
 {
+    const REAL *last = w_filter > 0 ? w + (LANES - 1) * w_filter : w;
     UNROLL for (int t0 = 0; t0 < r * r; t0 += LANES) {
         /* The last vector moves left to fit, if that can help. */
         const int first = t0 + LANES <= r * r || r * r < LANES ? t0 : r * r - LANES;
         vec v[LANES];
-        for (int k = 0; k < LANES; k++) {
-            const REAL *from = w + k * w_filter + first;
-            if (k >= filters)
-                v[k] = (vec){0};
-            else if (end - from >= LANES)
-                v[k] = load(from);
-            else {
+        if (filters == LANES && t0 == r * r - 1) { /* a tap that is no transposition's worth */
+            vec alone = {0};
+            UNROLL for (int k = 0; k < LANES; k++) alone[k] = w[k * w_filter + t0];
+            taps[t0] = alone;
+            break;
+        }
+        if (filters == LANES && end - (last + first) >= LANES)
+            UNROLL for (int k = 0; k < LANES; k++) v[k] = load(w + k * w_filter + first);
+        else
+            for (int k = 0; k < LANES; k++) {
                 REAL few[LANES] = {0};
-                for (int t = 0; t < LANES && t < r * r - first; t++) few[t] = from[t];
+                for (int t = 0; k < filters && t < LANES && t < r * r - first; t++) few[t] = w[k * w_filter + first + t];
                 v[k] = load(few);
             }
-        }
         NAME(transpose_block)(v);
         UNROLL for (int t = 0; t < LANES; t++)
             if (first + t < r * r) taps[first + t] = v[t];
@@ -267,11 +271,12 @@ INLINE void NAME(winograd_weights)(const int r, void *dw_, const void *s_, idx s
             NAME(transpose_block)(v[n]);
         }
         REAL all[LANES * 25 + LANES];
+        REAL *to = alone && channels - c >= LANES ? dw : all; /* in place, where nothing is too much */
         UNROLL for (int i = 0; i < LANES; i++)
-            UNROLL for (int n = 0; n * LANES < r * r - alone; n++) store(all + i * r * r + n * LANES, v[n][i]);
+            UNROLL for (int n = 0; n * LANES < r * r - alone; n++) store(to + i * r * r + n * LANES, v[n][i]);
         if (alone)
-            for (int i = 0; i < LANES; i++) all[i * r * r + r * r - 1] = taps[r * r - 1][i];
-        memcpy(dw, all, (size_t)((channels - c < LANES ? channels - c : LANES) * r * r) * sizeof(REAL));
+            UNROLL for (int i = 0; i < LANES; i++) to[i * r * r + r * r - 1] = taps[r * r - 1][i];
+        if (to == all) memcpy(dw, all, (size_t)((channels - c < LANES ? channels - c : LANES) * r * r) * sizeof(REAL));
     }
 }
 
