@@ -838,6 +838,7 @@ static void NAME(sgd)(void *p_, const void *dp_, void *buffer_, double sign_, do
 }
 
 #include "winograd.h"
+#include "depthwise.h"
 
 #undef load
 #undef store
