@@ -15,7 +15,7 @@ from libc.string cimport memset
 
 from fastconv._checks cimport DENSE_RESULT, READ, check_array, check_axis, check_convolution
 from fastconv._runtime cimport (
-    FC_WINDOW_TAPS, Image, as_image, fc_flush_subnormals, fc_kernels, fc_restore_mode, fc_tap, fc_windows, give, idx,
+    FC_WINDOW_SUMS, FC_WINDOW_TAPS, Image, as_image, fc_flush_subnormals, fc_kernels, fc_restore_mode, fc_tap, fc_windows, give, idx,
     kernels, parts, take, threads_for, up,
 )
 
@@ -80,14 +80,10 @@ cdef inline idx pitch(const Rows *j) noexcept nogil:
     return up(j.left + j.right, 16) + 16
 
 
-cdef void see_columns(Rows *j, const fc_tap *taps, idx n, idx outputs, idx stride, idx *start, idx *stop) noexcept nogil:
-    """Widen what may be read by what `n` taps read for a row of outputs, and set which of these stay inside."""
-    cdef idx i, least = taps[0].col, most = taps[0].col
-    for i in range(n):
-        least = min(least, taps[i].col)
-        most = max(most, taps[i].col)
-    start[0] = parts(-least, stride) if least < 0 else 0
-    stop[0] = (j.x.w - 1 - most) // stride + 1 if j.x.w > most else 0
+cdef void see_columns(Rows *j, idx least, idx most, idx outputs, idx stride, fc_windows *s) noexcept nogil:
+    """Widen what may be read by columns from `least` to `most` for a row of outputs, and set which of these stay inside."""
+    s.start = parts(-least, stride) if least < 0 else 0
+    s.stop = (j.x.w - 1 - most) // stride + 1 if j.x.w > most else 0
     j.left = max(j.left, -least)
     j.right = max(j.right, max(outputs, j.kern.lanes) * stride + most)
 
@@ -182,15 +178,18 @@ cdef void gather_task(const Gather *j, idx first, idx last, char *scratch) noexc
     fc_restore_mode(mode)
 
 
-cdef idx in_one_go(idx count, idx step, idx stride, idx phases, idx outputs) noexcept nogil:
-    """How many taps, one below the other, a kernel takes as a column: `count`, if there is a form of that height, or 1."""
-    if outputs < 4:
-        return 1
-    if phases == 2:
-        return count if step == 1 and count == 2 else 1
-    if step == 1 and stride == 1:
-        return count if count == 3 or count == 5 or count == 7 else 1
-    return count if step == 2 and stride == 2 and count == 3 else 1
+cdef void choose_block(fc_windows *s, idx n_rows, idx n_cols, bint dense, idx outputs) noexcept nogil:
+    """The block of taps, of n_rows x n_cols in all, that the kernels have a form for."""
+    s.height = s.span = 1
+    if not dense or outputs < 4 or s.step != s.stride:
+        return
+    if s.phases == 2:
+        if n_rows == 2 and s.step == 1:
+            s.height = 2
+    elif s.step == 1 and n_rows == n_cols and (n_rows == 3 or n_rows == 5) or s.step == 2 and n_rows == n_cols == 3:
+        s.height, s.span = n_rows, n_cols
+    elif s.step == 1 and n_rows == 7:
+        s.height = 7
 
 
 cdef void cut_bands(Rows *rows, idx outputs, idx width, idx *bands) noexcept nogil:
@@ -203,7 +202,8 @@ cdef int gather(Gather *j, const Image *w, idx w_g, idx w_k, idx w_c, idx *tap_r
     """Run what is set. Of sight i, counts[i] rows of taps, tap_row ascending; of each phase, counts[n_sights + ...]
     columns of taps. tap_r and tap_s say which taps of w these are."""
     cdef Rows *rows = &j.rows
-    cdef idx z = rows.kern.itemsize, i, t, c, r, b, k, n_rows, n_cols, height, n, at, outputs
+    cdef idx z = rows.kern.itemsize, i, t, c, r, b, k, n_rows, n_cols, n, at, outputs, q
+    cdef bint dense
     cdef idx n_taps = 0, phase_cols = counts[j.n_sights] + (counts[j.n_sights + 1] if phases == 2 else 0)
     rows.lowest, rows.reach = 1 << 60, -(1 << 60)
     for i in range(j.n_sights):
@@ -224,54 +224,55 @@ cdef int gather(Gather *j, const Image *w, idx w_g, idx w_k, idx w_c, idx *tap_r
     cdef char *tables = <char *>take(sights_size + taps_size + w_size)
     cdef fc_tap *tap = <fc_tap *>(tables + sights_size)
     cdef char *packed = tables + sights_size + taps_size
-    cdef char *to
     cdef Sight *sight
+    cdef fc_windows *s
     j.sights = <Sight *>tables
     rows.left, rows.right = 0, rows.x.w
-    cdef idx row0 = 0, f
+    cdef idx row0 = 0, f, least = 1 << 60, most = -(1 << 60)
+    for t in range(phase_cols):
+        least, most = min(least, tap_col[t]), max(most, tap_col[t])
     for i in range(j.n_sights):
         sight = &j.sights[i]
         n_rows = counts[i]
         outputs = min(j.outputs, max(0, parts(j.H - i, j.n_sights)))
-        height = in_one_go(n_rows, rows.step, stride, phases, outputs)
-        for t in range(1, n_rows):
-            if tap_row[row0 + t] != tap_row[row0 + t - 1] + 1:
-                height = 1
         sight.w, sight.w_size = packed, n_rows * phase_cols * rows.C
-        sight.windows.width, sight.windows.step, sight.windows.stride = j.W, rows.step, stride
-        sight.windows.height, sight.windows.phases, sight.windows.taps = height, phases, tap
-        n, at = 0, 0
-        for b in range(phases):
-            n_cols = counts[j.n_sights + b]
-            sight.windows.n_taps[b] = n_cols * rows.C * (n_rows // height)
-            for c in range(rows.C):
-                for t in range(n_cols):
-                    for r in range(0, n_rows, height):
-                        tap[n].row = tap_row[row0 + r] - rows.lowest + c * table_rows(rows, rows.band)
-                        tap[n].col = tap_col[at + t]
-                        n += 1
-            at += n_cols
-        sight.windows.start, sight.windows.stop = 0, j.W
-        if n > 0:
-            see_columns(rows, tap, n, parts(j.W, phases), stride, &sight.windows.start, &sight.windows.stop)
-        tap += n
-        for f in range(j.G * j.K):
-            to = packed
+        s = &sight.windows
+        s.width, s.step, s.stride, s.phases, s.taps = j.W, rows.step, stride, phases, tap
+        dense = True
+        for t in range(1, n_rows):
+            dense = dense and tap_row[row0 + t] == tap_row[row0 + t - 1] + 1
+        if phases == 1:
+            for t in range(1, phase_cols):
+                dense = dense and tap_col[t] == tap_col[t - 1] + 1
+        choose_block(s, n_rows, phase_cols, dense, outputs)
+        n = 0
+        for f in range(-1, j.G * j.K):
+            # Once for where the blocks read, then for the taps of each filter.
             at = 0
             for b in range(phases):
                 n_cols = counts[j.n_sights + b]
+                s.n_blocks[b] = n_cols // s.span * (n_rows // s.height) * rows.C
                 for c in range(rows.C):
-                    for t in range(n_cols):
-                        for r in range(n_rows):
-                            to = packed
-                            k = ((f // j.K) * w_g + f % j.K * w_k + c * w_c + tap_r[row0 + r] * w.s_h
-                                 + tap_s[at + t] * w.s_w)
-                            if z == 4:
-                                (<float *>to)[0] = (<float *>w.data)[k]
-                            else:
-                                (<double *>to)[0] = (<double *>w.data)[k]
-                            packed += z
+                    for t in range(0, n_cols, s.span):
+                        for r in range(0, n_rows, s.height):
+                            if f < 0:
+                                tap[n].row = tap_row[row0 + r] - rows.lowest + c * table_rows(rows, rows.band)
+                                tap[n].col = tap_col[at + t]
+                                n += 1
+                                continue
+                            for q in range(s.height * s.span):
+                                k = ((f // j.K) * w_g + f % j.K * w_k + c * w_c + tap_r[row0 + r + q % s.height] * w.s_h
+                                     + tap_s[at + t + q // s.height] * w.s_w)
+                                if z == 4:
+                                    (<float *>packed)[0] = (<float *>w.data)[k]
+                                else:
+                                    (<double *>packed)[0] = (<double *>w.data)[k]
+                                packed += z
                 at += n_cols
+        s.start, s.stop = 0, j.W
+        if n > 0:
+            see_columns(rows, least, most, parts(j.W, phases), stride, s)
+        tap += n
         row0 += n_rows
     cdef idx per_task = max(1, TASK // (rows.band * j.n_sights * j.W)), tasks, task
     j.units = j.N * j.G * j.bands
@@ -404,7 +405,9 @@ cdef struct Correlate:
     idx N, G, K, T
     fc_windows windows
     fc_tap *taps             # of a group's channels; the last repeated to fill a tile
-    idx tiles
+    idx *slots               # of each sum, its tap, or -1
+    idx *spans               # of each tile
+    idx tiles, n_sums        # tiles, and their sums
     idx bands
     idx groups, g_parts      # in a task, whose sums are kept together
     idx slices, slice_units  # of (image, band) pairs
@@ -414,22 +417,23 @@ cdef struct Correlate:
 
 cdef void fold(const Correlate *j, idx groups, char *sums, double *totals) noexcept nogil:
     """Add up the lanes of the sums, and begin anew."""
-    cdef idx i, t, step = FC_WINDOW_TAPS * j.rows.kern.lanes * j.rows.kern.itemsize
+    cdef idx i, t, step = j.rows.kern.lanes * j.rows.kern.itemsize
     for i in range(groups * j.K):
-        for t in range(j.T):
-            totals[i * j.T + t] += j.rows.kern.total(
-                sums + i * j.tiles * step + t * j.rows.kern.lanes * j.rows.kern.itemsize, j.rows.kern.lanes)
-    memset(sums, 0, groups * j.K * j.tiles * step)
+        for t in range(j.n_sums):
+            if j.slots[t] >= 0:
+                totals[i * j.T + j.slots[t]] += j.rows.kern.total(sums + (i * j.n_sums + t) * step, j.rows.kern.lanes)
+    memset(sums, 0, groups * j.K * j.n_sums * step)
 
 
 cdef void correlate_task(const Correlate *j, idx task, char *scratch) noexcept nogil:
     cdef const fc_kernels *kern = j.rows.kern
     cdef idx z = kern.itemsize, part = task // j.slices, cut = task % j.slices, unit, n, p0, p1, g, k, t, pixels = 0
-    cdef idx step = FC_WINDOW_TAPS * kern.lanes * z, groups = min(j.groups, j.G - part * j.groups)
+    cdef idx step = kern.lanes * z, groups = min(j.groups, j.G - part * j.groups)
     cdef idx P = j.dy.h, dy_row
     cdef char *sums = scratch
     cdef char *dy_copy = sums + j.sums_size
     cdef char *dy
+    cdef char *to
     cdef const void **rows
     cdef double *totals = <double *>(<char *>j.totals + task * j.totals_size)
     cdef unsigned mode = fc_flush_subnormals()
@@ -448,9 +452,10 @@ cdef void correlate_task(const Correlate *j, idx task, char *scratch) noexcept n
                         and (j.dy.w >= kern.lanes or dy + ((p1 - p0 - 1) * dy_row + kern.lanes) * z <= j.dy.end)):
                     kern.stage(dy_copy, j.dy.w, dy, dy_row, j.dy.s_w, p1 - p0, 0, p1 - p0, 0, j.dy.w, 0, 0)
                     dy, dy_row = dy_copy, j.dy.w
+                to = sums + (g * j.K + k) * j.n_sums * step
                 for t in range(j.tiles):
-                    kern.window_sums(sums + ((g * j.K + k) * j.tiles + t) * step, dy, dy_row, p1 - p0, rows,
-                                     &j.windows, j.taps + t * FC_WINDOW_TAPS)
+                    kern.window_sums(to, dy, dy_row, p1 - p0, rows, &j.windows, j.spans[t], j.taps + t * FC_WINDOW_TAPS)
+                    to += j.windows.height * j.spans[t] * step
         pixels += (p1 - p0) * j.dy.w
         if pixels >= FOLD:
             fold(j, groups, sums, totals)
@@ -465,7 +470,7 @@ cpdef weight_gradient(cnp.ndarray x, cnp.ndarray dy, cnp.ndarray dw, idx stride_
     cdef Correlate j
     cdef Rows *rows = &j.rows
     cdef Image f
-    cdef idx z, r, s, c, t = 0, i, task, per_group
+    cdef idx z, s, c, t, i, task, per_group, span
     check_convolution(x, READ, dw, DENSE_RESULT, dy, READ, stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w,
                       groups)
     if cnp.PyArray_SIZE(dy) == 0:
@@ -479,7 +484,14 @@ cpdef weight_gradient(cnp.ndarray x, cnp.ndarray dy, cnp.ndarray dw, idx stride_
     as_image(dy, &j.dy)
     z = rows.kern.itemsize
     j.N, j.G, j.K, j.T = j.dy.n, groups, f.n // groups, f.c * f.h * f.w
+    j.windows.width, j.windows.step, j.windows.stride, j.windows.phases = j.dy.w, stride_h, stride_w, 1
+    # Columns of a block in a tile.
+    choose_block(&j.windows, f.h, f.w, dilation_h == 1 and dilation_w == 1, 4)
     j.tiles = parts(j.T, FC_WINDOW_TAPS)
+    span = FC_WINDOW_TAPS
+    if j.windows.height > 1:
+        span = FC_WINDOW_SUMS // j.windows.height
+        j.tiles = f.c * parts(f.w, span)
     rows.step, rows.lowest, rows.reach = stride_h, -pad_h, (f.h - 1) * dilation_h
     rows.left, rows.right = 0, rows.x.w
     cut_bands(rows, j.dy.h, j.dy.w, &j.bands)
@@ -489,24 +501,35 @@ cpdef weight_gradient(cnp.ndarray x, cnp.ndarray dy, cnp.ndarray dw, idx stride_
     j.slice_units = parts(j.N * j.bands, min(j.N * j.bands, parts(SLICES, j.g_parts)))
     j.slices = parts(j.N * j.bands, j.slice_units)
     per_group = j.K * j.T
-    j.sums_size = up(j.groups * j.K * j.tiles * FC_WINDOW_TAPS * rows.kern.lanes * z, LINE)
+    j.sums_size = up(j.groups * j.K * j.tiles * FC_WINDOW_SUMS * rows.kern.lanes * z, LINE)
     j.totals_size = up(j.groups * per_group * sizeof(double), LINE)
     j.dy_size = up((rows.band * j.dy.w + rows.kern.lanes) * z, LINE)
     cdef idx tasks = j.g_parts * j.slices
     cdef int n_threads = threads_for(<double>j.N * j.G * per_group * j.dy.h * j.dy.w, tasks)
-    cdef size_t taps_size = up(j.tiles * FC_WINDOW_TAPS * sizeof(fc_tap), LINE)
+    cdef size_t taps_size = up(j.tiles * (FC_WINDOW_TAPS * sizeof(fc_tap) + (FC_WINDOW_SUMS + 1) * sizeof(idx)), LINE)
     cdef fc_tap *taps = <fc_tap *>take(taps_size)
-    for c in range(f.c):
-        for r in range(f.h):
-            for s in range(f.w):
-                taps[t].row = c * table_rows(rows, rows.band) + r * dilation_h
-                taps[t].col = s * dilation_w - pad_w
-                t += 1
-    for i in range(t, j.tiles * FC_WINDOW_TAPS):
-        taps[i] = taps[t - 1]
-    j.taps = taps
-    j.windows.width, j.windows.step, j.windows.stride = j.dy.w, stride_h, stride_w
-    see_columns(rows, taps, t, j.dy.w, stride_w, &j.windows.start, &j.windows.stop)
+    j.taps, j.spans = taps, <idx *>(taps + j.tiles * FC_WINDOW_TAPS)
+    j.slots = j.spans + j.tiles
+    j.n_sums = 0
+    if j.windows.height == 1:
+        # Any taps; the last repeated to fill a tile.
+        for i in range(j.tiles * FC_WINDOW_TAPS):
+            t = min(i, j.T - 1)
+            j.spans[i // FC_WINDOW_TAPS] = span
+            j.slots[i] = t if i < j.T else -1
+            taps[i].row = t // (f.h * f.w) * table_rows(rows, rows.band) + t // f.w % f.h * dilation_h
+            taps[i].col = t % f.w * dilation_w - pad_w
+        j.n_sums = j.tiles * FC_WINDOW_TAPS
+    else:
+        for i in range(j.tiles):
+            c, s = i // parts(f.w, span), i % parts(f.w, span) * span
+            taps[i * FC_WINDOW_TAPS].row = c * table_rows(rows, rows.band)
+            taps[i * FC_WINDOW_TAPS].col = s - pad_w
+            j.spans[i] = min(span, f.w - s)
+            for t in range(f.h * j.spans[i]):
+                j.slots[j.n_sums] = (c * f.h + t // j.spans[i]) * f.w + s + t % j.spans[i]
+                j.n_sums += 1
+    see_columns(rows, -pad_w, (f.w - 1) * dilation_w - pad_w, j.dy.w, stride_w, &j.windows)
     cdef size_t each = j.sums_size + j.dy_size + scratch_size(rows), size
     size = tasks * j.totals_size + borders_size(rows) + n_threads * each
     cdef char *memory = NULL

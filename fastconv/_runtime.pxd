@@ -11,6 +11,7 @@ cdef extern from "fastconv.h" nogil:
         FC_MAX_VECS
         FC_POOL_BAND
         FC_WINDOW_TAPS
+        FC_WINDOW_SUMS
 
     ctypedef struct fc_run:
         idx offset
@@ -27,9 +28,9 @@ cdef extern from "fastconv.h" nogil:
     ctypedef struct fc_windows:
         idx width
         idx step, stride
-        idx height
+        idx height, span
         idx phases
-        idx n_taps[2]
+        idx n_blocks[2]
         const fc_tap *taps
         const void *mask
         idx start "from"
@@ -93,7 +94,7 @@ cdef extern from "fastconv.h" nogil:
         void (*windows)(void *y, idx y_row, idx n_rows, const void **rows, const fc_windows *s, const void *w,
                         const void *bias) noexcept nogil
         void (*window_sums)(void *sums, const void *dy, idx dy_row, idx n_rows, const void **rows,
-                            const fc_windows *s, const fc_tap *taps) noexcept nogil
+                            const fc_windows *s, idx span, const fc_tap *taps) noexcept nogil
 
         void (*max_row)(void *y, void *where, const void *x, idx x_row, idx n_rows, idx n_cols, idx stride,
                         idx dilation, idx index, idx index_row, idx start, const void *first,
