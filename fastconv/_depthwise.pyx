@@ -184,12 +184,12 @@ cdef void choose_block(fc_windows *s, idx n_rows, idx n_cols, bint dense, idx ou
     if not dense or outputs < 4 or s.step != s.stride:
         return
     if s.phases == 2:
-        if n_rows == 2 and s.step == 1:
-            s.height = 2
-    elif s.step == 1 and n_rows == n_cols and (n_rows == 3 or n_rows == 5) or s.step == 2 and n_rows == n_cols == 3:
+        if s.step == 1 and (n_rows == 2 or n_rows == 3):
+            s.height = n_rows
+    elif n_rows == n_cols and (s.step == 1 and (n_rows == 3 or n_rows == 5) or s.step == 2 and n_rows == 3):
         s.height, s.span = n_rows, n_cols
-    elif s.step == 1 and n_rows == 7:
-        s.height = 7
+    elif s.step == 1 and n_rows == 7 or s.step == 2 and n_rows == 5:
+        s.height = n_rows
 
 
 cdef void cut_bands(Rows *rows, idx outputs, idx width, idx *bands) noexcept nogil:

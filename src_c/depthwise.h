@@ -101,7 +101,9 @@ static void NAME(windows)(void *y, idx y_row, idx n_rows, const void *const *row
     const REAL bias = bias_ ? *(const REAL *)bias_ : 0;
 #define FORM(height, span, step, stride, phases)                                                                      \
     NAME(windows_body)(height, span, step, stride, phases, y, y_row, n_rows, rows, s, w, bias)
-    if (s->phases == 2 && s->height == 2)
+    if (s->phases == 2 && s->height == 3)
+        FORM(3, 1, 1, 1, 2);
+    else if (s->phases == 2 && s->height == 2)
         FORM(2, 1, 1, 1, 2);
     else if (s->phases == 2)
         FORM(1, 1, s->step, 1, 2);
@@ -115,6 +117,8 @@ static void NAME(windows)(void *y, idx y_row, idx n_rows, const void *const *row
         FORM(1, 1, s->step, 1, 1);
     else if (s->stride == 2 && s->height == 3)
         FORM(3, 3, 2, 2, 1);
+    else if (s->stride == 2 && s->height == 5)
+        FORM(5, 1, 2, 2, 1);
     else if (s->stride == 2)
         FORM(1, 1, s->step, 2, 1);
     else
@@ -159,7 +163,8 @@ INLINE void NAME(sums_rows)(const int height, const int span, const int M, const
     mask_vec lane;
     vec d[4];
     UNROLL for (int i = 0; i < LANES; i++) lane[i] = i;
-    UNROLL for (int i = 0; i < (height ? (int)((M - 1) * step) + height : span); i++)
+    const int n_rows = height ? (int)((M - 1) * step) + height : span;
+    for (int i = 0; i < n_rows; i++)
         x[i] = height ? rows[taps->row + i] + taps->col : rows[taps[i].row] + taps[i].col;
     for (idx done = 0; done < width;) {
         idx q = done;
@@ -211,6 +216,10 @@ static void NAME(window_sums)(void *sums, const void *dy, idx dy_row, idx n_rows
         FORM(0, FC_WINDOW_TAPS, 1, 1);
     else if (s->stride == 2 && s->height == 3)
         FORM(3, 3, 2, 2);
+    else if (s->stride == 2 && s->height == 5 && span == 2)
+        FORM(5, 2, 2, 2);
+    else if (s->stride == 2 && s->height == 5)
+        FORM(5, 1, 2, 2);
     else if (s->stride == 2)
         FORM(0, FC_WINDOW_TAPS, 1, 2);
     else
