@@ -65,7 +65,7 @@ cdef struct Rows:
     Image x
     idx C
     idx lowest, reach, step
-    idx left, right          # columns -left ... right of every row may be read
+    idx left, right          # columns -left ... right of every row are read
     bint direct              # rows lie dense and in order
     char *zeros              # a row of them
     char *mask               # a row of ones where there are pixels, and zeros
@@ -80,10 +80,10 @@ cdef inline idx pitch(const Rows *j) noexcept nogil:
     return up(j.left + j.right, 16) + 16
 
 
-cdef void see_columns(Rows *j, idx least, idx most, idx outputs, idx stride, fc_windows *s) noexcept nogil:
+cdef void see_columns(Rows *j, idx least, idx most, idx outputs, idx stride, idx *start, idx *stop) noexcept nogil:
     """Widen what may be read by columns from `least` to `most` for a row of outputs, and set which of these stay inside."""
-    s.start = parts(-least, stride) if least < 0 else 0
-    s.stop = (j.x.w - 1 - most) // stride + 1 if j.x.w > most else 0
+    start[0] = parts(-least, stride) if least < 0 else 0
+    stop[0] = (j.x.w - 1 - most) // stride + 1 if j.x.w > most else 0
     j.left = max(j.left, -least)
     j.right = max(j.right, max(outputs, j.kern.lanes) * stride + most)
 
@@ -113,20 +113,25 @@ cdef const void **set_rows(const Rows *j, idx n, idx g, idx first, idx outputs, 
     cdef const void **to
     cdef char *copy = scratch + up(j.C * table_rows(j, j.band) * sizeof(void *), LINE)
     cdef char *row
+    cdef idx top = max(first, 0), bottom = min(first + count, j.x.h)
+    cdef bint direct
     for c in range(j.C):
         to = rows + c * table_rows(j, j.band)
         row = j.x.data + (n * j.x.s_n + (g * j.C + c) * j.x.s_c + first * j.x.s_h) * z
-        for h in range(first, first + count):
-            if h < 0 or h >= j.x.h:
-                to[0] = j.zeros
-            elif j.direct and row - j.left * z >= j.x.data and row + j.right * z <= j.x.end:
-                to[0] = row
+        # Only the first and the last planes of an array lie too close to its ends.
+        direct = (j.direct and row + ((top - first) * j.x.s_h - j.left) * z >= j.x.data
+                  and row + ((bottom - 1 - first) * j.x.s_h + j.right) * z <= j.x.end)
+        for i in range(count):
+            h = first + i
+            if h < top or h >= bottom:
+                to[i] = j.zeros
+            elif direct or (j.direct and row + (i * j.x.s_h - j.left) * z >= j.x.data
+                            and row + (i * j.x.s_h + j.right) * z <= j.x.end):
+                to[i] = row + i * j.x.s_h * z
             else:
-                kern.stage(copy, wide, row, 0, j.x.s_w, 1, 0, 1, j.left, j.x.w, j.right - j.x.w, 0)
-                to[0] = copy + j.left * z
+                kern.stage(copy, wide, row + i * j.x.s_h * z, 0, j.x.s_w, 1, 0, 1, j.left, j.x.w, j.right - j.x.w, 0)
+                to[i] = copy + j.left * z
                 copy += wide * z
-            row += j.x.s_h * z
-            to += 1
     return rows
 
 
@@ -153,18 +158,21 @@ cdef struct Gather:
     idx units
 
 
-cdef void gather_unit(const Gather *j, idx unit, char *scratch) noexcept nogil:
+cdef void gather_band(const Gather *j, idx n, idx g, idx band, char *scratch) noexcept nogil:
     cdef const fc_kernels *kern = j.rows.kern
-    cdef idx z = kern.itemsize, band = unit % j.bands, g = unit // j.bands % j.G, n = unit // j.bands // j.G
-    cdef idx p0 = band * j.outputs // j.bands, p1 = (band + 1) * j.outputs // j.bands, k, i, f, row, count
-    cdef const void **rows = set_rows(&j.rows, n, g, p0 * j.rows.step + j.rows.lowest, p1 - p0, scratch)
+    cdef idx z = kern.itemsize, p0 = 0, p1 = j.outputs, k, i, f, row, count
+    cdef const void **rows
     cdef const Sight *s
+    if j.bands > 1:
+        p0, p1 = band * j.outputs // j.bands, (band + 1) * j.outputs // j.bands
+    rows = set_rows(&j.rows, n, g, p0 * j.rows.step + j.rows.lowest, p1 - p0, scratch)
     for k in range(j.K):
         f = g * j.K + k
         for i in range(j.n_sights):
             s = &j.sights[i]
             row = p0 * j.n_sights + i
-            count = min(p1 - p0, parts(j.H - row, j.n_sights))
+            # The last residues may have a row less.
+            count = p1 - p0 - (1 if row + (p1 - p0 - 1) * j.n_sights >= j.H else 0)
             if count > 0:
                 kern.windows(j.y + ((n * j.G * j.K + f) * j.H + row) * j.W * z, j.n_sights * j.W, count, rows,
                              &s.windows, s.w + f * s.w_size * z, j.bias + f * z if j.bias != NULL else NULL)
@@ -172,9 +180,16 @@ cdef void gather_unit(const Gather *j, idx unit, char *scratch) noexcept nogil:
 
 cdef void gather_task(const Gather *j, idx first, idx last, char *scratch) noexcept nogil:
     cdef unsigned mode = fc_flush_subnormals()
-    cdef idx unit
+    cdef idx unit, band = first % j.bands, g = first // j.bands % j.G, n = first // j.bands // j.G
     for unit in range(first, last):
-        gather_unit(j, unit, scratch)
+        gather_band(j, n, g, band, scratch)
+        band += 1
+        if band == j.bands:
+            band = 0
+            g += 1
+        if g == j.G:
+            g = 0
+            n += 1
     fc_restore_mode(mode)
 
 
@@ -192,9 +207,11 @@ cdef void choose_block(fc_windows *s, idx n_rows, idx n_cols, bint dense, idx ou
         s.height = n_rows
 
 
-cdef void cut_bands(Rows *rows, idx outputs, idx width, idx *bands) noexcept nogil:
-    bands[0] = max(1, min(parts(outputs * width, BAND), outputs // LEAST_ROWS))
-    rows.band = parts(outputs, bands[0])
+cdef idx cut_bands(Rows *j, idx outputs, idx written) noexcept nogil:
+    """In how many bands `outputs` rows are done, each `written` pixels: by what is read, or by what is written."""
+    cdef idx bands = max(1, min(parts(outputs * max(written, j.step * (j.left + j.right)), BAND), outputs // LEAST_ROWS))
+    j.band = parts(outputs, bands)
+    return bands
 
 
 cdef int gather(Gather *j, const Image *w, idx w_g, idx w_k, idx w_c, idx *tap_r, idx *tap_row, idx *tap_s,
@@ -218,7 +235,6 @@ cdef int gather(Gather *j, const Image *w, idx w_g, idx w_k, idx w_c, idx *tap_r
         rows.lowest = rows.reach = 0
     rows.reach -= rows.lowest
     j.outputs = parts(j.H, j.n_sights)
-    cut_bands(rows, j.outputs, j.W * j.n_sights, &j.bands)
     cdef size_t sights_size = up(j.n_sights * sizeof(Sight), LINE), taps_size = up((n_taps + 1) * sizeof(fc_tap), LINE)
     cdef size_t w_size = up((j.G * j.K * n_taps + 1) * z, LINE)
     cdef char *tables = <char *>take(sights_size + taps_size + w_size)
@@ -228,9 +244,11 @@ cdef int gather(Gather *j, const Image *w, idx w_g, idx w_k, idx w_c, idx *tap_r
     cdef fc_windows *s
     j.sights = <Sight *>tables
     rows.left, rows.right = 0, rows.x.w
-    cdef idx row0 = 0, f, least = 1 << 60, most = -(1 << 60)
+    cdef idx row0 = 0, f, least = tap_col[0], most = tap_col[0], start, stop
     for t in range(phase_cols):
         least, most = min(least, tap_col[t]), max(most, tap_col[t])
+    see_columns(rows, least, most, parts(j.W, phases), stride, &start, &stop)
+    j.bands = cut_bands(rows, j.outputs, j.W * j.n_sights)
     for i in range(j.n_sights):
         sight = &j.sights[i]
         n_rows = counts[i]
@@ -269,9 +287,7 @@ cdef int gather(Gather *j, const Image *w, idx w_g, idx w_k, idx w_c, idx *tap_r
                                     (<double *>packed)[0] = (<double *>w.data)[k]
                                 packed += z
                 at += n_cols
-        s.start, s.stop = 0, j.W
-        if n > 0:
-            see_columns(rows, least, most, parts(j.W, phases), stride, s)
+        s.start, s.stop = start, stop
         tap += n
         row0 += n_rows
     cdef idx per_task = max(1, TASK // (rows.band * j.n_sights * j.W)), tasks, task
@@ -494,7 +510,8 @@ cpdef weight_gradient(cnp.ndarray x, cnp.ndarray dy, cnp.ndarray dw, idx stride_
         j.tiles = f.c * parts(f.w, span)
     rows.step, rows.lowest, rows.reach = stride_h, -pad_h, (f.h - 1) * dilation_h
     rows.left, rows.right = 0, rows.x.w
-    cut_bands(rows, j.dy.h, j.dy.w, &j.bands)
+    see_columns(rows, -pad_w, (f.w - 1) * dilation_w - pad_w, j.dy.w, stride_w, &j.windows.start, &j.windows.stop)
+    j.bands = cut_bands(rows, j.dy.h, j.dy.w)
     # By the shape alone, so that sums never depend on the number of threads.
     j.groups = parts(j.G, parts(j.G, GROUPS))
     j.g_parts = parts(j.G, j.groups)
@@ -529,7 +546,6 @@ cpdef weight_gradient(cnp.ndarray x, cnp.ndarray dy, cnp.ndarray dw, idx stride_
             for t in range(f.h * j.spans[i]):
                 j.slots[j.n_sums] = (c * f.h + t // j.spans[i]) * f.w + s + t % j.spans[i]
                 j.n_sums += 1
-    see_columns(rows, -pad_w, (f.w - 1) * dilation_w - pad_w, j.dy.w, stride_w, &j.windows)
     cdef size_t each = j.sums_size + j.dy_size + scratch_size(rows), size
     size = tasks * j.totals_size + borders_size(rows) + n_threads * each
     cdef char *memory = NULL
