@@ -8,7 +8,7 @@ import numpy
 from Cython.Build import cythonize
 from setuptools import Extension, setup
 
-HEADERS = ["src_c/fastconv.h", "src_c/isa.h", "src_c/real.h", "src_c/winograd.h"]
+HEADERS = ["src_c/fastconv.h", "src_c/isa.h", "src_c/real.h", "src_c/winograd.h", "src_c/depthwise.h"]
 # Contraction to FMA is the one liberty taken with arithmetic; -ffast-math would change the whole process's mode.
 OPTIMISE = ["-O3", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math"]
 WARN = ["-Wall", "-Wextra", "-Wno-psabi"]
@@ -49,7 +49,10 @@ def extension(name):
 setup(
     libraries=libraries,
     ext_modules=cythonize(
-        [extension(name) for name in ("_runtime", "_conv", "_winograd", "_pool", "_elementwise", "_quick", "_tape")],
+        [
+            extension(name)
+            for name in ("_runtime", "_conv", "_winograd", "_depthwise", "_pool", "_elementwise", "_quick", "_tape")
+        ],
         compiler_directives={
             "language_level": 3,
             "boundscheck": False,

@@ -14,7 +14,7 @@ from cython.parallel cimport prange, threadid
 from libc.stdint cimport int32_t
 from libc.string cimport memcpy, memset
 
-from fastconv cimport _winograd
+from fastconv cimport _depthwise, _winograd
 from fastconv._checks cimport (
     DENSE_RESULT, READ, check_array, check_axis, check_bytes, check_convolution,
 )
@@ -744,6 +744,12 @@ cdef bint handed_over(int which, const Image *x, const Image *w, const Image *y,
                            dilation_w, groups, itemsize)
 
 
+cdef bint has_few_channels(int which, const Image *x, const Image *w, const Image *y, idx stride_h, idx stride_w,
+                           idx pad_h, idx pad_w, idx dilation_h, idx dilation_w, idx groups, idx itemsize) noexcept:
+    return _depthwise.takes(which, x.h, x.w, w.n, w.c, w.h, w.w, y.h, y.w, stride_h, stride_w, pad_h, pad_w,
+                            dilation_h, dilation_w, groups, itemsize)
+
+
 def forward(cnp.ndarray x, cnp.ndarray w, cnp.ndarray b, cnp.ndarray y, idx stride_h, idx stride_w, idx pad_h,
             idx pad_w, idx dilation_h, idx dilation_w, idx groups):
     """y[n,k,p,q] = b[k] + sum_{c,r,s} w[k,c,r,s] x[n, c, p*stride_h + r*dilation_h - pad_h, ...]: equation 12.3."""
@@ -762,6 +768,10 @@ def forward(cnp.ndarray x, cnp.ndarray w, cnp.ndarray b, cnp.ndarray y, idx stri
         return
     if handed_over(0, &j.x, &f, &j.y, stride_h, stride_w, dilation_h, dilation_w, groups, cnp.PyArray_ITEMSIZE(x)):
         _winograd.forward(x, w, b, y, pad_h, pad_w, dilation_h, dilation_w, groups)
+        return
+    if has_few_channels(0, &j.x, &f, &j.y, stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w, groups,
+                        cnp.PyArray_ITEMSIZE(x)):
+        _depthwise.forward(x, w, b, y, stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w, groups)
         return
     j.kern = kernels(cnp.PyArray_ITEMSIZE(x))
     j.G, j.K, j.C = groups, f.n // groups, f.c
@@ -923,6 +933,9 @@ def input_gradient(cnp.ndarray dy, cnp.ndarray w, cnp.ndarray dx, idx stride_h, 
     as_image(dy, &image_dy)
     if handed_over(1, &weave.dx, &f, &image_dy, stride_h, stride_w, dilation_h, dilation_w, groups, z):
         _winograd.input_gradient(dy, w, dx, pad_h, pad_w, dilation_h, dilation_w, groups)
+        return
+    if has_few_channels(1, &weave.dx, &f, &image_dy, stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w, groups, z):
+        _depthwise.input_gradient(dy, w, dx, stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w, groups)
         return
     if flattens(dy, w, dx, stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w, groups):
         return
@@ -1231,6 +1244,9 @@ def weight_gradient(cnp.ndarray x, cnp.ndarray dy, cnp.ndarray dw, idx stride_h,
         return
     if handed_over(2, &j.x, &f, &j.dy, stride_h, stride_w, dilation_h, dilation_w, groups, z):
         _winograd.weight_gradient(x, dy, dw, pad_h, pad_w, dilation_h, dilation_w, groups)
+        return
+    if has_few_channels(2, &j.x, &f, &j.dy, stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w, groups, z):
+        _depthwise.weight_gradient(x, dy, dw, stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w, groups)
         return
     j.kern = kernels(z)
     j.G, j.K, j.C = groups, f.n // groups, f.c

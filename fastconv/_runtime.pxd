@@ -10,6 +10,8 @@ cdef extern from "fastconv.h" nogil:
         FC_MAX_ROWS
         FC_MAX_VECS
         FC_POOL_BAND
+        FC_WINDOW_TAPS
+        FC_WINDOW_SUMS
 
     ctypedef struct fc_run:
         idx offset
@@ -19,6 +21,20 @@ cdef extern from "fastconv.h" nogil:
         # "from" is a word of the language
         idx source "from"
         idx to
+
+    ctypedef struct fc_tap:
+        idx row, col
+
+    ctypedef struct fc_windows:
+        idx width
+        idx step, stride
+        idx height, span
+        idx phases
+        idx n_blocks[2]
+        const fc_tap *taps
+        const void *mask
+        idx start "from"
+        idx stop "to"
 
     ctypedef struct fc_plane:
         idx h, w
@@ -75,6 +91,11 @@ cdef extern from "fastconv.h" nogil:
                                     idx filters, idx depth, int flip, const void *end) noexcept nogil
         void (*winograd_weights[2])(void *dw, const void *s, idx s_point, idx s_slice, idx n_slices,
                                     idx channels) noexcept nogil
+
+        void (*windows)(void *y, idx y_row, idx n_rows, const void **rows, const fc_windows *s, const void *w,
+                        const void *bias) noexcept nogil
+        void (*window_sums)(void *sums, const void *dy, idx dy_row, idx n_rows, const void **rows,
+                            const fc_windows *s, idx span, const fc_tap *taps) noexcept nogil
 
         void (*max_row)(void *y, void *where, const void *x, idx x_row, idx n_rows, idx n_cols, idx stride,
                         idx dilation, idx index, idx index_row, idx start, const void *first,

@@ -31,6 +31,26 @@ typedef struct {
     idx from, to;
 } fc_piece;
 
+/* Where a tap, or the first of a block of taps, reads: which row of a table, and which column of it. */
+typedef struct {
+    idx row, col;
+} fc_tap;
+
+/* Taps that lie apart in a tile of the weight gradient over windows, and taps of any such tile at the most. */
+enum { FC_WINDOW_TAPS = 9, FC_WINDOW_SUMS = 10 };
+
+/* A row of windows: output q of output row p reads rows[p * step + row][q * stride + col] at each tap. */
+typedef struct {
+    idx width;        /* outputs in a row */
+    idx step, stride; /* rows, and columns, from an output to the next */
+    idx height, span; /* rows and columns of a block of taps: one of the kernels' forms, or 1 x 1 */
+    idx phases;       /* 2: even and odd outputs have taps of their own, and a pair of them steps as far as one */
+    idx n_blocks[2];  /* of each phase */
+    const fc_tap *taps;
+    const void *mask; /* all bits set where a row's columns are inside the image, else none */
+    idx from, to;     /* outputs (or pairs of them) in between have all their taps inside */
+} fc_windows;
+
 /* One plane of an image whose channels lie along the lanes. */
 typedef struct {
     idx h, w;     /* its size in pixels */
@@ -135,6 +155,18 @@ typedef struct {
                                 idx filters, idx depth, int flip, const void *end);
     /* dw = G' (sum over the slices of s) G of one filter, dense, channels along the lanes of s. */
     void (*winograd_weights[2])(void *dw, const void *s, idx s_point, idx s_slice, idx n_slices, idx channels);
+
+    /* Few channels (depthwise.h). windows: y[p * y_row + q] = bias + sum_t w[t] * (the pixel that tap t reads), for n_rows
+     * rows; w goes through blocks, and down the columns of each. Of y only its rows are written; if they follow each
+     * other without a gap, they are written in order, and up to a vector into the next. Blocks of more than a row of
+     * taps want 4 rows of y.
+     * window_sums: sums[t * lanes + i] += dy[p * dy_row + q] * (that pixel) for some q each, where taps t are a block of
+     * height x span, by rows, or with a height of 1 FC_WINDOW_TAPS single ones.
+     * Both read whole vectors of the table's rows; dy's may be read up to a vector. */
+    void (*windows)(void *y, idx y_row, idx n_rows, const void *const *rows, const fc_windows *s, const void *w,
+                    const void *bias);
+    void (*window_sums)(void *sums, const void *dy, idx dy_row, idx n_rows, const void *const *rows,
+                        const fc_windows *s, idx span, const fc_tap *taps);
 
     /* Pooling, one row of `count` outputs. The window of output q has rows x + r * x_row, r < n_rows, and columns
      * q * stride + s * dilation, s < n_cols. Writes up to a vector past the row's end; reads the windows of a

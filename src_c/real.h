@@ -31,16 +31,38 @@ INLINE vec NAME(zip_high)(vec a, vec b)
     return __builtin_shuffle(a, b, places);
 }
 
+/* Lanes p[0], p[2], p[4], ... */
+INLINE vec NAME(load_evens)(const REAL *p)
+{
+    vec a = load(p), b = load(p + LANES);
+    mask_vec places;
+    if (VECTOR_BYTES == 32) {
+        /* AVX2 moves 16 bytes as a whole, or elements within 16 bytes, in one step each; anything else costs it more. */
+        enum { HALF = LANES / 2, PAIR = 8 / sizeof(REAL) };
+        mask_vec low, high;
+        UNROLL for (int i = 0; i < LANES; i++) {
+            low[i] = i + i / HALF * HALF;
+            high[i] = low[i] + HALF;
+            places[i] = i / HALF * HALF + i % PAIR * 2 + i / PAIR % 2 * LANES;
+        }
+        vec first = __builtin_shuffle(a, b, low);
+        b = __builtin_shuffle(a, b, high);
+        a = first;
+    } else {
+        UNROLL for (int i = 0; i < LANES; i++) places[i] = 2 * i;
+    }
+    return __builtin_shuffle(a, b, places);
+}
+
 /* Lanes p[0], p[stride], p[2 * stride], ... */
 INLINE vec NAME(load_every)(const REAL *p, const idx stride)
 {
     if (stride == 1) return load(p);
-    if (stride == 2 || stride == 4) {
+    if (stride == 2) return NAME(load_evens)(p);
+    if (stride == 4) {
         mask_vec evens;
         UNROLL for (int i = 0; i < LANES; i++) evens[i] = 2 * i;
-        vec low = __builtin_shuffle(load(p), load(p + LANES), evens);
-        if (stride == 2) return low;
-        return __builtin_shuffle(low, __builtin_shuffle(load(p + 2 * LANES), load(p + 3 * LANES), evens), evens);
+        return __builtin_shuffle(NAME(load_evens)(p), NAME(load_evens)(p + 2 * LANES), evens);
     }
     vec v;
     for (int i = 0; i < LANES; i++) v[i] = p[i * stride];
@@ -869,6 +891,7 @@ static void NAME(sgd)(void *p_, const void *dp_, void *buffer_, double sign_, do
 }
 
 #include "winograd.h"
+#include "depthwise.h"
 
 #undef load
 #undef store

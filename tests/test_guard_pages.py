@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from cases import RAGGED, SUITE, draw_case, make_case, parameters, shrunk, w_shape, x_shape
 from checks import assert_near, check_passes
+from test_depthwise import check as check_few_channels
 from test_pool import check_average, check_max, draw_pooling
 
 from fastconv import _elementwise, _winograd, elementwise, ops, reference
@@ -160,6 +161,15 @@ def test_winograd(pages, dtype, layout):
         _winograd.weight_gradient(in_x, in_dy, dw, *pads, *steps, groups)
         assert_near(dw, reference.conv2d_weight(x, w.shape, dy, *rest), tolerance=tolerance)
         pages.release()
+
+
+@both_dtypes
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_few_channels(pages, dtype, layout):
+    """All that the nests of few channels can take, whether they would be chosen or not."""
+    rng = np.random.default_rng(6)
+    cases = [case for case in (*RAGGED, *[draw_case(rng) for _ in range(60)]) if case["padding"] != "same"]
+    assert sum(check_few_channels(case, rng, dtype, [getattr(pages, layout)] * 3) for case in cases) > 200
 
 
 @both_dtypes

@@ -6,7 +6,7 @@
 import numpy as np
 import pytest
 
-from fastconv import _conv, _elementwise, _pool, _runtime, _winograd, elementwise, ops
+from fastconv import _conv, _depthwise, _elementwise, _pool, _runtime, _winograd, elementwise, ops
 
 REFUSALS = (TypeError, ValueError, MemoryError, OverflowError, RuntimeError)
 GUARD = 600  # bytes
@@ -73,6 +73,9 @@ ENTRIES = [
     Entry(_winograd.forward, (2, 6, 7, 9), (4, 3, 3, 3), (4,), (2, 4, 7, 9), 1, 1, 1, 1, 2, results=[3]),
     Entry(_winograd.input_gradient, (2, 4, 7, 9), (4, 3, 3, 3), (2, 6, 7, 9), 1, 1, 1, 1, 2, results=[2]),
     Entry(_winograd.weight_gradient, (2, 6, 7, 9), (2, 4, 7, 9), (4, 3, 3, 3), 1, 1, 1, 1, 2, results=[2]),
+    Entry(_depthwise.forward, (2, 6, 7, 9), (6, 3, 3, 2), (6,), (2, 6, 4, 8), 2, 1, 1, 0, 1, 1, 2, results=[3]),
+    Entry(_depthwise.input_gradient, (2, 6, 4, 8), (6, 3, 3, 2), (2, 6, 7, 9), 2, 1, 1, 0, 1, 1, 2, results=[2]),
+    Entry(_depthwise.weight_gradient, (2, 6, 7, 9), (2, 6, 4, 8), (6, 3, 3, 2), 2, 1, 1, 0, 1, 1, 2, results=[2]),
     Entry(_elementwise.channel_sums, PLANES, CHANNELS, CHANNELS, CHANNELS, results=[2, 3]),
     Entry(_elementwise.channel_dots, PLANES, PLANES, CHANNELS, CHANNELS, results=[3]),
     Entry(_elementwise.affine, PLANES, PLANES, CHANNELS, CHANNELS, CHANNELS, results=[1]),
@@ -139,7 +142,7 @@ def test_the_arguments_drawn_here_are_taken(isa, entry, dtype):
 
 
 MAY_BE_LEFT_OUT = {
-    **dict.fromkeys((_conv.forward, _winograd.forward, _pool.max_forward, _elementwise.cross_entropy), (2,)),
+    **dict.fromkeys((_conv.forward, _winograd.forward, _depthwise.forward, _pool.max_forward, _elementwise.cross_entropy), (2,)),
     _elementwise.channel_sums: (3,),
 }
 
@@ -257,11 +260,11 @@ def test_indices_outside_of_the_image_are_left_out():
         assert within(buffers)
 
 
-@pytest.mark.parametrize("module", [_conv, _winograd])
+@pytest.mark.parametrize("module", [_conv, _winograd, _depthwise])
 def test_empty_batches(module):
     """Nothing to write, but for the gradient of the filters, which is zero."""
     x, w, y = (np.ones(shape, np.float32) for shape in ((0, 6, 7, 9), (4, 3, 3, 3), (0, 4, 7, 9)))
-    parameters = (1, 1, 1, 1, 1, 1, 2) if module is _conv else (1, 1, 1, 1, 2)
+    parameters = (1, 1, 1, 1, 2) if module is _winograd else (1, 1, 1, 1, 1, 1, 2)
     module.forward(x, w, None, y, *parameters)
     module.input_gradient(y, w, x, *parameters)
     module.weight_gradient(x, y, w, *parameters)

@@ -784,6 +784,134 @@ static void check_winograd_weights(void)
     }
 }
 
+/* ---- few channels --------------------------------------------------------------------------------------------- */
+
+typedef struct {
+    fc_windows s;
+    fc_tap taps[64];
+    idx left, right, n_rows; /* of the table: columns that may be read, rows */
+    const void *rows[64];
+    int inside[200]; /* of each column, from -left on */
+} windows_case;
+
+/* Rows of poison but for what lies inside the image, whose columns come first; a mask, and taps within reach. */
+static void draw_windows(windows_case *c, idx width, idx step, idx stride, idx n_out, idx height, idx span, idx phases,
+                         idx n_blocks)
+{
+    const idx lanes = kern->lanes, count = (width + phases - 1) / phases, reach = 4;
+    idx x_width = 1 + below(count * stride + 3);
+    c->s = (fc_windows){width, step, stride, height, span, phases, {n_blocks, phases == 2 ? 1 + below(3) : 0}, c->taps,
+                        NULL, 0, 0};
+    c->left = 3;
+    c->right = (count > lanes ? count : lanes) * stride + reach + span;
+    if (c->right < x_width) c->right = x_width;
+    c->n_rows = (n_out - 1) * step + height + 3;
+    void *mask = input_integers(c->left + c->right);
+    for (idx i = 0; i < c->left + c->right; i++) {
+        c->inside[i] = i >= c->left && i < c->left + x_width;
+        put_integer(mask, i, c->inside[i] ? -1 : 0);
+    }
+    c->s.mask = (char *)mask + c->left * kern->itemsize;
+    for (idx r = 0; r < c->n_rows; r++) {
+        void *row = input(c->left + c->right);
+        for (idx i = 0; i < c->left + c->right; i++)
+            if (!c->inside[i]) put(row, i, NAN);
+        c->rows[r] = (char *)row + c->left * kern->itemsize;
+    }
+    idx least = 100, most = -100;
+    for (idx t = 0; t < 64; t++) {
+        c->taps[t] = (fc_tap){below(3), below(reach + 3) - 3};
+        if (t >= n_blocks + c->s.n_blocks[1]) continue;
+        if (c->taps[t].col < least) least = c->taps[t].col;
+        if (c->taps[t].col + span - 1 > most) most = c->taps[t].col + span - 1;
+    }
+    c->s.from = least < 0 ? (-least + stride - 1) / stride : 0;
+    c->s.to = x_width > most ? (x_width - 1 - most) / stride + 1 : 0;
+}
+
+static double seen(const windows_case *c, idx p, idx q, idx row, idx col)
+{
+    idx at = q * c->s.stride + col;
+    return c->inside[c->left + at] ? get(c->rows[p * c->s.step + row], at) : 0;
+}
+
+static void check_windows_of_rows(void)
+{
+    /* height, span, step, stride, phases */
+    static const idx forms[][5] = {{1, 1, 1, 1, 1}, {1, 1, 3, 1, 1}, {1, 1, 2, 2, 1}, {1, 1, 1, 3, 1}, {3, 3, 1, 1, 1},
+                                   {5, 5, 1, 1, 1}, {7, 1, 1, 1, 1}, {3, 3, 2, 2, 1}, {5, 1, 2, 2, 1}, {1, 1, 1, 1, 2},
+                                   {2, 1, 1, 1, 2}, {3, 1, 1, 1, 2}};
+    static windows_case c;
+    for (size_t f = 0; f < sizeof forms / sizeof *forms; f++)
+        for (int round = 0; round < 60; round++) {
+            const idx height = forms[f][0], span = forms[f][1], step = forms[f][2], stride = forms[f][3];
+            const idx phases = forms[f][4], block = height * span;
+            idx n_out = height > 1 ? 4 + below(6) : 1 + below(6), width = 1 + below(3 * phases * kern->lanes);
+            draw_windows(&c, width, step, stride, n_out, height, span, phases, 1 + below(3));
+            idx y_row = round % 2 ? width : width + 1 + below(5), size = (n_out - 1) * y_row + width;
+            const void *w = input((c.s.n_blocks[0] + c.s.n_blocks[1]) * block), *bias = round % 3 ? input(1) : NULL;
+            void *y = output(size);
+            SAY("height %td span %td step %td stride %td phases %td rows %td width %td", height, span, step, stride,
+                phases, n_out, width);
+            kern->windows(y, y_row, n_out, c.rows, &c.s, w, bias);
+            for (idx p = 0; p < n_out; p++)
+                for (idx q = 0; q < y_row && p * y_row + q < size; q++) {
+                    if (q >= width) {
+                        if (!poisoned(y, p * y_row + q)) fail("written between rows");
+                        continue;
+                    }
+                    double sum = bias ? get(bias, 0) : 0;
+                    idx phase = phases == 2 ? q % 2 : 0, first = phase ? c.s.n_blocks[0] : 0;
+                    for (idx b = first; b < first + c.s.n_blocks[phase]; b++)
+                        for (idx t = 0; t < block; t++)
+                            sum += get(w, b * block + t) * seen(&c, p, q / phases, c.taps[b].row + t % height,
+                                                                c.taps[b].col + t / height);
+                    expect(y, p * y_row + q, &sum, 1, "y");
+                }
+            release();
+        }
+}
+
+static void check_window_sums(void)
+{
+    /* height, span, stride */
+    static const idx forms[][3] = {{1, FC_WINDOW_TAPS, 1}, {1, FC_WINDOW_TAPS, 2}, {1, FC_WINDOW_TAPS, 3}, {3, 3, 1},
+                                   {5, 2, 1}, {5, 1, 1}, {7, 1, 1}, {3, 3, 2}, {5, 2, 2}, {5, 1, 2}};
+    static windows_case c;
+    const idx lanes = kern->lanes;
+    for (size_t f = 0; f < sizeof forms / sizeof *forms; f++)
+        for (int round = 0; round < 60; round++) {
+            const idx height = forms[f][0], span = forms[f][1], stride = forms[f][2];
+            const int apart = height == 1;
+            idx n_out = 1 + below(9), width = 1 + below(3 * lanes), n = apart ? span : height * span;
+            draw_windows(&c, width, apart ? 1 + below(3) : stride, stride, n_out, height, apart ? 1 : span, 1,
+                         apart ? span : 1);
+            /* A vector beyond the last row may be read, and whatever it holds must not count. */
+            idx dy_row = width + below(5), dy_size = (n_out - 1) * dy_row + width;
+            void *dy = input(dy_size + lanes);
+            for (idx i = 0; i < lanes; i++) put(dy, dy_size + i, NAN);
+            void *sums = copy_of(input(n * lanes), n * lanes);
+            double expected[FC_WINDOW_SUMS];
+            for (idx t = 0; t < n; t++) {
+                expected[t] = 0;
+                for (idx i = 0; i < lanes; i++) expected[t] += get(sums, t * lanes + i);
+                for (idx p = 0; p < n_out; p++)
+                    for (idx q = 0; q < width; q++)
+                        expected[t] += get(dy, p * dy_row + q) *
+                                       (apart ? seen(&c, p, q, c.taps[t].row, c.taps[t].col)
+                                              : seen(&c, p, q, c.taps[0].row + t / span, c.taps[0].col + t % span));
+            }
+            SAY("height %td span %td stride %td rows %td width %td", height, span, stride, n_out, width);
+            kern->window_sums(sums, dy, dy_row, n_out, c.rows, &c.s, span, c.taps);
+            for (idx t = 0; t < n; t++) {
+                double total = 0;
+                for (idx i = 0; i < lanes; i++) total += get(sums, t * lanes + i);
+                if (!near(total, expected[t])) fail("wrong sum");
+            }
+            release();
+        }
+}
+
 /* ---- pooling --------------------------------------------------------------------------------------------------- */
 
 static idx up(idx a, idx b) { return (a + b - 1) / b * b; }
@@ -1133,6 +1261,8 @@ static const struct {
     {"winograd_output", check_winograd_output},
     {"winograd_filters", check_winograd_filters},
     {"winograd_weights", check_winograd_weights},
+    {"windows", check_windows_of_rows},
+    {"window_sums", check_window_sums},
     {"max_row", check_max_row},
     {"average_row", check_average_row},
     {"average_plane", check_average_plane},

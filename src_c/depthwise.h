@@ -1,0 +1,228 @@
+/* Windows over rows of few channels, for one element type: depthwise convolution. Included by real.h, whose names it uses.
+ *
+ * Pixels of a row lie along the lanes, and rows are read where they are. A vector that reaches over a row's end is
+ * masked with the same columns of a row of ones and zeros; rows above and below the image are a row of zeros. Taps come
+ * in blocks of height x span neighbours, so that each row of x that several rows of outputs see is loaded once. */
+
+/* acc[m][0..LANES) += what blocks j < n give to the outputs from q on of M rows. */
+INLINE void NAME(blocks)(const int height, const int span, const int M, const idx step, const idx stride,
+                         const int masked, vec *acc, const REAL *const *rows, const fc_tap *taps, idx n, const REAL *w,
+                         const REAL *mask, idx q)
+{
+    const int n_rows = height == 1 ? M : (int)((M - 1) * step) + height;
+    for (idx j = 0; j < n; j++) {
+        const REAL *const *x = rows + taps[j].row;
+        const idx at = q * stride + taps[j].col;
+        UNROLL for (int c = 0; c < span; c++, w += height) {
+            const mask_vec inside = masked ? (mask_vec)NAME(load_every)(mask + at + c, stride) : (mask_vec){0};
+            vec wr[7];
+            UNROLL for (int r = 0; r < height; r++) wr[r] = splat(w[r]);
+            UNROLL for (int i = 0; i < n_rows; i++) {
+                vec v = NAME(load_every)(x[height == 1 ? i * step : i] + at + c, stride);
+                if (masked) v = (vec)((mask_vec)v & inside);
+                if (height == 1)
+                    acc[i] += wr[0] * v;
+                else
+                    UNROLL for (int m = 0; m < M; m++)
+                        if (i >= m * step && i < m * step + height) acc[m] += wr[i - m * step] * v;
+            }
+        }
+    }
+}
+
+INLINE void NAME(put)(REAL *y, vec v, idx room)
+{
+    if (room >= LANES) {
+        store(y, v);
+    } else if (room > 0) {
+        REAL whole[LANES];
+        store(whole, v);
+        NAME(copy)(y, whole, room);
+    }
+}
+
+/* M rows of outputs. With two phases, even and odd columns of y have taps of their own. */
+INLINE void NAME(window_rows)(const int height, const int span, const int M, const idx step, const idx stride,
+                              const int phases, REAL *y, idx y_row, const REAL *y_end, const REAL *const *rows,
+                              const fc_windows *s, const REAL *w, REAL bias)
+{
+    const idx count = phases == 2 ? (s->width + 1) / 2 : s->width;
+    for (idx q = 0;;) {
+        vec acc[2][4];
+        UNROLL for (int m = 0; m < M; m++) acc[0][m] = acc[1][m] = splat(bias);
+        UNROLL for (int b = 0; b < phases; b++)
+        {
+            const fc_tap *taps = s->taps + b * s->n_blocks[0];
+            const REAL *wb = w + b * height * span * s->n_blocks[0];
+            if (q >= s->from && q + LANES <= s->to)
+                NAME(blocks)(height, span, M, step, stride, 0, acc[b], rows, taps, s->n_blocks[b], wb, s->mask, q);
+            else
+                NAME(blocks)(height, span, M, step, stride, 1, acc[b], rows, taps, s->n_blocks[b], wb, s->mask, q);
+        }
+        REAL *to = y + q * phases;
+        /* Up to the row's end, or into the next row if that is written later. */
+        const idx room = s->width - q * phases, most = y_row == s->width ? y_end - to : room;
+        UNROLL for (int m = 0; m < M; m++, to += y_row)
+            if (phases == 2) {
+                NAME(put)(to, NAME(zip_low)(acc[0][m], acc[1][m]), room);
+                NAME(put)(to + LANES, NAME(zip_high)(acc[0][m], acc[1][m]), room - LANES);
+            } else if (most - (M - 1) * y_row >= LANES || room >= LANES) {
+                store(to, acc[0][m]);
+            } else {
+                NAME(put)(to, acc[0][m], most == room ? room : y_end - to);
+            }
+        if (q + LANES >= count) return;
+        /* The last vector moves left to fit, and computes some outputs again. */
+        q = q + 2 * LANES <= count ? q + LANES : count - LANES;
+    }
+}
+
+INLINE void NAME(windows_body)(const int height, const int span, const idx step, const idx stride, const int phases,
+                               REAL *y, idx y_row, idx n_rows, const REAL *const *rows, const fc_windows *s,
+                               const REAL *w, REAL bias)
+{
+    const REAL *y_end = y + (n_rows - 1) * y_row + s->width;
+    if (height == 1 && n_rows < 4)
+        for (idx p = 0; p < n_rows; p++)
+            NAME(window_rows)(1, 1, 1, step, stride, phases, y + p * y_row, y_row, y_end, rows + p * step, s, w, bias);
+    else
+        for (idx p = 0;;) {
+            NAME(window_rows)(height, span, 4, step, stride, phases, y + p * y_row, y_row, y_end, rows + p * step, s,
+                              w, bias);
+            if (p + 4 >= n_rows) return;
+            p = p + 8 <= n_rows ? p + 4 : n_rows - 4;
+        }
+}
+
+static void NAME(windows)(void *y, idx y_row, idx n_rows, const void *const *rows_, const fc_windows *s, const void *w,
+                          const void *bias_)
+{
+    const REAL *const *rows = (const REAL *const *)rows_;
+    const REAL bias = bias_ ? *(const REAL *)bias_ : 0;
+#define FORM(height, span, step, stride, phases)                                                                      \
+    NAME(windows_body)(height, span, step, stride, phases, y, y_row, n_rows, rows, s, w, bias)
+    if (s->phases == 2 && s->height == 3)
+        FORM(3, 1, 1, 1, 2);
+    else if (s->phases == 2 && s->height == 2)
+        FORM(2, 1, 1, 1, 2);
+    else if (s->phases == 2)
+        FORM(1, 1, s->step, 1, 2);
+    else if (s->stride == 1 && s->height == 3)
+        FORM(3, 3, 1, 1, 1);
+    else if (s->stride == 1 && s->height == 5)
+        FORM(5, 5, 1, 1, 1);
+    else if (s->stride == 1 && s->height == 7)
+        FORM(7, 1, 1, 1, 1);
+    else if (s->stride == 1)
+        FORM(1, 1, s->step, 1, 1);
+    else if (s->stride == 2 && s->height == 3)
+        FORM(3, 3, 2, 2, 1);
+    else if (s->stride == 2 && s->height == 5)
+        FORM(5, 1, 2, 2, 1);
+    else if (s->stride == 2)
+        FORM(1, 1, s->step, 2, 1);
+    else
+        FORM(1, 1, s->step, s->stride, 1);
+#undef FORM
+}
+
+/* ---- weight gradient ------------------------------------------------------------------------------------------ */
+
+/* What a vector of each of M rows of dy adds to the sums of a block of height x span taps; if height is 0, of `span` taps
+ * that lie apart. */
+INLINE void NAME(sums_vector)(const int height, const int span, const int M, const idx step, const int masked, vec *acc,
+                              const vec *d, const REAL *const *x, const REAL *ones, const fc_tap *taps, idx at,
+                              mask_vec part)
+{
+    if (height == 0) {
+        UNROLL for (int t = 0; t < span; t++) {
+            vec v = NAME(load_every)(x[t] + at, step);
+            if (masked) v = (vec)((mask_vec)v & (mask_vec)NAME(load_every)(ones + taps[t].col + at, step) & part);
+            acc[t] += d[0] * v;
+        }
+        return;
+    }
+    UNROLL for (int c = 0; c < span; c++) {
+        mask_vec inside = part;
+        if (masked) inside &= (mask_vec)NAME(load_every)(ones + taps->col + at + c, step);
+        UNROLL for (int i = 0; i < (int)((M - 1) * step) + height; i++) {
+            vec v = NAME(load_every)(x[i] + at + c, step);
+            if (masked) v = (vec)((mask_vec)v & inside);
+            UNROLL for (int m = 0; m < M; m++)
+                if (i >= m * step && i < m * step + height) acc[(i - m * step) * span + c] += d[m] * v;
+        }
+    }
+}
+
+INLINE void NAME(sums_rows)(const int height, const int span, const int M, const idx step, vec *acc, const REAL *dy,
+                            idx dy_row, const REAL *const *rows, const fc_windows *s, const fc_tap *taps)
+{
+    const REAL *x[10], *ones = s->mask;
+    const idx width = s->width, stop = s->to < width ? s->to : width;
+    const mask_vec all = ~(mask_vec){0};
+    mask_vec lane;
+    vec d[4];
+    UNROLL for (int i = 0; i < LANES; i++) lane[i] = i;
+    const int n_rows = height ? (int)((M - 1) * step) + height : span;
+    for (int i = 0; i < n_rows; i++)
+        x[i] = height ? rows[taps->row + i] + taps->col : rows[taps[i].row] + taps[i].col;
+    for (idx done = 0; done < width;) {
+        idx q = done;
+        if (q >= s->from)
+            for (; q + LANES <= stop; q += LANES) {
+                UNROLL for (int m = 0; m < M; m++) d[m] = load(dy + m * dy_row + q);
+                NAME(sums_vector)(height, span, M, step, 0, acc, d, x, ones, taps, q * step, all);
+            }
+        if (q == width) return;
+        /* The last vector moves left to fit; its lanes that were in the one before, and those beyond a row shorter than
+         * a vector, are masked in both factors, for what lies there may be anything. */
+        done = q;
+        if (q + LANES > width) q = width < LANES ? 0 : width - LANES;
+        const mask_vec part = (lane >= (SIGNED)(done - q)) & (lane < (SIGNED)(width - q));
+        UNROLL for (int m = 0; m < M; m++) d[m] = (vec)((mask_vec)load(dy + m * dy_row + q) & part);
+        NAME(sums_vector)(height, span, M, step, 1, acc, d, x, ones, taps, q * step, part);
+        done = q + LANES;
+    }
+}
+
+INLINE void NAME(sums_body)(const int height, const int span, const int M, const idx step, REAL *sums, const REAL *dy,
+                            idx dy_row, idx n_rows, const REAL *const *rows, const fc_windows *s, const fc_tap *taps)
+{
+    const int n = height ? height * span : span;
+    vec acc[FC_WINDOW_SUMS];
+    UNROLL for (int t = 0; t < n; t++) acc[t] = load(sums + t * LANES);
+    idx p = 0;
+    for (; p + M <= n_rows; p += M)
+        NAME(sums_rows)(height, span, M, step, acc, dy + p * dy_row, dy_row, rows + p * s->step, s, taps);
+    for (; p < n_rows; p++)
+        NAME(sums_rows)(height, span, 1, step, acc, dy + p * dy_row, dy_row, rows + p * s->step, s, taps);
+    UNROLL for (int t = 0; t < n; t++) store(sums + t * LANES, acc[t]);
+}
+
+static void NAME(window_sums)(void *sums, const void *dy, idx dy_row, idx n_rows, const void *const *rows_,
+                              const fc_windows *s, idx span, const fc_tap *taps)
+{
+    const REAL *const *rows = (const REAL *const *)rows_;
+#define FORM(height, span, M, step) NAME(sums_body)(height, span, M, step, sums, dy, dy_row, n_rows, rows, s, taps)
+    if (s->stride == 1 && s->height == 3)
+        FORM(3, 3, 4, 1);
+    else if (s->stride == 1 && s->height == 5 && span == 2)
+        FORM(5, 2, 4, 1);
+    else if (s->stride == 1 && s->height == 5)
+        FORM(5, 1, 4, 1);
+    else if (s->stride == 1 && s->height == 7)
+        FORM(7, 1, 4, 1);
+    else if (s->stride == 1)
+        FORM(0, FC_WINDOW_TAPS, 1, 1);
+    else if (s->stride == 2 && s->height == 3)
+        FORM(3, 3, 2, 2);
+    else if (s->stride == 2 && s->height == 5 && span == 2)
+        FORM(5, 2, 2, 2);
+    else if (s->stride == 2 && s->height == 5)
+        FORM(5, 1, 2, 2);
+    else if (s->stride == 2)
+        FORM(0, FC_WINDOW_TAPS, 1, 2);
+    else
+        FORM(0, FC_WINDOW_TAPS, 1, s->stride);
+#undef FORM
+}

@@ -1,0 +1,165 @@
+"""The loop nests of few channels against the float64 reference, wherever they are possible and not only where they pay."""
+
+import numpy as np
+import pytest
+from cases import LAYOUTS, RAGGED, draw_case, fenced, make_case, parameters, w_shape, x_shape
+from checks import assert_near, spread
+
+from fastconv import _depthwise, ops, reference
+
+DTYPES = [np.float32, np.float64]
+both_dtypes = pytest.mark.parametrize("dtype", DTYPES, ids=["float32", "float64"])
+# Byte order and alignment are ops.py's business.
+NATIVE = [LAYOUTS[name] for name in LAYOUTS if name not in ("foreign", "misaligned")]
+
+
+def check(case, rng, dtype, layouts=(fenced,) * 3) -> int:
+    """The three passes by these nests; returns how many of them they do."""
+    arguments = parameters(case)
+    pairs = [(v, v) if isinstance(v, int) else v for v in arguments[:3]]
+    numbers = (*pairs[0], *pairs[1], *pairs[2], case["groups"])
+    x, w = (rng.standard_normal(shape).astype(dtype) for shape in (x_shape(case), w_shape(case)))
+    b = rng.standard_normal(case["K"]).astype(dtype)
+    y64 = reference.conv2d(x, w, b, *arguments)
+    dy = rng.standard_normal(y64.shape).astype(dtype)
+    terms = y64.size * w[0].size
+    in_x, in_w, in_dy = (layout(array) for layout, array in zip(layouts, (x, w, dy), strict=True))
+    y, dx, dw = (ops.empty(shape, dtype) for shape in (y64.shape, x.shape, w.shape))
+    done = 0
+    for function, operands, result, expected, floor in (
+        (_depthwise.forward, (in_x, in_w, b), y, lambda: y64, spread(x, w, terms)),
+        (
+            _depthwise.input_gradient,
+            (in_dy, in_w),
+            dx,
+            lambda: reference.conv2d_input(x.shape, w, dy, *arguments),
+            spread(w, dy, terms),
+        ),
+        (
+            _depthwise.weight_gradient,
+            (in_x, in_dy),
+            dw,
+            lambda: reference.conv2d_weight(x, w.shape, dy, *arguments),
+            spread(x, dy, terms),
+        ),
+    ):
+        try:
+            function(*operands, result, *numbers)
+        except ValueError as error:
+            assert "for the general loop nests" in str(error)
+            continue
+        assert_near(result, expected(), floor)
+        done += 1
+    return done
+
+
+@both_dtypes
+def test_drawn_cases(isa, dtype, guarded):
+    rng = np.random.default_rng(41)
+    done = 0
+    for i in range(250):
+        case = draw_case(rng)
+        if case["padding"] == "same":
+            case["padding"] = (0, 1)
+            case["H"], case["W"] = case["H"] + 20, case["W"] + 20
+        layouts = [NATIVE[k] for k in rng.integers(0, len(NATIVE), 3)] if i % 2 else [fenced] * 3
+        try:
+            done += check(case, rng, dtype, layouts)
+        except AssertionError as error:
+            raise AssertionError(f"case {i}: {case}, layouts {[f.__name__ for f in layouts]}: {error}") from error
+        guarded.check()
+    assert done > 600
+
+
+@both_dtypes
+def test_ragged_cases(isa, dtype, guarded):
+    rng = np.random.default_rng(42)
+    for case in RAGGED:
+        check(case, rng, dtype)
+        guarded.check()
+
+
+@both_dtypes
+@pytest.mark.parametrize("kernel", [3, 5, 7])
+@pytest.mark.parametrize("stride", [1, 2, 3])
+def test_sizes_around_vectors_and_blocks(isa, dtype, guarded, kernel, stride):
+    """Every width up to some vectors, heights around a block of rows, with more and with less padding than usual."""
+    rng = np.random.default_rng(43)
+    for width in (*range(1, 20), 31, 32, 33, 65):
+        for height, pad in ((1, kernel // 2), (3, kernel // 2), (4, kernel - 1), (7, kernel // 2), (9, kernel // 2 + 2)):
+            size = [max(n, kernel - 2 * pad) for n in (height, width)]
+            check(make_case("", 2, 3, *size, 3, kernel, kernel, stride, (pad, pad), 1, 3), rng, dtype)
+        guarded.check()
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        # More rows than a band; more groups than share their sums; a multiplier; a few channels a group; long sums.
+        make_case("bands", 1, 2, 301, 70, 2, 3, 3, 1, (1, 1), 1, 2),
+        make_case("bands.strided", 2, 2, 203, 122, 2, 5, 5, 2, (2, 2), 1, 2),
+        make_case("groups", 3, 75, 9, 9, 75, 3, 3, 1, (1, 1), 1, 75),
+        make_case("multiplied", 2, 9, 30, 31, 18, 3, 3, 1, (1, 1), 1, 9),
+        make_case("few.channels", 2, 12, 40, 41, 12, 3, 3, 1, (1, 1), 1, 3),
+        make_case("one.channel", 1, 1, 301, 303, 1, 3, 3, 1, (1, 1), 1, 1),
+        make_case("dilated", 2, 5, 60, 61, 5, 3, 3, 1, (4, 4), 4, 5),
+        make_case("row.of.taps", 2, 5, 30, 61, 5, 1, 7, 1, (0, 3), 1, 5),
+        make_case("column.of.taps", 2, 5, 61, 30, 5, 7, 1, 1, (3, 0), 1, 5),
+    ],
+    ids=lambda case: case["name"],
+)
+@both_dtypes
+def test_large_cases_on_any_number_of_threads(threads, dtype, case):
+    results = []
+    for n in (1, 2, 3, 8):
+        threads(n)
+        rng = np.random.default_rng(44)
+        assert check(case, rng, dtype) == 3
+        x, w = (rng.standard_normal(shape).astype(dtype) for shape in (x_shape(case), w_shape(case)))
+        arguments = parameters(case)
+        y = ops.conv2d(x, w, None, *arguments)
+        results.append(
+            (y, ops.conv2d_input(x.shape, w, y, *arguments), ops.conv2d_weight(x, w.shape, y, *arguments))
+        )
+    for others in results[1:]:
+        for one, other in zip(results[0], others, strict=True):
+            np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("width", [7, 14, 21])
+def test_not_finite_values_reach_what_sees_them_and_nothing_else(isa, value, stride, width):
+    """In every corner: vectors reach over the ends of rows, and into the planes beside."""
+    rng = np.random.default_rng(45)
+    arguments = (stride, 1, 1, 3)
+    w = rng.standard_normal((3, 1, 3, 3), dtype=np.float32)
+    for row, col in ((0, 0), (0, width - 1), (width - 1, 0), (width - 1, width - 1), (3, 4)):
+        x = rng.standard_normal((2, 3, width, width), dtype=np.float32)
+        y = ops.conv2d(x, w, None, *arguments)
+        dy = rng.standard_normal(y.shape, dtype=np.float32)
+        x[0, 1, row, col] = value
+        dy[1, 2, row * (y.shape[2] - 1) // (width - 1), col * (y.shape[3] - 1) // (width - 1)] = value
+        with np.errstate(invalid="ignore"):
+            pairs = (
+                (ops.conv2d(x, w, None, *arguments), reference.conv2d(x, w, None, *arguments)),
+                (ops.conv2d_input(x.shape, w, dy, *arguments), reference.conv2d_input(x.shape, w, dy, *arguments)),
+                (ops.conv2d_weight(x, w.shape, dy, *arguments), reference.conv2d_weight(x, w.shape, dy, *arguments)),
+            )
+        for actual, expected in pairs:
+            np.testing.assert_array_equal(np.isfinite(actual), np.isfinite(expected))
+            assert_near(actual[np.isfinite(expected)], expected[np.isfinite(expected)])
+
+
+def test_long_sums_stay_accurate():
+    """2**20 equal terms a tap, whose rounding errors all have one sign."""
+    x = np.full((4, 2, 513, 513), 1.1, np.float32)
+    dy = np.ones_like(x)
+    dw = ops.conv2d_weight(x, (2, 1, 3, 3), dy, 1, 1, 1, 2)
+    assert_near(dw, reference.conv2d_weight(x, (2, 1, 3, 3), dy, 1, 1, 1, 2))
+
+
+def test_what_they_leave_to_others_is_refused():
+    x, w, y = (np.ones(shape, np.float32) for shape in ((1, 2, 30, 30), (2, 1, 3, 3), (1, 2, 6, 6)))
+    with pytest.raises(ValueError, match="windows of 3x3 taps at these strides are for the general loop nests"):
+        _depthwise.input_gradient(y, w, x, 5, 5, 0, 0, 1, 1, 2)
