@@ -621,7 +621,7 @@ cdef void choose_form(Gather *j, idx run, bint staged) noexcept nogil:
         j.packed |= packed < unpacked
     else:
         j.packed |= 0.5 * j.K / run * up(run, kern.lanes) * 1.05 > 0.5 * j.K + 1.5 or depth > 8 * DEPTH
-    j.outer = depth <= MOST_DEPTH and outer < (packed if j.packed else unpacked)
+    j.outer = j.grid.T > 1 and depth <= MOST_DEPTH and outer < (packed if j.packed else unpacked)
 
 
 cdef void plan_gather(Gather *j) noexcept nogil:
