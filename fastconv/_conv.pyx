@@ -934,7 +934,8 @@ def input_gradient(cnp.ndarray dy, cnp.ndarray w, cnp.ndarray dx, idx stride_h, 
     if handed_over(1, &weave.dx, &f, &image_dy, stride_h, stride_w, dilation_h, dilation_w, groups, z):
         _winograd.input_gradient(dy, w, dx, pad_h, pad_w, dilation_h, dilation_w, groups)
         return
-    if has_few_channels(1, &weave.dx, &f, &image_dy, stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w, groups, z):
+    if has_few_channels(1, &weave.dx, &f, &image_dy, stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w,
+                        groups, z):
         _depthwise.input_gradient(dy, w, dx, stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w, groups)
         return
     if flattens(dy, w, dx, stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w, groups):

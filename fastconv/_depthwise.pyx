@@ -15,8 +15,8 @@ from libc.string cimport memset
 
 from fastconv._checks cimport DENSE_RESULT, READ, check_array, check_axis, check_convolution
 from fastconv._runtime cimport (
-    FC_WINDOW_SUMS, FC_WINDOW_TAPS, Image, as_image, fc_flush_subnormals, fc_kernels, fc_restore_mode, fc_tap, fc_windows, give, idx,
-    kernels, parts, take, threads_for, up,
+    FC_WINDOW_SUMS, FC_WINDOW_TAPS, Image, as_image, fc_flush_subnormals, fc_kernels, fc_restore_mode, fc_tap,
+    fc_windows, give, idx, kernels, parts, take, threads_for, up,
 )
 
 cnp.import_array()
@@ -59,8 +59,8 @@ cdef bint takes(int which, idx H, idx W, idx K, idx c, idx R, idx S, idx P, idx 
 # ---- where rows come from ------------------------------------------------------------------------------------------
 
 cdef struct Rows:
-    # The table of a band: of each channel of a group, the rows from `lowest` to `lowest + reach` beside its first output,
-    # and on by `step` for each output more. A channel's rows begin where the former's of a full band would end.
+    # The table of a band: of each channel of a group, the rows from `lowest` to `lowest + reach` beside its first
+    # output, and on by `step` for each output more. A channel's rows begin where the former's of a full band would end.
     const fc_kernels *kern
     Image x
     idx C
@@ -80,8 +80,9 @@ cdef inline idx pitch(const Rows *j) noexcept nogil:
     return up(j.left + j.right, 16) + 16
 
 
-cdef void see_columns(Rows *j, idx least, idx most, idx outputs, idx stride, idx *start, idx *stop) noexcept nogil:
-    """Widen what may be read by columns from `least` to `most` for a row of outputs, and set which of these stay inside."""
+cdef void see_columns(Rows *j, idx least, idx most, idx outputs, idx stride, idx *start,
+                      idx *stop) noexcept nogil:
+    """Widen what is read by columns from `least` to `most` for a row of outputs, and set which of these stay inside."""
     start[0] = parts(-least, stride) if least < 0 else 0
     stop[0] = (j.x.w - 1 - most) // stride + 1 if j.x.w > most else 0
     j.left = max(j.left, -least)
@@ -155,7 +156,6 @@ cdef struct Gather:
     idx outputs              # rows of each
     idx bands
     char *bias               # dense, or NULL
-    idx units
 
 
 cdef void gather_band(const Gather *j, idx n, idx g, idx band, char *scratch) noexcept nogil:
@@ -180,8 +180,8 @@ cdef void gather_band(const Gather *j, idx n, idx g, idx band, char *scratch) no
 
 cdef void gather_task(const Gather *j, idx first, idx last, char *scratch) noexcept nogil:
     cdef unsigned mode = fc_flush_subnormals()
-    cdef idx unit, band = first % j.bands, g = first // j.bands % j.G, n = first // j.bands // j.G
-    for unit in range(first, last):
+    cdef idx band = first % j.bands, g = first // j.bands % j.G, n = first // j.bands // j.G
+    for _ in range(first, last):
         gather_band(j, n, g, band, scratch)
         band += 1
         if band == j.bands:
@@ -209,7 +209,8 @@ cdef void choose_block(fc_windows *s, idx n_rows, idx n_cols, bint dense, idx ou
 
 cdef idx cut_bands(Rows *j, idx outputs, idx written) noexcept nogil:
     """In how many bands `outputs` rows are done, each `written` pixels: by what is read, or by what is written."""
-    cdef idx bands = max(1, min(parts(outputs * max(written, j.step * (j.left + j.right)), BAND), outputs // LEAST_ROWS))
+    cdef idx pixels = outputs * max(written, j.step * (j.left + j.right))
+    cdef idx bands = max(1, min(parts(pixels, BAND), outputs // LEAST_ROWS))
     j.band = parts(outputs, bands)
     return bands
 
@@ -227,7 +228,7 @@ cdef int gather(Gather *j, const Image *w, idx w_g, idx w_k, idx w_c, idx *tap_r
         n_taps += counts[i] * phase_cols * rows.C
     r = 0
     for i in range(j.n_sights):
-        for t in range(counts[i]):
+        for _ in range(counts[i]):
             rows.lowest = min(rows.lowest, tap_row[r])
             rows.reach = max(rows.reach, tap_row[r])
             r += 1
@@ -291,8 +292,8 @@ cdef int gather(Gather *j, const Image *w, idx w_g, idx w_k, idx w_c, idx *tap_r
         tap += n
         row0 += n_rows
     cdef idx per_task = max(1, TASK // (rows.band * j.n_sights * j.W)), tasks, task
-    j.units = j.N * j.G * j.bands
-    tasks = parts(j.units, per_task)
+    cdef idx units = j.N * j.G * j.bands
+    tasks = parts(units, per_task)
     cdef int n_threads = threads_for(<double>j.N * j.G * j.K * j.H * j.W * (n_taps // j.n_sights // phases + 4), tasks)
     cdef size_t each = scratch_size(rows), size = borders_size(rows) + n_threads * each
     cdef char *memory = NULL
@@ -305,10 +306,10 @@ cdef int gather(Gather *j, const Image *w, idx w_g, idx w_k, idx w_c, idx *tap_r
             j.sights[i].windows.mask = rows.mask
         with nogil:
             if n_threads == 1:
-                gather_task(j, 0, j.units, scratch)
+                gather_task(j, 0, units, scratch)
             else:
                 for task in prange(tasks, num_threads=n_threads, schedule="dynamic"):
-                    gather_task(j, task * per_task, min(j.units, (task + 1) * per_task), scratch + threadid() * each)
+                    gather_task(j, task * per_task, min(units, (task + 1) * per_task), scratch + threadid() * each)
     finally:
         give(tables, sights_size + taps_size + w_size)
         if memory != NULL:
@@ -335,7 +336,8 @@ cpdef forward(cnp.ndarray x, cnp.ndarray w, cnp.ndarray b, cnp.ndarray y, idx st
     cdef Image f
     cdef idx r, s
     cdef idx counts[2]
-    check_convolution(x, READ, w, READ, y, DENSE_RESULT, stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w, groups)
+    check_convolution(x, READ, w, READ, y, DENSE_RESULT, stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w,
+                      groups)
     if b is not None:
         check_array(b, "b", 1, cnp.PyArray_TYPE(x), READ)
         check_axis(b, "b", 0, w.shape[0])
@@ -372,7 +374,7 @@ cpdef input_gradient(cnp.ndarray dy, cnp.ndarray w, cnp.ndarray dx, idx stride_h
     """dx[n,c,i,j] = sum_{k,r,s} w[k,c,r,s] dy[n,k,p,q] over p*stride_h + r*dilation_h - pad_h = i, and so for j."""
     cdef Gather j
     cdef Image f
-    cdef idx r, s, a, n = 0, most
+    cdef idx r, s, a, n = 0
     cdef idx counts[6]
     check_convolution(dx, DENSE_RESULT, w, READ, dy, READ, stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w,
                       groups)

@@ -13,7 +13,7 @@ INLINE void NAME(blocks)(const int height, const int span, const int M, const id
     for (idx j = 0; j < n; j++) {
         const REAL *const *x = rows + taps[j].row;
         const idx at = q * stride + taps[j].col;
-        UNROLL for (int c = 0; c < span; c++, w += height) {
+    UNROLL for (int c = 0; c < span; c++, w += height) {
             const mask_vec inside = masked ? (mask_vec)NAME(load_every)(mask + at + c, stride) : (mask_vec){0};
             vec wr[7];
             UNROLL for (int r = 0; r < height; r++) wr[r] = splat(w[r]);

@@ -1,4 +1,4 @@
-"""The loop nests of few channels against the float64 reference, wherever they are possible and not only where they pay."""
+"""The loop nests of few channels against the float64 reference, wherever they are possible."""
 
 import numpy as np
 import pytest
@@ -86,7 +86,13 @@ def test_sizes_around_vectors_and_blocks(isa, dtype, guarded, kernel, stride):
     """Every width up to some vectors, heights around a block of rows, with more and with less padding than usual."""
     rng = np.random.default_rng(43)
     for width in (*range(1, 20), 31, 32, 33, 65):
-        for height, pad in ((1, kernel // 2), (3, kernel // 2), (4, kernel - 1), (7, kernel // 2), (9, kernel // 2 + 2)):
+        for height, pad in (
+            (1, kernel // 2),
+            (3, kernel // 2),
+            (4, kernel - 1),
+            (7, kernel // 2),
+            (9, kernel // 2 + 2),
+        ):
             size = [max(n, kernel - 2 * pad) for n in (height, width)]
             check(make_case("", 2, 3, *size, 3, kernel, kernel, stride, (pad, pad), 1, 3), rng, dtype)
         guarded.check()
@@ -118,9 +124,7 @@ def test_large_cases_on_any_number_of_threads(threads, dtype, case):
         x, w = (rng.standard_normal(shape).astype(dtype) for shape in (x_shape(case), w_shape(case)))
         arguments = parameters(case)
         y = ops.conv2d(x, w, None, *arguments)
-        results.append(
-            (y, ops.conv2d_input(x.shape, w, y, *arguments), ops.conv2d_weight(x, w.shape, y, *arguments))
-        )
+        results.append((y, ops.conv2d_input(x.shape, w, y, *arguments), ops.conv2d_weight(x, w.shape, y, *arguments)))
     for others in results[1:]:
         for one, other in zip(results[0], others, strict=True):
             np.testing.assert_array_equal(one, other)

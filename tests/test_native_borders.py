@@ -142,7 +142,9 @@ def test_the_arguments_drawn_here_are_taken(isa, entry, dtype):
 
 
 MAY_BE_LEFT_OUT = {
-    **dict.fromkeys((_conv.forward, _winograd.forward, _depthwise.forward, _pool.max_forward, _elementwise.cross_entropy), (2,)),
+    **dict.fromkeys(
+        (_conv.forward, _winograd.forward, _depthwise.forward, _pool.max_forward, _elementwise.cross_entropy), (2,)
+    ),
     _elementwise.channel_sums: (3,),
 }
 
