@@ -594,7 +594,7 @@ cdef void pack_chunk(const Gather *j, idx index) noexcept nogil:
 
 
 cdef void choose_form(Gather *j, idx run, bint staged) noexcept nogil:
-    """Filters along the lanes or pixels, these packed or in runs of so many where they lie: by estimated cycles a pixel.
+    """Filters along the lanes or pixels, packed or in runs of so many where they lie: by estimated cycles a pixel.
 
     All forms do two FMAs a cycle, 4 cycles after those that they depend on. Unpacked tiles lose the lanes past the end
     of a run; packing moves pieces of runs; the outer form transposes its sums.
