@@ -39,7 +39,11 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--passes", default="f,i,w", help="of f (forward), i (input), w (weight gradient)")
     parser.add_argument("--rows", default="", help="only the rows whose name contains one of these, comma-separated")
     parser.add_argument("--repeats", type=int, default=5, help="turns of each contender (default 5)")
-    parser.add_argument("--against", default="torch,numpy", help="of torch, numpy; empty: fastconv alone")
+    parser.add_argument(
+        "--against",
+        default="torch,numpy",
+        help="of torch, numpy, and fastconv_channels_last: images of that layout; empty: fastconv alone",
+    )
     parser.add_argument("--peers-tuned", action="store_true", help="torch keeps its memory; better of its two layouts")
     parser.add_argument("--batch", type=int, help="replace N of every row (quick looks; not for records)")
     parser.add_argument("--json", type=Path, help="write everything measured to this file")
@@ -98,6 +102,8 @@ def measure_all(
                     line += f"{result['seconds'][name] * 1e3:>10.3f}{result['ratio'][name]:>7.2f}"
                 else:
                     line += f"{'':>17}"
+            if "fastconv_channels_last" in result["ratio"]:
+                line += f"  channels_last takes {result['ratio']['fastconv_channels_last']:.2f} times as long"
             wrong = [f"{name} ({d:.1e})" for name, d in result["difference"].items() if not d < WRONG_ABOVE]
             print(line + ("  DIFFERS from " + ", ".join(wrong) if wrong else ""), flush=True)
             records.append({"case": case, "pass": op, "gflops": gflops, "torch": torch, **result})

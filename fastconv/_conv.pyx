@@ -180,11 +180,38 @@ cdef void locate(const Grid *g, idx index, Block *b) noexcept nogil:
     b.cols = min(g.cols, g.Q - b.q0)
 
 
+cdef void stage_channels(const fc_kernels *kern, char *dst, idx dst_channel, idx pitch, const Image *x, char *src,
+                         idx src_h, idx src_w, idx n_channels, idx n_rows, idx first, idx last, idx left, idx count,
+                         idx right) noexcept nogil:
+    """Stage rows of some channels; where channels are neighbours in memory, a vector of them at a time."""
+    cdef idx z = kern.itemsize, c, i, here, at
+    for c in range(n_channels):
+        here = min(kern.lanes, n_channels - c // kern.lanes * kern.lanes)
+        if x.s_c != 1 or src_w == 1 or 2 * here < kern.lanes or count < kern.lanes:
+            kern.stage(dst + c * dst_channel * z, pitch, src + c * x.s_c * z, src_h, src_w, n_rows, first, last, left,
+                       count, right, 0)
+            continue
+        if left + right > 0 or last - first < n_rows:
+            kern.stage(dst + c * dst_channel * z, pitch, src, 0, 1, n_rows, 0, n_rows, left + count + right, 0, 0, 0)
+        if c % kern.lanes != here - 1:
+            continue
+        # The last channel of a vector brings them all.
+        for i in range(first, last):
+            at = (c + 1 - here) + (i - first) * src_h
+            if src + (at + (count - 1) * src_w + kern.lanes) * z <= x.end:
+                kern.untranspose(dst + ((c + 1 - here) * dst_channel + i * pitch + left) * z, dst_channel, src + at * z,
+                                 src_w, here, count)
+            else:
+                for at in range(c + 1 - here, c + 1):
+                    kern.stage(dst + (at * dst_channel + i * pitch + left) * z, pitch,
+                               src + (at + (i - first) * src_h) * z, 0, src_w, 1, 0, 1, 0, count, 0, 0)
+
+
 cdef void stage(const fc_kernels *kern, const Image *x, const Grid *g, Block *b, idx c0, idx n_channels,
                 char *buffer) noexcept nogil:
     """Copy what the block reads of channels c0 ... into `buffer`, and address the block there."""
     cdef idx z = kern.itemsize
-    cdef idx c, n, s, h0, w0, first, last, left, count, at
+    cdef idx n, s, h0, w0, first, last, left, count, at
     cdef idx n_rows = b.rows + g.reach_h, n_cols = b.cols + g.reach_w
     for s in range(g.n_slots):
         h0 = b.p0 * g.step_h + g.min_h + g.slot_h[s]
@@ -197,14 +224,11 @@ cdef void stage(const fc_kernels *kern, const Image *x, const Grid *g, Block *b,
             first = last = n_rows
         # The first pixel that is copied; beyond the image, there may be no such address.
         at = (h0 + first * g.step_h) * x.s_h + (w0 + left * g.step_w) * x.s_w if first < last else 0
-        for c in range(n_channels):
-            for n in range(b.images):
-                kern.stage(
-                    buffer + (c * g.stage_channel + n * g.stage_image + s * g.stage_rows * g.stage_pitch) * z,
-                    g.stage_pitch,
-                    x.data + ((b.n0 + n) * x.s_n + (c0 + c) * x.s_c + at) * z,
-                    g.step_h * x.s_h, g.step_w * x.s_w, n_rows, first, last, left, count, n_cols - left - count,
-                    0)
+        for n in range(b.images):
+            stage_channels(kern, buffer + (n * g.stage_image + s * g.stage_rows * g.stage_pitch) * z,
+                           g.stage_channel, g.stage_pitch, x, x.data + ((b.n0 + n) * x.s_n + c0 * x.s_c + at) * z,
+                           g.step_h * x.s_h, g.step_w * x.s_w, n_channels, n_rows, first, last, left, count,
+                           n_cols - left - count)
     b.base = buffer
     b.s_image = g.stage_image
     b.s_row = g.stage_pitch
@@ -601,10 +625,10 @@ cdef void pack_chunk(const Gather *j, idx index) noexcept nogil:
 
 
 cdef void choose_form(Gather *j, idx run, bint staged) noexcept nogil:
-    """Filters along the lanes or pixels, these packed or where they lie in runs of so many: by estimated cycles a pixel.
+    """Filters along the lanes or pixels, packed or in runs of so many where they lie: by estimated cycles a pixel.
 
-    All forms do two FMAs a cycle, 4 cycles after those that they depend on. Unpacked tiles lose the lanes past the end of
-    a run; packing moves pieces of runs; the outer form transposes its sums.
+    All forms do two FMAs a cycle, 4 cycles after those that they depend on. Unpacked tiles lose the lanes past the end
+    of a run; packing moves pieces of runs; the outer form transposes its sums.
     """
     cdef const fc_kernels *kern = j.kern
     cdef double lanes = kern.lanes, rows = kern.wgrad_rows, depth = j.C * j.grid.T
@@ -821,15 +845,14 @@ cdef struct Flat:
 
 cdef void flat_task(const Flat *j, idx task, char *scratch) noexcept nogil:
     cdef const fc_kernels *kern = j.kern
-    cdef idx z = kern.itemsize, lanes = kern.lanes, plane = j.H * j.W, n, c, k, rows, vecs, left, at, first, last
+    cdef idx z = kern.itemsize, lanes = kern.lanes, plane = j.H * j.W, n, c, rows, vecs, left, at, first, last
     cdef char *runs = scratch + j.margin * z
     cdef char *a
     cdef unsigned mode = fc_flush_subnormals()
     memset(scratch, 0, j.dy_size)
     for n in range(task * j.chunk, min(j.dy.n, (task + 1) * j.chunk)):
-        for k in range(j.K):
-            kern.stage(runs + k * plane * z, j.W, j.dy.data + (n * j.dy.s_n + k * j.dy.s_c) * z, j.dy.s_h, j.dy.s_w,
-                       j.dy.h, 0, j.dy.h, 0, j.dy.w, 0, 0)
+        stage_channels(kern, runs, plane, j.W, &j.dy, j.dy.data + n * j.dy.s_n * z, j.dy.s_h, j.dy.s_w, j.K, j.dy.h,
+                       0, j.dy.h, 0, j.dy.w, 0)
         c = 0
         while c < j.C:
             rows = min(j.rows, j.C - c)
@@ -1081,19 +1104,17 @@ cdef void correlate_dot(const Correlate *j, idx k_count, const Block *b, const i
     cdef idx pitch = b.s_row if run else b.cols
     cdef idx plane = up(b.rows * pitch, kern.lanes) if run else b.rows * b.cols
     cdef idx filter_pitch = up(b.images * plane, 16) + 16
-    cdef idx n_staged = k_count
+    cdef bint staged = True
     if run:
         memset(dy, 0, k_count * filter_pitch * z)
     elif j.dy.s_w == 1 and b.cols % kern.lanes == 0:
         dy = j.dy.data + (b.n0 * j.dy.s_n + g_k0 * j.dy.s_c + b.p0 * j.dy.s_h + b.q0) * z
         filter_pitch, plane, pitch = j.dy.s_c, j.dy.s_n, j.dy.s_h
-        n_staged = 0
-    for k in range(n_staged):
-        for n in range(b.images):
-            kern.stage(dy + (k * filter_pitch + n * plane) * z, pitch,
-                       j.dy.data + ((b.n0 + n) * j.dy.s_n + (g_k0 + k) * j.dy.s_c + b.p0 * j.dy.s_h
-                                    + b.q0 * j.dy.s_w) * z,
-                       j.dy.s_h, j.dy.s_w, b.rows, 0, b.rows, 0, b.cols, 0, 0)
+        staged = False
+    for n in range(b.images if staged else 0):
+        stage_channels(kern, dy + n * plane * z, filter_pitch, pitch, &j.dy,
+                       j.dy.data + ((b.n0 + n) * j.dy.s_n + g_k0 * j.dy.s_c + b.p0 * j.dy.s_h + b.q0 * j.dy.s_w) * z,
+                       j.dy.s_h, j.dy.s_w, k_count, b.rows, 0, b.rows, 0, b.cols, 0)
     k = 0
     while k < k_count:
         rows = min(kern.dot_rows, k_count - k)

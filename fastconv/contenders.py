@@ -80,7 +80,7 @@ class Contender:
 
     Parameters
     ----------
-    kind : {"fastconv", "torch", "torch_channels_last", "numpy"}
+    kind : {"fastconv", "fastconv_channels_last", "torch", "torch_channels_last", "numpy"}
         ``"fastconv"`` is the package that this module belongs to, wherever the asking process is.
     threads : int
         Threads of the contender's kernels.
@@ -280,13 +280,15 @@ def _normal(name: str, shape: Sequence[int]) -> np.ndarray:
     return np.random.default_rng(zlib.crc32(name.encode())).standard_normal(shape, dtype=np.float32)
 
 
-def _prepare_fastconv(workload: dict) -> Callable[[], Any]:
+def _prepare_fastconv(workload: dict, channels_last: bool = False) -> Callable[[], Any]:
     import fastconv
     from fastconv import ops
 
     op = workload["op"]
     if op in PASSES:
-        return _convolution(workload, ops.conv2d, ops.conv2d_input, ops.conv2d_weight)
+        return _convolution(workload, ops.conv2d, ops.conv2d_input, ops.conv2d_weight, channels_last)
+    if channels_last:
+        raise Unavailable("channels_last concerns convolutions")
     if op == "step":
         return _training_step(fastconv, workload)
     if op == "call":
@@ -354,13 +356,22 @@ _PREPARE: dict[str, Callable[[dict], Callable[[], Any]]] = {
     "torch": _prepare_torch,
     "torch_channels_last": partial(_prepare_torch, channels_last=True),
     "numpy": _prepare_numpy,
+    "fastconv_channels_last": partial(_prepare_fastconv, channels_last=True),
 }
 
 
-def _convolution(workload: dict, forward: Callable, input_gradient: Callable, weight_gradient: Callable):
+def _convolution(
+    workload: dict,
+    forward: Callable,
+    input_gradient: Callable,
+    weight_gradient: Callable,
+    channels_last: bool = False,
+):
     """One pass, by three functions of ndarrays with the arguments of torch.nn.functional.conv2d and torch.nn.grad."""
     x_shape, w_shape, y_shape = convolution_shapes(workload)
     x, w, dy = _normal("x", x_shape), _normal("w", w_shape), _normal("y", y_shape)
+    if channels_last:
+        x, dy = (np.ascontiguousarray(a.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2) for a in (x, dy))
     options = workload["stride"], tuple(workload["padding"]), workload["dilation"], workload["groups"]
     passes = {
         "forward": lambda: forward(x, w, None, *options),

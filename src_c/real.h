@@ -69,6 +69,17 @@ INLINE vec NAME(load_every)(const REAL *p, const idx stride)
     return v;
 }
 
+/* Lanes p[0], p[3], ...: of pixels with three channels each. */
+INLINE vec NAME(load_third)(const REAL *p)
+{
+    mask_vec first, rest;
+    UNROLL for (int i = 0; i < LANES; i++) {
+        first[i] = 3 * i % (2 * LANES);
+        rest[i] = 3 * i < 2 * LANES ? i : 3 * i - LANES;
+    }
+    return __builtin_shuffle(__builtin_shuffle(load(p), load(p + LANES), first), load(p + 2 * LANES), rest);
+}
+
 /* ---- moving data -------------------------------------------------------------------------------------------- */
 
 INLINE void NAME(set)(REAL *dst, idx n, REAL value)
@@ -124,6 +135,8 @@ static void NAME(stage)(void *dst_, idx pitch, const void *src_, idx src_h, idx 
             /* Whole vectors are read, so the last one is left to the loop after. */
             if (src_w == 2)
                 for (; j + LANES < count; j += LANES) store(dst + left + j, NAME(load_every)(src + 2 * j, 2));
+            else if (src_w == 3)
+                for (; j + LANES < count; j += LANES) store(dst + left + j, NAME(load_third)(src + 3 * j));
             else if (src_w == 4)
                 for (; j + LANES < count; j += LANES) store(dst + left + j, NAME(load_every)(src + 4 * j, 4));
             for (; j < count; j++) dst[left + j] = src[j * src_w];

@@ -178,9 +178,9 @@ static void expect(const void *actual, idx at, const double *expected, idx count
 
 static void check_stage(void)
 {
-    static const idx steps[] = {1, 2, 3, -1, -2};
+    static const idx steps[] = {1, 2, 3, 4, -1, -2};
     for (int round = 0; round < 400; round++) {
-        idx src_w = steps[round % 5], count = below(5 * kern->lanes), left = below(7), right = below(7);
+        idx src_w = steps[round % 6], count = below(5 * kern->lanes), left = below(7), right = below(7);
         idx n_rows = 1 + below(5), first = below(n_rows + 1), last = first + below(n_rows - first + 1);
         idx width = left + count + right, pitch = width + below(5), held = last - first;
         if (width == 0) continue;
