@@ -122,12 +122,13 @@ static void NAME(winograd_input)(void *v_, idx v_point, idx v_tile, const void *
                                  idx w0, idx step, idx count)
 {
     REAL *v = v_;
+    const int side = 6;
     int top, bottom;
-    NAME(clip)(h0, plane->dilation_h, plane->h, 6, &top, &bottom);
+    NAME(clip)(h0, plane->dilation_h, plane->h, side, &top, &bottom);
     for (idx n = 0; n < count; n++, v += v_tile, w0 += step) {
         vec copy[36], t[6][6];
         idx row, col;
-        const REAL *x = NAME(window)(6, copy, x_, plane, h0, w0, top, bottom, &row, &col);
+        const REAL *x = NAME(window)(side, copy, x_, plane, h0, w0, top, bottom, &row, &col);
         UNROLL for (int j = 0; j < 6; j++) {
             vec d[6], out[6];
             UNROLL for (int i = 0; i < 6; i++) d[i] = load(x + i * row + j * col);
