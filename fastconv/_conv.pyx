@@ -29,6 +29,9 @@ cdef enum:
     LINE = 64              # bytes in a cache line
     DEPTH = 400            # (channel, tap) pairs reduced in one go: a panel of pixels of this depth stays in L1
     STAGE_BYTES = 262144   # what a block's staged rows may take of L2
+    PART_FILTERS = 128     # of a part of the weight gradient, and its (channel, tap) pairs: their sums stay in L2
+    PART_PAIRS = 400
+    GROUP_BYTES = 131072   # of pixels that stay in L2 beside them
     GRID_TABLES = 6        # tables of an element a tap: Grid's own five, and the filters' offsets
 
 
@@ -201,6 +204,19 @@ cdef void stage(const fc_kernels *kern, const Image *x, const Grid *g, Block *b,
     b.s_col = 1
 
 
+cdef void fetch_stage(const fc_kernels *kern, const Image *x, const Grid *g, const Block *b, idx c0, idx n_channels,
+                      idx part, idx n_parts) noexcept nogil:
+    """Bring near a part of what stage() will copy of these channels: their rows, while something else is computed."""
+    cdef idx n, first = max(0, b.p0 * g.step_h + g.min_h)
+    cdef idx last = min(x.h, (b.p0 + b.rows + g.reach_h) * g.step_h + g.min_h)
+    cdef idx c = n_channels * part // n_parts, c_end = n_channels * (part + 1) // n_parts
+    if x.s_w != 1 or x.s_h <= 0 or first >= last:
+        return
+    for n in range(b.n0, b.n0 + b.images):
+        kern.fetch(x.data + (n * x.s_n + (c0 + c) * x.s_c + first * x.s_h) * kern.itemsize, x.s_c, c_end - c,
+                   (last - first - 1) * x.s_h + x.w)
+
+
 cdef void in_place(const fc_kernels *kern, const Image *x, const Grid *g, Block *b, idx c0) noexcept nogil:
     """Address the block's pixels where they are."""
     b.base = x.data + (b.n0 * x.s_n + c0 * x.s_c + b.p0 * g.step_h * x.s_h + b.q0 * g.step_w * x.s_w) * kern.itemsize
@@ -300,6 +316,7 @@ cdef void gather_packed(const Gather *j, idx g, Block *b, idx k0, idx k1, char *
     cdef char *y
     cdef const char *bias
     cdef bint whole
+    cdef idx next_channels, ahead, n_panels = parts(n_pixels, j.width)
     for chunk in range(j.n_chunks):
         c0 = chunk * j.chunk
         channels = min(j.chunk, j.C - c0)
@@ -314,6 +331,16 @@ cdef void gather_packed(const Gather *j, idx g, Block *b, idx k0, idx k1, char *
         while f0 < n_pixels:
             count = min(j.width, n_pixels - f0)
             vecs = parts(count, kern.lanes)
+            # What comes next is far, and asked for while this is computed: the next panel's pixels where they are
+            # packed from where they lie, or rows of the next channels to be staged.
+            ahead = -1
+            if offsets == j.staged:
+                if chunk + 1 < j.n_chunks:
+                    fetch_stage(kern, &j.x, &j.grid, b, g * j.C + c0 + channels, min(j.chunk, j.C - c0 - channels),
+                                f0 // j.width, n_panels)
+            elif f0 + j.width < n_pixels:
+                x_pieces(b, f0 + j.width, 1, kern.lanes, pieces)
+                ahead = pieces[0].source
             n_pieces = x_pieces(b, f0, count, kern.lanes, pieces)
             n_to = y_runs(j, b, f0, count, to_runs)
             kern.pack_pixels(panel, j.width, b.base, depth, offsets, n_pieces, pieces)
@@ -324,6 +351,10 @@ cdef void gather_packed(const Gather *j, idx g, Block *b, idx k0, idx k1, char *
                 a = j.a + (((g * j.C + c0) * j.K + k * channels) * j.grid.T) * z
                 y = j.y.data + (b.n0 * j.y.s_n + (g * j.K + k) * j.y.s_c) * z
                 bias = j.bias + (g * j.K + k) * z if j.bias != NULL else NULL
+                if ahead >= 0:
+                    next_channels = channels * (k - k0) // (k1 - k0)
+                    kern.fetch(b.base + (ahead + next_channels * j.x.s_c) * z, j.x.s_c,
+                               channels * (k + rows - k0) // (k1 - k0) - next_channels, min(j.width, n_pixels - f0 - j.width))
                 if whole:
                     kern.tile[rows - 1][vecs - 1](depth, a, panel, j.linear, y + to_runs[0].offset * z, j.y.s_c,
                                                   bias, chunk > 0)
@@ -883,41 +914,49 @@ cdef struct Correlate:
     size_t sums_size, stage_size, dy_size, pixels_size
 
 
+cdef inline idx panel_filters(const Correlate *j, idx rest) noexcept nogil:
+    """Filters in the next panel of dy where `rest` are left."""
+    return j.lane_width if rest > j.kern.lanes else j.kern.lanes
+
+
 cdef void correlate_outer(const Correlate *j, idx k_count, const Block *b, const idx *offsets, idx n_pairs, char *dy,
                           int32_t *pixels, char *sums, idx g_k0) noexcept nogil:
     cdef const fc_kernels *kern = j.kern
-    cdef idx z = kern.itemsize, n, p, q, i = 0, k = 0, pair, width, rows
-    cdef idx n_pixels = b.images * b.rows * b.cols
-    cdef char *panel
+    cdef idx z = kern.itemsize, n, p, q, i = 0, k = 0, pair, pair0, width, rows
+    cdef idx n_pixels = b.images * b.rows * b.cols, n_sums = up(n_pairs, j.tile_rows)
+    cdef bint plane = j.dy.s_h == b.cols * j.dy.s_w
+    cdef idx n_runs = 1 if plane else b.rows, run = n_pixels // (b.images * n_runs)
+    cdef char *panel = dy
     for n in range(b.images):
         for p in range(b.rows):
             for q in range(b.cols):
                 pixels[i] = <int32_t>(n * b.s_image + p * b.s_row + q * b.s_col)
                 i += 1
     while k < k_count:
-        width = j.lane_width if k_count - k > kern.lanes else kern.lanes
+        width = panel_filters(j, k_count - k)
         rows = min(width, k_count - k)
-        panel = dy
         for n in range(b.images):
-            if j.dy.s_h == b.cols * j.dy.s_w:
-                kern.transpose(panel, width,
-                               j.dy.data + ((b.n0 + n) * j.dy.s_n + (g_k0 + k) * j.dy.s_c + b.p0 * j.dy.s_h
-                                            + b.q0 * j.dy.s_w) * z,
-                               j.dy.s_c, j.dy.s_w, rows, b.rows * b.cols)
-                panel += b.rows * b.cols * width * z
-                continue
-            for p in range(b.rows):
+            for p in range(n_runs):
                 kern.transpose(panel, width,
                                j.dy.data + ((b.n0 + n) * j.dy.s_n + (g_k0 + k) * j.dy.s_c + (b.p0 + p) * j.dy.s_h
                                             + b.q0 * j.dy.s_w) * z,
-                               j.dy.s_c, j.dy.s_w, rows, b.cols)
-                panel += b.cols * width * z
-        pair = 0
-        while pair < n_pairs:
-            kern.wgrad[width // kern.lanes - 1](n_pixels, pixels, b.base, offsets + pair, dy, sums)
-            sums += j.tile_rows * width * z
-            pair += j.tile_rows
+                               j.dy.s_c, j.dy.s_w, rows, run)
+                panel += run * width * z
         k += width
+    # Pairs whose pixels stay in L2 for all filters; of these, a panel of filters' dy stays in L1 for all pairs.
+    cdef idx group = up(max(1, GROUP_BYTES // (n_pixels * z)) * j.grid.T, j.tile_rows), last = 0
+    while last < n_pairs:
+        pair0 = last
+        last = min(last + group, n_pairs)
+        k = 0
+        while k < k_count:
+            width = panel_filters(j, k_count - k)
+            pair = pair0
+            while pair < last:
+                kern.wgrad[width // kern.lanes - 1](n_pixels, pixels, b.base, offsets + pair, dy + k * n_pixels * z,
+                                                    sums + (k * n_sums + pair * width) * z)
+                pair += j.tile_rows
+            k += width
 
 
 cdef void correlate_dot(const Correlate *j, idx k_count, const Block *b, const idx *offsets, idx n_pairs,
@@ -1008,7 +1047,7 @@ cdef void add_slices(const Correlate *j, idx part) noexcept nogil:
     cdef char *sums = j.sums + part * j.slices * j.sums_size
     while k < k_count:
         if j.outer:
-            tile_k = j.lane_width if k_count - k > j.kern.lanes else j.kern.lanes
+            tile_k = panel_filters(j, k_count - k)
         else:
             tile_k = min(j.kern.dot_rows, k_count - k)
         pair = 0
@@ -1040,13 +1079,13 @@ cdef void plan_correlate(Correlate *j) noexcept nogil:
     # Many pairs against many filters want the better reuse of the outer form.
     j.outer = outer >= dot or (j.K >= lanes and pairs >= 64)
     j.tile_rows = kern.wgrad_rows if j.outer else kern.dot_cols
-    j.k_part = even(j.K, 4 * j.lane_width)
+    j.k_part = even(j.K, PART_FILTERS if j.outer else 4 * j.lane_width)
     if j.outer:
         j.k_part = min(up(j.k_part, j.lane_width), up(j.K, lanes))
-    j.c_part = even(j.C, max(1, 512 // grid.T))
+    j.c_part = even(j.C, max(1, (PART_PAIRS if j.outer else 512) // grid.T))
     j.k_parts = parts(j.K, j.k_part)
     j.c_parts = parts(j.C, j.c_part)
-    cut_blocks(grid, 256 if j.outer else min(1600, max(256, STAGE_BYTES // (2 * z * (j.c_part + j.k_part)))), 1)
+    cut_blocks(grid, 448 if j.outer else min(1600, max(256, STAGE_BYTES // (2 * z * (j.c_part + j.k_part)))), 1)
     # Slices of whole blocks of images, enough for the threads of a large machine.
     images = grid.blocks_n
     j.slices = min(images, max(1, parts(16, j.G * j.k_parts * j.c_parts)))
@@ -1065,7 +1104,7 @@ cdef void plan_correlate(Correlate *j) noexcept nogil:
     j.stage_size = 0 if j.in_place else up(j.c_part * grid.stage_channel * z + LINE * FC_MAX_VECS, LINE)
     cdef idx n_pixels = grid.images * grid.rows * grid.cols
     if j.outer:
-        j.dy_size = up(n_pixels * j.lane_width * z, LINE)
+        j.dy_size = up(n_pixels * up(j.k_part, lanes) * z, LINE)
     else:
         if j.runs:
             n_pixels = grid.images * up(grid.rows * grid.stage_pitch, lanes)

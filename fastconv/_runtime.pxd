@@ -38,6 +38,7 @@ cdef extern from "fastconv.h" nogil:
         idx gemm_vecs
         void (*stage)(void *dst, idx pitch, const void *src, idx src_h, idx src_w, idx n_rows, idx first, idx last,
                       idx left, idx count, idx right, double fill) noexcept nogil
+        void (*fetch)(const void *src, idx step, idx n, idx count) noexcept nogil
         void (*pack_filters)(void *dst, const void *w, idx rows, idx w_row, idx channels, idx w_channel, idx n_taps,
                              const idx *taps) noexcept nogil
         void (*pack_pixels)(void *dst, idx width, const void *src, idx depth, const idx *offsets, idx n_pieces,

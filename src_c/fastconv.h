@@ -15,6 +15,8 @@ typedef ptrdiff_t idx;
 
 /* Bounds of every instruction set's tile, so that callers can size their tables. */
 enum { FC_MAX_ROWS = 8, FC_MAX_VECS = 8 };
+/* No tile of the weight gradient holds more sums. */
+enum { FC_TILE_SUMS = 256 };
 /* Elements of a band of rows that pooling sums before it goes along them. */
 enum { FC_POOL_BAND = 2048 };
 
@@ -53,6 +55,9 @@ typedef struct {
      * throughout. */
     void (*stage)(void *dst, idx pitch, const void *src, idx src_h, idx src_w, idx n_rows, idx first, idx last,
                   idx left, idx count, idx right, double fill);
+
+    /* Have `n` runs of `count` elements, `step` apart, brought near; they are all within an array. */
+    void (*fetch)(const void *src, idx step, idx n, idx count);
 
     /* dst[(c * n_taps + t) * rows + r] = w[r * w_row + c * w_channel + taps[t]]. */
     void (*pack_filters)(void *dst, const void *w, idx rows, idx w_row, idx channels, idx w_channel, idx n_taps,
@@ -94,7 +99,8 @@ typedef struct {
     void (*wgrad[FC_MAX_VECS])(idx n_pixels, const int32_t *pixels, const void *x, const idx *offsets, const void *dy,
                                void *acc);
 
-    /* w[k * w_row + i] = sum over n < n_slices, in order, of sums[n * slice + k * col + i * row], k < filters, i < pairs. */
+    /* w[k * w_row + i] = sum over n < n_slices, in order, of sums[n * slice + k * col + i * row], k < filters, i < pairs:
+     * a tile's sums, of which there are no more than FC_TILE_SUMS; row or col is 1. */
     void (*fold)(void *w, idx w_row, const void *sums, idx slice, idx n_slices, idx row, idx col, idx filters,
                  idx pairs);
 
@@ -131,7 +137,8 @@ typedef struct {
     void (*winograd_weights[2])(void *dw, const void *s, idx s_point, idx s_slice, idx n_slices, idx channels);
 
     /* Pooling, one row of `count` outputs. The window of output q has rows x + r * x_row, r < n_rows, and columns
-     * q * stride + s * dilation, s < n_cols. Reads and writes up to a vector past the row's end.
+     * q * stride + s * dilation, s < n_cols. Writes up to a vector past the row's end; reads the windows of a
+     * whole last vector and, of strides of 2 and 4, stride - 1 elements more.
      *
      * max_row: the largest, NaN above all, the first of equals; where[q] (integers of the element's size) is its
      * index, index + r * index_row + q * stride + s * dilation, or start + first[q] where nothing exceeds -infinity.

@@ -102,7 +102,7 @@ static double fma_burst(idx n)
         .gemm_rows = GEMM_ROWS, .gemm_vecs = GEMM_VECS, .untranspose = untranspose_##suffix,                          \
         .winograd_input = winograd_input_##suffix, WINOGRAD_ENTRY(spread, suffix), WINOGRAD_ENTRY(output, suffix),    \
         WINOGRAD_ENTRY(filters, suffix), WINOGRAD_ENTRY(weights, suffix),                                             \
-        .stage = stage_##suffix, .pack_filters = pack_filters_##suffix, .pack_pixels = pack_pixels_##suffix,          \
+        .stage = stage_##suffix, .fetch = fetch_##suffix, .pack_filters = pack_filters_##suffix, .pack_pixels = pack_pixels_##suffix,          \
         .scatter = scatter_##suffix, .gather = gather_##suffix, .interleave = interleave_##suffix, .transpose = transpose_##suffix, .fold = fold_##suffix, \
         .max_row = max_row_##suffix, .average_row = average_row_##suffix, .average_plane = average_plane_##suffix, .spread_plane = spread_plane_##suffix, .finite = finite_##suffix, .share_row = share_row_##suffix, .spread_row = spread_row_##suffix,          \
         .scatter_add = scatter_add_##suffix, .window_mean = window_mean_##suffix, .window_add = window_add_##suffix,  \

@@ -110,6 +110,15 @@ static void NAME(stage)(void *dst_, idx pitch, const void *src_, idx src_h, idx 
     }
 }
 
+static void NAME(fetch)(const void *src_, idx step, idx n, idx count)
+{
+    const REAL *src = src_;
+    for (idx i = 0; i < n; i++, src += step) {
+        for (idx j = 0; j < count; j += 64 / (idx)sizeof(REAL)) __builtin_prefetch(src + j, 0, 2);
+        __builtin_prefetch(src + count - 1, 0, 2);
+    }
+}
+
 static void NAME(pack_filters)(void *dst_, const void *w_, idx rows, idx w_row, idx channels, idx w_channel, idx n_taps,
                                const idx *taps)
 {
@@ -124,14 +133,31 @@ static void NAME(pack_filters)(void *dst_, const void *w_, idx rows, idx w_row, 
         }
 }
 
-static void NAME(pack_pixels)(void *dst_, idx width, const void *src_, idx depth, const idx *offsets, idx n_pieces,
+INLINE void NAME(pack_body)(REAL *dst, idx width, const REAL *src, idx depth, const idx *offsets, const idx n_pieces,
+                            const fc_piece *pieces)
+{
+    for (idx k = 0; k < depth; k++, dst += width) {
+        const REAL *from = src + offsets[k];
+        UNROLL for (idx i = 0; i < n_pieces; i++) store(dst + pieces[i].to, load(from + pieces[i].from));
+    }
+}
+
+static void NAME(pack_pixels)(void *dst, idx width, const void *src, idx depth, const idx *offsets, idx n_pieces,
                               const fc_piece *pieces)
 {
-    REAL *dst = dst_;
-    for (idx k = 0; k < depth; k++, dst += width) {
-        const REAL *src = (const REAL *)src_ + offsets[k];
-        for (idx i = 0; i < n_pieces; i++) store(dst + pieces[i].to, load(src + pieces[i].from));
+    /* Known numbers of pieces keep their places in registers. */
+#define PIECES(n)                                                                                                     \
+    case n: {                                                                                                         \
+        fc_piece few[n];                                                                                              \
+        memcpy(few, pieces, sizeof(few));                                                                             \
+        NAME(pack_body)(dst, width, src, depth, offsets, n, few);                                                     \
+        return;                                                                                                       \
     }
+    switch (n_pieces) {
+        PIECES(1) PIECES(2) PIECES(3) PIECES(4) PIECES(5) PIECES(6)
+    default: NAME(pack_body)(dst, width, src, depth, offsets, n_pieces, pieces);
+    }
+#undef PIECES
 }
 
 static void NAME(scatter)(const void *tile_, idx width, void *y_, idx y_row, idx y_col, idx rows, idx n_runs,
@@ -261,6 +287,9 @@ INLINE void NAME(tile_body)(const int rows, const int vecs, idx depth, const voi
     UNROLL for (int r = 0; r < rows; r++)
         UNROLL for (int v = 0; v < vecs; v++)
             acc[r][v] = bias && !accumulate ? splat(bias[r]) : (vec){0};
+    /* What the sums are added to comes from far; out-of-order execution does not reach it before the loop's end. */
+    UNROLL for (int r = 0; r < rows; r++)
+        UNROLL for (int v = 0; v < vecs; v++) __builtin_prefetch(y + r * y_row + v * y_step, 1);
 
     for (idx k = 0; k < depth; k++, a += rows) {
         const REAL *bk = b + offsets[k];
@@ -318,6 +347,7 @@ INLINE void NAME(wgrad)(const int vecs, idx n_pixels, const int32_t *pixels, con
     vec acc[WGRAD_ROWS][WGRAD_VECS];
     UNROLL for (int r = 0; r < WGRAD_ROWS; r++) {
         xr[r] = x + offsets[r];
+        __builtin_prefetch(out + r * width, 1);
         UNROLL for (int v = 0; v < vecs; v++) acc[r][v] = (vec){0};
     }
     for (idx i = 0; i < n_pixels; i++, dy += width) {
@@ -350,12 +380,13 @@ static void NAME(fold)(void *w_, idx w_row, const void *sums_, idx slice, idx n_
 {
     REAL *w = w_;
     const REAL *sums = sums_;
-    for (idx k = 0; k < filters; k++, w += w_row, sums += col)
-        for (idx i = 0; i < pairs; i++) {
-            REAL total = sums[i * row];
-            for (idx n = 1; n < n_slices; n++) total += sums[n * slice + i * row];
-            w[i] = total;
-        }
+    REAL total[FC_TILE_SUMS];
+    const idx count = filters * col > pairs * row ? filters * col : pairs * row;
+    memcpy(total, sums, (size_t)count * sizeof(REAL));
+    for (idx n = 1; n < n_slices; n++)
+        for (idx i = 0; i < count; i++) total[i] += sums[n * slice + i];
+    for (idx k = 0; k < filters; k++)
+        for (idx i = 0; i < pairs; i++) w[k * w_row + i] = total[k * col + i * row];
 }
 
 /* Sum of the lanes, by halves. */

@@ -472,6 +472,17 @@ static void check_wgrad(void)
         }
 }
 
+static void check_fetch(void)
+{
+    for (int round = 0; round < 20; round++) {
+        idx n = 1 + below(5), count = 1 + below(70), step = count + below(9);
+        const void *x = input((n - 1) * step + count);
+        SAY("n %td count %td", n, count);
+        kern->fetch(x, step, n, count);
+        release();
+    }
+}
+
 static void check_fold(void)
 {
     for (int round = 0; round < 200; round++) {
@@ -785,7 +796,7 @@ static void check_max_row(void)
         idx n_cols = 1 + below(4), x_row, whole = up(count, lanes);
         /* Of the outputs of a last, partial vector, the windows are read too. */
         x_row = (whole - 1) * stride + (n_cols - 1) * dilation + 1;
-        idx slack = stride == 2 ? 1 : 0; /* two whole vectors are read for every second element */
+        idx slack = stride == 2 || stride == 4 ? stride - 1 : 0; /* whole vectors are read for every second or fourth */
         void *x = input(n_rows * x_row + slack), *first = input_integers(whole);
         idx index = below(100) - 50, index_row = 17, start = below(20);
         for (idx q = 0; q < whole; q++) put_integer(first, q, below(5));
@@ -817,7 +828,8 @@ static void check_average_row(void)
     const idx lanes = kern->lanes;
     for (int round = 0; round < 300; round++) {
         idx count = 1 + below(3 * lanes), stride = 1 + below(4), n_rows = 1 + below(4), n_cols = 1 + below(4);
-        idx whole = up(count, lanes), x_row = (whole - 1) * stride + n_cols + (stride == 2);
+        idx whole = up(count, lanes), x_row = (whole - 1) * stride + n_cols;
+        x_row += stride == 2 || stride == 4 ? stride - 1 : 0;
         void *x = input(n_rows * x_row), *widths = input(whole), *y = output(whole);
         for (idx q = 0; q < whole; q++) put(widths, q, (double)(1 + below(5)));
         SAY("count %td stride %td window %td x %td", count, stride, n_rows, n_cols);
@@ -1110,6 +1122,7 @@ static const struct {
     {"tile", check_tile},
     {"strip", check_strip},
     {"wgrad", check_wgrad},
+    {"fetch", check_fetch},
     {"fold", check_fold},
     {"dot", check_dot},
     {"finite", check_finite},
