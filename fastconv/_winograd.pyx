@@ -34,9 +34,9 @@ cdef enum:
     NEAR_BYTES = 8 << 20      # a block's V that can be read again and again: panels are then of
     NARROW = 32               # filters, whose products hardly leave L2, else of
     WIDE = 128
-    # Of the weight gradient: filters in a panel, channels in a group. All points of their sums stay in L2.
-    FILTERS = 48
-    GROUP = 64
+    # Of the weight gradient: filters in a panel, channels in a group. The sums of all 36 points stay in L2.
+    FILTERS = 24
+    GROUP = 128
     SLICES = 8
     SLICES_BYTES = 16 << 20   # what the sums of all slices may take
     CHUNK = 512               # channels reduced in one go
@@ -577,7 +577,7 @@ cpdef weight_gradient(cnp.ndarray x, cnp.ndarray dy, cnp.ndarray dw, idx pad_h, 
     cdef idx c_parts = j.c_lanes // lanes, k_parts = j.k_lanes // lanes, runs, g, block, task
     cdef idx all_tiles = j.N * j.bands * j.band_tiles
     j.c_tile = min(j.kern.gemm_vecs * lanes, j.c_lanes)
-    j.k_tile = min(up(FILTERS, lanes), j.k_lanes)
+    j.k_tile = min(up(FILTERS, lanes * (j.kern.gemm_rows // 2)), j.k_lanes)  # whole vectors and whole tiles
     j.k_panels = parts(j.k_lanes, j.k_tile)
     j.group = up(min(GROUP, j.c_lanes), j.c_tile)
     cdef idx units = j.group // j.c_tile

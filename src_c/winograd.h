@@ -118,6 +118,22 @@ INLINE const REAL *NAME(window)(const int size, vec copy[36], const REAL *x, con
     return (const REAL *)copy;
 }
 
+INLINE void NAME(sight_tile)(REAL *v, idx v_point, const REAL *x, idx row, idx col)
+{
+    vec t[6][6];
+    UNROLL for (int j = 0; j < 6; j++) {
+        vec d[6], out[6];
+        UNROLL for (int i = 0; i < 6; i++) d[i] = load(x + i * row + j * col);
+        NAME(sight)(out, d);
+        UNROLL for (int i = 0; i < 6; i++) t[i][j] = out[i];
+    }
+    UNROLL for (int i = 0; i < 6; i++) {
+        vec out[6];
+        NAME(sight)(out, t[i]);
+        UNROLL for (int j = 0; j < 6; j++) store(v + (i * 6 + j) * v_point, out[j]);
+    }
+}
+
 static void NAME(winograd_input)(void *v_, idx v_point, idx v_tile, const void *x_, const fc_plane *plane, idx h0,
                                  idx w0, idx step, idx count)
 {
@@ -125,20 +141,10 @@ static void NAME(winograd_input)(void *v_, idx v_point, idx v_tile, const void *
     int top, bottom;
     NAME(clip)(h0, plane->dilation_h, plane->h, 6, &top, &bottom);
     for (idx n = 0; n < count; n++, v += v_tile, w0 += step) {
-        vec copy[36], t[6][6];
+        vec copy[36];
         idx row, col;
         const REAL *x = NAME(window)(6, copy, x_, plane, h0, w0, top, bottom, &row, &col);
-        UNROLL for (int j = 0; j < 6; j++) {
-            vec d[6], out[6];
-            UNROLL for (int i = 0; i < 6; i++) d[i] = load(x + i * row + j * col);
-            NAME(sight)(out, d);
-            UNROLL for (int i = 0; i < 6; i++) t[i][j] = out[i];
-        }
-        UNROLL for (int i = 0; i < 6; i++) {
-            vec out[6];
-            NAME(sight)(out, t[i]);
-            UNROLL for (int j = 0; j < 6; j++) store(v + (i * 6 + j) * v_point, out[j]);
-        }
+        NAME(sight_tile)(v, v_point, x, row, col);
     }
 }
 
