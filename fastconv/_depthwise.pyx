@@ -31,6 +31,7 @@ cdef enum:
     SLICES = 16
     MOST_FILTERS = 2          # a group
     MOST_TAPS = 1024
+    MOST_ROWS = 1 << 30
     MOST_BYTES = 1 << 22      # copied rows of a band
 
 
@@ -38,6 +39,9 @@ cdef bint possible(int which, idx H, idx W, idx c, idx k, idx R, idx S, idx P, i
                    idx pad_h, idx pad_w, idx dilation_h, idx dilation_w) noexcept:
     """Whether these nests can do it: small windows, and no stride over 2 that the input gradient would interleave."""
     if min(min(H, W), min(P, Q)) < 1 or <double>c * R * S > MOST_TAPS or <double>k * R * S > MOST_TAPS:
+        return False
+    # Rows are multiplied with the number of their bands.
+    if max(H, P) > MOST_ROWS:
         return False
     if which == 1 and (stride_h > 4 or stride_w > 2):
         return False
@@ -113,24 +117,27 @@ cdef const void **set_rows(const Rows *j, idx n, idx g, idx first, idx outputs, 
     cdef const void **rows = <const void **>scratch
     cdef const void **to
     cdef char *copy = scratch + up(j.C * table_rows(j, j.band) * sizeof(void *), LINE)
+    cdef char *plane
     cdef char *row
     cdef idx top = max(first, 0), bottom = min(first + count, j.x.h)
     cdef bint direct
     for c in range(j.C):
         to = rows + c * table_rows(j, j.band)
-        row = j.x.data + (n * j.x.s_n + (g * j.C + c) * j.x.s_c + first * j.x.s_h) * z
+        plane = j.x.data + (n * j.x.s_n + (g * j.C + c) * j.x.s_c) * z
         # Only the first and the last planes of an array lie too close to its ends.
-        direct = (j.direct and row + ((top - first) * j.x.s_h - j.left) * z >= j.x.data
-                  and row + ((bottom - 1 - first) * j.x.s_h + j.right) * z <= j.x.end)
+        direct = (j.direct and top < bottom and plane + (top * j.x.s_h - j.left) * z >= j.x.data
+                  and plane + ((bottom - 1) * j.x.s_h + j.right) * z <= j.x.end)
         for i in range(count):
             h = first + i
+            # Of a row outside of the image there may be no address.
             if h < top or h >= bottom:
                 to[i] = j.zeros
-            elif direct or (j.direct and row + (i * j.x.s_h - j.left) * z >= j.x.data
-                            and row + (i * j.x.s_h + j.right) * z <= j.x.end):
-                to[i] = row + i * j.x.s_h * z
+                continue
+            row = plane + h * j.x.s_h * z
+            if direct or (j.direct and row - j.left * z >= j.x.data and row + j.right * z <= j.x.end):
+                to[i] = row
             else:
-                kern.stage(copy, wide, row + i * j.x.s_h * z, 0, j.x.s_w, 1, 0, 1, j.left, j.x.w, j.right - j.x.w, 0)
+                kern.stage(copy, wide, row, 0, j.x.s_w, 1, 0, 1, j.left, j.x.w, j.right - j.x.w, 0)
                 to[i] = copy + j.left * z
                 copy += wide * z
     return rows
