@@ -198,7 +198,7 @@ cdef void stage_channels(const fc_kernels *kern, char *dst, idx dst_channel, idx
         # The last channel of a vector brings them all.
         for i in range(first, last):
             at = (c + 1 - here) + (i - first) * src_h
-            if src + (at + (count - 1) * src_w + kern.lanes) * z <= x.end:
+            if src + (at + max(0, (count - 1) * src_w) + kern.lanes) * z <= x.end:
                 kern.untranspose(dst + ((c + 1 - here) * dst_channel + i * pitch + left) * z, dst_channel, src + at * z,
                                  src_w, here, count)
             else:
@@ -645,7 +645,9 @@ cdef void choose_form(Gather *j, idx run, bint staged) noexcept nogil:
         j.packed |= packed < unpacked
     else:
         j.packed |= 0.5 * j.K / run * up(run, kern.lanes) * 1.05 > 0.5 * j.K + 1.5 or depth > 8 * DEPTH
-    j.outer = j.grid.T > 1 and depth <= MOST_DEPTH and outer < (packed if j.packed else unpacked)
+    # The outer form's offsets are of 32 bits, which a window dilated by billions would not fit.
+    j.outer = (j.grid.T > 1 and depth <= MOST_DEPTH and <double>j.C * j.grid.stage_channel < 1 << 30
+               and outer < (packed if j.packed else unpacked))
 
 
 cdef void plan_gather(Gather *j) noexcept nogil:
@@ -1293,6 +1295,9 @@ def weight_gradient(cnp.ndarray x, cnp.ndarray dy, cnp.ndarray dw, idx stride_h,
             t += 1
     try:
         plan_correlate(&j)
+        # The outer form's table of pixels is of 32 bits.
+        if j.outer and not j.in_place and j.grid.images * <double>j.grid.stage_image > 2147483647.0:
+            raise MemoryError(f"{j.grid.images} x {j.grid.stage_image} pixels to be staged are too many")
         parts_count = j.G * j.k_parts * j.c_parts
         tasks = parts_count * j.slices
         n_threads = threads_for(<double>j.G * j.K * j.C * taps * j.grid.N * j.grid.P * j.grid.Q, tasks)

@@ -63,6 +63,10 @@ class Pages:
     def channels_last_at_end(self, array):
         return np.moveaxis(self.at_end(np.moveaxis(array, 1, -1)), -1, 1)
 
+    def channels_last_mirrored_at_end(self, array):
+        """Its columns run backwards, so that the first one's channels are the last in memory."""
+        return self.channels_last_at_end(array[..., ::-1])[..., ::-1]
+
     def reversed_at_end(self, array):
         every = (slice(None, None, -1),) * array.ndim
         return self.at_end(array[every])[every]
@@ -91,6 +95,7 @@ LAYOUTS = [
     "at_end",
     "at_start",
     "channels_last_at_end",
+    "channels_last_mirrored_at_end",
     "reversed_at_end",
     "reversed_at_start",
     "gaps_at_end",
