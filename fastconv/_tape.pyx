@@ -78,7 +78,7 @@ cdef class TensorBase:
     cdef public object _grad
     cdef public Node _node
 
-    def _accumulate(self, gradient: np.ndarray, own: bool) -> None:
+    def _accumulate(self, cnp.ndarray gradient not None, bint own) -> None:
         """Add to the gradient of this leaf; an array that nobody else has is taken over."""
         accumulate(self, gradient, own)
 
@@ -97,8 +97,10 @@ cdef int accumulate(TensorBase leaf, cnp.ndarray gradient, bint own) except -1:
 
 
 def set_tensor_type(cls: type) -> None:
-    """Tell the subclass of TensorBase that results are."""
+    """Tell the subclass of TensorBase that results are; TypeError if it is none."""
     global tensor_type
+    if not (isinstance(cls, type) and issubclass(cls, TensorBase)):
+        raise TypeError(f"results must be a subclass of TensorBase, got {cls!r}")
     tensor_type = cls
 
 
@@ -166,7 +168,7 @@ cdef inline bint is_own(cnp.ndarray gradient, dy) noexcept:
     return gradient is not dy and (base == NULL or not cnp.PyArray_Check(<object>base))
 
 
-def run_backward(Node root, dy, bint retain_graph):
+def run_backward(Node root not None, dy, bint retain_graph):
     """Add the gradient of every leaf to it, given the gradient of what `root` made.
 
     The nodes are visited in reverse order of recording, each when all of its gradient has arrived. Unless
@@ -201,7 +203,7 @@ def run_backward(Node root, dy, bint retain_graph):
                 gradient = np.asarray(gradient)
             own = is_own(gradient, dy)
             if type(parent) is not Node:
-                accumulate(<TensorBase>parent, gradient, own)
+                accumulate(<TensorBase?>parent, gradient, own)
             elif parent not in arrived:
                 arrived[parent] = gradient, own
                 heappush(heap, (-(<Node>parent).order, parent))

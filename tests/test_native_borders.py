@@ -6,7 +6,8 @@
 import numpy as np
 import pytest
 
-from fastconv import _conv, _depthwise, _elementwise, _pool, _runtime, _winograd, elementwise, ops
+import fastconv
+from fastconv import _conv, _depthwise, _elementwise, _pool, _runtime, _tape, _winograd, elementwise, ops
 
 REFUSALS = (TypeError, ValueError, MemoryError, OverflowError, RuntimeError)
 GUARD = 600  # bytes
@@ -278,6 +279,29 @@ def test_lists_of_parameters_of_unequal_length():
     for lists in ([[one], [], [None]], [[one], [one], []], [[], [one], []]):
         with pytest.raises(ValueError, match=r"\d parameters have \d gradients and \d buffers"):
             _elementwise.sgd(*lists, 1.0, 0.1, 0.0, 1.0, 0.0, False)
+
+
+def test_the_tape_refuses_what_it_does_not_record():
+    leaf, one = fastconv.ones(3).requires_grad_(), np.ones(3, np.float32)
+    refused = [
+        lambda: _tape.run_backward(None, one, False),
+        lambda: _tape.run_backward(leaf, one, False),
+        lambda: _tape.run_backward(_tape.Node(len, lambda dy: (dy,), (5,)), one, False),
+        lambda: _tape.run_backward(_tape.Node(len, lambda dy: (dy, dy), (leaf,)), one, False),
+        lambda: _tape.run_backward(_tape.Node(len, lambda dy: 5, (leaf,)), one, False),
+        lambda: _tape.run_backward(_tape.Node(len, 5, (leaf,)), one, False),
+        lambda: _tape.Node(len, len, [leaf]),
+        lambda: _tape.set_tensor_type(int),
+        lambda: _tape.set_tensor_type(leaf),
+        lambda: _tape.wrap([1.0]),
+        lambda: leaf._accumulate(None, True),
+    ]
+    for call in refused:
+        with pytest.raises((TypeError, ValueError)):
+            call()
+    assert leaf.grad is None
+    _tape.run_backward(_tape.Node(len, lambda dy: (dy,), (leaf,)), one, False)
+    assert leaf.grad.tolist() == [1, 1, 1]
 
 
 # ---- sizes -----------------------------------------------------------------------------------------------------------

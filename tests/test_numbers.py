@@ -99,6 +99,24 @@ def test_a_bad_weight_spoils_its_filter_alone(bad):
 
 
 @pytest.mark.usefixtures("direct")
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("shape", [(16, 3, 5, 5), (20, 1, 3, 3), (24, 4, 11, 11), (9, 17, 3, 3), (16, 16, 1, 1)])
+def test_a_bad_weight_spoils_the_gradient_of_its_channel_alone(dtype, shape):
+    """However it is computed: no other channel is multiplied with it, and no pixel that it reaches left out."""
+    x_shape, w = (2, shape[1], 18, 19), normal(*shape, dtype=dtype)
+    height, width = 18 - shape[2] + 1, 19 - shape[3] + 1
+    dy = normal(2, shape[0], height, width, dtype=dtype, seed=1)
+    good = ops.conv2d_input(x_shape, w, dy)
+    for where in ((0, 0, 0, 0), tuple(n - 1 for n in shape), tuple(n // 2 for n in shape)):
+        spoiled = w.copy()
+        spoiled[where] = np.nan
+        _, channel, row, column = where
+        dx = ops.conv2d_input(x_shape, spoiled, dy)
+        assert np.isnan(dx[:, channel, row : row + height, column : column + width]).all()
+        assert_near(np.delete(dx, channel, 1), np.delete(good, channel, 1))
+
+
+@pytest.mark.usefixtures("direct")
 def test_infinity_stays_infinite():
     x = np.full((1, 2, 6, 6), 1, np.float32)
     x[0, 0, 2, 2] = np.inf

@@ -99,7 +99,7 @@ def test_workers_convolve_as_we_do(threads, context):
 
 
 TORCH = """
-import warnings
+import os, warnings
 warnings.simplefilter("ignore")
 {imports}
 import numpy as np
@@ -114,6 +114,11 @@ for _ in range(3):
     (torch.from_numpy(x) @ torch.from_numpy(x).swapaxes(2, 3)).sum()
 shared = fastconv.from_dlpack(torch.from_numpy(x))
 assert shared.numpy().ctypes.data == x.ctypes.data
+child = os.fork()
+if not child:
+    os._exit(0 if np.array_equal(fastconv.ops.conv2d(x, w, padding=1), ours) else 3)
+assert os.waitpid(child, 0)[1] == 0
+assert np.array_equal(fastconv.ops.conv2d(x, w, padding=1), ours)
 print("both")
 """
 
@@ -122,15 +127,19 @@ print("both")
     "imports", ["import torch\nimport fastconv.ops", "import fastconv.ops\nimport torch"], ids=["first", "last"]
 )
 def test_torch_in_the_same_process(imports):
-    """Two OpenMP runtimes, in either order."""
+    """Two OpenMP runtimes, in either order, and a fork after both were used."""
     pytest.importorskip("torch")
     assert output_of(TORCH.format(imports=imports)) == "both\n"
 
 
-def test_threadpoolctl_limits_are_respected():
+@pytest.mark.parametrize("imports", ["import fastconv", "import torch, fastconv", "import fastconv, torch"])
+def test_threadpoolctl_limits_are_respected(imports):
     pytest.importorskip("threadpoolctl")
-    program = """
-import fastconv, threadpoolctl
+    if "torch" in imports:
+        pytest.importorskip("torch")
+    program = f"""
+import threadpoolctl
+{imports}
 before = fastconv.get_num_threads()
 with threadpoolctl.threadpool_limits(1):
     inside = fastconv.get_num_threads()

@@ -49,6 +49,15 @@ def build(folder, **environment):
     run(sys.executable, "setup.py", "-q", "build_clib", "build_ext", "--inplace", cwd=folder, **environment)
 
 
+def optimise(folder, levels):
+    """Have such a copy compiled at other levels of optimisation."""
+    setup = folder / "setup.py"
+    text = setup.read_text()
+    for level, other in levels.items():
+        text = text.replace(f'"{level}"', f'"{other}"')
+    setup.write_text(text)
+
+
 def library(name):
     """Where the compiler keeps one of its own libraries."""
     return subprocess.run(["gcc", f"-print-file-name={name}"], capture_output=True, text=True).stdout.strip()
@@ -59,8 +68,7 @@ def sanitizers(folder, arguments):
     flags = "-fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer -g1 -fno-wrapv"
     copy(folder)
     # Checked kernels, all of whose loops are unrolled, take minutes to optimise well.
-    setup = folder / "setup.py"
-    setup.write_text(setup.read_text().replace("-O3", "-O1"))
+    optimise(folder, {"-O3": "-O1"})
     build(folder, CFLAGS=flags, LDFLAGS="-fsanitize=address,undefined")
     run(
         # What the checkers print must not be captured with the process that they end.
@@ -159,6 +167,8 @@ def coverage(folder, arguments):
         cython = [sys.executable, "-m", "cython", "--line-directives", "-X", options]
         run(*cython, source.relative_to(folder), cwd=folder)
         os.utime(source.with_suffix(".c"))
+    # Optimised, lines merge with their neighbours.
+    optimise(folder, {"-O3": "-O1", "-O2": "-O0"})
     build(folder, CFLAGS="--coverage", LDFLAGS="--coverage")
     for tests in arguments or sorted(str(path.relative_to(folder)) for path in (folder / "tests").glob("test_*.py")):
         run(sys.executable, "-m", "pytest", "-p", "no:cacheprovider", tests, cwd=folder)
