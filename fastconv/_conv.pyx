@@ -396,7 +396,8 @@ cdef void gather_packed(const Gather *j, idx g, Block *b, idx k0, idx k1, char *
                 if ahead >= 0:
                     next_channels = channels * (k - k0) // (k1 - k0)
                     kern.fetch(b.base + (ahead + next_channels * j.x.s_c) * z, j.x.s_c,
-                               channels * (k + rows - k0) // (k1 - k0) - next_channels, min(j.width, n_pixels - f0 - j.width))
+                               channels * (k + rows - k0) // (k1 - k0) - next_channels,
+                               min(j.width, n_pixels - f0 - j.width))
                 if whole:
                     kern.tile[rows - 1][vecs - 1](depth, a, panel, j.linear, y + to_runs[0].offset * z, j.y.s_c,
                                                   bias, chunk > 0)
