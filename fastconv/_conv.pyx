@@ -184,27 +184,35 @@ cdef void stage_channels(const fc_kernels *kern, char *dst, idx dst_channel, idx
                          idx src_h, idx src_w, idx n_channels, idx n_rows, idx first, idx last, idx left, idx count,
                          idx right) noexcept nogil:
     """Stage rows of some channels; where channels are neighbours in memory, a vector of them at a time."""
-    cdef idx z = kern.itemsize, c, i, here, at
-    for c in range(n_channels):
-        here = min(kern.lanes, n_channels - c // kern.lanes * kern.lanes)
-        if x.s_c != 1 or src_w == 1 or 2 * here < kern.lanes or count < kern.lanes:
-            kern.stage(dst + c * dst_channel * z, pitch, src + c * x.s_c * z, src_h, src_w, n_rows, first, last, left,
-                       count, right, 0)
-            continue
-        if left + right > 0 or last - first < n_rows:
-            kern.stage(dst + c * dst_channel * z, pitch, src, 0, 1, n_rows, 0, n_rows, left + count + right, 0, 0, 0)
-        if c % kern.lanes != here - 1:
-            continue
-        # The last channel of a vector brings them all.
-        for i in range(first, last):
-            at = (c + 1 - here) + (i - first) * src_h
-            if src + (at + max(0, (count - 1) * src_w) + kern.lanes) * z <= x.end:
-                kern.untranspose(dst + ((c + 1 - here) * dst_channel + i * pitch + left) * z, dst_channel, src + at * z,
-                                 src_w, here, count)
-            else:
-                for at in range(c + 1 - here, c + 1):
-                    kern.stage(dst + (at * dst_channel + i * pitch + left) * z, pitch,
-                               src + (at + (i - first) * src_h) * z, 0, src_w, 1, 0, 1, 0, count, 0, 0)
+    cdef idx z = kern.itemsize, lanes = kern.lanes, whole = 0, piece = even(count, 8 * lanes), c, i, q, n, at, here
+    if x.s_c == 1 and src_w != 1 and count >= lanes:
+        # A last vector of less than half is not worth it.
+        whole = n_channels
+        if 2 * (n_channels % lanes) < lanes:
+            whole -= n_channels % lanes
+    for c in range(whole if left + right > 0 or last - first < n_rows else 0):
+        kern.stage(dst + c * dst_channel * z, pitch, src, 0, 1, n_rows, 0, n_rows, left + count + right, 0, 0, 0)
+    for i in range(first, last if whole > 0 else first):
+        q = 0
+        # All channels of a few pixels while they are in L1.
+        while q < count:
+            n = min(piece, count - q)
+            c = 0
+            while c < whole:
+                here = min(lanes, whole - c)
+                at = (i - first) * src_h + q * src_w + c
+                if src + (at + max(0, (n - 1) * src_w) + lanes) * z <= x.end:
+                    kern.untranspose(dst + (c * dst_channel + i * pitch + left + q) * z, dst_channel, src + at * z,
+                                     src_w, here, n)
+                else:
+                    for at in range(c, c + here):
+                        kern.stage(dst + (at * dst_channel + i * pitch + left + q) * z, pitch,
+                                   src + ((i - first) * src_h + q * src_w + at) * z, 0, src_w, 1, 0, 1, 0, n, 0, 0)
+                c += lanes
+            q += n
+    for c in range(whole, n_channels):
+        kern.stage(dst + c * dst_channel * z, pitch, src + c * x.s_c * z, src_h, src_w, n_rows, first, last, left,
+                   count, right, 0)
 
 
 cdef void stage(const fc_kernels *kern, const Image *x, const Grid *g, Block *b, idx c0, idx n_channels,
@@ -388,7 +396,8 @@ cdef void gather_packed(const Gather *j, idx g, Block *b, idx k0, idx k1, char *
                 if ahead >= 0:
                     next_channels = channels * (k - k0) // (k1 - k0)
                     kern.fetch(b.base + (ahead + next_channels * j.x.s_c) * z, j.x.s_c,
-                               channels * (k + rows - k0) // (k1 - k0) - next_channels, min(j.width, n_pixels - f0 - j.width))
+                               channels * (k + rows - k0) // (k1 - k0) - next_channels,
+                               min(j.width, n_pixels - f0 - j.width))
                 if whole:
                     kern.tile[rows - 1][vecs - 1](depth, a, panel, j.linear, y + to_runs[0].offset * z, j.y.s_c,
                                                   bias, chunk > 0)

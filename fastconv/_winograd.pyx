@@ -300,7 +300,8 @@ cdef idx panel_width(const Winograd *j, idx panel) noexcept nogil:
 cdef void transform_filters(const Winograd *j, const Filters *w, idx g, idx panel, char *u) noexcept nogil:
     """U of a panel."""
     cdef const fc_kernels *kern = j.kern
-    cdef idx z = kern.itemsize, lanes = kern.lanes, width = panel_width(j, panel), k0 = panel * j.wide, n, c, i, k, depth
+    cdef idx z = kern.itemsize, lanes = kern.lanes, width = panel_width(j, panel), k0 = panel * j.wide
+    cdef idx n, c, i, k, depth
     for n in range(parts(width, j.unit)):
         c = 0
         while c < j.C:

@@ -208,7 +208,7 @@ def test_arrays_of_another_size_or_type_are_refused_or_fit(entry):
         assert untouched(buffers)
 
 
-HUGE = [-(2**63), -(2**48), -1, 0, 2**45, 2**60, 2**62, 2**63 - 1, 2**63, 2**70]
+HUGE = [-(2**63), -(2**48), -1, 0, 2**43, 2**45, 2**60, 2**62, 2**63 - 1, 2**63, 2**70]
 
 
 @each_entry
