@@ -23,6 +23,8 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
+# The tests that a run of all would take too long for.
+NESTS = [f"tests/test_{name}.py" for name in ("native_borders", "conv", "depthwise", "pool")]
 
 
 def run(*command, cwd, **environment):
@@ -89,7 +91,7 @@ def valgrind(folder, arguments):
     run(
         *("valgrind", "--error-exitcode=99", "--quiet", f"--suppressions={ROOT / 'tests/native/python.supp'}"),
         *(sys.executable, "-m", "pytest", "-p", "no:cacheprovider"),
-        *(arguments or ["tests/test_native_borders.py", "tests/test_conv.py", "tests/test_pool.py"]),
+        *(arguments or NESTS),
         *(() if arguments else ("-k", "taken or indices or ragged or layouts or special or adaptive or transposed")),
         cwd=folder,
         PYTHONMALLOC="malloc",
@@ -155,7 +157,7 @@ def old_cpu(folder, arguments):
     environment = {"PYTHONPATH": str(site), "OMP_NUM_THREADS": "2"}
     code = "import fastconv._runtime as r; print(r.__file__, *r.available_isas()); assert len(r.available_isas()) == 1"
     run(*emulated, "-c", code, cwd=folder, **environment)
-    tests = arguments or ["tests/test_native_borders.py", "tests/test_conv.py", "tests/test_pool.py", "-k", "not torch"]
+    tests = arguments or [*NESTS, "-k", "not torch"]
     run(*emulated, "-m", "pytest", "-p", "no:cacheprovider", *tests, cwd=folder, **environment)
 
 
