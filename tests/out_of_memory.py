@@ -42,6 +42,11 @@ def calls():
     yield "conv2d by Winograd", lambda: ops.conv2d(x16, plain, None, 1, 1)
     yield "conv2d_input by Winograd", lambda: ops.conv2d_input(x16.shape, plain.swapaxes(2, 3), dy16, 1, 1)
     yield "conv2d_weight by Winograd", lambda: ops.conv2d_weight(x16, plain.shape, dy16, 1, 1)
+    thin, b16 = normal(16, 1, 3, 3)[:, :, ::-1], normal(32)[::2]
+    x8, dy8 = normal(2, 8, 24, 23), normal(2, 16, 12, 12)
+    yield "conv2d of depthwise layers", lambda: ops.conv2d(x8, thin, b16, 2, 1, 1, 8)
+    yield "conv2d_input of depthwise layers", lambda: ops.conv2d_input(x8.shape, thin, dy8, 2, 1, 1, 8)
+    yield "conv2d_weight of depthwise layers", lambda: ops.conv2d_weight(x8[..., ::-1], thin.shape, dy8, 2, 1, 1, 8)
     yield "conv_transpose2d", lambda: ops.conv_transpose2d(dy, w, None, 2, 1, 0, 2)
     yield "conv1d", lambda: ops.conv1d(x[:, :, 0], w[:, :, 0], None, 1, 0, 1, 2)
     yield "bias_gradient", lambda: ops.bias_gradient(dy)
