@@ -279,14 +279,16 @@ cdef int gather(Gather *j, const Image *w, idx w_g, idx w_k, idx w_c, idx *tap_r
                 n_cols = counts[j.n_sights + b]
                 s.n_blocks[b] = n_cols // s.span * (n_rows // s.height) * rows.C
                 for c in range(rows.C):
-                    for t in range(0, n_cols, s.span):
-                        for r in range(0, n_rows, s.height):
+                    # Not by range(): it counts in Python's integers where the step is no constant.
+                    t = 0
+                    while t < n_cols:
+                        r = 0
+                        while r < n_rows:
                             if f < 0:
                                 tap[n].row = tap_row[row0 + r] - rows.lowest + c * table_rows(rows, rows.band)
                                 tap[n].col = tap_col[at + t]
                                 n += 1
-                                continue
-                            for q in range(s.height * s.span):
+                            for q in range(s.height * s.span if f >= 0 else 0):
                                 k = ((f // j.K) * w_g + f % j.K * w_k + c * w_c + tap_r[row0 + r + q % s.height] * w.s_h
                                      + tap_s[at + t + q // s.height] * w.s_w)
                                 if z == 4:
@@ -294,6 +296,8 @@ cdef int gather(Gather *j, const Image *w, idx w_g, idx w_k, idx w_c, idx *tap_r
                                 else:
                                     (<double *>packed)[0] = (<double *>w.data)[k]
                                 packed += z
+                            r += s.height
+                        t += s.span
                 at += n_cols
         s.start, s.stop = start, stop
         tap += n
