@@ -272,7 +272,9 @@ static void NAME(transpose)(void *dst_, idx width, const void *src_, idx src_row
         const REAL *block = src + r0 * src_row;
         const idx here = rows - r0 < LANES ? rows - r0 : LANES;
         idx i = 0;
-        if (src_col == 1 && count >= LANES)
+        if (src_row == 1 && here == LANES) /* transposed already */
+            for (; i < count; i++) store(dst + i * width + r0, load(block + i * src_col));
+        else if (src_col == 1 && count >= LANES)
             while (i < count) {
                 /* The last block moves left to fit. */
                 if (i > count - LANES) i = count - LANES;

@@ -329,10 +329,11 @@ static void check_transpose(void)
         idx width = lanes * (1 + below(3)), rows = 1 + below(width), count = 1 + below(3 * lanes + 2);
         idx src_col = cols[round % 3], step = src_col < 0 ? -1 * src_col : src_col;
         idx span = (count - 1) * step + 1, src_row = span + below(3);
+        if (round % 4 == 3) src_row = 1, src_col = rows + below(3), span = (count - 1) * src_col + 1;
         const char *x = input((rows - 1) * src_row + span);
         const char *start = x + (src_col < 0 ? (span - 1) * kern->itemsize : 0);
         void *y = output(count * width);
-        SAY("width %td rows %td count %td src_col %td", width, rows, count, src_col);
+        SAY("width %td rows %td count %td src_row %td src_col %td", width, rows, count, src_row, src_col);
         kern->transpose(y, width, start, src_row, src_col, rows, count);
         for (idx i = 0; i < count; i++)
             for (idx r = 0; r < width; r++)
