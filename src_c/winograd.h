@@ -106,13 +106,14 @@ INLINE const REAL *NAME(window)(const int size, vec copy[36], const REAL *x, con
 {
     int left, right;
     NAME(clip)(w, plane->dilation_w, plane->w, size, &left, &right);
-    x += h * plane->row + w * plane->col;
+    const idx at = h * plane->row + w * plane->col;
     *row = plane->dilation_h * plane->row, *col = plane->dilation_w * plane->col;
-    if (top == 0 && bottom == size && left == 0 && right == size) return x;
+    if (top == 0 && bottom == size && left == 0 && right == size) return x + at;
     for (int i = 0; i < size; i++)
         for (int j = 0; j < size; j++) {
             const int inside = i >= top && i < bottom && j >= left && j < right;
-            copy[i * size + j] = inside ? load(x + i * *row + j * *col) : (vec){0};
+            /* Of a pixel outside of the plane there may be no address. */
+            copy[i * size + j] = inside ? load(x + (at + i * *row + j * *col)) : (vec){0};
         }
     *row = size * LANES, *col = LANES;
     return (const REAL *)copy;

@@ -166,6 +166,10 @@ def test_backward_of_a_transposed_kernel():
     check(x, normal(4, 6, 3, 3).swapaxes(0, 1))
     check(x, normal(6, 4, 3, 5).swapaxes(2, 3))
     check(x, normal(3, 3, 4, 6).T)
+    # Kernels whose columns lie one after the other, as many of them as forms for few and for many filters want.
+    for filters in (8, 16, 32, 100):
+        check(normal(2, 5, 9, 9), normal(filters, 5, 5, 3).swapaxes(2, 3), 2)
+        check(normal(2, 3, 12, 12), normal(filters, 3, 5, 5).swapaxes(2, 3))
 
 
 # pytorch#82060: strides of dimensions of size 1 carry no meaning
