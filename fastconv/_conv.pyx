@@ -617,7 +617,10 @@ cdef void pack_chunk(const Gather *j, idx index) noexcept nogil:
         width = j.k_tile if j.K - k > lanes else lanes
         to = j.a + (g * up(j.K, lanes) + k) * j.C * j.grid.T * z
         # Taps that lie side by side as the tables have them are transposed by vectors.
-        run = j.C * j.grid.T if j.w_c == j.grid.T and j.w_tap[j.grid.T - 1] == j.grid.T - 1 else 1
+        run = j.C * j.grid.T if j.w_c == j.grid.T else 1
+        for t in range(j.grid.T):
+            if j.w_tap[t] != t:
+                run = 1
         t = 0
         while t < j.C * j.grid.T:
             j.kern.transpose(to + t * width * z, width, j.w + (g * j.w_g + k * j.w_k + t // j.grid.T * j.w_c
