@@ -601,3 +601,18 @@ def test_agrees_with_torch():
             (ops.bias_gradient(dy), tb.grad, np.sqrt(dy.size)),
         ):
             assert_near(actual, theirs.detach().numpy(), scale, tolerance)
+
+
+@pytest.mark.parametrize("shape", [(4, 5, 6, 1, 8, 6, 10, 5), (2, 3, 14, 14, 16, 5, 5, 0), (2, 3, 9, 11, 24, 3, 5, 2)])
+def test_filters_whose_columns_come_first(isa, shape):
+    """Taps that end where dense ones do, but lie in another order."""
+    N, C, H, W, K, R, S, padding = shape
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((N, C, H, W), dtype=np.float32)
+    w = rng.standard_normal((K, C, S, R), dtype=np.float32).swapaxes(2, 3)
+    expected = reference.conv2d(x, w, None, 1, (0, padding), 1, 1)
+    assert_near(ops.conv2d(x, w, None, 1, (0, padding)), expected)
+    dy = rng.standard_normal(expected.shape, dtype=np.float32)
+    assert_near(
+        ops.conv2d_input(x.shape, w, dy, 1, (0, padding)), reference.conv2d_input(x.shape, w, dy, 1, (0, padding), 1, 1)
+    )
