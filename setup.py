@@ -11,6 +11,8 @@ from setuptools import Extension, setup
 HEADERS = ["src_c/fastconv.h", "src_c/isa.h", "src_c/real.h", "src_c/winograd.h", "src_c/depthwise.h"]
 # Contraction to FMA is the one liberty taken with arithmetic; -ffast-math would change the whole process's mode.
 OPTIMISE = ["-O3", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math"]
+# Python's own flags ask for debug information, three quarters of the wheel; CFLAGS=-g brings it back.
+DEBUG = [] if "-g" in os.environ.get("CFLAGS", "") else ["-g0"]
 WARN = ["-Wall", "-Wextra", "-Wno-psabi"]
 
 # Each instruction set is one file compiled with its own flags; which of them runs is decided at import.
@@ -24,7 +26,7 @@ elif machine in ("aarch64", "arm64"):
 
 
 def library(name, source, flags=()):
-    return name, {"sources": [source], "obj_deps": {"": HEADERS}, "cflags": [*OPTIMISE, *WARN, *flags]}
+    return name, {"sources": [source], "obj_deps": {"": HEADERS}, "cflags": [*OPTIMISE, *DEBUG, *WARN, *flags]}
 
 
 libraries = [library(f"fc_{isa}", f"src_c/isa_{isa}.c", flags) for isa, flags in ISAS.items()]
@@ -41,7 +43,7 @@ def extension(name):
         include_dirs=["src_c", numpy.get_include()],
         depends=HEADERS,
         define_macros=[("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION")],
-        extra_compile_args=["-O2", *openmp],
+        extra_compile_args=["-O2", *DEBUG, *openmp],
         extra_link_args=openmp,
     )
 
