@@ -18,7 +18,7 @@ from libc.string cimport memset
 
 from fastconv._checks cimport DENSE_RESULT, READ, check_array, check_axis, check_bytes, check_convolution
 from fastconv._runtime cimport (
-    FC_MAX_VECS, Image, as_image, fc_flush_subnormals, fc_kernels, fc_plane, fc_restore_mode, give, idx, kernels, parts,
+    FC_LINES, FC_MAX_VECS, Image, as_image, fc_flush_subnormals, fc_kernels, fc_plane, fc_restore_mode, give, idx, kernels, parts,
     take, threads_for, up,
 )
 
@@ -26,8 +26,8 @@ cnp.import_array()
 
 cdef enum:
     LINE = 64
-    POINTS = 36
-    SIDE = 6                  # of a tile
+    SIDE = 6                  # of a square tile
+    LENGTH = 8                # of a tile of one row or column
     TILES = 96                # in a block: all of a point's tiles of a panel stay in L1 or near it
     KEPT_BYTES = 16 << 20     # transformed filters that are kept for all blocks
     LARGE_TILES = 400         # in a block that transforms its filters itself
@@ -76,6 +76,15 @@ def _from_environment(environment):
 _from_environment(os.environ)
 
 
+cdef idx size_of(idx R, idx S) noexcept nogil:
+    """Which of the kernels' sizes a filter has; -1: none."""
+    if R == S and (R == 3 or R == 5):
+        return (R - 3) // 2
+    if min(R, S) == 1 and 3 <= max(R, S) <= 7 and max(R, S) % 2 == 1:
+        return FC_LINES + (max(R, S) - 3) // 2
+    return -1
+
+
 cdef bint takes(int which, idx N, idx C, idx H, idx W, idx K, idx c, idx R, idx S, idx P, idx Q, idx stride_h,
                 idx stride_w, idx dilation_h, idx dilation_w, idx groups, idx itemsize) noexcept:
     """Whether pass `which` (forward, input or weight gradient) is estimated to be faster than directly.
@@ -83,7 +92,7 @@ cdef bint takes(int which, idx N, idx C, idx H, idx W, idx K, idx c, idx R, idx 
     Both estimates are sums of what is done and what it costs, in steps of the direct kernel's inner loop (a vector of
     multiply-adds); the costs were fitted to measured layers.
     """
-    if mode == NEVER or R != S or not (R == 3 or R == 5) or stride_h != 1 or stride_w != 1:
+    if mode == NEVER or size_of(R, S) < 0 or stride_h != 1 or stride_w != 1:
         return False
     # Neither what is empty nor, where somebody asks by himself, what no convolution has.
     if min(N, min(H, W)) < 1 or min(K, c) < 1 or min(P, Q) < 1 or min(groups, min(dilation_h, dilation_w)) < 1:
@@ -92,6 +101,8 @@ cdef bint takes(int which, idx N, idx C, idx H, idx W, idx K, idx c, idx R, idx 
         return False
     if mode == WHEREVER_POSSIBLE:
         return True
+    if R != S:
+        return False
     cdef const fc_kernels *kern = kernels(itemsize)
     cdef idx lanes = kern.lanes, m = SIDE + 1 - R
     cdef idx depth = c, filters = K // groups
@@ -112,18 +123,24 @@ cdef bint takes(int which, idx N, idx C, idx H, idx W, idx K, idx c, idx R, idx 
         transforms = 640 * filter_vecs * tiles + 240 * filters * depth_vecs
         direct *= 1 + 0.32 * ragged + 0.63 / filters
         direct += 57.0 * depth * filters * R * R / lanes
-    return POINTS * products + transforms < direct
+    return SIDE * SIDE * products + transforms < direct
 
 
 cdef struct Winograd:
     const fc_kernels *kern
-    idx size                     # 0: filters of 3x3, 1: of 5x5
-    idx m                        # outputs of a tile, a side
+    idx size                     # of the filters: the kernels' number
+    bint upright                 # filters of one column
+    idx points                   # of a tile
+    idx m_h, m_w                 # its outputs
+    idx taps
     idx G, C, K                  # of a group: channels of x, filters
     idx N, H, W, P, Q            # images, size of x and of y
     idx pad_h, pad_w, dilation_h, dilation_w
-    idx bands, cols              # bands of an image; tiles side by side
-    idx band_tiles
+    idx reach_h, reach_w         # what a filter sees beyond a pixel
+    idx all_cols                 # tiles side by side, of each residue of the dilation
+    idx segments, cols           # that a band is cut into, and their tiles side by side
+    idx bands                    # of an image, all segments
+    idx residues, band_tiles
     idx block_bands, n_blocks, tiles
     idx wide, panels             # filters in a panel of the product; panels of a group
     idx unit                     # filters in a tile of the product
@@ -138,8 +155,10 @@ cdef struct Winograd:
 
 
 cdef struct Run:
-    # Some bands of one image, and the tile that the first begins with.
-    idx n, band0, bands, tile
+    # Some bands of one image, `cols` of their tiles side by side, the tile of the block that the first begins with; and
+    # the output that this tile begins with.
+    idx n, bands, cols, tile
+    idx top, left
 
 
 cdef idx point_pitch(idx size) noexcept nogil:
@@ -150,8 +169,13 @@ cdef idx point_pitch(idx size) noexcept nogil:
 cdef void plan(Winograd *j, idx target, idx threads) noexcept:
     """Cut the tiles into blocks of about `target`, as many for each thread."""
     cdef idx z = j.kern.itemsize, lanes = j.kern.lanes
+    if j.band_tiles > 2 * target:
+        j.cols = parts(j.all_cols, parts(j.band_tiles, target))
+        j.segments = parts(j.all_cols, j.cols)
+        j.bands *= j.segments
+        j.band_tiles = j.cols * j.residues
     cdef idx all_bands = j.N * j.bands
-    j.block_bands = max(1, min(all_bands, target // j.band_tiles))
+    j.block_bands = max(1, min(all_bands, target // j.band_tiles)) if j.segments == 1 else 1
     j.n_blocks = parts(all_bands, j.block_bands)
     if j.n_blocks > 1:
         j.n_blocks = min(all_bands, up(j.n_blocks, threads))
@@ -159,11 +183,12 @@ cdef void plan(Winograd *j, idx target, idx threads) noexcept:
     j.n_blocks = parts(all_bands, j.block_bands)
     j.tiles = up(j.block_bands * j.band_tiles, j.kern.gemm_rows)
     j.c_point = point_pitch(j.tiles * j.c_tile)
-    j.c_panel = POINTS * j.c_point
+    j.c_panel = j.points * j.c_point
     j.k_point = point_pitch(j.tiles * j.k_tile)
-    j.k_panel = POINTS * j.k_point
-    cdef idx rows = j.block_bands * j.m * j.dilation_h + (SIDE - j.m) * j.dilation_h
-    j.stage_size = up(max(min(rows, j.H) * j.W, min(rows, j.P) * j.Q) * lanes * z, LINE)
+    j.k_panel = j.points * j.k_point
+    cdef idx rows = j.block_bands * j.m_h * j.dilation_h + j.reach_h
+    cdef idx width = j.cols * j.m_w * j.dilation_w + j.reach_w
+    j.stage_size = up(max(min(rows, j.H) * min(width, j.W), min(rows, j.P) * min(width, j.Q)) * lanes * z, LINE)
     # Tiles of the product may reach past the last filter.
     j.c_size = up((parts(j.c_lanes, j.c_tile) * j.c_panel + FC_MAX_VECS * lanes) * z, LINE)
     j.k_size = up((parts(j.k_lanes, j.k_tile) * j.k_panel + FC_MAX_VECS * lanes) * z, LINE)
@@ -174,38 +199,57 @@ cdef idx n_runs(const Winograd *j, idx block) noexcept nogil:
     return last // j.bands - first // j.bands + 1
 
 
-cdef idx block_tiles(const Winograd *j, idx block) noexcept nogil:
-    return min(j.block_bands, j.N * j.bands - block * j.block_bands) * j.band_tiles
-
-
 cdef Run run_of(const Winograd *j, idx block, idx index) noexcept nogil:
     cdef idx first = block * j.block_bands, last = min(j.N * j.bands, first + j.block_bands)
     cdef Run run
     run.n = first // j.bands + index
     cdef idx start = max(first, run.n * j.bands)
-    run.band0 = start - run.n * j.bands
+    cdef idx band = start - run.n * j.bands
+    cdef idx col = band % j.segments * j.cols
     run.bands = min(last, (run.n + 1) * j.bands) - start
+    run.cols = min(j.cols, j.all_cols - col)
     run.tile = (start - first) * j.band_tiles
+    run.top, run.left = band // j.segments * j.m_h * j.dilation_h, col * j.m_w * j.dilation_w
     return run
 
 
-cdef const char *lay(const Winograd *j, const Image *x, idx n, idx c0, idx channels, idx first, idx last, char *buffer,
-                     fc_plane *plane) noexcept nogil:
-    """A vector of channels of rows first ... last of image n, channels along the lanes: in place or in `buffer`."""
-    cdef idx z = j.kern.itemsize, lanes = j.kern.lanes, i
-    cdef const char *data = x.data + (n * x.s_n + c0 * x.s_c + first * x.s_h) * z
-    plane.h, plane.w = last - first, x.w
-    plane.dilation_h, plane.dilation_w = j.dilation_h, j.dilation_w
+cdef idx block_tiles(const Winograd *j, idx block) noexcept nogil:
+    # Segments are blocks of their own.
+    return min(j.block_bands, j.N * j.bands - block * j.block_bands) * run_of(j, block, 0).cols * j.residues
+
+
+cdef void span(idx at, idx size, idx limit, idx *first, idx *last) noexcept nogil:
+    first[0] = max(0, min(limit, at))
+    last[0] = max(first[0], min(limit, at + size))
+
+
+cdef void place_tiles(const Winograd *j, fc_plane *plane, idx h, idx w) noexcept nogil:
+    """The plane of h x w pixels as its tiles' kernels see it."""
+    plane.h, plane.w, plane.dilation_h, plane.dilation_w = h, w, j.dilation_h, j.dilation_w
+    plane.step_h, plane.step_w = 0, j.m_w * j.dilation_w
+    if j.upright:
+        plane.h, plane.w, plane.dilation_h, plane.dilation_w = w, h, j.dilation_w, j.dilation_h
+        plane.row, plane.col = plane.col, plane.row
+        plane.step_h, plane.step_w = plane.step_w, plane.step_h
+
+
+cdef const char *lay(const Winograd *j, const Image *x, idx n, idx c0, idx channels, idx top, idx bottom, idx left,
+                     idx right, char *buffer, fc_plane *plane) noexcept nogil:
+    """A vector of channels of a part of image n, channels along the lanes: in place or in `buffer`."""
+    cdef idx z = j.kern.itemsize, lanes = j.kern.lanes, h = bottom - top, w = right - left, i
+    cdef const char *data = x.data + (n * x.s_n + c0 * x.s_c + top * x.s_h + left * x.s_w) * z
     if x.s_c == 1 and c0 + lanes <= x.c:
         plane.row, plane.col = x.s_h, x.s_w
-        return data
-    plane.row, plane.col = x.w * lanes, lanes
-    if x.s_h == x.w * x.s_w:
-        j.kern.transpose(buffer, lanes, data, x.s_c, x.s_w, channels, plane.h * x.w)
     else:
-        for i in range(plane.h):
-            j.kern.transpose(buffer + i * plane.row * z, lanes, data + i * x.s_h * z, x.s_c, x.s_w, channels, x.w)
-    return buffer
+        plane.row, plane.col = w * lanes, lanes
+        if x.s_h == w * x.s_w:
+            j.kern.transpose(buffer, lanes, data, x.s_c, x.s_w, channels, h * w)
+        else:
+            for i in range(h):
+                j.kern.transpose(buffer + i * w * lanes * z, lanes, data + i * x.s_h * z, x.s_c, x.s_w, channels, w)
+        data = buffer
+    place_tiles(j, plane, h, w)
+    return data
 
 
 cdef void transform_input(const Winograd *j, const Image *x, idx g, idx block, idx part, idx run_index, char *v,
@@ -213,22 +257,22 @@ cdef void transform_input(const Winograd *j, const Image *x, idx g, idx block, i
     """V of a vector of channels and a run of bands."""
     cdef const fc_kernels *kern = j.kern
     cdef unsigned mode = fc_flush_subnormals()
-    cdef idx z = kern.itemsize, c0 = part * kern.lanes, band, a, b, tile
+    cdef idx z = kern.itemsize, c0 = part * kern.lanes, band, a, b, h, w, top, bottom, left, right
     cdef Run run = run_of(j, block, run_index)
-    cdef idx top = run.band0 * j.m * j.dilation_h - j.pad_h
-    cdef idx first = max(0, min(x.h, top))
-    cdef idx last = max(first, min(x.h, top + (run.bands * j.m + SIDE - j.m) * j.dilation_h))
+    span(run.top - j.pad_h, run.bands * j.m_h * j.dilation_h + j.reach_h, x.h, &top, &bottom)
+    span(run.left - j.pad_w, run.cols * j.m_w * j.dilation_w + j.reach_w, x.w, &left, &right)
     cdef fc_plane plane
-    cdef const char *data = lay(j, x, run.n, g * j.C + c0, min(kern.lanes, j.C - c0), first, last, buffer, &plane)
-    v += (c0 // j.c_tile * j.c_panel + c0 % j.c_tile) * z
-    tile = run.tile
+    cdef const char *data = lay(j, x, run.n, g * j.C + c0, min(kern.lanes, j.C - c0), top, bottom, left, right, buffer,
+                                &plane)
+    v += (c0 // j.c_tile * j.c_panel + c0 % j.c_tile + run.tile * j.c_tile) * z
     for band in range(run.bands):
         for a in range(j.dilation_h):
+            h = run.top - j.pad_h + band * j.m_h * j.dilation_h + a - top
             for b in range(j.dilation_w):
-                kern.winograd_input(v + tile * j.c_tile * z, j.c_point, j.c_tile, data, &plane,
-                                    top + band * j.m * j.dilation_h + a - first, b - j.pad_w, j.m * j.dilation_w,
-                                    j.cols)
-                tile += j.cols
+                w = run.left - j.pad_w + b - left
+                kern.winograd_input[j.size >= FC_LINES](v, j.c_point, j.c_tile, data, &plane, w if j.upright else h,
+                                                        h if j.upright else w, run.cols)
+                v += run.cols * j.c_tile * z
     fc_restore_mode(mode)
 
 
@@ -237,20 +281,21 @@ cdef void transform_output_gradient(const Winograd *j, const Image *dy, idx g, i
     """Z of a vector of filters and a run of bands."""
     cdef const fc_kernels *kern = j.kern
     cdef unsigned mode = fc_flush_subnormals()
-    cdef idx z = kern.itemsize, k0 = part * kern.lanes, band, a, b, tile
+    cdef idx z = kern.itemsize, k0 = part * kern.lanes, band, a, b, h, bottom, right
     cdef Run run = run_of(j, block, run_index)
-    cdef idx first = run.band0 * j.m * j.dilation_h
-    cdef idx last = min(j.P, first + run.bands * j.m * j.dilation_h)
+    bottom = min(j.P, run.top + run.bands * j.m_h * j.dilation_h)
+    right = min(j.Q, run.left + run.cols * j.m_w * j.dilation_w)
     cdef fc_plane plane
-    cdef const char *data = lay(j, dy, run.n, g * j.K + k0, min(kern.lanes, j.K - k0), first, last, buffer, &plane)
-    v += (k0 // j.k_tile * j.k_panel + k0 % j.k_tile) * z
-    tile = run.tile
+    cdef const char *data = lay(j, dy, run.n, g * j.K + k0, min(kern.lanes, j.K - k0), run.top, bottom, run.left,
+                                right, buffer, &plane)
+    v += (k0 // j.k_tile * j.k_panel + k0 % j.k_tile + run.tile * j.k_tile) * z
     for band in range(run.bands):
         for a in range(j.dilation_h):
+            h = band * j.m_h * j.dilation_h + a
             for b in range(j.dilation_w):
-                kern.winograd_spread[j.size](v + tile * j.k_tile * z, j.k_point, j.k_tile, data, &plane,
-                                             band * j.m * j.dilation_h + a, b, j.m * j.dilation_w, j.cols)
-                tile += j.cols
+                kern.winograd_spread[j.size](v, j.k_point, j.k_tile, data, &plane, b if j.upright else h,
+                                             h if j.upright else b, run.cols)
+                v += run.cols * j.k_tile * z
     fc_restore_mode(mode)
 
 
@@ -259,23 +304,28 @@ cdef void transform_output(const Winograd *j, const Image *y, const char *bias, 
     """y of a vector of filters, from k0 on, and a run of bands."""
     cdef const fc_kernels *kern = j.kern
     cdef unsigned mode = fc_flush_subnormals()
-    cdef idx z = kern.itemsize, lanes = kern.lanes, band, a, b, tile
+    cdef idx z = kern.itemsize, lanes = kern.lanes, band, a, b, h, i
     cdef Run run = run_of(j, block, run_index)
-    cdef idx first = run.band0 * j.m * j.dilation_h
+    cdef idx rows = min(j.P - run.top, run.bands * j.m_h * j.dilation_h)
+    cdef idx width = min(j.Q - run.left, run.cols * j.m_w * j.dilation_w)
     cdef fc_plane plane
-    plane.h, plane.w = min(j.P - first, run.bands * j.m * j.dilation_h), j.Q
-    plane.row, plane.col = j.Q * lanes, lanes
-    plane.dilation_h, plane.dilation_w = j.dilation_h, j.dilation_w
-    tile = run.tile
+    plane.row, plane.col = width * lanes, lanes
+    place_tiles(j, &plane, rows, width)
+    t += run.tile * t_tile * z
+    if bias != NULL:
+        bias += (g * j.k_lanes + k0) * z
     for band in range(run.bands):
         for a in range(j.dilation_h):
+            h = band * j.m_h * j.dilation_h + a
             for b in range(j.dilation_w):
-                kern.winograd_output[j.size](buffer, &plane, band * j.m * j.dilation_h + a, b, j.m * j.dilation_w,
-                                             j.cols, t + tile * t_tile * z, j.k_point, t_tile,
-                                             bias + (g * j.k_lanes + k0) * z if bias != NULL else NULL)
-                tile += j.cols
-    kern.untranspose(y.data + (run.n * y.s_n + (g * j.K + k0) * y.s_c + first * j.Q) * z, y.s_c, buffer,
-                     lanes, min(lanes, j.K - k0), plane.h * j.Q)
+                kern.winograd_output[j.size](buffer, &plane, b if j.upright else h, h if j.upright else b, run.cols, t,
+                                             j.k_point, t_tile, bias)
+                t += run.cols * t_tile * z
+    cdef char *to = y.data + (run.n * y.s_n + (g * j.K + k0) * y.s_c + run.top * j.Q + run.left) * z
+    cdef idx pieces = 1 if width == j.Q else rows
+    for i in range(pieces):
+        kern.untranspose(to + i * j.Q * z, y.s_c, buffer + i * width * lanes * z, lanes, min(lanes, j.K - k0),
+                         rows // pieces * width)
     fc_restore_mode(mode)
 
 
@@ -333,7 +383,7 @@ cdef void gather_panel(const Winograd *j, const Filters *w, const Image *y, cons
         u = w.u + (g * j.panels + panel) * w.panel_size
     else:
         transform_filters(j, w, g, panel, u)
-    for point in range(POINTS):
+    for point in range(j.points):
         for n in range(parts(width, j.unit)):
             vecs = min(j.unit, width - n * j.unit) // lanes
             to = t + (n * j.k_panel + point * j.k_point) * z
@@ -372,10 +422,10 @@ cdef int gather(Winograd *j, const Image *x, const Image *y, Filters *w, const c
     cdef idx g, i, task, block, runs
     j.unit = min(j.kern.gemm_vecs * lanes, j.k_lanes)
     cdef idx c_parts = j.c_lanes // lanes
-    cdef double work = <double>j.G * j.K * j.C * POINTS * j.N * j.bands * j.band_tiles
+    cdef double work = <double>j.G * j.K * j.C * j.points * j.N * j.bands * j.band_tiles
     cdef int n_threads = threads_for(work, j.G * j.N * j.bands * parts(j.k_lanes, j.unit))
     j.c_tile, j.k_tile = up(parts(j.C, parts(j.C, CHUNK)), lanes), j.unit
-    w.kept = POINTS * j.C * j.k_lanes * z <= KEPT_BYTES
+    w.kept = j.points * j.C * j.k_lanes * z <= KEPT_BYTES
     plan(j, TILES if w.kept else LARGE_TILES, n_threads if w.kept else 1)
     w.kept &= j.n_blocks > 1
     cdef bint shared = n_threads > 1 and j.G * j.n_blocks < 2 * n_threads
@@ -384,7 +434,7 @@ cdef int gather(Winograd *j, const Image *x, const Image *y, Filters *w, const c
     j.wide = min(j.wide, up(parts(j.k_lanes, n_threads) if shared else j.k_lanes, j.unit))
     j.panels = parts(j.k_lanes, j.wide)
     w.point = point_pitch(j.C * j.wide)
-    w.panel_size = up(POINTS * w.point * z, LINE)
+    w.panel_size = up(j.points * w.point * z, LINE)
     j.k_size = up(j.wide // j.unit * j.k_panel * z, LINE)
     cdef size_t u_size = j.G * j.panels * w.panel_size if w.kept else 0, bias_size = up(j.G * j.k_lanes * z, LINE)
     cdef size_t each = j.k_size + j.stage_size + (0 if w.kept else w.panel_size) + (0 if shared else j.c_size)
@@ -429,18 +479,26 @@ cdef int gather(Winograd *j, const Image *x, const Image *y, Filters *w, const c
 cdef int prepare(Winograd *j, cnp.ndarray x, cnp.ndarray y, const Image *f, idx pad_h, idx pad_w, idx dilation_h,
                  idx dilation_w) except -1:
     """What the three passes share: the size of tiles and of what they are cut from."""
-    if f.h != f.w or f.h != 3 and f.h != 5:
-        raise ValueError(f"filters must be of 3x3 or 5x5 taps, got {f.h}x{f.w}")
+    j.size = size_of(f.h, f.w)
+    if j.size < 0:
+        raise ValueError(f"filters must be of 3x3 or 5x5 taps, or 3, 5 or 7 in a row or column, got {f.h}x{f.w}")
     j.kern = kernels(cnp.PyArray_ITEMSIZE(x))
-    j.size, j.m = (f.h - 3) // 2, SIDE + 1 - f.h
+    j.upright = f.w == 1
+    j.taps = f.h * f.w
+    j.points, j.m_h, j.m_w = SIDE * SIDE, SIDE + 1 - f.h, SIDE + 1 - f.w
+    if j.size >= FC_LINES:
+        j.points, j.m_h, j.m_w = LENGTH, 1 if f.h == 1 else LENGTH + 1 - f.h, 1 if f.w == 1 else LENGTH + 1 - f.w
     j.N, j.H, j.W, j.P, j.Q = y.shape[0], x.shape[2], x.shape[3], y.shape[2], y.shape[3]
-    j.pad_h, j.pad_w, j.dilation_h, j.dilation_w = pad_h, pad_w, dilation_h, dilation_w
-    j.bands = parts(j.P, j.m * j.dilation_h)
-    j.cols = parts(parts(j.Q, j.dilation_w), j.m)
-    j.band_tiles = j.cols * j.dilation_h * j.dilation_w
+    j.pad_h, j.pad_w, j.reach_h, j.reach_w = pad_h, pad_w, (f.h - 1) * dilation_h, (f.w - 1) * dilation_w
+    # What has no second tap has no dilation.
+    j.dilation_h, j.dilation_w = 1 if f.h == 1 else dilation_h, 1 if f.w == 1 else dilation_w
+    j.residues = j.dilation_h * j.dilation_w
+    j.all_cols = parts(parts(j.Q, j.dilation_w), j.m_w)
+    j.bands, j.segments, j.cols = parts(j.P, j.m_h * j.dilation_h), 1, j.all_cols
+    j.band_tiles = j.cols * j.residues
     j.c_lanes, j.k_lanes = up(j.C, j.kern.lanes), up(j.K, j.kern.lanes)
     # Blocks are a band at the least, on every thread.
-    check_bytes(4096.0 * 2 * POINTS * (<double>j.cols * dilation_h * dilation_w + LARGE_TILES)
+    check_bytes(4096.0 * 2 * j.points * (<double>j.cols * j.dilation_h * j.dilation_w + LARGE_TILES)
                 * (j.c_lanes + j.k_lanes) * j.kern.itemsize)
     return 0
 
@@ -523,12 +581,12 @@ cdef void correlate(const Winograd *j, idx tiles, idx pair, idx point, const cha
 
 cdef void finish(const Winograd *j, idx pair, idx n, const char *s, idx n_slices, char *dw) noexcept nogil:
     """dw of the n-th panel of channels of a group and a panel of filters, from the sum of the slices' S."""
-    cdef idx z = j.kern.itemsize, k, taps = (SIDE + 1 - j.m) * (SIDE + 1 - j.m)
+    cdef idx z = j.kern.itemsize, k
     cdef idx c0 = pair // j.k_panels * j.group + n * j.c_tile, k0 = pair % j.k_panels * j.k_tile
     cdef unsigned mode = fc_flush_subnormals()
     if c0 < j.C:
         for k in range(min(j.k_tile, j.K - k0)):
-            j.kern.winograd_weights[j.size](dw + ((k0 + k) * j.C + c0) * taps * z,
+            j.kern.winograd_weights[j.size](dw + ((k0 + k) * j.C + c0) * j.taps * z,
                                             s + (n * j.s_unit + k * j.c_tile) * z, j.s_point,
                                             j.pairs * <idx>j.s_size // z, n_slices, min(j.c_tile, j.C - c0))
     fc_restore_mode(mode)
@@ -537,7 +595,7 @@ cdef void finish(const Winograd *j, idx pair, idx n, const char *s, idx n_slices
 cdef void correlate_pair(const Winograd *j, idx tiles, idx pair, const char *v, const char *zs, char *s,
                          char *dw) noexcept nogil:
     """dw of a pair from first to last, where all tiles are in one block: S need not leave the cache."""
-    for point in range(POINTS):
+    for point in range(j.points):
         correlate(j, tiles, pair, point, v, zs, s, False)
     for n in range(j.group // j.c_tile):
         finish(j, pair, n, s, 1, dw)
@@ -555,9 +613,9 @@ cdef void correlate_slice(const Winograd *j, const Image *x, const Image *dy, id
             transform_input(j, x, g, block, i // runs, i % runs, scratch, buffer)
         for i in range(runs * (j.k_lanes // j.kern.lanes)):
             transform_output_gradient(j, dy, g, block, i // runs, i % runs, zs, buffer)
-        for i in range(j.pairs * POINTS):
-            correlate(j, block_tiles(j, block), i // POINTS, i % POINTS, scratch, zs, s + i // POINTS * j.s_size,
-                      block > first)
+        for i in range(j.pairs * j.points):
+            correlate(j, block_tiles(j, block), i // j.points, i % j.points, scratch, zs,
+                      s + i // j.points * j.s_size, block > first)
 
 
 cpdef weight_gradient(cnp.ndarray x, cnp.ndarray dy, cnp.ndarray dw, idx pad_h, idx pad_w, idx dilation_h,
@@ -585,14 +643,14 @@ cpdef weight_gradient(cnp.ndarray x, cnp.ndarray dy, cnp.ndarray dw, idx pad_h, 
     plan(&j, TILES, 1)
     j.s_unit = up(j.k_tile, j.kern.gemm_rows) * j.c_tile
     j.s_point = point_pitch(units * j.s_unit)
-    j.s_size = up(POINTS * j.s_point * z, LINE)
+    j.s_size = up(j.points * j.s_point * z, LINE)
     j.pairs = parts(j.c_lanes, j.group) * j.k_panels
     # Slices of whole blocks, by the shape alone, so that sums never depend on the number of threads. Without them the
     # threads share each block's work.
     cdef idx slices = max(1, min(min(SLICES, j.n_blocks // 2), SLICES_BYTES // (j.pairs * <idx>j.s_size)))
     cdef idx slice_blocks = parts(j.n_blocks, slices)
     slices = parts(j.n_blocks, slice_blocks)
-    cdef int n_threads = threads_for(<double>j.G * j.K * j.C * POINTS * all_tiles, POINTS)
+    cdef int n_threads = threads_for(<double>j.G * j.K * j.C * j.points * all_tiles, j.points)
     cdef bint hot = j.n_blocks == 1 and j.pairs >= 2 * n_threads
     cdef size_t tiles_size = j.c_size + j.k_size
     cdef size_t sums_size = 0 if hot else slices * j.pairs * j.s_size
@@ -625,9 +683,9 @@ cpdef weight_gradient(cnp.ndarray x, cnp.ndarray dy, cnp.ndarray dw, idx pad_h, 
                             correlate_pair(&j, all_tiles, task, v, zs,
                                            scratch + threadid() * each + j.stage_size, dw_g)
                     else:
-                        for task in prange(j.pairs * POINTS, num_threads=n_threads, schedule="dynamic"):
-                            correlate(&j, block_tiles(&j, block), task // POINTS, task % POINTS, v, zs,
-                                      s + task // POINTS * j.s_size, block > 0)
+                        for task in prange(j.pairs * j.points, num_threads=n_threads, schedule="dynamic"):
+                            correlate(&j, block_tiles(&j, block), task // j.points, task % j.points, v, zs,
+                                      s + task // j.points * j.s_size, block > 0)
             if not hot:
                 for task in prange(j.pairs * units, num_threads=n_threads, schedule="static"):
                     finish(&j, task // units, task % units, s + task // units * j.s_size, slices, dw_g)
