@@ -180,7 +180,7 @@ INLINE void NAME(winograd_spread)(const int rows, const int cols, const int tall
         if (rows == 1) NAME(clip)(h0, 1, plane->h, 1, &top, &bottom);
         const REAL *dy = NAME(window)(tall, wide, copy, dy_, plane, h0, w0, top, bottom, &row, &col);
         UNROLL for (int j = 0; j < wide; j++) {
-            vec d[4], out[6];
+            vec d[5], out[6];
             UNROLL for (int i = 0; i < tall; i++) d[i] = load(dy + i * row + j * col);
             if (rows > 1) NAME(spread)(rows, tall, out, d);
             UNROLL for (int i = 0; i < rows; i++) t[i][j] = rows > 1 ? out[i] : d[i];
@@ -203,9 +203,9 @@ INLINE void NAME(winograd_output)(const int rows, const int cols, const int tall
     int top, bottom, left, right;
     NAME(clip)(h0, plane->dilation_h, plane->h, tall, &top, &bottom);
     for (idx n = 0; n < count; n++, from += t_tile, h0 += plane->step_h, w0 += plane->step_w) {
-        vec s[4][8];
+        vec s[5][8];
         UNROLL for (int j = 0; j < cols; j++) {
-            vec t[6], out[4];
+            vec t[6], out[5];
             UNROLL for (int i = 0; i < rows; i++) t[i] = load(from + (i * cols + j) * t_point);
             if (rows > 1) NAME(answer)(rows, tall, out, t);
             UNROLL for (int i = 0; i < tall; i++) s[i][j] = rows > 1 ? out[i] : t[i];
@@ -213,11 +213,12 @@ INLINE void NAME(winograd_output)(const int rows, const int cols, const int tall
         NAME(clip)(w0, plane->dilation_w, plane->w, wide, &left, &right);
         UNROLL for (int i = 0; i < tall; i++) {
             vec out[6];
+            if (i < top) continue;
             if (i >= bottom) break;
             NAME(answer)(cols, wide, out, s[i]);
             REAL *to = y + (h0 + i * plane->dilation_h) * plane->row;
             UNROLL for (int j = 0; j < wide; j++)
-                if (j < right) store(to + (w0 + j * plane->dilation_w) * plane->col, out[j] + start);
+                if (j >= left && j < right) store(to + (w0 + j * plane->dilation_w) * plane->col, out[j] + start);
         }
     }
 }
@@ -372,6 +373,7 @@ GEMMS(GEMM)
     {                                                                                                                 \
         NAME(winograd_weights)(rows, cols, r_h, r_w, dw, s, s_point, s_slice, n_slices, channels);                    \
     }
+WINOGRAD(2x2, 6, 6, 2, 2)
 WINOGRAD(3x3, 6, 6, 3, 3)
 WINOGRAD(5x5, 6, 6, 5, 5)
 WINOGRAD(1x3, 1, 8, 1, 3)
