@@ -204,6 +204,7 @@ INLINE void NAME(winograd_output)(const int rows, const int cols, const int tall
     NAME(clip)(h0, plane->dilation_h, plane->h, tall, &top, &bottom);
     for (idx n = 0; n < count; n++, from += t_tile, h0 += plane->step_h, w0 += plane->step_w) {
         vec s[5][8];
+        if (rows == 1) NAME(clip)(h0, 1, plane->h, 1, &top, &bottom);
         UNROLL for (int j = 0; j < cols; j++) {
             vec t[6], out[5];
             UNROLL for (int i = 0; i < rows; i++) t[i] = load(from + (i * cols + j) * t_point);
