@@ -583,7 +583,8 @@ def explain(
     names = {}
     for which, name in enumerate(("forward", "input_gradient", "weight_gradient")):
         taken = _conv.takes_winograd(which, *x, *w, *y[2:], *parameters, itemsize)
-        names[name] = f"winograd F({7 - w[2]}x{7 - w[2]}, {w[2]}x{w[2]})" if taken else "direct"
+        m = [1 if r == 1 else (9 if 1 in w[2:] else 7) - r for r in w[2:]]
+        names[name] = f"winograd F({m[0]}x{m[1]}, {w[2]}x{w[3]})" if taken else "direct"
     return names
 
 
