@@ -1,17 +1,21 @@
-"""The loop nests of convolution by Winograd's minimal filtering, strides of 1 and filters of 3x3 or 5x5.
+"""The loop nests of convolution by Winograd's minimal filtering.
+
+For strides of 1 and filters of 3x3 or 5x5 taps, or of 3, 5 or 7 in a row or a column.
 
 Every tile of 6x6 pixels is transformed (V = B' x B), as is every filter (U = G w G'), and each of the tile's 36 points
 is then a matrix product of its own: over channels in forward and input gradient, M[tile, k] = sum_c V[tile, c] U[c, k],
 over tiles in the weight gradient, S[k, c] = sum_tile Z[tile, k] V[tile, c], where Z = A dy A'. The way back gives
-y = A' M A and dw = G' S G. Channels lie along the lanes, so that tiles of all images and of every residue of a dilation
-stand side by side in one product.
+y = A' M A and dw = G' S G. Filters of a row or a column take tiles of 8 pixels along it, and each matrix from one side.
+Channels lie along the lanes, so that tiles of all images and of every residue of a dilation stand side by side in one
+product.
 
 A stride of s splits the image's pixels, and the filters' taps, by their residues modulo s: filters of R x R taps become
 those of ceil(R / s) x ceil(R / s) and stride 1, which see s * s times as many channels, a vector of channels of each
 residue in turn.
 
-Tiles come in blocks of whole bands, a band being the rows of tiles that one image's m * dilation rows of outputs are
-cut into. A block's transformed tiles stay in a cache.
+Tiles come in blocks of whole bands, a band being the rows of tiles that one image's rows of outputs are cut into, as
+many as a tile has times the dilation. Long bands are cut into segments, blocks of their own. A block's transformed
+tiles stay in a cache.
 """
 
 import os
@@ -22,8 +26,8 @@ from libc.string cimport memset
 
 from fastconv._checks cimport DENSE_RESULT, READ, check_array, check_axis, check_bytes, check_convolution
 from fastconv._runtime cimport (
-    FC_LINES, FC_MAX_VECS, Image, as_image, fc_flush_subnormals, fc_kernels, fc_plane, fc_restore_mode, give, idx, kernels, parts,
-    take, threads_for, up,
+    FC_LINES, FC_MAX_VECS, Image, as_image, fc_flush_subnormals, fc_kernels, fc_plane, fc_restore_mode, give, idx,
+    kernels, parts, take, threads_for, up,
 )
 
 cnp.import_array()
@@ -97,6 +101,13 @@ cdef idx size_of(idx R, idx S, idx channels, idx stride_h, idx stride_w, idx dil
     return -1
 
 
+cdef idx outputs(idx taps, idx across) noexcept nogil:
+    """Of a tile, along the side where filters have `taps`, and `across` along the other."""
+    if taps == 1:
+        return 1
+    return (LENGTH if across == 1 else SIDE) + 1 - taps
+
+
 cdef bint takes(int which, idx N, idx C, idx H, idx W, idx K, idx c, idx R, idx S, idx P, idx Q, idx stride_h,
                 idx stride_w, idx dilation_h, idx dilation_w, idx groups, idx itemsize) noexcept:
     """Whether pass `which` (forward, input or weight gradient) is estimated to be faster than directly.
@@ -112,28 +123,41 @@ cdef bint takes(int which, idx N, idx C, idx H, idx W, idx K, idx c, idx R, idx 
         return False
     if mode == WHEREVER_POSSIBLE:
         return True
-    if R != S:
-        return False
-    cdef idx lanes = kern.lanes, r = parts(R, stride_h), m = SIDE + 1 - r
-    cdef double direct = <double>N * P * Q / lanes * c * (K // groups) * R * R
-    cdef idx depth = c * stride_h * stride_h, filters = K // groups
+    cdef idx lanes = kern.lanes, s = stride_h, depth = c * s * s, filters = K // groups
     if which == 1:
-        depth, filters, P, Q = filters, depth, parts(H, stride_h), parts(W, stride_h)
-    cdef double tiles = <double>N * parts(P, m * dilation_h) * dilation_h * parts(parts(Q, dilation_w), m) * dilation_w
+        depth, filters, P, Q = filters, depth, parts(H, s), parts(W, s)
+    cdef double products, transforms, direct = <double>N * P * Q / lanes * c * (K // groups) * R * S
+    R, S = parts(R, s), parts(S, s)
+    cdef idx m_h = outputs(R, S), m_w = outputs(S, R), taps = R * S
+    dilation_h, dilation_w = 1 if R == 1 else dilation_h, 1 if S == 1 else dilation_w
+    cdef double tiles = (<double>N * parts(P, m_h * dilation_h) * dilation_h * parts(parts(Q, dilation_w), m_w)
+                         * dilation_w)
     cdef double depth_vecs = parts(depth, lanes), filter_vecs = parts(filters, lanes)
-    cdef double products, transforms
     # Rows that end within a vector cost direct convolution what its packing cannot save.
     cdef double ragged = min(2.0, <double>up(Q, lanes) / Q) - 1
+    if R != S:
+        # Direct convolution, too, packs its input: that of the tiles costs nothing beyond.
+        if which < 2:
+            products = 1.19 * depth * filter_vecs * (tiles + 13)
+            transforms = 57 * filter_vecs * tiles + 5.4 * filter_vecs * depth
+            direct *= 1 + 0.24 * ragged
+            direct += (49.0 * depth * filters * taps + 22.0 * N * P * Q) / lanes
+        else:
+            products = 1.24 * (filters + 8) * depth_vecs * tiles
+            transforms = 325 * filters * depth_vecs
+            direct *= 1 + 0.11 * ragged + 2.7 / filters
+            direct += 80.0 * depth * filters * taps / lanes
+        return LENGTH * products + transforms < direct
     if which < 2:
         products = 0.91 * depth * filter_vecs * (tiles + 5)
         transforms = 280 * depth_vecs * tiles + 640 * filter_vecs * tiles + 170 * filter_vecs * depth
         direct *= 1 + 0.78 * ragged
-        direct += 6.5 * depth * filters * r * r / lanes
+        direct += 6.5 * depth * filters * taps / lanes
     else:
         products = 1.31 * (filters + 5) * depth_vecs * tiles
         transforms = 640 * filter_vecs * tiles + 240 * filters * depth_vecs
         direct *= 1 + 0.32 * ragged + 0.63 / filters
-        direct += 57.0 * depth * filters * r * r / lanes
+        direct += 57.0 * depth * filters * taps / lanes
     return SIDE * SIDE * products + transforms < direct
 
 
@@ -522,9 +546,8 @@ cdef int prepare(Winograd *j, cnp.ndarray x, cnp.ndarray y, idx channels, idx fi
     R, S = parts(R, s), parts(S, s)
     j.upright = S == 1
     j.taps = R * S
-    j.points, j.m_h, j.m_w = SIDE * SIDE, SIDE + 1 - R, SIDE + 1 - S
-    if j.size >= FC_LINES:
-        j.points, j.m_h, j.m_w = LENGTH, 1 if R == 1 else LENGTH + 1 - R, 1 if S == 1 else LENGTH + 1 - S
+    j.points = LENGTH if j.size >= FC_LINES else SIDE * SIDE
+    j.m_h, j.m_w = outputs(R, S), outputs(S, R)
     j.x_stride, j.y_stride = x_stride, y_stride
     j.C, j.K = channels * x_stride * x_stride, filters * y_stride * y_stride
     j.N, j.H, j.W, j.y_h, j.y_w = y.shape[0], x.shape[2], x.shape[3], y.shape[2], y.shape[3]

@@ -149,7 +149,11 @@ def test_winograd(pages, dtype, layout):
     # The transforms multiply rounding errors: ten to thirty times what the direct sums carry.
     tolerance = {np.float32: 2e-5, np.float64: 1e-12}[dtype]
     cases = [case for case in RAGGED if case["R"] == case["S"] and case["R"] in (2, 3, 5) and case["stride"] == 1]
-    # Strides, of whole vectors of channels; the last, of AVX-512.
+    for size in (3, 5, 7):
+        cases += [make_case("row", 2, 9, 4, 23, 21, 1, size, 1, (1, 2), (2, 1))]
+        cases += [make_case("column", 3, 17, 19, 5, 9, size, 1, 1, (size, 1), (2, 3))]
+        cases += [make_case("sequence", 1, 8, 1, 900, 8, 1, size)]
+    # Strides, of whole vectors of channels, AVX-512's among them.
     cases += [make_case(f"stride {n}", 2, 32, 9, 11, 7, n + 2, n + 2, n, (1, 2)) for n in (2, 3, 4)]
     cases += [make_case("5x5", 2, 19, 9, 11, 21, 5, 5, 1, (2, 1), (1, 2)), make_case("one tile", 1, 1, 6, 6, 1, 3, 3)]
     assert len(cases) > 10
