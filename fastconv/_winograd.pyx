@@ -108,12 +108,21 @@ cdef idx outputs(idx taps, idx across) noexcept nogil:
     return (LENGTH if across == 1 else SIDE) + 1 - taps
 
 
+# What is done costs, in steps of the direct kernel's inner loop, a vector of multiply-adds; fitted to measured layers. For
+# filters of one row or column, strides, and others; forward and input gradient, and weight gradient. Where direct
+# convolution, too, copies its input, that of the tiles costs nothing beyond.
+cdef double[3][2][8] COSTS = [
+    [[1.19, 13, 0, 57, 5.4, 0.24, 49, 22], [1.24, 8, 2.7, 0, 325, 0.11, 80, 0]],
+    [[1.08, 7, 0, 140, 45, 0.17, 0, 0], [1.4, 1.6, 0.67, 0, 780, 0, 108, 0]],
+    [[0.91, 5, 280, 640, 170, 0.78, 6.5, 0], [1.31, 5, 0.63, 640, 240, 0.32, 57, 0]],
+]
+
+
 cdef bint takes(int which, idx N, idx C, idx H, idx W, idx K, idx c, idx R, idx S, idx P, idx Q, idx stride_h,
                 idx stride_w, idx dilation_h, idx dilation_w, idx groups, idx itemsize) noexcept:
     """Whether pass `which` (forward, input or weight gradient) is estimated to be faster than directly.
 
-    Both estimates are sums of what is done and what it costs, in steps of the direct kernel's inner loop (a vector of
-    multiply-adds); the costs were fitted to measured layers.
+    Both estimates are sums of what is done and what it costs.
     """
     cdef const fc_kernels *kern = kernels(itemsize)
     if mode == NEVER or size_of(R, S, c, stride_h, stride_w, dilation_h, dilation_w, kern.lanes) < 0:
@@ -135,30 +144,17 @@ cdef bint takes(int which, idx N, idx C, idx H, idx W, idx K, idx c, idx R, idx 
     cdef double depth_vecs = parts(depth, lanes), filter_vecs = parts(filters, lanes)
     # Rows that end within a vector cost direct convolution what its packing cannot save.
     cdef double ragged = min(2.0, <double>up(Q, lanes) / Q) - 1
-    if R != S:
-        # Direct convolution, too, packs its input: that of the tiles costs nothing beyond.
-        if which < 2:
-            products = 1.19 * depth * filter_vecs * (tiles + 13)
-            transforms = 57 * filter_vecs * tiles + 5.4 * filter_vecs * depth
-            direct *= 1 + 0.24 * ragged
-            direct += (49.0 * depth * filters * taps + 22.0 * N * P * Q) / lanes
-        else:
-            products = 1.24 * (filters + 8) * depth_vecs * tiles
-            transforms = 325 * filters * depth_vecs
-            direct *= 1 + 0.11 * ragged + 2.7 / filters
-            direct += 80.0 * depth * filters * taps / lanes
-        return LENGTH * products + transforms < direct
+    cdef const double *cost = COSTS[0 if R != S else 1 if s > 1 else 2][which == 2]
     if which < 2:
-        products = 0.91 * depth * filter_vecs * (tiles + 5)
-        transforms = 280 * depth_vecs * tiles + 640 * filter_vecs * tiles + 170 * filter_vecs * depth
-        direct *= 1 + 0.78 * ragged
-        direct += 6.5 * depth * filters * taps / lanes
+        products = cost[0] * depth * filter_vecs * (tiles + cost[1])
+        transforms = (cost[2] * depth_vecs + cost[3] * filter_vecs) * tiles + cost[4] * filter_vecs * depth
+        direct *= 1 + cost[5] * ragged
     else:
-        products = 1.31 * (filters + 5) * depth_vecs * tiles
-        transforms = 640 * filter_vecs * tiles + 240 * filters * depth_vecs
-        direct *= 1 + 0.32 * ragged + 0.63 / filters
-        direct += 57.0 * depth * filters * taps / lanes
-    return SIDE * SIDE * products + transforms < direct
+        products = cost[0] * (filters + cost[1]) * depth_vecs * tiles
+        transforms = cost[3] * filter_vecs * tiles + cost[4] * filters * depth_vecs
+        direct *= 1 + cost[5] * ragged + cost[2] / filters
+    direct += (cost[6] * depth * filters * taps + cost[7] * N * P * Q) / lanes
+    return (SIDE * SIDE if R == S else LENGTH) * products + transforms < direct
 
 
 cdef struct Winograd:
