@@ -21,24 +21,38 @@ PASSES = ("forward", "input_gradient", "weight_gradient")
 MOST_WORK = 2e9  # multiply-adds of a layer, so that a run stays a matter of minutes
 
 
-def draw(rng: np.random.Generator) -> dict:
-    """A layer: sizes spread evenly by their logarithm."""
+def draw(rng: np.random.Generator, lines: float, strides: float) -> dict:
+    """A layer: sizes spread evenly by their logarithm, filters of one row or column with a probability of `lines`, a stride
+    with one of `strides` among the others."""
     while True:
         groups = int(rng.choice([1, 1, 1, 1, 1, 2, 4, 32]))
         channels, filters = (groups * max(1, int(2 ** rng.uniform(0, 9) / groups)) for _ in range(2))
-        kernel, dilation = int(rng.choice([3, 3, 3, 5])), int(rng.choice([1, 1, 1, 2]))
         height, width = (int(2 ** rng.uniform(2, 7)) for _ in range(2))
         if rng.random() < 0.7:
             width = height
         images = int(2 ** rng.uniform(0, 7))
-        padding = int(rng.integers(0, kernel // 2 * dilation + 1))
-        reach = (kernel - 1) * dilation - 2 * padding
-        work = images * filters * channels // groups * kernel**2 * (height - reach) * (width - reach)
-        if min(height, width) > reach and 1e4 < work < MOST_WORK:
+        dilation, stride = int(rng.choice([1, 1, 1, 2])), 1
+        if rng.random() < lines:
+            size = int(rng.choice([3, 5, 7]))
+            kernel = (1, size) if rng.random() < 0.7 else (size, 1)
+            if kernel[0] == 1 and rng.random() < 0.6:  # a sequence
+                height, width, dilation = 1, int(2 ** rng.uniform(4, 13)), int(rng.choice([1, 1, 2, 8]))
+        else:
+            kernel = (int(rng.choice([2, 3, 3, 3, 3, 5])),) * 2
+            if rng.random() < strides:
+                size, stride, dilation = int(rng.choice([3, 3, 3, 4, 5])), 2, 1
+                kernel, channels = (size, size), groups * max(16, channels // groups // 16 * 16)
+        padding = [int(rng.integers(0, size // 2 * dilation + 1)) for size in kernel]
+        if kernel[0] == kernel[1]:
+            padding[1] = padding[0]
+        h, w = (n + 2 * p - (k - 1) * dilation for n, p, k in zip((height, width), padding, kernel, strict=True))
+        work = images * filters * channels // groups * kernel[0] * kernel[1] * h * w // stride**2
+        if min(h, w) > 0 and 1e4 < work < MOST_WORK:
             return {
                 "x": (images, channels, height, width),
-                "w": (filters, channels // groups, kernel, kernel),
-                "padding": padding,
+                "w": (filters, channels // groups, *kernel),
+                "stride": stride,
+                "padding": tuple(padding),
                 "dilation": dilation,
                 "groups": groups,
             }
@@ -57,7 +71,7 @@ def measure(layer: dict, repeats: int) -> dict:
     """Seconds of each pass, directly and by Winograd's filtering, and what is picked."""
     rng = np.random.default_rng(0)
     x, w = (rng.standard_normal(layer[name], dtype=np.float32) for name in "xw")
-    how = {name: layer[name] for name in ("padding", "dilation", "groups")}
+    how = {name: layer[name] for name in ("stride", "padding", "dilation", "groups")}
     dy = rng.standard_normal(ops.conv2d(x, w, **how).shape, dtype=np.float32)
     calls = (
         lambda: ops.conv2d(x, w, **how),
@@ -83,6 +97,8 @@ def measure(layer: dict, repeats: int) -> dict:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--shapes", type=int, default=200)
+    parser.add_argument("--lines", type=float, default=0.4, help="share of filters of one row or column (default 0.4)")
+    parser.add_argument("--strides", type=float, default=0.3, help="share of strides among the others (default 0.3)")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--repeats", type=int, default=5, help="turns of either way (default 5)")
@@ -92,7 +108,7 @@ def main() -> None:
     rng = np.random.default_rng(options.seed)
     records, losses = [], []
     for _ in range(options.shapes):
-        layer = draw(rng)
+        layer = draw(rng, options.lines, options.strides)
         result = measure(layer, options.repeats)
         records.append({"layer": layer, "passes": result})
         for name, one in result.items():

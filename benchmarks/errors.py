@@ -34,7 +34,7 @@ def run_torch(x, w, dy, padding):
     x, w, dy = (torch.from_numpy(a) for a in (x, w, dy))
     y = torch.nn.functional.conv2d(x, w, padding=padding)
     dx, dw, _ = torch.ops.aten.convolution_backward(
-        dy, x, w, None, [1, 1], [padding] * 2, [1, 1], False, [0, 0], 1, [True, True, False]
+        dy, x, w, None, [1, 1], list(padding), [1, 1], False, [0, 0], 1, [True, True, False]
     )
     return tuple(a.numpy() for a in (y, dx, dw))
 
@@ -52,12 +52,12 @@ def main() -> None:
     names = ("direct", "Winograd", "torch")
     print("| filter | channels | " + " | ".join(f"{a} {b}" for b in PASSES for a in names) + " |")
     print("|---|---|" + "---|" * 9)
-    for kernel in (3, 5):
+    for kernel in ((3, 3), (5, 5), (1, 3), (1, 5), (1, 7)):
         for channels in (1, 16, 64, 256, 1024):
             rng = np.random.default_rng(channels)
-            padding = kernel // 2
+            padding = kernel[0] // 2, kernel[1] // 2
             x = rng.standard_normal((4, channels, 14, 14), dtype=np.float32)
-            w = rng.standard_normal((32, channels, kernel, kernel), dtype=np.float32)
+            w = rng.standard_normal((32, channels, *kernel), dtype=np.float32)
             w *= np.float32(np.sqrt(2 / w[0].size))
             dy = rng.standard_normal((4, 32, 14, 14), dtype=np.float32)
             if relu:
@@ -68,7 +68,7 @@ def main() -> None:
             _winograd.set_mode(2)
             columns += [errors(run(x, w, dy, padding), exact), errors(run_torch(x, w, dy, padding), exact)]
             cells = [column[i] for i in range(3) for column in columns]
-            print(f"| {kernel}x{kernel} | {channels} | " + " | ".join(cells) + " |")
+            print(f"| {kernel[0]}x{kernel[1]} | {channels} | " + " | ".join(cells) + " |")
 
 
 if __name__ == "__main__":

@@ -805,7 +805,7 @@ def forward(cnp.ndarray x, cnp.ndarray w, cnp.ndarray b, cnp.ndarray y, idx stri
     if j.y.n * j.y.h * j.y.w == 0:
         return
     if handed_over(0, &j.x, &f, &j.y, stride_h, stride_w, dilation_h, dilation_w, groups, cnp.PyArray_ITEMSIZE(x)):
-        _winograd.forward(x, w, b, y, pad_h, pad_w, dilation_h, dilation_w, groups)
+        _winograd.forward(x, w, b, y, stride_h, pad_h, pad_w, dilation_h, dilation_w, groups)
         return
     if has_few_channels(0, &j.x, &f, &j.y, stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w, groups,
                         cnp.PyArray_ITEMSIZE(x)):
@@ -969,7 +969,7 @@ def input_gradient(cnp.ndarray dy, cnp.ndarray w, cnp.ndarray dx, idx stride_h, 
         return
     as_image(dy, &image_dy)
     if handed_over(1, &weave.dx, &f, &image_dy, stride_h, stride_w, dilation_h, dilation_w, groups, z):
-        _winograd.input_gradient(dy, w, dx, pad_h, pad_w, dilation_h, dilation_w, groups)
+        _winograd.input_gradient(dy, w, dx, stride_h, pad_h, pad_w, dilation_h, dilation_w, groups)
         return
     if has_few_channels(1, &weave.dx, &f, &image_dy, stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w,
                         groups, z):
@@ -1279,7 +1279,7 @@ def weight_gradient(cnp.ndarray x, cnp.ndarray dy, cnp.ndarray dw, idx stride_h,
         memset(f.data, 0, cnp.PyArray_NBYTES(dw))
         return
     if handed_over(2, &j.x, &f, &j.dy, stride_h, stride_w, dilation_h, dilation_w, groups, z):
-        _winograd.weight_gradient(x, dy, dw, pad_h, pad_w, dilation_h, dilation_w, groups)
+        _winograd.weight_gradient(x, dy, dw, stride_h, pad_h, pad_w, dilation_h, dilation_w, groups)
         return
     if has_few_channels(2, &j.x, &f, &j.dy, stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w, groups, z):
         _depthwise.weight_gradient(x, dy, dw, stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w, groups)

@@ -7,9 +7,9 @@ from fastconv._runtime cimport idx
 cdef bint takes(int which, idx N, idx C, idx H, idx W, idx K, idx c, idx R, idx S, idx P, idx Q, idx stride_h,
                 idx stride_w, idx dilation_h, idx dilation_w, idx groups, idx itemsize) noexcept
 
-cpdef forward(cnp.ndarray x, cnp.ndarray w, cnp.ndarray b, cnp.ndarray y, idx pad_h, idx pad_w, idx dilation_h,
-              idx dilation_w, idx groups)
-cpdef input_gradient(cnp.ndarray dy, cnp.ndarray w, cnp.ndarray dx, idx pad_h, idx pad_w, idx dilation_h,
+cpdef forward(cnp.ndarray x, cnp.ndarray w, cnp.ndarray b, cnp.ndarray y, idx stride, idx pad_h, idx pad_w,
+              idx dilation_h, idx dilation_w, idx groups)
+cpdef input_gradient(cnp.ndarray dy, cnp.ndarray w, cnp.ndarray dx, idx stride, idx pad_h, idx pad_w, idx dilation_h,
                      idx dilation_w, idx groups)
-cpdef weight_gradient(cnp.ndarray x, cnp.ndarray dy, cnp.ndarray dw, idx pad_h, idx pad_w, idx dilation_h,
-                      idx dilation_w, idx groups)
+cpdef weight_gradient(cnp.ndarray x, cnp.ndarray dy, cnp.ndarray dw, idx stride, idx pad_h, idx pad_w,
+                      idx dilation_h, idx dilation_w, idx groups)

@@ -1,13 +1,21 @@
-"""The loop nests of convolution by Winograd's minimal filtering, strides of 1 and filters of 3x3 or 5x5.
+"""The loop nests of convolution by Winograd's minimal filtering.
+
+For strides of 1 and filters of 3x3 or 5x5 taps, or of 3, 5 or 7 in a row or a column.
 
 Every tile of 6x6 pixels is transformed (V = B' x B), as is every filter (U = G w G'), and each of the tile's 36 points
 is then a matrix product of its own: over channels in forward and input gradient, M[tile, k] = sum_c V[tile, c] U[c, k],
 over tiles in the weight gradient, S[k, c] = sum_tile Z[tile, k] V[tile, c], where Z = A dy A'. The way back gives
-y = A' M A and dw = G' S G. Channels lie along the lanes, so that tiles of all images and of every residue of a dilation
-stand side by side in one product.
+y = A' M A and dw = G' S G. Filters of a row or a column take tiles of 8 pixels along it, and each matrix from one side.
+Channels lie along the lanes, so that tiles of all images and of every residue of a dilation stand side by side in one
+product.
 
-Tiles come in blocks of whole bands, a band being the rows of tiles that one image's m * dilation rows of outputs are
-cut into. A block's transformed tiles stay in a cache.
+A stride of s splits the image's pixels, and the filters' taps, by their residues modulo s: filters of R x R taps become
+those of ceil(R / s) x ceil(R / s) and stride 1, which see s * s times as many channels, a vector of channels of each
+residue in turn.
+
+Tiles come in blocks of whole bands, a band being the rows of tiles that one image's rows of outputs are cut into, as
+many as a tile has times the dilation. Long bands are cut into segments, blocks of their own. A block's transformed
+tiles stay in a cache.
 """
 
 import os
@@ -18,16 +26,16 @@ from libc.string cimport memset
 
 from fastconv._checks cimport DENSE_RESULT, READ, check_array, check_axis, check_bytes, check_convolution
 from fastconv._runtime cimport (
-    FC_MAX_VECS, Image, as_image, fc_flush_subnormals, fc_kernels, fc_plane, fc_restore_mode, give, idx, kernels, parts,
-    take, threads_for, up,
+    FC_LINES, FC_MAX_VECS, Image, as_image, fc_flush_subnormals, fc_kernels, fc_plane, fc_restore_mode, give, idx,
+    kernels, parts, take, threads_for, up,
 )
 
 cnp.import_array()
 
 cdef enum:
     LINE = 64
-    POINTS = 36
-    SIDE = 6                  # of a tile
+    SIDE = 6                  # of a square tile
+    LENGTH = 8                # of a tile of one row or column
     TILES = 96                # in a block: all of a point's tiles of a panel stay in L1 or near it
     KEPT_BYTES = 16 << 20     # transformed filters that are kept for all blocks
     LARGE_TILES = 400         # in a block that transforms its filters itself
@@ -41,6 +49,7 @@ cdef enum:
     SLICES_BYTES = 16 << 20   # what the sums of all slices may take
     CHUNK = 512               # channels reduced in one go
     MOST_DILATION = 1 << 30
+    MOST_STRIDE = 4
 
 
 # ---- when it pays --------------------------------------------------------------------------------------------------
@@ -76,54 +85,98 @@ def _from_environment(environment):
 _from_environment(os.environ)
 
 
+cdef idx size_of(idx R, idx S, idx channels, idx stride_h, idx stride_w, idx dilation_h, idx dilation_w,
+                 idx lanes) noexcept nogil:
+    """Which of the kernels' sizes a residue of a filter has; -1: none, or a stride whose residues tear vectors of
+    channels."""
+    if max(dilation_h, dilation_w) > MOST_DILATION or stride_h != stride_w or not 1 <= stride_h <= MOST_STRIDE:
+        return -1
+    if stride_h > 1 and (R != S or dilation_h != 1 or dilation_w != 1 or channels % lanes != 0):
+        return -1
+    R, S = parts(R, stride_h), parts(S, stride_h)
+    if R == S and (R == 2 or R == 3 or R == 5):
+        return (R - 1) // 2
+    if min(R, S) == 1 and 3 <= max(R, S) <= 7 and max(R, S) % 2 == 1:
+        return FC_LINES + (max(R, S) - 3) // 2
+    return -1
+
+
+cdef idx outputs(idx taps, idx across) noexcept nogil:
+    """Of a tile, along the side where filters have `taps`, and `across` along the other."""
+    if taps == 1:
+        return 1
+    return (LENGTH if across == 1 else SIDE) + 1 - taps
+
+
+# What is done costs, in steps of the direct kernel's inner loop, a vector of multiply-adds; fitted to measured layers. For
+# filters of one row or column, strides, and others; forward and input gradient, and weight gradient. Where direct
+# convolution, too, copies its input, that of the tiles costs nothing beyond.
+cdef double[3][2][8] COSTS = [
+    [[1.19, 13, 0, 57, 5.4, 0.24, 49, 22], [1.24, 8, 2.7, 0, 325, 0.11, 80, 0]],
+    [[1.08, 7, 0, 140, 45, 0.17, 0, 0], [1.4, 1.6, 0.67, 0, 780, 0, 108, 0]],
+    [[0.91, 5, 280, 640, 170, 0.78, 6.5, 0], [1.31, 5, 0.63, 640, 240, 0.32, 57, 0]],
+]
+
+
 cdef bint takes(int which, idx N, idx C, idx H, idx W, idx K, idx c, idx R, idx S, idx P, idx Q, idx stride_h,
                 idx stride_w, idx dilation_h, idx dilation_w, idx groups, idx itemsize) noexcept:
     """Whether pass `which` (forward, input or weight gradient) is estimated to be faster than directly.
 
-    Both estimates are sums of what is done and what it costs, in steps of the direct kernel's inner loop (a vector of
-    multiply-adds); the costs were fitted to measured layers.
+    Both estimates are sums of what is done and what it costs.
     """
-    if mode == NEVER or R != S or not (R == 3 or R == 5) or stride_h != 1 or stride_w != 1:
+    cdef const fc_kernels *kern = kernels(itemsize)
+    if mode == NEVER or size_of(R, S, c, stride_h, stride_w, dilation_h, dilation_w, kern.lanes) < 0:
         return False
     # Neither what is empty nor, where somebody asks by himself, what no convolution has.
     if min(N, min(H, W)) < 1 or min(K, c) < 1 or min(P, Q) < 1 or min(groups, min(dilation_h, dilation_w)) < 1:
         return False
-    if max(dilation_h, dilation_w) > MOST_DILATION:
-        return False
     if mode == WHEREVER_POSSIBLE:
         return True
-    cdef const fc_kernels *kern = kernels(itemsize)
-    cdef idx lanes = kern.lanes, m = SIDE + 1 - R
-    cdef idx depth = c, filters = K // groups
+    cdef idx lanes = kern.lanes, s = stride_h, depth = c * s * s, filters = K // groups
     if which == 1:
-        depth, filters, P, Q = filters, depth, H, W
-    cdef double tiles = <double>N * parts(P, m * dilation_h) * dilation_h * parts(parts(Q, dilation_w), m) * dilation_w
+        depth, filters, P, Q = filters, depth, parts(H, s), parts(W, s)
+    cdef double products, transforms, direct = <double>N * P * Q / lanes * c * (K // groups) * R * S
+    R, S = parts(R, s), parts(S, s)
+    cdef idx m_h = outputs(R, S), m_w = outputs(S, R), taps = R * S
+    dilation_h, dilation_w = 1 if R == 1 else dilation_h, 1 if S == 1 else dilation_w
+    cdef double tiles = (<double>N * parts(P, m_h * dilation_h) * dilation_h * parts(parts(Q, dilation_w), m_w)
+                         * dilation_w)
     cdef double depth_vecs = parts(depth, lanes), filter_vecs = parts(filters, lanes)
-    cdef double products, transforms, direct = <double>N * P * Q / lanes * depth * filters * R * R
     # Rows that end within a vector cost direct convolution what its packing cannot save.
     cdef double ragged = min(2.0, <double>up(Q, lanes) / Q) - 1
+    cdef const double *cost = COSTS[0 if R != S else 1 if s > 1 else 2][which == 2]
     if which < 2:
-        products = 0.91 * depth * filter_vecs * (tiles + 5)
-        transforms = 280 * depth_vecs * tiles + 640 * filter_vecs * tiles + 170 * filter_vecs * depth
-        direct *= 1 + 0.78 * ragged
-        direct += 6.5 * depth * filters * R * R / lanes
+        products = cost[0] * depth * filter_vecs * (tiles + cost[1])
+        transforms = (cost[2] * depth_vecs + cost[3] * filter_vecs) * tiles + cost[4] * filter_vecs * depth
+        direct *= 1 + cost[5] * ragged
     else:
-        products = 1.31 * (filters + 5) * depth_vecs * tiles
-        transforms = 640 * filter_vecs * tiles + 240 * filters * depth_vecs
-        direct *= 1 + 0.32 * ragged + 0.63 / filters
-        direct += 57.0 * depth * filters * R * R / lanes
-    return POINTS * products + transforms < direct
+        products = cost[0] * (filters + cost[1]) * depth_vecs * tiles
+        transforms = cost[3] * filter_vecs * tiles + cost[4] * filters * depth_vecs
+        direct *= 1 + cost[5] * ragged + cost[2] / filters
+    direct += (cost[6] * depth * filters * taps + cost[7] * N * P * Q) / lanes
+    return (SIDE * SIDE if R == S else LENGTH) * products + transforms < direct
 
 
 cdef struct Winograd:
     const fc_kernels *kern
-    idx size                     # 0: filters of 3x3, 1: of 5x5
-    idx m                        # outputs of a tile, a side
-    idx G, C, K                  # of a group: channels of x, filters
-    idx N, H, W, P, Q            # images, size of x and of y
+    idx size                     # of the filters: the kernels' number
+    bint upright                 # filters of one column
+    idx points                   # of a tile
+    idx m_h, m_w                 # its outputs
+    idx taps
+    idx G, C, K                  # of a group: channels of x, filters; of every residue of the stride
+    idx N, H, W                  # images, size of x
+    idx P, Q                     # size of y, or of its residues
+    idx x_stride, y_stride       # one of which is 1
+    idx c_parts                  # vectors of x's channels
+    idx y_h, y_w                 # size of y
+    idx y_top, y_left            # pixels of its first residue that lie outside
     idx pad_h, pad_w, dilation_h, dilation_w
-    idx bands, cols              # bands of an image; tiles side by side
-    idx band_tiles
+    idx reach_h, reach_w         # what a filter sees beyond a pixel
+    idx all_cols                 # tiles side by side, of each residue of the dilation
+    idx segments, cols           # that a band is cut into, and their tiles side by side
+    idx bands                    # of an image, all segments
+    idx residues, band_tiles
     idx block_bands, n_blocks, tiles
     idx wide, panels             # filters in a panel of the product; panels of a group
     idx unit                     # filters in a tile of the product
@@ -138,8 +191,10 @@ cdef struct Winograd:
 
 
 cdef struct Run:
-    # Some bands of one image, and the tile that the first begins with.
-    idx n, band0, bands, tile
+    # Some bands of one image, `cols` of their tiles side by side, the tile of the block that the first begins with; and
+    # the output that this tile begins with.
+    idx n, bands, cols, tile
+    idx top, left
 
 
 cdef idx point_pitch(idx size) noexcept nogil:
@@ -150,8 +205,13 @@ cdef idx point_pitch(idx size) noexcept nogil:
 cdef void plan(Winograd *j, idx target, idx threads) noexcept:
     """Cut the tiles into blocks of about `target`, as many for each thread."""
     cdef idx z = j.kern.itemsize, lanes = j.kern.lanes
+    if j.band_tiles > 2 * target:
+        j.cols = parts(j.all_cols, parts(j.band_tiles, target))
+        j.segments = parts(j.all_cols, j.cols)
+        j.bands *= j.segments
+        j.band_tiles = j.cols * j.residues
     cdef idx all_bands = j.N * j.bands
-    j.block_bands = max(1, min(all_bands, target // j.band_tiles))
+    j.block_bands = max(1, min(all_bands, target // j.band_tiles)) if j.segments == 1 else 1
     j.n_blocks = parts(all_bands, j.block_bands)
     if j.n_blocks > 1:
         j.n_blocks = min(all_bands, up(j.n_blocks, threads))
@@ -159,11 +219,13 @@ cdef void plan(Winograd *j, idx target, idx threads) noexcept:
     j.n_blocks = parts(all_bands, j.block_bands)
     j.tiles = up(j.block_bands * j.band_tiles, j.kern.gemm_rows)
     j.c_point = point_pitch(j.tiles * j.c_tile)
-    j.c_panel = POINTS * j.c_point
+    j.c_panel = j.points * j.c_point
     j.k_point = point_pitch(j.tiles * j.k_tile)
-    j.k_panel = POINTS * j.k_point
-    cdef idx rows = j.block_bands * j.m * j.dilation_h + (SIDE - j.m) * j.dilation_h
-    j.stage_size = up(max(min(rows, j.H) * j.W, min(rows, j.P) * j.Q) * lanes * z, LINE)
+    j.k_panel = j.points * j.k_point
+    cdef idx s = j.x_stride * j.y_stride
+    cdef idx rows = s * (j.block_bands * j.m_h * j.dilation_h + j.reach_h)
+    cdef idx width = s * (j.cols * j.m_w * j.dilation_w + j.reach_w)
+    j.stage_size = up(max(min(rows, j.H) * min(width, j.W), min(rows, j.y_h) * min(width, j.y_w)) * lanes * z, LINE)
     # Tiles of the product may reach past the last filter.
     j.c_size = up((parts(j.c_lanes, j.c_tile) * j.c_panel + FC_MAX_VECS * lanes) * z, LINE)
     j.k_size = up((parts(j.k_lanes, j.k_tile) * j.k_panel + FC_MAX_VECS * lanes) * z, LINE)
@@ -174,38 +236,57 @@ cdef idx n_runs(const Winograd *j, idx block) noexcept nogil:
     return last // j.bands - first // j.bands + 1
 
 
-cdef idx block_tiles(const Winograd *j, idx block) noexcept nogil:
-    return min(j.block_bands, j.N * j.bands - block * j.block_bands) * j.band_tiles
-
-
 cdef Run run_of(const Winograd *j, idx block, idx index) noexcept nogil:
     cdef idx first = block * j.block_bands, last = min(j.N * j.bands, first + j.block_bands)
     cdef Run run
     run.n = first // j.bands + index
     cdef idx start = max(first, run.n * j.bands)
-    run.band0 = start - run.n * j.bands
+    cdef idx band = start - run.n * j.bands
+    cdef idx col = band % j.segments * j.cols
     run.bands = min(last, (run.n + 1) * j.bands) - start
+    run.cols = min(j.cols, j.all_cols - col)
     run.tile = (start - first) * j.band_tiles
+    run.top, run.left = band // j.segments * j.m_h * j.dilation_h, col * j.m_w * j.dilation_w
     return run
 
 
-cdef const char *lay(const Winograd *j, const Image *x, idx n, idx c0, idx channels, idx first, idx last, char *buffer,
-                     fc_plane *plane) noexcept nogil:
-    """A vector of channels of rows first ... last of image n, channels along the lanes: in place or in `buffer`."""
-    cdef idx z = j.kern.itemsize, lanes = j.kern.lanes, i
-    cdef const char *data = x.data + (n * x.s_n + c0 * x.s_c + first * x.s_h) * z
-    plane.h, plane.w = last - first, x.w
-    plane.dilation_h, plane.dilation_w = j.dilation_h, j.dilation_w
+cdef idx block_tiles(const Winograd *j, idx block) noexcept nogil:
+    # Segments are blocks of their own.
+    return min(j.block_bands, j.N * j.bands - block * j.block_bands) * run_of(j, block, 0).cols * j.residues
+
+
+cdef void span(idx at, idx size, idx limit, idx *first, idx *last) noexcept nogil:
+    first[0] = max(0, min(limit, at))
+    last[0] = max(first[0], min(limit, at + size))
+
+
+cdef void place_tiles(const Winograd *j, fc_plane *plane, idx h, idx w, idx stride) noexcept nogil:
+    """The plane of h x w pixels as its tiles' kernels see it."""
+    plane.h, plane.w, plane.dilation_h, plane.dilation_w = h, w, stride * j.dilation_h, stride * j.dilation_w
+    plane.step_h, plane.step_w = 0, stride * j.m_w * j.dilation_w
+    if j.upright:
+        plane.h, plane.w, plane.dilation_h, plane.dilation_w = w, h, j.dilation_w, j.dilation_h
+        plane.row, plane.col = plane.col, plane.row
+        plane.step_h, plane.step_w = plane.step_w, plane.step_h
+
+
+cdef const char *lay(const Winograd *j, const Image *x, idx n, idx c0, idx channels, idx top, idx bottom, idx left,
+                     idx right, idx stride, char *buffer, fc_plane *plane) noexcept nogil:
+    """A vector of channels of a part of image n, channels along the lanes: in place or in `buffer`."""
+    cdef idx z = j.kern.itemsize, lanes = j.kern.lanes, h = bottom - top, w = right - left, i
+    cdef const char *data = x.data + (n * x.s_n + c0 * x.s_c + top * x.s_h + left * x.s_w) * z
     if x.s_c == 1 and c0 + lanes <= x.c:
         plane.row, plane.col = x.s_h, x.s_w
-        return data
-    plane.row, plane.col = x.w * lanes, lanes
-    if x.s_h == x.w * x.s_w:
-        j.kern.transpose(buffer, lanes, data, x.s_c, x.s_w, channels, plane.h * x.w)
     else:
-        for i in range(plane.h):
-            j.kern.transpose(buffer + i * plane.row * z, lanes, data + i * x.s_h * z, x.s_c, x.s_w, channels, x.w)
-    return buffer
+        plane.row, plane.col = w * lanes, lanes
+        if x.s_h == w * x.s_w:
+            j.kern.transpose(buffer, lanes, data, x.s_c, x.s_w, channels, h * w)
+        else:
+            for i in range(h):
+                j.kern.transpose(buffer + i * w * lanes * z, lanes, data + i * x.s_h * z, x.s_c, x.s_w, channels, w)
+        data = buffer
+    place_tiles(j, plane, h, w, stride)
+    return data
 
 
 cdef void transform_input(const Winograd *j, const Image *x, idx g, idx block, idx part, idx run_index, char *v,
@@ -213,22 +294,26 @@ cdef void transform_input(const Winograd *j, const Image *x, idx g, idx block, i
     """V of a vector of channels and a run of bands."""
     cdef const fc_kernels *kern = j.kern
     cdef unsigned mode = fc_flush_subnormals()
-    cdef idx z = kern.itemsize, c0 = part * kern.lanes, band, a, b, tile
+    cdef idx z = kern.itemsize, s = j.x_stride, c0 = part * kern.lanes, C = j.C // (s * s)
+    cdef idx band, a, b, e, c, h, w, top, bottom, left, right
     cdef Run run = run_of(j, block, run_index)
-    cdef idx top = run.band0 * j.m * j.dilation_h - j.pad_h
-    cdef idx first = max(0, min(x.h, top))
-    cdef idx last = max(first, min(x.h, top + (run.bands * j.m + SIDE - j.m) * j.dilation_h))
+    cdef idx tile = run.tile, h0 = s * run.top - j.pad_h, w0 = s * run.left - j.pad_w
+    span(h0, s * (run.bands * j.m_h * j.dilation_h + j.reach_h), x.h, &top, &bottom)
+    span(w0, s * (run.cols * j.m_w * j.dilation_w + j.reach_w), x.w, &left, &right)
     cdef fc_plane plane
-    cdef const char *data = lay(j, x, run.n, g * j.C + c0, min(kern.lanes, j.C - c0), first, last, buffer, &plane)
-    v += (c0 // j.c_tile * j.c_panel + c0 % j.c_tile) * z
-    tile = run.tile
+    cdef const char *data = lay(j, x, run.n, g * C + c0, min(kern.lanes, C - c0), top, bottom, left, right, s, buffer,
+                                &plane)
     for band in range(run.bands):
         for a in range(j.dilation_h):
             for b in range(j.dilation_w):
-                kern.winograd_input(v + tile * j.c_tile * z, j.c_point, j.c_tile, data, &plane,
-                                    top + band * j.m * j.dilation_h + a - first, b - j.pad_w, j.m * j.dilation_w,
-                                    j.cols)
-                tile += j.cols
+                for e in range(s * s):
+                    c = (part * s * s + e) * kern.lanes
+                    h = h0 + s * (band * j.m_h * j.dilation_h + a) + e // s - top
+                    w = w0 + s * b + e % s - left
+                    kern.winograd_input[j.size >= FC_LINES](
+                        v + (c // j.c_tile * j.c_panel + c % j.c_tile + tile * j.c_tile) * z, j.c_point, j.c_tile,
+                        data, &plane, w if j.upright else h, h if j.upright else w, run.cols)
+                tile += run.cols
     fc_restore_mode(mode)
 
 
@@ -237,45 +322,56 @@ cdef void transform_output_gradient(const Winograd *j, const Image *dy, idx g, i
     """Z of a vector of filters and a run of bands."""
     cdef const fc_kernels *kern = j.kern
     cdef unsigned mode = fc_flush_subnormals()
-    cdef idx z = kern.itemsize, k0 = part * kern.lanes, band, a, b, tile
+    cdef idx z = kern.itemsize, k0 = part * kern.lanes, band, a, b, h, bottom, right
     cdef Run run = run_of(j, block, run_index)
-    cdef idx first = run.band0 * j.m * j.dilation_h
-    cdef idx last = min(j.P, first + run.bands * j.m * j.dilation_h)
+    bottom = min(j.P, run.top + run.bands * j.m_h * j.dilation_h)
+    right = min(j.Q, run.left + run.cols * j.m_w * j.dilation_w)
     cdef fc_plane plane
-    cdef const char *data = lay(j, dy, run.n, g * j.K + k0, min(kern.lanes, j.K - k0), first, last, buffer, &plane)
-    v += (k0 // j.k_tile * j.k_panel + k0 % j.k_tile) * z
-    tile = run.tile
+    cdef const char *data = lay(j, dy, run.n, g * j.K + k0, min(kern.lanes, j.K - k0), run.top, bottom, run.left,
+                                right, 1, buffer, &plane)
+    v += (k0 // j.k_tile * j.k_panel + k0 % j.k_tile + run.tile * j.k_tile) * z
     for band in range(run.bands):
         for a in range(j.dilation_h):
+            h = band * j.m_h * j.dilation_h + a
             for b in range(j.dilation_w):
-                kern.winograd_spread[j.size](v + tile * j.k_tile * z, j.k_point, j.k_tile, data, &plane,
-                                             band * j.m * j.dilation_h + a, b, j.m * j.dilation_w, j.cols)
-                tile += j.cols
+                kern.winograd_spread[j.size](v, j.k_point, j.k_tile, data, &plane, b if j.upright else h,
+                                             h if j.upright else b, run.cols)
+                v += run.cols * j.k_tile * z
     fc_restore_mode(mode)
 
 
-cdef void transform_output(const Winograd *j, const Image *y, const char *bias, idx g, idx block, idx k0,
-                           idx run_index, const char *t, idx t_tile, char *buffer) noexcept nogil:
-    """y of a vector of filters, from k0 on, and a run of bands."""
+cdef void transform_output(const Winograd *j, const Image *y, const char *bias, idx g, idx block, idx k0, idx vec,
+                           idx run_index, const char *t, char *buffer) noexcept nogil:
+    """y of a vector of its channels, from k0 on, and a run of bands, from vectors `vec` ... of t."""
     cdef const fc_kernels *kern = j.kern
     cdef unsigned mode = fc_flush_subnormals()
-    cdef idx z = kern.itemsize, lanes = kern.lanes, band, a, b, tile
+    cdef idx z = kern.itemsize, lanes = kern.lanes, s = j.y_stride, K = j.K // (s * s), band, a, b, e, k, h, w, i
     cdef Run run = run_of(j, block, run_index)
-    cdef idx first = run.band0 * j.m * j.dilation_h
+    cdef idx tile = run.tile, h0 = s * run.top - j.y_top, w0 = s * run.left - j.y_left, top, bottom, left, right
+    span(h0, s * run.bands * j.m_h * j.dilation_h, j.y_h, &top, &bottom)
+    span(w0, s * run.cols * j.m_w * j.dilation_w, j.y_w, &left, &right)
+    cdef idx rows = bottom - top, width = right - left
     cdef fc_plane plane
-    plane.h, plane.w = min(j.P - first, run.bands * j.m * j.dilation_h), j.Q
-    plane.row, plane.col = j.Q * lanes, lanes
-    plane.dilation_h, plane.dilation_w = j.dilation_h, j.dilation_w
-    tile = run.tile
+    plane.row, plane.col = width * lanes, lanes
+    place_tiles(j, &plane, rows, width, s)
+    if bias != NULL:
+        bias += (g * j.k_lanes + k0) * z
     for band in range(run.bands):
         for a in range(j.dilation_h):
             for b in range(j.dilation_w):
-                kern.winograd_output[j.size](buffer, &plane, band * j.m * j.dilation_h + a, b, j.m * j.dilation_w,
-                                             j.cols, t + tile * t_tile * z, j.k_point, t_tile,
-                                             bias + (g * j.k_lanes + k0) * z if bias != NULL else NULL)
-                tile += j.cols
-    kern.untranspose(y.data + (run.n * y.s_n + (g * j.K + k0) * y.s_c + first * j.Q) * z, y.s_c, buffer,
-                     lanes, min(lanes, j.K - k0), plane.h * j.Q)
+                for e in range(s * s):
+                    k = (vec + e) * lanes
+                    h = h0 + s * (band * j.m_h * j.dilation_h + a) + e // s - top
+                    w = w0 + s * b + e % s - left
+                    kern.winograd_output[j.size](
+                        buffer, &plane, w if j.upright else h, h if j.upright else w, run.cols,
+                        t + (k // j.unit * j.k_panel + k % j.unit + tile * j.unit) * z, j.k_point, j.unit, bias)
+                tile += run.cols
+    cdef char *to = y.data + (run.n * y.s_n + (g * K + k0) * y.s_c + top * j.y_w + left) * z
+    cdef idx pieces = 1 if width == j.y_w else rows
+    for i in range(pieces):
+        kern.untranspose(to + i * j.y_w * z, y.s_c, buffer + i * width * lanes * z, lanes, min(lanes, K - k0),
+                         rows // pieces * width)
     fc_restore_mode(mode)
 
 
@@ -322,7 +418,8 @@ cdef void gather_panel(const Winograd *j, const Filters *w, const Image *y, cons
     cdef const fc_kernels *kern = j.kern
     cdef unsigned mode = fc_flush_subnormals()
     cdef idx z = kern.itemsize, lanes = kern.lanes, width = panel_width(j, panel)
-    cdef idx tiles = block_tiles(j, block), runs = n_runs(j, block), c, depth, point, row, n, i, vecs
+    cdef idx tiles = block_tiles(j, block), runs = n_runs(j, block), residues = j.y_stride * j.y_stride
+    cdef idx c, depth, point, row, n, i, vecs
     cdef const char *a
     cdef const char *b
     cdef char *t = scratch
@@ -333,7 +430,7 @@ cdef void gather_panel(const Winograd *j, const Filters *w, const Image *y, cons
         u = w.u + (g * j.panels + panel) * w.panel_size
     else:
         transform_filters(j, w, g, panel, u)
-    for point in range(POINTS):
+    for point in range(j.points):
         for n in range(parts(width, j.unit)):
             vecs = min(j.unit, width - n * j.unit) // lanes
             to = t + (n * j.k_panel + point * j.k_point) * z
@@ -348,10 +445,9 @@ cdef void gather_panel(const Winograd *j, const Filters *w, const Image *y, cons
                                         j.unit, c > 0)
                     row += kern.gemm_rows
                 c += depth
-    for n in range(width // lanes):
+    for n in range(width // lanes // residues):
         for i in range(runs):
-            transform_output(j, y, bias, g, block, panel * j.wide + n * lanes, i,
-                             t + (n * lanes // j.unit * j.k_panel + n * lanes % j.unit) * z, j.unit, buffer)
+            transform_output(j, y, bias, g, block, panel * j.wide // residues + n * lanes, n * residues, i, t, buffer)
     fc_restore_mode(mode)
 
 
@@ -360,7 +456,7 @@ cdef void gather_block(const Winograd *j, const Filters *w, const Image *x, cons
     cdef idx g = task // j.n_blocks, block = task % j.n_blocks, runs = n_runs(j, block), i
     cdef char *v = scratch
     cdef char *rest = v + j.c_size
-    for i in range(runs * (j.c_lanes // j.kern.lanes)):
+    for i in range(runs * j.c_parts):
         transform_input(j, x, g, block, i // runs, i % runs, v, rest)
     for i in range(j.panels):
         gather_panel(j, w, y, bias, g, block, i, v, rest)
@@ -371,20 +467,23 @@ cdef int gather(Winograd *j, const Image *x, const Image *y, Filters *w, const c
     cdef idx z = j.kern.itemsize, lanes = j.kern.lanes
     cdef idx g, i, task, block, runs
     j.unit = min(j.kern.gemm_vecs * lanes, j.k_lanes)
-    cdef idx c_parts = j.c_lanes // lanes
-    cdef double work = <double>j.G * j.K * j.C * POINTS * j.N * j.bands * j.band_tiles
+    cdef double work = <double>j.G * j.K * j.C * j.points * j.N * j.bands * j.band_tiles
     cdef int n_threads = threads_for(work, j.G * j.N * j.bands * parts(j.k_lanes, j.unit))
     j.c_tile, j.k_tile = up(parts(j.C, parts(j.C, CHUNK)), lanes), j.unit
-    w.kept = POINTS * j.C * j.k_lanes * z <= KEPT_BYTES
+    w.kept = j.points * j.C * j.k_lanes * z <= KEPT_BYTES
     plan(j, TILES if w.kept else LARGE_TILES, n_threads if w.kept else 1)
     w.kept &= j.n_blocks > 1
     cdef bint shared = n_threads > 1 and j.G * j.n_blocks < 2 * n_threads
+    # Whole tiles of the product, and whole vectors of y's channels, of every residue.
+    cdef idx least = j.y_stride * j.y_stride * lanes, step = least
+    while step % j.unit != 0:
+        step += least
     # Every panel reads all of V again.
-    j.wide = up(WIDE if j.c_size > NEAR_BYTES else NARROW, j.unit)
-    j.wide = min(j.wide, up(parts(j.k_lanes, n_threads) if shared else j.k_lanes, j.unit))
+    j.wide = up(WIDE if j.c_size > NEAR_BYTES else NARROW, step)
+    j.wide = min(j.wide, up(parts(j.k_lanes, n_threads) if shared else j.k_lanes, step))
     j.panels = parts(j.k_lanes, j.wide)
     w.point = point_pitch(j.C * j.wide)
-    w.panel_size = up(POINTS * w.point * z, LINE)
+    w.panel_size = up(j.points * w.point * z, LINE)
     j.k_size = up(j.wide // j.unit * j.k_panel * z, LINE)
     cdef size_t u_size = j.G * j.panels * w.panel_size if w.kept else 0, bias_size = up(j.G * j.k_lanes * z, LINE)
     cdef size_t each = j.k_size + j.stage_size + (0 if w.kept else w.panel_size) + (0 if shared else j.c_size)
@@ -417,7 +516,7 @@ cdef int gather(Winograd *j, const Image *x, const Image *y, Filters *w, const c
                 for g in range(j.G):
                     for block in range(j.n_blocks):
                         runs = n_runs(j, block)
-                        for task in prange(runs * c_parts, num_threads=n_threads, schedule="dynamic"):
+                        for task in prange(runs * j.c_parts, num_threads=n_threads, schedule="dynamic"):
                             transform_input(j, x, g, block, task // runs, task % runs, v,
                                             scratch + threadid() * each)
                         for task in prange(j.panels, num_threads=n_threads, schedule="dynamic"):
@@ -426,50 +525,119 @@ cdef int gather(Winograd *j, const Image *x, const Image *y, Filters *w, const c
     return 0
 
 
-cdef int prepare(Winograd *j, cnp.ndarray x, cnp.ndarray y, const Image *f, idx pad_h, idx pad_w, idx dilation_h,
-                 idx dilation_w) except -1:
-    """What the three passes share: the size of tiles and of what they are cut from."""
-    if f.h != f.w or f.h != 3 and f.h != 5:
-        raise ValueError(f"filters must be of 3x3 or 5x5 taps, got {f.h}x{f.w}")
+cdef int prepare(Winograd *j, cnp.ndarray x, cnp.ndarray y, idx channels, idx filters, idx R, idx S, idx x_stride,
+                 idx y_stride, idx pad_h, idx pad_w, idx dilation_h, idx dilation_w) except -1:
+    """What the three passes share: the size of tiles and of what they are cut from.
+
+    V is made of x's `channels`, with a stride of x_stride; where y is the result, it has `filters` and y_stride.
+    """
+    cdef idx s = x_stride * y_stride
     j.kern = kernels(cnp.PyArray_ITEMSIZE(x))
-    j.size, j.m = (f.h - 3) // 2, SIDE + 1 - f.h
-    j.N, j.H, j.W, j.P, j.Q = y.shape[0], x.shape[2], x.shape[3], y.shape[2], y.shape[3]
-    j.pad_h, j.pad_w, j.dilation_h, j.dilation_w = pad_h, pad_w, dilation_h, dilation_w
-    j.bands = parts(j.P, j.m * j.dilation_h)
-    j.cols = parts(parts(j.Q, j.dilation_w), j.m)
-    j.band_tiles = j.cols * j.dilation_h * j.dilation_w
+    j.size = size_of(R, S, channels if x_stride > 1 else filters, s, s, dilation_h, dilation_w, j.kern.lanes)
+    if j.size < 0:
+        raise ValueError(
+            "filters must be of 2x2, 3x3 or 5x5 taps for each residue of the stride, or of 3, 5 or 7 in a row or column, "
+            f"and with a stride there must be vectors of {j.kern.lanes} channels and no dilation, got {R}x{S}, stride {s}, "
+            f"{channels if x_stride > 1 else filters} channels and dilation {dilation_h}, {dilation_w}")
+    R, S = parts(R, s), parts(S, s)
+    j.upright = S == 1
+    j.taps = R * S
+    j.points = LENGTH if j.size >= FC_LINES else SIDE * SIDE
+    j.m_h, j.m_w = outputs(R, S), outputs(S, R)
+    j.x_stride, j.y_stride = x_stride, y_stride
+    j.C, j.K = channels * x_stride * x_stride, filters * y_stride * y_stride
+    j.N, j.H, j.W, j.y_h, j.y_w = y.shape[0], x.shape[2], x.shape[3], y.shape[2], y.shape[3]
+    # The first residues that y has a pixel of.
+    j.y_top, j.y_left = pad_h % y_stride, pad_w % y_stride
+    j.P, j.Q = parts(j.y_h + j.y_top, y_stride), parts(j.y_w + j.y_left, y_stride)
+    if y_stride > 1:
+        pad_h, pad_w = R - 1 - pad_h // s, S - 1 - pad_w // s
+    j.pad_h, j.pad_w, j.reach_h, j.reach_w = pad_h, pad_w, (R - 1) * dilation_h, (S - 1) * dilation_w
+    # What has no second tap has no dilation.
+    j.dilation_h, j.dilation_w = 1 if R == 1 else dilation_h, 1 if S == 1 else dilation_w
+    j.residues = j.dilation_h * j.dilation_w
+    j.all_cols = parts(parts(j.Q, j.dilation_w), j.m_w)
+    j.bands, j.segments, j.cols = parts(j.P, j.m_h * j.dilation_h), 1, j.all_cols
+    j.band_tiles = j.cols * j.residues
     j.c_lanes, j.k_lanes = up(j.C, j.kern.lanes), up(j.K, j.kern.lanes)
+    j.c_parts = j.c_lanes // j.kern.lanes // (x_stride * x_stride)
     # Blocks are a band at the least, on every thread.
-    check_bytes(4096.0 * 2 * POINTS * (<double>j.cols * dilation_h * dilation_w + LARGE_TILES)
+    check_bytes(4096.0 * 2 * j.points * (<double>j.cols * j.dilation_h * j.dilation_w + LARGE_TILES)
                 * (j.c_lanes + j.k_lanes) * j.kern.itemsize)
     return 0
 
 
-cdef cnp.ndarray dense_taps(cnp.ndarray w):
-    """w, or a copy whose taps lie side by side."""
+ctypedef fused real:
+    float
+    double
+
+
+cdef void part_filter(real *w, real *parted, idx channels, idx R, idx stride, idx lanes, bint back) noexcept nogil:
+    """The taps of each residue of the stride by themselves, ceil(R / stride) a side, those that w has not zero; or,
+    `back`, w from that: of R x R taps of each channel, those of each residue of a vector of channels."""
+    cdef idx r = parts(R, stride), c, i, k
+    cdef real *to
+    if not back:
+        memset(parted, 0, channels * stride * stride * r * r * sizeof(real))
+    for c in range(channels):
+        for i in range(R):
+            to = parted + (((c // lanes * stride + i % stride) * stride * lanes + c % lanes) * r + i // stride) * r
+            for k in range(R):
+                if back:
+                    w[k] = to[k % stride * lanes * r * r + k // stride]
+                else:
+                    to[k % stride * lanes * r * r + k // stride] = w[k]
+            w += R
+
+
+cdef cnp.ndarray part_filters(cnp.ndarray w, idx stride, cnp.ndarray parted):
+    """w in (K, C / lanes * stride * stride * lanes, r, r), or, if that is given, back from there."""
+    cdef idx z = cnp.PyArray_ITEMSIZE(w), lanes = kernels(z).lanes, r = parts(w.shape[2], stride), K = w.shape[0]
+    cdef idx C = w.shape[1], R = w.shape[2], k
+    cdef bint back = parted is not None
+    cdef cnp.npy_intp[4] shape = [K, C * stride * stride, r, r]
+    if not back:
+        w = cnp.PyArray_GETCONTIGUOUS(w)
+        parted = cnp.PyArray_EMPTY(4, shape, cnp.PyArray_TYPE(w), False)
+    cdef char *data = <char *>cnp.PyArray_DATA(w)
+    cdef char *to = <char *>cnp.PyArray_DATA(parted)
+    cdef int n_threads = threads_for(8.0 * K * C * R * R, K)
+    for k in prange(K, nogil=True, num_threads=n_threads, use_threads_if=n_threads > 1, schedule="static"):
+        if z == 4:
+            part_filter(<float *>data + k * C * R * R, <float *>to + k * shape[1] * r * r, C, R, stride, lanes, back)
+        else:
+            part_filter(<double *>data + k * C * R * R, <double *>to + k * shape[1] * r * r, C, R, stride, lanes, back)
+    return parted
+
+
+cdef cnp.ndarray dense_taps(cnp.ndarray w, idx stride):
+    """w, or a copy whose taps, of each residue of the stride, lie side by side."""
+    if stride > 1:
+        return part_filters(w, stride, None)
     if w.strides[3] == w.itemsize and w.strides[2] == w.shape[3] * w.itemsize:
         return w
     return w.copy()
 
 
-cpdef forward(cnp.ndarray x, cnp.ndarray w, cnp.ndarray b, cnp.ndarray y, idx pad_h, idx pad_w, idx dilation_h,
-              idx dilation_w, idx groups):
-    """y[n,k,p,q] = b[k] + sum_{c,r,s} w[k,c,r,s] x[n, c, p + r*dilation_h - pad_h, ...]: equation 12.3."""
+cpdef forward(cnp.ndarray x, cnp.ndarray w, cnp.ndarray b, cnp.ndarray y, idx stride, idx pad_h, idx pad_w,
+              idx dilation_h, idx dilation_w, idx groups):
+    """y[n,k,p,q] = b[k] + sum_{c,r,s} w[k,c,r,s] x[n, c, p*stride + r*dilation_h - pad_h, ...]: equation 12.3."""
     cdef Winograd j
     cdef Filters u
     cdef Image image_x, image_y, f
-    check_convolution(x, READ, w, READ, y, DENSE_RESULT, 1, 1, pad_h, pad_w, dilation_h, dilation_w, groups)
+    check_convolution(x, READ, w, READ, y, DENSE_RESULT, stride, stride, pad_h, pad_w, dilation_h, dilation_w, groups)
     if b is not None:
         check_array(b, "b", 1, cnp.PyArray_TYPE(x), READ)
         check_axis(b, "b", 0, w.shape[0])
-    w = dense_taps(w)
     as_image(x, &image_x)
     as_image(y, &image_y)
-    as_image(w, &f)
     if image_y.n * image_y.h * image_y.w == 0:
         return
-    j.G, j.K, j.C = groups, f.n // groups, f.c
-    prepare(&j, x, y, &f, pad_h, pad_w, dilation_h, dilation_w)
+    j.G = groups
+    prepare(&j, x, y, w.shape[1], w.shape[0] // groups, w.shape[2], w.shape[3], stride, 1, pad_h, pad_w, dilation_h,
+            dilation_w)
+    w = dense_taps(w, stride)
+    as_image(w, &f)
     u.data, u.end, u.flip = f.data, f.end, False
     u.group, u.filter, u.channel = j.K * f.s_n, f.s_n, f.s_c
     if b is not None and not cnp.PyArray_IS_C_CONTIGUOUS(b):
@@ -477,21 +645,24 @@ cpdef forward(cnp.ndarray x, cnp.ndarray w, cnp.ndarray b, cnp.ndarray y, idx pa
     gather(&j, &image_x, &image_y, &u, <const char *>cnp.PyArray_DATA(b) if b is not None else NULL)
 
 
-cpdef input_gradient(cnp.ndarray dy, cnp.ndarray w, cnp.ndarray dx, idx pad_h, idx pad_w, idx dilation_h,
+cpdef input_gradient(cnp.ndarray dy, cnp.ndarray w, cnp.ndarray dx, idx stride, idx pad_h, idx pad_w, idx dilation_h,
                      idx dilation_w, idx groups):
     """dx = forward on dy with the flipped kernel, and channels and filters exchanged: equation 12.6. `dx` is dense."""
     cdef Winograd j
     cdef Filters u
     cdef Image image_x, image_y, f
-    check_convolution(dx, DENSE_RESULT, w, READ, dy, READ, 1, 1, pad_h, pad_w, dilation_h, dilation_w, groups)
-    w = dense_taps(w)
+    check_convolution(dx, DENSE_RESULT, w, READ, dy, READ, stride, stride, pad_h, pad_w, dilation_h, dilation_w, groups)
     as_image(dy, &image_x)
     as_image(dx, &image_y)
-    as_image(w, &f)
     if image_y.n * image_y.h * image_y.w == 0:
         return
-    j.G, j.K, j.C = groups, f.c, f.n // groups
-    prepare(&j, dy, dx, &f, (f.h - 1) * dilation_h - pad_h, (f.w - 1) * dilation_w - pad_w, dilation_h, dilation_w)
+    j.G = groups
+    if stride == 1:
+        pad_h, pad_w = (w.shape[2] - 1) * dilation_h - pad_h, (w.shape[3] - 1) * dilation_w - pad_w
+    prepare(&j, dy, dx, w.shape[0] // groups, w.shape[1], w.shape[2], w.shape[3], 1, stride, pad_h, pad_w, dilation_h,
+            dilation_w)
+    w = dense_taps(w, stride)
+    as_image(w, &f)
     u.data, u.end, u.flip = f.data, f.end, True
     u.group, u.filter, u.channel = j.C * f.s_n, f.s_c, f.s_n
     gather(&j, &image_x, &image_y, &u, NULL)
@@ -523,12 +694,12 @@ cdef void correlate(const Winograd *j, idx tiles, idx pair, idx point, const cha
 
 cdef void finish(const Winograd *j, idx pair, idx n, const char *s, idx n_slices, char *dw) noexcept nogil:
     """dw of the n-th panel of channels of a group and a panel of filters, from the sum of the slices' S."""
-    cdef idx z = j.kern.itemsize, k, taps = (SIDE + 1 - j.m) * (SIDE + 1 - j.m)
+    cdef idx z = j.kern.itemsize, k
     cdef idx c0 = pair // j.k_panels * j.group + n * j.c_tile, k0 = pair % j.k_panels * j.k_tile
     cdef unsigned mode = fc_flush_subnormals()
     if c0 < j.C:
         for k in range(min(j.k_tile, j.K - k0)):
-            j.kern.winograd_weights[j.size](dw + ((k0 + k) * j.C + c0) * taps * z,
+            j.kern.winograd_weights[j.size](dw + ((k0 + k) * j.C + c0) * j.taps * z,
                                             s + (n * j.s_unit + k * j.c_tile) * z, j.s_point,
                                             j.pairs * <idx>j.s_size // z, n_slices, min(j.c_tile, j.C - c0))
     fc_restore_mode(mode)
@@ -537,7 +708,7 @@ cdef void finish(const Winograd *j, idx pair, idx n, const char *s, idx n_slices
 cdef void correlate_pair(const Winograd *j, idx tiles, idx pair, const char *v, const char *zs, char *s,
                          char *dw) noexcept nogil:
     """dw of a pair from first to last, where all tiles are in one block: S need not leave the cache."""
-    for point in range(POINTS):
+    for point in range(j.points):
         correlate(j, tiles, pair, point, v, zs, s, False)
     for n in range(j.group // j.c_tile):
         finish(j, pair, n, s, 1, dw)
@@ -551,31 +722,39 @@ cdef void correlate_slice(const Winograd *j, const Image *x, const Image *dy, id
     cdef char *buffer = zs + j.k_size
     for block in range(first, last):
         runs = n_runs(j, block)
-        for i in range(runs * (j.c_lanes // j.kern.lanes)):
+        for i in range(runs * j.c_parts):
             transform_input(j, x, g, block, i // runs, i % runs, scratch, buffer)
         for i in range(runs * (j.k_lanes // j.kern.lanes)):
             transform_output_gradient(j, dy, g, block, i // runs, i % runs, zs, buffer)
-        for i in range(j.pairs * POINTS):
-            correlate(j, block_tiles(j, block), i // POINTS, i % POINTS, scratch, zs, s + i // POINTS * j.s_size,
-                      block > first)
+        for i in range(j.pairs * j.points):
+            correlate(j, block_tiles(j, block), i // j.points, i % j.points, scratch, zs,
+                      s + i // j.points * j.s_size, block > first)
 
 
-cpdef weight_gradient(cnp.ndarray x, cnp.ndarray dy, cnp.ndarray dw, idx pad_h, idx pad_w, idx dilation_h,
-                      idx dilation_w, idx groups):
-    """dw[k,c,r,s] = sum_{n,p,q} dy[n,k,p,q] x[n, c, p + r*dilation_h - pad_h, ...]: equation 12.5. `dw` is dense."""
+cpdef weight_gradient(cnp.ndarray x, cnp.ndarray dy, cnp.ndarray dw, idx stride, idx pad_h, idx pad_w,
+                      idx dilation_h, idx dilation_w, idx groups):
+    """dw[k,c,r,s] = sum_{n,p,q} dy[n,k,p,q] x[n, c, p*stride + r*dilation_h - pad_h, ...]: equation 12.5.
+
+    `dw` is dense."""
     cdef Winograd j
     cdef Image image_x, image_y, f
-    check_convolution(x, READ, dw, DENSE_RESULT, dy, READ, 1, 1, pad_h, pad_w, dilation_h, dilation_w, groups)
+    check_convolution(x, READ, dw, DENSE_RESULT, dy, READ, stride, stride, pad_h, pad_w, dilation_h, dilation_w,
+                      groups)
     as_image(x, &image_x)
     as_image(dy, &image_y)
-    as_image(dw, &f)
     if image_y.n * image_y.h * image_y.w == 0:
-        memset(f.data, 0, cnp.PyArray_NBYTES(dw))
+        memset(cnp.PyArray_DATA(dw), 0, cnp.PyArray_NBYTES(dw))
         return
-    j.G, j.K, j.C = groups, f.n // groups, f.c
-    prepare(&j, x, dy, &f, pad_h, pad_w, dilation_h, dilation_w)
+    j.G = groups
+    prepare(&j, x, dy, dw.shape[1], dw.shape[0] // groups, dw.shape[2], dw.shape[3], stride, 1, pad_h, pad_w,
+            dilation_h, dilation_w)
+    cdef cnp.ndarray parted = dw
+    cdef cnp.npy_intp[4] shape = [dw.shape[0], j.C, parts(dw.shape[2], stride), parts(dw.shape[3], stride)]
+    if stride > 1:
+        parted = cnp.PyArray_EMPTY(4, shape, cnp.PyArray_TYPE(dw), False)
+    as_image(parted, &f)
     cdef idx z = j.kern.itemsize, lanes = j.kern.lanes
-    cdef idx c_parts = j.c_lanes // lanes, k_parts = j.k_lanes // lanes, runs, g, block, task
+    cdef idx k_parts = j.k_lanes // lanes, runs, g, block, task
     cdef idx all_tiles = j.N * j.bands * j.band_tiles
     j.c_tile = min(j.kern.gemm_vecs * lanes, j.c_lanes)
     j.k_tile = min(up(FILTERS, lanes * (j.kern.gemm_rows // 2)), j.k_lanes)  # whole vectors and whole tiles
@@ -585,14 +764,14 @@ cpdef weight_gradient(cnp.ndarray x, cnp.ndarray dy, cnp.ndarray dw, idx pad_h, 
     plan(&j, TILES, 1)
     j.s_unit = up(j.k_tile, j.kern.gemm_rows) * j.c_tile
     j.s_point = point_pitch(units * j.s_unit)
-    j.s_size = up(POINTS * j.s_point * z, LINE)
+    j.s_size = up(j.points * j.s_point * z, LINE)
     j.pairs = parts(j.c_lanes, j.group) * j.k_panels
     # Slices of whole blocks, by the shape alone, so that sums never depend on the number of threads. Without them the
     # threads share each block's work.
     cdef idx slices = max(1, min(min(SLICES, j.n_blocks // 2), SLICES_BYTES // (j.pairs * <idx>j.s_size)))
     cdef idx slice_blocks = parts(j.n_blocks, slices)
     slices = parts(j.n_blocks, slice_blocks)
-    cdef int n_threads = threads_for(<double>j.G * j.K * j.C * POINTS * all_tiles, POINTS)
+    cdef int n_threads = threads_for(<double>j.G * j.K * j.C * j.points * all_tiles, j.points)
     cdef bint hot = j.n_blocks == 1 and j.pairs >= 2 * n_threads
     cdef size_t tiles_size = j.c_size + j.k_size
     cdef size_t sums_size = 0 if hot else slices * j.pairs * j.s_size
@@ -614,7 +793,7 @@ cpdef weight_gradient(cnp.ndarray x, cnp.ndarray dy, cnp.ndarray dw, idx pad_h, 
             else:
                 for block in range(j.n_blocks):
                     runs = n_runs(&j, block)
-                    for task in prange(runs * c_parts, num_threads=n_threads, schedule="dynamic"):
+                    for task in prange(runs * j.c_parts, num_threads=n_threads, schedule="dynamic"):
                         transform_input(&j, &image_x, g, block, task // runs, task % runs, v,
                                         scratch + threadid() * each)
                     for task in prange(runs * k_parts, num_threads=n_threads, schedule="dynamic"):
@@ -625,10 +804,12 @@ cpdef weight_gradient(cnp.ndarray x, cnp.ndarray dy, cnp.ndarray dw, idx pad_h, 
                             correlate_pair(&j, all_tiles, task, v, zs,
                                            scratch + threadid() * each + j.stage_size, dw_g)
                     else:
-                        for task in prange(j.pairs * POINTS, num_threads=n_threads, schedule="dynamic"):
-                            correlate(&j, block_tiles(&j, block), task // POINTS, task % POINTS, v, zs,
-                                      s + task // POINTS * j.s_size, block > 0)
+                        for task in prange(j.pairs * j.points, num_threads=n_threads, schedule="dynamic"):
+                            correlate(&j, block_tiles(&j, block), task // j.points, task % j.points, v, zs,
+                                      s + task // j.points * j.s_size, block > 0)
             if not hot:
                 for task in prange(j.pairs * units, num_threads=n_threads, schedule="static"):
                     finish(&j, task // units, task % units, s + task // units * j.s_size, slices, dw_g)
     give(s, size)
+    if stride > 1:
+        part_filters(dw, stride, parted)

@@ -56,7 +56,12 @@ typedef struct {
     idx h, w;     /* its size in pixels */
     idx row, col; /* elements from a row to the next, from a pixel to the next */
     idx dilation_h, dilation_w;
+    idx step_h, step_w; /* pixels from a tile to the next */
 } fc_plane;
+
+/* Filters that Winograd's filtering has kernels for: 2 x 2, 3 x 3, 5 x 5, 1 x 3, 1 x 5, 1 x 7; those before FC_LINES on tiles of
+ * 6 x 6 points, the others of 1 x 8. */
+enum { FC_LINES = 3, FC_WINOGRADS = 6 };
 
 typedef struct {
     idx itemsize;
@@ -140,21 +145,22 @@ typedef struct {
                               idx y_row, int accumulate);
 
     /* Winograd's transforms, channels along the lanes (winograd.h), of `count` tiles side by side: tile n begins at
-     * pixel (h0, w0 + n * step) of a plane; its 36 points are v_point elements apart, and tiles v_tile. Pixels outside
-     * the plane read as zero and are not written. winograd_input: B' x B. The rest are for filters of 3 x 3 [0] and
-     * of 5 x 5 [1]: winograd_spread: A dy A', winograd_output: A' t A + bias. */
-    void (*winograd_input)(void *v, idx v_point, idx v_tile, const void *x, const fc_plane *plane, idx h0, idx w0,
-                           idx step, idx count);
-    void (*winograd_spread[2])(void *z, idx z_point, idx z_tile, const void *dy, const fc_plane *plane, idx h0, idx w0,
-                               idx step, idx count);
-    void (*winograd_output[2])(void *y, const fc_plane *plane, idx h0, idx w0, idx step, idx count, const void *t,
-                               idx t_point, idx t_tile, const void *bias);
+     * pixel (h0 + n * step_h, w0 + n * step_w) of a plane; its points are v_point elements apart, and tiles v_tile. Pixels
+     * outside the plane read as zero and are not written. winograd_input: B' x B, of 6 x 6 points [0] and of 1 x 8 [1]. The
+     * rest are for the sizes of filters above. winograd_spread: A dy A', winograd_output: A' t A + bias. */
+    void (*winograd_input[2])(void *v, idx v_point, idx v_tile, const void *x, const fc_plane *plane, idx h0, idx w0,
+                              idx count);
+    void (*winograd_spread[FC_WINOGRADS])(void *z, idx z_point, idx z_tile, const void *dy, const fc_plane *plane,
+                                          idx h0, idx w0, idx count);
+    void (*winograd_output[FC_WINOGRADS])(void *y, const fc_plane *plane, idx h0, idx w0, idx count, const void *t,
+                                          idx t_point, idx t_tile, const void *bias);
     /* u = G w G', `filters` (at most a vector) along the lanes, for `depth` channels; taps lie side by side in w, and
      * `flip` reverses them. Nothing is read from `end` on. */
-    void (*winograd_filters[2])(void *u, idx u_point, idx u_depth, const void *w, idx w_filter, idx w_depth,
-                                idx filters, idx depth, int flip, const void *end);
+    void (*winograd_filters[FC_WINOGRADS])(void *u, idx u_point, idx u_depth, const void *w, idx w_filter, idx w_depth,
+                                           idx filters, idx depth, int flip, const void *end);
     /* dw = G' (sum over the slices of s) G of one filter, dense, channels along the lanes of s. */
-    void (*winograd_weights[2])(void *dw, const void *s, idx s_point, idx s_slice, idx n_slices, idx channels);
+    void (*winograd_weights[FC_WINOGRADS])(void *dw, const void *s, idx s_point, idx s_slice, idx n_slices,
+                                           idx channels);
 
     /* Few channels (depthwise.h). windows: y[p * y_row + q] = bias + sum_t w[t] * (the pixel that tap t reads), for n_rows
      * rows; w goes through blocks, and down the columns of each. Of y only its rows are written; if they follow each

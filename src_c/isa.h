@@ -93,7 +93,10 @@ static double fma_burst(idx n)
 #define DOT_ENTRY_F64(r) .dot[r - 1] = dot_##r##_f64,
 #define GEMM_ENTRY_F32(v) .gemm[v - 1] = gemm_##v##_f32,
 #define GEMM_ENTRY_F64(v) .gemm[v - 1] = gemm_##v##_f64,
-#define WINOGRAD_ENTRY(stage, suffix) .winograd_##stage = {winograd_##stage##_3_##suffix, winograd_##stage##_5_##suffix}
+#define WINOGRAD_ENTRY(stage, suffix)                                                                                 \
+    .winograd_##stage = {winograd_##stage##_2x2_##suffix, winograd_##stage##_3x3_##suffix,                            \
+                         winograd_##stage##_5x5_##suffix, winograd_##stage##_1x3_##suffix,                            \
+                         winograd_##stage##_1x5_##suffix, winograd_##stage##_1x7_##suffix}
 
 #define KERNELS(suffix, SUFFIX, type)                                                                                 \
     {                                                                                                                 \
@@ -101,7 +104,7 @@ static double fma_burst(idx n)
         .wgrad_rows = WGRAD_ROWS, .wgrad_vecs = WGRAD_VECS, .dot_rows = DOT_ROWS, .dot_cols = DOT_COLS,               \
         .gemm_rows = GEMM_ROWS, .gemm_vecs = GEMM_VECS, .untranspose = untranspose_##suffix,                          \
         .windows = windows_##suffix, .window_sums = window_sums_##suffix,                                             \
-        .winograd_input = winograd_input_##suffix, WINOGRAD_ENTRY(spread, suffix), WINOGRAD_ENTRY(output, suffix),    \
+        .winograd_input = {winograd_input_square_##suffix, winograd_input_line_##suffix}, WINOGRAD_ENTRY(spread, suffix), WINOGRAD_ENTRY(output, suffix),    \
         WINOGRAD_ENTRY(filters, suffix), WINOGRAD_ENTRY(weights, suffix),                                             \
         .stage = stage_##suffix, .fetch = fetch_##suffix, .pack_filters = pack_filters_##suffix, .pack_pixels = pack_pixels_##suffix,          \
         .scatter = scatter_##suffix, .gather = gather_##suffix, .interleave = interleave_##suffix, .transpose = transpose_##suffix, .fold = fold_##suffix, \

@@ -71,9 +71,15 @@ ENTRIES = [
     Entry(_elementwise.column_sums, (7, 40), (40,), results=[1]),
     Entry(_elementwise.cross_entropy, (7, 40), ((7,), "i8"), (7, 40), -100, True, results=[2]),
     Entry(_elementwise.cross_entropy, (7, 40), ((7,), "i8"), None, -100, True, results=[]),
-    Entry(_winograd.forward, (2, 6, 7, 9), (4, 3, 3, 3), (4,), (2, 4, 7, 9), 1, 1, 1, 1, 2, results=[3]),
-    Entry(_winograd.input_gradient, (2, 4, 7, 9), (4, 3, 3, 3), (2, 6, 7, 9), 1, 1, 1, 1, 2, results=[2]),
-    Entry(_winograd.weight_gradient, (2, 6, 7, 9), (2, 4, 7, 9), (4, 3, 3, 3), 1, 1, 1, 1, 2, results=[2]),
+    Entry(_winograd.forward, (2, 6, 7, 9), (4, 3, 3, 3), (4,), (2, 4, 7, 9), 1, 1, 1, 1, 1, 2, results=[3]),
+    Entry(_winograd.forward, (2, 6, 1, 9), (4, 3, 1, 7), (4,), (2, 4, 1, 9), 1, 0, 3, 1, 1, 2, results=[3]),
+    Entry(_winograd.forward, (2, 16, 7, 9), (4, 16, 3, 3), (4,), (2, 4, 4, 5), 2, 1, 1, 1, 1, 1, results=[3]),
+    Entry(_winograd.input_gradient, (2, 4, 7, 9), (4, 3, 3, 3), (2, 6, 7, 9), 1, 1, 1, 1, 1, 2, results=[2]),
+    Entry(_winograd.input_gradient, (2, 4, 7, 9), (4, 3, 5, 1), (2, 6, 7, 9), 1, 2, 0, 1, 1, 2, results=[2]),
+    Entry(_winograd.input_gradient, (2, 4, 4, 5), (4, 16, 3, 3), (2, 16, 7, 9), 2, 1, 1, 1, 1, 1, results=[2]),
+    Entry(_winograd.weight_gradient, (2, 6, 7, 9), (2, 4, 7, 9), (4, 3, 3, 3), 1, 1, 1, 1, 1, 2, results=[2]),
+    Entry(_winograd.weight_gradient, (2, 6, 1, 9), (2, 4, 1, 9), (4, 3, 1, 3), 1, 0, 1, 1, 1, 2, results=[2]),
+    Entry(_winograd.weight_gradient, (2, 16, 7, 9), (2, 4, 4, 5), (4, 16, 3, 3), 2, 1, 1, 1, 1, 1, results=[2]),
     Entry(_depthwise.forward, (2, 6, 7, 9), (6, 3, 3, 2), (6,), (2, 6, 4, 8), 2, 1, 1, 0, 1, 1, 2, results=[3]),
     Entry(_depthwise.input_gradient, (2, 6, 4, 8), (6, 3, 3, 2), (2, 6, 7, 9), 2, 1, 1, 0, 1, 1, 2, results=[2]),
     Entry(_depthwise.weight_gradient, (2, 6, 7, 9), (2, 6, 4, 8), (6, 3, 3, 2), 2, 1, 1, 0, 1, 1, 2, results=[2]),
@@ -267,7 +273,7 @@ def test_indices_outside_of_the_image_are_left_out():
 def test_empty_batches(module):
     """Nothing to write, but for the gradient of the filters, which is zero."""
     x, w, y = (np.ones(shape, np.float32) for shape in ((0, 6, 7, 9), (4, 3, 3, 3), (0, 4, 7, 9)))
-    parameters = (1, 1, 1, 1, 2) if module is _winograd else (1, 1, 1, 1, 1, 1, 2)
+    parameters = (1, 1, 1, 1, 1, 2) if module is _winograd else (1, 1, 1, 1, 1, 1, 2)
     module.forward(x, w, None, y, *parameters)
     module.input_gradient(y, w, x, *parameters)
     module.weight_gradient(x, y, w, *parameters)

@@ -15,6 +15,7 @@ from fastconv import _winograd, backends, ops, reference
 # gradient's sums of a few tiles again by as much (docs/winograd.md). float64: 100 operations of 1e-16, times the same.
 TOLERANCE = {np.dtype(np.float32): 5e-6, np.dtype(np.float64): 2e-14}
 DTYPES = [np.float32, np.float64]
+SIZES = [(2, 2), (3, 3), (3, 3), (5, 5), (1, 3), (1, 5), (1, 7), (3, 1), (5, 1), (7, 1)]
 both_dtypes = pytest.mark.parametrize("dtype", DTYPES, ids=["float32", "float64"])
 
 
@@ -31,22 +32,35 @@ def draw_case(rng: np.random.Generator) -> dict:
     """A random convolution that Winograd's filtering can do, its sizes around and off the tiles and vectors."""
     groups = int(rng.choice([1, 1, 1, 2, 3]))
     channels, filters = (groups * int(rng.choice([1, 3, 5, 8, 15, 16, 17, 33, 65, 97])) for _ in range(2))
-    kernel = int(rng.choice([3, 3, 5]))
+    kernel = SIZES[rng.integers(len(SIZES))]
     dilation = tuple(int(d) for d in rng.choice([1, 1, 2, 3], 2))
     padding = tuple(int(p) for p in rng.integers(0, 7, 2))
     size = [
-        max(1, d * (kernel - 1) + 1 - 2 * p) + int(rng.integers(0, 19)) for d, p in zip(dilation, padding, strict=True)
+        max(1, d * (k - 1) + 1 - 2 * p) + int(rng.integers(0, 19))
+        for d, k, p in zip(dilation, kernel, padding, strict=True)
     ]
     images = int(rng.integers(1, 5))
-    return make_case("drawn", images, channels, *size, filters, kernel, kernel, 1, padding, dilation, groups)
+    return make_case("drawn", images, channels, *size, filters, *kernel, 1, padding, dilation, groups)
+
+
+def draw_strided_case(rng: np.random.Generator) -> dict:
+    """The same with a stride: whole vectors of channels, and filters of 2, 3 or 5 taps for each of its residues."""
+    groups, stride = int(rng.choice([1, 1, 2])), int(rng.choice([2, 2, 3, 4]))
+    channels, filters = groups * int(rng.choice([16, 32, 48])), groups * int(rng.choice([1, 3, 8, 17, 40]))
+    kernel = int(rng.choice([2, 2, 3, 5])) * stride - int(rng.integers(0, stride))
+    padding = tuple(int(p) for p in rng.integers(0, kernel + 3, 2))
+    size = [max(1, kernel - 2 * p) + int(rng.integers(0, 25)) for p in padding]
+    return make_case(
+        "drawn", int(rng.integers(1, 4)), channels, *size, filters, kernel, kernel, stride, padding, 1, groups
+    )
 
 
 @both_dtypes
 def test_drawn_cases(isa, dtype, guarded, everywhere):
     rng = np.random.default_rng(31)
     names = list(LAYOUTS)
-    for i in range(100):
-        case = draw_case(rng)
+    for i in range(200):
+        case = draw_strided_case(rng) if i % 3 == 0 else draw_case(rng)
         chosen = [LAYOUTS[name] for name in rng.choice(names, 3)] if i % 2 else [fenced] * 3
         try:
             check_passes(case, rng, dtype, chosen, bias=i % 3 > 0, tolerance=TOLERANCE[np.dtype(dtype)])
@@ -69,7 +83,23 @@ def test_drawn_cases(isa, dtype, guarded, everywhere):
         make_case("filters.not.kept", 1, 700, 6, 6, 700, 3, 3, padding=(1, 1)),
         make_case("filters.not.kept.5x5", 18, 260, 8, 8, 500, 5, 5, padding=(2, 2)),
         make_case("dilated.columns", 2, 9, 30, 31, 20, 3, 3, padding=(3, 2), dilation=(3, 2)),
+        make_case("stride.blocks", 9, 16, 61, 43, 7, 3, 3, 2, (1, 1)),
+        make_case("stride.panels", 2, 144, 19, 20, 99, 4, 4, 2, (1, 1)),
+        make_case("stride.row.over.block", 1, 16, 9, 1205, 6, 5, 5, 2, (2, 2)),
+        make_case("stride.filters.not.kept", 1, 352, 12, 12, 352, 3, 3, 2, (1, 1)),
+        make_case("stride.of.three", 5, 32, 40, 40, 20, 6, 6, 3, (4, 5)),
         make_case("depthwise", 2, 7, 12, 11, 7, 3, 3, padding=(1, 1), groups=7),
+        # Sequences, of a block and of several, cut between the residues of a dilation; rows and columns of planes.
+        make_case("sequences", 40, 9, 1, 50, 20, 1, 5, padding=(0, 2)),
+        make_case("long.sequence", 2, 9, 1, 2501, 20, 1, 3, padding=(0, 1)),
+        make_case("long.sequence.of.seven", 1, 20, 1, 1203, 9, 1, 7),
+        make_case("long.dilated.sequence", 1, 9, 1, 3007, 20, 1, 3, padding=(0, 8), dilation=(1, 8)),
+        make_case("dilation.over.the.sequence", 2, 9, 1, 400, 20, 1, 5, padding=(0, 300), dilation=(1, 160)),
+        make_case("rows", 3, 40, 17, 17, 50, 1, 7, padding=(0, 3)),
+        make_case("columns", 3, 40, 17, 17, 50, 7, 1, padding=(3, 0)),
+        make_case("wide.columns", 2, 9, 14, 701, 7, 5, 1, padding=(2, 1), dilation=(2, 3)),
+        make_case("columns.of.one.pixel", 1, 12, 1500, 1, 20, 3, 1, padding=(1, 0)),
+        make_case("sequence.filters.not.kept", 5, 900, 1, 90, 800, 1, 3, padding=(0, 1)),
     ],
     ids=lambda case: case["name"],
 )
@@ -79,21 +109,23 @@ def test_large_cases(threads, everywhere, case):
         check_passes(case, np.random.default_rng(n), np.float32, tolerance=TOLERANCE[np.dtype(np.float32)])
 
 
-@pytest.mark.parametrize("size", [(2, 64, 14, 14, 64), (1, 512, 7, 7, 96), (3, 48, 21, 30, 200)])
-def test_results_do_not_depend_on_the_number_of_threads(threads, everywhere, size):
+@pytest.mark.parametrize(("kernel", "stride"), [((3, 3), 1), ((1, 5), 1), ((3, 1), 1), ((3, 3), 2)])
+@pytest.mark.parametrize("size", [(2, 64, 14, 14, 64), (1, 512, 7, 7, 96), (3, 48, 21, 30, 200), (2, 40, 7, 1200, 24)])
+def test_results_do_not_depend_on_the_number_of_threads(threads, everywhere, size, kernel, stride):
     images, channels, height, width, filters = size
+    padding = kernel[0] // 2, kernel[1] // 2
     rng = np.random.default_rng(32)
     x = rng.standard_normal((images, channels, height, width), dtype=np.float32)
-    w = rng.standard_normal((filters, channels, 3, 3), dtype=np.float32)
-    dy = rng.standard_normal((images, filters, height, width), dtype=np.float32)
+    w = rng.standard_normal((filters, channels, *kernel), dtype=np.float32)
+    dy = rng.standard_normal((images, filters, -(-height // stride), -(-width // stride)), dtype=np.float32)
     results = []
     for n in (1, 2, 3, 8):
         threads(n)
         results.append(
             (
-                ops.conv2d(x, w, padding=1),
-                ops.conv2d_input(x.shape, w, dy, padding=1),
-                ops.conv2d_weight(x, w.shape, dy, padding=1),
+                ops.conv2d(x, w, None, stride, padding),
+                ops.conv2d_input(x.shape, w, dy, stride, padding),
+                ops.conv2d_weight(x, w.shape, dy, stride, padding),
             )
         )
     for others in results[1:]:
@@ -101,21 +133,24 @@ def test_results_do_not_depend_on_the_number_of_threads(threads, everywhere, siz
             assert (one == other).all()
 
 
-@pytest.mark.parametrize("kernel", [3, 5])
-def test_error_with_inputs_like_a_relus(everywhere, kernel):
+@pytest.mark.parametrize(
+    ("kernel", "stride"),
+    [((2, 2), 1), ((3, 3), 1), ((5, 5), 1), ((1, 3), 1), ((5, 1), 1), ((1, 7), 1), ((3, 3), 2), ((4, 4), 2), ((5, 5), 2)],
+)
+def test_error_with_inputs_like_a_relus(everywhere, kernel, stride):
     """Non-negative inputs, their mean far from zero: the sums of the transforms cancel."""
     rng = np.random.default_rng(33)
+    padding = kernel[0] // 2, kernel[1] // 2
     for mean in (0.0, 3.0):
         x = np.maximum(rng.standard_normal((2, 128, 12, 12), dtype=np.float32) + np.float32(mean), 0)
-        w = (rng.standard_normal((64, 128, kernel, kernel)) * np.sqrt(2 / (128 * kernel**2))).astype(np.float32)
-        y = ops.conv2d(x, w, padding=kernel // 2)
-        y64 = reference.conv2d(x, w, padding=kernel // 2)
+        w = (rng.standard_normal((64, 128, *kernel)) * np.sqrt(2 / (128 * np.prod(kernel)))).astype(np.float32)
+        y = ops.conv2d(x, w, None, stride, padding)
+        y64 = reference.conv2d(x, w, None, stride, padding)
         assert np.linalg.norm(y - y64) <= 5e-6 * np.linalg.norm(y64)
         dy = np.maximum(rng.standard_normal(y.shape, dtype=np.float32) + np.float32(mean), 0)
-        dw64 = reference.conv2d_weight(x, w.shape, dy, padding=kernel // 2)
-        assert np.linalg.norm(ops.conv2d_weight(x, w.shape, dy, padding=kernel // 2) - dw64) <= 5e-6 * np.linalg.norm(
-            dw64
-        )
+        dw64 = reference.conv2d_weight(x, w.shape, dy, stride, padding)
+        dw = ops.conv2d_weight(x, w.shape, dy, stride, padding)
+        assert np.linalg.norm(dw - dw64) <= 5e-6 * np.linalg.norm(dw64)
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
@@ -129,13 +164,42 @@ def test_what_is_not_finite_stays_within_its_tiles(everywhere, bad):
     assert np.isfinite(beyond).all(), "nothing but its tiles, 3 pixels around those windows"
 
 
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+@pytest.mark.parametrize("taps", [3, 5, 7])
+def test_what_is_not_finite_in_a_sequence_stays_within_its_tiles(everywhere, bad, taps):
+    reach = taps // 2
+    for at in range(40, 48):
+        x = np.ones((2, 20, 100), np.float32)
+        x[0, 3, at] = bad
+        y = ops.conv1d(x, np.ones((18, 20, taps), np.float32), padding=reach)
+        assert not np.isfinite(y[0, :, at - reach : at + reach + 1]).any(), "every window that sees it"
+        beyond = y.copy()
+        beyond[0, :, at - reach - 5 : at + reach + 6] = 0
+        assert np.isfinite(beyond).all(), "nothing but its tiles, 5 pixels around those windows"
+
+
 def test_explain_tells_what_is_taken():
     assert fastconv.explain((16, 64, 56, 56), (64, 64, 3, 3), padding=1) == dict.fromkeys(
         ("forward", "input_gradient", "weight_gradient"), "winograd F(4x4, 3x3)"
     )
     assert fastconv.explain((16, 128, 27, 27), (192, 128, 5, 5), padding=2)["forward"] == "winograd F(2x2, 5x5)"
+    assert fastconv.explain((16, 192, 17, 17), (192, 192, 1, 7), padding=(0, 3))["forward"] == "winograd F(1x2, 1x7)"
+    assert fastconv.explain((16, 64, 35, 35), (96, 64, 5, 1), padding=(2, 0))["forward"] == "winograd F(4x1, 5x1)"
+    assert fastconv.explain((32, 128, 1, 1000), (128, 128, 1, 3), dilation=(1, 4)) == dict.fromkeys(
+        ("forward", "input_gradient", "weight_gradient"), "winograd F(1x6, 1x3)"
+    )
+    assert fastconv.explain((16, 64, 56, 56), (64, 64, 4, 4), 2, 1) == dict.fromkeys(
+        ("forward", "input_gradient", "weight_gradient"), "winograd F(5x5, 2x2)"
+    )
+    assert fastconv.explain((16, 64, 56, 56), (64, 64, 5, 5), 2, 2)["forward"] == "winograd F(4x4, 3x3)"
     for arguments in (
-        ((16, 64, 56, 56), (64, 64, 3, 3), 2),
+        ((32, 128, 1, 1000), (128, 128, 1, 3), 2),
+        ((32, 128, 1, 1000), (128, 128, 1, 9)),
+        ((32, 128, 1, 1000), (128, 128, 1, 4)),
+        ((32, 1, 1, 1000), (8, 1, 1, 3)),
+        ((16, 63, 56, 56), (64, 63, 4, 4), 2),
+        ((16, 64, 56, 56), (64, 64, 4, 4), (2, 1)),
+        ((16, 64, 56, 56), (64, 64, 7, 7), 2),
         ((16, 64, 56, 56), (64, 64, 1, 1)),
         ((16, 64, 56, 56), (64, 64, 3, 5)),
         ((16, 64, 56, 56), (64, 1, 3, 3), 1, 0, 1, 64),

@@ -592,31 +592,50 @@ static void check_gemm(void)
 
 /* ---- Winograd's transforms: the matrices from their definition in winograd.h ------------------------------------ */
 
-static double B[6][6], A[6][4], G[6][5]; /* of B the transpose */
+/* Left of a tile and, transposed, right of it: of 6, of 8 or of one point, where all is 1. Of B the transpose. */
+static double B[2][8][8], A[2][8][6], G[2][8][7];
+static int points[2], outputs[2], taps[2];
 
-static void set_matrices(int r)
+static void set_matrices(int side, int n, int r)
 {
-    const int m = 7 - r;
-    const double p[] = {0, sqrt(0.5), -sqrt(0.5), sqrt(2), -sqrt(2)};
-    memset(B, 0, sizeof B);
-    memset(A, 0, sizeof A);
-    memset(G, 0, sizeof G);
-    for (int j = 0; j < 5; j++) {
+    const int m = n + 1 - r;
+    const double roots[] = {0, sqrt(0.5), -sqrt(0.5), sqrt(2), -sqrt(2)}, halves[] = {0, 1, -1, 0.5, -0.5, 2, -2};
+    const double *p = n == 6 ? roots : halves;
+    double (*b)[8] = B[side], (*a)[6] = A[side], (*g)[7] = G[side];
+    memset(b, 0, sizeof B[side]);
+    memset(a, 0, sizeof A[side]);
+    memset(g, 0, sizeof G[side]);
+    points[side] = n, outputs[side] = m, taps[side] = r;
+    for (int j = 0; j < n - 1; j++) {
         /* The product of (x - p_i), i != j, and the slope of the whole product at p_j. */
         double slope = 1;
-        B[j][0] = 1;
-        for (int i = 0, degree = 0; i < 5; i++) {
+        b[j][0] = 1;
+        for (int i = 0, degree = 0; i < n - 1; i++) {
             if (i == j) continue;
             slope *= p[j] - p[i];
             degree++;
-            for (int k = degree; k >= 0; k--) B[j][k] = (k ? B[j][k - 1] : 0) - p[i] * B[j][k];
+            for (int k = degree; k >= 0; k--) b[j][k] = (k ? b[j][k - 1] : 0) - p[i] * b[j][k];
         }
-        for (int k = 0; k < m; k++) A[j][k] = pow(p[j], k);
-        for (int k = 0; k < r; k++) G[j][k] = pow(p[j], k) / slope;
+        for (int k = 0; k < m; k++) a[j][k] = pow(p[j], k);
+        for (int k = 0; k < r; k++) g[j][k] = pow(p[j], k) / slope;
     }
+    a[n - 1][m - 1] = g[n - 1][r - 1] = 1;
+    if (n == 1) b[0][0] = 1;
     /* x (x^2 - 1/2) (x^2 - 2) */
-    B[5][1] = 1, B[5][3] = -2.5, B[5][5] = 1;
-    A[5][m - 1] = G[5][r - 1] = 1;
+    if (n == 6) b[5][1] = 1, b[5][3] = -2.5, b[5][5] = 1;
+    /* x (x^2 - 1) (x^2 - 1/4) (x^2 - 4); at 0 the other sign in both */
+    if (n == 8) {
+        b[7][1] = -1, b[7][3] = 5.25, b[7][5] = -5.25, b[7][7] = 1;
+        for (int k = 0; k < 8; k++) b[0][k] = -b[0][k];
+        for (int k = 0; k < r; k++) g[0][k] = -g[0][k];
+    }
+}
+
+static void set_size(int size)
+{
+    const int sizes[FC_WINOGRADS][2] = {{2, 2}, {3, 3}, {5, 5}, {1, 3}, {1, 5}, {1, 7}};
+    set_matrices(0, size < FC_LINES ? 6 : 1, sizes[size][0]);
+    set_matrices(1, size < FC_LINES ? 6 : 8, sizes[size][1]);
 }
 
 static void expect_close(const void *actual, idx at, double expected)
@@ -629,13 +648,13 @@ static void expect_close(const void *actual, idx at, double expected)
     }
 }
 
-/* A plane of ragged size, and a row of tiles of `size` pixels a side over it. */
+/* A plane of ragged size, and a row of tiles over it, each `size[0]` x `size[1]` pixels from the last. */
 typedef struct {
     fc_plane plane;
-    idx h0, w0, step, count, elements;
+    idx h0, w0, count, elements;
 } row_of_tiles;
 
-static row_of_tiles draw_row(int size, int outside)
+static row_of_tiles draw_row(const int *size, int outside)
 {
     row_of_tiles t;
     t.plane.h = 1 + below(12), t.plane.w = 1 + below(20);
@@ -643,83 +662,91 @@ static row_of_tiles draw_row(int size, int outside)
     t.plane.row = t.plane.w * t.plane.col + below(5);
     t.plane.dilation_h = 1 + below(3), t.plane.dilation_w = 1 + below(3);
     t.h0 = below(t.plane.h), t.w0 = below(t.plane.w);
-    if (outside) t.h0 -= below(6), t.w0 -= below(6);
-    t.step = size * t.plane.dilation_w;
+    if (outside) t.h0 -= below(8), t.w0 -= below(8);
+    t.plane.step_h = 0, t.plane.step_w = size[1] * t.plane.dilation_w;
+    /* Tiles of one row may lie below each other. */
+    if (points[0] == 1 && below(2)) t.plane.step_h = 1, t.plane.step_w = 0;
     t.count = 1 + below(3);
     t.elements = (t.plane.h - 1) * t.plane.row + (t.plane.w - 1) * t.plane.col + kern->lanes;
-    SAY("plane %td x %td, tiles at %td, %td, dilation %td, %td", t.plane.h, t.plane.w, t.h0, t.w0, t.plane.dilation_h,
-        t.plane.dilation_w);
+    SAY("%d x %d taps, plane %td x %td, tiles at %td, %td, dilation %td, %td", taps[0], taps[1], t.plane.h, t.plane.w,
+        t.h0, t.w0, t.plane.dilation_h, t.plane.dilation_w);
     return t;
 }
 
 static idx pixel(const row_of_tiles *t, idx n, idx i, idx j)
 {
-    idx h = t->h0 + i * t->plane.dilation_h, w = t->w0 + n * t->step + j * t->plane.dilation_w;
+    idx h = t->h0 + n * t->plane.step_h + i * t->plane.dilation_h;
+    idx w = t->w0 + n * t->plane.step_w + j * t->plane.dilation_w;
     if (h < 0 || h >= t->plane.h || w < 0 || w >= t->plane.w) return -1;
     return h * t->plane.row + w * t->plane.col;
 }
 
-/* points = left x left' of tiles of `size` pixels a side. */
-static void check_to_points(int r, int spread)
+/* points = left x left' of tiles. */
+static void check_to_points(int size, int spread)
 {
     const idx lanes = kern->lanes;
-    const int size = spread ? 7 - r : 6;
-    set_matrices(r);
+    set_size(size);
+    const int *seen = spread ? outputs : points, last = points[0] * points[1] - 1;
     for (int round = 0; round < 60; round++) {
-        row_of_tiles t = draw_row(7 - r, !spread);
+        row_of_tiles t = draw_row(outputs, !spread);
         idx tile = lanes + below(5), point = t.count * tile + below(5);
         const void *x = input(t.elements);
-        void *v = output(35 * point + (t.count - 1) * tile + lanes);
+        void *v = output(last * point + (t.count - 1) * tile + lanes);
         if (spread)
-            kern->winograd_spread[r / 5](v, point, tile, x, &t.plane, t.h0, t.w0, t.step, t.count);
+            kern->winograd_spread[size](v, point, tile, x, &t.plane, t.h0, t.w0, t.count);
         else
-            kern->winograd_input(v, point, tile, x, &t.plane, t.h0, t.w0, t.step, t.count);
+            kern->winograd_input[size >= FC_LINES](v, point, tile, x, &t.plane, t.h0, t.w0, t.count);
         for (idx n = 0; n < t.count; n++)
-            for (int a = 0; a < 6; a++)
-                for (int b = 0; b < 6; b++)
+            for (int a = 0; a < points[0]; a++)
+                for (int b = 0; b < points[1]; b++)
                     for (idx lane = 0; lane < lanes; lane++) {
                         double sum = 0;
-                        for (int i = 0; i < size; i++)
-                            for (int j = 0; j < size; j++) {
+                        for (int i = 0; i < seen[0]; i++)
+                            for (int j = 0; j < seen[1]; j++) {
                                 idx at = pixel(&t, n, i, j);
                                 if (at >= 0)
-                                    sum += (spread ? A[a][i] * A[b][j] : B[a][i] * B[b][j]) * get(x, at + lane);
+                                    sum += (spread ? A[0][a][i] * A[1][b][j] : B[0][a][i] * B[1][b][j]) *
+                                           get(x, at + lane);
                             }
-                        expect_close(v, (a * 6 + b) * point + n * tile + lane, sum);
+                        expect_close(v, (a * points[1] + b) * point + n * tile + lane, sum);
                     }
         release();
     }
 }
 
-static void check_winograd_input(void) { check_to_points(3, 0); }
+static void check_winograd_input(void)
+{
+    check_to_points(0, 0);
+    check_to_points(FC_LINES, 0);
+}
 
 static void check_winograd_spread(void)
 {
-    check_to_points(3, 1);
-    check_to_points(5, 1);
+    for (int size = 0; size < FC_WINOGRADS; size++) check_to_points(size, 1);
 }
 
 static void check_winograd_output(void)
 {
     const idx lanes = kern->lanes;
-    for (int round = 0; round < 120; round++) {
-        const int r = round % 2 ? 3 : 5, m = 7 - r;
-        set_matrices(r);
-        row_of_tiles t = draw_row(m, 0);
+    for (int round = 0; round < 300; round++) {
+        const int size = round % FC_WINOGRADS;
+        set_size(size);
+        row_of_tiles t = draw_row(outputs, 1);
+        const int last = points[0] * points[1] - 1;
         idx tile = lanes + below(5), point = t.count * tile + below(5);
-        const void *x = input(35 * point + (t.count - 1) * tile + lanes), *bias = round % 3 ? input(lanes) : NULL;
+        const void *x = input(last * point + (t.count - 1) * tile + lanes), *bias = round % 3 ? input(lanes) : NULL;
         void *y = output(t.elements);
         char *written = calloc((size_t)t.elements, 1);
-        kern->winograd_output[r / 5](y, &t.plane, t.h0, t.w0, t.step, t.count, x, point, tile, bias);
+        kern->winograd_output[size](y, &t.plane, t.h0, t.w0, t.count, x, point, tile, bias);
         for (idx n = 0; n < t.count; n++)
-            for (int i = 0; i < m; i++)
-                for (int j = 0; j < m; j++) {
+            for (int i = 0; i < outputs[0]; i++)
+                for (int j = 0; j < outputs[1]; j++) {
                     idx at = pixel(&t, n, i, j);
                     for (idx lane = 0; lane < lanes && at >= 0; lane++) {
                         double sum = bias ? get(bias, lane) : 0;
-                        for (int a = 0; a < 6; a++)
-                            for (int b = 0; b < 6; b++)
-                                sum += A[a][i] * A[b][j] * get(x, (a * 6 + b) * point + n * tile + lane);
+                        for (int a = 0; a < points[0]; a++)
+                            for (int b = 0; b < points[1]; b++)
+                                sum += A[0][a][i] * A[1][b][j] * get(x, (a * points[1] + b) * point + n * tile + lane);
                         expect_close(y, at + lane, sum);
                         written[at + lane] = 1;
                     }
@@ -734,27 +761,29 @@ static void check_winograd_output(void)
 static void check_winograd_filters(void)
 {
     const idx lanes = kern->lanes;
-    for (int round = 0; round < 120; round++) {
-        const int r = round % 2 ? 3 : 5, flip = round % 3 == 0, taps = r * r;
-        idx filters = 1 + below(lanes), depth = 1 + below(4), w_depth = taps + below(3);
-        idx w_filter = depth * w_depth + below(3), size = (filters - 1) * w_filter + (depth - 1) * w_depth + taps;
+    for (int round = 0; round < 300; round++) {
+        const int size = round % FC_WINOGRADS, flip = round % 3 == 0;
+        set_size(size);
+        const int n_taps = taps[0] * taps[1], last = points[0] * points[1] - 1;
+        idx filters = 1 + below(lanes), depth = 1 + below(4), w_depth = n_taps + below(3);
+        idx w_filter = depth * w_depth + below(3), elements = (filters - 1) * w_filter + (depth - 1) * w_depth + n_taps;
         idx u_depth = lanes + below(3), u_point = depth * u_depth + below(3);
-        const char *w = input(size);
-        void *u = output(35 * u_point + (depth - 1) * u_depth + lanes);
-        set_matrices(r);
-        SAY("%d x %d taps, filters %td depth %td flip %d", r, r, filters, depth, flip);
-        kern->winograd_filters[r / 5](u, u_point, u_depth, w, w_filter, w_depth, filters, depth, flip,
-                                      w + size * kern->itemsize);
+        const char *w = input(elements);
+        void *u = output(last * u_point + (depth - 1) * u_depth + lanes);
+        SAY("%d x %d taps, filters %td depth %td flip %d", taps[0], taps[1], filters, depth, flip);
+        kern->winograd_filters[size](u, u_point, u_depth, w, w_filter, w_depth, filters, depth, flip,
+                                     w + elements * kern->itemsize);
         for (idx c = 0; c < depth; c++)
             for (idx k = 0; k < lanes; k++)
-                for (int a = 0; a < 6; a++)
-                    for (int b = 0; b < 6; b++) {
+                for (int a = 0; a < points[0]; a++)
+                    for (int b = 0; b < points[1]; b++) {
                         double sum = 0;
-                        for (int i = 0; i < taps && k < filters; i++) {
-                            int tap = flip ? taps - 1 - i : i;
-                            sum += G[a][i / r] * G[b][i % r] * get(w, k * w_filter + c * w_depth + tap);
+                        for (int i = 0; i < n_taps && k < filters; i++) {
+                            int tap = flip ? n_taps - 1 - i : i;
+                            sum +=
+                                G[0][a][i / taps[1]] * G[1][b][i % taps[1]] * get(w, k * w_filter + c * w_depth + tap);
                         }
-                        expect_close(u, (a * 6 + b) * u_point + c * u_depth + k, sum);
+                        expect_close(u, (a * points[1] + b) * u_point + c * u_depth + k, sum);
                     }
         release();
     }
@@ -763,23 +792,25 @@ static void check_winograd_filters(void)
 static void check_winograd_weights(void)
 {
     const idx lanes = kern->lanes;
-    for (int round = 0; round < 120; round++) {
-        const int r = round % 2 ? 3 : 5, taps = r * r;
+    for (int round = 0; round < 300; round++) {
+        const int size = round % FC_WINOGRADS;
+        set_size(size);
+        const int n_taps = taps[0] * taps[1], n_points = points[0] * points[1];
         idx channels = 1 + below(3 * lanes), whole = (channels + lanes - 1) / lanes * lanes, n_slices = 1 + below(3);
-        idx s_point = whole + below(3), s_slice = 36 * s_point + below(3);
-        const void *s = input((n_slices - 1) * s_slice + 35 * s_point + whole);
-        void *dw = output(channels * taps);
-        set_matrices(r);
-        SAY("%d x %d taps, channels %td slices %td", r, r, channels, n_slices);
-        kern->winograd_weights[r / 5](dw, s, s_point, s_slice, n_slices, channels);
+        idx s_point = whole + below(3), s_slice = n_points * s_point + below(3);
+        const void *s = input((n_slices - 1) * s_slice + (n_points - 1) * s_point + whole);
+        void *dw = output(channels * n_taps);
+        SAY("%d x %d taps, channels %td slices %td", taps[0], taps[1], channels, n_slices);
+        kern->winograd_weights[size](dw, s, s_point, s_slice, n_slices, channels);
         for (idx c = 0; c < channels; c++)
-            for (int i = 0; i < taps; i++) {
+            for (int i = 0; i < n_taps; i++) {
                 double sum = 0;
                 for (idx n = 0; n < n_slices; n++)
-                    for (int a = 0; a < 6; a++)
-                        for (int b = 0; b < 6; b++)
-                            sum += G[a][i / r] * G[b][i % r] * get(s, n * s_slice + (a * 6 + b) * s_point + c);
-                expect_close(dw, c * taps + i, sum);
+                    for (int a = 0; a < points[0]; a++)
+                        for (int b = 0; b < points[1]; b++)
+                            sum += G[0][a][i / taps[1]] * G[1][b][i % taps[1]] *
+                                   get(s, n * s_slice + (a * points[1] + b) * s_point + c);
+                expect_close(dw, c * n_taps + i, sum);
             }
         release();
     }
@@ -801,8 +832,8 @@ static void draw_windows(windows_case *c, idx width, idx step, idx stride, idx n
 {
     const idx lanes = kern->lanes, count = (width + phases - 1) / phases, reach = 4;
     idx x_width = 1 + below(count * stride + 3);
-    c->s = (fc_windows){width, step, stride, height, span, phases, {n_blocks, phases == 2 ? 1 + below(3) : 0}, c->taps,
-                        NULL, 0, 0};
+    c->s = (fc_windows){width,   step, stride, height, span, phases, {n_blocks, phases == 2 ? 1 + below(3) : 0},
+                        c->taps, NULL, 0,      0};
     c->left = 3;
     c->right = (count > lanes ? count : lanes) * stride + reach + span;
     if (c->right < x_width) c->right = x_width;
@@ -839,9 +870,9 @@ static double seen(const windows_case *c, idx p, idx q, idx row, idx col)
 static void check_windows_of_rows(void)
 {
     /* height, span, step, stride, phases */
-    static const idx forms[][5] = {{1, 1, 1, 1, 1}, {1, 1, 3, 1, 1}, {1, 1, 2, 2, 1}, {1, 1, 1, 3, 1}, {3, 3, 1, 1, 1},
-                                   {5, 5, 1, 1, 1}, {7, 1, 1, 1, 1}, {3, 3, 2, 2, 1}, {5, 1, 2, 2, 1}, {1, 1, 1, 1, 2},
-                                   {2, 1, 1, 1, 2}, {3, 1, 1, 1, 2}};
+    static const idx forms[][5] = {{1, 1, 1, 1, 1}, {1, 1, 3, 1, 1}, {1, 1, 2, 2, 1}, {1, 1, 1, 3, 1},
+                                   {3, 3, 1, 1, 1}, {5, 5, 1, 1, 1}, {7, 1, 1, 1, 1}, {3, 3, 2, 2, 1},
+                                   {5, 1, 2, 2, 1}, {1, 1, 1, 1, 2}, {2, 1, 1, 1, 2}, {3, 1, 1, 1, 2}};
     static windows_case c;
     for (size_t f = 0; f < sizeof forms / sizeof *forms; f++)
         for (int round = 0; round < 60; round++) {
@@ -865,8 +896,8 @@ static void check_windows_of_rows(void)
                     idx phase = phases == 2 ? q % 2 : 0, first = phase ? c.s.n_blocks[0] : 0;
                     for (idx b = first; b < first + c.s.n_blocks[phase]; b++)
                         for (idx t = 0; t < block; t++)
-                            sum += get(w, b * block + t) * seen(&c, p, q / phases, c.taps[b].row + t % height,
-                                                                c.taps[b].col + t / height);
+                            sum += get(w, b * block + t) *
+                                   seen(&c, p, q / phases, c.taps[b].row + t % height, c.taps[b].col + t / height);
                     expect(y, p * y_row + q, &sum, 1, "y");
                 }
             release();
@@ -876,8 +907,16 @@ static void check_windows_of_rows(void)
 static void check_window_sums(void)
 {
     /* height, span, stride */
-    static const idx forms[][3] = {{1, FC_WINDOW_TAPS, 1}, {1, FC_WINDOW_TAPS, 2}, {1, FC_WINDOW_TAPS, 3}, {3, 3, 1},
-                                   {5, 2, 1}, {5, 1, 1}, {7, 1, 1}, {3, 3, 2}, {5, 2, 2}, {5, 1, 2}};
+    static const idx forms[][3] = {{1, FC_WINDOW_TAPS, 1},
+                                   {1, FC_WINDOW_TAPS, 2},
+                                   {1, FC_WINDOW_TAPS, 3},
+                                   {3, 3, 1},
+                                   {5, 2, 1},
+                                   {5, 1, 1},
+                                   {7, 1, 1},
+                                   {3, 3, 2},
+                                   {5, 2, 2},
+                                   {5, 1, 2}};
     static windows_case c;
     const idx lanes = kern->lanes;
     for (size_t f = 0; f < sizeof forms / sizeof *forms; f++)
