@@ -788,8 +788,8 @@ cdef bint has_few_channels(int which, const Image *x, const Image *w, const Imag
                             dilation_h, dilation_w, groups, itemsize)
 
 
-def forward(cnp.ndarray x, cnp.ndarray w, cnp.ndarray b, cnp.ndarray y, idx stride_h, idx stride_w, idx pad_h,
-            idx pad_w, idx dilation_h, idx dilation_w, idx groups):
+cpdef forward(cnp.ndarray x, cnp.ndarray w, cnp.ndarray b, cnp.ndarray y, idx stride_h, idx stride_w, idx pad_h,
+              idx pad_w, idx dilation_h, idx dilation_w, idx groups):
     """y[n,k,p,q] = b[k] + sum_{c,r,s} w[k,c,r,s] x[n, c, p*stride_h + r*dilation_h - pad_h, ...]: equation 12.3."""
     cdef Gather j
     cdef Image f
@@ -948,8 +948,8 @@ cdef bint flattens(cnp.ndarray dy, cnp.ndarray w, cnp.ndarray dx, idx stride_h, 
     return True
 
 
-def input_gradient(cnp.ndarray dy, cnp.ndarray w, cnp.ndarray dx, idx stride_h, idx stride_w, idx pad_h, idx pad_w,
-                   idx dilation_h, idx dilation_w, idx groups):
+cpdef input_gradient(cnp.ndarray dy, cnp.ndarray w, cnp.ndarray dx, idx stride_h, idx stride_w, idx pad_h, idx pad_w,
+                     idx dilation_h, idx dilation_w, idx groups):
     """dx[n,c,i,j] = sum_{k,r,s} w[k,c,r,s] dy[n,k,p,q] over p*stride_h + r*dilation_h - pad_h = i, and so for j.
 
     Pixels i of one residue modulo the stride see one subset of the taps, at dy's own pace: a dense convolution with
@@ -1263,8 +1263,8 @@ cdef void plan_correlate(Correlate *j) noexcept nogil:
     j.pixels_size = up(n_pixels * sizeof(int32_t), LINE)
 
 
-def weight_gradient(cnp.ndarray x, cnp.ndarray dy, cnp.ndarray dw, idx stride_h, idx stride_w, idx pad_h, idx pad_w,
-                    idx dilation_h, idx dilation_w, idx groups):
+cpdef weight_gradient(cnp.ndarray x, cnp.ndarray dy, cnp.ndarray dw, idx stride_h, idx stride_w, idx pad_h, idx pad_w,
+                      idx dilation_h, idx dilation_w, idx groups):
     """dw[k,c,r,s] = sum_{n,p,q} dy[n,k,p,q] x[n, c, p*stride_h + r*dilation_h - pad_h, ...]: equation 12.5."""
     cdef Correlate j
     cdef Image f

@@ -243,8 +243,8 @@ cdef int describe(Pool *j, cnp.ndarray x, int x_flags, cnp.ndarray y, int y_flag
     return 0
 
 
-def max_forward(cnp.ndarray x, cnp.ndarray y, cnp.ndarray indices, idx kernel_h, idx kernel_w, idx stride_h,
-                idx stride_w, idx pad_h, idx pad_w, idx dilation_h, idx dilation_w):
+cpdef max_forward(cnp.ndarray x, cnp.ndarray y, cnp.ndarray indices, idx kernel_h, idx kernel_w, idx stride_h,
+                  idx stride_w, idx pad_h, idx pad_w, idx dilation_h, idx dilation_w):
     """Largest of each window; `indices` (integers of the element's size, or None) takes its place in H*W."""
     cdef Pool j
     describe(&j, x, READ, y, DENSE_RESULT)
@@ -258,8 +258,8 @@ def max_forward(cnp.ndarray x, cnp.ndarray y, cnp.ndarray indices, idx kernel_h,
     run(&j, False)
 
 
-def average_forward(cnp.ndarray x, cnp.ndarray y, idx kernel_h, idx kernel_w, idx stride_h, idx stride_w, idx pad_h,
-                    idx pad_w, bint count_include_pad, idx divisor_override):
+cpdef average_forward(cnp.ndarray x, cnp.ndarray y, idx kernel_h, idx kernel_w, idx stride_h, idx stride_w, idx pad_h,
+                      idx pad_w, bint count_include_pad, idx divisor_override):
     """Sum of each window over its divisor."""
     cdef Pool j
     describe(&j, x, READ, y, DENSE_RESULT)
@@ -269,8 +269,8 @@ def average_forward(cnp.ndarray x, cnp.ndarray y, idx kernel_h, idx kernel_w, id
     run(&j, False)
 
 
-def average_backward(cnp.ndarray dy, cnp.ndarray dx, idx kernel_h, idx kernel_w, idx stride_h, idx stride_w, idx pad_h,
-                     idx pad_w, bint count_include_pad, idx divisor_override):
+cpdef average_backward(cnp.ndarray dy, cnp.ndarray dx, idx kernel_h, idx kernel_w, idx stride_h, idx stride_w, idx pad_h,
+                       idx pad_w, bint count_include_pad, idx divisor_override):
     """Each output's gradient over its divisor, added to every pixel of its window; `dx` is dense."""
     cdef Pool j
     if dy is not None and not cnp.PyArray_IS_C_CONTIGUOUS(dy):
@@ -284,7 +284,7 @@ def average_backward(cnp.ndarray dy, cnp.ndarray dx, idx kernel_h, idx kernel_w,
     run(&j, True)
 
 
-def max_backward(cnp.ndarray dy, cnp.ndarray indices, cnp.ndarray dx):
+cpdef max_backward(cnp.ndarray dy, cnp.ndarray indices, cnp.ndarray dx):
     """dx[indices] += dy within each plane, from zero; `dx` is dense, `indices` are of 32 or 64 bits.
 
     Returns whether all indices are within their plane; those that are not are left out.

@@ -716,10 +716,13 @@ static void NAME(relu)(void *y_, const void *x_, idx n)
 
 static void NAME(relu_backward)(void *dx_, const void *dy_, const void *y_, idx n)
 {
-    REAL *restrict dx = dx_;
-    const REAL *restrict dy = dy_;
-    const REAL *restrict y = y_;
-    for (idx i = 0; i < n; i++) dx[i] = y[i] > 0 ? dy[i] : 0;
+    /* dx may be dy. */
+    REAL *dx = dx_;
+    const REAL *dy = dy_, *y = y_;
+    idx i = 0;
+    for (; i + LANES <= n; i += LANES)
+        store(dx + i, (vec)((mask_vec)load(dy + i) & (mask_vec)(load(y + i) > 0)));
+    for (; i < n; i++) dx[i] = y[i] > 0 ? dy[i] : 0;
 }
 
 /* Sums run in REAL over blocks, and the blocks' in double: neither slow nor stalled by a large total. */
