@@ -474,6 +474,29 @@ static void check_wgrad(void)
         }
 }
 
+static void check_shifted_sums(void)
+{
+    const idx lanes = kern->lanes;
+    for (int round = 0; round < 60; round++) {
+        idx n = 1 + below(5), count = 1 + below(20), z_row = below(30), shift = below(41) - 20;
+        idx before = shift < 0 ? (1 - n) * shift : 0, after = shift > 0 ? (n - 1) * shift : 0;
+        const void *z = input(before + (count - 1) * z_row + after + lanes);
+        void *sums = output(count * lanes);
+        double *expected = malloc((size_t)(count * lanes) * sizeof(double));
+        for (idx j = 0; j < count; j++)
+            for (idx v = 0; v < lanes; v++) {
+                double sum = 0;
+                for (idx s = 0; s < n; s++) sum += get(z, before + j * z_row + s * shift + v);
+                expected[j * lanes + v] = sum;
+            }
+        SAY("n %td count %td row %td shift %td", n, count, z_row, shift);
+        kern->shifted_sums(sums, (const char *)z + before * kern->itemsize, z_row, shift, n, count);
+        expect(sums, 0, expected, count * lanes, "sums");
+        free(expected);
+        release();
+    }
+}
+
 static void check_fetch(void)
 {
     for (int round = 0; round < 20; round++) {
@@ -1252,6 +1275,7 @@ static const struct {
     {"tile", check_tile},
     {"strip", check_strip},
     {"wgrad", check_wgrad},
+    {"shifted_sums", check_shifted_sums},
     {"fetch", check_fetch},
     {"fold", check_fold},
     {"dot", check_dot},
