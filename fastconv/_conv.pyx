@@ -1253,8 +1253,8 @@ cdef void add_slices(const Correlate *j, idx part) noexcept nogil:
         k += tile_k
 
 
-cdef void plan_correlate(Correlate *j) noexcept nogil:
-    """Decide how the work is cut: by the shape alone, so that sums never depend on the number of threads."""
+cdef void plan_correlate(Correlate *j, idx threads) noexcept nogil:
+    """Decide how the work is cut: into slices by the shape alone, so that sums never depend on the number of threads."""
     cdef const fc_kernels *kern = j.kern
     cdef Grid *grid = &j.grid
     cdef idx z = kern.itemsize, lanes = kern.lanes, pairs = j.C * grid.T
@@ -1276,6 +1276,9 @@ cdef void plan_correlate(Correlate *j) noexcept nogil:
     if j.outer:
         j.k_part = min(up(j.k_part, j.lane_width), up(j.K, lanes))
     j.c_part = even(j.C, max(1, (PART_PAIRS if j.outer else 512) // grid.T))
+    # Of one image there is one slice.
+    if grid.N == 1:
+        j.c_part = min(j.c_part, max(j.tile_rows, parts(j.C, threads)))
     j.k_parts = parts(j.K, j.k_part)
     j.c_parts = parts(j.C, j.c_part)
     cut_blocks(grid, 448 if j.outer else min(1600, max(256, STAGE_BYTES // (2 * z * (j.c_part + j.k_part)))), 1)
@@ -1337,6 +1340,7 @@ cpdef weight_gradient(cnp.ndarray x, cnp.ndarray dy, cnp.ndarray dw, idx stride_
     cdef char *memory = NULL
     cdef size_t size = 0
     cdef idx tasks, task, parts_count
+    cdef double work
     cdef int n_threads
     cdef size_t each, offsets_size
     cdef char *scratch
@@ -1347,13 +1351,14 @@ cpdef weight_gradient(cnp.ndarray x, cnp.ndarray dy, cnp.ndarray dw, idx stride_
             j.grid.tap_w[t] = s * dilation_w - pad_w
             t += 1
     try:
-        plan_correlate(&j)
+        work = <double>j.G * j.K * j.C * taps * j.grid.N * j.grid.P * j.grid.Q
+        plan_correlate(&j, threads_for(work, j.C))
         # The outer form's table of pixels is of 32 bits.
         if j.outer and not j.in_place and j.grid.images * <double>j.grid.stage_image > 2147483647.0:
             raise MemoryError(f"{j.grid.images} x {j.grid.stage_image} pixels to be staged are too many")
         parts_count = j.G * j.k_parts * j.c_parts
         tasks = parts_count * j.slices
-        n_threads = threads_for(<double>j.G * j.K * j.C * taps * j.grid.N * j.grid.P * j.grid.Q, tasks)
+        n_threads = threads_for(work, tasks)
         offsets_size = up((j.c_part * taps + j.tile_rows) * sizeof(idx), LINE)
         each = j.stage_size + j.dy_size + j.pixels_size + offsets_size
         check_bytes(<double>tasks * j.sums_size + offsets_size + n_threads * <double>each)
