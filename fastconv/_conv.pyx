@@ -870,16 +870,14 @@ cdef void pack_fan(const Fan *j, const Image *w) noexcept nogil:
     while first < j.pairs:
         width = panel_pairs(j, j.pairs - first)
         for pair in range(first, min(first + width, j.S * j.C)):
-            to = first * j.R * j.K + pair - first
-            for r in range(j.R - 1, -1, -1):
+            for r in range(j.R):
+                to = first * j.R * j.K + (j.R - 1 - r) * j.K * width + pair - first
                 at = pair % j.C * w.s_c + r * w.s_h + pair // j.C * w.s_w
                 for k in range(j.K):
                     if z == 4:
-                        (<float *>j.a)[to] = (<const float *>w.data)[at]
+                        (<float *>j.a)[to + k * width] = (<const float *>w.data)[at + k * w.s_n]
                     else:
-                        (<double *>j.a)[to] = (<const double *>w.data)[at]
-                    to += width
-                    at += w.s_n
+                        (<double *>j.a)[to + k * width] = (<const double *>w.data)[at + k * w.s_n]
         first += width
 
 
@@ -961,7 +959,7 @@ cdef bint fans_out(cnp.ndarray dy, cnp.ndarray w, cnp.ndarray dx, idx stride_h, 
     # Sums of channels are read by whole vectors, the last ones past the end.
     j.pitch = j.pairs + j.kern.lanes
     # Images whose rows fill tiles, while dy stays in L1.
-    j.chunk = even(j.dy.n, max(1, 32 // j.dy.w))
+    j.chunk = even(j.dy.n, max(1, 32 // max(1, j.dy.w)))
     tasks = parts(j.dy.n, j.chunk)
     cdef idx margin = (j.S - 1) * dilation_w, area = up(j.chunk * j.dy.w, j.kern.wgrad_rows)
     j.offsets_size = up(area * sizeof(idx), LINE)
@@ -1254,7 +1252,7 @@ cdef void add_slices(const Correlate *j, idx part) noexcept nogil:
 
 
 cdef void plan_correlate(Correlate *j, idx threads) noexcept nogil:
-    """Decide how the work is cut: into slices by the shape alone, so that sums never depend on the number of threads."""
+    """Decide how the work is cut: slices by the shape alone, so that sums never depend on the number of threads."""
     cdef const fc_kernels *kern = j.kern
     cdef Grid *grid = &j.grid
     cdef idx z = kern.itemsize, lanes = kern.lanes, pairs = j.C * grid.T

@@ -268,8 +268,8 @@ cpdef average_forward(cnp.ndarray x, cnp.ndarray y, idx kernel_h, idx kernel_w, 
     run(&j, False)
 
 
-cpdef average_backward(cnp.ndarray dy, cnp.ndarray dx, idx kernel_h, idx kernel_w, idx stride_h, idx stride_w, idx pad_h,
-                       idx pad_w, bint count_include_pad, idx divisor_override):
+cpdef average_backward(cnp.ndarray dy, cnp.ndarray dx, idx kernel_h, idx kernel_w, idx stride_h, idx stride_w,
+                       idx pad_h, idx pad_w, bint count_include_pad, idx divisor_override):
     """Each output's gradient over its divisor, added to every pixel of its window; `dx` is dense."""
     cdef Pool j
     if dy is not None and not cnp.PyArray_IS_C_CONTIGUOUS(dy):

@@ -222,9 +222,7 @@ class Conv2d(_Conv):
     def forward(self, input: Tensor) -> Tensor:
         """(N, C, H, W) or (C, H, W) to (N, K, P, Q) or (K, P, Q)."""
         if self.padding_mode == "zeros":
-            return F.conv2d(
-                input, *_weight_and_bias(self), self.stride, self.padding, self.dilation, self.groups
-            )
+            return F.conv2d(input, *_weight_and_bias(self), self.stride, self.padding, self.dilation, self.groups)
         return self._convolve(F.conv2d, input)
 
 

@@ -39,8 +39,7 @@ class CrossEntropyLoss(Module):
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         """Logits (N, C, ...) and classes (N, ...) or probabilities (N, C, ...) to the loss."""
-        weight = self._buffers["weight"] if "weight" in self._buffers else self.weight
-        return F.cross_entropy(input, target, weight, self.ignore_index, self.reduction, self.label_smoothing)
+        return F.cross_entropy(input, target, self.weight, self.ignore_index, self.reduction, self.label_smoothing)
 
 
 class MSELoss(Module):
