@@ -203,7 +203,7 @@ typedef struct {
 
     /* Single passes over n elements that lie side by side. */
     void (*relu)(void *y, const void *x, idx n);                           /* max(x, 0), NaN stays NaN */
-    void (*relu_backward)(void *dx, const void *dy, const void *y, idx n); /* y > 0 ? dy : 0 */
+    void (*relu_backward)(void *dx, const void *dy, const void *y, idx n); /* y > 0 ? dy : 0; dx may be dy */
     double (*total)(const void *x, idx n);
     void (*add)(void *y, const void *x, idx n); /* y += x */
     void (*add_to_doubles)(double *sums, const void *x, idx n);

@@ -1146,10 +1146,13 @@ static void check_relu(void)
         SAY("n %td", n);
         kern->relu(y, x, n);
         kern->relu_backward(dx, dy, y, n);
+        void *in_place = copy_of(dy, n);
+        kern->relu_backward(in_place, in_place, y, n);
         for (idx i = 0; i < n; i++) {
             double v = get(x, i);
             if (!same(get(y, i), v < 0 ? 0 : v)) fail("wrong value");
             if (!same(get(dx, i), v > 0 ? get(dy, i) : 0)) fail("wrong gradient");
+            if (!same(get(in_place, i), get(dx, i))) fail("wrong gradient in place");
         }
         release();
     }
