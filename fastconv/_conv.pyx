@@ -1274,12 +1274,12 @@ cdef void plan_correlate(Correlate *j, idx threads) noexcept nogil:
     if j.outer:
         j.k_part = min(up(j.k_part, j.lane_width), up(j.K, lanes))
     j.c_part = even(j.C, max(1, (PART_PAIRS if j.outer else 512) // grid.T))
-    # Of one image there is one slice.
+    j.k_parts = parts(j.K, j.k_part)
+    cut_blocks(grid, 448 if j.outer else min(1600, max(256, STAGE_BYTES // (2 * z * (j.c_part + j.k_part)))), 1)
+    # Of one image there is one slice: its channels are shared out, each summed over the same blocks.
     if grid.N == 1:
         j.c_part = min(j.c_part, max(j.tile_rows, parts(j.C, threads)))
-    j.k_parts = parts(j.K, j.k_part)
     j.c_parts = parts(j.C, j.c_part)
-    cut_blocks(grid, 448 if j.outer else min(1600, max(256, STAGE_BYTES // (2 * z * (j.c_part + j.k_part)))), 1)
     # Slices of whole blocks of images, enough for the threads of a large machine.
     images = grid.blocks_n
     j.slices = min(images, max(1, parts(16, j.G * j.k_parts * j.c_parts)))
