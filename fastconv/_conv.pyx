@@ -937,7 +937,7 @@ cdef void fan_task(const Fan *j, idx task, char *scratch) noexcept nogil:
 
 cdef bint fans_out(cnp.ndarray dy, cnp.ndarray w, cnp.ndarray dx, idx stride_h, idx stride_w, idx pad_h, idx pad_w,
                    idx dilation_h, idx dilation_w, idx groups) except -1:
-    """The input gradient by column taps; returns whether that was done: for small, unpadded images."""
+    """The input gradient by column taps; returns whether that was done: for small, unpadded images where it pays."""
     cdef Fan j
     cdef Image f
     cdef idx z = cnp.PyArray_ITEMSIZE(dy), r, k, task, tasks
@@ -956,6 +956,13 @@ cdef bint fans_out(cnp.ndarray dy, cnp.ndarray w, cnp.ndarray dx, idx stride_h, 
         return False
     j.lane_width = j.kern.wgrad_vecs * j.kern.lanes
     j.pairs = up(j.S * j.C, j.kern.lanes)
+    # Cycles an image: what comes after the products is not worth it for few filters.
+    cdef double fan = (<double>j.dy.h * j.dy.w * j.R * j.K * j.pairs / (2 * j.kern.lanes)
+                       + j.H * (<double>j.W * (j.S + 2) * parts(j.C, j.kern.lanes)
+                                + 7.0 * j.dy.w * parts(j.pairs, j.lane_width) + 60))
+    cdef double gather = <double>j.H * up(j.W, j.kern.lanes) * j.R * j.S * j.K * j.C / (2 * j.kern.lanes)
+    if fan > gather:
+        return False
     # Sums of channels are read by whole vectors, the last ones past the end.
     j.pitch = j.pairs + j.kern.lanes
     # Images whose rows fill tiles, while dy stays in L1.
