@@ -53,7 +53,17 @@ setup(
     ext_modules=cythonize(
         [
             extension(name)
-            for name in ("_runtime", "_conv", "_winograd", "_depthwise", "_pool", "_elementwise", "_quick", "_tape")
+            for name in (
+                "_runtime",
+                "_conv",
+                "_winograd",
+                "_depthwise",
+                "_pool",
+                "_elementwise",
+                "_quick",
+                "_tape",
+                "_layers",
+            )
         ],
         compiler_directives={
             "language_level": 3,

@@ -415,7 +415,7 @@ cdef void gather_unpacked(const Gather *j, idx g, Block *b, idx k0, idx k1, char
     cdef idx z = kern.itemsize, lanes = kern.lanes
     cdef char *tile = scratch + j.stage_size
     cdef idx depth = j.C * j.grid.T
-    cdef idx n, p, k, rows, q, vecs, run, n_rows, n_safe
+    cdef idx n, p, k, rows, q, vecs, run, n_rows, n_safe, left, tiles
     cdef const idx *offsets = j.direct
     cdef char *a
     cdef char *y
@@ -458,9 +458,12 @@ cdef void gather_unpacked(const Gather *j, idx g, Block *b, idx k0, idx k1, char
                         q += lanes
                     p += vecs
                 else:
-                    q = 0
+                    q, left = 0, parts(run, lanes)
+                    tiles = parts(left, kern.vecs[rows])
                     while q < run:
-                        vecs = even(parts(run - q, lanes), kern.vecs[rows])
+                        vecs = parts(left, tiles)
+                        left -= vecs
+                        tiles -= 1
                         q = min(q, run - vecs * lanes)
                         kern.tile[rows - 1][vecs - 1](depth, a, x + (p * b.s_row + q) * z, offsets,
                                                       y + (p * j.y.s_h + q) * z, j.y.s_c, bias, 0)
@@ -788,8 +791,8 @@ cdef bint has_few_channels(int which, const Image *x, const Image *w, const Imag
                             dilation_h, dilation_w, groups, itemsize)
 
 
-def forward(cnp.ndarray x, cnp.ndarray w, cnp.ndarray b, cnp.ndarray y, idx stride_h, idx stride_w, idx pad_h,
-            idx pad_w, idx dilation_h, idx dilation_w, idx groups):
+cpdef forward(cnp.ndarray x, cnp.ndarray w, cnp.ndarray b, cnp.ndarray y, idx stride_h, idx stride_w, idx pad_h,
+              idx pad_w, idx dilation_h, idx dilation_w, idx groups):
     """y[n,k,p,q] = b[k] + sum_{c,r,s} w[k,c,r,s] x[n, c, p*stride_h + r*dilation_h - pad_h, ...]: equation 12.3."""
     cdef Gather j
     cdef Image f
@@ -837,119 +840,162 @@ def forward(cnp.ndarray x, cnp.ndarray w, cnp.ndarray b, cnp.ndarray y, idx stri
         give(memory, size)
 
 
-# ---- input gradient of small images --------------------------------------------------------------------------------
+# ---- input gradient of few channels ---------------------------------------------------------------------------------
 
-cdef struct Flat:
-    # dx[n, c, i, j] = sum_{r, k, s} w[k, c, r, s] dy[n, k, i - r, j - s], where each plane of dy is a run with gaps of
-    # zeros as wide as dx's rows go on: in such runs a tap only shifts. A tile of dx skips the kernel's rows that fall
-    # outside dy for all of it, so of the zeros around dy those in the gaps are multiplied alone.
+cdef struct Fan:
+    # dx[n, c, i, j] = sum_s z[n, i, j - s][s, c], where z[n, i, q][s, c] = sum_{r, k} w[k, c, r, s] dy[n, k, i - r, q]:
+    # the outer form with (column tap, channel) pairs along the lanes. dy is read where it lies, and no zeros around it.
     const fc_kernels *kern
-    idx K, C, R, dilation_h
+    idx K, C, R, S, dilation_h, dilation_w
     Image dy
     char *dx             # dense
     idx H, W
-    idx margin           # zeros before the runs
-    idx rows             # channels in a tile
-    idx row_depth        # (filter, tap) pairs of one row of the kernel
-    char *a              # filters, packed: [tile][r][k, s][channel]
-    idx *shifts          # of each (r, k, s) in dy's runs
+    idx lane_width       # pairs in a panel
+    idx pairs            # in whole vectors
+    idx pitch            # of a pixel in z
+    char *a              # filters, packed: [panel][row tap, the last one first][k][pair]
+    int32_t *taps        # of each (row tap, k) in dy
     idx chunk            # images in a task
-    size_t dy_size
+    size_t offsets_size, sums_size, z_size
 
 
-cdef void flat_task(const Flat *j, idx task, char *scratch) noexcept nogil:
+cdef inline idx panel_pairs(const Fan *j, idx rest) noexcept nogil:
+    """Pairs in the next panel where `rest` are left."""
+    return j.lane_width if rest > j.kern.lanes else j.kern.lanes
+
+
+cdef void pack_fan(const Fan *j, const Image *w) noexcept nogil:
+    cdef idx z = j.kern.itemsize, first = 0, width, r, k, pair, at, to
+    memset(j.a, 0, j.R * j.K * j.pairs * z)
+    while first < j.pairs:
+        width = panel_pairs(j, j.pairs - first)
+        for pair in range(first, min(first + width, j.S * j.C)):
+            for r in range(j.R):
+                to = first * j.R * j.K + (j.R - 1 - r) * j.K * width + pair - first
+                at = pair % j.C * w.s_c + r * w.s_h + pair // j.C * w.s_w
+                for k in range(j.K):
+                    if z == 4:
+                        (<float *>j.a)[to + k * width] = (<const float *>w.data)[at + k * w.s_n]
+                    else:
+                        (<double *>j.a)[to + k * width] = (<const double *>w.data)[at + k * w.s_n]
+        first += width
+
+
+cdef void fan_task(const Fan *j, idx task, char *scratch) noexcept nogil:
     cdef const fc_kernels *kern = j.kern
-    cdef idx z = kern.itemsize, lanes = kern.lanes, plane = j.H * j.W, n, c, rows, vecs, left, at, first, last
-    cdef char *runs = scratch + j.margin * z
+    cdef idx z = kern.itemsize, margin = (j.S - 1) * j.dilation_w, gap = j.dy.w + margin, plane = j.H * j.W
+    cdef idx n0 = task * j.chunk, images = min(j.chunk, j.dy.n - n0), n_pixels = images * j.dy.w
+    cdef idx i, n, q, c, first, last, depth, pair, width, f
+    cdef idx *offsets = <idx *>scratch
+    cdef char *sums = scratch + j.offsets_size
+    cdef char *fan = sums + j.sums_size
+    cdef char *rows = fan + j.z_size
     cdef char *a
+    cdef char *x
+    cdef fc_run whole
     cdef unsigned mode = fc_flush_subnormals()
-    memset(scratch, 0, j.dy_size)
-    for n in range(task * j.chunk, min(j.dy.n, (task + 1) * j.chunk)):
-        stage_channels(kern, runs, plane, j.W, &j.dy, j.dy.data + n * j.dy.s_n * z, j.dy.s_h, j.dy.s_w, j.K, j.dy.h,
-                       0, j.dy.h, 0, j.dy.w, 0)
-        c = 0
-        while c < j.C:
-            rows = min(j.rows, j.C - c)
-            at, left = 0, parts(plane, lanes)
-            while left > 0:
-                vecs = parts(left, parts(left, min(kern.vecs[rows], plane // lanes)))
-                left -= vecs
-                # The last tile moves left to fit, and computes some pixels again.
-                at = min(at, plane - vecs * lanes)
-                first = max(0, parts(at // j.W - j.dy.h + 1, j.dilation_h))
-                last = min(j.R - 1, (at + vecs * lanes - 1) // j.W // j.dilation_h)
-                a = j.a + (c * j.R + first * rows) * j.row_depth * z
-                kern.tile[rows - 1][vecs - 1]((last + 1 - first) * j.row_depth, a, runs + at * z,
-                                              j.shifts + first * j.row_depth, j.dx + ((n * j.C + c) * plane + at) * z,
-                                              plane, NULL, 0)
-                at += vecs * lanes
-            c += rows
+    for n in range(images):
+        for q in range(j.dy.w):
+            offsets[n * j.dy.w + q] = (n0 + n) * j.dy.s_n + q * j.dy.s_w
+    # A ragged last tile repeats the last pixel; what it sums there is not used.
+    for f in range(n_pixels, up(n_pixels, kern.wgrad_rows)):
+        offsets[f] = offsets[n_pixels - 1]
+    memset(fan, 0, j.z_size)
+    whole.offset = 0
+    for i in range(j.H):
+        # Rows of the kernel that fall inside dy.
+        last = min(j.R - 1, i // j.dilation_h)
+        first = (i - j.dy.h) // j.dilation_h + 1 if i >= j.dy.h else 0
+        depth = max(0, last + 1 - first) * j.K
+        x = j.dy.data + (i - last * j.dilation_h) * j.dy.s_h * z if depth > 0 else j.dy.data
+        a = j.a
+        pair = 0
+        while pair < j.pairs:
+            width = panel_pairs(j, j.pairs - pair)
+            memset(sums, 0, up(n_pixels, kern.wgrad_rows) * width * z)
+            f = 0
+            while f < n_pixels:
+                kern.wgrad[width // kern.lanes - 1](depth, j.taps, x, offsets + f,
+                                                    a + (j.R - 1 - last) * j.K * width * z, sums + f * width * z)
+                f += kern.wgrad_rows
+            whole.count = width
+            for n in range(images):
+                kern.scatter(sums + n * j.dy.w * width * z, width, fan + ((margin + n * gap) * j.pitch + pair) * z,
+                             j.pitch, 1, j.dy.w, 1, &whole)
+            a += j.R * j.K * width * z
+            pair += width
+        for n in range(images):
+            c = 0
+            while c < j.C:
+                kern.shifted_sums(rows, fan + ((margin + n * gap) * j.pitch + c) * z, j.pitch,
+                                  j.C - j.dilation_w * j.pitch, j.S, j.W)
+                kern.untranspose(j.dx + (((n0 + n) * j.C + c) * plane + i * j.W) * z, plane, rows, kern.lanes,
+                                 min(kern.lanes, j.C - c), j.W)
+                c += kern.lanes
     fc_restore_mode(mode)
 
 
-cdef bint flattens(cnp.ndarray dy, cnp.ndarray w, cnp.ndarray dx, idx stride_h, idx stride_w, idx pad_h, idx pad_w,
+cdef bint fans_out(cnp.ndarray dy, cnp.ndarray w, cnp.ndarray dx, idx stride_h, idx stride_w, idx pad_h, idx pad_w,
                    idx dilation_h, idx dilation_w, idx groups) except -1:
-    """The input gradient by runs over whole images; returns whether that was done: for small, unpadded images."""
-    cdef Flat j
+    """The input gradient by column taps; returns whether that was done: for small, unpadded images where it pays."""
+    cdef Fan j
     cdef Image f
-    cdef idx z = cnp.PyArray_ITEMSIZE(dy), c, k, r, s, i = 0, task, tasks, depth, plane, rows
+    cdef idx z = cnp.PyArray_ITEMSIZE(dy), r, k, task, tasks
     j.kern = kernels(z)
     as_image(w, &f)
     as_image(dy, &j.dy)
-    j.K, j.C, j.R, j.H, j.W = f.n, f.c, f.h, dx.shape[2], dx.shape[3]
+    j.K, j.C, j.R, j.S, j.H, j.W = f.n, f.c, f.h, f.w, dx.shape[2], dx.shape[3]
     j.dx = <char *>cnp.PyArray_DATA(dx)
-    j.dilation_h = dilation_h
-    plane = j.H * j.W
-    j.row_depth = j.K * f.w
-    depth = j.R * j.row_depth
+    j.dilation_h, j.dilation_w = dilation_h, dilation_w
     if (groups != 1 or stride_h != 1 or stride_w != 1 or pad_h != 0 or pad_w != 0 or f.h * f.w == 1
-            or depth > MOST_DEPTH or plane < j.kern.lanes or <double>j.K * plane * z > STAGE_BYTES):
+            or j.R * j.S * j.K > MOST_DEPTH or j.H * j.W < j.kern.lanes or not narrow(&j.dy)
+            or <double>j.K * j.H * j.W * z > STAGE_BYTES):
         return False
     # What is padded at the bottom or at the right alone does not fit either.
     if j.dy.h + (f.h - 1) * dilation_h != j.H or j.dy.w + (f.w - 1) * dilation_w != j.W:
         return False
-    if not cnp.PyArray_IS_C_CONTIGUOUS(w):
-        w = w.copy()
-        as_image(w, &f)
-    if not j.kern.finite(f.data, j.C * depth):  # zeros times these would not be zero
+    j.lane_width = j.kern.wgrad_vecs * j.kern.lanes
+    j.pairs = up(j.S * j.C, j.kern.lanes)
+    # Cycles an image: what comes after the products is not worth it for few filters.
+    cdef double fan = (<double>j.dy.h * j.dy.w * j.R * j.K * j.pairs / (2 * j.kern.lanes)
+                       + j.H * (<double>j.W * (j.S + 2) * parts(j.C, j.kern.lanes)
+                                + 7.0 * j.dy.w * parts(j.pairs, j.lane_width) + 60))
+    cdef double gather = <double>j.H * up(j.W, j.kern.lanes) * j.R * j.S * j.K * j.C / (2 * j.kern.lanes)
+    if fan > gather:
         return False
-    j.rows = even(j.C, j.kern.rows)
-    j.margin = up((f.h - 1) * dilation_h * j.W + (f.w - 1) * dilation_w, j.kern.lanes)
-    # The last tiles read on past the last run's end.
-    j.dy_size = up((j.margin + j.K * plane + FC_MAX_VECS * j.kern.lanes) * z, LINE)
-    j.chunk = parts(j.dy.n, 64)
+    # Sums of channels are read by whole vectors, the last ones past the end.
+    j.pitch = j.pairs + j.kern.lanes
+    # Images whose rows fill tiles, while dy stays in L1.
+    j.chunk = even(j.dy.n, max(1, 32 // max(1, j.dy.w)))
     tasks = parts(j.dy.n, j.chunk)
-    cdef int n_threads = threads_for(<double>j.dy.n * j.C * depth * plane, tasks)
-    cdef size_t a_size = up(j.C * depth * z, LINE), table_size = up(2 * depth * sizeof(idx), LINE)
-    cdef size_t size = a_size + table_size + n_threads * j.dy_size
+    cdef idx margin = (j.S - 1) * dilation_w, area = up(j.chunk * j.dy.w, j.kern.wgrad_rows)
+    j.offsets_size = up(area * sizeof(idx), LINE)
+    j.sums_size = up(area * j.lane_width * z, LINE)
+    j.z_size = up((j.chunk * (j.dy.w + margin) + margin + 1) * j.pitch * z, LINE)
+    cdef size_t each = j.offsets_size + j.sums_size + j.z_size + up(j.W * j.kern.lanes * z, LINE)
+    cdef int n_threads = threads_for(<double>j.dy.n * j.C * j.K * j.R * j.S * j.dy.h * j.dy.w, tasks)
+    cdef size_t a_size = up(j.R * j.K * j.pairs * z, LINE), taps_size = up(j.R * j.K * sizeof(int32_t), LINE)
+    cdef size_t size = a_size + taps_size + n_threads * each
     cdef char *memory = <char *>take(size)
-    cdef char *scratch = memory + a_size + table_size
-    j.a, j.shifts = memory, <idx *>(memory + a_size)
-    cdef idx *places = j.shifts + depth
+    cdef char *scratch = memory + a_size + taps_size
+    j.a, j.taps = memory, <int32_t *>(memory + a_size)
     with nogil:
+        pack_fan(&j, &f)
         for r in range(j.R):
             for k in range(j.K):
-                for s in range(f.w):
-                    j.shifts[i] = k * plane - r * dilation_h * j.W - s * dilation_w
-                    places[i] = k * f.s_n + r * f.s_h + s * f.s_w
-                    i += 1
-        c = 0
-        while c < j.C:
-            rows = min(j.rows, j.C - c)
-            j.kern.pack_filters(j.a + c * depth * z, f.data + c * f.s_c * z, rows, f.s_c, 1, 0, depth, places)
-            c += rows
+                j.taps[r * j.K + k] = <int32_t>(k * j.dy.s_c + r * dilation_h * j.dy.s_h)
         if n_threads == 1:
             for task in range(tasks):
-                flat_task(&j, task, scratch)
+                fan_task(&j, task, scratch)
         else:
             for task in prange(tasks, num_threads=n_threads, schedule="dynamic"):
-                flat_task(&j, task, scratch + threadid() * j.dy_size)
+                fan_task(&j, task, scratch + threadid() * each)
     give(memory, size)
     return True
 
 
-def input_gradient(cnp.ndarray dy, cnp.ndarray w, cnp.ndarray dx, idx stride_h, idx stride_w, idx pad_h, idx pad_w,
-                   idx dilation_h, idx dilation_w, idx groups):
+cpdef input_gradient(cnp.ndarray dy, cnp.ndarray w, cnp.ndarray dx, idx stride_h, idx stride_w, idx pad_h, idx pad_w,
+                     idx dilation_h, idx dilation_w, idx groups):
     """dx[n,c,i,j] = sum_{k,r,s} w[k,c,r,s] dy[n,k,p,q] over p*stride_h + r*dilation_h - pad_h = i, and so for j.
 
     Pixels i of one residue modulo the stride see one subset of the taps, at dy's own pace: a dense convolution with
@@ -975,7 +1021,7 @@ def input_gradient(cnp.ndarray dy, cnp.ndarray w, cnp.ndarray dx, idx stride_h, 
                         groups, z):
         _depthwise.input_gradient(dy, w, dx, stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w, groups)
         return
-    if flattens(dy, w, dx, stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w, groups):
+    if fans_out(dy, w, dx, stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w, groups):
         return
     # A stride longer than the image leaves one pixel of each residue.
     weave.stride_h, weave.stride_w = min(stride_h, weave.dx.h), min(stride_w, weave.dx.w)
@@ -1212,8 +1258,8 @@ cdef void add_slices(const Correlate *j, idx part) noexcept nogil:
         k += tile_k
 
 
-cdef void plan_correlate(Correlate *j) noexcept nogil:
-    """Decide how the work is cut: by the shape alone, so that sums never depend on the number of threads."""
+cdef void plan_correlate(Correlate *j, idx threads) noexcept nogil:
+    """Decide how the work is cut: slices by the shape alone, so that sums never depend on the number of threads."""
     cdef const fc_kernels *kern = j.kern
     cdef Grid *grid = &j.grid
     cdef idx z = kern.itemsize, lanes = kern.lanes, pairs = j.C * grid.T
@@ -1236,8 +1282,11 @@ cdef void plan_correlate(Correlate *j) noexcept nogil:
         j.k_part = min(up(j.k_part, j.lane_width), up(j.K, lanes))
     j.c_part = even(j.C, max(1, (PART_PAIRS if j.outer else 512) // grid.T))
     j.k_parts = parts(j.K, j.k_part)
-    j.c_parts = parts(j.C, j.c_part)
     cut_blocks(grid, 448 if j.outer else min(1600, max(256, STAGE_BYTES // (2 * z * (j.c_part + j.k_part)))), 1)
+    # Of one image there is one slice: its channels are shared out, each summed over the same blocks.
+    if grid.N == 1:
+        j.c_part = min(j.c_part, max(j.tile_rows, parts(j.C, threads)))
+    j.c_parts = parts(j.C, j.c_part)
     # Slices of whole blocks of images, enough for the threads of a large machine.
     images = grid.blocks_n
     j.slices = min(images, max(1, parts(16, j.G * j.k_parts * j.c_parts)))
@@ -1263,8 +1312,8 @@ cdef void plan_correlate(Correlate *j) noexcept nogil:
     j.pixels_size = up(n_pixels * sizeof(int32_t), LINE)
 
 
-def weight_gradient(cnp.ndarray x, cnp.ndarray dy, cnp.ndarray dw, idx stride_h, idx stride_w, idx pad_h, idx pad_w,
-                    idx dilation_h, idx dilation_w, idx groups):
+cpdef weight_gradient(cnp.ndarray x, cnp.ndarray dy, cnp.ndarray dw, idx stride_h, idx stride_w, idx pad_h, idx pad_w,
+                      idx dilation_h, idx dilation_w, idx groups):
     """dw[k,c,r,s] = sum_{n,p,q} dy[n,k,p,q] x[n, c, p*stride_h + r*dilation_h - pad_h, ...]: equation 12.5."""
     cdef Correlate j
     cdef Image f
@@ -1296,6 +1345,7 @@ def weight_gradient(cnp.ndarray x, cnp.ndarray dy, cnp.ndarray dw, idx stride_h,
     cdef char *memory = NULL
     cdef size_t size = 0
     cdef idx tasks, task, parts_count
+    cdef double work
     cdef int n_threads
     cdef size_t each, offsets_size
     cdef char *scratch
@@ -1306,13 +1356,14 @@ def weight_gradient(cnp.ndarray x, cnp.ndarray dy, cnp.ndarray dw, idx stride_h,
             j.grid.tap_w[t] = s * dilation_w - pad_w
             t += 1
     try:
-        plan_correlate(&j)
+        work = <double>j.G * j.K * j.C * taps * j.grid.N * j.grid.P * j.grid.Q
+        plan_correlate(&j, threads_for(work, j.C))
         # The outer form's table of pixels is of 32 bits.
         if j.outer and not j.in_place and j.grid.images * <double>j.grid.stage_image > 2147483647.0:
             raise MemoryError(f"{j.grid.images} x {j.grid.stage_image} pixels to be staged are too many")
         parts_count = j.G * j.k_parts * j.c_parts
         tasks = parts_count * j.slices
-        n_threads = threads_for(<double>j.G * j.K * j.C * taps * j.grid.N * j.grid.P * j.grid.Q, tasks)
+        n_threads = threads_for(work, tasks)
         offsets_size = up((j.c_part * taps + j.tile_rows) * sizeof(idx), LINE)
         each = j.stage_size + j.dy_size + j.pixels_size + offsets_size
         check_bytes(<double>tasks * j.sums_size + offsets_size + n_threads * <double>each)

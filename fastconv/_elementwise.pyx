@@ -65,7 +65,7 @@ cdef inline void put(char *a, idx i, double value, idx itemsize) noexcept nogil:
         (<double *>a)[i] = value
 
 
-def relu(cnp.ndarray x, cnp.ndarray y):
+cpdef relu(cnp.ndarray x, cnp.ndarray y):
     """y = max(x, 0); NaN stays NaN."""
     check_alike(y, "y", x, "x")
     cdef idx z = cnp.PyArray_ITEMSIZE(x), n = cnp.PyArray_SIZE(x), piece, pieces = parts(n, PIECE)
@@ -73,11 +73,15 @@ def relu(cnp.ndarray x, cnp.ndarray y):
     cdef char *px = data(x)
     cdef char *py = data(y)
     cdef int n_threads = threads_for(10.0 * n, pieces)
-    for piece in prange(pieces, nogil=True, num_threads=n_threads, use_threads_if=n_threads > 1, schedule="static"):
+    if n_threads == 1:
+        with nogil:
+            kern.relu(py, px, n)
+        return
+    for piece in prange(pieces, nogil=True, num_threads=n_threads, schedule="static"):
         kern.relu(py + piece * PIECE * z, px + piece * PIECE * z, min(PIECE, n - piece * PIECE))
 
 
-def relu_backward(cnp.ndarray dy, cnp.ndarray y, cnp.ndarray dx):
+cpdef relu_backward(cnp.ndarray dy, cnp.ndarray y, cnp.ndarray dx):
     """dx = dy where y > 0, else 0."""
     check_alike(dx, "dx", dy, "dy")
     check_alike(dx, "dx", y, "y")
@@ -87,7 +91,11 @@ def relu_backward(cnp.ndarray dy, cnp.ndarray y, cnp.ndarray dx):
     cdef char *py = data(y)
     cdef char *px = data(dx)
     cdef int n_threads = threads_for(10.0 * n, pieces)
-    for piece in prange(pieces, nogil=True, num_threads=n_threads, use_threads_if=n_threads > 1, schedule="static"):
+    if n_threads == 1:
+        with nogil:
+            kern.relu_backward(px, pd, py, n)
+        return
+    for piece in prange(pieces, nogil=True, num_threads=n_threads, schedule="static"):
         kern.relu_backward(px + piece * PIECE * z, pd + piece * PIECE * z, py + piece * PIECE * z,
                            min(PIECE, n - piece * PIECE))
 
@@ -124,8 +132,11 @@ def sgd(list parameters, list gradients, list buffers, double sign, double lr, d
         pieces = parts(n, PIECE)
         pp, pd, pb = data(p), data(dp), data(buffer) if buffer is not None else NULL
         n_threads = threads_for(10.0 * n, pieces)
-        for piece in prange(pieces, nogil=True, num_threads=n_threads, use_threads_if=n_threads > 1,
-                            schedule="static"):
+        if n_threads == 1:
+            with nogil:
+                update(kern, pp, pd, pb, sign, lr, momentum, fresh, decay, nesterov, n)
+            continue
+        for piece in prange(pieces, nogil=True, num_threads=n_threads, schedule="static"):
             update(kern, pp + piece * PIECE * z, pd + piece * PIECE * z, pb + piece * PIECE * z if pb != NULL else NULL,
                    sign, lr, momentum, fresh, decay, nesterov, min(PIECE, n - piece * PIECE))
     return True
@@ -148,7 +159,7 @@ cdef bint dense(cnp.ndarray a, cnp.ndarray p) noexcept:
             and cnp.PyArray_ISCARRAY_RO(a) and cnp.PyArray_SIZE(a) == cnp.PyArray_SIZE(p))
 
 
-def bias_gradient(cnp.ndarray dy, cnp.ndarray db):
+cpdef bias_gradient(cnp.ndarray dy, cnp.ndarray db):
     """db[c] = sum of dy[:, c]. Every plane is summed by itself, in float64 over short runs, and the planes in order."""
     cdef int kind = check_real(dy, "dy")
     check_array(dy, "dy", 4, kind, DENSE)
@@ -165,8 +176,13 @@ def bias_gradient(cnp.ndarray dy, cnp.ndarray db):
     cdef double total
     cdef int n_threads = threads_for(<double>N * C * pixels, N * C)
     cdef idx plane
-    for plane in prange(N * C, nogil=True, num_threads=n_threads, use_threads_if=n_threads > 1, schedule="static"):
-        sums[plane] = kern.total(py + plane * pixels * z, pixels)
+    if n_threads == 1:
+        with nogil:
+            for plane in range(N * C):
+                sums[plane] = kern.total(py + plane * pixels * z, pixels)
+    else:
+        for plane in prange(N * C, nogil=True, num_threads=n_threads, schedule="static"):
+            sums[plane] = kern.total(py + plane * pixels * z, pixels)
     for c in range(C):
         total = 0
         for n in range(N):
@@ -175,7 +191,7 @@ def bias_gradient(cnp.ndarray dy, cnp.ndarray db):
     give(sums, size)
 
 
-def add_row(cnp.ndarray y, cnp.ndarray b):
+cpdef add_row(cnp.ndarray y, cnp.ndarray b):
     """y[n] += b for every row n of y (N, C)."""
     check_row(y, "y", DENSE_RESULT, b, "b", DENSE)
     cdef idx z = cnp.PyArray_ITEMSIZE(y), C = y.shape[1], n
@@ -184,7 +200,7 @@ def add_row(cnp.ndarray y, cnp.ndarray b):
         kern.add(data(y) + n * C * z, data(b), C)
 
 
-def column_sums(cnp.ndarray y, cnp.ndarray total):
+cpdef column_sums(cnp.ndarray y, cnp.ndarray total):
     """total[c] = sum of y[:, c], row after row in float64, for y (N, C)."""
     check_row(y, "y", DENSE, total, "total", DENSE_RESULT)
     cdef idx z = cnp.PyArray_ITEMSIZE(y), C = y.shape[1], n, c
@@ -199,7 +215,7 @@ def column_sums(cnp.ndarray y, cnp.ndarray total):
     give(sums, size)
 
 
-def cross_entropy(cnp.ndarray x, cnp.ndarray labels, cnp.ndarray dx, long long ignored, bint mean):
+cpdef cross_entropy(cnp.ndarray x, cnp.ndarray labels, cnp.ndarray dx, long long ignored, bint mean):
     """Cross entropy of the softmax of every row of x (M, C) with its class, summed or the mean of those not ignored.
 
     dx takes its gradient, unless it is None; labels are int64. Returns the loss, or None if a class is not from 0 to

@@ -86,10 +86,6 @@ cdef void forward_plane(const Pool *j, idx plane, char *scratch) noexcept nogil:
     cdef char *y
     cdef char *where
     cdef bint spare
-    cdef unsigned mode = 0
-    # Sums of subnormal numbers are slow; comparisons are not, and need them as they are.
-    if not j.largest:
-        mode = fc_flush_subnormals()
     if (j.s_w != 1 or j.s_h < 0 or j.pad_w > 0 or j.reach > j.W
             or x + ((j.H - 1) * j.s_h + j.W + j.slack) * z > j.x_end):
         pitch = j.pitch
@@ -99,7 +95,6 @@ cdef void forward_plane(const Pool *j, idx plane, char *scratch) noexcept nogil:
     if not j.largest and j.area:
         kern.average_plane(j.y + plane * j.P * j.Q * z, x, pitch, j.H, j.P, j.Q, j.kernel_h, j.kernel_w, j.stride_h,
                            j.stride_w, j.pad_h, j.area, row)
-        fc_restore_mode(mode)
         return
     for p in range(j.P):
         # What a row's last vector writes too much the next row overwrites, but for the plane's last rows.
@@ -124,8 +119,6 @@ cdef void forward_plane(const Pool *j, idx plane, char *scratch) noexcept nogil:
                              j.columns, j.Q)
         if spare:
             memcpy(j.y + at, row, j.Q * z)
-    if not j.largest:
-        fc_restore_mode(mode)
 
 
 cdef void average_plane_backward(const Pool *j, idx plane, char *scratch) noexcept nogil:
@@ -134,11 +127,9 @@ cdef void average_plane_backward(const Pool *j, idx plane, char *scratch) noexce
     cdef idx z = kern.itemsize, i, p, p0, p1, was0 = -1, was1 = -1
     cdef char *x = j.x + plane * j.H * j.W * z
     cdef char *shares = scratch + j.copy_size + j.kernel_w * z
-    cdef unsigned mode = fc_flush_subnormals()
     if (j.area and j.pad_h == 0 and j.pad_w == 0 and j.kernel_h == 2 and j.kernel_w == 2
             and (j.stride_h == 2 or j.P == 1) and (j.stride_w == 2 or j.Q == 1) and 2 * j.P <= j.H and 2 * j.Q <= j.W):
         kern.spread_plane(x, j.H, j.W, j.y + plane * j.P * j.Q * z, j.P, j.Q, 1.0 / j.area)
-        fc_restore_mode(mode)
         return
     memset(scratch + j.copy_size, 0, j.row_size)
     for i in range(j.H):
@@ -154,11 +145,25 @@ cdef void average_plane_backward(const Pool *j, idx plane, char *scratch) noexce
                                j.columns, j.Q)
             kern.spread_row(scratch, j.W + j.pad_w, shares, j.kernel_w, j.stride_w, j.Q)
         memcpy(x + i * j.W * z, scratch + j.pad_w * z, j.W * z)
-    fc_restore_mode(mode)
+
+
+cdef void run_planes(const Pool *j, idx first, idx last, bint backward, char *scratch) noexcept nogil:
+    cdef idx plane
+    cdef unsigned mode = 0
+    # Sums of subnormal numbers are slow; comparisons are not, and need them as they are.
+    if not j.largest:
+        mode = fc_flush_subnormals()
+    for plane in range(first, last):
+        if backward:
+            average_plane_backward(j, plane, scratch)
+        else:
+            forward_plane(j, plane, scratch)
+    if not j.largest:
+        fc_restore_mode(mode)
 
 
 cdef int run(Pool *j, bint backward) except -1:
-    cdef idx z = j.kern.itemsize, plane
+    cdef idx z = j.kern.itemsize, part
     check_windows(j.P, j.Q, j.kernel_h, j.kernel_w, j.stride_h, j.stride_w, j.pad_h, j.pad_w, j.dilation_h,
                   j.dilation_w, j.H, j.W)
     if not -1152921504606846976 <= j.override <= 1152921504606846976:
@@ -203,17 +208,11 @@ cdef int run(Pool *j, bint backward) except -1:
     with nogil:
         fill_columns(j)
         if n_threads == 1:
-            for plane in range(j.planes):
-                if backward:
-                    average_plane_backward(j, plane, scratch)
-                else:
-                    forward_plane(j, plane, scratch)
+            run_planes(j, 0, j.planes, backward, scratch)
         else:
-            for plane in prange(j.planes, num_threads=n_threads, schedule="static"):
-                if backward:
-                    average_plane_backward(j, plane, scratch + threadid() * each)
-                else:
-                    forward_plane(j, plane, scratch + threadid() * each)
+            for part in prange(n_threads, num_threads=n_threads, schedule="static"):
+                run_planes(j, part * j.planes // n_threads, (part + 1) * j.planes // n_threads, backward,
+                           scratch + threadid() * each)
     give(memory, size)
     return 0
 
@@ -243,8 +242,8 @@ cdef int describe(Pool *j, cnp.ndarray x, int x_flags, cnp.ndarray y, int y_flag
     return 0
 
 
-def max_forward(cnp.ndarray x, cnp.ndarray y, cnp.ndarray indices, idx kernel_h, idx kernel_w, idx stride_h,
-                idx stride_w, idx pad_h, idx pad_w, idx dilation_h, idx dilation_w):
+cpdef max_forward(cnp.ndarray x, cnp.ndarray y, cnp.ndarray indices, idx kernel_h, idx kernel_w, idx stride_h,
+                  idx stride_w, idx pad_h, idx pad_w, idx dilation_h, idx dilation_w):
     """Largest of each window; `indices` (integers of the element's size, or None) takes its place in H*W."""
     cdef Pool j
     describe(&j, x, READ, y, DENSE_RESULT)
@@ -258,8 +257,8 @@ def max_forward(cnp.ndarray x, cnp.ndarray y, cnp.ndarray indices, idx kernel_h,
     run(&j, False)
 
 
-def average_forward(cnp.ndarray x, cnp.ndarray y, idx kernel_h, idx kernel_w, idx stride_h, idx stride_w, idx pad_h,
-                    idx pad_w, bint count_include_pad, idx divisor_override):
+cpdef average_forward(cnp.ndarray x, cnp.ndarray y, idx kernel_h, idx kernel_w, idx stride_h, idx stride_w, idx pad_h,
+                      idx pad_w, bint count_include_pad, idx divisor_override):
     """Sum of each window over its divisor."""
     cdef Pool j
     describe(&j, x, READ, y, DENSE_RESULT)
@@ -269,8 +268,8 @@ def average_forward(cnp.ndarray x, cnp.ndarray y, idx kernel_h, idx kernel_w, id
     run(&j, False)
 
 
-def average_backward(cnp.ndarray dy, cnp.ndarray dx, idx kernel_h, idx kernel_w, idx stride_h, idx stride_w, idx pad_h,
-                     idx pad_w, bint count_include_pad, idx divisor_override):
+cpdef average_backward(cnp.ndarray dy, cnp.ndarray dx, idx kernel_h, idx kernel_w, idx stride_h, idx stride_w,
+                       idx pad_h, idx pad_w, bint count_include_pad, idx divisor_override):
     """Each output's gradient over its divisor, added to every pixel of its window; `dx` is dense."""
     cdef Pool j
     if dy is not None and not cnp.PyArray_IS_C_CONTIGUOUS(dy):
@@ -284,7 +283,7 @@ def average_backward(cnp.ndarray dy, cnp.ndarray dx, idx kernel_h, idx kernel_w,
     run(&j, True)
 
 
-def max_backward(cnp.ndarray dy, cnp.ndarray indices, cnp.ndarray dx):
+cpdef max_backward(cnp.ndarray dy, cnp.ndarray indices, cnp.ndarray dx):
     """dx[indices] += dy within each plane, from zero; `dx` is dense, `indices` are of 32 or 64 bits.
 
     Returns whether all indices are within their plane; those that are not are left out.
@@ -312,7 +311,14 @@ def max_backward(cnp.ndarray dy, cnp.ndarray indices, cnp.ndarray dx):
     cdef char *where = <char *>cnp.PyArray_DATA(indices)
     cdef int n_threads = threads_for(10.0 * planes * (inputs + 4 * outputs), planes)
     cdef idx outside = 0
-    for plane in prange(planes, nogil=True, num_threads=n_threads, use_threads_if=n_threads > 1, schedule="static"):
+    if n_threads == 1:
+        with nogil:
+            memset(x, 0, planes * inputs * z)
+            for plane in range(planes):
+                outside += kern.scatter_add(x + plane * inputs * z, inputs, y + plane * outputs * z,
+                                            where + plane * outputs * index_size, index_size == 8, outputs)
+        return outside == 0
+    for plane in prange(planes, nogil=True, num_threads=n_threads, schedule="static"):
         memset(x + plane * inputs * z, 0, inputs * z)
         outside += kern.scatter_add(x + plane * inputs * z, inputs, y + plane * outputs * z,
                                     where + plane * outputs * index_size, index_size == 8, outputs)

@@ -10,9 +10,8 @@ cimport numpy as cnp
 from cpython.long cimport PyLong_AsLongAndOverflow, PyLong_CheckExact
 from cpython.tuple cimport PyTuple_CheckExact, PyTuple_GET_ITEM, PyTuple_GET_SIZE
 
+from fastconv cimport _conv, _elementwise, _pool
 from fastconv._runtime cimport new_array
-
-from fastconv import _conv, _elementwise, _pool
 
 cnp.import_array()
 
@@ -139,7 +138,7 @@ cdef bint convolution(Window *v, const idx *x, const idx *w, object stride, obje
     return slide(v, x[2], x[3])
 
 
-def conv2d(x, w, b, stride, padding, dilation, groups):
+cpdef conv2d(x, w, b, stride, padding, dilation, groups):
     cdef Window v
     cdef int real = real_type(x)
     if (real < 0 or not plain(x, 4, real) or not plain(w, 4, real)
@@ -151,7 +150,7 @@ def conv2d(x, w, b, stride, padding, dilation, groups):
     return y
 
 
-def conv2d_input(input_size, w, dy, stride, padding, dilation, groups):
+cpdef conv2d_input(input_size, w, dy, stride, padding, dilation, groups):
     cdef Window v
     cdef idx size[4]
     cdef int real = real_type(dy)
@@ -164,7 +163,7 @@ def conv2d_input(input_size, w, dy, stride, padding, dilation, groups):
     return dx
 
 
-def conv2d_weight(x, weight_size, dy, stride, padding, dilation, groups):
+cpdef conv2d_weight(x, weight_size, dy, stride, padding, dilation, groups):
     cdef Window v
     cdef idx size[4]
     cdef int real = real_type(x)
@@ -177,7 +176,7 @@ def conv2d_weight(x, weight_size, dy, stride, padding, dilation, groups):
     return dw
 
 
-def bias_gradient(dy):
+cpdef bias_gradient(dy):
     cdef int real = real_type(dy)
     if real < 0 or not plain(dy, 4, real) or not cnp.PyArray_IS_C_CONTIGUOUS(<cnp.ndarray>dy):
         return None
@@ -202,7 +201,7 @@ cdef cnp.ndarray as_filters(cnp.ndarray a, int row, int column):
     return view_of(a, shape, strides)
 
 
-def linear(x, w, b):
+cpdef linear(x, w, b):
     cdef int real = real_type(x)
     if (real < 0 or not plain(x, 2, real) or not plain(w, 2, real)
             or (<cnp.ndarray>x).shape[1] != (<cnp.ndarray>w).shape[1]):
@@ -218,7 +217,7 @@ def linear(x, w, b):
     return y
 
 
-def linear_input(w, dy):
+cpdef linear_input(w, dy):
     cdef int real = real_type(dy)
     if (real < 0 or not plain(dy, 2, real) or not plain(w, 2, real)
             or (<cnp.ndarray>dy).shape[1] != (<cnp.ndarray>w).shape[0]):
@@ -229,7 +228,7 @@ def linear_input(w, dy):
     return dx
 
 
-def linear_weight(x, dy):
+cpdef linear_weight(x, dy):
     cdef int real = real_type(x)
     if (real < 0 or not plain(x, 2, real) or not plain(dy, 2, real)
             or (<cnp.ndarray>x).shape[0] != (<cnp.ndarray>dy).shape[0]):
@@ -240,7 +239,7 @@ def linear_weight(x, dy):
     return dw
 
 
-def linear_bias(dy):
+cpdef linear_bias(dy):
     cdef int real = real_type(dy)
     if real < 0 or not plain(dy, 2, real) or not cnp.PyArray_IS_C_CONTIGUOUS(<cnp.ndarray>dy):
         return None
@@ -264,7 +263,7 @@ cdef bint pooling(Window *v, const idx *x, object kernel_size, object stride, ob
     return slide(v, x[2], x[3])
 
 
-def max_pool2d(x, kernel_size, stride, padding, dilation, ceil_mode):
+cpdef max_pool2d(x, kernel_size, stride, padding, dilation, ceil_mode):
     cdef Window v
     cdef int real = real_type(x)
     if (real < 0 or ceil_mode is not False or not plain(x, 4, real)
@@ -278,7 +277,7 @@ def max_pool2d(x, kernel_size, stride, padding, dilation, ceil_mode):
     return y, indices
 
 
-def max_pool2d_backward(dy, indices, input_size):
+cpdef max_pool2d_backward(dy, indices, input_size):
     cdef idx size[4]
     cdef int real = real_type(dy)
     if (real < 0 or not plain(dy, 4, real) or not four(input_size, size)
@@ -290,7 +289,7 @@ def max_pool2d_backward(dy, indices, input_size):
     return dx if _pool.max_backward(dy, indices, dx) else None
 
 
-def avg_pool2d(x, kernel_size, stride, padding, ceil_mode, count_include_pad):
+cpdef avg_pool2d(x, kernel_size, stride, padding, ceil_mode, count_include_pad):
     cdef Window v
     cdef int real = real_type(x)
     if (real < 0 or ceil_mode is not False or not plain(x, 4, real)
@@ -301,7 +300,7 @@ def avg_pool2d(x, kernel_size, stride, padding, ceil_mode, count_include_pad):
     return y
 
 
-def avg_pool2d_backward(dy, input_size, kernel_size, stride, padding, ceil_mode, count_include_pad):
+cpdef avg_pool2d_backward(dy, input_size, kernel_size, stride, padding, ceil_mode, count_include_pad):
     cdef Window v
     cdef idx size[4]
     cdef int real = real_type(dy)
@@ -323,7 +322,7 @@ cdef inline bint dense(object a, int type_num) noexcept:
             and cnp.PyArray_ISCARRAY_RO(<cnp.ndarray>a) and cnp.PyArray_SIZE(<cnp.ndarray>a) > 0)
 
 
-def relu(x):
+cpdef relu(x):
     cdef int real = real_type(x)
     if real < 0 or not dense(x, real):
         return None
@@ -332,18 +331,21 @@ def relu(x):
     return y
 
 
-def relu_backward(dy, y):
+cpdef relu_backward(dy, y, bint spent=False):
+    """With `spent`, the result may be written over dy."""
     cdef int real = real_type(y)
     if (real < 0 or not dense(y, real) or not dense(dy, real)
             or cnp.PyArray_NDIM(<cnp.ndarray>y) != cnp.PyArray_NDIM(<cnp.ndarray>dy)
             or not same((<cnp.ndarray>y).shape, (<cnp.ndarray>dy).shape, cnp.PyArray_NDIM(<cnp.ndarray>y))):
         return None
-    dx = new_array(cnp.PyArray_NDIM(<cnp.ndarray>y), (<cnp.ndarray>y).shape, real)
+    dx = dy
+    if not (spent and cnp.PyArray_ISWRITEABLE(<cnp.ndarray>dy)):
+        dx = new_array(cnp.PyArray_NDIM(<cnp.ndarray>y), (<cnp.ndarray>y).shape, real)
     _elementwise.relu_backward(dy, y, dx)
     return dx
 
 
-def cross_entropy(x, labels, ignore_index, bint mean, bint need_dx):
+cpdef cross_entropy(x, labels, ignore_index, bint mean, bint need_dx):
     """The loss, an array without dimensions, and its gradient with respect to x (or None)."""
     cdef int real = real_type(x)
     if (real < 0 or not plain(x, 2, real) or not dense(x, real) or not plain(labels, 1, cnp.NPY_INT64)

@@ -69,6 +69,7 @@ cdef extern from "fastconv.h" nogil:
                         const fc_run *runs) noexcept nogil
         void (*gather)(void *tile, idx width, const void *y, idx y_row, idx y_col, idx rows, idx n_runs,
                        const fc_run *runs) noexcept nogil
+        void (*shifted_sums)(void *sums, const void *z, idx z_row, idx shift, idx n, idx count) noexcept nogil
         void (*interleave)(void *dst, const void **src, idx n, idx size) noexcept nogil
         void (*transpose)(void *dst, idx width, const void *src, idx src_row, idx src_col, idx rows,
                           idx count) noexcept nogil

@@ -48,11 +48,6 @@ cdef class Node:
         For each input the Node that made it, the leaf Tensor that it is, or None where no gradient goes.
     """
 
-    cdef readonly long long order
-    cdef object operation
-    cdef public object vjp
-    cdef public tuple parents
-
     def __cinit__(self, operation, vjp, tuple parents):
         global operations
         self.order = operations
@@ -72,11 +67,6 @@ cdef class Node:
 @cython.auto_pickle(False)
 cdef class TensorBase:
     """What a tensor is to the tape: an array, its gradient, and the operation that made it or None for a leaf."""
-
-    cdef public cnp.ndarray _array
-    cdef public bint _requires_grad
-    cdef public object _grad
-    cdef public Node _node
 
     def _accumulate(self, cnp.ndarray gradient not None, bint own) -> None:
         """Add to the gradient of this leaf; an array that nobody else has is taken over."""
@@ -111,6 +101,18 @@ cpdef wrap(cnp.ndarray array):
     return tensor
 
 
+def with_gradient(list leaves not None):
+    """Those of the tensors that have a gradient, their arrays, and their gradients' arrays: three lists."""
+    cdef list chosen = [], arrays = [], gradients = []
+    cdef TensorBase leaf
+    for leaf in leaves:
+        if leaf is not None and leaf._grad is not None:
+            chosen.append(leaf)
+            arrays.append(leaf._array)
+            gradients.append((<TensorBase?>leaf._grad)._array)
+    return chosen, arrays, gradients
+
+
 def apply(op, *inputs, **options):
     """Call a differentiable operation and record it.
 
@@ -129,7 +131,7 @@ def apply(op, *inputs, **options):
     Tensor or ndarray
         A Tensor where any input is one, else an ndarray; with `extra`, a tuple of such.
     """
-    cdef bint recorded = get_value(recording), is_tensor = False, tracked = False
+    cdef bint recorded = is_recording(), is_tensor = False, tracked = False
     cdef list needs = [], arguments = [needs]
     cdef TensorBase tensor
     for x in inputs:
@@ -149,15 +151,24 @@ def apply(op, *inputs, **options):
     extra = result[2:]
     if not is_tensor:
         return (y, *extra) if extra else y
-    cdef TensorBase out = wrap(y)
-    if tracked:
-        out._requires_grad = True
-        out._node = Node(op, result[1], tuple([parent_of(x, need) for x, need in zip(inputs, needs)]))
+    out = record(y, op, result[1], inputs) if tracked else wrap(y)
     return (out, *[wrap(e) for e in extra]) if extra else out
 
 
-cdef inline parent_of(x, bint need):
-    if not need:
+cdef bint is_recording() except -1:
+    return get_value(recording)
+
+
+cdef TensorBase record(cnp.ndarray y, operation, vjp, tuple inputs):
+    """The result of an operation on inputs of which some require a gradient."""
+    cdef TensorBase out = wrap(y)
+    out._requires_grad = True
+    out._node = Node(operation, vjp, tuple([parent_of(x) for x in inputs]))
+    return out
+
+
+cdef inline parent_of(x):
+    if not (isinstance(x, TensorBase) and (<TensorBase>x)._requires_grad):
         return None
     return x if (<TensorBase>x)._node is None else (<TensorBase>x)._node
 
@@ -178,11 +189,11 @@ def run_backward(Node root not None, dy, bint retain_graph):
     cdef dict arrived = {root: (dy, False)}  # by node: its gradient so far, and whether it may be written to
     cdef Node node
     cdef tuple parents, gradients
-    cdef bint own
+    cdef bint own, spent
     cdef Py_ssize_t i
     while heap:
         node = heappop(heap)[1]
-        dy = arrived.pop(node)[0]
+        dy, own = arrived.pop(node)
         vjp, parents = node.vjp, node.parents
         if vjp is None:
             raise RuntimeError(
@@ -191,7 +202,8 @@ def run_backward(Node root not None, dy, bint retain_graph):
             )
         if not retain_graph:
             node.vjp, node.parents = None, ()
-        gradients = tuple(vjp(dy))
+        spent = node.spends and own
+        gradients = tuple(vjp(dy, spent) if node.spends else vjp(dy))
         del vjp  # and with it the saved arrays
         if len(gradients) != len(parents):
             raise ValueError(f"{node!r} of {len(parents)} inputs has {len(gradients)} gradients")
@@ -201,7 +213,7 @@ def run_backward(Node root not None, dy, bint retain_graph):
                 continue
             if not isinstance(gradient, np.ndarray):
                 gradient = np.asarray(gradient)
-            own = is_own(gradient, dy)
+            own = spent or is_own(gradient, dy)
             if type(parent) is not Node:
                 accumulate(<TensorBase?>parent, gradient, own)
             elif parent not in arrived:

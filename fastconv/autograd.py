@@ -2,8 +2,8 @@
 
 Every recorded operation is a :class:`Node` with its vector-Jacobian product: it takes the gradient of the
 operation's result and returns one gradient per input, which is a new array, the gradient that came in or a
-view of it, or None for an input that needs none. What a product has to remember it keeps in its closure, and
-that is dropped as soon as the product has been called.
+view of it, or None for an input that needs none. (ReLU's is told when it may write over what came in.) What a product
+has to remember it keeps in its closure, and that is dropped as soon as the product has been called.
 
 The recording and the walk are compiled, in _tape.pyx, for every operation passes them; here is how they are turned on
 and off.

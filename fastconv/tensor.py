@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
-from . import _tape, primitives
+from . import _layers, _tape, primitives
 from ._checks import number
 from ._tape import apply
 from ._tape import wrap as _wrap
@@ -662,6 +662,9 @@ class Tensor(_tape.TensorBase):
 
     def flatten(self, start_dim: _int = 0, end_dim: _int = -1) -> Tensor:
         """The tensor with the dimensions `start_dim` to `end_dim` made one."""
+        y = _layers.flatten(self, start_dim, end_dim)
+        if y is not None:
+            return y
         start, end = _dim(start_dim, self.ndim), _dim(end_dim, self.ndim)
         if start > end:
             raise RuntimeError(
@@ -1033,7 +1036,8 @@ def relu(input: Tensor) -> Tensor:
     """``max(input, 0)``, element-wise; its gradient at 0 is 0."""
     if not isinstance(input, _ARRAYS):
         raise TypeError(f"relu() expects a Tensor, got {type(input).__name__}")
-    return apply(primitives.relu, input)
+    y = _layers.relu(input)
+    return apply(primitives.relu, input) if y is None else y
 
 
 def softmax(input: Tensor, dim: int, dtype: DTypeLike | None = None) -> Tensor:

@@ -113,6 +113,9 @@ typedef struct {
     /* dst[r * dst_row + i] = src[i * width + r] for r < rows <= lanes, i < count: out of channels along the lanes. */
     void (*untranspose)(void *dst, idx dst_row, const void *src, idx width, idx rows, idx count);
 
+    /* sums[j * lanes + v] = sum over s < n of z[j * z_row + s * shift + v], v < lanes, j < count. */
+    void (*shifted_sums)(void *sums, const void *z, idx z_row, idx shift, idx n, idx count);
+
     /* dst[q * n + i] = src[i][q] for the first `size` places of dst. */
     void (*interleave)(void *dst, const void *const *src, idx n, idx size);
 
@@ -206,7 +209,7 @@ typedef struct {
 
     /* Single passes over n elements that lie side by side. */
     void (*relu)(void *y, const void *x, idx n);                           /* max(x, 0), NaN stays NaN */
-    void (*relu_backward)(void *dx, const void *dy, const void *y, idx n); /* y > 0 ? dy : 0 */
+    void (*relu_backward)(void *dx, const void *dy, const void *y, idx n); /* y > 0 ? dy : 0; dx may be dy */
     double (*total)(const void *x, idx n);
     void (*add)(void *y, const void *x, idx n); /* y += x */
     void (*add_to_doubles)(double *sums, const void *x, idx n);

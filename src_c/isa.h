@@ -102,7 +102,7 @@ static double fma_burst(idx n)
     {                                                                                                                 \
         .itemsize = sizeof(type), .lanes = VECTOR_BYTES / sizeof(type), .rows = ROWS, .vecs = VECS,                   \
         .wgrad_rows = WGRAD_ROWS, .wgrad_vecs = WGRAD_VECS, .dot_rows = DOT_ROWS, .dot_cols = DOT_COLS,               \
-        .gemm_rows = GEMM_ROWS, .gemm_vecs = GEMM_VECS, .untranspose = untranspose_##suffix,                          \
+        .gemm_rows = GEMM_ROWS, .gemm_vecs = GEMM_VECS, .untranspose = untranspose_##suffix, .shifted_sums = shifted_sums_##suffix, \
         .windows = windows_##suffix, .window_sums = window_sums_##suffix,                                             \
         .winograd_input = {winograd_input_square_##suffix, winograd_input_line_##suffix}, WINOGRAD_ENTRY(spread, suffix), WINOGRAD_ENTRY(output, suffix),    \
         WINOGRAD_ENTRY(filters, suffix), WINOGRAD_ENTRY(weights, suffix),                                             \

@@ -311,6 +311,17 @@ static void NAME(untranspose)(void *dst_, idx dst_row, const void *src_, idx wid
         for (i = 0; i < count; i++) dst[r * dst_row + i] = src[i * width + r];
 }
 
+static void NAME(shifted_sums)(void *sums_, const void *z_, idx z_row, idx shift, idx n, idx count)
+{
+    REAL *sums = sums_;
+    const REAL *z = z_;
+    for (idx j = 0; j < count; j++, sums += LANES, z += z_row) {
+        vec sum = load(z);
+        for (idx s = 1; s < n; s++) sum += load(z + s * shift);
+        store(sums, sum);
+    }
+}
+
 /* ---- forward and input gradient ------------------------------------------------------------------------------- */
 
 INLINE void NAME(tile_body)(const int rows, const int vecs, idx depth, const void *a_, const void *b_,
@@ -379,15 +390,26 @@ INLINE void NAME(wgrad)(const int vecs, idx n_pixels, const int32_t *pixels, con
 {
     const REAL *x = x_, *dy = dy_;
     REAL *out = acc_;
-    const int width = vecs * LANES;
+    /* A narrow tile takes several pixels at a time, for as many independent sums. */
+    const int width = vecs * LANES, turns = WGRAD_VECS / vecs;
     const REAL *xr[WGRAD_ROWS];
     vec acc[WGRAD_ROWS][WGRAD_VECS];
     UNROLL for (int r = 0; r < WGRAD_ROWS; r++) {
         xr[r] = x + offsets[r];
         __builtin_prefetch(out + r * width, 1);
-        UNROLL for (int v = 0; v < vecs; v++) acc[r][v] = (vec){0};
+        UNROLL for (int v = 0; v < turns * vecs; v++) acc[r][v] = (vec){0};
     }
-    for (idx i = 0; i < n_pixels; i++, dy += width) {
+    idx i = 0;
+    if (turns > 1)
+        for (; i + turns <= n_pixels; i += turns, dy += turns * width)
+            UNROLL for (int t = 0; t < turns; t++) {
+                const idx at = pixels[i + t];
+                UNROLL for (int v = 0; v < vecs; v++) {
+                    vec d = load(dy + t * width + v * LANES);
+                    UNROLL for (int r = 0; r < WGRAD_ROWS; r++) acc[r][t * vecs + v] += splat(xr[r][at]) * d;
+                }
+            }
+    for (; i < n_pixels; i++, dy += width) {
         const idx at = pixels[i];
         vec d[WGRAD_VECS];
         UNROLL for (int v = 0; v < vecs; v++) d[v] = load(dy + v * LANES);
@@ -399,6 +421,7 @@ INLINE void NAME(wgrad)(const int vecs, idx n_pixels, const int32_t *pixels, con
     UNROLL for (int r = 0; r < WGRAD_ROWS; r++)
         UNROLL for (int v = 0; v < vecs; v++) {
             REAL *p = out + r * width + v * LANES;
+            UNROLL for (int t = 1; t < turns; t++) acc[r][v] += acc[r][t * vecs + v];
             store(p, load(p) + acc[r][v]);
         }
 }
@@ -490,12 +513,13 @@ INLINE void NAME(dot)(const int rows, idx n_planes, idx n_rows, idx n_cols, cons
 static int NAME(finite)(const void *x_, idx n)
 {
     const REAL *x = x_;
-    vec odd = {0};
+    vec odd[4] = {{0}};
     REAL rest = 0;
     idx i = 0;
-    for (; i + LANES <= n; i += LANES) odd += load(x + i) - load(x + i);
+    for (; i + 4 * LANES <= n; i += 4 * LANES)
+        UNROLL for (int k = 0; k < 4; k++) odd[k] += load(x + i + k * LANES) - load(x + i + k * LANES);
     for (; i < n; i++) rest += x[i] - x[i];
-    return rest + NAME(sum)(odd) == 0;
+    return rest + NAME(sum)((odd[0] + odd[1]) + (odd[2] + odd[3])) == 0;
 }
 
 #define DOT(rows)                                                                                                     \
@@ -515,8 +539,9 @@ INLINE vec NAME(select)(mask_vec where, vec yes, vec no)
     return (vec)(((mask_vec)yes & where) | ((mask_vec)no & ~where));
 }
 
-INLINE void NAME(max_body)(REAL *y, SIGNED *where, const REAL *x, idx x_row, idx n_rows, idx n_cols, const idx stride,
-                           idx dilation, idx index, idx index_row, idx start, const SIGNED *first, idx count)
+INLINE void NAME(max_body)(REAL *y, SIGNED *where, const REAL *x, idx x_row, const idx n_rows, const idx n_cols,
+                           const idx stride, const idx dilation, idx index, idx index_row, idx start,
+                           const SIGNED *first, idx count)
 {
     mask_vec ramp;
     UNROLL for (int i = 0; i < LANES; i++) ramp[i] = (SIGNED)(i * stride);
@@ -543,7 +568,9 @@ INLINE void NAME(max_body)(REAL *y, SIGNED *where, const REAL *x, idx x_row, idx
 static void NAME(max_row)(void *y, void *where, const void *x, idx x_row, idx n_rows, idx n_cols, idx stride,
                           idx dilation, idx index, idx index_row, idx start, const void *first, idx count)
 {
-    if (stride == 1)
+    if (stride == 2 && n_rows == 2 && n_cols == 2 && dilation == 1)
+        NAME(max_body)(y, where, x, x_row, 2, 2, 2, 1, index, index_row, start, first, count);
+    else if (stride == 1)
         NAME(max_body)(y, where, x, x_row, n_rows, n_cols, 1, dilation, index, index_row, start, first, count);
     else if (stride == 2)
         NAME(max_body)(y, where, x, x_row, n_rows, n_cols, 2, dilation, index, index_row, start, first, count);
@@ -716,10 +743,13 @@ static void NAME(relu)(void *y_, const void *x_, idx n)
 
 static void NAME(relu_backward)(void *dx_, const void *dy_, const void *y_, idx n)
 {
-    REAL *restrict dx = dx_;
-    const REAL *restrict dy = dy_;
-    const REAL *restrict y = y_;
-    for (idx i = 0; i < n; i++) dx[i] = y[i] > 0 ? dy[i] : 0;
+    /* dx may be dy. */
+    REAL *dx = dx_;
+    const REAL *dy = dy_, *y = y_;
+    idx i = 0;
+    for (; i + LANES <= n; i += LANES)
+        store(dx + i, (vec)((mask_vec)load(dy + i) & (mask_vec)(load(y + i) > 0)));
+    for (; i < n; i++) dx[i] = y[i] > 0 ? dy[i] : 0;
 }
 
 /* Sums run in REAL over blocks, and the blocks' in double: neither slow nor stalled by a large total. */

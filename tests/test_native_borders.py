@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import fastconv
-from fastconv import _conv, _depthwise, _elementwise, _pool, _runtime, _tape, _winograd, elementwise, ops
+from fastconv import _conv, _depthwise, _elementwise, _layers, _pool, _runtime, _tape, _winograd, elementwise, ops
 
 REFUSALS = (TypeError, ValueError, MemoryError, OverflowError, RuntimeError)
 GUARD = 600  # bytes
@@ -301,11 +301,20 @@ def test_the_tape_refuses_what_it_does_not_record():
         lambda: _tape.set_tensor_type(leaf),
         lambda: _tape.wrap([1.0]),
         lambda: leaf._accumulate(None, True),
+        lambda: _tape.with_gradient(None),
+        lambda: _tape.with_gradient([one]),
+        lambda: _tape.with_gradient((leaf,)),
     ]
     for call in refused:
         with pytest.raises((TypeError, ValueError)):
             call()
     assert leaf.grad is None
+    # What is no tensor is left to the long way.
+    for layer, others in (("conv2d", 6), ("linear", 2), ("max_pool2d", 5), ("avg_pool2d", 5), ("relu", 0)):
+        assert getattr(_layers, layer)(one, *[None] * others) is None
+        assert getattr(_layers, layer)(None, *[None] * others) is None
+    assert _layers.flatten(one, 1, -1) is None and _layers.cross_entropy(one, one, -100, True) is None
+    assert _layers.conv2d(leaf, leaf, one, 1, 0, 1, 1) is None and _layers.linear(leaf, one, None) is None
     _tape.run_backward(_tape.Node(len, lambda dy: (dy,), (leaf,)), one, False)
     assert leaf.grad.tolist() == [1, 1, 1]
 

@@ -5,7 +5,7 @@ import pytest
 
 import fastconv as fc
 import fastconv.nn.functional as F
-from fastconv import _quick, ops
+from fastconv import _layers, _quick, elementwise, ops
 
 rng = np.random.default_rng(33)
 
@@ -54,9 +54,8 @@ def linear(dtype):
 def activation(dtype):
     x = normal(5, 7, dtype=dtype)
     x[0, :3] = np.nan, -0.0, -np.inf
-    y = fc.from_numpy(x).requires_grad_()
-    F.relu(y).backward(fc.from_numpy(x))
-    return [F.relu(x), y.grad.numpy()]
+    y = elementwise.relu(x)
+    return [y, elementwise.relu_backward(x, y)]
 
 
 CASES = {
@@ -132,3 +131,68 @@ def test_what_is_not_common():
         ops.max_pool2d_backward(normal(1, 1, 1, 1), indices - 82, (1, 1, 9, 9))
     assert _quick.cross_entropy(normal(2, 3), np.array([0, 3]), -100, True, True) is None
     assert _quick.cross_entropy(normal(2, 3), np.array([0, 3]), 2**70, True, True) is None
+
+
+LAYERS = {
+    "conv2d": lambda x, w, b: F.conv2d(x, w[:, :, None, None].expand(6, 4, 3, 2), b, 2, (1, 0), 1),
+    "max": lambda x, w, b: F.max_pool2d(x, 3, 2, 1),
+    "average": lambda x, w, b: F.avg_pool2d(x, 3, 2, 1),
+    "relu": lambda x, w, b: F.relu(x * 2),
+    "relu of a leaf": lambda x, w, b: F.relu(x),
+    "relu, its input used again": lambda x, w, b: (h := x * 2) + F.relu(h),
+    "relu, the method": lambda x, w, b: (x * 2).relu(),
+    "linear": lambda x, w, b: F.linear(x[:, :, 0, 0], w, b),
+    "flatten": lambda x, w, b: x.flatten(1) * 2,
+    "cross_entropy": lambda x, w, b: F.cross_entropy(x[:, :, 0, 0], fc.tensor([3, 1])),
+}
+
+
+@pytest.mark.parametrize("name", LAYERS)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_layers_are_recorded_as_the_long_way_records_them(name, dtype, monkeypatch):
+    x, w, b = normal(2, 4, 9, 8, dtype=dtype), normal(6, 4, dtype=dtype), normal(6, dtype=dtype)
+
+    def results():
+        leaves = [fc.from_numpy(a.copy()).requires_grad_() for a in (x, w, b)]
+        y = LAYERS[name](*leaves)
+        dy = fc.from_numpy(np.cos(np.arange(y.numel())).astype(dtype).reshape(y.shape))
+        before = dy.numpy().copy()
+        y.backward(dy, retain_graph=True)
+        once = [None if leaf.grad is None else leaf.grad.numpy().copy() for leaf in leaves]
+        y.backward(dy)
+        np.testing.assert_array_equal(dy.numpy(), before)
+        with fc.no_grad():
+            assert not LAYERS[name](*leaves).requires_grad
+        for leaf, gradient in zip(leaves, once, strict=True):
+            if gradient is not None:
+                np.testing.assert_array_equal(leaf.grad.numpy(), 2 * gradient)
+        return [y.detach().numpy(), *once]
+
+    quick = results()
+    for layer in [n for n in dir(_layers) if callable(getattr(_layers, n)) and not n.startswith("_")]:
+        monkeypatch.setattr(_layers, layer, lambda *arguments: None)
+    for a, b in zip(quick, results(), strict=True):
+        assert (a is None) == (b is None)
+        if a is not None:
+            assert a.dtype == b.dtype
+            np.testing.assert_allclose(a, b, rtol=1e-5 if dtype == "float32" else 1e-12)
+
+
+def test_gradients_that_are_not_common_go_the_long_way():
+    x, w, b = normal(2, 4, 9, 8), normal(6, 4, 3, 2), normal(6)
+    leaves = [fc.from_numpy(a).requires_grad_() for a in (x, w, b)]
+    y = F.conv2d(*leaves)
+    dy = normal(*y.shape).astype(">f4")
+    for a, b in zip(y.grad_fn.vjp(dy), y.grad_fn.vjp(dy.astype("=f4")), strict=True):
+        np.testing.assert_array_equal(a, b)
+    for layer in (
+        lambda x: F.max_pool2d(x, 2),
+        lambda x: F.avg_pool2d(x, 2),
+        lambda x: F.linear(x[:, :, 0, 0], leaves[1][:, :, 0, 0], leaves[2]),
+    ):
+        y = layer(leaves[0])
+        dy = normal(*y.shape).astype(">f4")
+        for a, b in zip(y.grad_fn.vjp(dy), y.grad_fn.vjp(dy.astype("=f4")), strict=True):
+            assert (a is None) == (b is None)
+            if a is not None:
+                np.testing.assert_array_equal(a, b)

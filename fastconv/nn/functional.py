@@ -11,9 +11,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from .. import _quick, elementwise, ops, primitives
+from .. import _layers, elementwise, ops, primitives
 from .._checks import LARGEST, integer, number
-from ..autograd import is_grad_enabled
 from ..random import default_generator
 from ..tensor import Tensor, apply, check_shape, flatten, from_numpy, log_softmax, sigmoid, softmax, tanh
 
@@ -151,7 +150,10 @@ def conv2d(
     ValueError
         For a stride, padding, dilation or number of groups that makes no sense.
     """
-    return apply(_conv2d, input, weight, bias, stride=stride, padding=padding, dilation=dilation, groups=groups)
+    y = _layers.conv2d(input, weight, bias, stride, padding, dilation, groups)
+    if y is None:
+        y = apply(_conv2d, input, weight, bias, stride=stride, padding=padding, dilation=dilation, groups=groups)
+    return y
 
 
 def _conv_transpose2d(needs, x, w, b, **options):
@@ -338,6 +340,10 @@ def max_pool2d(
     (N, C, P, Q) or (C, P, Q), or that and the indices (int64)
         NaN counts as largest; of equals the first is taken, and it alone gets the gradient.
     """
+    if not return_indices:
+        y = _layers.max_pool2d(input, kernel_size, stride, padding, dilation, ceil_mode)
+        if y is not None:
+            return y
     return apply(
         _max_pool2d,
         input,
@@ -381,6 +387,10 @@ def avg_pool2d(
     divisor_override : int, optional
         Divide by this instead; not 0.
     """
+    if divisor_override is None:
+        y = _layers.avg_pool2d(input, kernel_size, stride, padding, ceil_mode, count_include_pad)
+        if y is not None:
+            return y
     return apply(
         _avg_pool2d,
         input,
@@ -440,24 +450,6 @@ def _check_dtypes(op: str, **arrays: Array | None) -> None:
 
 
 def _linear(needs, x, w, b):
-    need_x, need_w, need_b = needs
-    y = _quick.linear(x, w, b)
-    if y is None:
-        return _linear_of_any(needs, x, w, b)
-    x, w = x if need_w else None, w if need_x else None  # each gradient takes the other array
-
-    def vjp(dy):
-        return (
-            ops.linear_input(w, dy) if need_x else None,
-            ops.linear_weight(x, dy) if need_w else None,
-            ops.linear_bias(dy) if need_b else None,
-        )
-
-    return y, vjp
-
-
-def _linear_of_any(needs, x, w, b):
-    """The same for inputs of any number of dimensions, and what is wrong with them."""
     _check_array("linear", w, "weight")
     _check_dtypes("linear", input=x, weight=w, bias=b)
     if w.ndim != 2 or not x.ndim or x.shape[-1] != w.shape[1]:
@@ -475,7 +467,7 @@ def _linear_of_any(needs, x, w, b):
     x_shape = x.shape
     x = x.reshape(-1, x_shape[-1])
     y = ops.linear(x, w, b)
-    x, w = x if need_w else None, w if need_x else None
+    x, w = x if need_w else None, w if need_x else None  # each gradient takes the other array
 
     def vjp(dy):
         dy = dy.reshape(-1, dy.shape[-1])
@@ -502,7 +494,8 @@ def linear(input: Array, weight: Array, bias: Array | None = None) -> Array:
     -------
     (..., out)
     """
-    return apply(_linear, input, weight, bias)
+    y = _layers.linear(input, weight, bias)
+    return apply(_linear, input, weight, bias) if y is None else y
 
 
 def _replace(input: Array, result: Array) -> Array:
@@ -515,8 +508,10 @@ def _replace(input: Array, result: Array) -> Array:
 
 def relu(input: Array, inplace: bool = False) -> Array:
     """``max(input, 0)``, element-wise; the gradient at 0 is 0."""
-    _check_array("relu", input)
-    y = apply(primitives.relu, input)
+    y = _layers.relu(input)
+    if y is None:
+        _check_array("relu", input)
+        y = apply(primitives.relu, input)
     return _replace(input, y) if inplace else y
 
 
@@ -693,10 +688,6 @@ def _cross_entropy(needs, x, target, counted, weight, reduction, label_smoothing
     return y, vjp
 
 
-def _cross_entropy_of_rows(needs, x, y, dx):
-    return y, lambda dy: (dx * dy,)
-
-
 def cross_entropy(
     input: Array,
     target: Array,
@@ -738,13 +729,9 @@ def cross_entropy(
     """
     plain = type(label_smoothing) in (float, int) and label_smoothing == 0
     if weight is None and plain and reduction in ("mean", "sum"):
-        labels = _array(target)
-        if isinstance(labels, np.ndarray) and labels.dtype.kind in "iu":
-            labels = labels.astype(np.int64, copy=False)
-        need = isinstance(input, Tensor) and input._requires_grad and is_grad_enabled()
-        result = _quick.cross_entropy(_array(input), labels, ignore_index, reduction == "mean", need)
-        if result is not None:
-            return apply(_cross_entropy_of_rows, input, y=result[0], dx=result[1])
+        loss = _layers.cross_entropy(input, target, ignore_index, reduction == "mean")
+        if loss is not None:
+            return loss
     _check_reduction(reduction)
     _check_dtypes("cross_entropy", input=input, weight=weight)
     number(label_smoothing, "label_smoothing")

@@ -46,6 +46,15 @@ def _init_weight_and_bias(weight: Parameter, bias: Parameter | None) -> None:
         init.uniform_(bias, -bound, bound)
 
 
+def _weight_and_bias(layer: Module) -> tuple[Tensor, Tensor | None]:
+    """The layer's attributes of these names, without the detour through Module.__getattr__."""
+    own = layer._parameters
+    try:
+        return own["weight"], own["bias"]
+    except KeyError:  # a tensor that is no parameter has taken the place of one
+        return layer.weight, layer.bias
+
+
 class _Conv(Module):
     """What the convolutions share: their arguments, checked, and their parameters."""
 
@@ -213,7 +222,7 @@ class Conv2d(_Conv):
     def forward(self, input: Tensor) -> Tensor:
         """(N, C, H, W) or (C, H, W) to (N, K, P, Q) or (K, P, Q)."""
         if self.padding_mode == "zeros":
-            return F.conv2d(input, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups)
+            return F.conv2d(input, *_weight_and_bias(self), self.stride, self.padding, self.dilation, self.groups)
         return self._convolve(F.conv2d, input)
 
 
@@ -491,7 +500,7 @@ class Linear(Module):
 
     def forward(self, input: Tensor) -> Tensor:
         """(..., in_features) to (..., out_features)."""
-        return F.linear(input, self.weight, self.bias)
+        return F.linear(input, *_weight_and_bias(self))
 
     def extra_repr(self) -> str:
         return f"in_features={self.in_features}, out_features={self.out_features}, bias={self.bias is not None}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from .._checks import number
+from .._tape import with_gradient
 from ..autograd import enable_grad
 from ..elementwise import sgd_steps
 from ..tensor import Tensor, from_numpy
@@ -90,12 +91,12 @@ class SGD(Optimizer):
             with enable_grad():
                 loss = closure()
         for group in self.param_groups:
-            parameters = [p for p in group["params"] if p._grad is not None]
+            parameters, arrays, gradients = with_gradient(group["params"])
             states = [self.state[p] for p in parameters] if group["momentum"] else []
             buffers = [state.get("momentum_buffer") for state in states]
             updated = sgd_steps(
-                [p._array for p in parameters],
-                [p._grad._array for p in parameters],
+                arrays,
+                gradients,
                 [None if buffer is None else buffer._array for buffer in buffers],
                 *[float(group[name]) for name in ("lr", "momentum", "dampening", "weight_decay")],
                 *(group["nesterov"], group["maximize"]),

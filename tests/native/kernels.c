@@ -474,6 +474,29 @@ static void check_wgrad(void)
         }
 }
 
+static void check_shifted_sums(void)
+{
+    const idx lanes = kern->lanes;
+    for (int round = 0; round < 60; round++) {
+        idx n = 1 + below(5), count = 1 + below(20), z_row = below(30), shift = below(41) - 20;
+        idx before = shift < 0 ? (1 - n) * shift : 0, after = shift > 0 ? (n - 1) * shift : 0;
+        const void *z = input(before + (count - 1) * z_row + after + lanes);
+        void *sums = output(count * lanes);
+        double *expected = malloc((size_t)(count * lanes) * sizeof(double));
+        for (idx j = 0; j < count; j++)
+            for (idx v = 0; v < lanes; v++) {
+                double sum = 0;
+                for (idx s = 0; s < n; s++) sum += get(z, before + j * z_row + s * shift + v);
+                expected[j * lanes + v] = sum;
+            }
+        SAY("n %td count %td row %td shift %td", n, count, z_row, shift);
+        kern->shifted_sums(sums, (const char *)z + before * kern->itemsize, z_row, shift, n, count);
+        expect(sums, 0, expected, count * lanes, "sums");
+        free(expected);
+        release();
+    }
+}
+
 static void check_fetch(void)
 {
     for (int round = 0; round < 20; round++) {
@@ -1162,10 +1185,13 @@ static void check_relu(void)
         SAY("n %td", n);
         kern->relu(y, x, n);
         kern->relu_backward(dx, dy, y, n);
+        void *in_place = copy_of(dy, n);
+        kern->relu_backward(in_place, in_place, y, n);
         for (idx i = 0; i < n; i++) {
             double v = get(x, i);
             if (!same(get(y, i), v < 0 ? 0 : v)) fail("wrong value");
             if (!same(get(dx, i), v > 0 ? get(dy, i) : 0)) fail("wrong gradient");
+            if (!same(get(in_place, i), get(dx, i))) fail("wrong gradient in place");
         }
         release();
     }
@@ -1291,6 +1317,7 @@ static const struct {
     {"tile", check_tile},
     {"strip", check_strip},
     {"wgrad", check_wgrad},
+    {"shifted_sums", check_shifted_sums},
     {"fetch", check_fetch},
     {"fold", check_fold},
     {"dot", check_dot},

@@ -1,0 +1,17 @@
+"""The common case of the operations on arrays, for _layers."""
+
+cpdef conv2d(x, w, b, stride, padding, dilation, groups)
+cpdef conv2d_input(input_size, w, dy, stride, padding, dilation, groups)
+cpdef conv2d_weight(x, weight_size, dy, stride, padding, dilation, groups)
+cpdef bias_gradient(dy)
+cpdef linear(x, w, b)
+cpdef linear_input(w, dy)
+cpdef linear_weight(x, dy)
+cpdef linear_bias(dy)
+cpdef max_pool2d(x, kernel_size, stride, padding, dilation, ceil_mode)
+cpdef max_pool2d_backward(dy, indices, input_size)
+cpdef avg_pool2d(x, kernel_size, stride, padding, ceil_mode, count_include_pad)
+cpdef avg_pool2d_backward(dy, input_size, kernel_size, stride, padding, ceil_mode, count_include_pad)
+cpdef relu(x)
+cpdef relu_backward(dy, y, bint spent=*)
+cpdef cross_entropy(x, labels, ignore_index, bint mean, bint need_dx)
