@@ -406,8 +406,8 @@ def network(nn, F):
 def test_training_is_torchs(loss):
     """20 steps in float32 from torch's weights: loss, gradients and parameters within 1e-5, norm-wise.
 
-    Both sides round to 6e-8 in sums of up to 400 terms; over 20 steps that stays two orders below. The images are of a seed
-    for which rounding decides no ReLU and no maximum: that would be a step of 1e-5, in torch's own float32 as well.
+    Both sides round to 6e-8 in sums of up to 400 terms; over 20 steps that stays two orders below. The images are of a
+    seed for which rounding decides no ReLU and no maximum: that would be a step of 1e-5, in torch's own float32 too.
     """
     rng = np.random.default_rng(6)
     torch = pytest.importorskip("torch")
