@@ -125,16 +125,16 @@ cdef bint takes(int which, idx N, idx C, idx H, idx W, idx K, idx c, idx R, idx 
     # Rows that end within a vector cost direct convolution what its packing cannot save.
     cdef double ragged = min(2.0, <double>up(Q, lanes) / Q) - 1
     if R != S:
-        # Direct convolution, too, packs its input: that of the tiles costs nothing beyond.
         if which < 2:
+            # Direct convolution packs its input, too: that of the tiles costs nothing beyond.
             products = 1.19 * depth * filter_vecs * (tiles + 13)
             transforms = 57 * filter_vecs * tiles + 5.4 * filter_vecs * depth
             direct *= 1 + 0.24 * ragged
             direct += (49.0 * depth * filters * taps + 22.0 * N * P * Q) / lanes
         else:
-            products = 1.24 * (filters + 8) * depth_vecs * tiles
-            transforms = 325 * filters * depth_vecs
-            direct *= 1 + 0.11 * ragged + 2.7 / filters
+            products = 1.1 * (filters + 5) * depth_vecs * tiles
+            transforms = 52 * depth_vecs * tiles + 107 * filter_vecs * tiles + 357 * filters * depth_vecs
+            direct *= 1 + 0.12 * ragged + 4.3 / filters + 4.1 / depth
             direct += 80.0 * depth * filters * taps / lanes
         return LENGTH * products + transforms < direct
     if which < 2:
