@@ -111,10 +111,10 @@ cdef idx outputs(idx taps, idx across) noexcept nogil:
 # What is done costs, in steps of the direct kernel's inner loop, a vector of multiply-adds; fitted to measured layers. For
 # filters of one row or column, strides, and others; forward and input gradient, and weight gradient. Where direct
 # convolution, too, copies its input, that of the tiles costs nothing beyond.
-cdef double[3][2][8] COSTS = [
-    [[1.19, 13, 0, 57, 5.4, 0.24, 49, 22], [1.24, 8, 2.7, 0, 325, 0.11, 80, 0]],
-    [[1.08, 7, 0, 140, 45, 0.17, 0, 0], [1.4, 1.6, 0.67, 0, 780, 0, 108, 0]],
-    [[0.91, 5, 280, 640, 170, 0.78, 6.5, 0], [1.31, 5, 0.63, 640, 240, 0.32, 57, 0]],
+cdef double[3][2][9] COSTS = [
+    [[1.19, 13, 0, 57, 5.4, 0.24, 49, 22, 0], [1.1, 5, 52, 107, 357, 0.12, 80, 4.3, 4.1]],
+    [[1.08, 7, 0, 140, 45, 0.17, 0, 0, 0], [1.4, 1.6, 0, 0, 780, 0, 108, 0.67, 0]],
+    [[0.91, 5, 280, 640, 170, 0.78, 6.5, 0, 0], [1.31, 5, 0, 640, 240, 0.32, 57, 0.63, 0]],
 ]
 
 
@@ -145,15 +145,16 @@ cdef bint takes(int which, idx N, idx C, idx H, idx W, idx K, idx c, idx R, idx 
     # Rows that end within a vector cost direct convolution what its packing cannot save.
     cdef double ragged = min(2.0, <double>up(Q, lanes) / Q) - 1
     cdef const double *cost = COSTS[0 if R != S else 1 if s > 1 else 2][which == 2]
+    transforms = (cost[2] * depth_vecs + cost[3] * filter_vecs) * tiles
     if which < 2:
         products = cost[0] * depth * filter_vecs * (tiles + cost[1])
-        transforms = (cost[2] * depth_vecs + cost[3] * filter_vecs) * tiles + cost[4] * filter_vecs * depth
-        direct *= 1 + cost[5] * ragged
+        transforms += cost[4] * filter_vecs * depth
+        direct = direct * (1 + cost[5] * ragged) + cost[7] * N * P * Q / lanes
     else:
         products = cost[0] * (filters + cost[1]) * depth_vecs * tiles
-        transforms = cost[3] * filter_vecs * tiles + cost[4] * filters * depth_vecs
-        direct *= 1 + cost[5] * ragged + cost[2] / filters
-    direct += (cost[6] * depth * filters * taps + cost[7] * N * P * Q) / lanes
+        transforms += cost[4] * filters * depth_vecs
+        direct *= 1 + cost[5] * ragged + cost[7] / filters + cost[8] / depth
+    direct += cost[6] * depth * filters * taps / lanes
     return (SIDE * SIDE if R == S else LENGTH) * products + transforms < direct
 
 
