@@ -11,7 +11,7 @@ each, which the kernel interleaves as it stores them.
 
 cimport numpy as cnp
 from cython.parallel cimport prange, threadid
-from libc.string cimport memset
+from libc.string cimport memcpy, memset
 
 from fastconv._checks cimport DENSE_RESULT, READ, check_array, check_axis, check_convolution
 from fastconv._runtime cimport (
@@ -27,6 +27,8 @@ cdef enum:
     LEAST_ROWS = 5            # of a band that is not a whole plane
     TASK = 16384              # outputs in a task
     FOLD = 4096               # pixels that float32 sums before they are added to the total in float64
+    LANE_BAND = 1024          # the same with channels along the lanes: of each of them
+    LANE_FOLD = 512
     GROUPS = 32               # whose sums of the weight gradient are kept together
     SLICES = 16
     MOST_FILTERS = 2          # a group
@@ -59,6 +61,11 @@ cdef bint takes(int which, idx H, idx W, idx K, idx c, idx R, idx S, idx P, idx 
             and possible(which, H, W, c, K // groups, R, S, P, Q, stride_h, stride_w, pad_h, pad_w, dilation_h,
                          dilation_w))
 
+
+cdef int mode_ = 0
+def set_mode(int mode):
+    global mode_
+    mode_ = mode
 
 # ---- where rows come from ------------------------------------------------------------------------------------------
 
@@ -143,6 +150,47 @@ cdef const void **set_rows(const Rows *j, idx n, idx g, idx first, idx outputs, 
     return rows
 
 
+# ---- channels along the lanes --------------------------------------------------------------------------------------
+
+cdef bint by_lanes(const Rows *j, idx groups, idx stride, idx width, idx outputs) noexcept nogil:
+    """Whether channels go along the lanes, of a copy [row][column][lane] with zeros around it."""
+    return j.C == 1 and mode_
+
+
+cdef inline idx stage_pitch(const Rows *j) noexcept nogil:
+    return j.left + j.right
+
+
+cdef size_t lanes_size(const Rows *j, idx pixels) noexcept nogil:
+    return up(pixels * j.kern.lanes * j.kern.itemsize, LINE)
+
+
+cdef void put_lanes(const fc_kernels *kern, const Image *x, char *src, idx s_c, idx channels, idx n_rows, char *dst,
+                    idx columns) noexcept nogil:
+    """Put rows of some channels, s_c apart, along the lanes."""
+    cdef idx far = max(0, (n_rows - 1) * x.s_h) + max(0, (channels - 1) * s_c)
+    far += max(x.w, kern.lanes) if x.s_w == 1 else max(0, (x.w - 1) * x.s_w) + kern.lanes
+    kern.to_lanes(dst, columns, src, x.s_h, s_c, x.s_w, channels, n_rows, x.w, src + far * kern.itemsize <= x.end)
+
+
+cdef void stage_lanes(const Rows *j, idx n, idx v, idx channels, idx first, idx count, char *dst) noexcept nogil:
+    """Rows from `first` on of a vector of channels; what is beside their columns is zero already."""
+    cdef idx z = j.kern.itemsize, lanes = j.kern.lanes, row = stage_pitch(j) * lanes * z
+    cdef idx top = min(max(first, 0), first + count), bottom = max(top, min(first + count, j.x.h))
+    memset(dst, 0, (top - first) * row)
+    memset(dst + (bottom - first) * row, 0, (first + count - bottom) * row)
+    if top < bottom:
+        put_lanes(j.kern, &j.x, j.x.data + (n * j.x.s_n + v * lanes * j.x.s_c + top * j.x.s_h) * z, j.x.s_c, channels,
+                  bottom - top, dst + (top - first) * row + j.left * lanes * z, stage_pitch(j))
+
+
+cdef idx cut_lanes(Rows *j, idx outputs, idx written) noexcept nogil:
+    cdef idx bands = max(1, min(parts(outputs * max(written, j.step * stage_pitch(j)), LANE_BAND),
+                                outputs // LEAST_ROWS))
+    j.band = parts(outputs, bands)
+    return bands
+
+
 # ---- forward and input gradient ------------------------------------------------------------------------------------
 
 cdef struct Sight:
@@ -222,6 +270,130 @@ cdef idx cut_bands(Rows *j, idx outputs, idx written) noexcept nogil:
     return bands
 
 
+cdef struct Spot:
+    # The taps of a residue of y's rows and columns.
+    idx n_rows, n_cols
+    const idx *rows          # of the source, ascending, for y's first
+    const idx *offsets
+    idx at                   # of the first among a filter's taps
+
+
+cdef struct Lanes:
+    Gather j
+    idx phases, stride
+    Spot *spots              # [row's residue][column's]
+    idx n_taps               # of a filter
+    char *w                  # [vector][filter][tap][lane]
+    char *bias               # [vector][filter][lane], or NULL
+    bint skips               # taps outside of the image may be left out: all are finite
+    size_t stage_size
+
+
+cdef void gather_vector(const Lanes *s, idx n, idx band, idx v, char *stage) noexcept nogil:
+    cdef const Gather *j = &s.j
+    cdef const fc_kernels *kern = j.rows.kern
+    cdef idx z = kern.itemsize, lanes = kern.lanes, channels = min(lanes, j.G - v * lanes), step = j.rows.step
+    cdef idx p0 = band * j.outputs // j.bands, p1 = (band + 1) * j.outputs // j.bands, k, p, a, b, r0, r1, row, f
+    cdef idx first = p0 * step + j.rows.lowest, pitch = stage_pitch(&j.rows), end = min(j.H, p1 * j.n_sights)
+    cdef char *y = stage + s.stage_size
+    cdef const Spot *spot
+    stage_lanes(&j.rows, n, v, channels, first, (p1 - p0 - 1) * step + j.rows.reach + 1, stage)
+    for k in range(j.K):
+        f = v * j.K + k
+        for row in range(p0 * j.n_sights, end):
+            p, a = row // j.n_sights, row % j.n_sights
+            for b in range(s.phases):
+                spot = &s.spots[a * s.phases + b]
+                r0, r1 = 0, spot.n_rows
+                if s.skips:
+                    while r0 < r1 and p * step + spot.rows[r0] < 0:
+                        r0 += 1
+                    while r0 < r1 and p * step + spot.rows[r1 - 1] >= j.rows.x.h:
+                        r1 -= 1
+                kern.lane_windows(y + ((row - p0 * j.n_sights) * j.W + b) * lanes * z, s.phases * lanes,
+                                  stage + (p - p0) * step * pitch * lanes * z, s.stride * lanes,
+                                  parts(j.W - b, s.phases), (r1 - r0) * spot.n_cols, spot.offsets + r0 * spot.n_cols,
+                                  s.w + (f * s.n_taps + spot.at + r0 * spot.n_cols) * lanes * z,
+                                  s.bias + f * lanes * z if s.bias != NULL else NULL)
+        kern.untranspose(j.y + ((n * j.G * j.K + v * lanes * j.K + k) * j.H + p0 * j.n_sights) * j.W * z,
+                         j.K * j.H * j.W, y, lanes, channels, (end - p0 * j.n_sights) * j.W)
+
+
+cdef void gather_vectors(const Lanes *s, idx first, idx last, char *scratch) noexcept nogil:
+    cdef unsigned mode = fc_flush_subnormals()
+    cdef idx vectors = parts(s.j.G, s.j.rows.kern.lanes), unit
+    memset(scratch, 0, s.stage_size)
+    for unit in range(first, last):
+        gather_vector(s, unit // vectors // s.j.bands, unit // vectors % s.j.bands, unit % vectors, scratch)
+    fc_restore_mode(mode)
+
+
+cdef int gather_lanes(Gather *j, const Image *w, idx w_g, idx w_k, idx *tap_r, idx *tap_row, idx *tap_s, idx *tap_col,
+                      idx *counts, idx stride, idx phases, idx least, idx most) except -1:
+    """gather() with channels along the lanes."""
+    cdef Lanes s
+    cdef Rows *rows = &s.j.rows
+    cdef Spot *spot
+    cdef idx z = j.rows.kern.itemsize, lanes = j.rows.kern.lanes, vectors = parts(j.G, lanes), a, b, r, c, i, k
+    cdef idx row0, col0, n = 0, lane, f, n_cols
+    s.j = j[0]
+    s.phases, s.stride = phases, stride
+    rows.left, rows.right = max(0, -least), max(rows.x.w, (parts(j.W, phases) - 1) * stride + most + 1)
+    s.j.bands = cut_lanes(rows, j.outputs, j.n_sights * j.W)
+    s.n_taps = 0
+    for a in range(j.n_sights):
+        for b in range(phases):
+            s.n_taps += counts[a] * counts[j.n_sights + b]
+    cdef size_t spots_size = up(j.n_sights * phases * sizeof(Spot), LINE), offsets_size = up(s.n_taps * sizeof(idx), LINE)
+    cdef size_t w_size = up(vectors * j.K * s.n_taps * lanes * z, LINE), bias_size = up(vectors * j.K * lanes * z, LINE)
+    s.stage_size = lanes_size(rows, table_rows(rows, rows.band) * stage_pitch(rows))
+    cdef size_t each = s.stage_size + lanes_size(rows, rows.band * j.n_sights * j.W)
+    cdef idx units = j.N * s.j.bands * vectors, task
+    cdef idx per_task = max(1, TASK // (rows.band * j.n_sights * j.W * lanes)), tasks = parts(units, per_task)
+    cdef int n_threads = threads_for(<double>j.N * j.G * j.K * j.H * j.W * (s.n_taps // j.n_sights // phases + 4), tasks)
+    cdef size_t size = spots_size + offsets_size + w_size + bias_size + n_threads * each
+    cdef char *memory = <char *>take(size)
+    cdef char *scratch = memory + spots_size + offsets_size + w_size + bias_size
+    cdef idx *offsets = <idx *>(memory + spots_size)
+    s.spots = <Spot *>memory
+    s.w = memory + spots_size + offsets_size
+    s.bias = s.w + w_size if j.bias != NULL else NULL
+    with nogil:
+        row0 = 0
+        for a in range(j.n_sights):
+            col0 = 0
+            for b in range(phases):
+                spot = &s.spots[a * phases + b]
+                n_cols = counts[j.n_sights + b]
+                spot.n_rows, spot.n_cols, spot.rows, spot.offsets, spot.at = counts[a], n_cols, tap_row + row0, offsets + n, n
+                for i in range(counts[a] * n_cols):
+                    r, c = row0 + i // n_cols, col0 + i % n_cols
+                    offsets[n] = ((tap_row[r] - rows.lowest) * stage_pitch(rows) + rows.left + tap_col[c]) * lanes
+                    for f in range(vectors * j.K * lanes):
+                        # Lanes beyond the channels repeat the last.
+                        lane = f % lanes
+                        k = f // lanes % j.K
+                        k = min(f // lanes // j.K * lanes + lane, j.G - 1) * w_g + k * w_k + tap_r[r] * w.s_h + tap_s[c] * w.s_w
+                        if z == 4:
+                            (<float *>s.w)[(f // lanes * s.n_taps + n) * lanes + lane] = (<float *>w.data)[k]
+                        else:
+                            (<double *>s.w)[(f // lanes * s.n_taps + n) * lanes + lane] = (<double *>w.data)[k]
+                    n += 1
+                col0 += n_cols
+            row0 += counts[a]
+        for f in range(vectors * j.K * lanes if s.bias != NULL else 0):
+            k = min(f // lanes // j.K * lanes + f % lanes, j.G - 1) * j.K + f // lanes % j.K
+            memcpy(s.bias + f * z, j.bias + k * z, z)
+        s.skips = rows.kern.finite(s.w, vectors * j.K * s.n_taps * lanes)
+        if n_threads == 1:
+            gather_vectors(&s, 0, units, scratch)
+        else:
+            for task in prange(tasks, num_threads=n_threads, schedule="dynamic"):
+                gather_vectors(&s, task * per_task, min(units, (task + 1) * per_task), scratch + threadid() * each)
+    give(memory, size)
+    return 0
+
+
 cdef int gather(Gather *j, const Image *w, idx w_g, idx w_k, idx w_c, idx *tap_r, idx *tap_row, idx *tap_s,
                 idx *tap_col, idx *counts, idx stride, idx phases) except -1:
     """Run what is set. Of sight i, counts[i] rows of taps, tap_row ascending; of each phase, counts[n_sights + ...]
@@ -255,6 +427,9 @@ cdef int gather(Gather *j, const Image *w, idx w_g, idx w_k, idx w_c, idx *tap_r
     cdef idx row0 = 0, f, least = tap_col[0], most = tap_col[0], start, stop
     for t in range(phase_cols):
         least, most = min(least, tap_col[t]), max(most, tap_col[t])
+    if by_lanes(rows, j.G, stride, j.W, j.outputs):
+        give(tables, sights_size + taps_size + w_size)
+        return gather_lanes(j, w, w_g, w_k, tap_r, tap_row, tap_s, tap_col, counts, stride, phases, least, most)
     see_columns(rows, least, most, parts(j.W, phases), stride, &start, &stop)
     j.bands = cut_bands(rows, j.outputs, j.W * j.n_sights)
     for i in range(j.n_sights):
@@ -493,10 +668,113 @@ cdef void correlate_task(const Correlate *j, idx task, char *scratch) noexcept n
     fc_restore_mode(mode)
 
 
+cdef struct LaneSums:
+    Rows rows
+    Image dy
+    idx N, G, K, T, stride, bands
+    idx *offsets             # of each tap
+    idx part, v_parts        # vectors in a task, whose sums are kept together
+    idx slices, slice_units
+    size_t stage_size, dy_size, sums_size, totals_size
+    char *totals             # [part][slice] of [vector][filter][tap][lane]
+
+
+cdef void correlate_vectors(const LaneSums *j, idx task, char *stage) noexcept nogil:
+    cdef const fc_kernels *kern = j.rows.kern
+    cdef idx z = kern.itemsize, lanes = kern.lanes, v0 = task // j.slices * j.part, cut = task % j.slices
+    cdef idx v1 = min(v0 + j.part, parts(j.G, lanes)), unit, n, p0, p1, p, v, k, t, n_taps, channels, here
+    cdef idx pixels = 0, before, count = j.T * lanes, P = j.dy.h, Q = j.dy.w, pitch = stage_pitch(&j.rows) * lanes
+    cdef char *dy = stage + j.stage_size
+    cdef char *sums = dy + j.dy_size
+    cdef char *to
+    cdef double *totals = <double *>(j.totals + task * j.totals_size)
+    cdef unsigned mode = fc_flush_subnormals()
+    memset(stage, 0, j.stage_size)
+    memset(sums, 0, j.sums_size)
+    memset(totals, 0, j.totals_size)
+    for unit in range(cut * j.slice_units, min(j.N * j.bands, (cut + 1) * j.slice_units)):
+        n = unit // j.bands
+        p0, p1 = unit % j.bands * P // j.bands, (unit % j.bands + 1) * P // j.bands
+        before = pixels
+        for v in range(v0, v1):
+            channels = min(lanes, j.G - v * lanes)
+            stage_lanes(&j.rows, n, v, channels, p0 * j.rows.step + j.rows.lowest,
+                        (p1 - p0 - 1) * j.rows.step + j.rows.reach + 1, stage)
+            for k in range(j.K):
+                put_lanes(kern, &j.dy, j.dy.data + (n * j.dy.s_n + (v * lanes * j.K + k) * j.dy.s_c + p0 * j.dy.s_h) * z,
+                          j.K * j.dy.s_c, channels, p1 - p0, dy, Q)
+                to = sums + ((v - v0) * j.K + k) * count * z
+                pixels, p = before, p0
+                while p < p1:
+                    here = min(p1 - p, max(1, LANE_FOLD // Q))
+                    t = 0
+                    while t < j.T:
+                        n_taps = parts(j.T - t, parts(j.T - t, FC_WINDOW_SUMS))
+                        kern.lane_sums(to + t * lanes * z, dy + (p - p0) * Q * lanes * z,
+                                       stage + (p - p0) * j.rows.step * pitch * z, j.rows.step * pitch,
+                                       j.stride * lanes, here, Q, n_taps, j.offsets + t)
+                        t += n_taps
+                    pixels += here * Q
+                    p += here
+                    if pixels >= LANE_FOLD:
+                        kern.add_to_doubles(totals + ((v - v0) * j.K + k) * count, to, count)
+                        memset(to, 0, count * z)
+                        pixels = 0
+    kern.add_to_doubles(totals, sums, (v1 - v0) * j.K * count)
+    fc_restore_mode(mode)
+
+
+cdef int correlate_lanes(LaneSums *j, char *dw, idx S, idx pad_w, idx dilation_h, idx dilation_w) except -1:
+    cdef Rows *rows = &j.rows
+    cdef idx z = rows.kern.itemsize, lanes = rows.kern.lanes, vectors = parts(j.G, lanes), t, i, g, task
+    rows.left = pad_w
+    rows.right = max(rows.x.w, (j.dy.w - 1) * j.stride + (S - 1) * dilation_w - pad_w + 1)
+    j.bands = cut_lanes(rows, j.dy.h, j.dy.w)
+    # By the shape alone, so that sums never depend on the number of threads.
+    j.part = parts(vectors, parts(vectors, max(1, GROUPS // lanes)))
+    j.v_parts = parts(vectors, j.part)
+    j.slice_units = parts(j.N * j.bands, min(j.N * j.bands, parts(SLICES, j.v_parts)))
+    j.slices = parts(j.N * j.bands, j.slice_units)
+    j.stage_size = lanes_size(rows, table_rows(rows, rows.band) * stage_pitch(rows))
+    j.dy_size = lanes_size(rows, rows.band * j.dy.w)
+    j.sums_size = lanes_size(rows, j.part * j.K * j.T)
+    j.totals_size = up(j.part * j.K * j.T * lanes * sizeof(double), LINE)
+    cdef idx tasks = j.v_parts * j.slices
+    cdef int n_threads = threads_for(<double>j.N * j.G * j.K * j.T * j.dy.h * j.dy.w, tasks)
+    cdef size_t each = j.stage_size + j.dy_size + j.sums_size, offsets_size = up(j.T * sizeof(idx), LINE)
+    cdef size_t size = offsets_size + tasks * j.totals_size + n_threads * each
+    cdef char *memory = <char *>take(size)
+    cdef char *scratch = memory + offsets_size + tasks * j.totals_size
+    cdef double total
+    j.offsets = <idx *>memory
+    j.totals = memory + offsets_size
+    with nogil:
+        for t in range(j.T):
+            j.offsets[t] = (t // S * dilation_h * stage_pitch(rows) + t % S * dilation_w) * lanes
+        if n_threads == 1:
+            for task in range(tasks):
+                correlate_vectors(j, task, scratch)
+        else:
+            for task in prange(tasks, num_threads=n_threads, schedule="dynamic"):
+                correlate_vectors(j, task, scratch + threadid() * each)
+        for i in range(j.G * j.K * j.T):
+            g, t, total = i // j.T // j.K, i % (j.K * j.T), 0
+            for task in range(g // lanes // j.part * j.slices, (g // lanes // j.part + 1) * j.slices):
+                total += (<double *>(j.totals + task * j.totals_size))[
+                    (g // lanes % j.part * j.K * j.T + t) * lanes + g % lanes]
+            if z == 4:
+                (<float *>dw)[i] = <float>total
+            else:
+                (<double *>dw)[i] = total
+    give(memory, size)
+    return 0
+
+
 cpdef weight_gradient(cnp.ndarray x, cnp.ndarray dy, cnp.ndarray dw, idx stride_h, idx stride_w, idx pad_h, idx pad_w,
                       idx dilation_h, idx dilation_w, idx groups):
     """dw[k,c,r,s] = sum_{n,p,q} dy[n,k,p,q] x[n, c, p*stride_h + r*dilation_h - pad_h, ...]: equation 12.5."""
     cdef Correlate j
+    cdef LaneSums lanes
     cdef Rows *rows = &j.rows
     cdef Image f
     cdef idx z, s, c, t, i, task, per_group, span
@@ -522,6 +800,11 @@ cpdef weight_gradient(cnp.ndarray x, cnp.ndarray dy, cnp.ndarray dw, idx stride_
         span = FC_WINDOW_SUMS // j.windows.height
         j.tiles = f.c * parts(f.w, span)
     rows.step, rows.lowest, rows.reach = stride_h, -pad_h, (f.h - 1) * dilation_h
+    if by_lanes(rows, j.G, stride_w, j.dy.w, j.dy.h):
+        lanes.rows, lanes.dy, lanes.stride = j.rows, j.dy, stride_w
+        lanes.N, lanes.G, lanes.K, lanes.T = j.N, j.G, j.K, j.T
+        correlate_lanes(&lanes, f.data, f.w, pad_w, dilation_h, dilation_w)
+        return
     rows.left, rows.right = 0, rows.x.w
     see_columns(rows, -pad_w, (f.w - 1) * dilation_w - pad_w, j.dy.w, stride_w, &j.windows.start, &j.windows.stop)
     j.bands = cut_bands(rows, j.dy.h, j.dy.w)
