@@ -29,6 +29,7 @@ cdef enum:
     FOLD = 4096               # pixels that float32 sums before they are added to the total in float64
     LANE_BAND = 1024          # the same with channels along the lanes: of each of them
     LANE_FOLD = 512
+    LANE_GROUPS = 128
     GROUPS = 32               # whose sums of the weight gradient are kept together
     SLICES = 16
     MOST_FILTERS = 2          # a group
@@ -173,15 +174,27 @@ cdef void put_lanes(const fc_kernels *kern, const Image *x, char *src, idx s_c, 
     kern.to_lanes(dst, columns, src, x.s_h, s_c, x.s_w, channels, n_rows, x.w, src + far * kern.itemsize <= x.end)
 
 
-cdef void stage_lanes(const Rows *j, idx n, idx v, idx channels, idx first, idx count, char *dst) noexcept nogil:
-    """Rows from `first` on of a vector of channels; what is beside their columns is zero already."""
-    cdef idx z = j.kern.itemsize, lanes = j.kern.lanes, row = stage_pitch(j) * lanes * z
+cdef idx line_vectors(const Rows *j) noexcept nogil:
+    """How many vectors of channels are staged at once: those of a cache line that holds channels of one pixel."""
+    return max(1, LINE // (j.kern.lanes * j.kern.itemsize)) if j.x.s_c == 1 and j.x.s_w != 1 else 1
+
+
+cdef void stage_lanes(const Rows *j, idx n, idx v0, idx v1, idx G, idx first, idx count, char *dst,
+                      size_t size) noexcept nogil:
+    """Rows from `first` on, of vectors v0 ... v1 of channels, `size` bytes apart; beside their columns lie zeros."""
+    cdef idx z = j.kern.itemsize, lanes = j.kern.lanes, row = stage_pitch(j) * lanes * z, v, h
     cdef idx top = min(max(first, 0), first + count), bottom = max(top, min(first + count, j.x.h))
-    memset(dst, 0, (top - first) * row)
-    memset(dst + (bottom - first) * row, 0, (first + count - bottom) * row)
-    if top < bottom:
-        put_lanes(j.kern, &j.x, j.x.data + (n * j.x.s_n + v * lanes * j.x.s_c + top * j.x.s_h) * z, j.x.s_c, channels,
-                  bottom - top, dst + (top - first) * row + j.left * lanes * z, stage_pitch(j))
+    cdef idx step = 1 if v1 - v0 > 1 else max(1, bottom - top)
+    for v in range(v1 - v0):
+        memset(dst + v * size, 0, (top - first) * row)
+        memset(dst + v * size + (bottom - first) * row, 0, (first + count - bottom) * row)
+    h = top
+    while h < bottom:
+        for v in range(v0, v1):
+            put_lanes(j.kern, &j.x, j.x.data + (n * j.x.s_n + v * lanes * j.x.s_c + h * j.x.s_h) * z, j.x.s_c,
+                      min(lanes, G - v * lanes), step,
+                      dst + (v - v0) * size + (h - first) * row + j.left * lanes * z, stage_pitch(j))
+        h += step
 
 
 cdef idx cut_lanes(Rows *j, idx outputs, idx written) noexcept nogil:
@@ -286,18 +299,17 @@ cdef struct Lanes:
     char *w                  # [vector][filter][tap][lane]
     char *bias               # [vector][filter][lane], or NULL
     bint skips               # taps outside of the image may be left out: all are finite
+    idx together, units      # vectors that are staged at once, and how many times that
     size_t stage_size
 
 
-cdef void gather_vector(const Lanes *s, idx n, idx band, idx v, char *stage) noexcept nogil:
+cdef void gather_vector(const Lanes *s, idx n, idx band, idx v, const char *stage, char *y) noexcept nogil:
     cdef const Gather *j = &s.j
     cdef const fc_kernels *kern = j.rows.kern
     cdef idx z = kern.itemsize, lanes = kern.lanes, channels = min(lanes, j.G - v * lanes), step = j.rows.step
     cdef idx p0 = band * j.outputs // j.bands, p1 = (band + 1) * j.outputs // j.bands, k, p, a, b, r0, r1, row, f
-    cdef idx first = p0 * step + j.rows.lowest, pitch = stage_pitch(&j.rows), end = min(j.H, p1 * j.n_sights)
-    cdef char *y = stage + s.stage_size
+    cdef idx pitch = stage_pitch(&j.rows), end = min(j.H, p1 * j.n_sights)
     cdef const Spot *spot
-    stage_lanes(&j.rows, n, v, channels, first, (p1 - p0 - 1) * step + j.rows.reach + 1, stage)
     for k in range(j.K):
         f = v * j.K + k
         for row in range(p0 * j.n_sights, end):
@@ -319,12 +331,20 @@ cdef void gather_vector(const Lanes *s, idx n, idx band, idx v, char *stage) noe
                          j.K * j.H * j.W, y, lanes, channels, (end - p0 * j.n_sights) * j.W)
 
 
-cdef void gather_vectors(const Lanes *s, idx first, idx last, char *scratch) noexcept nogil:
+cdef void gather_vectors(const Lanes *s, idx first, idx last, char *stage) noexcept nogil:
+    cdef const Rows *rows = &s.j.rows
     cdef unsigned mode = fc_flush_subnormals()
-    cdef idx vectors = parts(s.j.G, s.j.rows.kern.lanes), unit
-    memset(scratch, 0, s.stage_size)
+    cdef idx vectors = parts(s.j.G, rows.kern.lanes), unit, n, band, p0, p1, v0, v1, v
+    memset(stage, 0, s.together * s.stage_size)
     for unit in range(first, last):
-        gather_vector(s, unit // vectors // s.j.bands, unit // vectors % s.j.bands, unit % vectors, scratch)
+        n, band = unit // s.units // s.j.bands, unit // s.units % s.j.bands
+        p0, p1 = band * s.j.outputs // s.j.bands, (band + 1) * s.j.outputs // s.j.bands
+        v0 = unit % s.units * s.together
+        v1 = min(vectors, v0 + s.together)
+        stage_lanes(rows, n, v0, v1, s.j.G, p0 * rows.step + rows.lowest, (p1 - p0 - 1) * rows.step + rows.reach + 1,
+                    stage, s.stage_size)
+        for v in range(v0, v1):
+            gather_vector(s, n, band, v, stage + (v - v0) * s.stage_size, stage + s.together * s.stage_size)
     fc_restore_mode(mode)
 
 
@@ -347,9 +367,11 @@ cdef int gather_lanes(Gather *j, const Image *w, idx w_g, idx w_k, idx *tap_r, i
     cdef size_t spots_size = up(j.n_sights * phases * sizeof(Spot), LINE), offsets_size = up(s.n_taps * sizeof(idx), LINE)
     cdef size_t w_size = up(vectors * j.K * s.n_taps * lanes * z, LINE), bias_size = up(vectors * j.K * lanes * z, LINE)
     s.stage_size = lanes_size(rows, table_rows(rows, rows.band) * stage_pitch(rows))
-    cdef size_t each = s.stage_size + lanes_size(rows, rows.band * j.n_sights * j.W)
-    cdef idx units = j.N * s.j.bands * vectors, task
-    cdef idx per_task = max(1, TASK // (rows.band * j.n_sights * j.W * lanes)), tasks = parts(units, per_task)
+    s.together = line_vectors(rows)
+    s.units = parts(vectors, s.together)
+    cdef size_t each = s.together * s.stage_size + lanes_size(rows, rows.band * j.n_sights * j.W)
+    cdef idx units = j.N * s.j.bands * s.units, task
+    cdef idx per_task = max(1, TASK // (rows.band * j.n_sights * j.W * lanes * s.together)), tasks = parts(units, per_task)
     cdef int n_threads = threads_for(<double>j.N * j.G * j.K * j.H * j.W * (s.n_taps // j.n_sights // phases + 4), tasks)
     cdef size_t size = spots_size + offsets_size + w_size + bias_size + n_threads * each
     cdef char *memory = <char *>take(size)
@@ -674,22 +696,25 @@ cdef struct LaneSums:
     idx N, G, K, T, stride, bands
     idx *offsets             # of each tap
     idx part, v_parts        # vectors in a task, whose sums are kept together
+    idx together             # of these, staged at once
     idx slices, slice_units
     size_t stage_size, dy_size, sums_size, totals_size
     char *totals             # [part][slice] of [vector][filter][tap][lane]
 
 
-cdef void correlate_vectors(const LaneSums *j, idx task, char *stage) noexcept nogil:
+cdef void correlate_vectors(const LaneSums *j, idx task, char *memory) noexcept nogil:
     cdef const fc_kernels *kern = j.rows.kern
     cdef idx z = kern.itemsize, lanes = kern.lanes, v0 = task // j.slices * j.part, cut = task % j.slices
-    cdef idx v1 = min(v0 + j.part, parts(j.G, lanes)), unit, n, p0, p1, p, v, k, t, n_taps, channels, here
+    cdef idx v1 = min(v0 + j.part, parts(j.G, lanes)), unit, n, p0, p1, p, v, k, t, n_taps, here, last
     cdef idx pixels = 0, before, count = j.T * lanes, P = j.dy.h, Q = j.dy.w, pitch = stage_pitch(&j.rows) * lanes
-    cdef char *dy = stage + j.stage_size
-    cdef char *sums = dy + j.dy_size
+    cdef char *dys = memory + j.together * j.stage_size
+    cdef char *sums = dys + j.together * j.dy_size
+    cdef char *stage
+    cdef char *dy
     cdef char *to
     cdef double *totals = <double *>(j.totals + task * j.totals_size)
     cdef unsigned mode = fc_flush_subnormals()
-    memset(stage, 0, j.stage_size)
+    memset(memory, 0, j.together * j.stage_size)
     memset(sums, 0, j.sums_size)
     memset(totals, 0, j.totals_size)
     for unit in range(cut * j.slice_units, min(j.N * j.bands, (cut + 1) * j.slice_units)):
@@ -697,12 +722,21 @@ cdef void correlate_vectors(const LaneSums *j, idx task, char *stage) noexcept n
         p0, p1 = unit % j.bands * P // j.bands, (unit % j.bands + 1) * P // j.bands
         before = pixels
         for v in range(v0, v1):
-            channels = min(lanes, j.G - v * lanes)
-            stage_lanes(&j.rows, n, v, channels, p0 * j.rows.step + j.rows.lowest,
-                        (p1 - p0 - 1) * j.rows.step + j.rows.reach + 1, stage)
+            if (v - v0) % j.together == 0:
+                last = min(v1, v + j.together)
+                stage_lanes(&j.rows, n, v, last, j.G, p0 * j.rows.step + j.rows.lowest,
+                            (p1 - p0 - 1) * j.rows.step + j.rows.reach + 1, memory, j.stage_size)
+                for p in range(p0, p1 if j.together > 1 else p0):
+                    for k in range(v, last):
+                        put_lanes(kern, &j.dy, j.dy.data + (n * j.dy.s_n + k * lanes * j.dy.s_c + p * j.dy.s_h) * z,
+                                  j.dy.s_c, min(lanes, j.G - k * lanes), 1,
+                                  dys + (k - v) * j.dy_size + (p - p0) * Q * lanes * z, Q)
+            stage, dy = memory + (v - v0) % j.together * j.stage_size, dys + (v - v0) % j.together * j.dy_size
             for k in range(j.K):
-                put_lanes(kern, &j.dy, j.dy.data + (n * j.dy.s_n + (v * lanes * j.K + k) * j.dy.s_c + p0 * j.dy.s_h) * z,
-                          j.K * j.dy.s_c, channels, p1 - p0, dy, Q)
+                if j.together == 1:
+                    put_lanes(kern, &j.dy,
+                              j.dy.data + (n * j.dy.s_n + (v * lanes * j.K + k) * j.dy.s_c + p0 * j.dy.s_h) * z,
+                              j.K * j.dy.s_c, min(lanes, j.G - v * lanes), p1 - p0, dy, Q)
                 to = sums + ((v - v0) * j.K + k) * count * z
                 pixels, p = before, p0
                 while p < p1:
@@ -731,7 +765,7 @@ cdef int correlate_lanes(LaneSums *j, char *dw, idx S, idx pad_w, idx dilation_h
     rows.right = max(rows.x.w, (j.dy.w - 1) * j.stride + (S - 1) * dilation_w - pad_w + 1)
     j.bands = cut_lanes(rows, j.dy.h, j.dy.w)
     # By the shape alone, so that sums never depend on the number of threads.
-    j.part = parts(vectors, parts(vectors, max(1, GROUPS // lanes)))
+    j.part = parts(vectors, parts(vectors, max(1, LANE_GROUPS // lanes)))
     j.v_parts = parts(vectors, j.part)
     j.slice_units = parts(j.N * j.bands, min(j.N * j.bands, parts(SLICES, j.v_parts)))
     j.slices = parts(j.N * j.bands, j.slice_units)
@@ -741,7 +775,8 @@ cdef int correlate_lanes(LaneSums *j, char *dw, idx S, idx pad_w, idx dilation_h
     j.totals_size = up(j.part * j.K * j.T * lanes * sizeof(double), LINE)
     cdef idx tasks = j.v_parts * j.slices
     cdef int n_threads = threads_for(<double>j.N * j.G * j.K * j.T * j.dy.h * j.dy.w, tasks)
-    cdef size_t each = j.stage_size + j.dy_size + j.sums_size, offsets_size = up(j.T * sizeof(idx), LINE)
+    j.together = line_vectors(rows) if j.K == 1 and j.dy.s_c == 1 else 1
+    cdef size_t each = j.together * (j.stage_size + j.dy_size) + j.sums_size, offsets_size = up(j.T * sizeof(idx), LINE)
     cdef size_t size = offsets_size + tasks * j.totals_size + n_threads * each
     cdef char *memory = <char *>take(size)
     cdef char *scratch = memory + offsets_size + tasks * j.totals_size
