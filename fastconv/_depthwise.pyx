@@ -7,6 +7,9 @@ a row that whole vectors cannot be read from is a copy. Columns beside the image
 Forward and input gradient are one nest. With stride 1 the gradient is forward on dy with the taps turned around; else
 rows of one residue modulo the stride see one subset of the taps' rows, and even and odd columns one of their columns
 each, which the kernel interleaves as it stores them.
+
+Rows that fill no vector, and arrays with channels last, go another way: a vector of channels is copied with zeros around
+it, channels along the lanes, where neither is a mask needed nor a form of taps; results are transposed back.
 """
 
 cimport numpy as cnp
@@ -28,8 +31,9 @@ cdef enum:
     TASK = 16384              # outputs in a task
     FOLD = 4096               # pixels that float32 sums before they are added to the total in float64
     LANE_BAND = 1024          # the same with channels along the lanes: of each of them
-    LANE_FOLD = 512
+    LANE_FOLD = 512           # pixels that each lane sums before that
     LANE_GROUPS = 128
+    FAR = 1 << 21             # bytes of an array that no cache near holds
     GROUPS = 32               # whose sums of the weight gradient are kept together
     SLICES = 16
     MOST_FILTERS = 2          # a group
@@ -54,19 +58,19 @@ cdef bint possible(int which, idx H, idx W, idx c, idx k, idx R, idx S, idx P, i
     return rows * cols * max(c, k) * 8 <= MOST_BYTES
 
 
+cdef inline bint fills(idx groups, idx lanes) noexcept nogil:
+    """Whether few lanes of the vectors of so many channels are idle."""
+    return 4 * groups >= 3 * up(groups, lanes)
+
+
 cdef bint takes(int which, idx H, idx W, idx K, idx c, idx R, idx S, idx P, idx Q, idx stride_h, idx stride_w,
                 idx pad_h, idx pad_w, idx dilation_h, idx dilation_w, idx groups, idx itemsize) noexcept:
     """Whether pass `which` (forward, input or weight gradient) is faster in these nests than in the general ones."""
     cdef idx lanes = kernels(itemsize).lanes, width = W // stride_w if which == 1 else Q
-    return (c == 1 and K // groups <= MOST_FILTERS and R * S > 1 and 2 * width > lanes
+    return (c == 1 and K // groups <= MOST_FILTERS and R * S > 1 and (2 * width > lanes or fills(groups, lanes))
             and possible(which, H, W, c, K // groups, R, S, P, Q, stride_h, stride_w, pad_h, pad_w, dilation_h,
                          dilation_w))
 
-
-cdef int mode_ = 0
-def set_mode(int mode):
-    global mode_
-    mode_ = mode
 
 # ---- where rows come from ------------------------------------------------------------------------------------------
 
@@ -153,9 +157,18 @@ cdef const void **set_rows(const Rows *j, idx n, idx g, idx first, idx outputs, 
 
 # ---- channels along the lanes --------------------------------------------------------------------------------------
 
-cdef bint by_lanes(const Rows *j, idx groups, idx stride, idx width, idx outputs) noexcept nogil:
-    """Whether channels go along the lanes, of a copy [row][column][lane] with zeros around it."""
-    return j.C == 1 and mode_
+cdef bint by_lanes(Rows *j, idx groups, idx least, idx most, idx stride, idx width) noexcept nogil:
+    """Whether channels go along the lanes, of a copy [row][column][lane] with zeros around it; if so, sets its columns."""
+    cdef idx lanes = j.kern.lanes
+    # A row of pixels that fills no more than a vector, or channels that are neighbours in memory.
+    if j.C > 1 or not ((width <= lanes and fills(groups, lanes)) if j.x.s_w == 1
+                       else j.x.s_c == 1 and 2 * groups >= lanes):
+        return False
+    cdef idx left = max(0, -least), right = max(j.x.w, (width - 1) * stride + most + 1)
+    if (j.reach + 1.0 + 2.0 * LEAST_ROWS * j.step) * (left + right) * LINE > MOST_BYTES:
+        return False
+    j.left, j.right = left, right
+    return True
 
 
 cdef inline idx stage_pitch(const Rows *j) noexcept nogil:
@@ -179,9 +192,15 @@ cdef idx line_vectors(const Rows *j) noexcept nogil:
     return max(1, LINE // (j.kern.lanes * j.kern.itemsize)) if j.x.s_c == 1 and j.x.s_w != 1 else 1
 
 
-cdef void stage_lanes(const Rows *j, idx n, idx v0, idx v1, idx G, idx first, idx count, char *dst,
-                      size_t size) noexcept nogil:
-    """Rows from `first` on, of vectors v0 ... v1 of channels, `size` bytes apart; beside their columns lie zeros."""
+cdef struct Unit:
+    # Rows p0 ... p1 of outputs of vectors v0 ... v1 of an image's channels, which see `count` rows from `first` on.
+    idx n, p0, p1, v0, v1
+    idx first, count
+
+
+cdef void stage_lanes(const Rows *j, const Unit *unit, idx G, char *dst, size_t size) noexcept nogil:
+    """What a unit sees, vectors `size` bytes apart; beside its columns lie zeros."""
+    cdef idx first = unit.first, count = unit.count, v0 = unit.v0, v1 = unit.v1
     cdef idx z = j.kern.itemsize, lanes = j.kern.lanes, row = stage_pitch(j) * lanes * z, v, h
     cdef idx top = min(max(first, 0), first + count), bottom = max(top, min(first + count, j.x.h))
     cdef idx step = 1 if v1 - v0 > 1 else max(1, bottom - top)
@@ -191,10 +210,18 @@ cdef void stage_lanes(const Rows *j, idx n, idx v0, idx v1, idx G, idx first, id
     h = top
     while h < bottom:
         for v in range(v0, v1):
-            put_lanes(j.kern, &j.x, j.x.data + (n * j.x.s_n + v * lanes * j.x.s_c + h * j.x.s_h) * z, j.x.s_c,
+            put_lanes(j.kern, &j.x, j.x.data + (unit.n * j.x.s_n + v * lanes * j.x.s_c + h * j.x.s_h) * z, j.x.s_c,
                       min(lanes, G - v * lanes), step,
                       dst + (v - v0) * size + (h - first) * row + j.left * lanes * z, stage_pitch(j))
         h += step
+
+
+cdef void fetch_lanes(const Rows *j, const Unit *unit, idx G, idx first, idx last) noexcept nogil:
+    """Bring near some rows of what stage_lanes() will copy, while something else is computed."""
+    cdef idx h, c = unit.v0 * j.kern.lanes, channels = min(unit.v1 * j.kern.lanes, G) - c
+    for h in range(max(0, first), min(last, j.x.h)):
+        j.kern.fetch(j.x.data + (unit.n * j.x.s_n + c * j.x.s_c + h * j.x.s_h) * j.kern.itemsize, j.x.s_w, j.x.w,
+                     channels)
 
 
 cdef idx cut_lanes(Rows *j, idx outputs, idx written) noexcept nogil:
@@ -299,21 +326,32 @@ cdef struct Lanes:
     char *w                  # [vector][filter][tap][lane]
     char *bias               # [vector][filter][lane], or NULL
     bint skips               # taps outside of the image may be left out: all are finite
-    idx together, units      # vectors that are staged at once, and how many times that
+    idx together             # vectors that are staged at once
+    bint far                 # x and y lie in no cache near
     size_t stage_size
 
 
-cdef void gather_vector(const Lanes *s, idx n, idx band, idx v, const char *stage, char *y) noexcept nogil:
+cdef void gather_vector(const Lanes *s, const Unit *unit, const Unit *next, idx v, const char *stage,
+                        char *y) noexcept nogil:
+    """A vector of channels of a unit, while the next unit's share of rows is brought near."""
     cdef const Gather *j = &s.j
     cdef const fc_kernels *kern = j.rows.kern
     cdef idx z = kern.itemsize, lanes = kern.lanes, channels = min(lanes, j.G - v * lanes), step = j.rows.step
-    cdef idx p0 = band * j.outputs // j.bands, p1 = (band + 1) * j.outputs // j.bands, k, p, a, b, r0, r1, row, f
+    cdef idx n = unit.n, p0 = unit.p0, p1 = unit.p1, k, p, a, b, r0, r1, row, f
     cdef idx pitch = stage_pitch(&j.rows), end = min(j.H, p1 * j.n_sights)
     cdef const Spot *spot
+    cdef idx rows = (end - p0 * j.n_sights) * j.K, total = rows * s.together, done = (v - unit.v0) * rows
     for k in range(j.K):
         f = v * j.K + k
         for row in range(p0 * j.n_sights, end):
             p, a = row // j.n_sights, row % j.n_sights
+            if s.far:
+                if next.n < j.N:
+                    fetch_lanes(&j.rows, next, j.G, next.first + next.count * done // total,
+                                next.first + next.count * (done + 1) // total)
+                done += 1
+                kern.fetch(j.y + (((n * j.G + v * lanes) * j.K + k) * j.H + row) * j.W * z, j.K * j.H * j.W, channels,
+                           j.W)
             for b in range(s.phases):
                 spot = &s.spots[a * s.phases + b]
                 r0, r1 = 0, spot.n_rows
@@ -331,25 +369,34 @@ cdef void gather_vector(const Lanes *s, idx n, idx band, idx v, const char *stag
                          j.K * j.H * j.W, y, lanes, channels, (end - p0 * j.n_sights) * j.W)
 
 
+cdef void set_unit(Unit *unit, const Rows *j, idx index, idx G, idx together, idx bands, idx outputs) noexcept nogil:
+    cdef idx vectors = parts(G, j.kern.lanes), count = parts(vectors, together), band = index // count % bands
+    unit.n = index // count // bands
+    unit.p0, unit.p1 = band * outputs // bands, (band + 1) * outputs // bands
+    unit.v0 = index % count * together
+    unit.v1 = min(vectors, unit.v0 + together)
+    unit.first = unit.p0 * j.step + j.lowest
+    unit.count = (unit.p1 - unit.p0 - 1) * j.step + j.reach + 1
+
+
 cdef void gather_vectors(const Lanes *s, idx first, idx last, char *stage) noexcept nogil:
-    cdef const Rows *rows = &s.j.rows
+    cdef const Gather *j = &s.j
+    cdef Unit unit, next
     cdef unsigned mode = fc_flush_subnormals()
-    cdef idx vectors = parts(s.j.G, rows.kern.lanes), unit, n, band, p0, p1, v0, v1, v
+    cdef idx i, v
     memset(stage, 0, s.together * s.stage_size)
-    for unit in range(first, last):
-        n, band = unit // s.units // s.j.bands, unit // s.units % s.j.bands
-        p0, p1 = band * s.j.outputs // s.j.bands, (band + 1) * s.j.outputs // s.j.bands
-        v0 = unit % s.units * s.together
-        v1 = min(vectors, v0 + s.together)
-        stage_lanes(rows, n, v0, v1, s.j.G, p0 * rows.step + rows.lowest, (p1 - p0 - 1) * rows.step + rows.reach + 1,
-                    stage, s.stage_size)
-        for v in range(v0, v1):
-            gather_vector(s, n, band, v, stage + (v - v0) * s.stage_size, stage + s.together * s.stage_size)
+    set_unit(&next, &j.rows, first, j.G, s.together, j.bands, j.outputs)
+    for i in range(first, last):
+        unit = next
+        set_unit(&next, &j.rows, i + 1, j.G, s.together, j.bands, j.outputs)
+        stage_lanes(&j.rows, &unit, j.G, stage, s.stage_size)
+        for v in range(unit.v0, unit.v1):
+            gather_vector(s, &unit, &next, v, stage + (v - unit.v0) * s.stage_size, stage + s.together * s.stage_size)
     fc_restore_mode(mode)
 
 
 cdef int gather_lanes(Gather *j, const Image *w, idx w_g, idx w_k, idx *tap_r, idx *tap_row, idx *tap_s, idx *tap_col,
-                      idx *counts, idx stride, idx phases, idx least, idx most) except -1:
+                      idx *counts, idx stride, idx phases) except -1:
     """gather() with channels along the lanes."""
     cdef Lanes s
     cdef Rows *rows = &s.j.rows
@@ -358,7 +405,6 @@ cdef int gather_lanes(Gather *j, const Image *w, idx w_g, idx w_k, idx *tap_r, i
     cdef idx row0, col0, n = 0, lane, f, n_cols
     s.j = j[0]
     s.phases, s.stride = phases, stride
-    rows.left, rows.right = max(0, -least), max(rows.x.w, (parts(j.W, phases) - 1) * stride + most + 1)
     s.j.bands = cut_lanes(rows, j.outputs, j.n_sights * j.W)
     s.n_taps = 0
     for a in range(j.n_sights):
@@ -368,9 +414,9 @@ cdef int gather_lanes(Gather *j, const Image *w, idx w_g, idx w_k, idx *tap_r, i
     cdef size_t w_size = up(vectors * j.K * s.n_taps * lanes * z, LINE), bias_size = up(vectors * j.K * lanes * z, LINE)
     s.stage_size = lanes_size(rows, table_rows(rows, rows.band) * stage_pitch(rows))
     s.together = line_vectors(rows)
-    s.units = parts(vectors, s.together)
+    s.far = rows.x.s_w != 1 and <double>j.N * j.G * rows.x.h * rows.x.w * z >= FAR
     cdef size_t each = s.together * s.stage_size + lanes_size(rows, rows.band * j.n_sights * j.W)
-    cdef idx units = j.N * s.j.bands * s.units, task
+    cdef idx units = j.N * s.j.bands * parts(vectors, s.together), task
     cdef idx per_task = max(1, TASK // (rows.band * j.n_sights * j.W * lanes * s.together)), tasks = parts(units, per_task)
     cdef int n_threads = threads_for(<double>j.N * j.G * j.K * j.H * j.W * (s.n_taps // j.n_sights // phases + 4), tasks)
     cdef size_t size = spots_size + offsets_size + w_size + bias_size + n_threads * each
@@ -449,9 +495,9 @@ cdef int gather(Gather *j, const Image *w, idx w_g, idx w_k, idx w_c, idx *tap_r
     cdef idx row0 = 0, f, least = tap_col[0], most = tap_col[0], start, stop
     for t in range(phase_cols):
         least, most = min(least, tap_col[t]), max(most, tap_col[t])
-    if by_lanes(rows, j.G, stride, j.W, j.outputs):
+    if by_lanes(rows, j.G, least, most, stride, parts(j.W, phases)):
         give(tables, sights_size + taps_size + w_size)
-        return gather_lanes(j, w, w_g, w_k, tap_r, tap_row, tap_s, tap_col, counts, stride, phases, least, most)
+        return gather_lanes(j, w, w_g, w_k, tap_r, tap_row, tap_s, tap_col, counts, stride, phases)
     see_columns(rows, least, most, parts(j.W, phases), stride, &start, &stop)
     j.bands = cut_bands(rows, j.outputs, j.W * j.n_sights)
     for i in range(j.n_sights):
@@ -705,8 +751,10 @@ cdef struct LaneSums:
 cdef void correlate_vectors(const LaneSums *j, idx task, char *memory) noexcept nogil:
     cdef const fc_kernels *kern = j.rows.kern
     cdef idx z = kern.itemsize, lanes = kern.lanes, v0 = task // j.slices * j.part, cut = task % j.slices
-    cdef idx v1 = min(v0 + j.part, parts(j.G, lanes)), unit, n, p0, p1, p, v, k, t, n_taps, here, last
+    cdef idx v1 = min(v0 + j.part, parts(j.G, lanes)), i, n, p0, p1, p, v, k, t, n_taps, here, last
     cdef idx pixels = 0, before, count = j.T * lanes, P = j.dy.h, Q = j.dy.w, pitch = stage_pitch(&j.rows) * lanes
+    cdef idx step = j.rows.step
+    cdef Unit unit
     cdef char *dys = memory + j.together * j.stage_size
     cdef char *sums = dys + j.together * j.dy_size
     cdef char *stage
@@ -717,15 +765,16 @@ cdef void correlate_vectors(const LaneSums *j, idx task, char *memory) noexcept 
     memset(memory, 0, j.together * j.stage_size)
     memset(sums, 0, j.sums_size)
     memset(totals, 0, j.totals_size)
-    for unit in range(cut * j.slice_units, min(j.N * j.bands, (cut + 1) * j.slice_units)):
-        n = unit // j.bands
-        p0, p1 = unit % j.bands * P // j.bands, (unit % j.bands + 1) * P // j.bands
+    for i in range(cut * j.slice_units, min(j.N * j.bands, (cut + 1) * j.slice_units)):
+        n = i // j.bands
+        p0, p1 = i % j.bands * P // j.bands, (i % j.bands + 1) * P // j.bands
         before = pixels
         for v in range(v0, v1):
             if (v - v0) % j.together == 0:
                 last = min(v1, v + j.together)
-                stage_lanes(&j.rows, n, v, last, j.G, p0 * j.rows.step + j.rows.lowest,
-                            (p1 - p0 - 1) * j.rows.step + j.rows.reach + 1, memory, j.stage_size)
+                unit.n, unit.p0, unit.p1, unit.v0, unit.v1 = n, p0, p1, v, last
+                unit.first, unit.count = p0 * step + j.rows.lowest, (p1 - p0 - 1) * step + j.rows.reach + 1
+                stage_lanes(&j.rows, &unit, j.G, memory, j.stage_size)
                 for p in range(p0, p1 if j.together > 1 else p0):
                     for k in range(v, last):
                         put_lanes(kern, &j.dy, j.dy.data + (n * j.dy.s_n + k * lanes * j.dy.s_c + p * j.dy.s_h) * z,
@@ -745,7 +794,7 @@ cdef void correlate_vectors(const LaneSums *j, idx task, char *memory) noexcept 
                     while t < j.T:
                         n_taps = parts(j.T - t, parts(j.T - t, FC_WINDOW_SUMS))
                         kern.lane_sums(to + t * lanes * z, dy + (p - p0) * Q * lanes * z,
-                                       stage + (p - p0) * j.rows.step * pitch * z, j.rows.step * pitch,
+                                       stage + (p - p0) * step * pitch * z, step * pitch,
                                        j.stride * lanes, here, Q, n_taps, j.offsets + t)
                         t += n_taps
                     pixels += here * Q
@@ -758,11 +807,9 @@ cdef void correlate_vectors(const LaneSums *j, idx task, char *memory) noexcept 
     fc_restore_mode(mode)
 
 
-cdef int correlate_lanes(LaneSums *j, char *dw, idx S, idx pad_w, idx dilation_h, idx dilation_w) except -1:
+cdef int correlate_lanes(LaneSums *j, char *dw, idx S, idx dilation_h, idx dilation_w) except -1:
     cdef Rows *rows = &j.rows
     cdef idx z = rows.kern.itemsize, lanes = rows.kern.lanes, vectors = parts(j.G, lanes), t, i, g, task
-    rows.left = pad_w
-    rows.right = max(rows.x.w, (j.dy.w - 1) * j.stride + (S - 1) * dilation_w - pad_w + 1)
     j.bands = cut_lanes(rows, j.dy.h, j.dy.w)
     # By the shape alone, so that sums never depend on the number of threads.
     j.part = parts(vectors, parts(vectors, max(1, LANE_GROUPS // lanes)))
@@ -835,10 +882,10 @@ cpdef weight_gradient(cnp.ndarray x, cnp.ndarray dy, cnp.ndarray dw, idx stride_
         span = FC_WINDOW_SUMS // j.windows.height
         j.tiles = f.c * parts(f.w, span)
     rows.step, rows.lowest, rows.reach = stride_h, -pad_h, (f.h - 1) * dilation_h
-    if by_lanes(rows, j.G, stride_w, j.dy.w, j.dy.h):
+    if by_lanes(rows, j.G, -pad_w, (f.w - 1) * dilation_w - pad_w, stride_w, j.dy.w):
         lanes.rows, lanes.dy, lanes.stride = j.rows, j.dy, stride_w
         lanes.N, lanes.G, lanes.K, lanes.T = j.N, j.G, j.K, j.T
-        correlate_lanes(&lanes, f.data, f.w, pad_w, dilation_h, dilation_w)
+        correlate_lanes(&lanes, f.data, f.w, dilation_h, dilation_w)
         return
     rows.left, rows.right = 0, rows.x.w
     see_columns(rows, -pad_w, (f.w - 1) * dilation_w - pad_w, j.dy.w, stride_w, &j.windows.start, &j.windows.stop)

@@ -253,7 +253,7 @@ static void NAME(to_lanes)(void *dst_, idx pitch, const void *src_, idx src_h, i
                 i += LANES;
             }
         else if (src_c == 1 && (channels == LANES || loose))
-            for (; i < count; i++) store(dst + i * LANES, load(src + i * src_w));
+            _Pragma("GCC unroll 4") for (; i < count; i++) store(dst + i * LANES, load(src + i * src_w));
         for (; i < count; i++)
             for (int r = 0; r < LANES; r++) dst[i * LANES + r] = src[from[r] + i * src_w];
     }
@@ -266,7 +266,7 @@ INLINE void NAME(lane_outputs)(const int M, REAL *y, idx y_step, const REAL *x, 
 {
     vec acc[NAME(most_outputs)];
     UNROLL for (int m = 0; m < M; m++) acc[m] = start;
-    for (idx t = 0; t < n_taps; t++) {
+    _Pragma("GCC unroll 3") for (idx t = 0; t < n_taps; t++) {
         const REAL *at = x + offsets[t];
         const vec wt = load(w + t * LANES);
         UNROLL for (int m = 0; m < M; m++) acc[m] += wt * load(at + m * step);
