@@ -8,8 +8,8 @@ Forward and input gradient are one nest. With stride 1 the gradient is forward o
 rows of one residue modulo the stride see one subset of the taps' rows, and even and odd columns one of their columns
 each, which the kernel interleaves as it stores them.
 
-Rows that fill no vector, and arrays with channels last, go another way: a vector of channels is copied with zeros around
-it, channels along the lanes, where neither is a mask needed nor a form of taps; results are transposed back.
+Rows that fill no vector, and arrays with channels last, go another way: a vector of channels is copied with zeros
+around it, channels along the lanes, where neither is a mask needed nor a form of taps; results are transposed back.
 """
 
 cimport numpy as cnp
@@ -32,6 +32,7 @@ cdef enum:
     FOLD = 4096               # pixels that float32 sums before they are added to the total in float64
     LANE_BAND = 1024          # the same with channels along the lanes: of each of them
     LANE_FOLD = 512           # pixels that each lane sums before that
+    LANE_FETCH = 64           # ... for which it fetches ahead
     LANE_GROUPS = 128
     FAR = 1 << 21             # bytes of an array that no cache near holds
     GROUPS = 32               # whose sums of the weight gradient are kept together
@@ -158,7 +159,7 @@ cdef const void **set_rows(const Rows *j, idx n, idx g, idx first, idx outputs, 
 # ---- channels along the lanes --------------------------------------------------------------------------------------
 
 cdef bint by_lanes(Rows *j, idx groups, idx least, idx most, idx stride, idx width) noexcept nogil:
-    """Whether channels go along the lanes, of a copy [row][column][lane] with zeros around it; if so, sets its columns."""
+    """Whether channels go along the lanes, of a copy [row][column][lane] with zeros around it, and its columns."""
     cdef idx lanes = j.kern.lanes
     # A row of pixels that fills no more than a vector, or channels that are neighbours in memory.
     if j.C > 1 or not ((width <= lanes and fills(groups, lanes)) if j.x.s_w == 1
@@ -216,15 +217,17 @@ cdef void stage_lanes(const Rows *j, const Unit *unit, idx G, char *dst, size_t 
         h += step
 
 
-cdef void fetch_lanes(const Rows *j, const Unit *unit, idx G, idx first, idx last) noexcept nogil:
-    """Bring near some rows of what stage_lanes() will copy, while something else is computed."""
-    cdef idx h, c = unit.v0 * j.kern.lanes, channels = min(unit.v1 * j.kern.lanes, G) - c
-    for h in range(max(0, first), min(last, j.x.h)):
-        j.kern.fetch(j.x.data + (unit.n * j.x.s_n + c * j.x.s_c + h * j.x.s_h) * j.kern.itemsize, j.x.s_w, j.x.w,
-                     channels)
+cdef void fetch_lanes(const fc_kernels *kern, const Image *x, idx n, idx v0, idx v1, idx first,
+                      idx last) noexcept nogil:
+    """Bring near rows of vectors of channels that lie side by side, while something else is computed."""
+    cdef idx h, c = v0 * kern.lanes
+    for h in range(max(0, first), min(last, x.h)):
+        kern.fetch(x.data + (n * x.s_n + c * x.s_c + h * x.s_h) * kern.itemsize, x.s_w, x.w,
+                   min(v1 * kern.lanes, x.c) - c)
 
 
 cdef idx cut_lanes(Rows *j, idx outputs, idx written) noexcept nogil:
+    """cut_bands(), of a vector of channels."""
     cdef idx bands = max(1, min(parts(outputs * max(written, j.step * stage_pitch(j)), LANE_BAND),
                                 outputs // LEAST_ROWS))
     j.band = parts(outputs, bands)
@@ -347,7 +350,7 @@ cdef void gather_vector(const Lanes *s, const Unit *unit, const Unit *next, idx 
             p, a = row // j.n_sights, row % j.n_sights
             if s.far:
                 if next.n < j.N:
-                    fetch_lanes(&j.rows, next, j.G, next.first + next.count * done // total,
+                    fetch_lanes(kern, &j.rows.x, next.n, next.v0, next.v1, next.first + next.count * done // total,
                                 next.first + next.count * (done + 1) // total)
                 done += 1
                 kern.fetch(j.y + (((n * j.G + v * lanes) * j.K + k) * j.H + row) * j.W * z, j.K * j.H * j.W, channels,
@@ -410,15 +413,18 @@ cdef int gather_lanes(Gather *j, const Image *w, idx w_g, idx w_k, idx *tap_r, i
     for a in range(j.n_sights):
         for b in range(phases):
             s.n_taps += counts[a] * counts[j.n_sights + b]
-    cdef size_t spots_size = up(j.n_sights * phases * sizeof(Spot), LINE), offsets_size = up(s.n_taps * sizeof(idx), LINE)
+    cdef size_t spots_size = up(j.n_sights * phases * sizeof(Spot), LINE)
+    cdef size_t offsets_size = up(s.n_taps * sizeof(idx), LINE)
     cdef size_t w_size = up(vectors * j.K * s.n_taps * lanes * z, LINE), bias_size = up(vectors * j.K * lanes * z, LINE)
     s.stage_size = lanes_size(rows, table_rows(rows, rows.band) * stage_pitch(rows))
     s.together = line_vectors(rows)
     s.far = rows.x.s_w != 1 and <double>j.N * j.G * rows.x.h * rows.x.w * z >= FAR
     cdef size_t each = s.together * s.stage_size + lanes_size(rows, rows.band * j.n_sights * j.W)
     cdef idx units = j.N * s.j.bands * parts(vectors, s.together), task
-    cdef idx per_task = max(1, TASK // (rows.band * j.n_sights * j.W * lanes * s.together)), tasks = parts(units, per_task)
-    cdef int n_threads = threads_for(<double>j.N * j.G * j.K * j.H * j.W * (s.n_taps // j.n_sights // phases + 4), tasks)
+    cdef idx per_task = max(1, TASK // (rows.band * j.n_sights * j.W * lanes * s.together))
+    cdef idx tasks = parts(units, per_task)
+    cdef double work = <double>j.N * j.G * j.K * j.H * j.W * (s.n_taps // j.n_sights // phases + 4)
+    cdef int n_threads = threads_for(work, tasks)
     cdef size_t size = spots_size + offsets_size + w_size + bias_size + n_threads * each
     cdef char *memory = <char *>take(size)
     cdef char *scratch = memory + spots_size + offsets_size + w_size + bias_size
@@ -433,15 +439,16 @@ cdef int gather_lanes(Gather *j, const Image *w, idx w_g, idx w_k, idx *tap_r, i
             for b in range(phases):
                 spot = &s.spots[a * phases + b]
                 n_cols = counts[j.n_sights + b]
-                spot.n_rows, spot.n_cols, spot.rows, spot.offsets, spot.at = counts[a], n_cols, tap_row + row0, offsets + n, n
+                spot.n_rows, spot.n_cols, spot.rows = counts[a], n_cols, tap_row + row0
+                spot.offsets, spot.at = offsets + n, n
                 for i in range(counts[a] * n_cols):
                     r, c = row0 + i // n_cols, col0 + i % n_cols
                     offsets[n] = ((tap_row[r] - rows.lowest) * stage_pitch(rows) + rows.left + tap_col[c]) * lanes
                     for f in range(vectors * j.K * lanes):
                         # Lanes beyond the channels repeat the last.
                         lane = f % lanes
-                        k = f // lanes % j.K
-                        k = min(f // lanes // j.K * lanes + lane, j.G - 1) * w_g + k * w_k + tap_r[r] * w.s_h + tap_s[c] * w.s_w
+                        k = (min(f // lanes // j.K * lanes + lane, j.G - 1) * w_g + f // lanes % j.K * w_k
+                             + tap_r[r] * w.s_h + tap_s[c] * w.s_w)
                         if z == 4:
                             (<float *>s.w)[(f // lanes * s.n_taps + n) * lanes + lane] = (<float *>w.data)[k]
                         else:
@@ -495,7 +502,9 @@ cdef int gather(Gather *j, const Image *w, idx w_g, idx w_k, idx w_c, idx *tap_r
     cdef idx row0 = 0, f, least = tap_col[0], most = tap_col[0], start, stop
     for t in range(phase_cols):
         least, most = min(least, tap_col[t]), max(most, tap_col[t])
-    if by_lanes(rows, j.G, least, most, stride, parts(j.W, phases)):
+    # Columns of residues that are interleaved have too few taps each to pay for transposing them.
+    if (phases == 1 or rows.x.s_w != 1 or j.W <= rows.kern.lanes) and by_lanes(rows, j.G, least, most, stride,
+                                                                               parts(j.W, phases)):
         give(tables, sights_size + taps_size + w_size)
         return gather_lanes(j, w, w_g, w_k, tap_r, tap_row, tap_s, tap_col, counts, stride, phases)
     see_columns(rows, least, most, parts(j.W, phases), stride, &start, &stop)
@@ -743,6 +752,7 @@ cdef struct LaneSums:
     idx *offsets             # of each tap
     idx part, v_parts        # vectors in a task, whose sums are kept together
     idx together             # of these, staged at once
+    bint far                 # x and dy lie in no cache near
     idx slices, slice_units
     size_t stage_size, dy_size, sums_size, totals_size
     char *totals             # [part][slice] of [vector][filter][tap][lane]
@@ -751,7 +761,7 @@ cdef struct LaneSums:
 cdef void correlate_vectors(const LaneSums *j, idx task, char *memory) noexcept nogil:
     cdef const fc_kernels *kern = j.rows.kern
     cdef idx z = kern.itemsize, lanes = kern.lanes, v0 = task // j.slices * j.part, cut = task % j.slices
-    cdef idx v1 = min(v0 + j.part, parts(j.G, lanes)), i, n, p0, p1, p, v, k, t, n_taps, here, last
+    cdef idx v1 = min(v0 + j.part, parts(j.G, lanes)), i, n, p0, p1, p, v, k, t, n_taps, here, last = v0, done, total
     cdef idx pixels = 0, before, count = j.T * lanes, P = j.dy.h, Q = j.dy.w, pitch = stage_pitch(&j.rows) * lanes
     cdef idx step = j.rows.step
     cdef Unit unit
@@ -789,7 +799,16 @@ cdef void correlate_vectors(const LaneSums *j, idx task, char *memory) noexcept 
                 to = sums + ((v - v0) * j.K + k) * count * z
                 pixels, p = before, p0
                 while p < p1:
-                    here = min(p1 - p, max(1, LANE_FOLD // Q))
+                    here = min(p1 - p, max(1, (LANE_FETCH if j.far else LANE_FOLD) // Q))
+                    if j.far and last < v1:
+                        # Of the next vectors, what these rows are of these.
+                        done = (v - unit.v0) * (p1 - p0) + p - p0
+                        total = (last - unit.v0) * (p1 - p0)
+                        fetch_lanes(kern, &j.rows.x, n, last, min(v1, last + j.together),
+                                    unit.first + unit.count * done // total,
+                                    unit.first + unit.count * (done + here) // total)
+                        fetch_lanes(kern, &j.dy, n, last, min(v1, last + j.together), p0 + (p1 - p0) * done // total,
+                                    p0 + (p1 - p0) * (done + here) // total)
                     t = 0
                     while t < j.T:
                         n_taps = parts(j.T - t, parts(j.T - t, FC_WINDOW_SUMS))
@@ -822,7 +841,8 @@ cdef int correlate_lanes(LaneSums *j, char *dw, idx S, idx dilation_h, idx dilat
     j.totals_size = up(j.part * j.K * j.T * lanes * sizeof(double), LINE)
     cdef idx tasks = j.v_parts * j.slices
     cdef int n_threads = threads_for(<double>j.N * j.G * j.K * j.T * j.dy.h * j.dy.w, tasks)
-    j.together = line_vectors(rows) if j.K == 1 and j.dy.s_c == 1 else 1
+    j.together = line_vectors(rows) if j.K == 1 and j.dy.s_c == 1 and j.dy.s_w != 1 else 1
+    j.far = j.together > 1 and <double>j.N * j.G * rows.x.h * rows.x.w * z >= FAR
     cdef size_t each = j.together * (j.stage_size + j.dy_size) + j.sums_size, offsets_size = up(j.T * sizeof(idx), LINE)
     cdef size_t size = offsets_size + tasks * j.totals_size + n_threads * each
     cdef char *memory = <char *>take(size)
