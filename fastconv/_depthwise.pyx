@@ -32,7 +32,6 @@ cdef enum:
     FOLD = 4096               # pixels that float32 sums before they are added to the total in float64
     LANE_BAND = 1024          # the same with channels along the lanes: of each of them
     LANE_FOLD = 512           # pixels that each lane sums before that
-    LANE_FETCH = 64           # ... for which it fetches ahead
     LANE_GROUPS = 128
     FAR = 1 << 21             # bytes of an array that no cache near holds
     GROUPS = 32               # whose sums of the weight gradient are kept together
@@ -217,13 +216,12 @@ cdef void stage_lanes(const Rows *j, const Unit *unit, idx G, char *dst, size_t 
         h += step
 
 
-cdef void fetch_lanes(const fc_kernels *kern, const Image *x, idx n, idx v0, idx v1, idx first,
-                      idx last) noexcept nogil:
-    """Bring near rows of vectors of channels that lie side by side, while something else is computed."""
-    cdef idx h, c = v0 * kern.lanes
-    for h in range(max(0, first), min(last, x.h)):
-        kern.fetch(x.data + (n * x.s_n + c * x.s_c + h * x.s_h) * kern.itemsize, x.s_w, x.w,
-                   min(v1 * kern.lanes, x.c) - c)
+cdef void fetch_lanes(const Rows *j, const Unit *unit, idx G, idx first, idx last) noexcept nogil:
+    """Bring near some rows of what stage_lanes() will copy, while something else is computed."""
+    cdef idx h, c = unit.v0 * j.kern.lanes, channels = min(unit.v1 * j.kern.lanes, G) - c
+    for h in range(max(0, first), min(last, j.x.h)):
+        j.kern.fetch(j.x.data + (unit.n * j.x.s_n + c * j.x.s_c + h * j.x.s_h) * j.kern.itemsize, j.x.s_w, j.x.w,
+                     channels)
 
 
 cdef idx cut_lanes(Rows *j, idx outputs, idx written) noexcept nogil:
@@ -350,7 +348,7 @@ cdef void gather_vector(const Lanes *s, const Unit *unit, const Unit *next, idx 
             p, a = row // j.n_sights, row % j.n_sights
             if s.far:
                 if next.n < j.N:
-                    fetch_lanes(kern, &j.rows.x, next.n, next.v0, next.v1, next.first + next.count * done // total,
+                    fetch_lanes(&j.rows, next, j.G, next.first + next.count * done // total,
                                 next.first + next.count * (done + 1) // total)
                 done += 1
                 kern.fetch(j.y + (((n * j.G + v * lanes) * j.K + k) * j.H + row) * j.W * z, j.K * j.H * j.W, channels,
@@ -752,7 +750,6 @@ cdef struct LaneSums:
     idx *offsets             # of each tap
     idx part, v_parts        # vectors in a task, whose sums are kept together
     idx together             # of these, staged at once
-    bint far                 # x and dy lie in no cache near
     idx slices, slice_units
     size_t stage_size, dy_size, sums_size, totals_size
     char *totals             # [part][slice] of [vector][filter][tap][lane]
@@ -761,7 +758,7 @@ cdef struct LaneSums:
 cdef void correlate_vectors(const LaneSums *j, idx task, char *memory) noexcept nogil:
     cdef const fc_kernels *kern = j.rows.kern
     cdef idx z = kern.itemsize, lanes = kern.lanes, v0 = task // j.slices * j.part, cut = task % j.slices
-    cdef idx v1 = min(v0 + j.part, parts(j.G, lanes)), i, n, p0, p1, p, v, k, t, n_taps, here, last = v0, done, total
+    cdef idx v1 = min(v0 + j.part, parts(j.G, lanes)), i, n, p0, p1, p, v, k, t, n_taps, here, last
     cdef idx pixels = 0, before, count = j.T * lanes, P = j.dy.h, Q = j.dy.w, pitch = stage_pitch(&j.rows) * lanes
     cdef idx step = j.rows.step
     cdef Unit unit
@@ -799,16 +796,7 @@ cdef void correlate_vectors(const LaneSums *j, idx task, char *memory) noexcept 
                 to = sums + ((v - v0) * j.K + k) * count * z
                 pixels, p = before, p0
                 while p < p1:
-                    here = min(p1 - p, max(1, (LANE_FETCH if j.far else LANE_FOLD) // Q))
-                    if j.far and last < v1:
-                        # Of the next vectors, what these rows are of these.
-                        done = (v - unit.v0) * (p1 - p0) + p - p0
-                        total = (last - unit.v0) * (p1 - p0)
-                        fetch_lanes(kern, &j.rows.x, n, last, min(v1, last + j.together),
-                                    unit.first + unit.count * done // total,
-                                    unit.first + unit.count * (done + here) // total)
-                        fetch_lanes(kern, &j.dy, n, last, min(v1, last + j.together), p0 + (p1 - p0) * done // total,
-                                    p0 + (p1 - p0) * (done + here) // total)
+                    here = min(p1 - p, max(1, LANE_FOLD // Q))
                     t = 0
                     while t < j.T:
                         n_taps = parts(j.T - t, parts(j.T - t, FC_WINDOW_SUMS))
@@ -842,7 +830,6 @@ cdef int correlate_lanes(LaneSums *j, char *dw, idx S, idx dilation_h, idx dilat
     cdef idx tasks = j.v_parts * j.slices
     cdef int n_threads = threads_for(<double>j.N * j.G * j.K * j.T * j.dy.h * j.dy.w, tasks)
     j.together = line_vectors(rows) if j.K == 1 and j.dy.s_c == 1 and j.dy.s_w != 1 else 1
-    j.far = j.together > 1 and <double>j.N * j.G * rows.x.h * rows.x.w * z >= FAR
     cdef size_t each = j.together * (j.stage_size + j.dy_size) + j.sums_size, offsets_size = up(j.T * sizeof(idx), LINE)
     cdef size_t size = offsets_size + tasks * j.totals_size + n_threads * each
     cdef char *memory = <char *>take(size)
