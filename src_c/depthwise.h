@@ -2,7 +2,9 @@
  *
  * Pixels of a row lie along the lanes, and rows are read where they are. A vector that reaches over a row's end is
  * masked with the same columns of a row of ones and zeros; rows above and below the image are a row of zeros. Taps come
- * in blocks of height x span neighbours, so that each row of x that several rows of outputs see is loaded once. */
+ * in blocks of height x span neighbours, so that each row of x that several rows of outputs see is loaded once.
+ *
+ * Or channels lie along the lanes, of a copy with zeros around it: then nothing is masked, and any taps do. */
 
 /* acc[m][0..LANES) += what blocks j < n give to the outputs from q on of M rows. */
 INLINE void NAME(blocks)(const int height, const int span, const int M, const idx step, const idx stride,
@@ -225,4 +227,106 @@ static void NAME(window_sums)(void *sums, const void *dy, idx dy_row, idx n_rows
     else
         FORM(0, FC_WINDOW_TAPS, 1, s->stride);
 #undef FORM
+}
+
+/* ---- channels along the lanes --------------------------------------------------------------------------------- */
+
+static void NAME(to_lanes)(void *dst_, idx pitch, const void *src_, idx src_h, idx src_c, idx src_w, idx channels,
+                           idx n_rows, idx count, int loose)
+{
+    REAL *dst = dst_;
+    const REAL *src = src_;
+    idx from[LANES];
+    /* Lanes beyond the channels repeat the first. */
+    for (int r = 0; r < LANES; r++) from[r] = r < channels ? r * src_c : 0;
+    for (idx h = 0; h < n_rows; h++, dst += pitch * LANES, src += src_h) {
+        idx i = 0;
+        if (src_w == 1 && (count >= LANES || loose))
+            while (i < count) {
+                /* The last block moves left to fit. */
+                if (count >= LANES && i > count - LANES) i = count - LANES;
+                vec v[LANES];
+                UNROLL for (int r = 0; r < LANES; r++) v[r] = load(src + from[r] + i);
+                NAME(transpose_block)(v);
+                UNROLL for (int j = 0; j < LANES; j++)
+                    if (j < count) store(dst + (i + j) * LANES, v[j]);
+                i += LANES;
+            }
+        else if (src_c == 1 && (channels == LANES || loose))
+            _Pragma("GCC unroll 4") for (; i < count; i++) store(dst + i * LANES, load(src + i * src_w));
+        for (; i < count; i++)
+            for (int r = 0; r < LANES; r++) dst[i * LANES + r] = src[from[r] + i * src_w];
+    }
+}
+
+enum { NAME(most_outputs) = 8 };
+
+INLINE void NAME(lane_outputs)(const int M, REAL *y, idx y_step, const REAL *x, const idx step, idx n_taps,
+                               const idx *offsets, const REAL *w, vec start)
+{
+    vec acc[NAME(most_outputs)];
+    UNROLL for (int m = 0; m < M; m++) acc[m] = start;
+    _Pragma("GCC unroll 3") for (idx t = 0; t < n_taps; t++) {
+        const REAL *at = x + offsets[t];
+        const vec wt = load(w + t * LANES);
+        UNROLL for (int m = 0; m < M; m++) acc[m] += wt * load(at + m * step);
+    }
+    UNROLL for (int m = 0; m < M; m++) store(y + m * y_step, acc[m]);
+}
+
+static void NAME(lane_windows)(void *y_, idx y_step, const void *x_, idx step, idx count, idx n_taps,
+                               const idx *offsets, const void *w, const void *bias)
+{
+    REAL *y = y_;
+    const REAL *x = x_;
+    const vec start = bias ? load(bias) : (vec){0};
+    for (idx left = (count + NAME(most_outputs) - 1) / NAME(most_outputs); left > 0; left--) {
+        /* Parts as even as can be: outputs of a short part wait for each other's sums. */
+        const idx here = (count + left - 1) / left;
+        switch (here) {
+#define OUTPUTS(M)                                                                                                    \
+    case M:                                                                                                           \
+        if (step == LANES) NAME(lane_outputs)(M, y, y_step, x, LANES, n_taps, offsets, w, start);                     \
+        else NAME(lane_outputs)(M, y, y_step, x, step, n_taps, offsets, w, start);                                    \
+        break;
+            OUTPUTS(1) OUTPUTS(2) OUTPUTS(3) OUTPUTS(4) OUTPUTS(5) OUTPUTS(6) OUTPUTS(7) OUTPUTS(8)
+#undef OUTPUTS
+        }
+        count -= here;
+        y += here * y_step;
+        x += here * step;
+    }
+}
+
+INLINE void NAME(lane_sums_body)(const int n, REAL *sums, const REAL *dy, const REAL *x, idx x_row, const idx step,
+                                 idx n_rows, idx count, const idx *offsets)
+{
+    vec acc[FC_WINDOW_SUMS];
+    const REAL *at[FC_WINDOW_SUMS];
+    UNROLL for (int t = 0; t < n; t++) {
+        acc[t] = load(sums + t * LANES);
+        at[t] = x + offsets[t];
+    }
+    for (idx p = 0; p < n_rows; p++, dy += count * LANES) {
+        for (idx q = 0; q < count; q++) {
+            const vec d = load(dy + q * LANES);
+            UNROLL for (int t = 0; t < n; t++) acc[t] += d * load(at[t] + q * step);
+        }
+        UNROLL for (int t = 0; t < n; t++) at[t] += x_row;
+    }
+    UNROLL for (int t = 0; t < n; t++) store(sums + t * LANES, acc[t]);
+}
+
+static void NAME(lane_sums)(void *sums, const void *dy, const void *x, idx x_row, idx step, idx n_rows, idx count,
+                            idx n_taps, const idx *offsets)
+{
+    switch (n_taps) {
+#define SUMS(n)                                                                                                       \
+    case n:                                                                                                           \
+        if (step == LANES) NAME(lane_sums_body)(n, sums, dy, x, x_row, LANES, n_rows, count, offsets);                \
+        else NAME(lane_sums_body)(n, sums, dy, x, x_row, step, n_rows, count, offsets);                               \
+        break;
+        SUMS(1) SUMS(2) SUMS(3) SUMS(4) SUMS(5) SUMS(6) SUMS(7) SUMS(8) SUMS(9) SUMS(10)
+#undef SUMS
+    }
 }

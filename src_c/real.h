@@ -254,11 +254,30 @@ static void NAME(interleave)(void *dst_, const void *const *src, idx n, idx size
 /* Transpose LANES vectors in registers: log2(LANES) rounds, each interleaving the first half with the second. */
 INLINE void NAME(transpose_block)(vec v[LANES])
 {
-    UNROLL for (int round = 1; round < LANES; round *= 2) {
-        vec w[LANES];
+    enum { WIDE = VECTOR_BYTES == 32, BLOCK = WIDE ? LANES / 2 : LANES };
+    vec w[LANES];
+    mask_vec low, high;
+    if (WIDE) {
+        /* AVX2: 16 bytes as a whole trade places first, for within them a round is one step instead of two. */
+        UNROLL for (int i = 0; i < LANES; i++) {
+            low[i] = i + i / BLOCK * BLOCK;
+            high[i] = low[i] + BLOCK;
+        }
+        UNROLL for (int i = 0; i < BLOCK; i++) {
+            w[i] = __builtin_shuffle(v[i], v[i + BLOCK], low);
+            w[i + BLOCK] = __builtin_shuffle(v[i], v[i + BLOCK], high);
+        }
+        UNROLL for (int i = 0; i < LANES; i++) v[i] = w[i];
+    }
+    UNROLL for (int i = 0; i < LANES; i++) {
+        low[i] = i / BLOCK * BLOCK + i % BLOCK / 2 + i % 2 * LANES;
+        high[i] = low[i] + BLOCK / 2;
+    }
+    UNROLL for (int round = 1; round < BLOCK; round *= 2) {
         UNROLL for (int i = 0; i < LANES / 2; i++) {
-            w[2 * i] = NAME(zip_low)(v[i], v[i + LANES / 2]);
-            w[2 * i + 1] = NAME(zip_high)(v[i], v[i + LANES / 2]);
+            const int a = i / (BLOCK / 2) * BLOCK + i % (BLOCK / 2), to = i / (BLOCK / 2) * BLOCK + i % (BLOCK / 2) * 2;
+            w[to] = __builtin_shuffle(v[a], v[a + BLOCK / 2], low);
+            w[to + 1] = __builtin_shuffle(v[a], v[a + BLOCK / 2], high);
         }
         UNROLL for (int i = 0; i < LANES; i++) v[i] = w[i];
     }

@@ -130,6 +130,46 @@ def test_large_cases_on_any_number_of_threads(threads, dtype, case):
             np.testing.assert_array_equal(one, other)
 
 
+@both_dtypes
+@pytest.mark.parametrize(
+    "case",
+    [
+        # Vectors of channels that fill a cache line or do not, several bands, narrow planes, other strides.
+        make_case("bands", 2, 37, 50, 41, 37, 3, 3, 1, (1, 1), 1, 37),
+        make_case("line", 3, 32, 14, 14, 32, 5, 5, 2, (2, 2), 1, 32),
+        make_case("narrow", 5, 50, 7, 7, 50, 3, 3, 1, (1, 1), 1, 50),
+        make_case("narrower", 3, 24, 3, 2, 48, 3, 3, 1, (1, 1), 1, 24),
+        make_case("whole", 2, 40, 7, 7, 40, 7, 7, 1, (0, 0), 1, 40),
+        make_case("strides", 2, 21, 23, 19, 21, 3, 4, (3, 2), (2, 1), (2, 1), 21),
+        make_case("one.group.of.parts", 2, 150, 6, 5, 150, 3, 3, 1, (1, 1), 1, 150),
+    ],
+    ids=lambda case: case["name"],
+)
+def test_channels_along_the_lanes(isa, dtype, guarded, threads, case):
+    def last(array):
+        wide = np.full((*array.shape[:1], *array.shape[2:], array.shape[1] + 3), np.nan, dtype)
+        wide[..., : array.shape[1]] = array.transpose(0, 2, 3, 1)
+        return wide[..., : array.shape[1]].transpose(0, 3, 1, 2)
+
+    for n, layouts in ((1, (fenced,) * 3), (1, (last, fenced, last)), (3, (last, fenced, fenced))):
+        threads(n)
+        check(case, np.random.default_rng(46), dtype, layouts)
+        guarded.check()
+
+
+@pytest.mark.parametrize("last", [False, True])
+def test_not_finite_filters_meet_the_padding(isa, last):
+    rng = np.random.default_rng(47)
+    x, w = rng.standard_normal((2, 16, 7, 7), dtype=np.float32), rng.standard_normal((16, 1, 3, 3), dtype=np.float32)
+    w[3, 0, 0, 0], w[5, 0, 2, 1] = np.inf, np.nan
+    if last:
+        x = np.ascontiguousarray(x.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2)
+    with np.errstate(invalid="ignore"):
+        y, expected = ops.conv2d(x, w, None, 1, 1, 1, 16), reference.conv2d(x, w, None, 1, 1, 1, 16)
+    np.testing.assert_array_equal(np.isnan(y), np.isnan(expected))
+    assert_near(y[np.isfinite(expected)], expected[np.isfinite(expected)])
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 @pytest.mark.parametrize("stride", [1, 2])
 @pytest.mark.parametrize("width", [7, 14, 21])

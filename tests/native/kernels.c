@@ -975,6 +975,89 @@ static void check_window_sums(void)
         }
 }
 
+static void check_to_lanes(void)
+{
+    const idx lanes = kern->lanes;
+    for (int round = 0; round < 400; round++) {
+        idx channels = 1 + below(lanes), n_rows = 1 + below(3), count = 1 + below(3 * lanes), pitch = count + below(3);
+        idx s_w = 1 + below(2), s_c = count * s_w + below(3), s_h = channels * s_c, loose = below(2);
+        if (round % 2) s_c = 1, s_w = channels + below(3), s_h = count * s_w + below(3);
+        idx size = (n_rows - 1) * s_h + (channels - 1) * s_c + (count - 1) * s_w + 1;
+        const void *x = input(size + (loose ? lanes : 0));
+        void *y = output(((n_rows - 1) * pitch + count) * lanes);
+        SAY("channels %td rows %td count %td strides %td %td %td loose %td", channels, n_rows, count, s_h, s_c, s_w,
+            loose);
+        kern->to_lanes(y, pitch, x, s_h, s_c, s_w, channels, n_rows, count, (int)loose);
+        for (idx h = 0; h < n_rows; h++)
+            for (idx i = 0; i < pitch && (h < n_rows - 1 || i < count); i++)
+                for (idx r = 0; r < lanes; r++)
+                    if (i >= count ? !poisoned(y, (h * pitch + i) * lanes + r)
+                                   : r < channels && !same(get(y, (h * pitch + i) * lanes + r),
+                                                           get(x, h * s_h + r * s_c + i * s_w)))
+                        fail("wrong element");
+        release();
+    }
+}
+
+static void check_lane_windows(void)
+{
+    const idx lanes = kern->lanes;
+    idx offsets[20];
+    for (int round = 0; round < 300; round++) {
+        idx count = 1 + below(20), n_taps = below(20), steps = 1 + below(3), gap = 1 + below(2), far = 0;
+        for (idx t = 0; t < n_taps; t++) {
+            offsets[t] = below(30) * lanes;
+            if (offsets[t] > far) far = offsets[t];
+        }
+        const void *x = input(far + ((count - 1) * steps + 1) * lanes), *w = input(n_taps * lanes + 1);
+        const void *bias = round % 2 ? input(lanes) : NULL;
+        void *y = output(((count - 1) * gap + 1) * lanes);
+        SAY("count %td taps %td step %td gap %td", count, n_taps, steps, gap);
+        kern->lane_windows(y, gap * lanes, x, steps * lanes, count, n_taps, offsets, w, bias);
+        for (idx q = 0; q < (count - 1) * gap + 1; q++)
+            for (idx i = 0; i < lanes; i++) {
+                if (q % gap) {
+                    if (!poisoned(y, q * lanes + i)) fail("written between outputs");
+                    continue;
+                }
+                double sum = bias ? get(bias, i) : 0;
+                for (idx t = 0; t < n_taps; t++)
+                    sum += get(w, t * lanes + i) * get(x, offsets[t] + q / gap * steps * lanes + i);
+                expect(y, q * lanes + i, &sum, 1, "y");
+            }
+        release();
+    }
+}
+
+static void check_lane_sums(void)
+{
+    const idx lanes = kern->lanes;
+    idx offsets[FC_WINDOW_SUMS];
+    for (int round = 0; round < 300; round++) {
+        idx count = 1 + below(12), n_rows = 1 + below(4), n_taps = 1 + below(FC_WINDOW_SUMS), steps = 1 + below(3);
+        idx x_row = below(40) * lanes, far = 0;
+        for (idx t = 0; t < n_taps; t++) {
+            offsets[t] = below(30) * lanes;
+            if (offsets[t] > far) far = offsets[t];
+        }
+        const void *x = input(far + (n_rows - 1) * x_row + ((count - 1) * steps + 1) * lanes);
+        const void *dy = input(n_rows * count * lanes), *before = input(n_taps * lanes);
+        void *sums = copy_of(before, n_taps * lanes);
+        SAY("count %td rows %td taps %td step %td", count, n_rows, n_taps, steps);
+        kern->lane_sums(sums, dy, x, x_row, steps * lanes, n_rows, count, n_taps, offsets);
+        for (idx t = 0; t < n_taps; t++)
+            for (idx i = 0; i < lanes; i++) {
+                double sum = get(before, t * lanes + i);
+                for (idx p = 0; p < n_rows; p++)
+                    for (idx q = 0; q < count; q++)
+                        sum += get(dy, (p * count + q) * lanes + i) *
+                               get(x, offsets[t] + p * x_row + q * steps * lanes + i);
+                if (!near(get(sums, t * lanes + i), sum)) fail("wrong sum");
+            }
+        release();
+    }
+}
+
 /* ---- pooling --------------------------------------------------------------------------------------------------- */
 
 static idx up(idx a, idx b) { return (a + b - 1) / b * b; }
@@ -1330,6 +1413,9 @@ static const struct {
     {"winograd_weights", check_winograd_weights},
     {"windows", check_windows_of_rows},
     {"window_sums", check_window_sums},
+    {"to_lanes", check_to_lanes},
+    {"lane_windows", check_lane_windows},
+    {"lane_sums", check_lane_sums},
     {"max_row", check_max_row},
     {"average_row", check_average_row},
     {"average_plane", check_average_plane},
