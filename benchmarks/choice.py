@@ -22,8 +22,8 @@ MOST_WORK = 2e9  # multiply-adds of a layer, so that a run stays a matter of min
 
 
 def draw(rng: np.random.Generator, lines: float, strides: float) -> dict:
-    """A layer: sizes spread evenly by their logarithm, filters of one row or column with a probability of `lines`, a stride
-    with one of `strides` among the others."""
+    """A layer: sizes spread evenly by their logarithm, filters of one row or column with a probability of `lines`, a
+    stride with one of `strides` among the others."""
     while True:
         groups = int(rng.choice([1, 1, 1, 1, 1, 2, 4, 32]))
         channels, filters = (groups * max(1, int(2 ** rng.uniform(0, 9) / groups)) for _ in range(2))

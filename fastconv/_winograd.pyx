@@ -108,8 +108,8 @@ cdef idx outputs(idx taps, idx across) noexcept nogil:
     return (LENGTH if across == 1 else SIDE) + 1 - taps
 
 
-# What is done costs, in steps of the direct kernel's inner loop, a vector of multiply-adds; fitted to measured layers. For
-# filters of one row or column, strides, and others; forward and input gradient, and weight gradient. Where direct
+# What is done costs, in steps of the direct kernel's inner loop, a vector of multiply-adds; fitted to measured layers.
+# For filters of one row or column, strides, and others; forward and input gradient, and weight gradient. Where direct
 # convolution, too, copies its input, that of the tiles costs nothing beyond.
 cdef double[3][2][9] COSTS = [
     [[1.19, 13, 0, 57, 5.4, 0.24, 49, 22, 0], [1.1, 5, 52, 107, 357, 0.12, 80, 4.3, 4.1]],
@@ -537,9 +537,9 @@ cdef int prepare(Winograd *j, cnp.ndarray x, cnp.ndarray y, idx channels, idx fi
     j.size = size_of(R, S, channels if x_stride > 1 else filters, s, s, dilation_h, dilation_w, j.kern.lanes)
     if j.size < 0:
         raise ValueError(
-            "filters must be of 2x2, 3x3 or 5x5 taps for each residue of the stride, or of 3, 5 or 7 in a row or column, "
-            f"and with a stride there must be vectors of {j.kern.lanes} channels and no dilation, got {R}x{S}, stride {s}, "
-            f"{channels if x_stride > 1 else filters} channels and dilation {dilation_h}, {dilation_w}")
+            "filters must be of 2x2, 3x3 or 5x5 taps for each residue of the stride, or of 3, 5 or 7 in a row or "
+            f"column, and with a stride there must be vectors of {j.kern.lanes} channels and no dilation, got {R}x{S}, "
+            f"stride {s}, {channels if x_stride > 1 else filters} channels and dilation {dilation_h}, {dilation_w}")
     R, S = parts(R, s), parts(S, s)
     j.upright = S == 1
     j.taps = R * S
