@@ -135,7 +135,17 @@ def test_results_do_not_depend_on_the_number_of_threads(threads, everywhere, siz
 
 @pytest.mark.parametrize(
     ("kernel", "stride"),
-    [((2, 2), 1), ((3, 3), 1), ((5, 5), 1), ((1, 3), 1), ((5, 1), 1), ((1, 7), 1), ((3, 3), 2), ((4, 4), 2), ((5, 5), 2)],
+    [
+        ((2, 2), 1),
+        ((3, 3), 1),
+        ((5, 5), 1),
+        ((1, 3), 1),
+        ((5, 1), 1),
+        ((1, 7), 1),
+        ((3, 3), 2),
+        ((4, 4), 2),
+        ((5, 5), 2),
+    ],
 )
 def test_error_with_inputs_like_a_relus(everywhere, kernel, stride):
     """Non-negative inputs, their mean far from zero: the sums of the transforms cancel."""
