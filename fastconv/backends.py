@@ -11,8 +11,8 @@ __all__ = ["winograd"]
 
 
 class _Winograd:
-    """Winograd's minimal filtering, for filters of 2x2, 3x3 and 5x5 taps, of 3, 5 or 7 in a row, and square ones of so many
-    for each residue of a stride.
+    """Winograd's minimal filtering, for filters of 2x2, 3x3 and 5x5 taps, of 3, 5 or 7 in a row, and square ones of so
+    many for each residue of a stride.
 
     It needs a half to a quarter of direct convolution's products, for an error about four times as large (1e-6 of the
     result's norm in float32), and is taken where it is estimated to be faster. A NaN or an infinity spreads over the
