@@ -734,7 +734,12 @@ cdef int run_gathers(Gather *jobs, idx n_jobs, Weave *weave) except -1:
         each = max(each, j.stage_size + j.panel_size + j.tile_size + j.runs_size)
     j = &jobs[0]
     cdef int n_threads = threads_for(work, j.G * j.n_blocks * parts(j.K, j.k_tile))
-    j.k_part = up(parts(j.K, max(1, n_threads // (j.G * j.n_blocks))), j.k_tile)
+    # Whole tiles of every gather: forms are chosen by the number of taps, and have tiles of their own.
+    cdef idx tile = j.k_tile
+    for i in range(1, n_jobs):
+        while tile % jobs[i].k_tile != 0:
+            tile += j.k_tile
+    j.k_part = up(parts(j.K, max(1, n_threads // (j.G * j.n_blocks))), tile)
     j.k_parts = parts(j.K, j.k_part)
     if weave != NULL:
         weave.each = each

@@ -616,3 +616,13 @@ def test_filters_whose_columns_come_first(isa, shape):
     assert_near(
         ops.conv2d_input(x.shape, w, dy, 1, (0, padding)), reference.conv2d_input(x.shape, w, dy, 1, (0, padding), 1, 1)
     )
+
+
+@both_dtypes
+@pytest.mark.parametrize("channels", [16, 20, 32])
+def test_threads_share_channels_whose_residues_take_other_forms(isa, threads, dtype, channels):
+    """Columns of 5, 5 and 4 taps: kernels with tiles of their own, whose parts of the channels must be the same."""
+    case = make_case("residues", 3, channels, 14, 20, 17, 14, 14, (1, 3), (1, 6))
+    for n in (2, 3, 4):
+        threads(n)
+        check_passes(case, np.random.default_rng(n), dtype)
