@@ -5,7 +5,7 @@ them.
 """
 
 import numpy as np
-from cases import LAYOUTS, draw_case, parameters, w_shape, x_shape
+from cases import LAYOUTS, draw_case, draw_strided_case, parameters, w_shape, x_shape
 from checks import TOLERANCE, assert_near, spread
 
 import fastconv
@@ -98,10 +98,11 @@ def same_on_any_threads(rng, function):
 
 def _small_case(rng):
     while True:
-        case = draw_case(rng)
+        strided = _winograd.get_mode() == 2 and chance(rng, 0.2)
+        case = draw_strided_case(rng) if strided else draw_case(rng)
         work = case["C"] // case["groups"] * case["K"] * case["R"] * case["S"] * case["H"] * case["W"]
         work *= max(case["N"], 1)
-        most = LARGE * 3 if chance(rng, 0.02) else SMALL
+        most = LARGE * 3 if chance(rng, 0.02) else LARGE if strided else SMALL
         if work <= most:
             return case, work
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from cases import LAYOUTS, RAGGED, SUITE, draw_case, fenced, parameters, shrunk, w_shape, x_shape
+from cases import LAYOUTS, RAGGED, SUITE, draw_case, fenced, make_case, parameters, shrunk, w_shape, x_shape
 from checks import TOLERANCE, assert_near, check_passes, spread
 from hypothesis import HealthCheck, given, settings
 from strategies import convolutions, dtypes, layouts, seeds

@@ -5,7 +5,7 @@ import sys
 
 import numpy as np
 import pytest
-from cases import LAYOUTS, fenced, make_case, parameters, w_shape, x_shape
+from cases import LAYOUTS, draw_strided_case, fenced, make_case, parameters, w_shape, x_shape
 from checks import check_passes
 
 import fastconv
@@ -41,18 +41,6 @@ def draw_case(rng: np.random.Generator) -> dict:
     ]
     images = int(rng.integers(1, 5))
     return make_case("drawn", images, channels, *size, filters, *kernel, 1, padding, dilation, groups)
-
-
-def draw_strided_case(rng: np.random.Generator) -> dict:
-    """The same with a stride: whole vectors of channels, and filters of 2, 3 or 5 taps for each of its residues."""
-    groups, stride = int(rng.choice([1, 1, 2])), int(rng.choice([2, 2, 3, 4]))
-    channels, filters = groups * int(rng.choice([16, 32, 48])), groups * int(rng.choice([1, 3, 8, 17, 40]))
-    kernel = int(rng.choice([2, 2, 3, 5])) * stride - int(rng.integers(0, stride))
-    padding = tuple(int(p) for p in rng.integers(0, kernel + 3, 2))
-    size = [max(1, kernel - 2 * p) + int(rng.integers(0, 25)) for p in padding]
-    return make_case(
-        "drawn", int(rng.integers(1, 4)), channels, *size, filters, kernel, kernel, stride, padding, 1, groups
-    )
 
 
 @both_dtypes
