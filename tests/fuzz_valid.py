@@ -135,6 +135,32 @@ def conv2d(rng):
         near_sum(dw, reference.conv2d_weight(x, w.shape, dy, *arguments), x, dy, terms)
 
 
+def large_conv2d(rng):
+    """Passes large enough for several threads: the same bits for any number of them, and adjoint to each other,
+    <conv(x, w), dy> = <x, dx> = <w, dw>."""
+    while True:
+        groups = int(rng.choice([1, 1, 1, 1, 2, 4]))
+        channels, filters = groups * int(2 ** rng.uniform(0, 6)), groups * int(2 ** rng.uniform(0, 6))
+        kernel = pair(rng, 1, 7) if chance(rng, 0.8) else pair(rng, 8, 14)
+        stride, padding, dilation = pair(rng, 1, 4), pair(rng, 0, 3), int(rng.choice([1, 1, 1, 2, 3]))
+        sizes = zip(as_pair(kernel), as_pair(padding), strict=True)
+        height, width = (max(1, (k - 1) * dilation + 1 - 2 * p) + int(2 ** rng.uniform(0, 6)) for k, p in sizes)
+        x_size, w_size = (between(rng, 1, 5), channels, height, width), (filters, channels // groups, *as_pair(kernel))
+        arguments = (stride, padding, dilation, groups)
+        y_size = reference._Taps(x_size, w_size, *arguments).y_shape
+        if 1e6 < np.prod(y_size) * np.prod(w_size[1:]) < 2e7:
+            break
+    dtype = rng.choice([np.float32, np.float64])
+    x, w, dy = (draw_array(rng, size, dtype) for size in (x_size, w_size, y_size))
+    with Unchanged(x, w, dy):
+        y = same_on_any_threads(rng, lambda: ops.conv2d(x, w, None, *arguments))
+        dx = same_on_any_threads(rng, lambda: ops.conv2d_input(x_size, w, dy, *arguments))
+        dw = same_on_any_threads(rng, lambda: ops.conv2d_weight(x, w_size, dy, *arguments))
+    products = [np.sum(np.multiply(a, b, dtype=np.float64)) for a, b in ((y, dy), (dx, x), (dw, w))]
+    scale = np.linalg.norm(y.astype(np.float64)) * np.linalg.norm(dy.astype(np.float64))
+    assert np.ptp(products) <= 10 * TOLERANCE[np.dtype(dtype)] * scale, f"{products} of {arguments}, {x_size}, {w_size}"
+
+
 def conv1d(rng):
     dtype = draw_dtype(rng)
     groups = between(rng, 1, 3)
@@ -416,6 +442,7 @@ def conv_layer(rng):
 # How often each is drawn.
 OPERATIONS = {
     conv2d: 10,
+    large_conv2d: 1,
     conv1d: 2,
     conv_transpose2d: 3,
     max_pool2d: 3,
