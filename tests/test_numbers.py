@@ -223,6 +223,19 @@ def test_subnormal_numbers_in_average_pooling_and_updates_are_zeros_at_worst():
     assert p.tolist() == [1] * 5
 
 
+def test_the_same_bits_of_single_passes_for_any_threads(threads):
+    rng = np.random.default_rng(21)
+    x, dy = (rng.standard_normal((3, 50, 70, 71), dtype=np.float32) for _ in range(2))
+    results = []
+    for n in (1, 2, 3):
+        threads(n)
+        y = elementwise.relu(x)
+        results.append((y, elementwise.relu_backward(dy, y), ops.bias_gradient(dy)))
+    for others in results[1:]:
+        for one, other in zip(results[0], others, strict=True):
+            np.testing.assert_array_equal(one, other)
+
+
 def test_the_callers_floating_mode_is_restored(threads):
     """Also where the work was done by several threads, in another thread, or the call failed."""
     x, w = normal(8, 16, 40, 40), normal(32, 16, 3, 3)
