@@ -18,8 +18,8 @@ from libc.string cimport memcpy, memset
 
 from fastconv._checks cimport DENSE_RESULT, READ, check_array, check_axis, check_convolution
 from fastconv._runtime cimport (
-    FC_WINDOW_SUMS, FC_WINDOW_TAPS, Image, as_image, fc_flush_subnormals, fc_kernels, fc_restore_mode, fc_tap,
-    fc_windows, give, idx, kernels, parts, take, threads_for, up,
+    FC_WINDOW_RUN, FC_WINDOW_SUMS, FC_WINDOW_TAPS, Image, as_image, fc_flush_subnormals, fc_kernels, fc_restore_mode,
+    fc_tap, fc_windows, give, idx, kernels, parts, take, threads_for, up,
 )
 
 cnp.import_array()
@@ -796,7 +796,7 @@ cdef void correlate_vectors(const LaneSums *j, idx task, char *memory) noexcept 
                 to = sums + ((v - v0) * j.K + k) * count * z
                 pixels, p = before, p0
                 while p < p1:
-                    here = min(p1 - p, max(1, LANE_FOLD // Q))
+                    here = min(p1 - p, max(1, FC_WINDOW_RUN // Q))
                     t = 0
                     while t < j.T:
                         n_taps = parts(j.T - t, parts(j.T - t, FC_WINDOW_SUMS))

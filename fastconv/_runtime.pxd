@@ -12,6 +12,7 @@ cdef extern from "fastconv.h" nogil:
         FC_POOL_BAND
         FC_WINDOW_TAPS
         FC_WINDOW_SUMS
+        FC_WINDOW_RUN
         FC_LINES
 
     ctypedef struct fc_run:

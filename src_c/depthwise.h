@@ -156,8 +156,18 @@ INLINE void NAME(sums_vector)(const int height, const int span, const int M, con
     }
 }
 
-INLINE void NAME(sums_rows)(const int height, const int span, const int M, const idx step, vec *acc, const REAL *dy,
-                            idx dy_row, const REAL *const *rows, const fc_windows *s, const fc_tap *taps)
+/* sums[n * LANES ...] += acc[n], from zero again. */
+INLINE void NAME(join)(const int n, REAL *sums, vec *acc)
+{
+    UNROLL for (int t = 0; t < n; t++) {
+        store(sums + t * LANES, load(sums + t * LANES) + acc[t]);
+        acc[t] = (vec){0};
+    }
+}
+
+INLINE void NAME(sums_rows)(const int height, const int span, const int M, const idx step, REAL *sums, vec *acc,
+                            const REAL *dy, idx dy_row, const REAL *const *rows, const fc_windows *s,
+                            const fc_tap *taps)
 {
     const REAL *x[10], *ones = s->mask;
     const idx width = s->width, stop = s->to < width ? s->to : width;
@@ -170,11 +180,18 @@ INLINE void NAME(sums_rows)(const int height, const int span, const int M, const
         x[i] = height ? rows[taps->row + i] + taps->col : rows[taps[i].row] + taps[i].col;
     for (idx done = 0; done < width;) {
         idx q = done;
-        if (q >= s->from)
-            for (; q + LANES <= stop; q += LANES) {
+        if (q >= s->from) {
+            const idx run = q + FC_WINDOW_RUN / M * LANES, until = run < stop ? run : stop;
+            for (; q + LANES <= until; q += LANES) {
                 UNROLL for (int m = 0; m < M; m++) d[m] = load(dy + m * dy_row + q);
                 NAME(sums_vector)(height, span, M, step, 0, acc, d, x, ones, taps, q * step, all);
             }
+            if (until < stop) {
+                NAME(join)(height ? height * span : span, sums, acc);
+                done = q;
+                continue;
+            }
+        }
         if (q == width) return;
         /* The last vector moves left to fit; its lanes that were in the one before, and those beyond a row shorter than
          * a vector, are masked in both factors, for what lies there may be anything. */
@@ -192,13 +209,16 @@ INLINE void NAME(sums_body)(const int height, const int span, const int M, const
 {
     const int n = height ? height * span : span;
     vec acc[FC_WINDOW_SUMS];
-    UNROLL for (int t = 0; t < n; t++) acc[t] = load(sums + t * LANES);
-    idx p = 0;
-    for (; p + M <= n_rows; p += M)
-        NAME(sums_rows)(height, span, M, step, acc, dy + p * dy_row, dy_row, rows + p * s->step, s, taps);
-    for (; p < n_rows; p++)
-        NAME(sums_rows)(height, span, 1, step, acc, dy + p * dy_row, dy_row, rows + p * s->step, s, taps);
-    UNROLL for (int t = 0; t < n; t++) store(sums + t * LANES, acc[t]);
+    UNROLL for (int t = 0; t < n; t++) acc[t] = (vec){0};
+    /* Some hundred terms a lane, and then the sum of those: one long sum would round worse. */
+    for (idx p = 0; p < n_rows;) {
+        const idx end = p + FC_WINDOW_RUN * LANES / s->width + 1;
+        for (; p + M <= n_rows && p < end; p += M)
+            NAME(sums_rows)(height, span, M, step, sums, acc, dy + p * dy_row, dy_row, rows + p * s->step, s, taps);
+        for (; p + M > n_rows && p < n_rows; p++)
+            NAME(sums_rows)(height, span, 1, step, sums, acc, dy + p * dy_row, dy_row, rows + p * s->step, s, taps);
+        NAME(join)(n, sums, acc);
+    }
 }
 
 static void NAME(window_sums)(void *sums, const void *dy, idx dy_row, idx n_rows, const void *const *rows_,
@@ -304,17 +324,21 @@ INLINE void NAME(lane_sums_body)(const int n, REAL *sums, const REAL *dy, const 
     vec acc[FC_WINDOW_SUMS];
     const REAL *at[FC_WINDOW_SUMS];
     UNROLL for (int t = 0; t < n; t++) {
-        acc[t] = load(sums + t * LANES);
+        acc[t] = (vec){0};
         at[t] = x + offsets[t];
     }
     for (idx p = 0; p < n_rows; p++, dy += count * LANES) {
-        for (idx q = 0; q < count; q++) {
-            const vec d = load(dy + q * LANES);
-            UNROLL for (int t = 0; t < n; t++) acc[t] += d * load(at[t] + q * step);
+        for (idx q = 0; q < count;) {
+            const idx until = count - q < FC_WINDOW_RUN ? count : q + FC_WINDOW_RUN;
+            for (; q < until; q++) {
+                const vec d = load(dy + q * LANES);
+                UNROLL for (int t = 0; t < n; t++) acc[t] += d * load(at[t] + q * step);
+            }
+            if (until < count) NAME(join)(n, sums, acc);
         }
         UNROLL for (int t = 0; t < n; t++) at[t] += x_row;
     }
-    UNROLL for (int t = 0; t < n; t++) store(sums + t * LANES, acc[t]);
+    NAME(join)(n, sums, acc);
 }
 
 static void NAME(lane_sums)(void *sums, const void *dy, const void *x, idx x_row, idx step, idx n_rows, idx count,

@@ -36,8 +36,9 @@ typedef struct {
     idx row, col;
 } fc_tap;
 
-/* Taps that lie apart in a tile of the weight gradient over windows, and taps of any such tile at the most. */
-enum { FC_WINDOW_TAPS = 9, FC_WINDOW_SUMS = 10 };
+/* Taps that lie apart in a tile of the weight gradient over windows; taps of any such tile at the most; terms that a lane
+ * sums before they join a longer sum. */
+enum { FC_WINDOW_TAPS = 9, FC_WINDOW_SUMS = 10, FC_WINDOW_RUN = 128 };
 
 /* A row of windows: output q of output row p reads rows[p * step + row][q * stride + col] at each tap. */
 typedef struct {

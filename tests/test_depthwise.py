@@ -197,12 +197,15 @@ def test_not_finite_values_reach_what_sees_them_and_nothing_else(isa, value, str
             assert_near(actual[np.isfinite(expected)], expected[np.isfinite(expected)])
 
 
-def test_long_sums_stay_accurate():
+@pytest.mark.parametrize("term", [0.1, 0.7, 1.1, 1.3])
+@pytest.mark.parametrize("last", [False, True])
+def test_long_sums_stay_accurate(isa, term, last):
     """2**20 equal terms a tap, whose rounding errors all have one sign."""
-    x = np.full((4, 2, 513, 513), 1.1, np.float32)
-    dy = np.ones_like(x)
-    dw = ops.conv2d_weight(x, (2, 1, 3, 3), dy, 1, 1, 1, 2)
-    assert_near(dw, reference.conv2d_weight(x, (2, 1, 3, 3), dy, 1, 1, 1, 2))
+    x = np.full((4, 513, 513, 8) if last else (4, 2, 513, 513), term, np.float32)
+    x = x.transpose(0, 3, 1, 2) if last else x
+    dw = ops.conv2d_weight(x, (x.shape[1], 1, 3, 3), np.ones_like(x), 1, 1, 1, x.shape[1])
+    pixels = 4 * np.outer([512, 513, 512], [512, 513, 512])
+    assert_near(dw, np.broadcast_to(np.float64(np.float32(term)) * pixels, dw.shape))
 
 
 def test_what_they_leave_to_others_is_refused():
