@@ -30,9 +30,10 @@ cdef enum:
     LEAST_ROWS = 5            # of a band that is not a whole plane
     TASK = 16384              # outputs in a task
     FOLD = 4096               # pixels that float32 sums before they are added to the total in float64
-    LANE_BAND = 1024          # the same with channels along the lanes: of each of them
-    LANE_FOLD = 512           # pixels that each lane sums before that
-    LANE_GROUPS = 128
+    # The same with channels along the lanes: outputs and pixels of each of them, and groups in all.
+    LANE_BAND = 1024
+    LANE_FOLD = 512
+    LANE_GROUPS = 128         # whose sums are kept together
     FAR = 1 << 21             # bytes of an array that no cache near holds
     GROUPS = 32               # whose sums of the weight gradient are kept together
     SLICES = 16

@@ -1,6 +1,7 @@
 """The loop nests of convolution by Winograd's minimal filtering.
 
-For strides of 1 and filters of 3x3 or 5x5 taps, or of 3, 5 or 7 in a row or a column.
+For filters of 2x2, 3x3 or 5x5 taps, or of 3, 5 or 7 in a row or a column, and square ones of so many for each residue
+of the stride.
 
 Every tile of 6x6 pixels is transformed (V = B' x B), as is every filter (U = G w G'), and each of the tile's 36 points
 is then a matrix product of its own: over channels in forward and input gradient, M[tile, k] = sum_c V[tile, c] U[c, k],
@@ -177,7 +178,7 @@ cdef struct Winograd:
     idx all_cols                 # tiles side by side, of each residue of the dilation
     idx segments, cols           # that a band is cut into, and their tiles side by side
     idx bands                    # of an image, all segments
-    idx residues, band_tiles
+    idx residues, band_tiles     # of the dilation; tiles of all of them
     idx block_bands, n_blocks, tiles
     idx wide, panels             # filters in a panel of the product; panels of a group
     idx unit                     # filters in a tile of the product
@@ -419,7 +420,7 @@ cdef void gather_panel(const Winograd *j, const Filters *w, const Image *y, cons
     cdef const fc_kernels *kern = j.kern
     cdef unsigned mode = fc_flush_subnormals()
     cdef idx z = kern.itemsize, lanes = kern.lanes, width = panel_width(j, panel)
-    cdef idx tiles = block_tiles(j, block), runs = n_runs(j, block), residues = j.y_stride * j.y_stride
+    cdef idx tiles = block_tiles(j, block), runs = n_runs(j, block), phases = j.y_stride * j.y_stride
     cdef idx c, depth, point, row, n, i, vecs
     cdef const char *a
     cdef const char *b
@@ -446,9 +447,9 @@ cdef void gather_panel(const Winograd *j, const Filters *w, const Image *y, cons
                                         j.unit, c > 0)
                     row += kern.gemm_rows
                 c += depth
-    for n in range(width // lanes // residues):
+    for n in range(width // lanes // phases):
         for i in range(runs):
-            transform_output(j, y, bias, g, block, panel * j.wide // residues + n * lanes, n * residues, i, t, buffer)
+            transform_output(j, y, bias, g, block, panel * j.wide // phases + n * lanes, n * phases, i, t, buffer)
     fc_restore_mode(mode)
 
 

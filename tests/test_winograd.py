@@ -12,7 +12,8 @@ import fastconv
 from fastconv import _winograd, backends, ops, reference
 
 # The transforms of 6x6 tiles raise float32's error some four times over direct convolution's 3e-7, and the weight
-# gradient's sums of a few tiles again by as much (docs/winograd.md). float64: 100 operations of 1e-16, times the same.
+# gradient's sums of a few tiles again by as much (docs/decisions/winograd.md). float64: 100 operations of 1e-16,
+# times the same.
 TOLERANCE = {np.dtype(np.float32): 5e-6, np.dtype(np.float64): 2e-14}
 DTYPES = [np.float32, np.float64]
 SIZES = [(2, 2), (3, 3), (3, 3), (5, 5), (1, 3), (1, 5), (1, 7), (3, 1), (5, 1), (7, 1)]
