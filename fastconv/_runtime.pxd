@@ -169,8 +169,13 @@ cdef inline idx up(idx a, idx b) noexcept nogil:
 # The kernels of the instruction set in use for elements of `itemsize` bytes: 4 (float32) or 8 (float64).
 cdef const fc_kernels *kernels(idx itemsize) noexcept
 
-# How many threads a job of `work` multiply-adds in `tasks` independent parts is worth.
+# How many threads a job of `work` multiply-adds in `tasks` independent parts is worth: all or one.
 cdef int threads_for(double work, idx tasks) noexcept
+
+
+# Whether so many equal tasks keep the threads busy for three quarters of the time.
+cdef inline bint keeps_busy(idx tasks, idx n_threads) noexcept nogil:
+    return 4 * tasks >= 3 * up(tasks, n_threads)
 
 # Recycled memory, aligned to a cache line at the least. take() wants the GIL and raises MemoryError; every
 # block goes back with the size that it was taken with.

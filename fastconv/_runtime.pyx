@@ -117,10 +117,9 @@ cdef int max_threads() noexcept:
 
 
 cdef int threads_for(double work, idx tasks) noexcept:
-    # A thread must have some 40 microseconds of work to be worth waking.
-    cdef double worth = 1 + work / 4e6
-    cdef double n = max_threads()
-    return <int>max(1, min(n, min(worth, <double>tasks)))
+    # A second thread must have some 40 microseconds of work to be worth waking. All or one: OpenMP ends the threads that
+    # a smaller team leaves over, and starts them anew for the next one.
+    return max_threads() if work >= 4e6 and tasks > 1 else 1
 
 
 def get_num_threads() -> int:

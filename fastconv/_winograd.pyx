@@ -28,7 +28,7 @@ from libc.string cimport memset
 from fastconv._checks cimport DENSE_RESULT, READ, check_array, check_axis, check_bytes, check_convolution
 from fastconv._runtime cimport (
     FC_LINES, FC_MAX_VECS, Image, as_image, fc_flush_subnormals, fc_kernels, fc_plane, fc_restore_mode, give, idx,
-    kernels, parts, take, threads_for, up,
+    keeps_busy, kernels, parts, take, threads_for, up,
 )
 
 cnp.import_array()
@@ -40,6 +40,8 @@ cdef enum:
     TILES = 96                # in a block: all of a point's tiles of a panel stay in L1 or near it
     KEPT_BYTES = 16 << 20     # transformed filters that are kept for all blocks
     LARGE_TILES = 400         # in a block that transforms its filters itself
+    FEW_TILES = 24            # in a block that is not worth the reading of all filters
+    SHARED_BYTES = 64 << 20   # of V that threads share
     NEAR_BYTES = 8 << 20      # a block's V that can be read again and again: panels are then of
     NARROW = 32               # filters, whose products hardly leave L2, else of
     WIDE = 128
@@ -236,6 +238,10 @@ cdef void plan(Winograd *j, idx target, idx threads) noexcept:
 cdef idx n_runs(const Winograd *j, idx block) noexcept nogil:
     cdef idx first = block * j.block_bands, last = min(j.N * j.bands, first + j.block_bands) - 1
     return last // j.bands - first // j.bands + 1
+
+
+cdef idx most_runs(const Winograd *j) noexcept nogil:
+    return min(j.N, (j.block_bands + j.bands - 2) // j.bands + 1)
 
 
 cdef Run run_of(const Winograd *j, idx block, idx index) noexcept nogil:
@@ -464,32 +470,51 @@ cdef void gather_block(const Winograd *j, const Filters *w, const Image *x, cons
         gather_panel(j, w, y, bias, g, block, i, v, rest)
 
 
+cdef void transform_shared(const Winograd *j, const Image *x, idx g, idx first, idx task, char *v,
+                           char *buffer) noexcept nogil:
+    """One of the parts of V of some blocks, from `first` on, that threads share."""
+    cdef idx run = task % most_runs(j), part = task // most_runs(j) % j.c_parts, block = task // most_runs(j) // j.c_parts
+    if run < n_runs(j, first + block):
+        transform_input(j, x, g, first + block, part, run, v + block * j.c_size, buffer)
+
+
 cdef int gather(Winograd *j, const Image *x, const Image *y, Filters *w, const char *bias) except -1:
     """y = A' [U V] A: forward on x and w, or the input gradient on dy and the flipped w."""
     cdef idx z = j.kern.itemsize, lanes = j.kern.lanes
-    cdef idx g, i, task, block, runs
+    cdef idx g, i, task, first, here
     j.unit = min(j.kern.gemm_vecs * lanes, j.k_lanes)
-    cdef double work = <double>j.G * j.K * j.C * j.points * j.N * j.bands * j.band_tiles
-    cdef int n_threads = threads_for(work, j.G * j.N * j.bands * parts(j.k_lanes, j.unit))
-    j.c_tile, j.k_tile = up(parts(j.C, parts(j.C, CHUNK)), lanes), j.unit
+    cdef double all_tiles = <double>j.N * j.bands * j.band_tiles
+    cdef int n_threads = threads_for(j.G * j.K * j.C * j.points * all_tiles,
+                                     j.G * j.N * j.bands * parts(j.k_lanes, j.unit))
     w.kept = j.points * j.C * j.k_lanes * z <= KEPT_BYTES
-    plan(j, TILES if w.kept else LARGE_TILES, n_threads if w.kept else 1)
+    # Threads take blocks by themselves; or they share some blocks' V and take panels of filters of each.
+    cdef bint shared = n_threads > 1 and (not w.kept or j.G * all_tiles < FEW_TILES * <double>n_threads)
+    cdef idx target = TILES if w.kept else LARGE_TILES
+    if shared:
+        j.unit = min(j.unit, up(max(2 * lanes, parts(j.k_lanes, n_threads)), lanes))
+        if w.kept:
+            target = max(FEW_TILES, <idx>all_tiles // parts(2 * n_threads, parts(j.k_lanes, max(NARROW, j.unit))))
+    j.c_tile, j.k_tile = up(parts(j.C, parts(j.C, CHUNK)), lanes), j.unit
+    plan(j, target, n_threads if w.kept and not shared else 1)
     w.kept &= j.n_blocks > 1
-    cdef bint shared = n_threads > 1 and j.G * j.n_blocks < 2 * n_threads
+    shared |= not keeps_busy(j.G * j.n_blocks, n_threads)
     # Whole tiles of the product, and whole vectors of y's channels, of every residue.
     cdef idx least = j.y_stride * j.y_stride * lanes, step = least
     while step % j.unit != 0:
         step += least
     # Every panel reads all of V again.
     j.wide = up(WIDE if j.c_size > NEAR_BYTES else NARROW, step)
-    j.wide = min(j.wide, up(parts(j.k_lanes, n_threads) if shared else j.k_lanes, step))
+    j.wide = min(j.wide, up(j.k_lanes if w.kept or not shared else parts(j.k_lanes, n_threads), step))
     j.panels = parts(j.k_lanes, j.wide)
+    # Blocks whose V is there at a time.
+    cdef idx together = max(1, min(j.n_blocks, SHARED_BYTES // <idx>j.c_size)) if w.kept else 1
+    cdef idx times = parts(j.n_blocks, together)
     w.point = point_pitch(j.C * j.wide)
     w.panel_size = up(j.points * w.point * z, LINE)
     j.k_size = up(j.wide // j.unit * j.k_panel * z, LINE)
     cdef size_t u_size = j.G * j.panels * w.panel_size if w.kept else 0, bias_size = up(j.G * j.k_lanes * z, LINE)
     cdef size_t each = j.k_size + j.stage_size + (0 if w.kept else w.panel_size) + (0 if shared else j.c_size)
-    cdef size_t size = u_size + bias_size + n_threads * each + (j.c_size if shared else 0)
+    cdef size_t size = u_size + bias_size + n_threads * each + (together * j.c_size if shared else 0)
     w.u = <char *>take(size)
     cdef char *padded = w.u + u_size
     cdef char *scratch = padded + bias_size
@@ -515,14 +540,14 @@ cdef int gather(Winograd *j, const Image *x, const Image *y, Filters *w, const c
                 for task in prange(j.G * j.n_blocks, num_threads=n_threads, schedule="dynamic"):
                     gather_block(j, w, x, y, bias, task, scratch + threadid() * each)
             else:
-                for g in range(j.G):
-                    for block in range(j.n_blocks):
-                        runs = n_runs(j, block)
-                        for task in prange(runs * j.c_parts, num_threads=n_threads, schedule="dynamic"):
-                            transform_input(j, x, g, block, task // runs, task % runs, v,
-                                            scratch + threadid() * each)
-                        for task in prange(j.panels, num_threads=n_threads, schedule="dynamic"):
-                            gather_panel(j, w, y, bias, g, block, task, v, scratch + threadid() * each)
+                for i in range(j.G * times):
+                    g, first = i // times, i % times * together
+                    here = min(together, j.n_blocks - first)
+                    for task in prange(here * most_runs(j) * j.c_parts, num_threads=n_threads, schedule="dynamic"):
+                        transform_shared(j, x, g, first, task, v, scratch + threadid() * each)
+                    for task in prange(here * j.panels, num_threads=n_threads, schedule="dynamic"):
+                        gather_panel(j, w, y, bias, g, first + task % here, task // here, v + task % here * j.c_size,
+                                     scratch + threadid() * each)
     give(w.u, size)
     return 0
 
@@ -768,17 +793,18 @@ cpdef weight_gradient(cnp.ndarray x, cnp.ndarray dy, cnp.ndarray dw, idx stride,
     j.s_point = point_pitch(units * j.s_unit)
     j.s_size = up(j.points * j.s_point * z, LINE)
     j.pairs = parts(j.c_lanes, j.group) * j.k_panels
-    # Slices of whole blocks, by the shape alone, so that sums never depend on the number of threads. Without them the
-    # threads share each block's work.
+    # Slices of whole blocks, by the shape alone, so that sums never depend on the number of threads. Where they are too
+    # few for these, the threads share each block's work.
     cdef idx slices = max(1, min(min(SLICES, j.n_blocks // 2), SLICES_BYTES // (j.pairs * <idx>j.s_size)))
     cdef idx slice_blocks = parts(j.n_blocks, slices)
     slices = parts(j.n_blocks, slice_blocks)
     cdef int n_threads = threads_for(<double>j.G * j.K * j.C * j.points * all_tiles, j.points)
+    cdef bint shared = slices == 1 or not keeps_busy(slices, n_threads)
     cdef bint hot = j.n_blocks == 1 and j.pairs >= 2 * n_threads
     cdef size_t tiles_size = j.c_size + j.k_size
     cdef size_t sums_size = 0 if hot else slices * j.pairs * j.s_size
-    cdef size_t each = j.stage_size + (j.s_size if hot else 0) + (tiles_size if slices > 1 else 0)
-    cdef size_t size = sums_size + n_threads * each + (0 if slices > 1 else tiles_size)
+    cdef size_t each = j.stage_size + (j.s_size if hot else 0) + (0 if shared else tiles_size)
+    cdef size_t size = sums_size + n_threads * each + (tiles_size if shared else 0)
     cdef char *s = <char *>take(size)
     cdef char *scratch = s + sums_size
     cdef char *v = scratch + n_threads * each
@@ -787,7 +813,7 @@ cpdef weight_gradient(cnp.ndarray x, cnp.ndarray dy, cnp.ndarray dw, idx stride,
     with nogil:
         for g in range(j.G):
             dw_g = f.data + g * j.K * j.C * f.h * f.w * z
-            if slices > 1:
+            if not shared:
                 for task in prange(slices, num_threads=n_threads, schedule="dynamic"):
                     correlate_slice(&j, &image_x, &image_y, g, task * slice_blocks,
                                     min(j.n_blocks, (task + 1) * slice_blocks), s + task * j.pairs * j.s_size,
@@ -808,7 +834,8 @@ cpdef weight_gradient(cnp.ndarray x, cnp.ndarray dy, cnp.ndarray dw, idx stride,
                     else:
                         for task in prange(j.pairs * j.points, num_threads=n_threads, schedule="dynamic"):
                             correlate(&j, block_tiles(&j, block), task // j.points, task % j.points, v, zs,
-                                      s + task // j.points * j.s_size, block > 0)
+                                      s + (block // slice_blocks * j.pairs + task // j.points) * j.s_size,
+                                      block % slice_blocks > 0)
             if not hot:
                 for task in prange(j.pairs * units, num_threads=n_threads, schedule="static"):
                     finish(&j, task // units, task % units, s + task // units * j.s_size, slices, dw_g)
