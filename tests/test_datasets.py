@@ -659,6 +659,7 @@ def test_an_archive_cannot_leave_its_folder(tmp_path, network, monkeypatch):
         (archive(cifar_members())[:-100], "cannot be unpacked"),
         (b"no archive", "cannot be unpacked"),
     ],
+    ids=("lacks a file", "a large file", "cut short", "no archive"),
 )
 def test_damaged_archives(tmp_path, network, monkeypatch, content, message):
     if "999" in message:
