@@ -156,6 +156,22 @@ def test_the_environment_sets_the_number_of_threads(name, value):
     assert output_of("import fastconv; print(fastconv.get_num_threads())", **{name: value}) == f"{value}\n"
 
 
+@pytest.mark.skipif(not os.path.isdir("/proc/self/task"), reason="the system does not list a process's threads")
+def test_threads_stay_from_one_layer_to_the_next():
+    """A smaller team would end those left over, and the next layer start them anew."""
+    program = """
+import os, numpy, fastconv
+fastconv.set_num_threads(5)
+seen = set()
+for channels in (64, 8, 64, 8):
+    x, w = numpy.ones((8, channels, 32, 32), numpy.float32), numpy.ones((64, channels, 1, 1), numpy.float32)
+    fastconv.ops.conv2d(x, w)
+    seen.add(frozenset(os.listdir("/proc/self/task")))
+print(len(seen))
+"""
+    assert output_of(program) == "1\n"
+
+
 def test_threads_of_an_exiting_program_may_hold_results():
     """Results and layers live on in modules that the interpreter takes apart in any order."""
     output_of(
