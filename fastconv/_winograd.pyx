@@ -88,15 +88,15 @@ _from_environment(os.environ)
 
 cdef idx size_of(idx R, idx S, idx channels, idx stride_h, idx stride_w, idx dilation_h, idx dilation_w,
                  idx lanes) noexcept nogil:
-    """Which of the kernels' sizes a residue of a filter has; -1: none, or a stride whose residues tear vectors of
-    channels."""
+    """Which of the kernels' sizes a residue of a filter has; -1: none, or a stride whose residues tear vectors of the
+    result's channels."""
     if max(dilation_h, dilation_w) > MOST_DILATION or stride_h != stride_w or not 1 <= stride_h <= MOST_STRIDE:
         return -1
     if stride_h > 1 and (R != S or dilation_h != 1 or dilation_w != 1 or channels % lanes != 0):
         return -1
     R, S = parts(R, stride_h), parts(S, stride_h)
-    if R == S and (R == 2 or R == 3 or R == 5):
-        return (R - 1) // 2
+    if R == S and 2 <= R <= 5:
+        return R - 2
     if min(R, S) == 1 and 3 <= max(R, S) <= 7 and max(R, S) % 2 == 1:
         return FC_LINES + (max(R, S) - 3) // 2
     return -1
@@ -126,7 +126,7 @@ cdef bint takes(int which, idx N, idx C, idx H, idx W, idx K, idx c, idx R, idx 
     Both estimates are sums of what is done and what it costs.
     """
     cdef const fc_kernels *kern = kernels(itemsize)
-    if mode == NEVER or size_of(R, S, c, stride_h, stride_w, dilation_h, dilation_w, kern.lanes) < 0:
+    if mode == NEVER or size_of(R, S, c if which == 1 else 0, stride_h, stride_w, dilation_h, dilation_w, kern.lanes) < 0:
         return False
     # Neither what is empty nor, where somebody asks by himself, what no convolution has.
     if min(N, min(H, W)) < 1 or min(K, c) < 1 or min(P, Q) < 1 or min(groups, min(dilation_h, dilation_w)) < 1:
@@ -170,6 +170,8 @@ cdef struct Winograd:
     idx N, H, W                  # images, size of x
     idx P, Q                     # size of y, or of its residues
     idx x_stride, y_stride       # one of which is 1
+    idx split                    # a stride whose residues are channels of an x split into them, zeros around it;
+    idx split_top, split_left    # 1: none; and the pixels of its first residue that lie outside
     idx c_parts                  # vectors of x's channels
     idx y_h, y_w                 # size of y
     idx y_top, y_left            # pixels of its first residue that lie outside
@@ -227,7 +229,8 @@ cdef void plan(Winograd *j, idx target, idx threads) noexcept:
     cdef idx s = j.x_stride * j.y_stride
     cdef idx rows = s * (j.block_bands * j.m_h * j.dilation_h + j.reach_h)
     cdef idx width = s * (j.cols * j.m_w * j.dilation_w + j.reach_w)
-    j.stage_size = up(max(min(rows, j.H) * min(width, j.W), min(rows, j.y_h) * min(width, j.y_w)) * lanes * z, LINE)
+    j.stage_size = up(max(min(rows, j.H) * min(width, j.W) * (1 if j.split == 1 else 2),
+                          min(rows, j.y_h) * min(width, j.y_w)) * lanes * z, LINE)
     # Tiles of the product may reach past the last filter.
     j.c_size = up((parts(j.c_lanes, j.c_tile) * j.c_panel + FC_MAX_VECS * lanes) * z, LINE)
     j.k_size = up((parts(j.k_lanes, j.k_tile) * j.k_panel + FC_MAX_VECS * lanes) * z, LINE)
@@ -291,6 +294,34 @@ cdef const char *lay(const Winograd *j, const Image *x, idx n, idx c0, idx chann
     return data
 
 
+cdef const char *lay_split(const Winograd *j, const Image *x, idx n, idx g, idx pair0, idx top, idx bottom, idx left,
+                           idx right, char *buffer, fc_plane *plane) noexcept nogil:
+    """A vector of (channel, residue of the stride) pairs of a part of image n, along the lanes in `buffer`."""
+    cdef const fc_kernels *kern = j.kern
+    cdef idx z = kern.itemsize, lanes = kern.lanes, s = j.split, h = bottom - top, w = right - left, i, pair, h0, w0
+    cdef idx pairs = min(lanes, j.C - pair0), first, last, begin, end, at
+    cdef char *rows = buffer + h * w * lanes * z
+    for i in range(pairs):
+        pair = g * j.C + pair0 + i
+        h0 = s * top + pair // s % s - j.split_top
+        w0 = s * left + pair % s - j.split_left
+        first = min(h, parts(-h0, s)) if h0 < 0 else 0
+        first = min(h, parts(-h0, s)) if h0 < 0 else 0
+        last = max(first, min(h, parts(x.h - h0, s))) if x.h > h0 else first
+        begin = min(w, parts(-w0, s)) if w0 < 0 else 0
+        end = max(begin, min(w, parts(x.w - w0, s))) if x.w > w0 else begin
+        if begin == end:
+            first = last = h
+        # Of a pixel outside of the image there may be no address.
+        at = (h0 + first * s) * x.s_h + (w0 + begin * s) * x.s_w if first < last else 0
+        kern.stage(rows + i * h * w * z, w, x.data + (n * x.s_n + pair // (s * s) * x.s_c + at) * z, s * x.s_h,
+                   s * x.s_w, h, first, last, begin, end - begin, w - end, 0)
+    kern.transpose(buffer, lanes, rows, h * w, 1, pairs, h * w)
+    plane.row, plane.col = w * lanes, lanes
+    place_tiles(j, plane, h, w, 1)
+    return buffer
+
+
 cdef void transform_input(const Winograd *j, const Image *x, idx g, idx block, idx part, idx run_index, char *v,
                           char *buffer) noexcept nogil:
     """V of a vector of channels and a run of bands."""
@@ -300,11 +331,14 @@ cdef void transform_input(const Winograd *j, const Image *x, idx g, idx block, i
     cdef idx band, a, b, e, c, h, w, top, bottom, left, right
     cdef Run run = run_of(j, block, run_index)
     cdef idx tile = run.tile, h0 = s * run.top - j.pad_h, w0 = s * run.left - j.pad_w
-    span(h0, s * (run.bands * j.m_h * j.dilation_h + j.reach_h), x.h, &top, &bottom)
-    span(w0, s * (run.cols * j.m_w * j.dilation_w + j.reach_w), x.w, &left, &right)
+    span(h0, s * (run.bands * j.m_h * j.dilation_h + j.reach_h), j.H, &top, &bottom)
+    span(w0, s * (run.cols * j.m_w * j.dilation_w + j.reach_w), j.W, &left, &right)
     cdef fc_plane plane
-    cdef const char *data = lay(j, x, run.n, g * C + c0, min(kern.lanes, C - c0), top, bottom, left, right, s, buffer,
-                                &plane)
+    cdef const char *data
+    if j.split > 1:
+        data = lay_split(j, x, run.n, g, c0, top, bottom, left, right, buffer, &plane)
+    else:
+        data = lay(j, x, run.n, g * C + c0, min(kern.lanes, C - c0), top, bottom, left, right, s, buffer, &plane)
     for band in range(run.bands):
         for a in range(j.dilation_h):
             for b in range(j.dilation_w):
@@ -535,18 +569,18 @@ cdef int prepare(Winograd *j, cnp.ndarray x, cnp.ndarray y, idx channels, idx fi
     """
     cdef idx s = x_stride * y_stride
     j.kern = kernels(cnp.PyArray_ITEMSIZE(x))
-    j.size = size_of(R, S, channels if x_stride > 1 else filters, s, s, dilation_h, dilation_w, j.kern.lanes)
+    j.size = size_of(R, S, filters if y_stride > 1 else 0, s, s, dilation_h, dilation_w, j.kern.lanes)
     if j.size < 0:
         raise ValueError(
-            "filters must be of 2x2, 3x3 or 5x5 taps for each residue of the stride, or of 3, 5 or 7 in a row or "
-            f"column, and with a stride there must be vectors of {j.kern.lanes} channels and no dilation, got {R}x{S}, "
-            f"stride {s}, {channels if x_stride > 1 else filters} channels and dilation {dilation_h}, {dilation_w}")
+            "filters must be of 2x2 to 5x5 taps for each residue of the stride, or of 3, 5 or 7 in a row or column, and "
+            f"with a stride a result must have vectors of {j.kern.lanes} channels, and there must be no dilation, got "
+            f"{R}x{S}, stride {s}, {filters} channels of the result and dilation {dilation_h}, {dilation_w}")
     R, S = parts(R, s), parts(S, s)
     j.upright = S == 1
     j.taps = R * S
     j.points = LENGTH if j.size >= FC_LINES else SIDE * SIDE
     j.m_h, j.m_w = outputs(R, S), outputs(S, R)
-    j.x_stride, j.y_stride = x_stride, y_stride
+    j.x_stride, j.y_stride, j.split = x_stride, y_stride, 1
     j.C, j.K = channels * x_stride * x_stride, filters * y_stride * y_stride
     j.N, j.H, j.W, j.y_h, j.y_w = y.shape[0], x.shape[2], x.shape[3], y.shape[2], y.shape[3]
     # The first residues that y has a pixel of.
@@ -562,7 +596,11 @@ cdef int prepare(Winograd *j, cnp.ndarray x, cnp.ndarray y, idx channels, idx fi
     j.bands, j.segments, j.cols = parts(j.P, j.m_h * j.dilation_h), 1, j.all_cols
     j.band_tiles = j.cols * j.residues
     j.c_lanes, j.k_lanes = up(j.C, j.kern.lanes), up(j.K, j.kern.lanes)
-    j.c_parts = j.c_lanes // j.kern.lanes // (x_stride * x_stride)
+    # Where residues would tear vectors of channels, x is split by them beforehand, and has the channels of all.
+    if x_stride > 1 and channels % j.kern.lanes != 0:
+        j.split, j.x_stride, j.split_top, j.split_left = x_stride, 1, pad_h, pad_w
+        j.H, j.W, j.pad_h, j.pad_w = j.P + j.reach_h, j.Q + j.reach_w, 0, 0
+    j.c_parts = j.c_lanes // j.kern.lanes // (j.x_stride * j.x_stride)
     # Blocks are a band at the least, on every thread.
     check_bytes(4096.0 * 2 * j.points * (<double>j.cols * j.dilation_h * j.dilation_w + LARGE_TILES)
                 * (j.c_lanes + j.k_lanes) * j.kern.itemsize)
@@ -576,7 +614,7 @@ ctypedef fused real:
 
 cdef void part_filter(real *w, real *parted, idx channels, idx R, idx stride, idx lanes, bint back) noexcept nogil:
     """The taps of each residue of the stride by themselves, ceil(R / stride) a side, those that w has not zero; or,
-    `back`, w from that: of R x R taps of each channel, those of each residue of a vector of channels."""
+    `back`, w from that: of R x R taps of each channel, those of each residue of `lanes` channels."""
     cdef idx r = parts(R, stride), c, i, k
     cdef real *to
     if not back:
@@ -593,9 +631,12 @@ cdef void part_filter(real *w, real *parted, idx channels, idx R, idx stride, id
 
 
 cdef cnp.ndarray part_filters(cnp.ndarray w, idx stride, cnp.ndarray parted):
-    """w in (K, C / lanes * stride * stride * lanes, r, r), or, if that is given, back from there."""
+    """w in (K, C / lanes * stride * stride * lanes, r, r), or, if that is given, back from there; single channels instead
+    of `lanes` where they are no whole vectors."""
     cdef idx z = cnp.PyArray_ITEMSIZE(w), lanes = kernels(z).lanes, r = parts(w.shape[2], stride), K = w.shape[0]
     cdef idx C = w.shape[1], R = w.shape[2], k
+    if C % lanes != 0:
+        lanes = 1
     cdef bint back = parted is not None
     cdef cnp.npy_intp[4] shape = [K, C * stride * stride, r, r]
     if not back:

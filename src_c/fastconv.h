@@ -60,9 +60,9 @@ typedef struct {
     idx step_h, step_w; /* pixels from a tile to the next */
 } fc_plane;
 
-/* Filters that Winograd's filtering has kernels for: 2 x 2, 3 x 3, 5 x 5, 1 x 3, 1 x 5, 1 x 7; those before FC_LINES on tiles of
+/* Filters that Winograd's filtering has kernels for: 2 x 2 to 5 x 5, 1 x 3, 1 x 5, 1 x 7; those before FC_LINES on tiles of
  * 6 x 6 points, the others of 1 x 8. */
-enum { FC_LINES = 3, FC_WINOGRADS = 6 };
+enum { FC_LINES = 4, FC_WINOGRADS = 7 };
 
 typedef struct {
     idx itemsize;

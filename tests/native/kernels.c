@@ -656,7 +656,7 @@ static void set_matrices(int side, int n, int r)
 
 static void set_size(int size)
 {
-    const int sizes[FC_WINOGRADS][2] = {{2, 2}, {3, 3}, {5, 5}, {1, 3}, {1, 5}, {1, 7}};
+    const int sizes[FC_WINOGRADS][2] = {{2, 2}, {3, 3}, {4, 4}, {5, 5}, {1, 3}, {1, 5}, {1, 7}};
     set_matrices(0, size < FC_LINES ? 6 : 1, sizes[size][0]);
     set_matrices(1, size < FC_LINES ? 6 : 8, sizes[size][1]);
 }
