@@ -83,7 +83,7 @@ cdef extern from "fastconv.h" nogil:
         void (*dot[8])(idx n_planes, idx n_rows, idx n_cols, const void *dy, idx dy_row, idx dy_plane, idx dy_pitch,
                        const void *x, const idx *offsets, idx x_plane, idx x_pitch, void *acc) noexcept nogil
 
-        void (*gemm[8])(idx depth, const void *a, idx a_row, idx a_depth, const void *b, idx b_depth, void *y,
+        void (*gemm[8])(idx rows, idx depth, const void *a, idx a_row, idx a_depth, const void *b, idx b_depth, void *y,
                         idx y_row, int accumulate) noexcept nogil
         void (*winograd_input[2])(void *v, idx v_point, idx v_tile, const void *x, const fc_plane *plane, idx h0,
                                   idx w0, idx count) noexcept nogil

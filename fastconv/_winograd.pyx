@@ -455,7 +455,7 @@ cdef void gather_panel(const Winograd *j, const Filters *w, const Image *y, cons
     cdef unsigned mode = fc_flush_subnormals()
     cdef idx z = kern.itemsize, lanes = kern.lanes, width = panel_width(j, panel)
     cdef idx tiles = block_tiles(j, block), runs = n_runs(j, block), phases = j.y_stride * j.y_stride
-    cdef idx c, depth, point, row, n, i, vecs
+    cdef idx c, depth, point, n, i, vecs
     cdef const char *a
     cdef const char *b
     cdef char *t = scratch
@@ -475,11 +475,7 @@ cdef void gather_panel(const Winograd *j, const Filters *w, const Image *y, cons
                 depth = min(j.c_tile, j.C - c)
                 a = v + (c // j.c_tile * j.c_panel + point * j.c_point) * z
                 b = u + (point * w.point + (n * j.C + c) * j.unit) * z
-                row = 0
-                while row < tiles:
-                    kern.gemm[vecs - 1](depth, a + row * j.c_tile * z, j.c_tile, 1, b, j.unit, to + row * j.unit * z,
-                                        j.unit, c > 0)
-                    row += kern.gemm_rows
+                kern.gemm[vecs - 1](tiles, depth, a, j.c_tile, 1, b, j.unit, to, j.unit, c > 0)
                 c += depth
     for n in range(width // lanes // phases):
         for i in range(runs):
@@ -719,7 +715,7 @@ cdef void correlate(const Winograd *j, idx tiles, idx pair, idx point, const cha
     """S of one point of a group of channels and a panel of filters."""
     cdef const fc_kernels *kern = j.kern
     cdef unsigned mode = fc_flush_subnormals()
-    cdef idx z = kern.itemsize, n, k
+    cdef idx z = kern.itemsize, n
     cdef idx c0 = pair // j.k_panels * j.group, k_panel = pair % j.k_panels, vecs
     cdef idx channels = min(j.group, j.c_lanes - c0), filters = min(j.k_tile, j.K - k_panel * j.k_tile)
     v += (c0 // j.c_tile * j.c_panel + point * j.c_point) * z
@@ -727,11 +723,8 @@ cdef void correlate(const Winograd *j, idx tiles, idx pair, idx point, const cha
     s += point * j.s_point * z
     for n in range(parts(channels, j.c_tile)):
         vecs = min(j.c_tile, channels - n * j.c_tile) // kern.lanes
-        k = 0
-        while k < filters:
-            kern.gemm[vecs - 1](tiles, zs + k * z, 1, j.k_tile, v + n * j.c_panel * z, j.c_tile,
-                                s + (n * j.s_unit + k * j.c_tile) * z, j.c_tile, accumulate)
-            k += kern.gemm_rows
+        kern.gemm[vecs - 1](filters, tiles, zs, 1, j.k_tile, v + n * j.c_panel * z, j.c_tile, s + n * j.s_unit * z,
+                            j.c_tile, accumulate)
     fc_restore_mode(mode)
 
 
