@@ -110,12 +110,15 @@ cdef idx outputs(idx taps, idx across) noexcept nogil:
 
 
 # What is done costs, in steps of the direct kernel's inner loop, a vector of multiply-adds; fitted to measured layers.
-# For filters of one row or column, strides, and others; forward and input gradient, and weight gradient. Where direct
+# For filters of one row or column, strides, and others; forward, input gradient and weight gradient. Where direct
 # convolution, too, copies its input, that of the tiles costs nothing beyond.
-cdef double[3][2][9] COSTS = [
-    [[1.19, 13, 0, 57, 5.4, 0.24, 49, 22, 0], [1.1, 5, 52, 107, 357, 0.12, 80, 4.3, 4.1]],
-    [[1.08, 7, 0, 140, 45, 0.17, 0, 0, 0], [1.4, 1.6, 0, 0, 780, 0, 108, 0.67, 0]],
-    [[0.91, 5, 280, 640, 170, 0.78, 6.5, 0, 0], [1.31, 5, 0, 640, 240, 0.32, 57, 0.63, 0]],
+cdef double[3][3][9] COSTS = [
+    [[1.19, 13, 0, 57, 5.4, 0.24, 49, 22, 0], [1.19, 13, 0, 57, 5.4, 0.24, 49, 22, 0],
+     [1.1, 5, 52, 107, 357, 0.12, 80, 4.3, 4.1]],
+    [[1.1, 20, 180, 580, 110, 0, 2.8, 0, 10.6], [1.02, 23, 0, 610, 6, 0.25, 0, 0, 28],
+     [1.15, 16, 52, 390, 1000, 0, 4, 5.1, 0.58]],
+    [[0.91, 5, 280, 640, 170, 0.78, 6.5, 0, 0], [0.91, 5, 280, 640, 170, 0.78, 6.5, 0, 0],
+     [1.31, 5, 0, 640, 240, 0.32, 57, 0.63, 0]],
 ]
 
 
@@ -126,7 +129,8 @@ cdef bint takes(int which, idx N, idx C, idx H, idx W, idx K, idx c, idx R, idx 
     Both estimates are sums of what is done and what it costs.
     """
     cdef const fc_kernels *kern = kernels(itemsize)
-    if mode == NEVER or size_of(R, S, c if which == 1 else 0, stride_h, stride_w, dilation_h, dilation_w, kern.lanes) < 0:
+    if mode == NEVER or size_of(R, S, c if which == 1 else 0, stride_h, stride_w, dilation_h, dilation_w,
+                                kern.lanes) < 0:
         return False
     # Neither what is empty nor, where somebody asks by himself, what no convolution has.
     if min(N, min(H, W)) < 1 or min(K, c) < 1 or min(P, Q) < 1 or min(groups, min(dilation_h, dilation_w)) < 1:
@@ -145,12 +149,12 @@ cdef bint takes(int which, idx N, idx C, idx H, idx W, idx K, idx c, idx R, idx 
     cdef double depth_vecs = parts(depth, lanes), filter_vecs = parts(filters, lanes)
     # Rows that end within a vector cost direct convolution what its packing cannot save.
     cdef double ragged = min(2.0, <double>up(Q, lanes) / Q) - 1
-    cdef const double *cost = COSTS[0 if R != S else 1 if s > 1 else 2][which == 2]
+    cdef const double *cost = COSTS[0 if R != S else 1 if s > 1 else 2][which]
     transforms = (cost[2] * depth_vecs + cost[3] * filter_vecs) * tiles
     if which < 2:
         products = cost[0] * depth * filter_vecs * (tiles + cost[1])
         transforms += cost[4] * filter_vecs * depth
-        direct = direct * (1 + cost[5] * ragged) + cost[7] * N * P * Q / lanes
+        direct = direct * (1 + cost[5] * ragged) + (cost[7] + cost[8] * filters) * N * P * Q / lanes
     else:
         products = cost[0] * (filters + cost[1]) * depth_vecs * tiles
         transforms += cost[4] * filters * depth_vecs
