@@ -83,17 +83,17 @@ cdef extern from "fastconv.h" nogil:
         void (*dot[8])(idx n_planes, idx n_rows, idx n_cols, const void *dy, idx dy_row, idx dy_plane, idx dy_pitch,
                        const void *x, const idx *offsets, idx x_plane, idx x_pitch, void *acc) noexcept nogil
 
-        void (*gemm[8])(idx depth, const void *a, idx a_row, idx a_depth, const void *b, idx b_depth, void *y,
+        void (*gemm[8])(idx rows, idx depth, const void *a, idx a_row, idx a_depth, const void *b, idx b_depth, void *y,
                         idx y_row, int accumulate) noexcept nogil
         void (*winograd_input[2])(void *v, idx v_point, idx v_tile, const void *x, const fc_plane *plane, idx h0,
                                   idx w0, idx count) noexcept nogil
-        void (*winograd_spread[6])(void *z, idx z_point, idx z_tile, const void *dy, const fc_plane *plane, idx h0,
+        void (*winograd_spread[7])(void *z, idx z_point, idx z_tile, const void *dy, const fc_plane *plane, idx h0,
                                    idx w0, idx count) noexcept nogil
-        void (*winograd_output[6])(void *y, const fc_plane *plane, idx h0, idx w0, idx count, const void *t,
+        void (*winograd_output[7])(void *y, const fc_plane *plane, idx h0, idx w0, idx count, const void *t,
                                    idx t_point, idx t_tile, const void *bias) noexcept nogil
-        void (*winograd_filters[6])(void *u, idx u_point, idx u_depth, const void *w, idx w_filter, idx w_depth,
+        void (*winograd_filters[7])(void *u, idx u_point, idx u_depth, const void *w, idx w_filter, idx w_depth,
                                     idx filters, idx depth, int flip, const void *end) noexcept nogil
-        void (*winograd_weights[6])(void *dw, const void *s, idx s_point, idx s_slice, idx n_slices,
+        void (*winograd_weights[7])(void *dw, const void *s, idx s_point, idx s_slice, idx n_slices,
                                     idx channels) noexcept nogil
 
         void (*windows)(void *y, idx y_row, idx n_rows, const void **rows, const fc_windows *s, const void *w,

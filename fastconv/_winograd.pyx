@@ -90,15 +90,15 @@ _from_environment(os.environ)
 
 cdef idx size_of(idx R, idx S, idx channels, idx stride_h, idx stride_w, idx dilation_h, idx dilation_w,
                  idx lanes) noexcept nogil:
-    """Which of the kernels' sizes a residue of a filter has; -1: none, or a stride whose residues tear vectors of
-    channels."""
+    """Which of the kernels' sizes a residue of a filter has; -1: none, or a stride whose residues tear vectors of the
+    result's channels."""
     if max(dilation_h, dilation_w) > MOST_DILATION or stride_h != stride_w or not 1 <= stride_h <= MOST_STRIDE:
         return -1
     if stride_h > 1 and (R != S or dilation_h != 1 or dilation_w != 1 or channels % lanes != 0):
         return -1
     R, S = parts(R, stride_h), parts(S, stride_h)
-    if R == S and (R == 2 or R == 3 or R == 5):
-        return (R - 1) // 2
+    if R == S and 2 <= R <= 5:
+        return R - 2
     if min(R, S) == 1 and 3 <= max(R, S) <= 7 and max(R, S) % 2 == 1:
         return FC_LINES + (max(R, S) - 3) // 2
     return -1
@@ -112,12 +112,15 @@ cdef idx outputs(idx taps, idx across) noexcept nogil:
 
 
 # What is done costs, in steps of the direct kernel's inner loop, a vector of multiply-adds; fitted to measured layers.
-# For filters of one row or column, strides, and others; forward and input gradient, and weight gradient. Where direct
+# For filters of one row or column, strides, and others; forward, input gradient and weight gradient. Where direct
 # convolution, too, copies its input, that of the tiles costs nothing beyond.
-cdef double[3][2][9] COSTS = [
-    [[1.19, 13, 0, 57, 5.4, 0.24, 49, 22, 0], [1.1, 5, 52, 107, 357, 0.12, 80, 4.3, 4.1]],
-    [[1.08, 7, 0, 140, 45, 0.17, 0, 0, 0], [1.4, 1.6, 0, 0, 780, 0, 108, 0.67, 0]],
-    [[0.91, 5, 280, 640, 170, 0.78, 6.5, 0, 0], [1.31, 5, 0, 640, 240, 0.32, 57, 0.63, 0]],
+cdef double[3][3][9] COSTS = [
+    [[1.19, 13, 0, 57, 5.4, 0.24, 49, 22, 0], [1.19, 13, 0, 57, 5.4, 0.24, 49, 22, 0],
+     [1.1, 5, 52, 107, 357, 0.12, 80, 4.3, 4.1]],
+    [[1.1, 20, 180, 580, 110, 0, 2.8, 0, 10.6], [1.02, 23, 0, 610, 6, 0.25, 0, 0, 28],
+     [1.15, 16, 52, 390, 1000, 0, 4, 5.1, 0.58]],
+    [[0.91, 5, 280, 640, 170, 0.78, 6.5, 0, 0], [0.91, 5, 280, 640, 170, 0.78, 6.5, 0, 0],
+     [1.31, 5, 0, 640, 240, 0.32, 57, 0.63, 0]],
 ]
 
 
@@ -128,7 +131,8 @@ cdef bint takes(int which, idx N, idx C, idx H, idx W, idx K, idx c, idx R, idx 
     Both estimates are sums of what is done and what it costs.
     """
     cdef const fc_kernels *kern = kernels(itemsize)
-    if mode == NEVER or size_of(R, S, c, stride_h, stride_w, dilation_h, dilation_w, kern.lanes) < 0:
+    if mode == NEVER or size_of(R, S, c if which == 1 else 0, stride_h, stride_w, dilation_h, dilation_w,
+                                kern.lanes) < 0:
         return False
     # Neither what is empty nor, where somebody asks by himself, what no convolution has.
     if min(N, min(H, W)) < 1 or min(K, c) < 1 or min(P, Q) < 1 or min(groups, min(dilation_h, dilation_w)) < 1:
@@ -147,12 +151,12 @@ cdef bint takes(int which, idx N, idx C, idx H, idx W, idx K, idx c, idx R, idx 
     cdef double depth_vecs = parts(depth, lanes), filter_vecs = parts(filters, lanes)
     # Rows that end within a vector cost direct convolution what its packing cannot save.
     cdef double ragged = min(2.0, <double>up(Q, lanes) / Q) - 1
-    cdef const double *cost = COSTS[0 if R != S else 1 if s > 1 else 2][which == 2]
+    cdef const double *cost = COSTS[0 if R != S else 1 if s > 1 else 2][which]
     transforms = (cost[2] * depth_vecs + cost[3] * filter_vecs) * tiles
     if which < 2:
         products = cost[0] * depth * filter_vecs * (tiles + cost[1])
         transforms += cost[4] * filter_vecs * depth
-        direct = direct * (1 + cost[5] * ragged) + cost[7] * N * P * Q / lanes
+        direct = direct * (1 + cost[5] * ragged) + (cost[7] + cost[8] * filters) * N * P * Q / lanes
     else:
         products = cost[0] * (filters + cost[1]) * depth_vecs * tiles
         transforms += cost[4] * filters * depth_vecs
@@ -172,6 +176,8 @@ cdef struct Winograd:
     idx N, H, W                  # images, size of x
     idx P, Q                     # size of y, or of its residues
     idx x_stride, y_stride       # one of which is 1
+    idx split                    # a stride whose residues are channels of an x split into them, zeros around it;
+    idx split_top, split_left    # 1: none; and the pixels of its first residue that lie outside
     idx c_parts                  # vectors of x's channels
     idx y_h, y_w                 # size of y
     idx y_top, y_left            # pixels of its first residue that lie outside
@@ -229,7 +235,8 @@ cdef void plan(Winograd *j, idx target, idx threads) noexcept:
     cdef idx s = j.x_stride * j.y_stride
     cdef idx rows = s * (j.block_bands * j.m_h * j.dilation_h + j.reach_h)
     cdef idx width = s * (j.cols * j.m_w * j.dilation_w + j.reach_w)
-    j.stage_size = up(max(min(rows, j.H) * min(width, j.W), min(rows, j.y_h) * min(width, j.y_w)) * lanes * z, LINE)
+    j.stage_size = up(max(min(rows, j.H) * min(width, j.W) * (1 if j.split == 1 else 2),
+                          min(rows, j.y_h) * min(width, j.y_w)) * lanes * z, LINE)
     # Tiles of the product may reach past the last filter.
     j.c_size = up((parts(j.c_lanes, j.c_tile) * j.c_panel + FC_MAX_VECS * lanes) * z, LINE)
     j.k_size = up((parts(j.k_lanes, j.k_tile) * j.k_panel + FC_MAX_VECS * lanes) * z, LINE)
@@ -297,6 +304,34 @@ cdef const char *lay(const Winograd *j, const Image *x, idx n, idx c0, idx chann
     return data
 
 
+cdef const char *lay_split(const Winograd *j, const Image *x, idx n, idx g, idx pair0, idx top, idx bottom, idx left,
+                           idx right, char *buffer, fc_plane *plane) noexcept nogil:
+    """A vector of (channel, residue of the stride) pairs of a part of image n, along the lanes in `buffer`."""
+    cdef const fc_kernels *kern = j.kern
+    cdef idx z = kern.itemsize, lanes = kern.lanes, s = j.split, h = bottom - top, w = right - left, i, pair, h0, w0
+    cdef idx pairs = min(lanes, j.C - pair0), first, last, begin, end, at
+    cdef char *rows = buffer + h * w * lanes * z
+    for i in range(pairs):
+        pair = g * j.C + pair0 + i
+        h0 = s * top + pair // s % s - j.split_top
+        w0 = s * left + pair % s - j.split_left
+        first = min(h, parts(-h0, s)) if h0 < 0 else 0
+        first = min(h, parts(-h0, s)) if h0 < 0 else 0
+        last = max(first, min(h, parts(x.h - h0, s))) if x.h > h0 else first
+        begin = min(w, parts(-w0, s)) if w0 < 0 else 0
+        end = max(begin, min(w, parts(x.w - w0, s))) if x.w > w0 else begin
+        if begin == end:
+            first = last = h
+        # Of a pixel outside of the image there may be no address.
+        at = (h0 + first * s) * x.s_h + (w0 + begin * s) * x.s_w if first < last else 0
+        kern.stage(rows + i * h * w * z, w, x.data + (n * x.s_n + pair // (s * s) * x.s_c + at) * z, s * x.s_h,
+                   s * x.s_w, h, first, last, begin, end - begin, w - end, 0)
+    kern.transpose(buffer, lanes, rows, h * w, 1, pairs, h * w)
+    plane.row, plane.col = w * lanes, lanes
+    place_tiles(j, plane, h, w, 1)
+    return buffer
+
+
 cdef void transform_input(const Winograd *j, const Image *x, idx g, idx block, idx part, idx run_index, char *v,
                           char *buffer) noexcept nogil:
     """V of a vector of channels and a run of bands."""
@@ -306,11 +341,14 @@ cdef void transform_input(const Winograd *j, const Image *x, idx g, idx block, i
     cdef idx band, a, b, e, c, h, w, top, bottom, left, right
     cdef Run run = run_of(j, block, run_index)
     cdef idx tile = run.tile, h0 = s * run.top - j.pad_h, w0 = s * run.left - j.pad_w
-    span(h0, s * (run.bands * j.m_h * j.dilation_h + j.reach_h), x.h, &top, &bottom)
-    span(w0, s * (run.cols * j.m_w * j.dilation_w + j.reach_w), x.w, &left, &right)
+    span(h0, s * (run.bands * j.m_h * j.dilation_h + j.reach_h), j.H, &top, &bottom)
+    span(w0, s * (run.cols * j.m_w * j.dilation_w + j.reach_w), j.W, &left, &right)
     cdef fc_plane plane
-    cdef const char *data = lay(j, x, run.n, g * C + c0, min(kern.lanes, C - c0), top, bottom, left, right, s, buffer,
-                                &plane)
+    cdef const char *data
+    if j.split > 1:
+        data = lay_split(j, x, run.n, g, c0, top, bottom, left, right, buffer, &plane)
+    else:
+        data = lay(j, x, run.n, g * C + c0, min(kern.lanes, C - c0), top, bottom, left, right, s, buffer, &plane)
     for band in range(run.bands):
         for a in range(j.dilation_h):
             for b in range(j.dilation_w):
@@ -427,7 +465,7 @@ cdef void gather_panel(const Winograd *j, const Filters *w, const Image *y, cons
     cdef unsigned mode = fc_flush_subnormals()
     cdef idx z = kern.itemsize, lanes = kern.lanes, width = panel_width(j, panel)
     cdef idx tiles = block_tiles(j, block), runs = n_runs(j, block), phases = j.y_stride * j.y_stride
-    cdef idx c, depth, point, row, n, i, vecs
+    cdef idx c, depth, point, n, i, vecs
     cdef const char *a
     cdef const char *b
     cdef char *t = scratch
@@ -447,11 +485,7 @@ cdef void gather_panel(const Winograd *j, const Filters *w, const Image *y, cons
                 depth = min(j.c_tile, j.C - c)
                 a = v + (c // j.c_tile * j.c_panel + point * j.c_point) * z
                 b = u + (point * w.point + (n * j.C + c) * j.unit) * z
-                row = 0
-                while row < tiles:
-                    kern.gemm[vecs - 1](depth, a + row * j.c_tile * z, j.c_tile, 1, b, j.unit, to + row * j.unit * z,
-                                        j.unit, c > 0)
-                    row += kern.gemm_rows
+                kern.gemm[vecs - 1](tiles, depth, a, j.c_tile, 1, b, j.unit, to, j.unit, c > 0)
                 c += depth
     for n in range(width // lanes // phases):
         for i in range(runs):
@@ -560,18 +594,18 @@ cdef int prepare(Winograd *j, cnp.ndarray x, cnp.ndarray y, idx channels, idx fi
     """
     cdef idx s = x_stride * y_stride
     j.kern = kernels(cnp.PyArray_ITEMSIZE(x))
-    j.size = size_of(R, S, channels if x_stride > 1 else filters, s, s, dilation_h, dilation_w, j.kern.lanes)
+    j.size = size_of(R, S, filters if y_stride > 1 else 0, s, s, dilation_h, dilation_w, j.kern.lanes)
     if j.size < 0:
         raise ValueError(
-            "filters must be of 2x2, 3x3 or 5x5 taps for each residue of the stride, or of 3, 5 or 7 in a row or "
-            f"column, and with a stride there must be vectors of {j.kern.lanes} channels and no dilation, got {R}x{S}, "
-            f"stride {s}, {channels if x_stride > 1 else filters} channels and dilation {dilation_h}, {dilation_w}")
+            "filters must be of 2x2 to 5x5 taps for each residue of the stride, or of 3, 5 or 7 in a row or column, and "
+            f"with a stride a result must have vectors of {j.kern.lanes} channels, and there must be no dilation, got "
+            f"{R}x{S}, stride {s}, {filters} channels of the result and dilation {dilation_h}, {dilation_w}")
     R, S = parts(R, s), parts(S, s)
     j.upright = S == 1
     j.taps = R * S
     j.points = LENGTH if j.size >= FC_LINES else SIDE * SIDE
     j.m_h, j.m_w = outputs(R, S), outputs(S, R)
-    j.x_stride, j.y_stride = x_stride, y_stride
+    j.x_stride, j.y_stride, j.split = x_stride, y_stride, 1
     j.C, j.K = channels * x_stride * x_stride, filters * y_stride * y_stride
     j.N, j.H, j.W, j.y_h, j.y_w = y.shape[0], x.shape[2], x.shape[3], y.shape[2], y.shape[3]
     # The first residues that y has a pixel of.
@@ -587,7 +621,11 @@ cdef int prepare(Winograd *j, cnp.ndarray x, cnp.ndarray y, idx channels, idx fi
     j.bands, j.segments, j.cols = parts(j.P, j.m_h * j.dilation_h), 1, j.all_cols
     j.band_tiles = j.cols * j.residues
     j.c_lanes, j.k_lanes = up(j.C, j.kern.lanes), up(j.K, j.kern.lanes)
-    j.c_parts = j.c_lanes // j.kern.lanes // (x_stride * x_stride)
+    # Where residues would tear vectors of channels, x is split by them beforehand, and has the channels of all.
+    if x_stride > 1 and channels % j.kern.lanes != 0:
+        j.split, j.x_stride, j.split_top, j.split_left = x_stride, 1, pad_h, pad_w
+        j.H, j.W, j.pad_h, j.pad_w = j.P + j.reach_h, j.Q + j.reach_w, 0, 0
+    j.c_parts = j.c_lanes // j.kern.lanes // (j.x_stride * j.x_stride)
     # Blocks are a band at the least, on every thread.
     check_bytes(4096.0 * 2 * j.points * (<double>j.cols * j.dilation_h * j.dilation_w + LARGE_TILES)
                 * (j.c_lanes + j.k_lanes) * j.kern.itemsize)
@@ -601,7 +639,7 @@ ctypedef fused real:
 
 cdef void part_filter(real *w, real *parted, idx channels, idx R, idx stride, idx lanes, bint back) noexcept nogil:
     """The taps of each residue of the stride by themselves, ceil(R / stride) a side, those that w has not zero; or,
-    `back`, w from that: of R x R taps of each channel, those of each residue of a vector of channels."""
+    `back`, w from that: of R x R taps of each channel, those of each residue of `lanes` channels."""
     cdef idx r = parts(R, stride), c, i, k
     cdef real *to
     if not back:
@@ -618,9 +656,12 @@ cdef void part_filter(real *w, real *parted, idx channels, idx R, idx stride, id
 
 
 cdef cnp.ndarray part_filters(cnp.ndarray w, idx stride, cnp.ndarray parted):
-    """w in (K, C / lanes * stride * stride * lanes, r, r), or, if that is given, back from there."""
+    """w in (K, C / lanes * stride * stride * lanes, r, r), or, if that is given, back from there; single channels instead
+    of `lanes` where they are no whole vectors."""
     cdef idx z = cnp.PyArray_ITEMSIZE(w), lanes = kernels(z).lanes, r = parts(w.shape[2], stride), K = w.shape[0]
     cdef idx C = w.shape[1], R = w.shape[2], k
+    if C % lanes != 0:
+        lanes = 1
     cdef bint back = parted is not None
     cdef cnp.npy_intp[4] shape = [K, C * stride * stride, r, r]
     if not back:
@@ -703,7 +744,7 @@ cdef void correlate(const Winograd *j, idx tiles, idx pair, idx point, const cha
     """S of one point of a group of channels and a panel of filters."""
     cdef const fc_kernels *kern = j.kern
     cdef unsigned mode = fc_flush_subnormals()
-    cdef idx z = kern.itemsize, n, k
+    cdef idx z = kern.itemsize, n
     cdef idx c0 = pair // j.k_panels * j.group, k_panel = pair % j.k_panels, vecs
     cdef idx channels = min(j.group, j.c_lanes - c0), filters = min(j.k_tile, j.K - k_panel * j.k_tile)
     v += (c0 // j.c_tile * j.c_panel + point * j.c_point) * z
@@ -711,11 +752,8 @@ cdef void correlate(const Winograd *j, idx tiles, idx pair, idx point, const cha
     s += point * j.s_point * z
     for n in range(parts(channels, j.c_tile)):
         vecs = min(j.c_tile, channels - n * j.c_tile) // kern.lanes
-        k = 0
-        while k < filters:
-            kern.gemm[vecs - 1](tiles, zs + k * z, 1, j.k_tile, v + n * j.c_panel * z, j.c_tile,
-                                s + (n * j.s_unit + k * j.c_tile) * z, j.c_tile, accumulate)
-            k += kern.gemm_rows
+        kern.gemm[vecs - 1](filters, tiles, zs, 1, j.k_tile, v + n * j.c_panel * z, j.c_tile, s + n * j.s_unit * z,
+                            j.c_tile, accumulate)
     fc_restore_mode(mode)
 
 

@@ -60,9 +60,9 @@ typedef struct {
     idx step_h, step_w; /* pixels from a tile to the next */
 } fc_plane;
 
-/* Filters that Winograd's filtering has kernels for: 2 x 2, 3 x 3, 5 x 5, 1 x 3, 1 x 5, 1 x 7; those before FC_LINES on tiles of
+/* Filters that Winograd's filtering has kernels for: 2 x 2 to 5 x 5, 1 x 3, 1 x 5, 1 x 7; those before FC_LINES on tiles of
  * 6 x 6 points, the others of 1 x 8. */
-enum { FC_LINES = 3, FC_WINOGRADS = 6 };
+enum { FC_LINES = 4, FC_WINOGRADS = 7 };
 
 typedef struct {
     idx itemsize;
@@ -144,8 +144,8 @@ typedef struct {
                              idx dy_pitch, const void *x, const idx *offsets, idx x_plane, idx x_pitch, void *acc);
 
     /* gemm[vecs - 1]: y[r * y_row + j] (+)= sum_k a[r * a_row + k * a_depth] * b[k * b_depth + j], j < vecs * lanes,
-     * r < gemm_rows; a_row or a_depth is 1. */
-    void (*gemm[FC_MAX_VECS])(idx depth, const void *a, idx a_row, idx a_depth, const void *b, idx b_depth, void *y,
+     * r < rows, and up to whole tiles of gemm_rows; a_row or a_depth is 1. */
+    void (*gemm[FC_MAX_VECS])(idx rows, idx depth, const void *a, idx a_row, idx a_depth, const void *b, idx b_depth, void *y,
                               idx y_row, int accumulate);
 
     /* Winograd's transforms, channels along the lanes (winograd.h), of `count` tiles side by side: tile n begins at

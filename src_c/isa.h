@@ -95,8 +95,9 @@ static double fma_burst(idx n)
 #define GEMM_ENTRY_F64(v) .gemm[v - 1] = gemm_##v##_f64,
 #define WINOGRAD_ENTRY(stage, suffix)                                                                                 \
     .winograd_##stage = {winograd_##stage##_2x2_##suffix, winograd_##stage##_3x3_##suffix,                            \
-                         winograd_##stage##_5x5_##suffix, winograd_##stage##_1x3_##suffix,                            \
-                         winograd_##stage##_1x5_##suffix, winograd_##stage##_1x7_##suffix}
+                         winograd_##stage##_4x4_##suffix, winograd_##stage##_5x5_##suffix,                            \
+                         winograd_##stage##_1x3_##suffix, winograd_##stage##_1x5_##suffix,                            \
+                         winograd_##stage##_1x7_##suffix}
 
 #define KERNELS(suffix, SUFFIX, type)                                                                                 \
     {                                                                                                                 \

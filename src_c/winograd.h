@@ -313,11 +313,9 @@ INLINE void NAME(winograd_weights)(const int rows, const int cols, const int tal
     }
 }
 
-INLINE void NAME(gemm)(const int vecs, idx depth, const void *a_, idx a_row, idx a_depth, const void *b_, idx b_depth,
-                       void *y_, idx y_row, int accumulate)
+INLINE void NAME(gemm_tile)(const int vecs, idx depth, const REAL *a, idx a_row, idx a_depth, const REAL *b, idx b_depth,
+                            REAL *y, idx y_row, int accumulate)
 {
-    const REAL *a = a_, *b = b_;
-    REAL *y = y_;
     vec acc[GEMM_ROWS][GEMM_VECS];
     UNROLL for (int r = 0; r < GEMM_ROWS; r++)
         UNROLL for (int v = 0; v < vecs; v++) acc[r][v] = (vec){0};
@@ -338,13 +336,16 @@ INLINE void NAME(gemm)(const int vecs, idx depth, const void *a_, idx a_row, idx
 }
 
 #define GEMM(vecs)                                                                                                    \
-    static void NAME(gemm_##vecs)(idx depth, const void *a, idx a_row, idx a_depth, const void *b, idx b_depth,       \
-                                  void *y, idx y_row, int accumulate)                                                 \
+    static void NAME(gemm_##vecs)(idx rows, idx depth, const void *a_, idx a_row, idx a_depth, const void *b,         \
+                                  idx b_depth, void *y_, idx y_row, int accumulate)                                   \
     {                                                                                                                 \
-        if (a_depth == 1)                                                                                             \
-            NAME(gemm)(vecs, depth, a, a_row, 1, b, b_depth, y, y_row, accumulate);                                   \
-        else                                                                                                          \
-            NAME(gemm)(vecs, depth, a, 1, a_depth, b, b_depth, y, y_row, accumulate);                                 \
+        const REAL *a = a_;                                                                                           \
+        REAL *y = y_;                                                                                                 \
+        for (idx r = 0; r < rows; r += GEMM_ROWS)                                                                     \
+            if (a_depth == 1)                                                                                         \
+                NAME(gemm_tile)(vecs, depth, a + r * a_row, a_row, 1, b, b_depth, y + r * y_row, y_row, accumulate);  \
+            else                                                                                                      \
+                NAME(gemm_tile)(vecs, depth, a + r, 1, a_depth, b, b_depth, y + r * y_row, y_row, accumulate);        \
     }
 GEMMS(GEMM)
 #undef GEMM
@@ -376,6 +377,7 @@ GEMMS(GEMM)
     }
 WINOGRAD(2x2, 6, 6, 2, 2)
 WINOGRAD(3x3, 6, 6, 3, 3)
+WINOGRAD(4x4, 6, 6, 4, 4)
 WINOGRAD(5x5, 6, 6, 5, 5)
 WINOGRAD(1x3, 1, 8, 1, 3)
 WINOGRAD(1x5, 1, 8, 1, 5)

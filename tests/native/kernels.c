@@ -586,19 +586,20 @@ static void check_finite(void)
 
 static void check_gemm(void)
 {
-    const idx lanes = kern->lanes, rows = kern->gemm_rows;
+    const idx lanes = kern->lanes;
     for (idx vecs = 1; vecs <= kern->gemm_vecs; vecs++)
         for (int round = 0; round < 60; round++) {
             idx depth = below(40), width = vecs * lanes, y_row = width + below(4), b_depth = width + below(4);
-            idx a_row = round % 2 ? 1 : depth + below(3), a_depth = round % 2 ? rows + below(3) : 1;
+            idx a_row = round % 2 ? 1 : depth + below(3), a_depth = round % 2 ? 3 * kern->gemm_rows + below(3) : 1;
             int accumulate = round % 3 == 0;
+            const idx rows = (1 + below(3)) * kern->gemm_rows;
             const void *a = input(depth ? (rows - 1) * a_row + (depth - 1) * a_depth + 1 : 0);
             const void *b = input(depth ? (depth - 1) * b_depth + width : 0);
             void *y = output((rows - 1) * y_row + width);
             SAY("vecs %td depth %td accumulate %d", vecs, depth, accumulate);
             for (idx r = 0; r < rows && accumulate; r++)
                 for (idx j = 0; j < width; j++) put(y, r * y_row + j, (double)(r - j));
-            kern->gemm[vecs - 1](depth, a, a_row, a_depth, b, b_depth, y, y_row, accumulate);
+            kern->gemm[vecs - 1](rows - below(kern->gemm_rows), depth, a, a_row, a_depth, b, b_depth, y, y_row, accumulate);
             for (idx r = 0; r < rows; r++)
                 for (idx j = 0; j < y_row && (r < rows - 1 || j < width); j++) {
                     double sum = accumulate ? (double)(r - j) : 0;
@@ -656,7 +657,7 @@ static void set_matrices(int side, int n, int r)
 
 static void set_size(int size)
 {
-    const int sizes[FC_WINOGRADS][2] = {{2, 2}, {3, 3}, {5, 5}, {1, 3}, {1, 5}, {1, 7}};
+    const int sizes[FC_WINOGRADS][2] = {{2, 2}, {3, 3}, {4, 4}, {5, 5}, {1, 3}, {1, 5}, {1, 7}};
     set_matrices(0, size < FC_LINES ? 6 : 1, sizes[size][0]);
     set_matrices(1, size < FC_LINES ? 6 : 8, sizes[size][1]);
 }
