@@ -14,7 +14,7 @@ around it, channels along the lanes, where neither is a mask needed nor a form o
 
 cimport numpy as cnp
 from cython.parallel cimport prange, threadid
-from libc.string cimport memcpy, memset
+from libc.string cimport memcpy, memmove, memset
 
 from fastconv._checks cimport DENSE_RESULT, READ, check_array, check_axis, check_convolution
 from fastconv._runtime cimport (
@@ -32,6 +32,7 @@ cdef enum:
     FOLD = 4096               # pixels that float32 sums before they are added to the total in float64
     # The same with channels along the lanes: outputs and pixels of each of them, and groups in all.
     LANE_BAND = 1024
+    LANE_BYTES = 196608       # staged where channels are neighbours
     LANE_FOLD = 512
     LANE_GROUPS = 128         # whose sums are kept together
     FAR = 1 << 21             # bytes of an array that no cache near holds
@@ -87,6 +88,7 @@ cdef struct Rows:
     char *zeros              # a row of them
     char *mask               # a row of ones where there are pixels, and zeros
     idx band                 # rows of outputs at the most
+    idx together             # vectors of channels that are staged at once
 
 
 cdef inline idx table_rows(const Rows *j, idx outputs) noexcept nogil:
@@ -180,55 +182,72 @@ cdef size_t lanes_size(const Rows *j, idx pixels) noexcept nogil:
     return up(pixels * j.kern.lanes * j.kern.itemsize, LINE)
 
 
+cdef inline bint last(const Rows *j) noexcept nogil:
+    """Whether channels are neighbours in memory."""
+    return j.x.s_c == 1 and j.x.s_w != 1
+
+
 cdef void put_lanes(const fc_kernels *kern, const Image *x, char *src, idx s_c, idx channels, idx n_rows, char *dst,
-                    idx columns) noexcept nogil:
-    """Put rows of some channels, s_c apart, along the lanes."""
+                    idx columns, idx apart) noexcept nogil:
+    """Put rows of some channels, s_c apart, along the lanes of vectors `apart` bytes apart."""
     cdef idx far = max(0, (n_rows - 1) * x.s_h) + max(0, (channels - 1) * s_c)
     far += max(x.w, kern.lanes) if x.s_w == 1 else max(0, (x.w - 1) * x.s_w) + kern.lanes
-    kern.to_lanes(dst, columns, src, x.s_h, s_c, x.s_w, channels, n_rows, x.w, src + far * kern.itemsize <= x.end)
-
-
-cdef idx line_vectors(const Rows *j) noexcept nogil:
-    """How many vectors of channels are staged at once: those of a cache line that holds channels of one pixel."""
-    return max(1, LINE // (j.kern.lanes * j.kern.itemsize)) if j.x.s_c == 1 and j.x.s_w != 1 else 1
+    kern.to_lanes(dst, columns, apart // kern.itemsize, src, x.s_h, s_c, x.s_w, channels, n_rows, x.w,
+                  src + far * kern.itemsize <= x.end)
 
 
 cdef struct Unit:
     # Rows p0 ... p1 of outputs of vectors v0 ... v1 of an image's channels, which see `count` rows from `first` on.
     idx n, p0, p1, v0, v1
     idx first, count
+    idx held, at             # of these the first that the unit before has staged, and from which row on
+
+
+cdef void set_unit(Unit *unit, const Rows *j, idx n, idx v0, idx v1, idx p0, idx p1, bint follows) noexcept nogil:
+    """With `follows`, unit is the one before, of the same channels."""
+    cdef idx first = p0 * j.step + j.lowest
+    unit.held = max(0, unit.first + unit.count - first) if follows else 0
+    unit.at = first - unit.first if follows else 0
+    unit.n, unit.p0, unit.p1, unit.v0, unit.v1 = n, p0, p1, v0, v1
+    unit.first, unit.count = first, (p1 - p0 - 1) * j.step + j.reach + 1
 
 
 cdef void stage_lanes(const Rows *j, const Unit *unit, idx G, char *dst, size_t size) noexcept nogil:
     """What a unit sees, vectors `size` bytes apart; beside its columns lie zeros."""
     cdef idx first = unit.first, count = unit.count, v0 = unit.v0, v1 = unit.v1
-    cdef idx z = j.kern.itemsize, lanes = j.kern.lanes, row = stage_pitch(j) * lanes * z, v, h
-    cdef idx top = min(max(first, 0), first + count), bottom = max(top, min(first + count, j.x.h))
-    cdef idx step = 1 if v1 - v0 > 1 else max(1, bottom - top)
+    cdef idx z = j.kern.itemsize, lanes = j.kern.lanes, row = stage_pitch(j) * lanes * z, v
+    cdef idx start = first + unit.held, c = v0 * lanes
+    cdef idx top = min(max(start, 0), first + count), bottom = max(top, min(first + count, j.x.h))
     for v in range(v1 - v0):
-        memset(dst + v * size, 0, (top - first) * row)
+        memmove(dst + v * size, dst + v * size + unit.at * row, unit.held * row)
+        memset(dst + v * size + unit.held * row, 0, (top - start) * row)
         memset(dst + v * size + (bottom - first) * row, 0, (first + count - bottom) * row)
-    h = top
-    while h < bottom:
-        for v in range(v0, v1):
-            put_lanes(j.kern, &j.x, j.x.data + (unit.n * j.x.s_n + v * lanes * j.x.s_c + h * j.x.s_h) * z, j.x.s_c,
-                      min(lanes, G - v * lanes), step,
-                      dst + (v - v0) * size + (h - first) * row + j.left * lanes * z, stage_pitch(j))
-        h += step
+    if bottom > top:
+        put_lanes(j.kern, &j.x, j.x.data + (unit.n * j.x.s_n + c * j.x.s_c + top * j.x.s_h) * z, j.x.s_c,
+                  min(v1 * lanes, G) - c, bottom - top, dst + (top - first) * row + j.left * lanes * z,
+                  stage_pitch(j), size)
 
 
 cdef void fetch_lanes(const Rows *j, const Unit *unit, idx G, idx first, idx last) noexcept nogil:
     """Bring near some rows of what stage_lanes() will copy, while something else is computed."""
     cdef idx h, c = unit.v0 * j.kern.lanes, channels = min(unit.v1 * j.kern.lanes, G) - c
+    cdef bint dense = channels == j.x.s_w
     for h in range(max(0, first), min(last, j.x.h)):
-        j.kern.fetch(j.x.data + (unit.n * j.x.s_n + c * j.x.s_c + h * j.x.s_h) * j.kern.itemsize, j.x.s_w, j.x.w,
-                     channels)
+        j.kern.fetch(j.x.data + (unit.n * j.x.s_n + c * j.x.s_c + h * j.x.s_h) * j.kern.itemsize, j.x.s_w,
+                     1 if dense else j.x.w, channels * j.x.w if dense else channels)
 
 
-cdef idx cut_lanes(Rows *j, idx outputs, idx written) noexcept nogil:
-    """cut_bands(), of a vector of channels."""
-    cdef idx bands = max(1, min(parts(outputs * max(written, j.step * stage_pitch(j)), LANE_BAND),
-                                outputs // LEAST_ROWS))
+cdef idx cut_lanes(Rows *j, idx outputs, idx written, idx vectors) noexcept nogil:
+    """cut_bands(), of the vectors of channels that are staged together, and how many these are."""
+    cdef idx lanes = j.kern.lanes, row = stage_pitch(j) * lanes * j.kern.itemsize
+    cdef idx line = max(1, LINE // (lanes * j.kern.itemsize)), most = LANE_BAND // max(written, j.step * stage_pitch(j))
+    j.together = 1
+    if last(j):
+        # As many neighbours of a pixel as some rows have room for; a band as high as the room is then.
+        j.together = max(line, LANE_BYTES // (row * table_rows(j, min(outputs, LEAST_ROWS))) // line * line)
+        j.together = min(vectors, up(parts(vectors, parts(vectors, j.together)), line))
+        most = min(most, (LANE_BYTES // (row * j.together) - j.reach - 1) // j.step + 1)
+    cdef idx bands = max(1, min(parts(outputs, max(1, most)), outputs // LEAST_ROWS))
     j.band = parts(outputs, bands)
     return bands
 
@@ -328,7 +347,6 @@ cdef struct Lanes:
     char *w                  # [vector][filter][tap][lane]
     char *bias               # [vector][filter][lane], or NULL
     bint skips               # taps outside of the image may be left out: all are finite
-    idx together             # vectors that are staged at once
     bint far                 # x and y lie in no cache near
     size_t stage_size
 
@@ -342,15 +360,15 @@ cdef void gather_vector(const Lanes *s, const Unit *unit, const Unit *next, idx 
     cdef idx n = unit.n, p0 = unit.p0, p1 = unit.p1, k, p, a, b, r0, r1, row, f
     cdef idx pitch = stage_pitch(&j.rows), end = min(j.H, p1 * j.n_sights)
     cdef const Spot *spot
-    cdef idx rows = (end - p0 * j.n_sights) * j.K, total = rows * s.together, done = (v - unit.v0) * rows
+    cdef idx ahead = next.first + next.held, more = next.count - next.held
+    cdef idx rows = (end - p0 * j.n_sights) * j.K, total = rows * j.rows.together, done = (v - unit.v0) * rows
     for k in range(j.K):
         f = v * j.K + k
         for row in range(p0 * j.n_sights, end):
             p, a = row // j.n_sights, row % j.n_sights
             if s.far:
                 if next.n < j.N:
-                    fetch_lanes(&j.rows, next, j.G, next.first + next.count * done // total,
-                                next.first + next.count * (done + 1) // total)
+                    fetch_lanes(&j.rows, next, j.G, ahead + more * done // total, ahead + more * (done + 1) // total)
                 done += 1
                 kern.fetch(j.y + (((n * j.G + v * lanes) * j.K + k) * j.H + row) * j.W * z, j.K * j.H * j.W, channels,
                            j.W)
@@ -371,14 +389,11 @@ cdef void gather_vector(const Lanes *s, const Unit *unit, const Unit *next, idx 
                          j.K * j.H * j.W, y, lanes, channels, (end - p0 * j.n_sights) * j.W)
 
 
-cdef void set_unit(Unit *unit, const Rows *j, idx index, idx G, idx together, idx bands, idx outputs) noexcept nogil:
-    cdef idx vectors = parts(G, j.kern.lanes), count = parts(vectors, together), band = index // count % bands
-    unit.n = index // count // bands
-    unit.p0, unit.p1 = band * outputs // bands, (band + 1) * outputs // bands
-    unit.v0 = index % count * together
-    unit.v1 = min(vectors, unit.v0 + together)
-    unit.first = unit.p0 * j.step + j.lowest
-    unit.count = (unit.p1 - unit.p0 - 1) * j.step + j.reach + 1
+cdef void next_unit(const Gather *j, idx index, Unit *unit, bint follows) noexcept nogil:
+    cdef idx vectors = parts(j.G, j.rows.kern.lanes), count = parts(vectors, j.rows.together), band = index % j.bands
+    cdef idx v0 = index // j.bands % count * j.rows.together
+    set_unit(unit, &j.rows, index // j.bands // count, v0, min(vectors, v0 + j.rows.together),
+             band * j.outputs // j.bands, (band + 1) * j.outputs // j.bands, follows and band > 0)
 
 
 cdef void gather_vectors(const Lanes *s, idx first, idx last, char *stage) noexcept nogil:
@@ -386,14 +401,15 @@ cdef void gather_vectors(const Lanes *s, idx first, idx last, char *stage) noexc
     cdef Unit unit, next
     cdef unsigned mode = fc_flush_subnormals()
     cdef idx i, v
-    memset(stage, 0, s.together * s.stage_size)
-    set_unit(&next, &j.rows, first, j.G, s.together, j.bands, j.outputs)
+    memset(stage, 0, j.rows.together * s.stage_size)
+    next_unit(j, first, &next, False)
     for i in range(first, last):
         unit = next
-        set_unit(&next, &j.rows, i + 1, j.G, s.together, j.bands, j.outputs)
+        next_unit(j, i + 1, &next, True)
         stage_lanes(&j.rows, &unit, j.G, stage, s.stage_size)
         for v in range(unit.v0, unit.v1):
-            gather_vector(s, &unit, &next, v, stage + (v - unit.v0) * s.stage_size, stage + s.together * s.stage_size)
+            gather_vector(s, &unit, &next, v, stage + (v - unit.v0) * s.stage_size,
+                          stage + j.rows.together * s.stage_size)
     fc_restore_mode(mode)
 
 
@@ -407,7 +423,7 @@ cdef int gather_lanes(Gather *j, const Image *w, idx w_g, idx w_k, idx *tap_r, i
     cdef idx row0, col0, n = 0, lane, f, n_cols
     s.j = j[0]
     s.phases, s.stride = phases, stride
-    s.j.bands = cut_lanes(rows, j.outputs, j.n_sights * j.W)
+    s.j.bands = cut_lanes(rows, j.outputs, j.n_sights * j.W, vectors)
     s.n_taps = 0
     for a in range(j.n_sights):
         for b in range(phases):
@@ -416,11 +432,10 @@ cdef int gather_lanes(Gather *j, const Image *w, idx w_g, idx w_k, idx *tap_r, i
     cdef size_t offsets_size = up(s.n_taps * sizeof(idx), LINE)
     cdef size_t w_size = up(vectors * j.K * s.n_taps * lanes * z, LINE), bias_size = up(vectors * j.K * lanes * z, LINE)
     s.stage_size = lanes_size(rows, table_rows(rows, rows.band) * stage_pitch(rows))
-    s.together = line_vectors(rows)
     s.far = rows.x.s_w != 1 and <double>j.N * j.G * rows.x.h * rows.x.w * z >= FAR
-    cdef size_t each = s.together * s.stage_size + lanes_size(rows, rows.band * j.n_sights * j.W)
-    cdef idx units = j.N * s.j.bands * parts(vectors, s.together), task
-    cdef idx per_task = max(1, TASK // (rows.band * j.n_sights * j.W * lanes * s.together))
+    cdef size_t each = rows.together * s.stage_size + lanes_size(rows, rows.band * j.n_sights * j.W)
+    cdef idx units = j.N * s.j.bands * parts(vectors, rows.together), task
+    cdef idx per_task = max(1, TASK // (rows.band * j.n_sights * j.W * lanes * rows.together))
     cdef idx tasks = parts(units, per_task)
     cdef double work = <double>j.N * j.G * j.K * j.H * j.W * (s.n_taps // j.n_sights // phases + 4)
     cdef int n_threads = threads_for(work, tasks)
@@ -750,7 +765,6 @@ cdef struct LaneSums:
     idx N, G, K, T, stride, bands
     idx *offsets             # of each tap
     idx part, v_parts        # vectors in a task, whose sums are kept together
-    idx together             # of these, staged at once
     idx slices, slice_units
     size_t stage_size, dy_size, sums_size, totals_size
     char *totals             # [part][slice] of [vector][filter][tap][lane]
@@ -759,18 +773,19 @@ cdef struct LaneSums:
 cdef void correlate_vectors(const LaneSums *j, idx task, char *memory) noexcept nogil:
     cdef const fc_kernels *kern = j.rows.kern
     cdef idx z = kern.itemsize, lanes = kern.lanes, v0 = task // j.slices * j.part, cut = task % j.slices
-    cdef idx v1 = min(v0 + j.part, parts(j.G, lanes)), i, n, p0, p1, p, v, k, t, n_taps, here, last
+    cdef idx v1 = min(v0 + j.part, parts(j.G, lanes)), i, n, p0, p1, p, v, k, t, n_taps, here, c
     cdef idx pixels = 0, before, count = j.T * lanes, P = j.dy.h, Q = j.dy.w, pitch = stage_pitch(&j.rows) * lanes
-    cdef idx step = j.rows.step
+    cdef idx step = j.rows.step, together = j.rows.together
     cdef Unit unit
-    cdef char *dys = memory + j.together * j.stage_size
-    cdef char *sums = dys + j.together * j.dy_size
+    cdef char *dys = memory + together * j.stage_size
+    cdef char *sums = dys + together * j.dy_size
     cdef char *stage
     cdef char *dy
     cdef char *to
     cdef double *totals = <double *>(j.totals + task * j.totals_size)
     cdef unsigned mode = fc_flush_subnormals()
-    memset(memory, 0, j.together * j.stage_size)
+    cdef bint follows = False
+    memset(memory, 0, together * j.stage_size)
     memset(sums, 0, j.sums_size)
     memset(totals, 0, j.totals_size)
     for i in range(cut * j.slice_units, min(j.N * j.bands, (cut + 1) * j.slice_units)):
@@ -778,22 +793,20 @@ cdef void correlate_vectors(const LaneSums *j, idx task, char *memory) noexcept 
         p0, p1 = i % j.bands * P // j.bands, (i % j.bands + 1) * P // j.bands
         before = pixels
         for v in range(v0, v1):
-            if (v - v0) % j.together == 0:
-                last = min(v1, v + j.together)
-                unit.n, unit.p0, unit.p1, unit.v0, unit.v1 = n, p0, p1, v, last
-                unit.first, unit.count = p0 * step + j.rows.lowest, (p1 - p0 - 1) * step + j.rows.reach + 1
+            c = v * lanes
+            if (v - v0) % together == 0:
+                set_unit(&unit, &j.rows, n, v, min(v1, v + together), p0, p1, follows and p0 > 0)
                 stage_lanes(&j.rows, &unit, j.G, memory, j.stage_size)
-                for p in range(p0, p1 if j.together > 1 else p0):
-                    for k in range(v, last):
-                        put_lanes(kern, &j.dy, j.dy.data + (n * j.dy.s_n + k * lanes * j.dy.s_c + p * j.dy.s_h) * z,
-                                  j.dy.s_c, min(lanes, j.G - k * lanes), 1,
-                                  dys + (k - v) * j.dy_size + (p - p0) * Q * lanes * z, Q)
-            stage, dy = memory + (v - v0) % j.together * j.stage_size, dys + (v - v0) % j.together * j.dy_size
+                follows = together == j.part
+            stage = memory + (v - unit.v0) * j.stage_size
             for k in range(j.K):
-                if j.together == 1:
-                    put_lanes(kern, &j.dy,
-                              j.dy.data + (n * j.dy.s_n + (v * lanes * j.K + k) * j.dy.s_c + p0 * j.dy.s_h) * z,
-                              j.K * j.dy.s_c, min(lanes, j.G - v * lanes), p1 - p0, dy, Q)
+                dy = dys + (v - unit.v0) * j.dy_size
+                if j.K > 1:
+                    put_lanes(kern, &j.dy, j.dy.data + (n * j.dy.s_n + (c * j.K + k) * j.dy.s_c + p0 * j.dy.s_h) * z,
+                              j.K * j.dy.s_c, min(lanes, j.G - c), p1 - p0, dy, Q, 0)
+                elif v == unit.v0:
+                    put_lanes(kern, &j.dy, j.dy.data + (n * j.dy.s_n + c * j.dy.s_c + p0 * j.dy.s_h) * z,
+                              j.dy.s_c, min(unit.v1 * lanes, j.G) - c, p1 - p0, dy, Q, j.dy_size)
                 to = sums + ((v - v0) * j.K + k) * count * z
                 pixels, p = before, p0
                 while p < p1:
@@ -818,9 +831,9 @@ cdef void correlate_vectors(const LaneSums *j, idx task, char *memory) noexcept 
 cdef int correlate_lanes(LaneSums *j, char *dw, idx S, idx dilation_h, idx dilation_w) except -1:
     cdef Rows *rows = &j.rows
     cdef idx z = rows.kern.itemsize, lanes = rows.kern.lanes, vectors = parts(j.G, lanes), t, i, g, task
-    j.bands = cut_lanes(rows, j.dy.h, j.dy.w)
+    j.bands = cut_lanes(rows, j.dy.h, j.dy.w, vectors)
     # By the shape alone, so that sums never depend on the number of threads.
-    j.part = parts(vectors, parts(vectors, max(1, LANE_GROUPS // lanes)))
+    j.part = rows.together if last(rows) else parts(vectors, parts(vectors, max(1, LANE_GROUPS // lanes)))
     j.v_parts = parts(vectors, j.part)
     j.slice_units = parts(j.N * j.bands, min(j.N * j.bands, parts(SLICES, j.v_parts)))
     j.slices = parts(j.N * j.bands, j.slice_units)
@@ -830,8 +843,7 @@ cdef int correlate_lanes(LaneSums *j, char *dw, idx S, idx dilation_h, idx dilat
     j.totals_size = up(j.part * j.K * j.T * lanes * sizeof(double), LINE)
     cdef idx tasks = j.v_parts * j.slices
     cdef int n_threads = threads_for(<double>j.N * j.G * j.K * j.T * j.dy.h * j.dy.w, tasks)
-    j.together = line_vectors(rows) if j.K == 1 and j.dy.s_c == 1 and j.dy.s_w != 1 else 1
-    cdef size_t each = j.together * (j.stage_size + j.dy_size) + j.sums_size, offsets_size = up(j.T * sizeof(idx), LINE)
+    cdef size_t each = rows.together * (j.stage_size + j.dy_size) + j.sums_size, offsets_size = up(j.T * sizeof(idx), LINE)
     cdef size_t size = offsets_size + tasks * j.totals_size + n_threads * each
     cdef char *memory = <char *>take(size)
     cdef char *scratch = memory + offsets_size + tasks * j.totals_size

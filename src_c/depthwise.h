@@ -251,11 +251,10 @@ static void NAME(window_sums)(void *sums, const void *dy, idx dy_row, idx n_rows
 
 /* ---- channels along the lanes --------------------------------------------------------------------------------- */
 
-static void NAME(to_lanes)(void *dst_, idx pitch, const void *src_, idx src_h, idx src_c, idx src_w, idx channels,
-                           idx n_rows, idx count, int loose)
+/* Up to a vector of channels. */
+INLINE void NAME(vector_to_lanes)(REAL *dst, idx pitch, const REAL *src, idx src_h, idx src_c, idx src_w, idx channels,
+                                  idx n_rows, idx count, int loose)
 {
-    REAL *dst = dst_;
-    const REAL *src = src_;
     idx from[LANES];
     /* Lanes beyond the channels repeat the first. */
     for (int r = 0; r < LANES; r++) from[r] = r < channels ? r * src_c : 0;
@@ -272,11 +271,28 @@ static void NAME(to_lanes)(void *dst_, idx pitch, const void *src_, idx src_h, i
                     if (j < count) store(dst + (i + j) * LANES, v[j]);
                 i += LANES;
             }
-        else if (src_c == 1 && (channels == LANES || loose))
-            _Pragma("GCC unroll 4") for (; i < count; i++) store(dst + i * LANES, load(src + i * src_w));
         for (; i < count; i++)
             for (int r = 0; r < LANES; r++) dst[i * LANES + r] = src[from[r] + i * src_w];
     }
+}
+
+static void NAME(to_lanes)(void *dst_, idx pitch, idx apart, const void *src_, idx src_h, idx src_c, idx src_w,
+                           idx channels, idx n_rows, idx count, int loose)
+{
+    REAL *dst = dst_;
+    const REAL *src = src_;
+    if (src_c == 1 && src_w != 1 && (channels % LANES == 0 || loose))
+        /* All channels of a pixel, and then the next one's: as they lie in memory. */
+        for (idx h = 0; h < n_rows; h++, dst += pitch * LANES, src += src_h)
+            for (idx i = 0; i < count; i++) {
+                const REAL *from = src + i * src_w;
+                REAL *to = dst + i * LANES;
+                for (idx c = 0; c < channels; c += LANES, to += apart) store(to, load(from + c));
+            }
+    else
+        for (idx c = 0; c < channels; c += LANES, dst += apart)
+            NAME(vector_to_lanes)(dst, pitch, src + c * src_c, src_h, src_c, src_w,
+                                  channels - c < LANES ? channels - c : LANES, n_rows, count, loose);
 }
 
 enum { NAME(most_outputs) = 8 };

@@ -979,22 +979,24 @@ static void check_to_lanes(void)
 {
     const idx lanes = kern->lanes;
     for (int round = 0; round < 400; round++) {
-        idx channels = 1 + below(lanes), n_rows = 1 + below(3), count = 1 + below(3 * lanes), pitch = count + below(3);
+        idx channels = 1 + below(3 * lanes), n_rows = 1 + below(3), count = 1 + below(3 * lanes), pitch = count + below(3);
         idx s_w = 1 + below(2), s_c = count * s_w + below(3), s_h = channels * s_c, loose = below(2);
         if (round % 2) s_c = 1, s_w = channels + below(3), s_h = count * s_w + below(3);
         idx size = (n_rows - 1) * s_h + (channels - 1) * s_c + (count - 1) * s_w + 1;
+        idx used = ((n_rows - 1) * pitch + count) * lanes, apart = used + below(3), vectors = (channels + lanes - 1) / lanes;
         const void *x = input(size + (loose ? lanes : 0));
-        void *y = output(((n_rows - 1) * pitch + count) * lanes);
+        void *y = output((vectors - 1) * apart + used);
         SAY("channels %td rows %td count %td strides %td %td %td loose %td", channels, n_rows, count, s_h, s_c, s_w,
             loose);
-        kern->to_lanes(y, pitch, x, s_h, s_c, s_w, channels, n_rows, count, (int)loose);
-        for (idx h = 0; h < n_rows; h++)
-            for (idx i = 0; i < pitch && (h < n_rows - 1 || i < count); i++)
-                for (idx r = 0; r < lanes; r++)
-                    if (i >= count ? !poisoned(y, (h * pitch + i) * lanes + r)
-                                   : r < channels && !same(get(y, (h * pitch + i) * lanes + r),
-                                                           get(x, h * s_h + r * s_c + i * s_w)))
-                        fail("wrong element");
+        kern->to_lanes(y, pitch, apart, x, s_h, s_c, s_w, channels, n_rows, count, (int)loose);
+        for (idx v = 0; v < vectors; v++)
+            for (idx at = 0; at < (v < vectors - 1 ? apart : used); at++) {
+                idx h = at / (pitch * lanes), i = at / lanes % pitch, c = v * lanes + at % lanes;
+                if (at >= used || i >= count ? !poisoned(y, v * apart + at)
+                                             : c < channels && !same(get(y, v * apart + at),
+                                                                     get(x, h * s_h + c * s_c + i * s_w)))
+                    fail("wrong element");
+            }
         release();
     }
 }
