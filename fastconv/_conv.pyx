@@ -792,7 +792,8 @@ cdef bint handed_over(int which, const Image *x, const Image *w, const Image *y,
 
 cdef bint has_few_channels(int which, const Image *x, const Image *w, const Image *y, idx stride_h, idx stride_w,
                            idx pad_h, idx pad_w, idx dilation_h, idx dilation_w, idx groups, idx itemsize) noexcept:
-    return _depthwise.takes(which, x.h, x.w, w.n, w.c, w.h, w.w, y.h, y.w, stride_h, stride_w, pad_h, pad_w,
+    cdef const Image *seen = y if which == 1 else x
+    return _depthwise.takes(which, seen, x.h, x.w, w.n, w.c, w.h, w.w, y.h, y.w, stride_h, stride_w, pad_h, pad_w,
                             dilation_h, dilation_w, groups, itemsize)
 
 

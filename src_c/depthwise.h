@@ -281,15 +281,19 @@ static void NAME(to_lanes)(void *dst_, idx pitch, idx apart, const void *src_, i
 {
     REAL *dst = dst_;
     const REAL *src = src_;
-    if (src_c == 1 && src_w != 1 && (channels % LANES == 0 || loose))
-        /* All channels of a pixel, and then the next one's: as they lie in memory. */
+    if (src_c == 1 && src_w != 1 && (channels % LANES == 0 || loose)) {
+        /* All channels of a pixel, and then the next one's, as they lie in memory; those of a page ahead are asked for. */
+        const idx ahead = (4096 / (idx)sizeof(REAL) + channels - 1) / channels * src_w;
         for (idx h = 0; h < n_rows; h++, dst += pitch * LANES, src += src_h)
             for (idx i = 0; i < count; i++) {
                 const REAL *from = src + i * src_w;
                 REAL *to = dst + i * LANES;
-                for (idx c = 0; c < channels; c += LANES, to += apart) store(to, load(from + c));
+                for (idx c = 0; c < channels; c += LANES, to += apart) {
+                    if (c * sizeof(REAL) % 64 == 0) __builtin_prefetch(from + c + ahead);
+                    store(to, load(from + c));
+                }
             }
-    else
+    } else
         for (idx c = 0; c < channels; c += LANES, dst += apart)
             NAME(vector_to_lanes)(dst, pitch, src + c * src_c, src_h, src_c, src_w,
                                   channels - c < LANES ? channels - c : LANES, n_rows, count, loose);
@@ -298,10 +302,13 @@ static void NAME(to_lanes)(void *dst_, idx pitch, idx apart, const void *src_, i
 enum { NAME(most_outputs) = 8 };
 
 INLINE void NAME(lane_outputs)(const int M, REAL *y, idx y_step, const REAL *x, const idx step, idx n_taps,
-                               const idx *offsets, const REAL *w, vec start)
+                               const idx *offsets, const REAL *w, vec start, const REAL *ahead, idx far)
 {
     vec acc[NAME(most_outputs)];
-    UNROLL for (int m = 0; m < M; m++) acc[m] = start;
+    UNROLL for (int m = 0; m < M; m++) {
+        acc[m] = start;
+        __builtin_prefetch(ahead + m * far, 0, 2);
+    }
     _Pragma("GCC unroll 3") for (idx t = 0; t < n_taps; t++) {
         const REAL *at = x + offsets[t];
         const vec wt = load(w + t * LANES);
@@ -311,10 +318,10 @@ INLINE void NAME(lane_outputs)(const int M, REAL *y, idx y_step, const REAL *x, 
 }
 
 static void NAME(lane_windows)(void *y_, idx y_step, const void *x_, idx step, idx count, idx n_taps,
-                               const idx *offsets, const void *w, const void *bias)
+                               const idx *offsets, const void *w, const void *bias, const void *ahead_, idx far)
 {
     REAL *y = y_;
-    const REAL *x = x_;
+    const REAL *x = x_, *ahead = ahead_;
     const vec start = bias ? load(bias) : (vec){0};
     for (idx left = (count + NAME(most_outputs) - 1) / NAME(most_outputs); left > 0; left--) {
         /* Parts as even as can be: outputs of a short part wait for each other's sums. */
@@ -322,8 +329,8 @@ static void NAME(lane_windows)(void *y_, idx y_step, const void *x_, idx step, i
         switch (here) {
 #define OUTPUTS(M)                                                                                                    \
     case M:                                                                                                           \
-        if (step == LANES) NAME(lane_outputs)(M, y, y_step, x, LANES, n_taps, offsets, w, start);                     \
-        else NAME(lane_outputs)(M, y, y_step, x, step, n_taps, offsets, w, start);                                    \
+        if (step == LANES) NAME(lane_outputs)(M, y, y_step, x, LANES, n_taps, offsets, w, start, ahead, far);                     \
+        else NAME(lane_outputs)(M, y, y_step, x, step, n_taps, offsets, w, start, ahead, far);                                    \
         break;
             OUTPUTS(1) OUTPUTS(2) OUTPUTS(3) OUTPUTS(4) OUTPUTS(5) OUTPUTS(6) OUTPUTS(7) OUTPUTS(8)
 #undef OUTPUTS
@@ -331,11 +338,12 @@ static void NAME(lane_windows)(void *y_, idx y_step, const void *x_, idx step, i
         count -= here;
         y += here * y_step;
         x += here * step;
+        ahead += here * far;
     }
 }
 
 INLINE void NAME(lane_sums_body)(const int n, REAL *sums, const REAL *dy, const REAL *x, idx x_row, const idx step,
-                                 idx n_rows, idx count, const idx *offsets)
+                                 idx n_rows, idx count, const idx *offsets, const REAL *ahead, idx far)
 {
     vec acc[FC_WINDOW_SUMS];
     const REAL *at[FC_WINDOW_SUMS];
@@ -348,6 +356,8 @@ INLINE void NAME(lane_sums_body)(const int n, REAL *sums, const REAL *dy, const 
             const idx until = count - q < FC_WINDOW_RUN ? count : q + FC_WINDOW_RUN;
             for (; q < until; q++) {
                 const vec d = load(dy + q * LANES);
+                __builtin_prefetch(ahead, 0, 2);
+                ahead += far;
                 UNROLL for (int t = 0; t < n; t++) acc[t] += d * load(at[t] + q * step);
             }
             if (until < count) NAME(join)(n, sums, acc);
@@ -358,15 +368,174 @@ INLINE void NAME(lane_sums_body)(const int n, REAL *sums, const REAL *dy, const 
 }
 
 static void NAME(lane_sums)(void *sums, const void *dy, const void *x, idx x_row, idx step, idx n_rows, idx count,
-                            idx n_taps, const idx *offsets)
+                            idx n_taps, const idx *offsets, const void *ahead, idx far)
 {
     switch (n_taps) {
 #define SUMS(n)                                                                                                       \
     case n:                                                                                                           \
-        if (step == LANES) NAME(lane_sums_body)(n, sums, dy, x, x_row, LANES, n_rows, count, offsets);                \
-        else NAME(lane_sums_body)(n, sums, dy, x, x_row, step, n_rows, count, offsets);                               \
+        if (step == LANES) NAME(lane_sums_body)(n, sums, dy, x, x_row, LANES, n_rows, count, offsets, ahead, far);                \
+        else NAME(lane_sums_body)(n, sums, dy, x, x_row, step, n_rows, count, offsets, ahead, far);                               \
         break;
         SUMS(1) SUMS(2) SUMS(3) SUMS(4) SUMS(5) SUMS(6) SUMS(7) SUMS(8) SUMS(9) SUMS(10)
 #undef SUMS
+    }
+}
+
+/* ---- groups of channels along the lanes ----------------------------------------------------------------------- */
+
+/* Lane i: channel c of its group of `mix`. */
+INLINE vec NAME(of_group)(const REAL *p, const int mix, const int c)
+{
+    if (mix >= LANES) return splat(p[c]);
+    mask_vec from;
+    UNROLL for (int i = 0; i < LANES; i++) from[i] = i / mix * mix + c;
+    return __builtin_shuffle(load(p), from);
+}
+
+/* Whether taps come in threes, side by side. */
+INLINE int NAME(threes)(idx step, idx n_taps, const idx *offsets)
+{
+    int yes = step == LANES && n_taps % 3 == 0;
+    for (idx t = 0; t + 1 < n_taps; t++)
+        if (t % 3 < 2 && offsets[t + 1] - offsets[t] != LANES) yes = 0;
+    return yes;
+}
+
+/* With a span of 3, each channel of a pixel is spread over the lanes once for three taps. */
+INLINE void NAME(mix_outputs)(const int mix, const int span, const int M, REAL *y, idx y_step, const REAL *x,
+                              const idx step, idx n_taps, const idx *offsets, const REAL *w, vec start,
+                              const REAL *ahead, idx far)
+{
+    vec acc[NAME(most_outputs)];
+    UNROLL for (int m = 0; m < M; m++) {
+        acc[m] = start;
+        __builtin_prefetch(ahead + m * far, 0, 2);
+    }
+    for (idx t = 0; t < n_taps; t += span, w += span * mix * LANES) {
+        const REAL *at = x + offsets[t];
+        UNROLL for (int c = 0; c < mix; c++) {
+            vec wt[3];
+            UNROLL for (int s = 0; s < span; s++) wt[s] = load(w + (s * mix + c) * LANES);
+            UNROLL for (int i = 0; i < M + span - 1; i++) {
+                const vec v = NAME(of_group)(at + i * step, mix, c);
+                UNROLL for (int m = 0; m < M; m++)
+                    if (i >= m && i < m + span) acc[m] += wt[i - m] * v;
+            }
+        }
+    }
+    UNROLL for (int m = 0; m < M; m++) store(y + m * y_step, acc[m]);
+}
+
+INLINE void NAME(mix_row)(const int mix, const int span, REAL *y, idx y_step, const REAL *x, const idx step, idx count,
+                          idx n_taps, const idx *offsets, const REAL *w, vec start, const REAL *ahead, idx far)
+{
+    for (idx q = 0; q < count;) {
+        /* The last outputs move left to fit, and are computed again. */
+        const int M = count >= 8 ? 8 : count >= 4 ? 4 : 1;
+        if (q + M > count) q = count - M;
+#define OUTPUTS(M)                                                                                                    \
+    NAME(mix_outputs)(mix, span, M, y + q * y_step, y_step, x + q * step, step, n_taps, offsets, w, start,            \
+                      ahead + q * far, far)
+        if (M == 8)
+            OUTPUTS(8);
+        else if (M == 4)
+            OUTPUTS(4);
+        else
+            OUTPUTS(1);
+#undef OUTPUTS
+        q += M;
+    }
+}
+
+static void NAME(mix_windows)(void *y, idx y_step, const void *x, idx step, idx count, idx mix, idx n_taps,
+                              const idx *offsets, const void *w, const void *bias, const void *ahead, idx far)
+{
+    const vec start = bias ? load(bias) : (vec){0};
+    const int threes = NAME(threes)(step, n_taps, offsets);
+#define FORM(mix)                                                                                                     \
+    if (threes)                                                                                                       \
+        NAME(mix_row)(mix, 3, y, y_step, x, LANES, count, n_taps, offsets, w, start, ahead, far);                     \
+    else                                                                                                              \
+        NAME(mix_row)(mix, 1, y, y_step, x, step, count, n_taps, offsets, w, start, ahead, far)
+    if (mix == 2) {
+        FORM(2);
+    } else if (mix == 4) {
+        FORM(4);
+    } else if (LANES >= 8) {
+        FORM(8);
+    }
+#undef FORM
+}
+
+/* Channels c0 ... of a group, `channels` of them, for `taps` taps; with `run` these lie side by side. */
+INLINE void NAME(mix_tile)(const int mix, const int channels, const int taps, const int run, REAL *sums,
+                           const REAL *dy, const REAL *x, idx x_row, const idx step, idx n_rows, idx count,
+                           const idx *offsets, const REAL *ahead, idx far)
+{
+    vec acc[24];
+    UNROLL for (int i = 0; i < taps * channels; i++) acc[i] = (vec){0};
+    for (idx p = 0; p < n_rows; p++, dy += count * LANES, x += x_row)
+        for (idx q = 0; q < count;) {
+            const idx until = count - q < FC_WINDOW_RUN ? count : q + FC_WINDOW_RUN;
+            if (run)
+                for (; q + 2 <= until; q += 2, ahead += 2 * far) {
+                    const vec d0 = load(dy + q * LANES), d1 = load(dy + (q + 1) * LANES);
+                    __builtin_prefetch(ahead, 0, 2);
+                    __builtin_prefetch(ahead + far, 0, 2);
+                    UNROLL for (int t = 0; t <= taps; t++)
+                        UNROLL for (int c = 0; c < channels; c++) {
+                            const vec v = NAME(of_group)(x + offsets[0] + (q + t) * LANES, mix, c);
+                            if (t < taps) acc[t * channels + c] += d0 * v;
+                            if (t > 0) acc[(t - 1) * channels + c] += d1 * v;
+                        }
+                }
+            for (; q < until; q++, ahead += far) {
+                const vec d = load(dy + q * LANES);
+                __builtin_prefetch(ahead, 0, 2);
+                UNROLL for (int t = 0; t < taps; t++)
+                    UNROLL for (int c = 0; c < channels; c++)
+                        acc[t * channels + c] += d * NAME(of_group)(x + offsets[t] + q * step, mix, c);
+            }
+            if (until < count || p + 1 == n_rows)
+                UNROLL for (int t = 0; t < taps; t++) NAME(join)(channels, sums + t * mix * LANES, acc + t * channels);
+        }
+}
+
+/* How many sums stay in registers, with what they are made of. */
+enum { NAME(mix_sums_held) = REGISTERS == 32 ? 24 : 12 };
+
+static void NAME(mix_sums)(void *sums_, const void *dy, const void *x_, idx x_row, idx step, idx n_rows, idx count,
+                           idx mix, idx n_taps, const idx *offsets, const void *ahead, idx far)
+{
+    const REAL *x = x_;
+    REAL *sums = sums_;
+    const int threes = NAME(threes)(step, n_taps, offsets);
+    for (idx t = 0; t < n_taps;) {
+        idx taps = 1;
+#define TILE(mix, channels, taps, run)                                                                                \
+    for (int c = 0; c < mix; c += channels, ahead = x, far = 0)                                                       \
+        NAME(mix_tile)(mix, channels, taps, run, sums + (t * mix + c) * LANES, dy, x + c, x_row, run ? LANES : step,  \
+                       n_rows, count, offsets + t, ahead, far)
+#define TILES_OF(mix, channels)                                                                                       \
+    if (threes) {                                                                                                     \
+        taps = 3;                                                                                                     \
+        TILE(mix, channels, 3, 1);                                                                                    \
+    } else if (n_taps - t >= 3) {                                                                                     \
+        taps = 3;                                                                                                     \
+        TILE(mix, channels, 3, 0);                                                                                    \
+    } else                                                                                                            \
+        TILE(mix, channels, 1, 0)
+        if (mix == 2) {
+            TILES_OF(2, 2);
+        } else if (mix == 4) {
+            TILES_OF(4, 4);
+        } else if (LANES == 8 || NAME(mix_sums_held) == 12) {
+            TILES_OF(8, 4);
+        } else {
+            TILES_OF(8, 8);
+        }
+#undef TILES_OF
+#undef TILE
+        t += taps;
     }
 }

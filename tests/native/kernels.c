@@ -1015,7 +1015,7 @@ static void check_lane_windows(void)
         const void *bias = round % 2 ? input(lanes) : NULL;
         void *y = output(((count - 1) * gap + 1) * lanes);
         SAY("count %td taps %td step %td gap %td", count, n_taps, steps, gap);
-        kern->lane_windows(y, gap * lanes, x, steps * lanes, count, n_taps, offsets, w, bias);
+        kern->lane_windows(y, gap * lanes, x, steps * lanes, count, n_taps, offsets, w, bias, x, below(9));
         for (idx q = 0; q < (count - 1) * gap + 1; q++)
             for (idx i = 0; i < lanes; i++) {
                 if (q % gap) {
@@ -1046,7 +1046,7 @@ static void check_lane_sums(void)
         const void *dy = input(n_rows * count * lanes), *before = input(n_taps * lanes);
         void *sums = copy_of(before, n_taps * lanes);
         SAY("count %td rows %td taps %td step %td", count, n_rows, n_taps, steps);
-        kern->lane_sums(sums, dy, x, x_row, steps * lanes, n_rows, count, n_taps, offsets);
+        kern->lane_sums(sums, dy, x, x_row, steps * lanes, n_rows, count, n_taps, offsets, x, below(9));
         for (idx t = 0; t < n_taps; t++)
             for (idx i = 0; i < lanes; i++) {
                 double sum = get(before, t * lanes + i);
