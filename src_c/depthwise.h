@@ -414,6 +414,8 @@ INLINE void NAME(mix_outputs)(const int mix, const int span, const int M, REAL *
     for (idx t = 0; t < n_taps; t += span, w += span * mix * LANES) {
         const REAL *at = x + offsets[t];
         UNROLL for (int c = 0; c < mix; c++) {
+            /* Pixels are loaded again for each channel: to hold them all there are too few registers. */
+            __asm__("" : "+r"(at));
             vec wt[3];
             UNROLL for (int s = 0; s < span; s++) wt[s] = load(w + (s * mix + c) * LANES);
             UNROLL for (int i = 0; i < M + span - 1; i++) {
