@@ -1300,8 +1300,8 @@ cdef void plan_correlate(Correlate *j, idx threads) noexcept nogil:
     j.slices = parts(images, j.slice_images)
     cdef idx tiles = parts(j.c_part * grid.T, j.tile_rows) * j.tile_rows
     j.sums_size = up(tiles * (up(j.k_part, lanes) if j.outer else j.k_part) * z, LINE)
-    # The outer form reads single pixels, in any layout.
-    j.in_place = j.outer and grid.inside and narrow(&j.x)
+    # The outer form reads single pixels, in any layout but one whose pixels fall into few sets of the caches.
+    j.in_place = j.outer and grid.inside and narrow(&j.x) and (j.x.s_w == 1 or j.x.s_w * z % 2048 != 0)
     # The other form reads whole vectors, which must not reach beyond a row.
     if (not j.outer and grid.inside and j.x.s_w == 1 and grid.step_w == 1 and grid.Q % lanes == 0
             and grid.cols % lanes == 0):

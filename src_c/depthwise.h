@@ -392,16 +392,16 @@ INLINE vec NAME(of_group)(const REAL *p, const int mix, const int c)
     return __builtin_shuffle(load(p), from);
 }
 
-/* Whether taps come in threes, side by side. */
-INLINE int NAME(threes)(idx step, idx n_taps, const idx *offsets)
+/* Whether taps come in runs of so many, side by side. */
+INLINE int NAME(in_runs)(idx run, idx step, idx n_taps, const idx *offsets)
 {
-    int yes = step == LANES && n_taps % 3 == 0;
-    for (idx t = 0; t + 1 < n_taps; t++)
-        if (t % 3 < 2 && offsets[t + 1] - offsets[t] != LANES) yes = 0;
+    int yes = step == LANES && n_taps % run == 0;
+    for (idx t = 1; t < n_taps; t++)
+        if (t % run && offsets[t] - offsets[t - 1] != LANES) yes = 0;
     return yes;
 }
 
-/* With a span of 3, each channel of a pixel is spread over the lanes once for three taps. */
+/* Taps of a span lie side by side: each channel of a pixel is spread over the lanes once for all of them. */
 INLINE void NAME(mix_outputs)(const int mix, const int span, const int M, REAL *y, idx y_step, const REAL *x,
                               const idx step, idx n_taps, const idx *offsets, const REAL *w, vec start,
                               const REAL *ahead, idx far)
@@ -416,7 +416,7 @@ INLINE void NAME(mix_outputs)(const int mix, const int span, const int M, REAL *
         UNROLL for (int c = 0; c < mix; c++) {
             /* Pixels are loaded again for each channel: to hold them all there are too few registers. */
             __asm__("" : "+r"(at));
-            vec wt[3];
+            vec wt[5];
             UNROLL for (int s = 0; s < span; s++) wt[s] = load(w + (s * mix + c) * LANES);
             UNROLL for (int i = 0; i < M + span - 1; i++) {
                 const vec v = NAME(of_group)(at + i * step, mix, c);
@@ -453,10 +453,12 @@ static void NAME(mix_windows)(void *y, idx y_step, const void *x, idx step, idx 
                               const idx *offsets, const void *w, const void *bias, const void *ahead, idx far)
 {
     const vec start = bias ? load(bias) : (vec){0};
-    const int threes = NAME(threes)(step, n_taps, offsets);
+    const int threes = NAME(in_runs)(3, step, n_taps, offsets), fives = NAME(in_runs)(5, step, n_taps, offsets);
 #define FORM(mix)                                                                                                     \
     if (threes)                                                                                                       \
         NAME(mix_row)(mix, 3, y, y_step, x, LANES, count, n_taps, offsets, w, start, ahead, far);                     \
+    else if (fives)                                                                                                   \
+        NAME(mix_row)(mix, 5, y, y_step, x, LANES, count, n_taps, offsets, w, start, ahead, far);                     \
     else                                                                                                              \
         NAME(mix_row)(mix, 1, y, y_step, x, step, count, n_taps, offsets, w, start, ahead, far)
     if (mix == 2) {
@@ -511,7 +513,7 @@ static void NAME(mix_sums)(void *sums_, const void *dy, const void *x_, idx x_ro
 {
     const REAL *x = x_;
     REAL *sums = sums_;
-    const int threes = NAME(threes)(step, n_taps, offsets);
+    const int threes = NAME(in_runs)(3, step, n_taps, offsets);
     for (idx t = 0; t < n_taps;) {
         idx taps = 1;
 #define TILE(mix, channels, taps, run)                                                                                \
