@@ -792,7 +792,8 @@ cdef bint handed_over(int which, const Image *x, const Image *w, const Image *y,
 
 cdef bint has_few_channels(int which, const Image *x, const Image *w, const Image *y, idx stride_h, idx stride_w,
                            idx pad_h, idx pad_w, idx dilation_h, idx dilation_w, idx groups, idx itemsize) noexcept:
-    return _depthwise.takes(which, x.h, x.w, w.n, w.c, w.h, w.w, y.h, y.w, stride_h, stride_w, pad_h, pad_w,
+    cdef const Image *seen = y if which == 1 else x
+    return _depthwise.takes(which, seen, x.h, x.w, w.n, w.c, w.h, w.w, y.h, y.w, stride_h, stride_w, pad_h, pad_w,
                             dilation_h, dilation_w, groups, itemsize)
 
 
@@ -1299,8 +1300,8 @@ cdef void plan_correlate(Correlate *j, idx threads) noexcept nogil:
     j.slices = parts(images, j.slice_images)
     cdef idx tiles = parts(j.c_part * grid.T, j.tile_rows) * j.tile_rows
     j.sums_size = up(tiles * (up(j.k_part, lanes) if j.outer else j.k_part) * z, LINE)
-    # The outer form reads single pixels, in any layout.
-    j.in_place = j.outer and grid.inside and narrow(&j.x)
+    # The outer form reads single pixels, in any layout but one whose pixels fall into few sets of the caches.
+    j.in_place = j.outer and grid.inside and narrow(&j.x) and (j.x.s_w == 1 or j.x.s_w * z % 2048 != 0)
     # The other form reads whole vectors, which must not reach beyond a row.
     if (not j.outer and grid.inside and j.x.s_w == 1 and grid.step_w == 1 and grid.Q % lanes == 0
             and grid.cols % lanes == 0):

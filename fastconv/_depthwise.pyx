@@ -14,7 +14,7 @@ around it, channels along the lanes, where neither is a mask needed nor a form o
 
 cimport numpy as cnp
 from cython.parallel cimport prange, threadid
-from libc.string cimport memcpy, memset
+from libc.string cimport memcpy, memmove, memset
 
 from fastconv._checks cimport DENSE_RESULT, READ, check_array, check_axis, check_convolution
 from fastconv._runtime cimport (
@@ -32,6 +32,7 @@ cdef enum:
     FOLD = 4096               # pixels that float32 sums before they are added to the total in float64
     # The same with channels along the lanes: outputs and pixels of each of them, and groups in all.
     LANE_BAND = 1024
+    LANE_BYTES = 196608       # staged where channels are neighbours
     LANE_FOLD = 512
     LANE_GROUPS = 128         # whose sums are kept together
     FAR = 1 << 21             # bytes of an array that no cache near holds
@@ -64,11 +65,25 @@ cdef inline bint fills(idx groups, idx lanes) noexcept nogil:
     return 4 * groups >= 3 * up(groups, lanes)
 
 
-cdef bint takes(int which, idx H, idx W, idx K, idx c, idx R, idx S, idx P, idx Q, idx stride_h, idx stride_w,
-                idx pad_h, idx pad_w, idx dilation_h, idx dilation_w, idx groups, idx itemsize) noexcept:
+cdef inline bint channels_last(const Image *x) noexcept nogil:
+    """Whether channels are neighbours in memory."""
+    return x.s_c == 1 and x.s_w != 1
+
+
+cdef inline bint mixes(idx channels, idx lanes) noexcept nogil:
+    """Whether a kernel has groups of so many channels along the lanes."""
+    return channels <= lanes and (channels == 2 or channels == 4 or channels == 8)
+
+
+cdef bint takes(int which, const Image *x, idx H, idx W, idx K, idx c, idx R, idx S, idx P, idx Q, idx stride_h,
+                idx stride_w, idx pad_h, idx pad_w, idx dilation_h, idx dilation_w, idx groups,
+                idx itemsize) noexcept:
     """Whether pass `which` (forward, input or weight gradient) is faster in these nests than in the general ones."""
     cdef idx lanes = kernels(itemsize).lanes, width = W // stride_w if which == 1 else Q
-    return (c == 1 and K // groups <= MOST_FILTERS and R * S > 1 and (2 * width > lanes or fills(groups, lanes))
+    # Groups of few channels that are neighbours in memory, or of one.
+    cdef bint few = (channels_last(x) and c * groups == K and mixes(c, lanes) and 2 * K >= lanes if c > 1 else
+                     K // groups <= MOST_FILTERS and (2 * width > lanes or fills(groups, lanes)))
+    return (few and R * S > 1
             and possible(which, H, W, c, K // groups, R, S, P, Q, stride_h, stride_w, pad_h, pad_w, dilation_h,
                          dilation_w))
 
@@ -87,6 +102,8 @@ cdef struct Rows:
     char *zeros              # a row of them
     char *mask               # a row of ones where there are pixels, and zeros
     idx band                 # rows of outputs at the most
+    idx together             # vectors of channels that are staged at once
+    idx mix                  # neighbours along the lanes that see each other: channels of a group, or 1
 
 
 cdef inline idx table_rows(const Rows *j, idx outputs) noexcept nogil:
@@ -158,12 +175,14 @@ cdef const void **set_rows(const Rows *j, idx n, idx g, idx first, idx outputs, 
 
 # ---- channels along the lanes --------------------------------------------------------------------------------------
 
-cdef bint by_lanes(Rows *j, idx groups, idx least, idx most, idx stride, idx width) noexcept nogil:
+cdef bint by_lanes(Rows *j, idx groups, idx filters, idx least, idx most, idx stride, idx width) noexcept nogil:
     """Whether channels go along the lanes, of a copy [row][column][lane] with zeros around it, and its columns."""
     cdef idx lanes = j.kern.lanes
-    # A row of pixels that fills no more than a vector, or channels that are neighbours in memory.
-    if j.C > 1 or not ((width <= lanes and fills(groups, lanes)) if j.x.s_w == 1
-                       else j.x.s_c == 1 and 2 * groups >= lanes):
+    # Channels that are neighbours in memory, of groups that have a kernel, or a row of pixels that fills no more than a
+    # vector.
+    j.mix = j.C
+    if j.C > 1 and not (j.C == filters and mixes(j.C, lanes) and channels_last(&j.x)) or not ((width <= lanes and fills(groups, lanes)) if j.x.s_w == 1
+                       else j.x.s_c == 1 and 2 * groups * j.C >= lanes):
         return False
     cdef idx left = max(0, -least), right = max(j.x.w, (width - 1) * stride + most + 1)
     if (j.reach + 1.0 + 2.0 * LEAST_ROWS * j.step) * (left + right) * LINE > MOST_BYTES:
@@ -177,58 +196,82 @@ cdef inline idx stage_pitch(const Rows *j) noexcept nogil:
 
 
 cdef size_t lanes_size(const Rows *j, idx pixels) noexcept nogil:
-    return up(pixels * j.kern.lanes * j.kern.itemsize, LINE)
+    # An odd number of lines: the same pixel of many vectors would fall into one cache set.
+    return up(pixels * j.kern.lanes * j.kern.itemsize, LINE) | LINE
 
 
 cdef void put_lanes(const fc_kernels *kern, const Image *x, char *src, idx s_c, idx channels, idx n_rows, char *dst,
-                    idx columns) noexcept nogil:
-    """Put rows of some channels, s_c apart, along the lanes."""
+                    idx columns, idx apart) noexcept nogil:
+    """Put rows of some channels, s_c apart, along the lanes of vectors `apart` bytes apart."""
     cdef idx far = max(0, (n_rows - 1) * x.s_h) + max(0, (channels - 1) * s_c)
     far += max(x.w, kern.lanes) if x.s_w == 1 else max(0, (x.w - 1) * x.s_w) + kern.lanes
-    kern.to_lanes(dst, columns, src, x.s_h, s_c, x.s_w, channels, n_rows, x.w, src + far * kern.itemsize <= x.end)
-
-
-cdef idx line_vectors(const Rows *j) noexcept nogil:
-    """How many vectors of channels are staged at once: those of a cache line that holds channels of one pixel."""
-    return max(1, LINE // (j.kern.lanes * j.kern.itemsize)) if j.x.s_c == 1 and j.x.s_w != 1 else 1
+    kern.to_lanes(dst, columns, apart // kern.itemsize, src, x.s_h, s_c, x.s_w, channels, n_rows, x.w,
+                  src + far * kern.itemsize <= x.end)
 
 
 cdef struct Unit:
     # Rows p0 ... p1 of outputs of vectors v0 ... v1 of an image's channels, which see `count` rows from `first` on.
     idx n, p0, p1, v0, v1
     idx first, count
+    idx held, at             # of these the first that the unit before has staged, and from which row on
+
+
+cdef void set_unit(Unit *unit, const Rows *j, idx n, idx v0, idx v1, idx p0, idx p1, bint follows) noexcept nogil:
+    """With `follows`, unit is the one before, of the same channels."""
+    cdef idx first = p0 * j.step + j.lowest
+    unit.held = max(0, unit.first + unit.count - first) if follows else 0
+    unit.at = first - unit.first if follows else 0
+    unit.n, unit.p0, unit.p1, unit.v0, unit.v1 = n, p0, p1, v0, v1
+    unit.first, unit.count = first, (p1 - p0 - 1) * j.step + j.reach + 1
 
 
 cdef void stage_lanes(const Rows *j, const Unit *unit, idx G, char *dst, size_t size) noexcept nogil:
     """What a unit sees, vectors `size` bytes apart; beside its columns lie zeros."""
     cdef idx first = unit.first, count = unit.count, v0 = unit.v0, v1 = unit.v1
-    cdef idx z = j.kern.itemsize, lanes = j.kern.lanes, row = stage_pitch(j) * lanes * z, v, h
-    cdef idx top = min(max(first, 0), first + count), bottom = max(top, min(first + count, j.x.h))
-    cdef idx step = 1 if v1 - v0 > 1 else max(1, bottom - top)
+    cdef idx z = j.kern.itemsize, lanes = j.kern.lanes, row = stage_pitch(j) * lanes * z, v
+    cdef idx start = first + unit.held, c = v0 * lanes
+    cdef idx top = min(max(start, 0), first + count), bottom = max(top, min(first + count, j.x.h))
     for v in range(v1 - v0):
-        memset(dst + v * size, 0, (top - first) * row)
+        memmove(dst + v * size, dst + v * size + unit.at * row, unit.held * row)
+        memset(dst + v * size + unit.held * row, 0, (top - start) * row)
         memset(dst + v * size + (bottom - first) * row, 0, (first + count - bottom) * row)
-    h = top
-    while h < bottom:
-        for v in range(v0, v1):
-            put_lanes(j.kern, &j.x, j.x.data + (unit.n * j.x.s_n + v * lanes * j.x.s_c + h * j.x.s_h) * z, j.x.s_c,
-                      min(lanes, G - v * lanes), step,
-                      dst + (v - v0) * size + (h - first) * row + j.left * lanes * z, stage_pitch(j))
-        h += step
+    if bottom > top:
+        put_lanes(j.kern, &j.x, j.x.data + (unit.n * j.x.s_n + c * j.x.s_c + top * j.x.s_h) * z, j.x.s_c,
+                  min(v1 * lanes, G) - c, bottom - top, dst + (top - first) * row + j.left * lanes * z,
+                  stage_pitch(j), size)
 
 
-cdef void fetch_lanes(const Rows *j, const Unit *unit, idx G, idx first, idx last) noexcept nogil:
-    """Bring near some rows of what stage_lanes() will copy, while something else is computed."""
-    cdef idx h, c = unit.v0 * j.kern.lanes, channels = min(unit.v1 * j.kern.lanes, G) - c
-    for h in range(max(0, first), min(last, j.x.h)):
-        j.kern.fetch(j.x.data + (unit.n * j.x.s_n + c * j.x.s_c + h * j.x.s_h) * j.kern.itemsize, j.x.s_w, j.x.w,
-                     channels)
+cdef struct Ahead:
+    # What to bring near while something else is computed: `far` elements for each pixel of a vector.
+    const char *data
+    idx far
 
 
-cdef idx cut_lanes(Rows *j, idx outputs, idx written) noexcept nogil:
-    """cut_bands(), of a vector of channels."""
-    cdef idx bands = max(1, min(parts(outputs * max(written, j.step * stage_pitch(j)), LANE_BAND),
-                                outputs // LEAST_ROWS))
+cdef void look_ahead(const fc_kernels *kern, const Image *x, const Unit *unit, idx G, idx first, idx rows, idx pixels,
+                     const char *near, Ahead *ahead) noexcept nogil:
+    """Rows that a unit will copy, if they are a run of memory; else what is near already."""
+    cdef idx top = max(first, 0), bottom = min(first + rows, x.h)
+    ahead.data, ahead.far = near, 0
+    if (top < bottom and unit.v0 == 0 and unit.v1 * kern.lanes >= G and x.s_c == 1 and x.s_w == G
+            and x.s_h == x.w * G and pixels > 0):
+        ahead.data = x.data + (unit.n * x.s_n + top * x.s_h) * kern.itemsize
+        ahead.far = parts((bottom - top) * x.s_h, pixels)
+
+
+cdef idx cut_lanes(Rows *j, idx outputs, idx written, idx vectors) noexcept nogil:
+    """cut_bands(), of the vectors of channels that are staged together, and how many these are."""
+    cdef idx lanes = j.kern.lanes, row = stage_pitch(j) * lanes * j.kern.itemsize
+    cdef idx line = max(1, LINE // (lanes * j.kern.itemsize)), most = LANE_BAND // max(written, j.step * stage_pitch(j))
+    cdef idx least = LEAST_ROWS
+    j.together = 1
+    if channels_last(&j.x):
+        # Rows that the next band sees too are moved, so that it may be low.
+        least = max(2, j.reach // j.step)
+        # As many neighbours of a pixel as some rows have room for; a band as high as the room is then.
+        j.together = max(line, LANE_BYTES // (row * table_rows(j, min(outputs, least))) // line * line)
+        j.together = min(vectors, up(parts(vectors, parts(vectors, j.together)), line))
+        most = min(most, (LANE_BYTES // (row * j.together) - j.reach - 1) // j.step + 1)
+    cdef idx bands = max(1, min(parts(outputs, max(1, most)), outputs // least))
     j.band = parts(outputs, bands)
     return bands
 
@@ -328,30 +371,30 @@ cdef struct Lanes:
     char *w                  # [vector][filter][tap][lane]
     char *bias               # [vector][filter][lane], or NULL
     bint skips               # taps outside of the image may be left out: all are finite
-    idx together             # vectors that are staged at once
     bint far                 # x and y lie in no cache near
     size_t stage_size
 
 
-cdef void gather_vector(const Lanes *s, const Unit *unit, const Unit *next, idx v, const char *stage,
+cdef void gather_vector(const Lanes *s, const Unit *unit, const Ahead *ahead, idx v, const char *stage,
                         char *y) noexcept nogil:
     """A vector of channels of a unit, while the next unit's share of rows is brought near."""
     cdef const Gather *j = &s.j
     cdef const fc_kernels *kern = j.rows.kern
     cdef idx z = kern.itemsize, lanes = kern.lanes, channels = min(lanes, j.G - v * lanes), step = j.rows.step
     cdef idx n = unit.n, p0 = unit.p0, p1 = unit.p1, k, p, a, b, r0, r1, row, f
-    cdef idx pitch = stage_pitch(&j.rows), end = min(j.H, p1 * j.n_sights)
+    cdef idx pitch = stage_pitch(&j.rows), end = min(j.H, p1 * j.n_sights), n_taps
     cdef const Spot *spot
-    cdef idx rows = (end - p0 * j.n_sights) * j.K, total = rows * s.together, done = (v - unit.v0) * rows
+    cdef const idx *offsets
+    cdef const char *x
+    cdef const char *w
+    cdef const char *bias
+    cdef char *to
+    cdef idx done = (v - unit.v0) * (end - p0 * j.n_sights) * j.K * j.W
     for k in range(j.K):
         f = v * j.K + k
         for row in range(p0 * j.n_sights, end):
             p, a = row // j.n_sights, row % j.n_sights
             if s.far:
-                if next.n < j.N:
-                    fetch_lanes(&j.rows, next, j.G, next.first + next.count * done // total,
-                                next.first + next.count * (done + 1) // total)
-                done += 1
                 kern.fetch(j.y + (((n * j.G + v * lanes) * j.K + k) * j.H + row) * j.W * z, j.K * j.H * j.W, channels,
                            j.W)
             for b in range(s.phases):
@@ -362,67 +405,79 @@ cdef void gather_vector(const Lanes *s, const Unit *unit, const Unit *next, idx 
                         r0 += 1
                     while r0 < r1 and p * step + spot.rows[r1 - 1] >= j.rows.x.h:
                         r1 -= 1
-                kern.lane_windows(y + ((row - p0 * j.n_sights) * j.W + b) * lanes * z, s.phases * lanes,
-                                  stage + (p - p0) * step * pitch * lanes * z, s.stride * lanes,
-                                  parts(j.W - b, s.phases), (r1 - r0) * spot.n_cols, spot.offsets + r0 * spot.n_cols,
-                                  s.w + (f * s.n_taps + spot.at + r0 * spot.n_cols) * lanes * z,
-                                  s.bias + f * lanes * z if s.bias != NULL else NULL)
+                to = y + ((row - p0 * j.n_sights) * j.W + b) * lanes * z
+                x = stage + (p - p0) * step * pitch * lanes * z
+                w = s.w + (f * s.n_taps + spot.at + r0 * spot.n_cols) * j.rows.mix * lanes * z
+                bias = s.bias + f * lanes * z if s.bias != NULL else NULL
+                n_taps, offsets = (r1 - r0) * spot.n_cols, spot.offsets + r0 * spot.n_cols
+                if j.rows.mix == 1:
+                    kern.lane_windows(to, s.phases * lanes, x, s.stride * lanes, parts(j.W - b, s.phases), n_taps, offsets,
+                                      w, bias, ahead.data + done * ahead.far * z, ahead.far)
+                else:
+                    kern.mix_windows(to, s.phases * lanes, x, s.stride * lanes, parts(j.W - b, s.phases), j.rows.mix,
+                                     n_taps, offsets, w, bias, ahead.data + done * ahead.far * z, ahead.far)
+                done += parts(j.W - b, s.phases)
         kern.untranspose(j.y + ((n * j.G * j.K + v * lanes * j.K + k) * j.H + p0 * j.n_sights) * j.W * z,
                          j.K * j.H * j.W, y, lanes, channels, (end - p0 * j.n_sights) * j.W)
 
 
-cdef void set_unit(Unit *unit, const Rows *j, idx index, idx G, idx together, idx bands, idx outputs) noexcept nogil:
-    cdef idx vectors = parts(G, j.kern.lanes), count = parts(vectors, together), band = index // count % bands
-    unit.n = index // count // bands
-    unit.p0, unit.p1 = band * outputs // bands, (band + 1) * outputs // bands
-    unit.v0 = index % count * together
-    unit.v1 = min(vectors, unit.v0 + together)
-    unit.first = unit.p0 * j.step + j.lowest
-    unit.count = (unit.p1 - unit.p0 - 1) * j.step + j.reach + 1
+cdef void next_unit(const Gather *j, idx index, Unit *unit, bint follows) noexcept nogil:
+    cdef idx vectors = parts(j.G, j.rows.kern.lanes), count = parts(vectors, j.rows.together), band = index % j.bands
+    cdef idx v0 = index // j.bands % count * j.rows.together
+    set_unit(unit, &j.rows, index // j.bands // count, v0, min(vectors, v0 + j.rows.together),
+             band * j.outputs // j.bands, (band + 1) * j.outputs // j.bands, follows and band > 0)
 
 
 cdef void gather_vectors(const Lanes *s, idx first, idx last, char *stage) noexcept nogil:
     cdef const Gather *j = &s.j
     cdef Unit unit, next
+    cdef Ahead ahead
     cdef unsigned mode = fc_flush_subnormals()
     cdef idx i, v
-    memset(stage, 0, s.together * s.stage_size)
-    set_unit(&next, &j.rows, first, j.G, s.together, j.bands, j.outputs)
+    memset(stage, 0, j.rows.together * s.stage_size)
+    next_unit(j, first, &next, False)
     for i in range(first, last):
         unit = next
-        set_unit(&next, &j.rows, i + 1, j.G, s.together, j.bands, j.outputs)
+        next_unit(j, i + 1, &next, True)
         stage_lanes(&j.rows, &unit, j.G, stage, s.stage_size)
+        look_ahead(j.rows.kern, &j.rows.x, &next, j.G, next.first + next.held,
+                   next.count - next.held if s.far and i + 1 < last else 0,
+                   (unit.v1 - unit.v0) * (unit.p1 - unit.p0) * j.n_sights * j.K * j.W, stage, &ahead)
         for v in range(unit.v0, unit.v1):
-            gather_vector(s, &unit, &next, v, stage + (v - unit.v0) * s.stage_size, stage + s.together * s.stage_size)
+            gather_vector(s, &unit, &ahead, v, stage + (v - unit.v0) * s.stage_size,
+                          stage + j.rows.together * s.stage_size)
     fc_restore_mode(mode)
 
 
-cdef int gather_lanes(Gather *j, const Image *w, idx w_g, idx w_k, idx *tap_r, idx *tap_row, idx *tap_s, idx *tap_col,
+cdef int gather_lanes(Gather *j, const Image *w, idx w_g, idx w_k, idx w_c, idx *tap_r, idx *tap_row, idx *tap_s, idx *tap_col,
                       idx *counts, idx stride, idx phases) except -1:
     """gather() with channels along the lanes."""
     cdef Lanes s
     cdef Rows *rows = &s.j.rows
     cdef Spot *spot
-    cdef idx z = j.rows.kern.itemsize, lanes = j.rows.kern.lanes, vectors = parts(j.G, lanes), a, b, r, c, i, k
-    cdef idx row0, col0, n = 0, lane, f, n_cols
+    cdef idx z = j.rows.kern.itemsize, lanes = j.rows.kern.lanes, mix = j.rows.mix, vectors, a, b, r, c, i, k, g
+    cdef idx row0, col0, n = 0, lane, f, n_cols, at
+    if mix > 1:
+        # Each channel by itself, but for the taps, of which it has as many as its group has channels.
+        j.G, j.K = j.G * mix, 1
+    vectors = parts(j.G, lanes)
     s.j = j[0]
     s.phases, s.stride = phases, stride
-    s.j.bands = cut_lanes(rows, j.outputs, j.n_sights * j.W)
+    s.j.bands = cut_lanes(rows, j.outputs, j.n_sights * j.W, vectors)
     s.n_taps = 0
     for a in range(j.n_sights):
         for b in range(phases):
             s.n_taps += counts[a] * counts[j.n_sights + b]
     cdef size_t spots_size = up(j.n_sights * phases * sizeof(Spot), LINE)
     cdef size_t offsets_size = up(s.n_taps * sizeof(idx), LINE)
-    cdef size_t w_size = up(vectors * j.K * s.n_taps * lanes * z, LINE), bias_size = up(vectors * j.K * lanes * z, LINE)
+    cdef size_t w_size = up(vectors * j.K * s.n_taps * mix * lanes * z, LINE), bias_size = up(vectors * j.K * lanes * z, LINE)
     s.stage_size = lanes_size(rows, table_rows(rows, rows.band) * stage_pitch(rows))
-    s.together = line_vectors(rows)
     s.far = rows.x.s_w != 1 and <double>j.N * j.G * rows.x.h * rows.x.w * z >= FAR
-    cdef size_t each = s.together * s.stage_size + lanes_size(rows, rows.band * j.n_sights * j.W)
-    cdef idx units = j.N * s.j.bands * parts(vectors, s.together), task
-    cdef idx per_task = max(1, TASK // (rows.band * j.n_sights * j.W * lanes * s.together))
+    cdef size_t each = rows.together * s.stage_size + lanes_size(rows, rows.band * j.n_sights * j.W)
+    cdef idx units = j.N * s.j.bands * parts(vectors, rows.together), task
+    cdef idx per_task = max(1, TASK // (rows.band * j.n_sights * j.W * lanes * rows.together))
     cdef idx tasks = parts(units, per_task)
-    cdef double work = <double>j.N * j.G * j.K * j.H * j.W * (s.n_taps // j.n_sights // phases + 4)
+    cdef double work = <double>j.N * j.G * j.K * j.H * j.W * (s.n_taps * mix // j.n_sights // phases + 4)
     cdef int n_threads = threads_for(work, tasks)
     cdef size_t size = spots_size + offsets_size + w_size + bias_size + n_threads * each
     cdef char *memory = <char *>take(size)
@@ -443,22 +498,24 @@ cdef int gather_lanes(Gather *j, const Image *w, idx w_g, idx w_k, idx *tap_r, i
                 for i in range(counts[a] * n_cols):
                     r, c = row0 + i // n_cols, col0 + i % n_cols
                     offsets[n] = ((tap_row[r] - rows.lowest) * stage_pitch(rows) + rows.left + tap_col[c]) * lanes
-                    for f in range(vectors * j.K * lanes):
+                    for f in range(vectors * j.K * lanes * mix):
                         # Lanes beyond the channels repeat the last.
-                        lane = f % lanes
-                        k = (min(f // lanes // j.K * lanes + lane, j.G - 1) * w_g + f // lanes % j.K * w_k
+                        lane, g = f % lanes, f // lanes // mix
+                        k = min(g // j.K * lanes + lane, j.G - 1)
+                        k = (k // mix * w_g + (g % j.K if mix == 1 else k % mix) * w_k + f // lanes % mix * w_c
                              + tap_r[r] * w.s_h + tap_s[c] * w.s_w)
+                        at = ((g * s.n_taps + n) * mix + f // lanes % mix) * lanes + lane
                         if z == 4:
-                            (<float *>s.w)[(f // lanes * s.n_taps + n) * lanes + lane] = (<float *>w.data)[k]
+                            (<float *>s.w)[at] = (<float *>w.data)[k]
                         else:
-                            (<double *>s.w)[(f // lanes * s.n_taps + n) * lanes + lane] = (<double *>w.data)[k]
+                            (<double *>s.w)[at] = (<double *>w.data)[k]
                     n += 1
                 col0 += n_cols
             row0 += counts[a]
         for f in range(vectors * j.K * lanes if s.bias != NULL else 0):
             k = min(f // lanes // j.K * lanes + f % lanes, j.G - 1) * j.K + f // lanes % j.K
             memcpy(s.bias + f * z, j.bias + k * z, z)
-        s.skips = rows.kern.finite(s.w, vectors * j.K * s.n_taps * lanes)
+        s.skips = rows.kern.finite(s.w, vectors * j.K * s.n_taps * mix * lanes)
         if n_threads == 1:
             gather_vectors(&s, 0, units, scratch)
         else:
@@ -502,10 +559,10 @@ cdef int gather(Gather *j, const Image *w, idx w_g, idx w_k, idx w_c, idx *tap_r
     for t in range(phase_cols):
         least, most = min(least, tap_col[t]), max(most, tap_col[t])
     # Columns of residues that are interleaved have too few taps each to pay for transposing them.
-    if (phases == 1 or rows.x.s_w != 1 or j.W <= rows.kern.lanes) and by_lanes(rows, j.G, least, most, stride,
-                                                                               parts(j.W, phases)):
+    if (phases == 1 or rows.x.s_w != 1 or j.W <= rows.kern.lanes) and by_lanes(
+            rows, j.G, j.K, least, most, stride, parts(j.W, phases)):
         give(tables, sights_size + taps_size + w_size)
-        return gather_lanes(j, w, w_g, w_k, tap_r, tap_row, tap_s, tap_col, counts, stride, phases)
+        return gather_lanes(j, w, w_g, w_k, w_c, tap_r, tap_row, tap_s, tap_col, counts, stride, phases)
     see_columns(rows, least, most, parts(j.W, phases), stride, &start, &stop)
     j.bands = cut_bands(rows, j.outputs, j.W * j.n_sights)
     for i in range(j.n_sights):
@@ -750,7 +807,6 @@ cdef struct LaneSums:
     idx N, G, K, T, stride, bands
     idx *offsets             # of each tap
     idx part, v_parts        # vectors in a task, whose sums are kept together
-    idx together             # of these, staged at once
     idx slices, slice_units
     size_t stage_size, dy_size, sums_size, totals_size
     char *totals             # [part][slice] of [vector][filter][tap][lane]
@@ -759,53 +815,73 @@ cdef struct LaneSums:
 cdef void correlate_vectors(const LaneSums *j, idx task, char *memory) noexcept nogil:
     cdef const fc_kernels *kern = j.rows.kern
     cdef idx z = kern.itemsize, lanes = kern.lanes, v0 = task // j.slices * j.part, cut = task % j.slices
-    cdef idx v1 = min(v0 + j.part, parts(j.G, lanes)), i, n, p0, p1, p, v, k, t, n_taps, here, last
-    cdef idx pixels = 0, before, count = j.T * lanes, P = j.dy.h, Q = j.dy.w, pitch = stage_pitch(&j.rows) * lanes
-    cdef idx step = j.rows.step
+    cdef idx v1 = min(v0 + j.part, parts(j.G, lanes)), i, n, p0, p1, p, v, k, t, n_taps, here, c
+    cdef idx pixels = 0, before, count = j.T * j.rows.mix * lanes, P = j.dy.h, Q = j.dy.w, pitch = stage_pitch(&j.rows) * lanes
+    cdef idx step = j.rows.step, together = j.rows.together
     cdef Unit unit
-    cdef char *dys = memory + j.together * j.stage_size
-    cdef char *sums = dys + j.together * j.dy_size
+    cdef char *dys = memory + together * j.stage_size
+    cdef char *sums = dys + together * j.dy_size
     cdef char *stage
     cdef char *dy
     cdef char *to
     cdef double *totals = <double *>(j.totals + task * j.totals_size)
     cdef unsigned mode = fc_flush_subnormals()
-    memset(memory, 0, j.together * j.stage_size)
+    cdef bint follows = False
+    cdef idx units = min(j.N * j.bands, (cut + 1) * j.slice_units), share = 0, done
+    cdef Unit next
+    cdef Ahead ahead, x_ahead, dy_ahead
+    memset(memory, 0, together * j.stage_size)
     memset(sums, 0, j.sums_size)
     memset(totals, 0, j.totals_size)
-    for i in range(cut * j.slice_units, min(j.N * j.bands, (cut + 1) * j.slice_units)):
+    for i in range(cut * j.slice_units, units):
         n = i // j.bands
         p0, p1 = i % j.bands * P // j.bands, (i % j.bands + 1) * P // j.bands
         before = pixels
         for v in range(v0, v1):
-            if (v - v0) % j.together == 0:
-                last = min(v1, v + j.together)
-                unit.n, unit.p0, unit.p1, unit.v0, unit.v1 = n, p0, p1, v, last
-                unit.first, unit.count = p0 * step + j.rows.lowest, (p1 - p0 - 1) * step + j.rows.reach + 1
+            c = v * lanes
+            if (v - v0) % together == 0:
+                set_unit(&unit, &j.rows, n, v, min(v1, v + together), p0, p1, follows and p0 > 0)
                 stage_lanes(&j.rows, &unit, j.G, memory, j.stage_size)
-                for p in range(p0, p1 if j.together > 1 else p0):
-                    for k in range(v, last):
-                        put_lanes(kern, &j.dy, j.dy.data + (n * j.dy.s_n + k * lanes * j.dy.s_c + p * j.dy.s_h) * z,
-                                  j.dy.s_c, min(lanes, j.G - k * lanes), 1,
-                                  dys + (k - v) * j.dy_size + (p - p0) * Q * lanes * z, Q)
-            stage, dy = memory + (v - v0) % j.together * j.stage_size, dys + (v - v0) % j.together * j.dy_size
+                follows = together == j.part
+                # While some vectors are computed, x's next rows come near, then dy's.
+                next = unit
+                set_unit(&next, &j.rows, (i + 1) // j.bands, v, unit.v1, (i + 1) % j.bands * P // j.bands,
+                         ((i + 1) % j.bands + 1) * P // j.bands, follows and (i + 1) % j.bands > 0)
+                share = (unit.v1 - v) * step * j.stride // (step * j.stride + 1)
+                look_ahead(kern, &j.rows.x, &next, j.G, next.first + next.held,
+                           next.count - next.held if follows and i + 1 < units else 0, share * (p1 - p0) * Q, memory,
+                           &x_ahead)
+                look_ahead(kern, &j.dy, &next, j.G, next.p0, next.p1 - next.p0 if follows and i + 1 < units else 0,
+                           (unit.v1 - v - share) * (p1 - p0) * Q, memory, &dy_ahead)
+            stage = memory + (v - unit.v0) * j.stage_size
+            ahead = x_ahead if v - unit.v0 < share else dy_ahead
+            done = (v - unit.v0 - (0 if v - unit.v0 < share else share)) * (p1 - p0) * Q
             for k in range(j.K):
-                if j.together == 1:
-                    put_lanes(kern, &j.dy,
-                              j.dy.data + (n * j.dy.s_n + (v * lanes * j.K + k) * j.dy.s_c + p0 * j.dy.s_h) * z,
-                              j.K * j.dy.s_c, min(lanes, j.G - v * lanes), p1 - p0, dy, Q)
+                dy = dys + (v - unit.v0) * j.dy_size
+                if j.K > 1:
+                    put_lanes(kern, &j.dy, j.dy.data + (n * j.dy.s_n + (c * j.K + k) * j.dy.s_c + p0 * j.dy.s_h) * z,
+                              j.K * j.dy.s_c, min(lanes, j.G - c), p1 - p0, dy, Q, 0)
+                elif v == unit.v0:
+                    put_lanes(kern, &j.dy, j.dy.data + (n * j.dy.s_n + c * j.dy.s_c + p0 * j.dy.s_h) * z,
+                              j.dy.s_c, min(unit.v1 * lanes, j.G) - c, p1 - p0, dy, Q, j.dy_size)
                 to = sums + ((v - v0) * j.K + k) * count * z
                 pixels, p = before, p0
                 while p < p1:
                     here = min(p1 - p, max(1, FC_WINDOW_RUN // Q))
                     t = 0
-                    while t < j.T:
+                    while t < j.T and j.rows.mix == 1:
                         n_taps = parts(j.T - t, parts(j.T - t, FC_WINDOW_SUMS))
                         kern.lane_sums(to + t * lanes * z, dy + (p - p0) * Q * lanes * z,
                                        stage + (p - p0) * step * pitch * z, step * pitch,
-                                       j.stride * lanes, here, Q, n_taps, j.offsets + t)
+                                       j.stride * lanes, here, Q, n_taps, j.offsets + t,
+                                       ahead.data + done * ahead.far * z, ahead.far)
                         t += n_taps
+                    if j.rows.mix > 1:
+                        kern.mix_sums(to, dy + (p - p0) * Q * lanes * z, stage + (p - p0) * step * pitch * z,
+                                      step * pitch, j.stride * lanes, here, Q, j.rows.mix, j.T, j.offsets,
+                                      ahead.data + done * ahead.far * z, ahead.far)
                     pixels += here * Q
+                    done += here * Q
                     p += here
                     if pixels >= LANE_FOLD:
                         kern.add_to_doubles(totals + ((v - v0) * j.K + k) * count, to, count)
@@ -817,21 +893,23 @@ cdef void correlate_vectors(const LaneSums *j, idx task, char *memory) noexcept 
 
 cdef int correlate_lanes(LaneSums *j, char *dw, idx S, idx dilation_h, idx dilation_w) except -1:
     cdef Rows *rows = &j.rows
-    cdef idx z = rows.kern.itemsize, lanes = rows.kern.lanes, vectors = parts(j.G, lanes), t, i, g, task
-    j.bands = cut_lanes(rows, j.dy.h, j.dy.w)
+    cdef idx z = rows.kern.itemsize, lanes = rows.kern.lanes, mix = rows.mix, vectors, t, i, g, task
+    if mix > 1:
+        j.G, j.K = j.G * mix, 1
+    vectors = parts(j.G, lanes)
+    j.bands = cut_lanes(rows, j.dy.h, j.dy.w, vectors)
     # By the shape alone, so that sums never depend on the number of threads.
-    j.part = parts(vectors, parts(vectors, max(1, LANE_GROUPS // lanes)))
+    j.part = rows.together if channels_last(&rows.x) else parts(vectors, parts(vectors, max(1, LANE_GROUPS // lanes)))
     j.v_parts = parts(vectors, j.part)
     j.slice_units = parts(j.N * j.bands, min(j.N * j.bands, parts(SLICES, j.v_parts)))
     j.slices = parts(j.N * j.bands, j.slice_units)
     j.stage_size = lanes_size(rows, table_rows(rows, rows.band) * stage_pitch(rows))
     j.dy_size = lanes_size(rows, rows.band * j.dy.w)
-    j.sums_size = lanes_size(rows, j.part * j.K * j.T)
-    j.totals_size = up(j.part * j.K * j.T * lanes * sizeof(double), LINE)
+    j.sums_size = lanes_size(rows, j.part * j.K * j.T * mix)
+    j.totals_size = up(j.part * j.K * j.T * mix * lanes * sizeof(double), LINE)
     cdef idx tasks = j.v_parts * j.slices
-    cdef int n_threads = threads_for(<double>j.N * j.G * j.K * j.T * j.dy.h * j.dy.w, tasks)
-    j.together = line_vectors(rows) if j.K == 1 and j.dy.s_c == 1 and j.dy.s_w != 1 else 1
-    cdef size_t each = j.together * (j.stage_size + j.dy_size) + j.sums_size, offsets_size = up(j.T * sizeof(idx), LINE)
+    cdef int n_threads = threads_for(<double>j.N * j.G * j.K * j.T * mix * j.dy.h * j.dy.w, tasks)
+    cdef size_t each = rows.together * (j.stage_size + j.dy_size) + j.sums_size, offsets_size = up(j.T * sizeof(idx), LINE)
     cdef size_t size = offsets_size + tasks * j.totals_size + n_threads * each
     cdef char *memory = <char *>take(size)
     cdef char *scratch = memory + offsets_size + tasks * j.totals_size
@@ -847,11 +925,13 @@ cdef int correlate_lanes(LaneSums *j, char *dw, idx S, idx dilation_h, idx dilat
         else:
             for task in prange(tasks, num_threads=n_threads, schedule="dynamic"):
                 correlate_vectors(j, task, scratch + threadid() * each)
-        for i in range(j.G * j.K * j.T):
-            g, t, total = i // j.T // j.K, i % (j.K * j.T), 0
+        for i in range(j.G * j.K * j.T * mix):
+            g, t, total = i // j.T // j.K // mix, i % (j.K * j.T * mix), 0
+            if mix > 1:
+                t = t % j.T * mix + t // j.T
             for task in range(g // lanes // j.part * j.slices, (g // lanes // j.part + 1) * j.slices):
                 total += (<double *>(j.totals + task * j.totals_size))[
-                    (g // lanes % j.part * j.K * j.T + t) * lanes + g % lanes]
+                    (g // lanes % j.part * j.K * j.T * mix + t) * lanes + g % lanes]
             if z == 4:
                 (<float *>dw)[i] = <float>total
             else:
@@ -890,9 +970,9 @@ cpdef weight_gradient(cnp.ndarray x, cnp.ndarray dy, cnp.ndarray dw, idx stride_
         span = FC_WINDOW_SUMS // j.windows.height
         j.tiles = f.c * parts(f.w, span)
     rows.step, rows.lowest, rows.reach = stride_h, -pad_h, (f.h - 1) * dilation_h
-    if by_lanes(rows, j.G, -pad_w, (f.w - 1) * dilation_w - pad_w, stride_w, j.dy.w):
+    if by_lanes(rows, j.G, j.K, -pad_w, (f.w - 1) * dilation_w - pad_w, stride_w, j.dy.w):
         lanes.rows, lanes.dy, lanes.stride = j.rows, j.dy, stride_w
-        lanes.N, lanes.G, lanes.K, lanes.T = j.N, j.G, j.K, j.T
+        lanes.N, lanes.G, lanes.K, lanes.T = j.N, j.G, j.K, f.h * f.w
         correlate_lanes(&lanes, f.data, f.w, dilation_h, dilation_w)
         return
     rows.left, rows.right = 0, rows.x.w

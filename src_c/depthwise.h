@@ -251,11 +251,10 @@ static void NAME(window_sums)(void *sums, const void *dy, idx dy_row, idx n_rows
 
 /* ---- channels along the lanes --------------------------------------------------------------------------------- */
 
-static void NAME(to_lanes)(void *dst_, idx pitch, const void *src_, idx src_h, idx src_c, idx src_w, idx channels,
-                           idx n_rows, idx count, int loose)
+/* Up to a vector of channels. */
+INLINE void NAME(vector_to_lanes)(REAL *dst, idx pitch, const REAL *src, idx src_h, idx src_c, idx src_w, idx channels,
+                                  idx n_rows, idx count, int loose)
 {
-    REAL *dst = dst_;
-    const REAL *src = src_;
     idx from[LANES];
     /* Lanes beyond the channels repeat the first. */
     for (int r = 0; r < LANES; r++) from[r] = r < channels ? r * src_c : 0;
@@ -272,20 +271,44 @@ static void NAME(to_lanes)(void *dst_, idx pitch, const void *src_, idx src_h, i
                     if (j < count) store(dst + (i + j) * LANES, v[j]);
                 i += LANES;
             }
-        else if (src_c == 1 && (channels == LANES || loose))
-            _Pragma("GCC unroll 4") for (; i < count; i++) store(dst + i * LANES, load(src + i * src_w));
         for (; i < count; i++)
             for (int r = 0; r < LANES; r++) dst[i * LANES + r] = src[from[r] + i * src_w];
     }
 }
 
+static void NAME(to_lanes)(void *dst_, idx pitch, idx apart, const void *src_, idx src_h, idx src_c, idx src_w,
+                           idx channels, idx n_rows, idx count, int loose)
+{
+    REAL *dst = dst_;
+    const REAL *src = src_;
+    if (src_c == 1 && src_w != 1 && (channels % LANES == 0 || loose)) {
+        /* All channels of a pixel, and then the next one's, as they lie in memory; those of a page ahead are asked for. */
+        const idx ahead = (4096 / (idx)sizeof(REAL) + channels - 1) / channels * src_w;
+        for (idx h = 0; h < n_rows; h++, dst += pitch * LANES, src += src_h)
+            for (idx i = 0; i < count; i++) {
+                const REAL *from = src + i * src_w;
+                REAL *to = dst + i * LANES;
+                for (idx c = 0; c < channels; c += LANES, to += apart) {
+                    if (c * sizeof(REAL) % 64 == 0) __builtin_prefetch(from + c + ahead);
+                    store(to, load(from + c));
+                }
+            }
+    } else
+        for (idx c = 0; c < channels; c += LANES, dst += apart)
+            NAME(vector_to_lanes)(dst, pitch, src + c * src_c, src_h, src_c, src_w,
+                                  channels - c < LANES ? channels - c : LANES, n_rows, count, loose);
+}
+
 enum { NAME(most_outputs) = 8 };
 
 INLINE void NAME(lane_outputs)(const int M, REAL *y, idx y_step, const REAL *x, const idx step, idx n_taps,
-                               const idx *offsets, const REAL *w, vec start)
+                               const idx *offsets, const REAL *w, vec start, const REAL *ahead, idx far)
 {
     vec acc[NAME(most_outputs)];
-    UNROLL for (int m = 0; m < M; m++) acc[m] = start;
+    UNROLL for (int m = 0; m < M; m++) {
+        acc[m] = start;
+        __builtin_prefetch(ahead + m * far, 0, 2);
+    }
     _Pragma("GCC unroll 3") for (idx t = 0; t < n_taps; t++) {
         const REAL *at = x + offsets[t];
         const vec wt = load(w + t * LANES);
@@ -295,10 +318,10 @@ INLINE void NAME(lane_outputs)(const int M, REAL *y, idx y_step, const REAL *x, 
 }
 
 static void NAME(lane_windows)(void *y_, idx y_step, const void *x_, idx step, idx count, idx n_taps,
-                               const idx *offsets, const void *w, const void *bias)
+                               const idx *offsets, const void *w, const void *bias, const void *ahead_, idx far)
 {
     REAL *y = y_;
-    const REAL *x = x_;
+    const REAL *x = x_, *ahead = ahead_;
     const vec start = bias ? load(bias) : (vec){0};
     for (idx left = (count + NAME(most_outputs) - 1) / NAME(most_outputs); left > 0; left--) {
         /* Parts as even as can be: outputs of a short part wait for each other's sums. */
@@ -306,8 +329,8 @@ static void NAME(lane_windows)(void *y_, idx y_step, const void *x_, idx step, i
         switch (here) {
 #define OUTPUTS(M)                                                                                                    \
     case M:                                                                                                           \
-        if (step == LANES) NAME(lane_outputs)(M, y, y_step, x, LANES, n_taps, offsets, w, start);                     \
-        else NAME(lane_outputs)(M, y, y_step, x, step, n_taps, offsets, w, start);                                    \
+        if (step == LANES) NAME(lane_outputs)(M, y, y_step, x, LANES, n_taps, offsets, w, start, ahead, far);                     \
+        else NAME(lane_outputs)(M, y, y_step, x, step, n_taps, offsets, w, start, ahead, far);                                    \
         break;
             OUTPUTS(1) OUTPUTS(2) OUTPUTS(3) OUTPUTS(4) OUTPUTS(5) OUTPUTS(6) OUTPUTS(7) OUTPUTS(8)
 #undef OUTPUTS
@@ -315,11 +338,12 @@ static void NAME(lane_windows)(void *y_, idx y_step, const void *x_, idx step, i
         count -= here;
         y += here * y_step;
         x += here * step;
+        ahead += here * far;
     }
 }
 
 INLINE void NAME(lane_sums_body)(const int n, REAL *sums, const REAL *dy, const REAL *x, idx x_row, const idx step,
-                                 idx n_rows, idx count, const idx *offsets)
+                                 idx n_rows, idx count, const idx *offsets, const REAL *ahead, idx far)
 {
     vec acc[FC_WINDOW_SUMS];
     const REAL *at[FC_WINDOW_SUMS];
@@ -332,6 +356,8 @@ INLINE void NAME(lane_sums_body)(const int n, REAL *sums, const REAL *dy, const 
             const idx until = count - q < FC_WINDOW_RUN ? count : q + FC_WINDOW_RUN;
             for (; q < until; q++) {
                 const vec d = load(dy + q * LANES);
+                __builtin_prefetch(ahead, 0, 2);
+                ahead += far;
                 UNROLL for (int t = 0; t < n; t++) acc[t] += d * load(at[t] + q * step);
             }
             if (until < count) NAME(join)(n, sums, acc);
@@ -342,15 +368,178 @@ INLINE void NAME(lane_sums_body)(const int n, REAL *sums, const REAL *dy, const 
 }
 
 static void NAME(lane_sums)(void *sums, const void *dy, const void *x, idx x_row, idx step, idx n_rows, idx count,
-                            idx n_taps, const idx *offsets)
+                            idx n_taps, const idx *offsets, const void *ahead, idx far)
 {
     switch (n_taps) {
 #define SUMS(n)                                                                                                       \
     case n:                                                                                                           \
-        if (step == LANES) NAME(lane_sums_body)(n, sums, dy, x, x_row, LANES, n_rows, count, offsets);                \
-        else NAME(lane_sums_body)(n, sums, dy, x, x_row, step, n_rows, count, offsets);                               \
+        if (step == LANES) NAME(lane_sums_body)(n, sums, dy, x, x_row, LANES, n_rows, count, offsets, ahead, far);                \
+        else NAME(lane_sums_body)(n, sums, dy, x, x_row, step, n_rows, count, offsets, ahead, far);                               \
         break;
         SUMS(1) SUMS(2) SUMS(3) SUMS(4) SUMS(5) SUMS(6) SUMS(7) SUMS(8) SUMS(9) SUMS(10)
 #undef SUMS
+    }
+}
+
+/* ---- groups of channels along the lanes ----------------------------------------------------------------------- */
+
+/* Lane i: channel c of its group of `mix`. */
+INLINE vec NAME(of_group)(const REAL *p, const int mix, const int c)
+{
+    if (mix >= LANES) return splat(p[c]);
+    mask_vec from;
+    UNROLL for (int i = 0; i < LANES; i++) from[i] = i / mix * mix + c;
+    return __builtin_shuffle(load(p), from);
+}
+
+/* Whether taps come in runs of so many, side by side. */
+INLINE int NAME(in_runs)(idx run, idx step, idx n_taps, const idx *offsets)
+{
+    int yes = step == LANES && n_taps % run == 0;
+    for (idx t = 1; t < n_taps; t++)
+        if (t % run && offsets[t] - offsets[t - 1] != LANES) yes = 0;
+    return yes;
+}
+
+/* Taps of a span lie side by side: each channel of a pixel is spread over the lanes once for all of them. */
+INLINE void NAME(mix_outputs)(const int mix, const int span, const int M, REAL *y, idx y_step, const REAL *x,
+                              const idx step, idx n_taps, const idx *offsets, const REAL *w, vec start,
+                              const REAL *ahead, idx far)
+{
+    vec acc[NAME(most_outputs)];
+    UNROLL for (int m = 0; m < M; m++) {
+        acc[m] = start;
+        __builtin_prefetch(ahead + m * far, 0, 2);
+    }
+    for (idx t = 0; t < n_taps; t += span, w += span * mix * LANES) {
+        const REAL *at = x + offsets[t];
+        UNROLL for (int c = 0; c < mix; c++) {
+            /* Pixels are loaded again for each channel: to hold them all there are too few registers. */
+            __asm__("" : "+r"(at));
+            vec wt[5];
+            UNROLL for (int s = 0; s < span; s++) wt[s] = load(w + (s * mix + c) * LANES);
+            UNROLL for (int i = 0; i < M + span - 1; i++) {
+                const vec v = NAME(of_group)(at + i * step, mix, c);
+                UNROLL for (int m = 0; m < M; m++)
+                    if (i >= m && i < m + span) acc[m] += wt[i - m] * v;
+            }
+        }
+    }
+    UNROLL for (int m = 0; m < M; m++) store(y + m * y_step, acc[m]);
+}
+
+INLINE void NAME(mix_row)(const int mix, const int span, REAL *y, idx y_step, const REAL *x, const idx step, idx count,
+                          idx n_taps, const idx *offsets, const REAL *w, vec start, const REAL *ahead, idx far)
+{
+    for (idx q = 0; q < count;) {
+        /* The last outputs move left to fit, and are computed again. */
+        const int M = count >= 8 ? 8 : count >= 4 ? 4 : 1;
+        if (q + M > count) q = count - M;
+#define OUTPUTS(M)                                                                                                    \
+    NAME(mix_outputs)(mix, span, M, y + q * y_step, y_step, x + q * step, step, n_taps, offsets, w, start,            \
+                      ahead + q * far, far)
+        if (M == 8)
+            OUTPUTS(8);
+        else if (M == 4)
+            OUTPUTS(4);
+        else
+            OUTPUTS(1);
+#undef OUTPUTS
+        q += M;
+    }
+}
+
+static void NAME(mix_windows)(void *y, idx y_step, const void *x, idx step, idx count, idx mix, idx n_taps,
+                              const idx *offsets, const void *w, const void *bias, const void *ahead, idx far)
+{
+    const vec start = bias ? load(bias) : (vec){0};
+    const int threes = NAME(in_runs)(3, step, n_taps, offsets), fives = NAME(in_runs)(5, step, n_taps, offsets);
+#define FORM(mix)                                                                                                     \
+    if (threes)                                                                                                       \
+        NAME(mix_row)(mix, 3, y, y_step, x, LANES, count, n_taps, offsets, w, start, ahead, far);                     \
+    else if (fives)                                                                                                   \
+        NAME(mix_row)(mix, 5, y, y_step, x, LANES, count, n_taps, offsets, w, start, ahead, far);                     \
+    else                                                                                                              \
+        NAME(mix_row)(mix, 1, y, y_step, x, step, count, n_taps, offsets, w, start, ahead, far)
+    if (mix == 2) {
+        FORM(2);
+    } else if (mix == 4) {
+        FORM(4);
+    } else if (LANES >= 8) {
+        FORM(8);
+    }
+#undef FORM
+}
+
+/* Channels c0 ... of a group, `channels` of them, for `taps` taps; with `run` these lie side by side. */
+INLINE void NAME(mix_tile)(const int mix, const int channels, const int taps, const int run, REAL *sums,
+                           const REAL *dy, const REAL *x, idx x_row, const idx step, idx n_rows, idx count,
+                           const idx *offsets, const REAL *ahead, idx far)
+{
+    vec acc[24];
+    UNROLL for (int i = 0; i < taps * channels; i++) acc[i] = (vec){0};
+    for (idx p = 0; p < n_rows; p++, dy += count * LANES, x += x_row)
+        for (idx q = 0; q < count;) {
+            const idx until = count - q < FC_WINDOW_RUN ? count : q + FC_WINDOW_RUN;
+            if (run)
+                for (; q + 2 <= until; q += 2, ahead += 2 * far) {
+                    const vec d0 = load(dy + q * LANES), d1 = load(dy + (q + 1) * LANES);
+                    __builtin_prefetch(ahead, 0, 2);
+                    __builtin_prefetch(ahead + far, 0, 2);
+                    UNROLL for (int t = 0; t <= taps; t++)
+                        UNROLL for (int c = 0; c < channels; c++) {
+                            const vec v = NAME(of_group)(x + offsets[0] + (q + t) * LANES, mix, c);
+                            if (t < taps) acc[t * channels + c] += d0 * v;
+                            if (t > 0) acc[(t - 1) * channels + c] += d1 * v;
+                        }
+                }
+            for (; q < until; q++, ahead += far) {
+                const vec d = load(dy + q * LANES);
+                __builtin_prefetch(ahead, 0, 2);
+                UNROLL for (int t = 0; t < taps; t++)
+                    UNROLL for (int c = 0; c < channels; c++)
+                        acc[t * channels + c] += d * NAME(of_group)(x + offsets[t] + q * step, mix, c);
+            }
+            if (until < count || p + 1 == n_rows)
+                UNROLL for (int t = 0; t < taps; t++) NAME(join)(channels, sums + t * mix * LANES, acc + t * channels);
+        }
+}
+
+/* How many sums stay in registers, with what they are made of. */
+enum { NAME(mix_sums_held) = REGISTERS == 32 ? 24 : 12 };
+
+static void NAME(mix_sums)(void *sums_, const void *dy, const void *x_, idx x_row, idx step, idx n_rows, idx count,
+                           idx mix, idx n_taps, const idx *offsets, const void *ahead, idx far)
+{
+    const REAL *x = x_;
+    REAL *sums = sums_;
+    const int threes = NAME(in_runs)(3, step, n_taps, offsets);
+    for (idx t = 0; t < n_taps;) {
+        idx taps = 1;
+#define TILE(mix, channels, taps, run)                                                                                \
+    for (int c = 0; c < mix; c += channels, ahead = x, far = 0)                                                       \
+        NAME(mix_tile)(mix, channels, taps, run, sums + (t * mix + c) * LANES, dy, x + c, x_row, run ? LANES : step,  \
+                       n_rows, count, offsets + t, ahead, far)
+#define TILES_OF(mix, channels)                                                                                       \
+    if (threes) {                                                                                                     \
+        taps = 3;                                                                                                     \
+        TILE(mix, channels, 3, 1);                                                                                    \
+    } else if (n_taps - t >= 3) {                                                                                     \
+        taps = 3;                                                                                                     \
+        TILE(mix, channels, 3, 0);                                                                                    \
+    } else                                                                                                            \
+        TILE(mix, channels, 1, 0)
+        if (mix == 2) {
+            TILES_OF(2, 2);
+        } else if (mix == 4) {
+            TILES_OF(4, 4);
+        } else if (LANES == 8 || NAME(mix_sums_held) == 12) {
+            TILES_OF(8, 4);
+        } else {
+            TILES_OF(8, 8);
+        }
+#undef TILES_OF
+#undef TILE
+        t += taps;
     }
 }

@@ -106,6 +106,7 @@ static double fma_burst(idx n)
         .gemm_rows = GEMM_ROWS, .gemm_vecs = GEMM_VECS, .untranspose = untranspose_##suffix, .shifted_sums = shifted_sums_##suffix, \
         .windows = windows_##suffix, .window_sums = window_sums_##suffix,                                             \
         .to_lanes = to_lanes_##suffix, .lane_windows = lane_windows_##suffix, .lane_sums = lane_sums_##suffix,        \
+        .mix_windows = mix_windows_##suffix, .mix_sums = mix_sums_##suffix,                                           \
         .winograd_input = {winograd_input_square_##suffix, winograd_input_line_##suffix}, WINOGRAD_ENTRY(spread, suffix), WINOGRAD_ENTRY(output, suffix),    \
         WINOGRAD_ENTRY(filters, suffix), WINOGRAD_ENTRY(weights, suffix),                                             \
         .stage = stage_##suffix, .fetch = fetch_##suffix, .pack_filters = pack_filters_##suffix, .pack_pixels = pack_pixels_##suffix,          \

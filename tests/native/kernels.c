@@ -980,22 +980,24 @@ static void check_to_lanes(void)
 {
     const idx lanes = kern->lanes;
     for (int round = 0; round < 400; round++) {
-        idx channels = 1 + below(lanes), n_rows = 1 + below(3), count = 1 + below(3 * lanes), pitch = count + below(3);
+        idx channels = 1 + below(3 * lanes), n_rows = 1 + below(3), count = 1 + below(3 * lanes), pitch = count + below(3);
         idx s_w = 1 + below(2), s_c = count * s_w + below(3), s_h = channels * s_c, loose = below(2);
         if (round % 2) s_c = 1, s_w = channels + below(3), s_h = count * s_w + below(3);
         idx size = (n_rows - 1) * s_h + (channels - 1) * s_c + (count - 1) * s_w + 1;
+        idx used = ((n_rows - 1) * pitch + count) * lanes, apart = used + below(3), vectors = (channels + lanes - 1) / lanes;
         const void *x = input(size + (loose ? lanes : 0));
-        void *y = output(((n_rows - 1) * pitch + count) * lanes);
+        void *y = output((vectors - 1) * apart + used);
         SAY("channels %td rows %td count %td strides %td %td %td loose %td", channels, n_rows, count, s_h, s_c, s_w,
             loose);
-        kern->to_lanes(y, pitch, x, s_h, s_c, s_w, channels, n_rows, count, (int)loose);
-        for (idx h = 0; h < n_rows; h++)
-            for (idx i = 0; i < pitch && (h < n_rows - 1 || i < count); i++)
-                for (idx r = 0; r < lanes; r++)
-                    if (i >= count ? !poisoned(y, (h * pitch + i) * lanes + r)
-                                   : r < channels && !same(get(y, (h * pitch + i) * lanes + r),
-                                                           get(x, h * s_h + r * s_c + i * s_w)))
-                        fail("wrong element");
+        kern->to_lanes(y, pitch, apart, x, s_h, s_c, s_w, channels, n_rows, count, (int)loose);
+        for (idx v = 0; v < vectors; v++)
+            for (idx at = 0; at < (v < vectors - 1 ? apart : used); at++) {
+                idx h = at / (pitch * lanes), i = at / lanes % pitch, c = v * lanes + at % lanes;
+                if (at >= used || i >= count ? !poisoned(y, v * apart + at)
+                                             : c < channels && !same(get(y, v * apart + at),
+                                                                     get(x, h * s_h + c * s_c + i * s_w)))
+                    fail("wrong element");
+            }
         release();
     }
 }
@@ -1014,7 +1016,7 @@ static void check_lane_windows(void)
         const void *bias = round % 2 ? input(lanes) : NULL;
         void *y = output(((count - 1) * gap + 1) * lanes);
         SAY("count %td taps %td step %td gap %td", count, n_taps, steps, gap);
-        kern->lane_windows(y, gap * lanes, x, steps * lanes, count, n_taps, offsets, w, bias);
+        kern->lane_windows(y, gap * lanes, x, steps * lanes, count, n_taps, offsets, w, bias, x, below(9));
         for (idx q = 0; q < (count - 1) * gap + 1; q++)
             for (idx i = 0; i < lanes; i++) {
                 if (q % gap) {
@@ -1045,7 +1047,7 @@ static void check_lane_sums(void)
         const void *dy = input(n_rows * count * lanes), *before = input(n_taps * lanes);
         void *sums = copy_of(before, n_taps * lanes);
         SAY("count %td rows %td taps %td step %td", count, n_rows, n_taps, steps);
-        kern->lane_sums(sums, dy, x, x_row, steps * lanes, n_rows, count, n_taps, offsets);
+        kern->lane_sums(sums, dy, x, x_row, steps * lanes, n_rows, count, n_taps, offsets, x, below(9));
         for (idx t = 0; t < n_taps; t++)
             for (idx i = 0; i < lanes; i++) {
                 double sum = get(before, t * lanes + i);
