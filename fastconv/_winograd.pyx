@@ -1,6 +1,6 @@
 """The loop nests of convolution by Winograd's minimal filtering.
 
-For filters of 2x2, 3x3 or 5x5 taps, or of 3, 5 or 7 in a row or a column, and square ones of so many for each residue
+For filters of 2x2 to 5x5 taps, or of 3, 5 or 7 in a row or a column, and square ones of so many for each residue
 of the stride.
 
 Every tile of 6x6 pixels is transformed (V = B' x B), as is every filter (U = G w G'), and each of the tile's 36 points
@@ -609,9 +609,9 @@ cdef int prepare(Winograd *j, cnp.ndarray x, cnp.ndarray y, idx channels, idx fi
     j.size = size_of(R, S, filters if y_stride > 1 else 0, s, s, dilation_h, dilation_w, j.kern.lanes)
     if j.size < 0:
         raise ValueError(
-            "filters must be of 2x2 to 5x5 taps for each residue of the stride, or of 3, 5 or 7 in a row or column, and "
-            f"with a stride a result must have vectors of {j.kern.lanes} channels, and there must be no dilation, got "
-            f"{R}x{S}, stride {s}, {filters} channels of the result and dilation {dilation_h}, {dilation_w}")
+            "filters must be of 2x2 to 5x5 taps for each residue of the stride, or of 3, 5 or 7 in a row or column, "
+            f"and with a stride a result must have vectors of {j.kern.lanes} channels, and there must be no dilation, "
+            f"got {R}x{S}, stride {s}, {filters} channels of the result and dilation {dilation_h}, {dilation_w}")
     cdef idx taps_h = R
     R, S = parts(R, s), parts(S, s)
     j.upright = S == 1

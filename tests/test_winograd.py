@@ -103,7 +103,9 @@ def test_large_cases(threads, everywhere, case):
 
 
 @pytest.mark.parametrize(("kernel", "stride"), [((3, 3), 1), ((1, 5), 1), ((3, 1), 1), ((3, 3), 2), ((7, 7), 2)])
-@pytest.mark.parametrize("size", [(2, 64, 14, 14, 64), (1, 512, 7, 7, 96), (3, 48, 21, 30, 200), (2, 40, 7, 1200, 24), (9, 3, 40, 40, 24)])
+@pytest.mark.parametrize(
+    "size", [(2, 64, 14, 14, 64), (1, 512, 7, 7, 96), (3, 48, 21, 30, 200), (2, 40, 7, 1200, 24), (9, 3, 40, 40, 24)]
+)
 def test_results_do_not_depend_on_the_number_of_threads(threads, everywhere, size, kernel, stride):
     images, channels, height, width, filters = size
     padding = kernel[0] // 2, kernel[1] // 2
