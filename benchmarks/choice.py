@@ -38,10 +38,11 @@ def draw(rng: np.random.Generator, lines: float, strides: float) -> dict:
             if kernel[0] == 1 and rng.random() < 0.6:  # a sequence
                 height, width, dilation = 1, int(2 ** rng.uniform(4, 13)), int(rng.choice([1, 1, 2, 8]))
         else:
-            kernel = (int(rng.choice([2, 3, 3, 3, 3, 5])),) * 2
+            kernel = (int(rng.choice([2, 3, 3, 3, 3, 4, 5])),) * 2
             if rng.random() < strides:
-                size, stride, dilation = int(rng.choice([3, 3, 3, 4, 5])), 2, 1
-                kernel, channels = (size, size), groups * max(16, channels // groups // 16 * 16)
+                size, stride, dilation = int(rng.choice([3, 3, 3, 4, 5, 7])), 2, 1
+                few = rng.random() < 0.3  # a first layer
+                kernel, channels = (size, size), groups * (3 if few else max(16, channels // groups // 16 * 16))
         padding = [int(rng.integers(0, size // 2 * dilation + 1)) for size in kernel]
         if kernel[0] == kernel[1]:
             padding[1] = padding[0]

@@ -1272,14 +1272,20 @@ cdef void plan_correlate(Correlate *j, idx threads) noexcept nogil:
     cdef idx images
     survey(grid, &j.x)
     j.lane_width = kern.wgrad_vecs * lanes
-    # The share of the lanes that is used. Transposing dy costs the outer form about half a cycle an element.
+    # The share of the lanes that is used. Transposing dy costs the outer form about half a cycle an element, and a
+    # third copying it the other, where its rows are not of whole vectors or are joined.
     cdef double cycles = pairs / (2.0 * lanes)
     cdef double outer = <double>j.K / up(j.K, lanes) * pairs / up(pairs, kern.wgrad_rows) * cycles / (cycles + 0.5)
     cdef double by_rows = <double>grid.Q / up(grid.Q, lanes), by_runs = <double>grid.Q / (grid.Q + grid.reach_w)
     # The mask at a row's end costs more than some idle lanes; long rows without one are read in place.
     j.runs = grid.n_slots == 1 and by_runs > 0.8 * by_rows and (grid.Q % lanes != 0 or grid.Q < 8 * lanes)
-    cdef double dot = (max(by_rows, by_runs) * j.K / up(j.K, kern.dot_rows)
+    # A row's end costs as much as some vectors.
+    if not j.runs:
+        by_rows *= grid.Q / (grid.Q + 1.5 * lanes)
+    cdef double dot = ((by_runs if j.runs else by_rows) * j.K / up(j.K, kern.dot_rows)
                        * pairs / up(pairs, kern.dot_cols) * 0.9)
+    if j.runs or grid.Q % lanes != 0:
+        dot *= cycles / (cycles + 0.35)
     # Many pairs against many filters want the better reuse of the outer form.
     j.outer = outer >= dot or (j.K >= lanes and pairs >= 64)
     j.tile_rows = kern.wgrad_rows if j.outer else kern.dot_cols
@@ -1288,7 +1294,11 @@ cdef void plan_correlate(Correlate *j, idx threads) noexcept nogil:
         j.k_part = min(up(j.k_part, j.lane_width), up(j.K, lanes))
     j.c_part = even(j.C, max(1, (PART_PAIRS if j.outer else 512) // grid.T))
     j.k_parts = parts(j.K, j.k_part)
-    cut_blocks(grid, 448 if j.outer else min(1600, max(256, STAGE_BYTES // (2 * z * (j.c_part + j.k_part)))), 1)
+    # The outer form reads single pixels, in any layout but one whose pixels fall into few sets of the caches.
+    j.in_place = j.outer and grid.inside and narrow(&j.x) and (j.x.s_w == 1 or j.x.s_w * z % 2048 != 0)
+    # Where each of them is in a line of its own, fewer stay in L1.
+    cdef idx pixels = 112 if j.in_place and grid.step_w * z >= LINE else 448
+    cut_blocks(grid, pixels if j.outer else min(1600, max(256, STAGE_BYTES // (2 * z * (j.c_part + j.k_part)))), 1)
     # Of one image there is one slice: its channels are shared out, each summed over the same blocks.
     if grid.N == 1:
         j.c_part = min(j.c_part, max(j.tile_rows, parts(j.C, threads)))
@@ -1300,8 +1310,6 @@ cdef void plan_correlate(Correlate *j, idx threads) noexcept nogil:
     j.slices = parts(images, j.slice_images)
     cdef idx tiles = parts(j.c_part * grid.T, j.tile_rows) * j.tile_rows
     j.sums_size = up(tiles * (up(j.k_part, lanes) if j.outer else j.k_part) * z, LINE)
-    # The outer form reads single pixels, in any layout but one whose pixels fall into few sets of the caches.
-    j.in_place = j.outer and grid.inside and narrow(&j.x) and (j.x.s_w == 1 or j.x.s_w * z % 2048 != 0)
     # The other form reads whole vectors, which must not reach beyond a row.
     if (not j.outer and grid.inside and j.x.s_w == 1 and grid.step_w == 1 and grid.Q % lanes == 0
             and grid.cols % lanes == 0):

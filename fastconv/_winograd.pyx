@@ -1,6 +1,6 @@
 """The loop nests of convolution by Winograd's minimal filtering.
 
-For filters of 2x2, 3x3 or 5x5 taps, or of 3, 5 or 7 in a row or a column, and square ones of so many for each residue
+For filters of 2x2 to 5x5 taps, or of 3, 5 or 7 in a row or a column, and square ones of so many for each residue
 of the stride.
 
 Every tile of 6x6 pixels is transformed (V = B' x B), as is every filter (U = G w G'), and each of the tile's 36 points
@@ -11,8 +11,9 @@ Channels lie along the lanes, so that tiles of all images and of every residue o
 product.
 
 A stride of s splits the image's pixels, and the filters' taps, by their residues modulo s: filters of R x R taps become
-those of ceil(R / s) x ceil(R / s) and stride 1, which see s * s times as many channels, a vector of channels of each
-residue in turn.
+those of ceil(R / s) x ceil(R / s) and stride 1, which see s * s times as many channels: all channels of each residue in
+turn, or in a result that is put together from its residues a vector of them. Filters of a residue that has a tap less
+are zero at infinity, and there its channels are left out of the products.
 
 Tiles come in blocks of whole bands, a band being the rows of tiles that one image's rows of outputs are cut into, as
 many as a tile has times the dilation. Long bands are cut into segments, blocks of their own. A block's transformed
@@ -53,6 +54,7 @@ cdef enum:
     CHUNK = 512               # channels reduced in one go
     MOST_DILATION = 1 << 30
     MOST_STRIDE = 4
+    LEAST_RUN = 32            # channels that are worth a product of their own
 
 
 # ---- when it pays --------------------------------------------------------------------------------------------------
@@ -104,6 +106,11 @@ cdef idx size_of(idx R, idx S, idx channels, idx stride_h, idx stride_w, idx dil
     return -1
 
 
+cdef inline idx whole_phases(idx R, idx stride) noexcept nogil:
+    """How many residues of the stride have as many of a filter's R taps as any."""
+    return (R - 1) % stride + 1
+
+
 cdef idx outputs(idx taps, idx across) noexcept nogil:
     """Of a tile, along the side where filters have `taps`, and `across` along the other."""
     if taps == 1:
@@ -117,8 +124,8 @@ cdef idx outputs(idx taps, idx across) noexcept nogil:
 cdef double[3][3][9] COSTS = [
     [[1.19, 13, 0, 57, 5.4, 0.24, 49, 22, 0], [1.19, 13, 0, 57, 5.4, 0.24, 49, 22, 0],
      [1.1, 5, 52, 107, 357, 0.12, 80, 4.3, 4.1]],
-    [[1.1, 20, 180, 580, 110, 0, 2.8, 0, 10.6], [1.02, 23, 0, 610, 6, 0.25, 0, 0, 28],
-     [1.15, 16, 52, 390, 1000, 0, 4, 5.1, 0.58]],
+    [[1.1, 20, 190, 560, 90, 0, 0, 0, 10], [0.985, 19, 0, 580, 12, 0.13, 0, 0, 25],
+     [1.13, 20, 170, 370, 990, 0, 0.75, 8.5, 0.24]],
     [[0.91, 5, 280, 640, 170, 0.78, 6.5, 0, 0], [0.91, 5, 280, 640, 170, 0.78, 6.5, 0, 0],
      [1.31, 5, 0, 640, 240, 0.32, 57, 0.63, 0]],
 ]
@@ -142,6 +149,7 @@ cdef bint takes(int which, idx N, idx C, idx H, idx W, idx K, idx c, idx R, idx 
     cdef idx lanes = kern.lanes, s = stride_h, depth = c * s * s, filters = K // groups
     if which == 1:
         depth, filters, P, Q = filters, depth, parts(H, s), parts(W, s)
+    cdef idx full = whole_phases(R, s)
     cdef double products, transforms, direct = <double>N * P * Q / lanes * c * (K // groups) * R * S
     R, S = parts(R, s), parts(S, s)
     cdef idx m_h = outputs(R, S), m_w = outputs(S, R), taps = R * S
@@ -162,7 +170,9 @@ cdef bint takes(int which, idx N, idx C, idx H, idx W, idx K, idx c, idx R, idx 
         transforms += cost[4] * filters * depth_vecs
         direct *= 1 + cost[5] * ragged + cost[7] / filters + cost[8] / depth
     direct += cost[6] * depth * filters * taps / lanes
-    return (SIDE * SIDE if R == S else LENGTH) * products + transforms < direct
+    # Of the points of a side one is left out for residues that lack a tap.
+    cdef double used = 1 - (s - full) / (<double>SIDE * s) if which != 1 else 1
+    return (SIDE * SIDE * used * used if R == S else LENGTH) * products + transforms < direct
 
 
 cdef struct Winograd:
@@ -176,6 +186,8 @@ cdef struct Winograd:
     idx N, H, W                  # images, size of x
     idx P, Q                     # size of y, or of its residues
     idx x_stride, y_stride       # one of which is 1
+    idx phases, phase_channels   # of x's stride, in each direction; channels of each of them squared
+    idx full                     # phases whose filters have all taps: the others' are zero at infinity
     idx split                    # a stride whose residues are channels of an x split into them, zeros around it;
     idx split_top, split_left    # 1: none; and the pixels of its first residue that lie outside
     idx c_parts                  # vectors of x's channels
@@ -306,15 +318,15 @@ cdef const char *lay(const Winograd *j, const Image *x, idx n, idx c0, idx chann
 
 cdef const char *lay_split(const Winograd *j, const Image *x, idx n, idx g, idx pair0, idx top, idx bottom, idx left,
                            idx right, char *buffer, fc_plane *plane) noexcept nogil:
-    """A vector of (channel, residue of the stride) pairs of a part of image n, along the lanes in `buffer`."""
+    """A vector of (residue of the stride, channel) pairs of a part of image n, along the lanes in `buffer`."""
     cdef const fc_kernels *kern = j.kern
-    cdef idx z = kern.itemsize, lanes = kern.lanes, s = j.split, h = bottom - top, w = right - left, i, pair, h0, w0
+    cdef idx z = kern.itemsize, lanes = kern.lanes, s = j.split, h = bottom - top, w = right - left, i, c, h0, w0
     cdef idx pairs = min(lanes, j.C - pair0), first, last, begin, end, at
     cdef char *rows = buffer + h * w * lanes * z
     for i in range(pairs):
-        pair = g * j.C + pair0 + i
-        h0 = s * top + pair // s % s - j.split_top
-        w0 = s * left + pair % s - j.split_left
+        c = g * j.phase_channels + (pair0 + i) % j.phase_channels
+        h0 = s * top + (pair0 + i) // j.phase_channels // s - j.split_top
+        w0 = s * left + (pair0 + i) // j.phase_channels % s - j.split_left
         first = min(h, parts(-h0, s)) if h0 < 0 else 0
         first = min(h, parts(-h0, s)) if h0 < 0 else 0
         last = max(first, min(h, parts(x.h - h0, s))) if x.h > h0 else first
@@ -324,8 +336,8 @@ cdef const char *lay_split(const Winograd *j, const Image *x, idx n, idx g, idx 
             first = last = h
         # Of a pixel outside of the image there may be no address.
         at = (h0 + first * s) * x.s_h + (w0 + begin * s) * x.s_w if first < last else 0
-        kern.stage(rows + i * h * w * z, w, x.data + (n * x.s_n + pair // (s * s) * x.s_c + at) * z, s * x.s_h,
-                   s * x.s_w, h, first, last, begin, end - begin, w - end, 0)
+        kern.stage(rows + i * h * w * z, w, x.data + (n * x.s_n + c * x.s_c + at) * z, s * x.s_h, s * x.s_w, h, first,
+                   last, begin, end - begin, w - end, 0)
     kern.transpose(buffer, lanes, rows, h * w, 1, pairs, h * w)
     plane.row, plane.col = w * lanes, lanes
     place_tiles(j, plane, h, w, 1)
@@ -353,7 +365,7 @@ cdef void transform_input(const Winograd *j, const Image *x, idx g, idx block, i
         for a in range(j.dilation_h):
             for b in range(j.dilation_w):
                 for e in range(s * s):
-                    c = (part * s * s + e) * kern.lanes
+                    c = e * C + c0
                     h = h0 + s * (band * j.m_h * j.dilation_h + a) + e // s - top
                     w = w0 + s * b + e % s - left
                     kern.winograd_input[j.size >= FC_LINES](
@@ -458,6 +470,27 @@ cdef void transform_filters(const Winograd *j, const Filters *w, idx g, idx pane
             c += depth
 
 
+cdef inline bint idle(const Winograd *j, idx point, idx phase) noexcept nogil:
+    """Whether a residue's filters are zero at a point of a square tile: at infinity, where they lack the last tap."""
+    return (point // SIDE == SIDE - 1 and phase // j.phases >= j.full
+            or point % SIDE == SIDE - 1 and phase % j.phases >= j.full)
+
+
+cdef idx runs_of_channels(const Winograd *j, idx point, idx *first, idx *last) noexcept nogil:
+    """The runs of channels whose filters are not zero at a point."""
+    cdef idx n = 0, phase
+    for phase in range(j.phases * j.phases):
+        if j.full < j.phases and idle(j, point, phase):
+            # Short runs are not worth it, but for what is left out at the end.
+            if j.phase_channels >= LEAST_RUN or phase // j.phases >= j.full and point // SIDE == SIDE - 1:
+                continue
+        if n == 0 or last[n - 1] < phase * j.phase_channels:
+            first[n] = phase * j.phase_channels
+            n += 1
+        last[n - 1] = (phase + 1) * j.phase_channels
+    return n
+
+
 cdef void gather_panel(const Winograd *j, const Filters *w, const Image *y, const char *bias, idx g, idx block,
                        idx panel, const char *v, char *scratch) noexcept nogil:
     """One panel of filters of a block of tiles, whose V is there."""
@@ -465,7 +498,9 @@ cdef void gather_panel(const Winograd *j, const Filters *w, const Image *y, cons
     cdef unsigned mode = fc_flush_subnormals()
     cdef idx z = kern.itemsize, lanes = kern.lanes, width = panel_width(j, panel)
     cdef idx tiles = block_tiles(j, block), runs = n_runs(j, block), phases = j.y_stride * j.y_stride
-    cdef idx c, depth, point, n, i, vecs
+    cdef idx c, depth, point, n, i, vecs, run, n_runs_c
+    cdef idx[MOST_STRIDE * MOST_STRIDE] first
+    cdef idx[MOST_STRIDE * MOST_STRIDE] last
     cdef const char *a
     cdef const char *b
     cdef char *t = scratch
@@ -477,16 +512,18 @@ cdef void gather_panel(const Winograd *j, const Filters *w, const Image *y, cons
     else:
         transform_filters(j, w, g, panel, u)
     for point in range(j.points):
+        n_runs_c = runs_of_channels(j, point, first, last)
         for n in range(parts(width, j.unit)):
             vecs = min(j.unit, width - n * j.unit) // lanes
             to = t + (n * j.k_panel + point * j.k_point) * z
-            c = 0
-            while c < j.C:
-                depth = min(j.c_tile, j.C - c)
-                a = v + (c // j.c_tile * j.c_panel + point * j.c_point) * z
-                b = u + (point * w.point + (n * j.C + c) * j.unit) * z
-                kern.gemm[vecs - 1](tiles, depth, a, j.c_tile, 1, b, j.unit, to, j.unit, c > 0)
-                c += depth
+            for run in range(n_runs_c):
+                c = first[run]
+                while c < last[run]:
+                    depth = min(j.c_tile - c % j.c_tile, last[run] - c)
+                    a = v + (c // j.c_tile * j.c_panel + point * j.c_point + c % j.c_tile) * z
+                    b = u + (point * w.point + (n * j.C + c) * j.unit) * z
+                    kern.gemm[vecs - 1](tiles, depth, a, j.c_tile, 1, b, j.unit, to, j.unit, c > first[0])
+                    c += depth
     for n in range(width // lanes // phases):
         for i in range(runs):
             transform_output(j, y, bias, g, block, panel * j.wide // phases + n * lanes, n * phases, i, t, buffer)
@@ -597,9 +634,10 @@ cdef int prepare(Winograd *j, cnp.ndarray x, cnp.ndarray y, idx channels, idx fi
     j.size = size_of(R, S, filters if y_stride > 1 else 0, s, s, dilation_h, dilation_w, j.kern.lanes)
     if j.size < 0:
         raise ValueError(
-            "filters must be of 2x2 to 5x5 taps for each residue of the stride, or of 3, 5 or 7 in a row or column, and "
-            f"with a stride a result must have vectors of {j.kern.lanes} channels, and there must be no dilation, got "
-            f"{R}x{S}, stride {s}, {filters} channels of the result and dilation {dilation_h}, {dilation_w}")
+            "filters must be of 2x2 to 5x5 taps for each residue of the stride, or of 3, 5 or 7 in a row or column, "
+            f"and with a stride a result must have vectors of {j.kern.lanes} channels, and there must be no dilation, "
+            f"got {R}x{S}, stride {s}, {filters} channels of the result and dilation {dilation_h}, {dilation_w}")
+    cdef idx taps_h = R
     R, S = parts(R, s), parts(S, s)
     j.upright = S == 1
     j.taps = R * S
@@ -621,6 +659,7 @@ cdef int prepare(Winograd *j, cnp.ndarray x, cnp.ndarray y, idx channels, idx fi
     j.bands, j.segments, j.cols = parts(j.P, j.m_h * j.dilation_h), 1, j.all_cols
     j.band_tiles = j.cols * j.residues
     j.c_lanes, j.k_lanes = up(j.C, j.kern.lanes), up(j.K, j.kern.lanes)
+    j.phases, j.phase_channels, j.full = x_stride, channels, whole_phases(taps_h, x_stride)
     # Where residues would tear vectors of channels, x is split by them beforehand, and has the channels of all.
     if x_stride > 1 and channels % j.kern.lanes != 0:
         j.split, j.x_stride, j.split_top, j.split_left = x_stride, 1, pad_h, pad_w
@@ -637,31 +676,28 @@ ctypedef fused real:
     double
 
 
-cdef void part_filter(real *w, real *parted, idx channels, idx R, idx stride, idx lanes, bint back) noexcept nogil:
+cdef void part_filter(real *w, real *parted, idx channels, idx R, idx stride, idx run, bint back) noexcept nogil:
     """The taps of each residue of the stride by themselves, ceil(R / stride) a side, those that w has not zero; or,
-    `back`, w from that: of R x R taps of each channel, those of each residue of `lanes` channels."""
+    `back`, w from that: of R x R taps of each channel, those of each residue of `run` channels after the other."""
     cdef idx r = parts(R, stride), c, i, k
     cdef real *to
     if not back:
         memset(parted, 0, channels * stride * stride * r * r * sizeof(real))
     for c in range(channels):
         for i in range(R):
-            to = parted + (((c // lanes * stride + i % stride) * stride * lanes + c % lanes) * r + i // stride) * r
+            to = parted + (((c // run * stride + i % stride) * stride * run + c % run) * r + i // stride) * r
             for k in range(R):
                 if back:
-                    w[k] = to[k % stride * lanes * r * r + k // stride]
+                    w[k] = to[k % stride * run * r * r + k // stride]
                 else:
-                    to[k % stride * lanes * r * r + k // stride] = w[k]
+                    to[k % stride * run * r * r + k // stride] = w[k]
             w += R
 
 
-cdef cnp.ndarray part_filters(cnp.ndarray w, idx stride, cnp.ndarray parted):
-    """w in (K, C / lanes * stride * stride * lanes, r, r), or, if that is given, back from there; single channels instead
-    of `lanes` where they are no whole vectors."""
-    cdef idx z = cnp.PyArray_ITEMSIZE(w), lanes = kernels(z).lanes, r = parts(w.shape[2], stride), K = w.shape[0]
+cdef cnp.ndarray part_filters(cnp.ndarray w, idx stride, idx run, cnp.ndarray parted):
+    """w in (K, C / run * stride * stride * run, r, r), or, if that is given, back from there."""
+    cdef idx z = cnp.PyArray_ITEMSIZE(w), r = parts(w.shape[2], stride), K = w.shape[0]
     cdef idx C = w.shape[1], R = w.shape[2], k
-    if C % lanes != 0:
-        lanes = 1
     cdef bint back = parted is not None
     cdef cnp.npy_intp[4] shape = [K, C * stride * stride, r, r]
     if not back:
@@ -672,16 +708,16 @@ cdef cnp.ndarray part_filters(cnp.ndarray w, idx stride, cnp.ndarray parted):
     cdef int n_threads = threads_for(8.0 * K * C * R * R, K)
     for k in prange(K, nogil=True, num_threads=n_threads, use_threads_if=n_threads > 1, schedule="static"):
         if z == 4:
-            part_filter(<float *>data + k * C * R * R, <float *>to + k * shape[1] * r * r, C, R, stride, lanes, back)
+            part_filter(<float *>data + k * C * R * R, <float *>to + k * shape[1] * r * r, C, R, stride, run, back)
         else:
-            part_filter(<double *>data + k * C * R * R, <double *>to + k * shape[1] * r * r, C, R, stride, lanes, back)
+            part_filter(<double *>data + k * C * R * R, <double *>to + k * shape[1] * r * r, C, R, stride, run, back)
     return parted
 
 
-cdef cnp.ndarray dense_taps(cnp.ndarray w, idx stride):
-    """w, or a copy whose taps, of each residue of the stride, lie side by side."""
+cdef cnp.ndarray dense_taps(cnp.ndarray w, idx stride, idx run):
+    """w, or a copy whose taps, of each residue of the stride of `run` channels, lie side by side."""
     if stride > 1:
-        return part_filters(w, stride, None)
+        return part_filters(w, stride, run, None)
     if w.strides[3] == w.itemsize and w.strides[2] == w.shape[3] * w.itemsize:
         return w
     return w.copy()
@@ -704,7 +740,7 @@ cpdef forward(cnp.ndarray x, cnp.ndarray w, cnp.ndarray b, cnp.ndarray y, idx st
     j.G = groups
     prepare(&j, x, y, w.shape[1], w.shape[0] // groups, w.shape[2], w.shape[3], stride, 1, pad_h, pad_w, dilation_h,
             dilation_w)
-    w = dense_taps(w, stride)
+    w = dense_taps(w, stride, w.shape[1])
     as_image(w, &f)
     u.data, u.end, u.flip = f.data, f.end, False
     u.group, u.filter, u.channel = j.K * f.s_n, f.s_n, f.s_c
@@ -729,7 +765,7 @@ cpdef input_gradient(cnp.ndarray dy, cnp.ndarray w, cnp.ndarray dx, idx stride, 
         pad_h, pad_w = (w.shape[2] - 1) * dilation_h - pad_h, (w.shape[3] - 1) * dilation_w - pad_w
     prepare(&j, dy, dx, w.shape[0] // groups, w.shape[1], w.shape[2], w.shape[3], 1, stride, pad_h, pad_w, dilation_h,
             dilation_w)
-    w = dense_taps(w, stride)
+    w = dense_taps(w, stride, j.kern.lanes)
     as_image(w, &f)
     u.data, u.end, u.flip = f.data, f.end, True
     u.group, u.filter, u.channel = j.C * f.s_n, f.s_c, f.s_n
@@ -744,7 +780,7 @@ cdef void correlate(const Winograd *j, idx tiles, idx pair, idx point, const cha
     """S of one point of a group of channels and a panel of filters."""
     cdef const fc_kernels *kern = j.kern
     cdef unsigned mode = fc_flush_subnormals()
-    cdef idx z = kern.itemsize, n
+    cdef idx z = kern.itemsize, n, phase
     cdef idx c0 = pair // j.k_panels * j.group, k_panel = pair % j.k_panels, vecs
     cdef idx channels = min(j.group, j.c_lanes - c0), filters = min(j.k_tile, j.K - k_panel * j.k_tile)
     v += (c0 // j.c_tile * j.c_panel + point * j.c_point) * z
@@ -752,6 +788,11 @@ cdef void correlate(const Winograd *j, idx tiles, idx pair, idx point, const cha
     s += point * j.s_point * z
     for n in range(parts(channels, j.c_tile)):
         vecs = min(j.c_tile, channels - n * j.c_tile) // kern.lanes
+        # What is left out only reaches taps that there are not.
+        if j.full < j.phases and c0 + (n + 1) * j.c_tile <= j.C:
+            phase = (c0 + n * j.c_tile) // j.phase_channels
+            if phase == (c0 + (n + 1) * j.c_tile - 1) // j.phase_channels and idle(j, point, phase):
+                continue
         kern.gemm[vecs - 1](filters, tiles, zs, 1, j.k_tile, v + n * j.c_panel * z, j.c_tile, s + n * j.s_unit * z,
                             j.c_tile, accumulate)
     fc_restore_mode(mode)
@@ -879,4 +920,4 @@ cpdef weight_gradient(cnp.ndarray x, cnp.ndarray dy, cnp.ndarray dw, idx stride,
                     finish(&j, task // units, task % units, s + task // units * j.s_size, slices, dw_g)
     give(s, size)
     if stride > 1:
-        part_filters(dw, stride, parted)
+        part_filters(dw, stride, dw.shape[1], parted)

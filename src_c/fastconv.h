@@ -145,8 +145,8 @@ typedef struct {
 
     /* gemm[vecs - 1]: y[r * y_row + j] (+)= sum_k a[r * a_row + k * a_depth] * b[k * b_depth + j], j < vecs * lanes,
      * r < rows, and up to whole tiles of gemm_rows; a_row or a_depth is 1. */
-    void (*gemm[FC_MAX_VECS])(idx rows, idx depth, const void *a, idx a_row, idx a_depth, const void *b, idx b_depth, void *y,
-                              idx y_row, int accumulate);
+    void (*gemm[FC_MAX_VECS])(idx rows, idx depth, const void *a, idx a_row, idx a_depth, const void *b, idx b_depth,
+                              void *y, idx y_row, int accumulate);
 
     /* Winograd's transforms, channels along the lanes (winograd.h), of `count` tiles side by side: tile n begins at
      * pixel (h0 + n * step_h, w0 + n * step_w) of a plane; its points are v_point elements apart, and tiles v_tile. Pixels

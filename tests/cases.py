@@ -259,11 +259,11 @@ LAYOUTS = {
 
 
 def draw_strided_case(rng: np.random.Generator) -> dict:
-    """A convolution with a stride that Winograd's filtering can do: whole vectors of channels, and filters of 2, 3 or 5
-    taps for each residue of the stride."""
+    """A convolution with a stride that Winograd's filtering can do: filters of 2 to 5 taps for each residue of the
+    stride, and whole vectors of channels or, without the input gradient, any number of them."""
     groups, stride = int(rng.choice([1, 1, 2])), int(rng.choice([2, 2, 3, 4]))
-    channels, filters = groups * int(rng.choice([16, 32, 48])), groups * int(rng.choice([1, 3, 8, 17, 40]))
-    kernel = int(rng.choice([2, 2, 3, 5])) * stride - int(rng.integers(0, stride))
+    channels, filters = groups * int(rng.choice([1, 3, 4, 7, 16, 32, 48])), groups * int(rng.choice([1, 3, 8, 17, 40]))
+    kernel = int(rng.choice([2, 2, 3, 4, 5])) * stride - int(rng.integers(0, stride))
     padding = tuple(int(p) for p in rng.integers(0, kernel + 3, 2))
     size = [max(1, kernel - 2 * p) + int(rng.integers(0, 25)) for p in padding]
     return make_case(

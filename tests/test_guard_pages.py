@@ -148,13 +148,15 @@ def test_winograd(pages, dtype, layout):
     rng = np.random.default_rng(2)
     # The transforms multiply rounding errors: ten to thirty times what the direct sums carry.
     tolerance = {np.float32: 2e-5, np.float64: 1e-12}[dtype]
-    cases = [case for case in RAGGED if case["R"] == case["S"] and case["R"] in (2, 3, 5) and case["stride"] == 1]
+    cases = [case for case in RAGGED if case["R"] == case["S"] and case["R"] in (2, 3, 4, 5) and case["stride"] == 1]
     for size in (3, 5, 7):
         cases += [make_case("row", 2, 9, 4, 23, 21, 1, size, 1, (1, 2), (2, 1))]
         cases += [make_case("column", 3, 17, 19, 5, 9, size, 1, 1, (size, 1), (2, 3))]
         cases += [make_case("sequence", 1, 8, 1, 900, 8, 1, size)]
-    # Strides, of whole vectors of channels, AVX-512's among them.
+    # Strides, of whole vectors of channels, AVX-512's among them, and of few.
     cases += [make_case(f"stride {n}", 2, 32, 9, 11, 7, n + 2, n + 2, n, (1, 2)) for n in (2, 3, 4)]
+    cases += [make_case(f"few, stride {n}", 2, 3, 19, 23, 7, 3 * n + 1, 3 * n + 1, n, (1, 2)) for n in (2, 3, 4)]
+    cases += [make_case("4x4", 2, 19, 9, 11, 21, 4, 4, 1, (2, 1), (1, 2))]
     cases += [make_case("5x5", 2, 19, 9, 11, 21, 5, 5, 1, (2, 1), (1, 2)), make_case("one tile", 1, 1, 6, 6, 1, 3, 3)]
     assert len(cases) > 10
     for case in cases:
@@ -169,9 +171,10 @@ def test_winograd(pages, dtype, layout):
         y, dx, dw = (ops.empty(shape, dtype) for shape in (y64.shape, x.shape, w.shape))
         _winograd.forward(in_x, in_w, in_b, y, stride, *pads, *steps, groups)
         assert_near(y, y64, tolerance=tolerance)
-        _winograd.input_gradient(in_dy, in_w, dx, stride, *pads, *steps, groups)
         rest = (stride, padding, dilation, groups)
-        assert_near(dx, reference.conv2d_input(x.shape, w, dy, *rest), tolerance=tolerance)
+        if not case["name"].startswith("few"):
+            _winograd.input_gradient(in_dy, in_w, dx, stride, *pads, *steps, groups)
+            assert_near(dx, reference.conv2d_input(x.shape, w, dy, *rest), tolerance=tolerance)
         _winograd.weight_gradient(in_x, in_dy, dw, stride, *pads, *steps, groups)
         assert_near(dw, reference.conv2d_weight(x, w.shape, dy, *rest), tolerance=tolerance)
         pages.release()

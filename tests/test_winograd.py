@@ -16,7 +16,7 @@ from fastconv import _winograd, backends, ops, reference
 # times the same.
 TOLERANCE = {np.dtype(np.float32): 5e-6, np.dtype(np.float64): 2e-14}
 DTYPES = [np.float32, np.float64]
-SIZES = [(2, 2), (3, 3), (3, 3), (5, 5), (1, 3), (1, 5), (1, 7), (3, 1), (5, 1), (7, 1)]
+SIZES = [(2, 2), (3, 3), (3, 3), (4, 4), (5, 5), (1, 3), (1, 5), (1, 7), (3, 1), (5, 1), (7, 1)]
 both_dtypes = pytest.mark.parametrize("dtype", DTYPES, ids=["float32", "float64"])
 
 
@@ -76,6 +76,10 @@ def test_drawn_cases(isa, dtype, guarded, everywhere):
         make_case("stride.panels", 2, 144, 19, 20, 99, 4, 4, 2, (1, 1)),
         make_case("stride.row.over.block", 1, 16, 9, 1205, 6, 5, 5, 2, (2, 2)),
         make_case("stride.filters.not.kept", 1, 352, 12, 12, 352, 3, 3, 2, (1, 1)),
+        make_case("stride.of.three.4x4", 5, 32, 41, 40, 20, 11, 11, 3, (4, 5)),
+        make_case("stride.of.few.blocks", 5, 3, 61, 143, 20, 7, 7, 2, (3, 2)),
+        make_case("stride.of.few.row.over.block", 2, 3, 9, 1205, 9, 11, 11, 4, (5, 2)),
+        make_case("stride.of.few.in.groups", 3, 12, 23, 31, 20, 5, 5, 2, (2, 2), groups=4),
         make_case("stride.of.three", 5, 32, 40, 40, 20, 6, 6, 3, (4, 5)),
         make_case("depthwise", 2, 7, 12, 11, 7, 3, 3, padding=(1, 1), groups=7),
         # Sequences, of a block and of several, cut between the residues of a dilation; rows and columns of planes.
@@ -98,8 +102,10 @@ def test_large_cases(threads, everywhere, case):
         check_passes(case, np.random.default_rng(n), np.float32, tolerance=TOLERANCE[np.dtype(np.float32)])
 
 
-@pytest.mark.parametrize(("kernel", "stride"), [((3, 3), 1), ((1, 5), 1), ((3, 1), 1), ((3, 3), 2)])
-@pytest.mark.parametrize("size", [(2, 64, 14, 14, 64), (1, 512, 7, 7, 96), (3, 48, 21, 30, 200), (2, 40, 7, 1200, 24)])
+@pytest.mark.parametrize(("kernel", "stride"), [((3, 3), 1), ((1, 5), 1), ((3, 1), 1), ((3, 3), 2), ((7, 7), 2)])
+@pytest.mark.parametrize(
+    "size", [(2, 64, 14, 14, 64), (1, 512, 7, 7, 96), (3, 48, 21, 30, 200), (2, 40, 7, 1200, 24), (9, 3, 40, 40, 24)]
+)
 def test_results_do_not_depend_on_the_number_of_threads(threads, everywhere, size, kernel, stride):
     images, channels, height, width, filters = size
     padding = kernel[0] // 2, kernel[1] // 2
@@ -127,6 +133,7 @@ def test_results_do_not_depend_on_the_number_of_threads(threads, everywhere, siz
     [
         ((2, 2), 1),
         ((3, 3), 1),
+        ((4, 4), 1),
         ((5, 5), 1),
         ((1, 3), 1),
         ((5, 1), 1),
@@ -134,6 +141,7 @@ def test_results_do_not_depend_on_the_number_of_threads(threads, everywhere, siz
         ((3, 3), 2),
         ((4, 4), 2),
         ((5, 5), 2),
+        ((7, 7), 2),
     ],
 )
 def test_error_with_inputs_like_a_relus(everywhere, kernel, stride):
@@ -191,14 +199,21 @@ def test_explain_tells_what_is_taken():
         ("forward", "input_gradient", "weight_gradient"), "winograd F(5x5, 2x2)"
     )
     assert fastconv.explain((16, 64, 56, 56), (64, 64, 5, 5), 2, 2)["forward"] == "winograd F(4x4, 3x3)"
+    assert fastconv.explain((16, 64, 56, 56), (64, 64, 7, 7), 2, 3)["forward"] == "winograd F(3x3, 4x4)"
+    # A stride splits an image of any number of channels, a result only of whole vectors.
+    assert fastconv.explain((16, 3, 224, 224), (64, 3, 11, 11), 4, 2) == {
+        "forward": "winograd F(4x4, 3x3)",
+        "input_gradient": "direct",
+        "weight_gradient": "winograd F(4x4, 3x3)",
+    }
     for arguments in (
         ((32, 128, 1, 1000), (128, 128, 1, 3), 2),
         ((32, 128, 1, 1000), (128, 128, 1, 9)),
         ((32, 128, 1, 1000), (128, 128, 1, 4)),
         ((32, 1, 1, 1000), (8, 1, 1, 3)),
-        ((16, 63, 56, 56), (64, 63, 4, 4), 2),
         ((16, 64, 56, 56), (64, 64, 4, 4), (2, 1)),
-        ((16, 64, 56, 56), (64, 64, 7, 7), 2),
+        ((16, 64, 56, 56), (64, 64, 7, 7), 1),
+        ((16, 64, 56, 56), (64, 64, 11, 11), 2),
         ((16, 64, 56, 56), (64, 64, 1, 1)),
         ((16, 64, 56, 56), (64, 64, 3, 5)),
         ((16, 64, 56, 56), (64, 1, 3, 3), 1, 0, 1, 64),

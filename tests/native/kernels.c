@@ -599,7 +599,8 @@ static void check_gemm(void)
             SAY("vecs %td depth %td accumulate %d", vecs, depth, accumulate);
             for (idx r = 0; r < rows && accumulate; r++)
                 for (idx j = 0; j < width; j++) put(y, r * y_row + j, (double)(r - j));
-            kern->gemm[vecs - 1](rows - below(kern->gemm_rows), depth, a, a_row, a_depth, b, b_depth, y, y_row, accumulate);
+            kern->gemm[vecs - 1](rows - below(kern->gemm_rows), depth, a, a_row, a_depth, b, b_depth, y, y_row,
+                                 accumulate);
             for (idx r = 0; r < rows; r++)
                 for (idx j = 0; j < y_row && (r < rows - 1 || j < width); j++) {
                     double sum = accumulate ? (double)(r - j) : 0;
