@@ -1306,7 +1306,7 @@ cdef void plan_correlate(Correlate *j, idx threads) noexcept nogil:
         j.k_part = min(up(j.k_part, j.lane_width), up(j.K, lanes))
     j.c_part = even(j.C, max(1, (PART_PAIRS if j.outer else 512) // grid.T))
     j.k_parts = parts(j.K, j.k_part)
-    cut_blocks(grid, 448 if j.outer else min(1600, max(256, STAGE_BYTES // (2 * z * (j.c_part + j.k_part)))), 1)
+    cut_blocks(grid, 448 if j.outer else min(512 * lanes, max(256, STAGE_BYTES // (2 * z * (j.c_part + j.k_part)))), 1)
     # Of one image there is one slice: its channels are shared out, each summed over the same blocks.
     if grid.N == 1:
         j.c_part = min(j.c_part, max(j.tile_rows, parts(j.C, threads)))
