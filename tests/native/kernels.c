@@ -1060,6 +1060,78 @@ static void check_lane_sums(void)
     }
 }
 
+/* Columns of a run of taps, or taps anywhere; returns the farthest. */
+static idx draw_taps(idx *offsets, idx n_taps)
+{
+    const idx lanes = kern->lanes, run = 1 + 2 * below(3);
+    idx far = 0;
+    for (idx t = 0; t < n_taps; t++) {
+        offsets[t] = t % run ? offsets[t - 1] + lanes : below(30) * lanes;
+        if (offsets[t] > far) far = offsets[t];
+    }
+    return far;
+}
+
+static idx draw_mix(void)
+{
+    idx mix = (idx)1 << (1 + below(3));
+    while (mix > kern->lanes) mix /= 2;
+    return mix;
+}
+
+static void check_mix_windows(void)
+{
+    const idx lanes = kern->lanes;
+    idx offsets[20];
+    for (int round = 0; round < 400; round++) {
+        idx count = 1 + below(20), n_taps = below(20), steps = 1 + below(2), gap = 1 + below(2), mix = draw_mix();
+        idx far = draw_taps(offsets, n_taps);
+        const void *x = input(far + ((count - 1) * steps + 1) * lanes), *w = input(n_taps * mix * lanes + 1);
+        const void *bias = round % 2 ? input(lanes) : NULL;
+        void *y = output(((count - 1) * gap + 1) * lanes);
+        SAY("count %td taps %td step %td gap %td mix %td", count, n_taps, steps, gap, mix);
+        kern->mix_windows(y, gap * lanes, x, steps * lanes, count, mix, n_taps, offsets, w, bias, x, below(9));
+        for (idx q = 0; q < (count - 1) * gap + 1; q++)
+            for (idx i = 0; i < lanes; i++) {
+                if (q % gap) {
+                    if (!poisoned(y, q * lanes + i)) fail("written between outputs");
+                    continue;
+                }
+                double sum = bias ? get(bias, i) : 0;
+                for (idx t = 0; t < n_taps * mix; t++)
+                    sum += get(w, t * lanes + i) *
+                           get(x, offsets[t / mix] + q / gap * steps * lanes + i / mix * mix + t % mix);
+                expect(y, q * lanes + i, &sum, 1, "y");
+            }
+        release();
+    }
+}
+
+static void check_mix_sums(void)
+{
+    const idx lanes = kern->lanes;
+    idx offsets[20];
+    for (int round = 0; round < 400; round++) {
+        idx count = 1 + below(round % 8 ? 12 : 300), n_rows = 1 + below(4), n_taps = 1 + below(20), steps = 1 + below(2);
+        idx x_row = below(40) * lanes, mix = draw_mix(), far = draw_taps(offsets, n_taps);
+        const void *x = input(far + (n_rows - 1) * x_row + ((count - 1) * steps + 1) * lanes);
+        const void *dy = input(n_rows * count * lanes), *before = input(n_taps * mix * lanes);
+        void *sums = copy_of(before, n_taps * mix * lanes);
+        SAY("count %td rows %td taps %td step %td mix %td", count, n_rows, n_taps, steps, mix);
+        kern->mix_sums(sums, dy, x, x_row, steps * lanes, n_rows, count, mix, n_taps, offsets, x, below(9));
+        for (idx t = 0; t < n_taps * mix; t++)
+            for (idx i = 0; i < lanes; i++) {
+                double sum = get(before, t * lanes + i);
+                for (idx p = 0; p < n_rows; p++)
+                    for (idx q = 0; q < count; q++)
+                        sum += get(dy, (p * count + q) * lanes + i) *
+                               get(x, offsets[t / mix] + p * x_row + q * steps * lanes + i / mix * mix + t % mix);
+                if (!near(get(sums, t * lanes + i), sum)) fail("wrong sum");
+            }
+        release();
+    }
+}
+
 /* ---- pooling --------------------------------------------------------------------------------------------------- */
 
 static idx up(idx a, idx b) { return (a + b - 1) / b * b; }
@@ -1418,6 +1490,8 @@ static const struct {
     {"to_lanes", check_to_lanes},
     {"lane_windows", check_lane_windows},
     {"lane_sums", check_lane_sums},
+    {"mix_windows", check_mix_windows},
+    {"mix_sums", check_mix_sums},
     {"max_row", check_max_row},
     {"average_row", check_average_row},
     {"average_plane", check_average_plane},
