@@ -806,6 +806,8 @@ cdef struct LaneSums:
     Image dy
     idx N, G, K, T, stride, bands
     idx *offsets             # of each tap
+    bint in_place            # dy is read where it lies
+    idx dy_row, dy_step
     idx part, v_parts        # vectors in a task, whose sums are kept together
     idx slices, slice_units
     size_t stage_size, dy_size, sums_size, totals_size
@@ -858,7 +860,9 @@ cdef void correlate_vectors(const LaneSums *j, idx task, char *memory) noexcept 
             done = (v - unit.v0 - (0 if v - unit.v0 < share else share)) * (p1 - p0) * Q
             for k in range(j.K):
                 dy = dys + (v - unit.v0) * j.dy_size
-                if j.K > 1:
+                if j.in_place:
+                    dy = j.dy.data + (n * j.dy.s_n + c + p0 * j.dy.s_h) * z
+                elif j.K > 1:
                     put_lanes(kern, &j.dy, j.dy.data + (n * j.dy.s_n + (c * j.K + k) * j.dy.s_c + p0 * j.dy.s_h) * z,
                               j.K * j.dy.s_c, min(lanes, j.G - c), p1 - p0, dy, Q, 0)
                 elif v == unit.v0:
@@ -871,15 +875,14 @@ cdef void correlate_vectors(const LaneSums *j, idx task, char *memory) noexcept 
                     t = 0
                     while t < j.T and j.rows.mix == 1:
                         n_taps = parts(j.T - t, parts(j.T - t, FC_WINDOW_SUMS))
-                        kern.lane_sums(to + t * lanes * z, dy + (p - p0) * Q * lanes * z,
-                                       stage + (p - p0) * step * pitch * z, step * pitch,
-                                       j.stride * lanes, here, Q, n_taps, j.offsets + t,
-                                       ahead.data + done * ahead.far * z, ahead.far)
+                        kern.lane_sums(to + t * lanes * z, dy + (p - p0) * j.dy_row * z, j.dy_row, j.dy_step,
+                                       stage + (p - p0) * step * pitch * z, step * pitch, j.stride * lanes, here, Q,
+                                       n_taps, j.offsets + t, ahead.data + done * ahead.far * z, ahead.far)
                         t += n_taps
                     if j.rows.mix > 1:
-                        kern.mix_sums(to, dy + (p - p0) * Q * lanes * z, stage + (p - p0) * step * pitch * z,
-                                      step * pitch, j.stride * lanes, here, Q, j.rows.mix, j.T, j.offsets,
-                                      ahead.data + done * ahead.far * z, ahead.far)
+                        kern.mix_sums(to, dy + (p - p0) * j.dy_row * z, j.dy_row, j.dy_step,
+                                      stage + (p - p0) * step * pitch * z, step * pitch, j.stride * lanes, here, Q,
+                                      j.rows.mix, j.T, j.offsets, ahead.data + done * ahead.far * z, ahead.far)
                     pixels += here * Q
                     done += here * Q
                     p += here
@@ -904,7 +907,10 @@ cdef int correlate_lanes(LaneSums *j, char *dw, idx S, idx dilation_h, idx dilat
     j.slice_units = parts(j.N * j.bands, min(j.N * j.bands, parts(SLICES, j.v_parts)))
     j.slices = parts(j.N * j.bands, j.slice_units)
     j.stage_size = lanes_size(rows, table_rows(rows, rows.band) * stage_pitch(rows))
-    j.dy_size = lanes_size(rows, rows.band * j.dy.w)
+    # Whole vectors of channels, whose pixels do not fall into few sets of the caches.
+    j.in_place = j.K == 1 and channels_last(&j.dy) and j.G % lanes == 0 and j.dy.s_w * z % 2048 != 0
+    j.dy_row, j.dy_step = (j.dy.s_h, j.dy.s_w) if j.in_place else (j.dy.w * lanes, lanes)
+    j.dy_size = 0 if j.in_place else lanes_size(rows, rows.band * j.dy.w)
     j.sums_size = lanes_size(rows, j.part * j.K * j.T * mix)
     j.totals_size = up(j.part * j.K * j.T * mix * lanes * sizeof(double), LINE)
     cdef idx tasks = j.v_parts * j.slices

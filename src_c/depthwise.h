@@ -342,8 +342,9 @@ static void NAME(lane_windows)(void *y_, idx y_step, const void *x_, idx step, i
     }
 }
 
-INLINE void NAME(lane_sums_body)(const int n, REAL *sums, const REAL *dy, const REAL *x, idx x_row, const idx step,
-                                 idx n_rows, idx count, const idx *offsets, const REAL *ahead, idx far)
+INLINE void NAME(lane_sums_body)(const int n, REAL *sums, const REAL *dy, idx dy_row, idx dy_step, const REAL *x,
+                                 idx x_row, const idx step, idx n_rows, idx count, const idx *offsets,
+                                 const REAL *ahead, idx far)
 {
     vec acc[FC_WINDOW_SUMS];
     const REAL *at[FC_WINDOW_SUMS];
@@ -351,11 +352,11 @@ INLINE void NAME(lane_sums_body)(const int n, REAL *sums, const REAL *dy, const 
         acc[t] = (vec){0};
         at[t] = x + offsets[t];
     }
-    for (idx p = 0; p < n_rows; p++, dy += count * LANES) {
+    for (idx p = 0; p < n_rows; p++, dy += dy_row) {
         for (idx q = 0; q < count;) {
             const idx until = count - q < FC_WINDOW_RUN ? count : q + FC_WINDOW_RUN;
             for (; q < until; q++) {
-                const vec d = load(dy + q * LANES);
+                const vec d = load(dy + q * dy_step);
                 __builtin_prefetch(ahead, 0, 2);
                 ahead += far;
                 UNROLL for (int t = 0; t < n; t++) acc[t] += d * load(at[t] + q * step);
@@ -367,14 +368,16 @@ INLINE void NAME(lane_sums_body)(const int n, REAL *sums, const REAL *dy, const 
     NAME(join)(n, sums, acc);
 }
 
-static void NAME(lane_sums)(void *sums, const void *dy, const void *x, idx x_row, idx step, idx n_rows, idx count,
-                            idx n_taps, const idx *offsets, const void *ahead, idx far)
+static void NAME(lane_sums)(void *sums, const void *dy, idx dy_row, idx dy_step, const void *x, idx x_row, idx step,
+                            idx n_rows, idx count, idx n_taps, const idx *offsets, const void *ahead, idx far)
 {
     switch (n_taps) {
 #define SUMS(n)                                                                                                       \
     case n:                                                                                                           \
-        if (step == LANES) NAME(lane_sums_body)(n, sums, dy, x, x_row, LANES, n_rows, count, offsets, ahead, far);                \
-        else NAME(lane_sums_body)(n, sums, dy, x, x_row, step, n_rows, count, offsets, ahead, far);                               \
+        if (step == LANES)                                                                                            \
+            NAME(lane_sums_body)(n, sums, dy, dy_row, dy_step, x, x_row, LANES, n_rows, count, offsets, ahead, far);  \
+        else                                                                                                          \
+            NAME(lane_sums_body)(n, sums, dy, dy_row, dy_step, x, x_row, step, n_rows, count, offsets, ahead, far);   \
         break;
         SUMS(1) SUMS(2) SUMS(3) SUMS(4) SUMS(5) SUMS(6) SUMS(7) SUMS(8) SUMS(9) SUMS(10)
 #undef SUMS
@@ -473,17 +476,17 @@ static void NAME(mix_windows)(void *y, idx y_step, const void *x, idx step, idx 
 
 /* Channels c0 ... of a group, `channels` of them, for `taps` taps; with `run` these lie side by side. */
 INLINE void NAME(mix_tile)(const int mix, const int channels, const int taps, const int run, REAL *sums,
-                           const REAL *dy, const REAL *x, idx x_row, const idx step, idx n_rows, idx count,
-                           const idx *offsets, const REAL *ahead, idx far)
+                           const REAL *dy, idx dy_row, idx dy_step, const REAL *x, idx x_row, const idx step,
+                           idx n_rows, idx count, const idx *offsets, const REAL *ahead, idx far)
 {
     vec acc[24];
     UNROLL for (int i = 0; i < taps * channels; i++) acc[i] = (vec){0};
-    for (idx p = 0; p < n_rows; p++, dy += count * LANES, x += x_row)
+    for (idx p = 0; p < n_rows; p++, dy += dy_row, x += x_row)
         for (idx q = 0; q < count;) {
             const idx until = count - q < FC_WINDOW_RUN ? count : q + FC_WINDOW_RUN;
             if (run)
                 for (; q + 2 <= until; q += 2, ahead += 2 * far) {
-                    const vec d0 = load(dy + q * LANES), d1 = load(dy + (q + 1) * LANES);
+                    const vec d0 = load(dy + q * dy_step), d1 = load(dy + (q + 1) * dy_step);
                     __builtin_prefetch(ahead, 0, 2);
                     __builtin_prefetch(ahead + far, 0, 2);
                     UNROLL for (int t = 0; t <= taps; t++)
@@ -494,7 +497,7 @@ INLINE void NAME(mix_tile)(const int mix, const int channels, const int taps, co
                         }
                 }
             for (; q < until; q++, ahead += far) {
-                const vec d = load(dy + q * LANES);
+                const vec d = load(dy + q * dy_step);
                 __builtin_prefetch(ahead, 0, 2);
                 UNROLL for (int t = 0; t < taps; t++)
                     UNROLL for (int c = 0; c < channels; c++)
@@ -508,8 +511,8 @@ INLINE void NAME(mix_tile)(const int mix, const int channels, const int taps, co
 /* How many sums stay in registers, with what they are made of. */
 enum { NAME(mix_sums_held) = REGISTERS == 32 ? 24 : 12 };
 
-static void NAME(mix_sums)(void *sums_, const void *dy, const void *x_, idx x_row, idx step, idx n_rows, idx count,
-                           idx mix, idx n_taps, const idx *offsets, const void *ahead, idx far)
+static void NAME(mix_sums)(void *sums_, const void *dy, idx dy_row, idx dy_step, const void *x_, idx x_row, idx step,
+                           idx n_rows, idx count, idx mix, idx n_taps, const idx *offsets, const void *ahead, idx far)
 {
     const REAL *x = x_;
     REAL *sums = sums_;
@@ -518,8 +521,8 @@ static void NAME(mix_sums)(void *sums_, const void *dy, const void *x_, idx x_ro
         idx taps = 1;
 #define TILE(mix, channels, taps, run)                                                                                \
     for (int c = 0; c < mix; c += channels, ahead = x, far = 0)                                                       \
-        NAME(mix_tile)(mix, channels, taps, run, sums + (t * mix + c) * LANES, dy, x + c, x_row, run ? LANES : step,  \
-                       n_rows, count, offsets + t, ahead, far)
+        NAME(mix_tile)(mix, channels, taps, run, sums + (t * mix + c) * LANES, dy, dy_row, dy_step, x + c, x_row,     \
+                       run ? LANES : step, n_rows, count, offsets + t, ahead, far)
 #define TILES_OF(mix, channels)                                                                                       \
     if (threes) {                                                                                                     \
         taps = 3;                                                                                                     \

@@ -1043,16 +1043,17 @@ static void check_lane_sums(void)
             if (offsets[t] > far) far = offsets[t];
         }
         const void *x = input(far + (n_rows - 1) * x_row + ((count - 1) * steps + 1) * lanes);
-        const void *dy = input(n_rows * count * lanes), *before = input(n_taps * lanes);
+        idx dy_step = lanes + below(3), dy_row = count * dy_step + below(3);
+        const void *dy = input((n_rows - 1) * dy_row + (count - 1) * dy_step + lanes), *before = input(n_taps * lanes);
         void *sums = copy_of(before, n_taps * lanes);
         SAY("count %td rows %td taps %td step %td", count, n_rows, n_taps, steps);
-        kern->lane_sums(sums, dy, x, x_row, steps * lanes, n_rows, count, n_taps, offsets, x, below(9));
+        kern->lane_sums(sums, dy, dy_row, dy_step, x, x_row, steps * lanes, n_rows, count, n_taps, offsets, x, below(9));
         for (idx t = 0; t < n_taps; t++)
             for (idx i = 0; i < lanes; i++) {
                 double sum = get(before, t * lanes + i);
                 for (idx p = 0; p < n_rows; p++)
                     for (idx q = 0; q < count; q++)
-                        sum += get(dy, (p * count + q) * lanes + i) *
+                        sum += get(dy, p * dy_row + q * dy_step + i) *
                                get(x, offsets[t] + p * x_row + q * steps * lanes + i);
                 if (!near(get(sums, t * lanes + i), sum)) fail("wrong sum");
             }
@@ -1115,16 +1116,17 @@ static void check_mix_sums(void)
         idx count = 1 + below(round % 8 ? 12 : 300), n_rows = 1 + below(4), n_taps = 1 + below(20), steps = 1 + below(2);
         idx x_row = below(40) * lanes, mix = draw_mix(), far = draw_taps(offsets, n_taps);
         const void *x = input(far + (n_rows - 1) * x_row + ((count - 1) * steps + 1) * lanes);
-        const void *dy = input(n_rows * count * lanes), *before = input(n_taps * mix * lanes);
+        idx dy_step = lanes + below(3), dy_row = count * dy_step + below(3);
+        const void *dy = input((n_rows - 1) * dy_row + (count - 1) * dy_step + lanes), *before = input(n_taps * mix * lanes);
         void *sums = copy_of(before, n_taps * mix * lanes);
         SAY("count %td rows %td taps %td step %td mix %td", count, n_rows, n_taps, steps, mix);
-        kern->mix_sums(sums, dy, x, x_row, steps * lanes, n_rows, count, mix, n_taps, offsets, x, below(9));
+        kern->mix_sums(sums, dy, dy_row, dy_step, x, x_row, steps * lanes, n_rows, count, mix, n_taps, offsets, x, below(9));
         for (idx t = 0; t < n_taps * mix; t++)
             for (idx i = 0; i < lanes; i++) {
                 double sum = get(before, t * lanes + i);
                 for (idx p = 0; p < n_rows; p++)
                     for (idx q = 0; q < count; q++)
-                        sum += get(dy, (p * count + q) * lanes + i) *
+                        sum += get(dy, p * dy_row + q * dy_step + i) *
                                get(x, offsets[t / mix] + p * x_row + q * steps * lanes + i / mix * mix + t % mix);
                 if (!near(get(sums, t * lanes + i), sum)) fail("wrong sum");
             }
