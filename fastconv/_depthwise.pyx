@@ -241,23 +241,6 @@ cdef void stage_lanes(const Rows *j, const Unit *unit, idx G, char *dst, size_t 
                   stage_pitch(j), size)
 
 
-cdef struct Ahead:
-    # What to bring near while something else is computed: `far` elements for each pixel of a vector.
-    const char *data
-    idx far
-
-
-cdef void look_ahead(const fc_kernels *kern, const Image *x, const Unit *unit, idx G, idx first, idx rows, idx pixels,
-                     const char *near, Ahead *ahead) noexcept nogil:
-    """Rows that a unit will copy, if they are a run of memory; else what is near already."""
-    cdef idx top = max(first, 0), bottom = min(first + rows, x.h)
-    ahead.data, ahead.far = near, 0
-    if (top < bottom and unit.v0 == 0 and unit.v1 * kern.lanes >= G and x.s_c == 1 and x.s_w == G
-            and x.s_h == x.w * G and pixels > 0):
-        ahead.data = x.data + (unit.n * x.s_n + top * x.s_h) * kern.itemsize
-        ahead.far = parts((bottom - top) * x.s_h, pixels)
-
-
 cdef idx cut_lanes(Rows *j, idx outputs, idx written, idx vectors) noexcept nogil:
     """cut_bands(), of the vectors of channels that are staged together, and how many these are."""
     cdef idx lanes = j.kern.lanes, row = stage_pitch(j) * lanes * j.kern.itemsize
@@ -375,9 +358,8 @@ cdef struct Lanes:
     size_t stage_size
 
 
-cdef void gather_vector(const Lanes *s, const Unit *unit, const Ahead *ahead, idx v, const char *stage,
-                        char *y) noexcept nogil:
-    """A vector of channels of a unit, while the next unit's share of rows is brought near."""
+cdef void gather_vector(const Lanes *s, const Unit *unit, idx v, const char *stage, char *y) noexcept nogil:
+    """A vector of channels of a unit."""
     cdef const Gather *j = &s.j
     cdef const fc_kernels *kern = j.rows.kern
     cdef idx z = kern.itemsize, lanes = kern.lanes, channels = min(lanes, j.G - v * lanes), step = j.rows.step
@@ -389,7 +371,6 @@ cdef void gather_vector(const Lanes *s, const Unit *unit, const Ahead *ahead, id
     cdef const char *w
     cdef const char *bias
     cdef char *to
-    cdef idx done = (v - unit.v0) * (end - p0 * j.n_sights) * j.K * j.W
     for k in range(j.K):
         f = v * j.K + k
         for row in range(p0 * j.n_sights, end):
@@ -412,11 +393,10 @@ cdef void gather_vector(const Lanes *s, const Unit *unit, const Ahead *ahead, id
                 n_taps, offsets = (r1 - r0) * spot.n_cols, spot.offsets + r0 * spot.n_cols
                 if j.rows.mix == 1:
                     kern.lane_windows(to, s.phases * lanes, x, s.stride * lanes, parts(j.W - b, s.phases), n_taps, offsets,
-                                      w, bias, ahead.data + done * ahead.far * z, ahead.far)
+                                      w, bias)
                 else:
                     kern.mix_windows(to, s.phases * lanes, x, s.stride * lanes, parts(j.W - b, s.phases), j.rows.mix,
-                                     n_taps, offsets, w, bias, ahead.data + done * ahead.far * z, ahead.far)
-                done += parts(j.W - b, s.phases)
+                                     n_taps, offsets, w, bias)
         kern.untranspose(j.y + ((n * j.G * j.K + v * lanes * j.K + k) * j.H + p0 * j.n_sights) * j.W * z,
                          j.K * j.H * j.W, y, lanes, channels, (end - p0 * j.n_sights) * j.W)
 
@@ -430,21 +410,15 @@ cdef void next_unit(const Gather *j, idx index, Unit *unit, bint follows) noexce
 
 cdef void gather_vectors(const Lanes *s, idx first, idx last, char *stage) noexcept nogil:
     cdef const Gather *j = &s.j
-    cdef Unit unit, next
-    cdef Ahead ahead
+    cdef Unit unit
     cdef unsigned mode = fc_flush_subnormals()
     cdef idx i, v
     memset(stage, 0, j.rows.together * s.stage_size)
-    next_unit(j, first, &next, False)
     for i in range(first, last):
-        unit = next
-        next_unit(j, i + 1, &next, True)
+        next_unit(j, i, &unit, i > first)
         stage_lanes(&j.rows, &unit, j.G, stage, s.stage_size)
-        look_ahead(j.rows.kern, &j.rows.x, &next, j.G, next.first + next.held,
-                   next.count - next.held if s.far and i + 1 < last else 0,
-                   (unit.v1 - unit.v0) * (unit.p1 - unit.p0) * j.n_sights * j.K * j.W, stage, &ahead)
         for v in range(unit.v0, unit.v1):
-            gather_vector(s, &unit, &ahead, v, stage + (v - unit.v0) * s.stage_size,
+            gather_vector(s, &unit, v, stage + (v - unit.v0) * s.stage_size,
                           stage + j.rows.together * s.stage_size)
     fc_restore_mode(mode)
 
@@ -829,9 +803,8 @@ cdef void correlate_vectors(const LaneSums *j, idx task, char *memory) noexcept 
     cdef double *totals = <double *>(j.totals + task * j.totals_size)
     cdef unsigned mode = fc_flush_subnormals()
     cdef bint follows = False
-    cdef idx units = min(j.N * j.bands, (cut + 1) * j.slice_units), share = 0, done
-    cdef Unit next
-    cdef Ahead ahead, x_ahead, dy_ahead
+    cdef idx units = min(j.N * j.bands, (cut + 1) * j.slice_units), far = 0, done = 0
+    cdef const char *ahead = NULL
     memset(memory, 0, together * j.stage_size)
     memset(sums, 0, j.sums_size)
     memset(totals, 0, j.totals_size)
@@ -845,19 +818,12 @@ cdef void correlate_vectors(const LaneSums *j, idx task, char *memory) noexcept 
                 set_unit(&unit, &j.rows, n, v, min(v1, v + together), p0, p1, follows and p0 > 0)
                 stage_lanes(&j.rows, &unit, j.G, memory, j.stage_size)
                 follows = together == j.part
-                # While some vectors are computed, x's next rows come near, then dy's.
-                next = unit
-                set_unit(&next, &j.rows, (i + 1) // j.bands, v, unit.v1, (i + 1) % j.bands * P // j.bands,
-                         ((i + 1) % j.bands + 1) * P // j.bands, follows and (i + 1) % j.bands > 0)
-                share = (unit.v1 - v) * step * j.stride // (step * j.stride + 1)
-                look_ahead(kern, &j.rows.x, &next, j.G, next.first + next.held,
-                           next.count - next.held if follows and i + 1 < units else 0, share * (p1 - p0) * Q, memory,
-                           &x_ahead)
-                look_ahead(kern, &j.dy, &next, j.G, next.p0, next.p1 - next.p0 if follows and i + 1 < units else 0,
-                           (unit.v1 - v - share) * (p1 - p0) * Q, memory, &dy_ahead)
+                # dy's rows that follow come near meanwhile, if they are a run of memory.
+                ahead, far, done = memory, 0, 0
+                if (j.in_place and v == 0 and unit.v1 * lanes == j.dy.s_w and j.dy.s_h == Q * j.dy.s_w
+                        and j.dy.s_n == P * j.dy.s_h and i + 1 < j.N * j.bands):
+                    ahead, far = j.dy.data + (n * j.dy.s_n + p1 * j.dy.s_h) * z, lanes
             stage = memory + (v - unit.v0) * j.stage_size
-            ahead = x_ahead if v - unit.v0 < share else dy_ahead
-            done = (v - unit.v0 - (0 if v - unit.v0 < share else share)) * (p1 - p0) * Q
             for k in range(j.K):
                 dy = dys + (v - unit.v0) * j.dy_size
                 if j.in_place:
@@ -877,12 +843,12 @@ cdef void correlate_vectors(const LaneSums *j, idx task, char *memory) noexcept 
                         n_taps = parts(j.T - t, parts(j.T - t, FC_WINDOW_SUMS))
                         kern.lane_sums(to + t * lanes * z, dy + (p - p0) * j.dy_row * z, j.dy_row, j.dy_step,
                                        stage + (p - p0) * step * pitch * z, step * pitch, j.stride * lanes, here, Q,
-                                       n_taps, j.offsets + t, ahead.data + done * ahead.far * z, ahead.far)
+                                       n_taps, j.offsets + t, ahead + done * far * z, far)
                         t += n_taps
                     if j.rows.mix > 1:
                         kern.mix_sums(to, dy + (p - p0) * j.dy_row * z, j.dy_row, j.dy_step,
                                       stage + (p - p0) * step * pitch * z, step * pitch, j.stride * lanes, here, Q,
-                                      j.rows.mix, j.T, j.offsets, ahead.data + done * ahead.far * z, ahead.far)
+                                      j.rows.mix, j.T, j.offsets, ahead + done * far * z, far)
                     pixels += here * Q
                     done += here * Q
                     p += here

@@ -103,12 +103,11 @@ cdef extern from "fastconv.h" nogil:
         void (*to_lanes)(void *dst, idx pitch, idx apart, const void *src, idx src_h, idx src_c, idx src_w, idx channels,
                          idx n_rows, idx count, int loose) noexcept nogil
         void (*lane_windows)(void *y, idx y_step, const void *x, idx step, idx count, idx n_taps, const idx *offsets,
-                             const void *w, const void *bias, const void *ahead, idx far) noexcept nogil
+                             const void *w, const void *bias) noexcept nogil
         void (*lane_sums)(void *sums, const void *dy, idx dy_row, idx dy_step, const void *x, idx x_row, idx step,
                           idx n_rows, idx count, idx n_taps, const idx *offsets, const void *ahead, idx far) noexcept nogil
         void (*mix_windows)(void *y, idx y_step, const void *x, idx step, idx count, idx mix, idx n_taps,
-                            const idx *offsets, const void *w, const void *bias, const void *ahead,
-                            idx far) noexcept nogil
+                            const idx *offsets, const void *w, const void *bias) noexcept nogil
         void (*mix_sums)(void *sums, const void *dy, idx dy_row, idx dy_step, const void *x, idx x_row, idx step,
                          idx n_rows, idx count, idx mix, idx n_taps, const idx *offsets, const void *ahead, idx far) noexcept nogil
 

@@ -302,13 +302,10 @@ static void NAME(to_lanes)(void *dst_, idx pitch, idx apart, const void *src_, i
 enum { NAME(most_outputs) = 8 };
 
 INLINE void NAME(lane_outputs)(const int M, REAL *y, idx y_step, const REAL *x, const idx step, idx n_taps,
-                               const idx *offsets, const REAL *w, vec start, const REAL *ahead, idx far)
+                               const idx *offsets, const REAL *w, vec start)
 {
     vec acc[NAME(most_outputs)];
-    UNROLL for (int m = 0; m < M; m++) {
-        acc[m] = start;
-        __builtin_prefetch(ahead + m * far, 0, 2);
-    }
+    UNROLL for (int m = 0; m < M; m++) acc[m] = start;
     _Pragma("GCC unroll 3") for (idx t = 0; t < n_taps; t++) {
         const REAL *at = x + offsets[t];
         const vec wt = load(w + t * LANES);
@@ -318,10 +315,10 @@ INLINE void NAME(lane_outputs)(const int M, REAL *y, idx y_step, const REAL *x, 
 }
 
 static void NAME(lane_windows)(void *y_, idx y_step, const void *x_, idx step, idx count, idx n_taps,
-                               const idx *offsets, const void *w, const void *bias, const void *ahead_, idx far)
+                               const idx *offsets, const void *w, const void *bias)
 {
     REAL *y = y_;
-    const REAL *x = x_, *ahead = ahead_;
+    const REAL *x = x_;
     const vec start = bias ? load(bias) : (vec){0};
     for (idx left = (count + NAME(most_outputs) - 1) / NAME(most_outputs); left > 0; left--) {
         /* Parts as even as can be: outputs of a short part wait for each other's sums. */
@@ -329,8 +326,8 @@ static void NAME(lane_windows)(void *y_, idx y_step, const void *x_, idx step, i
         switch (here) {
 #define OUTPUTS(M)                                                                                                    \
     case M:                                                                                                           \
-        if (step == LANES) NAME(lane_outputs)(M, y, y_step, x, LANES, n_taps, offsets, w, start, ahead, far);                     \
-        else NAME(lane_outputs)(M, y, y_step, x, step, n_taps, offsets, w, start, ahead, far);                                    \
+        if (step == LANES) NAME(lane_outputs)(M, y, y_step, x, LANES, n_taps, offsets, w, start);                         \
+        else NAME(lane_outputs)(M, y, y_step, x, step, n_taps, offsets, w, start);                                        \
         break;
             OUTPUTS(1) OUTPUTS(2) OUTPUTS(3) OUTPUTS(4) OUTPUTS(5) OUTPUTS(6) OUTPUTS(7) OUTPUTS(8)
 #undef OUTPUTS
@@ -338,7 +335,6 @@ static void NAME(lane_windows)(void *y_, idx y_step, const void *x_, idx step, i
         count -= here;
         y += here * y_step;
         x += here * step;
-        ahead += here * far;
     }
 }
 
@@ -406,14 +402,10 @@ INLINE int NAME(in_runs)(idx run, idx step, idx n_taps, const idx *offsets)
 
 /* Taps of a span lie side by side: each channel of a pixel is spread over the lanes once for all of them. */
 INLINE void NAME(mix_outputs)(const int mix, const int span, const int M, REAL *y, idx y_step, const REAL *x,
-                              const idx step, idx n_taps, const idx *offsets, const REAL *w, vec start,
-                              const REAL *ahead, idx far)
+                              const idx step, idx n_taps, const idx *offsets, const REAL *w, vec start)
 {
     vec acc[NAME(most_outputs)];
-    UNROLL for (int m = 0; m < M; m++) {
-        acc[m] = start;
-        __builtin_prefetch(ahead + m * far, 0, 2);
-    }
+    UNROLL for (int m = 0; m < M; m++) acc[m] = start;
     for (idx t = 0; t < n_taps; t += span, w += span * mix * LANES) {
         const REAL *at = x + offsets[t];
         UNROLL for (int c = 0; c < mix; c++) {
@@ -432,15 +424,14 @@ INLINE void NAME(mix_outputs)(const int mix, const int span, const int M, REAL *
 }
 
 INLINE void NAME(mix_row)(const int mix, const int span, REAL *y, idx y_step, const REAL *x, const idx step, idx count,
-                          idx n_taps, const idx *offsets, const REAL *w, vec start, const REAL *ahead, idx far)
+                          idx n_taps, const idx *offsets, const REAL *w, vec start)
 {
     for (idx q = 0; q < count;) {
         /* The last outputs move left to fit, and are computed again. */
         const int M = count >= 8 ? 8 : count >= 4 ? 4 : 1;
         if (q + M > count) q = count - M;
 #define OUTPUTS(M)                                                                                                    \
-    NAME(mix_outputs)(mix, span, M, y + q * y_step, y_step, x + q * step, step, n_taps, offsets, w, start,            \
-                      ahead + q * far, far)
+    NAME(mix_outputs)(mix, span, M, y + q * y_step, y_step, x + q * step, step, n_taps, offsets, w, start)
         if (M == 8)
             OUTPUTS(8);
         else if (M == 4)
@@ -453,17 +444,17 @@ INLINE void NAME(mix_row)(const int mix, const int span, REAL *y, idx y_step, co
 }
 
 static void NAME(mix_windows)(void *y, idx y_step, const void *x, idx step, idx count, idx mix, idx n_taps,
-                              const idx *offsets, const void *w, const void *bias, const void *ahead, idx far)
+                              const idx *offsets, const void *w, const void *bias)
 {
     const vec start = bias ? load(bias) : (vec){0};
     const int threes = NAME(in_runs)(3, step, n_taps, offsets), fives = NAME(in_runs)(5, step, n_taps, offsets);
 #define FORM(mix)                                                                                                     \
     if (threes)                                                                                                       \
-        NAME(mix_row)(mix, 3, y, y_step, x, LANES, count, n_taps, offsets, w, start, ahead, far);                     \
+        NAME(mix_row)(mix, 3, y, y_step, x, LANES, count, n_taps, offsets, w, start);                                 \
     else if (fives)                                                                                                   \
-        NAME(mix_row)(mix, 5, y, y_step, x, LANES, count, n_taps, offsets, w, start, ahead, far);                     \
+        NAME(mix_row)(mix, 5, y, y_step, x, LANES, count, n_taps, offsets, w, start);                                 \
     else                                                                                                              \
-        NAME(mix_row)(mix, 1, y, y_step, x, step, count, n_taps, offsets, w, start, ahead, far)
+        NAME(mix_row)(mix, 1, y, y_step, x, step, count, n_taps, offsets, w, start)
     if (mix == 2) {
         FORM(2);
     } else if (mix == 4) {

@@ -1015,7 +1015,7 @@ static void check_lane_windows(void)
         const void *bias = round % 2 ? input(lanes) : NULL;
         void *y = output(((count - 1) * gap + 1) * lanes);
         SAY("count %td taps %td step %td gap %td", count, n_taps, steps, gap);
-        kern->lane_windows(y, gap * lanes, x, steps * lanes, count, n_taps, offsets, w, bias, x, below(9));
+        kern->lane_windows(y, gap * lanes, x, steps * lanes, count, n_taps, offsets, w, bias);
         for (idx q = 0; q < (count - 1) * gap + 1; q++)
             for (idx i = 0; i < lanes; i++) {
                 if (q % gap) {
@@ -1091,7 +1091,7 @@ static void check_mix_windows(void)
         const void *bias = round % 2 ? input(lanes) : NULL;
         void *y = output(((count - 1) * gap + 1) * lanes);
         SAY("count %td taps %td step %td gap %td mix %td", count, n_taps, steps, gap, mix);
-        kern->mix_windows(y, gap * lanes, x, steps * lanes, count, mix, n_taps, offsets, w, bias, x, below(9));
+        kern->mix_windows(y, gap * lanes, x, steps * lanes, count, mix, n_taps, offsets, w, bias);
         for (idx q = 0; q < (count - 1) * gap + 1; q++)
             for (idx i = 0; i < lanes; i++) {
                 if (q % gap) {
