@@ -33,6 +33,7 @@ cdef enum:
     # The same with channels along the lanes: outputs and pixels of each of them, and groups in all.
     LANE_BAND = 1024
     LANE_BYTES = 196608       # staged where channels are neighbours
+    LANE_UNITS = 8            # pieces of the work there, at the least
     LANE_FOLD = 512
     LANE_GROUPS = 128         # whose sums are kept together
     FAR = 1 << 21             # bytes of an array that no cache near holds
@@ -178,11 +179,11 @@ cdef const void **set_rows(const Rows *j, idx n, idx g, idx first, idx outputs, 
 cdef bint by_lanes(Rows *j, idx groups, idx filters, idx least, idx most, idx stride, idx width) noexcept nogil:
     """Whether channels go along the lanes, of a copy [row][column][lane] with zeros around it, and its columns."""
     cdef idx lanes = j.kern.lanes
-    # Channels that are neighbours in memory, of groups that have a kernel, or a row of pixels that fills no more than a
-    # vector.
+    # Channels that are neighbours in memory, of groups that have a kernel, or rows that fill no more than a vector.
     j.mix = j.C
-    if j.C > 1 and not (j.C == filters and mixes(j.C, lanes) and channels_last(&j.x)) or not ((width <= lanes and fills(groups, lanes)) if j.x.s_w == 1
-                       else j.x.s_c == 1 and 2 * groups * j.C >= lanes):
+    if j.C > 1 and not (j.C == filters and mixes(j.C, lanes) and channels_last(&j.x)):
+        return False
+    if not (width <= lanes and fills(groups, lanes) if j.x.s_w == 1 else j.x.s_c == 1 and 2 * groups * j.C >= lanes):
         return False
     cdef idx left = max(0, -least), right = max(j.x.w, (width - 1) * stride + most + 1)
     if (j.reach + 1.0 + 2.0 * LEAST_ROWS * j.step) * (left + right) * LINE > MOST_BYTES:
@@ -241,7 +242,7 @@ cdef void stage_lanes(const Rows *j, const Unit *unit, idx G, char *dst, size_t 
                   stage_pitch(j), size)
 
 
-cdef idx cut_lanes(Rows *j, idx outputs, idx written, idx vectors) noexcept nogil:
+cdef idx cut_lanes(Rows *j, idx images, idx outputs, idx written, idx vectors) noexcept nogil:
     """cut_bands(), of the vectors of channels that are staged together, and how many these are."""
     cdef idx lanes = j.kern.lanes, row = stage_pitch(j) * lanes * j.kern.itemsize
     cdef idx line = max(1, LINE // (lanes * j.kern.itemsize)), most = LANE_BAND // max(written, j.step * stage_pitch(j))
@@ -252,6 +253,8 @@ cdef idx cut_lanes(Rows *j, idx outputs, idx written, idx vectors) noexcept nogi
         least = max(2, j.reach // j.step)
         # As many neighbours of a pixel as some rows have room for; a band as high as the room is then.
         j.together = max(line, LANE_BYTES // (row * table_rows(j, min(outputs, least))) // line * line)
+        # Few images are shared out among threads by channels.
+        j.together = min(j.together, parts(vectors, parts(LANE_UNITS, images * parts(outputs, 16))))
         j.together = min(vectors, up(parts(vectors, parts(vectors, j.together)), line))
         most = min(most, (LANE_BYTES // (row * j.together) - j.reach - 1) // j.step + 1)
     cdef idx bands = max(1, min(parts(outputs, max(1, most)), outputs // least))
@@ -392,8 +395,8 @@ cdef void gather_vector(const Lanes *s, const Unit *unit, idx v, const char *sta
                 bias = s.bias + f * lanes * z if s.bias != NULL else NULL
                 n_taps, offsets = (r1 - r0) * spot.n_cols, spot.offsets + r0 * spot.n_cols
                 if j.rows.mix == 1:
-                    kern.lane_windows(to, s.phases * lanes, x, s.stride * lanes, parts(j.W - b, s.phases), n_taps, offsets,
-                                      w, bias)
+                    kern.lane_windows(to, s.phases * lanes, x, s.stride * lanes, parts(j.W - b, s.phases), n_taps,
+                                      offsets, w, bias)
                 else:
                     kern.mix_windows(to, s.phases * lanes, x, s.stride * lanes, parts(j.W - b, s.phases), j.rows.mix,
                                      n_taps, offsets, w, bias)
@@ -423,8 +426,8 @@ cdef void gather_vectors(const Lanes *s, idx first, idx last, char *stage) noexc
     fc_restore_mode(mode)
 
 
-cdef int gather_lanes(Gather *j, const Image *w, idx w_g, idx w_k, idx w_c, idx *tap_r, idx *tap_row, idx *tap_s, idx *tap_col,
-                      idx *counts, idx stride, idx phases) except -1:
+cdef int gather_lanes(Gather *j, const Image *w, idx w_g, idx w_k, idx w_c, idx *tap_r, idx *tap_row, idx *tap_s,
+                      idx *tap_col, idx *counts, idx stride, idx phases) except -1:
     """gather() with channels along the lanes."""
     cdef Lanes s
     cdef Rows *rows = &s.j.rows
@@ -437,19 +440,23 @@ cdef int gather_lanes(Gather *j, const Image *w, idx w_g, idx w_k, idx w_c, idx 
     vectors = parts(j.G, lanes)
     s.j = j[0]
     s.phases, s.stride = phases, stride
-    s.j.bands = cut_lanes(rows, j.outputs, j.n_sights * j.W, vectors)
+    s.j.bands = cut_lanes(rows, j.N, j.outputs, j.n_sights * j.W, vectors)
     s.n_taps = 0
     for a in range(j.n_sights):
         for b in range(phases):
             s.n_taps += counts[a] * counts[j.n_sights + b]
     cdef size_t spots_size = up(j.n_sights * phases * sizeof(Spot), LINE)
     cdef size_t offsets_size = up(s.n_taps * sizeof(idx), LINE)
-    cdef size_t w_size = up(vectors * j.K * s.n_taps * mix * lanes * z, LINE), bias_size = up(vectors * j.K * lanes * z, LINE)
+    cdef size_t w_size = up(vectors * j.K * s.n_taps * mix * lanes * z, LINE)
+    cdef size_t bias_size = up(vectors * j.K * lanes * z, LINE)
     s.stage_size = lanes_size(rows, table_rows(rows, rows.band) * stage_pitch(rows))
     s.far = rows.x.s_w != 1 and <double>j.N * j.G * rows.x.h * rows.x.w * z >= FAR
     cdef size_t each = rows.together * s.stage_size + lanes_size(rows, rows.band * j.n_sights * j.W)
     cdef idx units = j.N * s.j.bands * parts(vectors, rows.together), task
     cdef idx per_task = max(1, TASK // (rows.band * j.n_sights * j.W * lanes * rows.together))
+    if s.j.bands > 1:
+        # A band moves what the one before has staged: all of an image, if there are as many.
+        per_task = max(per_task, min(s.j.bands, units // LANE_UNITS))
     cdef idx tasks = parts(units, per_task)
     cdef double work = <double>j.N * j.G * j.K * j.H * j.W * (s.n_taps * mix // j.n_sights // phases + 4)
     cdef int n_threads = threads_for(work, tasks)
@@ -792,7 +799,8 @@ cdef void correlate_vectors(const LaneSums *j, idx task, char *memory) noexcept 
     cdef const fc_kernels *kern = j.rows.kern
     cdef idx z = kern.itemsize, lanes = kern.lanes, v0 = task // j.slices * j.part, cut = task % j.slices
     cdef idx v1 = min(v0 + j.part, parts(j.G, lanes)), i, n, p0, p1, p, v, k, t, n_taps, here, c
-    cdef idx pixels = 0, before, count = j.T * j.rows.mix * lanes, P = j.dy.h, Q = j.dy.w, pitch = stage_pitch(&j.rows) * lanes
+    cdef idx pixels = 0, before, count = j.T * j.rows.mix * lanes, P = j.dy.h, Q = j.dy.w
+    cdef idx pitch = stage_pitch(&j.rows) * lanes
     cdef idx step = j.rows.step, together = j.rows.together
     cdef Unit unit
     cdef char *dys = memory + together * j.stage_size
@@ -866,7 +874,7 @@ cdef int correlate_lanes(LaneSums *j, char *dw, idx S, idx dilation_h, idx dilat
     if mix > 1:
         j.G, j.K = j.G * mix, 1
     vectors = parts(j.G, lanes)
-    j.bands = cut_lanes(rows, j.dy.h, j.dy.w, vectors)
+    j.bands = cut_lanes(rows, j.N, j.dy.h, j.dy.w, vectors)
     # By the shape alone, so that sums never depend on the number of threads.
     j.part = rows.together if channels_last(&rows.x) else parts(vectors, parts(vectors, max(1, LANE_GROUPS // lanes)))
     j.v_parts = parts(vectors, j.part)
@@ -881,7 +889,8 @@ cdef int correlate_lanes(LaneSums *j, char *dw, idx S, idx dilation_h, idx dilat
     j.totals_size = up(j.part * j.K * j.T * mix * lanes * sizeof(double), LINE)
     cdef idx tasks = j.v_parts * j.slices
     cdef int n_threads = threads_for(<double>j.N * j.G * j.K * j.T * mix * j.dy.h * j.dy.w, tasks)
-    cdef size_t each = rows.together * (j.stage_size + j.dy_size) + j.sums_size, offsets_size = up(j.T * sizeof(idx), LINE)
+    cdef size_t each = rows.together * (j.stage_size + j.dy_size) + j.sums_size
+    cdef size_t offsets_size = up(j.T * sizeof(idx), LINE)
     cdef size_t size = offsets_size + tasks * j.totals_size + n_threads * each
     cdef char *memory = <char *>take(size)
     cdef char *scratch = memory + offsets_size + tasks * j.totals_size

@@ -979,11 +979,13 @@ static void check_to_lanes(void)
 {
     const idx lanes = kern->lanes;
     for (int round = 0; round < 400; round++) {
-        idx channels = 1 + below(3 * lanes), n_rows = 1 + below(3), count = 1 + below(3 * lanes), pitch = count + below(3);
+        idx channels = 1 + below(3 * lanes), n_rows = 1 + below(3), count = 1 + below(3 * lanes),
+            pitch = count + below(3);
         idx s_w = 1 + below(2), s_c = count * s_w + below(3), s_h = channels * s_c, loose = below(2);
         if (round % 2) s_c = 1, s_w = channels + below(3), s_h = count * s_w + below(3);
         idx size = (n_rows - 1) * s_h + (channels - 1) * s_c + (count - 1) * s_w + 1;
-        idx used = ((n_rows - 1) * pitch + count) * lanes, apart = used + below(3), vectors = (channels + lanes - 1) / lanes;
+        idx used = ((n_rows - 1) * pitch + count) * lanes, apart = used + below(3),
+            vectors = (channels + lanes - 1) / lanes;
         const void *x = input(size + (loose ? lanes : 0));
         void *y = output((vectors - 1) * apart + used);
         SAY("channels %td rows %td count %td strides %td %td %td loose %td", channels, n_rows, count, s_h, s_c, s_w,
@@ -992,9 +994,9 @@ static void check_to_lanes(void)
         for (idx v = 0; v < vectors; v++)
             for (idx at = 0; at < (v < vectors - 1 ? apart : used); at++) {
                 idx h = at / (pitch * lanes), i = at / lanes % pitch, c = v * lanes + at % lanes;
-                if (at >= used || i >= count ? !poisoned(y, v * apart + at)
-                                             : c < channels && !same(get(y, v * apart + at),
-                                                                     get(x, h * s_h + c * s_c + i * s_w)))
+                if (at >= used || i >= count
+                        ? !poisoned(y, v * apart + at)
+                        : c < channels && !same(get(y, v * apart + at), get(x, h * s_h + c * s_c + i * s_w)))
                     fail("wrong element");
             }
         release();
@@ -1047,7 +1049,8 @@ static void check_lane_sums(void)
         const void *dy = input((n_rows - 1) * dy_row + (count - 1) * dy_step + lanes), *before = input(n_taps * lanes);
         void *sums = copy_of(before, n_taps * lanes);
         SAY("count %td rows %td taps %td step %td", count, n_rows, n_taps, steps);
-        kern->lane_sums(sums, dy, dy_row, dy_step, x, x_row, steps * lanes, n_rows, count, n_taps, offsets, x, below(9));
+        kern->lane_sums(sums, dy, dy_row, dy_step, x, x_row, steps * lanes, n_rows, count, n_taps, offsets, x,
+                        below(9));
         for (idx t = 0; t < n_taps; t++)
             for (idx i = 0; i < lanes; i++) {
                 double sum = get(before, t * lanes + i);
@@ -1113,14 +1116,17 @@ static void check_mix_sums(void)
     const idx lanes = kern->lanes;
     idx offsets[20];
     for (int round = 0; round < 400; round++) {
-        idx count = 1 + below(round % 8 ? 12 : 300), n_rows = 1 + below(4), n_taps = 1 + below(20), steps = 1 + below(2);
+        idx count = 1 + below(round % 8 ? 12 : 300), n_rows = 1 + below(4), n_taps = 1 + below(20),
+            steps = 1 + below(2);
         idx x_row = below(40) * lanes, mix = draw_mix(), far = draw_taps(offsets, n_taps);
         const void *x = input(far + (n_rows - 1) * x_row + ((count - 1) * steps + 1) * lanes);
         idx dy_step = lanes + below(3), dy_row = count * dy_step + below(3);
-        const void *dy = input((n_rows - 1) * dy_row + (count - 1) * dy_step + lanes), *before = input(n_taps * mix * lanes);
+        const void *dy = input((n_rows - 1) * dy_row + (count - 1) * dy_step + lanes),
+                   *before = input(n_taps * mix * lanes);
         void *sums = copy_of(before, n_taps * mix * lanes);
         SAY("count %td rows %td taps %td step %td mix %td", count, n_rows, n_taps, steps, mix);
-        kern->mix_sums(sums, dy, dy_row, dy_step, x, x_row, steps * lanes, n_rows, count, mix, n_taps, offsets, x, below(9));
+        kern->mix_sums(sums, dy, dy_row, dy_step, x, x_row, steps * lanes, n_rows, count, mix, n_taps, offsets, x,
+                       below(9));
         for (idx t = 0; t < n_taps * mix; t++)
             for (idx i = 0; i < lanes; i++) {
                 double sum = get(before, t * lanes + i);
