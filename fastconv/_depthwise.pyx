@@ -881,8 +881,9 @@ cdef int correlate_lanes(LaneSums *j, char *dw, idx S, idx dilation_h, idx dilat
     j.slice_units = parts(j.N * j.bands, min(j.N * j.bands, parts(SLICES, j.v_parts)))
     j.slices = parts(j.N * j.bands, j.slice_units)
     j.stage_size = lanes_size(rows, table_rows(rows, rows.band) * stage_pitch(rows))
-    # Whole vectors of channels, whose pixels do not fall into few sets of the caches.
-    j.in_place = j.K == 1 and channels_last(&j.dy) and j.G % lanes == 0 and j.dy.s_w * z % 2048 != 0
+    # Whole vectors of channels that are read once or few times, whose pixels do not fall into few sets of the caches.
+    j.in_place = (j.K == 1 and j.T <= FC_WINDOW_SUMS and channels_last(&j.dy) and j.G % lanes == 0
+                  and j.dy.s_w * z % 2048 != 0)
     j.dy_row, j.dy_step = (j.dy.s_h, j.dy.s_w) if j.in_place else (j.dy.w * lanes, lanes)
     j.dy_size = 0 if j.in_place else lanes_size(rows, rows.band * j.dy.w)
     j.sums_size = lanes_size(rows, j.part * j.K * j.T * mix)
