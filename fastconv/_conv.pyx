@@ -437,8 +437,14 @@ cdef void gather_unpacked(const Gather *j, idx g, Block *b, idx k0, idx k1, char
     elif j.y.s_w == 1 and j.y.s_h == run:
         n_safe = max(0, n_rows - (lanes - 1) // run)
     to.offset = 0
+    # Whole planes of the next block, which will be staged, come near meanwhile: a share with each row.
+    cdef bint ahead = (offsets == j.staged and b.rows == j.grid.P and b.cols == j.grid.Q and j.x.s_w == 1
+                       and j.x.s_h == j.x.w and j.x.s_c == j.x.h * j.x.w)
+    cdef idx share = parts(j.C * j.x.s_c, n_rows * parts(k1 - k0, kern.rows)), done
     for n in range(b.images):
         k = k0
+        ahead = ahead and b.n0 + b.images + n < j.x.n
+        done = 0
         while k < k1:
             rows = min(kern.rows, k1 - k)
             a = j.a + ((g * j.C * j.K + k * j.C) * j.grid.T) * z
@@ -458,6 +464,10 @@ cdef void gather_unpacked(const Gather *j, idx g, Block *b, idx k0, idx k1, char
                         q += lanes
                     p += vecs
                 else:
+                    if ahead:
+                        kern.fetch(j.x.data + ((b.n0 + b.images + n) * j.x.s_n + g * j.C * j.x.s_c + done) * z, 0, 1,
+                                   min(share, j.C * j.x.s_c - done))
+                        done += share
                     q, left = 0, parts(run, lanes)
                     tiles = parts(left, kern.vecs[rows])
                     while q < run:
