@@ -437,8 +437,14 @@ cdef void gather_unpacked(const Gather *j, idx g, Block *b, idx k0, idx k1, char
     elif j.y.s_w == 1 and j.y.s_h == run:
         n_safe = max(0, n_rows - (lanes - 1) // run)
     to.offset = 0
+    # Whole planes of the next block, which will be staged, come near meanwhile: a share with each row.
+    cdef bint ahead = (offsets == j.staged and b.rows == j.grid.P and b.cols == j.grid.Q and j.x.s_w == 1
+                       and j.x.s_h == j.x.w and j.x.s_c == j.x.h * j.x.w)
+    cdef idx share = parts(j.C * j.x.s_c, n_rows * parts(k1 - k0, kern.rows)), done
     for n in range(b.images):
         k = k0
+        ahead = ahead and b.n0 + b.images + n < j.x.n
+        done = 0
         while k < k1:
             rows = min(kern.rows, k1 - k)
             a = j.a + ((g * j.C * j.K + k * j.C) * j.grid.T) * z
@@ -458,6 +464,10 @@ cdef void gather_unpacked(const Gather *j, idx g, Block *b, idx k0, idx k1, char
                         q += lanes
                     p += vecs
                 else:
+                    if ahead:
+                        kern.fetch(j.x.data + ((b.n0 + b.images + n) * j.x.s_n + g * j.C * j.x.s_c + done) * z, 0, 1,
+                                   min(share, j.C * j.x.s_c - done))
+                        done += share
                     q, left = 0, parts(run, lanes)
                     tiles = parts(left, kern.vecs[rows])
                     while q < run:
@@ -1103,6 +1113,8 @@ cdef struct Correlate:
     # schedule
     bint outer           # filters along the lanes, dy transposed; otherwise pixels along the lanes
     bint runs            # these in runs over a whole image, not row by row
+    bint turned          # a tile has columns of taps and filters, not filters and (channel, tap) pairs
+    idx S                # columns of taps
     idx k_part, k_parts, c_part, c_parts
     idx slices, slice_images
     idx lane_width       # outer: filters in a panel
@@ -1181,21 +1193,29 @@ cdef void correlate_dot(const Correlate *j, idx k_count, const Block *b, const i
         stage_channels(kern, dy + n * plane * z, filter_pitch, pitch, &j.dy,
                        j.dy.data + ((b.n0 + n) * j.dy.s_n + g_k0 * j.dy.s_c + b.p0 * j.dy.s_h + b.q0 * j.dy.s_w) * z,
                        j.dy.s_h, j.dy.s_w, k_count, b.rows, 0, b.rows, 0, b.cols, 0)
+    cdef idx n_rows = b.rows, n_cols = b.cols, x_pitch = b.s_row, shift = offsets[1] - offsets[0] if j.S > 1 else 0
+    cdef idx places[FC_MAX_ROWS]
+    if run:
+        n_rows, n_cols, pitch, x_pitch = 1, up((b.rows - 1) * pitch + b.cols, kern.lanes), 0, 0
     k = 0
     while k < k_count:
         rows = min(kern.dot_rows, k_count - k)
+        # A ragged last tile repeats the last filter; what it sums there is not used.
+        for n in range(kern.dot_cols):
+            places[n] = min(k + n, k_count - 1) * filter_pitch
         pair = 0
         while pair < n_pairs:
-            if run:
-                kern.dot[rows - 1](b.images, 1, up((b.rows - 1) * pitch + b.cols, kern.lanes),
-                                   dy + k * filter_pitch * z, filter_pitch, plane, 0,
-                                   b.base, offsets + pair, b.s_image, 0, sums)
+            if j.turned:
+                rows = min(kern.dot_rows, j.S - pair % j.S)
+                kern.dot[rows - 1](b.images, n_rows, n_cols, b.base + offsets[pair] * z, shift, b.s_image, x_pitch, dy,
+                                   places, plane, pitch, sums)
+                pair += rows
             else:
-                kern.dot[rows - 1](b.images, b.rows, b.cols, dy + k * filter_pitch * z, filter_pitch, plane, pitch,
-                                   b.base, offsets + pair, b.s_image, b.s_row, sums)
+                kern.dot[rows - 1](b.images, n_rows, n_cols, dy + k * filter_pitch * z, filter_pitch, plane, pitch,
+                                   b.base, offsets + pair, b.s_image, x_pitch, sums)
+                pair += kern.dot_cols
             sums += rows * kern.dot_cols * z
-            pair += kern.dot_cols
-        k += rows
+        k += kern.dot_cols if j.turned else rows
 
 
 cdef bint seal_finite(const Correlate *j, const Block *b, idx n_channels) noexcept nogil:
@@ -1247,20 +1267,22 @@ cdef void add_slices(const Correlate *j, idx part) noexcept nogil:
     cdef idx c0 = c_index * j.c_part, channels = min(j.c_part, j.C - c0)
     cdef idx k0 = k_index * j.k_part, k_count = min(j.k_part, j.K - k0)
     cdef idx n_pairs = channels * j.grid.T
-    cdef idx z = j.kern.itemsize, k = 0, pair, tile_k
+    cdef idx z = j.kern.itemsize, k = 0, pair, tile_k, pairs
     cdef char *sums = j.sums + part * j.slices * j.sums_size
     while k < k_count:
         if j.outer:
             tile_k = panel_filters(j, k_count - k)
         else:
-            tile_k = min(j.kern.dot_rows, k_count - k)
+            tile_k = j.kern.dot_cols if j.turned else min(j.kern.dot_rows, k_count - k)
         pair = 0
         while pair < n_pairs:
+            pairs = min(j.kern.dot_rows, j.S - pair % j.S) if j.turned else j.tile_rows
+            # Filters are neighbours in the outer and the turned form.
             j.kern.fold(j.dw + ((g * j.K + k0 + k) * j.dw_k + c0 * j.dw_c + pair) * z, j.dw_k, sums,
-                        <idx>j.sums_size // z, j.slices, tile_k if j.outer else 1, 1 if j.outer else j.tile_rows,
-                        min(tile_k, k_count - k), min(j.tile_rows, n_pairs - pair))
-            sums += tile_k * j.tile_rows * z
-            pair += j.tile_rows
+                        <idx>j.sums_size // z, j.slices, tile_k if j.outer or j.turned else 1,
+                        1 if j.outer or j.turned else j.tile_rows, min(tile_k, k_count - k), min(pairs, n_pairs - pair))
+            sums += tile_k * pairs * z
+            pair += pairs
         k += tile_k
 
 
@@ -1282,12 +1304,18 @@ cdef void plan_correlate(Correlate *j, idx threads) noexcept nogil:
     # A row's end costs as much as some vectors.
     if not j.runs:
         by_rows *= grid.Q / (grid.Q + 1.5 * lanes)
-    cdef double dot = ((by_runs if j.runs else by_rows) * j.K / up(j.K, kern.dot_rows)
-                       * pairs / up(pairs, kern.dot_cols) * 0.9)
+    cdef double share = 0.9 * (by_runs if j.runs else by_rows)
+    cdef double dot = share * j.K / up(j.K, kern.dot_rows) * pairs / up(pairs, kern.dot_cols)
+    # Taps of one slot alone are neighbours in a row.
+    cdef double turned = (share * j.K / up(j.K, kern.dot_cols) * j.S / up(j.S, kern.dot_rows)
+                          if grid.n_slots == 1 else 0)
+    j.turned = turned > dot and j.K <= kern.lanes
+    dot = max(dot, turned if j.turned else 0.0)
     if j.runs or grid.Q % lanes != 0:
         dot *= cycles / (cycles + 0.35)
     # Many pairs against many filters want the better reuse of the outer form.
     j.outer = outer >= dot or (j.K >= lanes and pairs >= 64)
+    j.turned = j.turned and not j.outer
     j.tile_rows = kern.wgrad_rows if j.outer else kern.dot_cols
     j.k_part = even(j.K, PART_FILTERS if j.outer else 4 * j.lane_width)
     if j.outer:
@@ -1298,7 +1326,8 @@ cdef void plan_correlate(Correlate *j, idx threads) noexcept nogil:
     j.in_place = j.outer and grid.inside and narrow(&j.x) and (j.x.s_w == 1 or j.x.s_w * z % 2048 != 0)
     # Where each of them is in a line of its own, fewer stay in L1.
     cdef idx pixels = 112 if j.in_place and grid.step_w * z >= LINE else 448
-    cut_blocks(grid, pixels if j.outer else min(1600, max(256, STAGE_BYTES // (2 * z * (j.c_part + j.k_part)))), 1)
+    cut_blocks(grid, pixels if j.outer else min(512 * lanes, max(256, STAGE_BYTES // (2 * z * (j.c_part + j.k_part)))),
+               1)
     # Of one image there is one slice: its channels are shared out, each summed over the same blocks.
     if grid.N == 1:
         j.c_part = min(j.c_part, max(j.tile_rows, parts(j.C, threads)))
@@ -1309,7 +1338,7 @@ cdef void plan_correlate(Correlate *j, idx threads) noexcept nogil:
     j.slice_images = parts(images, max(j.slices, 1))
     j.slices = parts(images, j.slice_images)
     cdef idx tiles = parts(j.c_part * grid.T, j.tile_rows) * j.tile_rows
-    j.sums_size = up(tiles * (up(j.k_part, lanes) if j.outer else j.k_part) * z, LINE)
+    j.sums_size = up(tiles * (up(j.k_part, lanes) if j.outer else up(j.k_part, kern.dot_cols)) * z, LINE)
     # The other form reads whole vectors, which must not reach beyond a row.
     if (not j.outer and grid.inside and j.x.s_w == 1 and grid.step_w == 1 and grid.Q % lanes == 0
             and grid.cols % lanes == 0):
@@ -1353,7 +1382,7 @@ cpdef weight_gradient(cnp.ndarray x, cnp.ndarray dy, cnp.ndarray dw, idx stride_
     j.grid.step_h, j.grid.step_w = stride_h, stride_w
     cdef idx taps = f.h * f.w
     j.grid.T = taps
-    j.dw, j.dw_c, j.dw_k = f.data, taps, f.c * taps
+    j.dw, j.dw_c, j.dw_k, j.S = f.data, taps, f.c * taps, f.w
     cdef size_t table_size = GRID_TABLES * taps * sizeof(idx)
     cdef idx *table = <idx *>take(table_size)
     cdef char *memory = NULL

@@ -33,6 +33,7 @@ cdef enum:
     # The same with channels along the lanes: outputs and pixels of each of them, and groups in all.
     LANE_BAND = 1024
     LANE_BYTES = 196608       # staged where channels are neighbours
+    LANE_UNITS = 8            # pieces of the work there, at the least
     LANE_FOLD = 512
     LANE_GROUPS = 128         # whose sums are kept together
     FAR = 1 << 21             # bytes of an array that no cache near holds
@@ -178,11 +179,11 @@ cdef const void **set_rows(const Rows *j, idx n, idx g, idx first, idx outputs, 
 cdef bint by_lanes(Rows *j, idx groups, idx filters, idx least, idx most, idx stride, idx width) noexcept nogil:
     """Whether channels go along the lanes, of a copy [row][column][lane] with zeros around it, and its columns."""
     cdef idx lanes = j.kern.lanes
-    # Channels that are neighbours in memory, of groups that have a kernel, or a row of pixels that fills no more than a
-    # vector.
+    # Channels that are neighbours in memory, of groups that have a kernel, or rows that fill no more than a vector.
     j.mix = j.C
-    if j.C > 1 and not (j.C == filters and mixes(j.C, lanes) and channels_last(&j.x)) or not ((width <= lanes and fills(groups, lanes)) if j.x.s_w == 1
-                       else j.x.s_c == 1 and 2 * groups * j.C >= lanes):
+    if j.C > 1 and not (j.C == filters and mixes(j.C, lanes) and channels_last(&j.x)):
+        return False
+    if not (width <= lanes and fills(groups, lanes) if j.x.s_w == 1 else j.x.s_c == 1 and 2 * groups * j.C >= lanes):
         return False
     cdef idx left = max(0, -least), right = max(j.x.w, (width - 1) * stride + most + 1)
     if (j.reach + 1.0 + 2.0 * LEAST_ROWS * j.step) * (left + right) * LINE > MOST_BYTES:
@@ -241,24 +242,7 @@ cdef void stage_lanes(const Rows *j, const Unit *unit, idx G, char *dst, size_t 
                   stage_pitch(j), size)
 
 
-cdef struct Ahead:
-    # What to bring near while something else is computed: `far` elements for each pixel of a vector.
-    const char *data
-    idx far
-
-
-cdef void look_ahead(const fc_kernels *kern, const Image *x, const Unit *unit, idx G, idx first, idx rows, idx pixels,
-                     const char *near, Ahead *ahead) noexcept nogil:
-    """Rows that a unit will copy, if they are a run of memory; else what is near already."""
-    cdef idx top = max(first, 0), bottom = min(first + rows, x.h)
-    ahead.data, ahead.far = near, 0
-    if (top < bottom and unit.v0 == 0 and unit.v1 * kern.lanes >= G and x.s_c == 1 and x.s_w == G
-            and x.s_h == x.w * G and pixels > 0):
-        ahead.data = x.data + (unit.n * x.s_n + top * x.s_h) * kern.itemsize
-        ahead.far = parts((bottom - top) * x.s_h, pixels)
-
-
-cdef idx cut_lanes(Rows *j, idx outputs, idx written, idx vectors) noexcept nogil:
+cdef idx cut_lanes(Rows *j, idx images, idx outputs, idx written, idx vectors) noexcept nogil:
     """cut_bands(), of the vectors of channels that are staged together, and how many these are."""
     cdef idx lanes = j.kern.lanes, row = stage_pitch(j) * lanes * j.kern.itemsize
     cdef idx line = max(1, LINE // (lanes * j.kern.itemsize)), most = LANE_BAND // max(written, j.step * stage_pitch(j))
@@ -269,6 +253,8 @@ cdef idx cut_lanes(Rows *j, idx outputs, idx written, idx vectors) noexcept nogi
         least = max(2, j.reach // j.step)
         # As many neighbours of a pixel as some rows have room for; a band as high as the room is then.
         j.together = max(line, LANE_BYTES // (row * table_rows(j, min(outputs, least))) // line * line)
+        # Few images are shared out among threads by channels.
+        j.together = min(j.together, parts(vectors, parts(LANE_UNITS, images * parts(outputs, 16))))
         j.together = min(vectors, up(parts(vectors, parts(vectors, j.together)), line))
         most = min(most, (LANE_BYTES // (row * j.together) - j.reach - 1) // j.step + 1)
     cdef idx bands = max(1, min(parts(outputs, max(1, most)), outputs // least))
@@ -375,9 +361,8 @@ cdef struct Lanes:
     size_t stage_size
 
 
-cdef void gather_vector(const Lanes *s, const Unit *unit, const Ahead *ahead, idx v, const char *stage,
-                        char *y) noexcept nogil:
-    """A vector of channels of a unit, while the next unit's share of rows is brought near."""
+cdef void gather_vector(const Lanes *s, const Unit *unit, idx v, const char *stage, char *y) noexcept nogil:
+    """A vector of channels of a unit."""
     cdef const Gather *j = &s.j
     cdef const fc_kernels *kern = j.rows.kern
     cdef idx z = kern.itemsize, lanes = kern.lanes, channels = min(lanes, j.G - v * lanes), step = j.rows.step
@@ -389,7 +374,6 @@ cdef void gather_vector(const Lanes *s, const Unit *unit, const Ahead *ahead, id
     cdef const char *w
     cdef const char *bias
     cdef char *to
-    cdef idx done = (v - unit.v0) * (end - p0 * j.n_sights) * j.K * j.W
     for k in range(j.K):
         f = v * j.K + k
         for row in range(p0 * j.n_sights, end):
@@ -411,12 +395,11 @@ cdef void gather_vector(const Lanes *s, const Unit *unit, const Ahead *ahead, id
                 bias = s.bias + f * lanes * z if s.bias != NULL else NULL
                 n_taps, offsets = (r1 - r0) * spot.n_cols, spot.offsets + r0 * spot.n_cols
                 if j.rows.mix == 1:
-                    kern.lane_windows(to, s.phases * lanes, x, s.stride * lanes, parts(j.W - b, s.phases), n_taps, offsets,
-                                      w, bias, ahead.data + done * ahead.far * z, ahead.far)
+                    kern.lane_windows(to, s.phases * lanes, x, s.stride * lanes, parts(j.W - b, s.phases), n_taps,
+                                      offsets, w, bias)
                 else:
                     kern.mix_windows(to, s.phases * lanes, x, s.stride * lanes, parts(j.W - b, s.phases), j.rows.mix,
-                                     n_taps, offsets, w, bias, ahead.data + done * ahead.far * z, ahead.far)
-                done += parts(j.W - b, s.phases)
+                                     n_taps, offsets, w, bias)
         kern.untranspose(j.y + ((n * j.G * j.K + v * lanes * j.K + k) * j.H + p0 * j.n_sights) * j.W * z,
                          j.K * j.H * j.W, y, lanes, channels, (end - p0 * j.n_sights) * j.W)
 
@@ -430,27 +413,21 @@ cdef void next_unit(const Gather *j, idx index, Unit *unit, bint follows) noexce
 
 cdef void gather_vectors(const Lanes *s, idx first, idx last, char *stage) noexcept nogil:
     cdef const Gather *j = &s.j
-    cdef Unit unit, next
-    cdef Ahead ahead
+    cdef Unit unit
     cdef unsigned mode = fc_flush_subnormals()
     cdef idx i, v
     memset(stage, 0, j.rows.together * s.stage_size)
-    next_unit(j, first, &next, False)
     for i in range(first, last):
-        unit = next
-        next_unit(j, i + 1, &next, True)
+        next_unit(j, i, &unit, i > first)
         stage_lanes(&j.rows, &unit, j.G, stage, s.stage_size)
-        look_ahead(j.rows.kern, &j.rows.x, &next, j.G, next.first + next.held,
-                   next.count - next.held if s.far and i + 1 < last else 0,
-                   (unit.v1 - unit.v0) * (unit.p1 - unit.p0) * j.n_sights * j.K * j.W, stage, &ahead)
         for v in range(unit.v0, unit.v1):
-            gather_vector(s, &unit, &ahead, v, stage + (v - unit.v0) * s.stage_size,
+            gather_vector(s, &unit, v, stage + (v - unit.v0) * s.stage_size,
                           stage + j.rows.together * s.stage_size)
     fc_restore_mode(mode)
 
 
-cdef int gather_lanes(Gather *j, const Image *w, idx w_g, idx w_k, idx w_c, idx *tap_r, idx *tap_row, idx *tap_s, idx *tap_col,
-                      idx *counts, idx stride, idx phases) except -1:
+cdef int gather_lanes(Gather *j, const Image *w, idx w_g, idx w_k, idx w_c, idx *tap_r, idx *tap_row, idx *tap_s,
+                      idx *tap_col, idx *counts, idx stride, idx phases) except -1:
     """gather() with channels along the lanes."""
     cdef Lanes s
     cdef Rows *rows = &s.j.rows
@@ -463,19 +440,23 @@ cdef int gather_lanes(Gather *j, const Image *w, idx w_g, idx w_k, idx w_c, idx 
     vectors = parts(j.G, lanes)
     s.j = j[0]
     s.phases, s.stride = phases, stride
-    s.j.bands = cut_lanes(rows, j.outputs, j.n_sights * j.W, vectors)
+    s.j.bands = cut_lanes(rows, j.N, j.outputs, j.n_sights * j.W, vectors)
     s.n_taps = 0
     for a in range(j.n_sights):
         for b in range(phases):
             s.n_taps += counts[a] * counts[j.n_sights + b]
     cdef size_t spots_size = up(j.n_sights * phases * sizeof(Spot), LINE)
     cdef size_t offsets_size = up(s.n_taps * sizeof(idx), LINE)
-    cdef size_t w_size = up(vectors * j.K * s.n_taps * mix * lanes * z, LINE), bias_size = up(vectors * j.K * lanes * z, LINE)
+    cdef size_t w_size = up(vectors * j.K * s.n_taps * mix * lanes * z, LINE)
+    cdef size_t bias_size = up(vectors * j.K * lanes * z, LINE)
     s.stage_size = lanes_size(rows, table_rows(rows, rows.band) * stage_pitch(rows))
     s.far = rows.x.s_w != 1 and <double>j.N * j.G * rows.x.h * rows.x.w * z >= FAR
     cdef size_t each = rows.together * s.stage_size + lanes_size(rows, rows.band * j.n_sights * j.W)
     cdef idx units = j.N * s.j.bands * parts(vectors, rows.together), task
     cdef idx per_task = max(1, TASK // (rows.band * j.n_sights * j.W * lanes * rows.together))
+    if s.j.bands > 1:
+        # A band moves what the one before has staged: all of an image, if there are as many.
+        per_task = max(per_task, min(s.j.bands, units // LANE_UNITS))
     cdef idx tasks = parts(units, per_task)
     cdef double work = <double>j.N * j.G * j.K * j.H * j.W * (s.n_taps * mix // j.n_sights // phases + 4)
     cdef int n_threads = threads_for(work, tasks)
@@ -806,6 +787,8 @@ cdef struct LaneSums:
     Image dy
     idx N, G, K, T, stride, bands
     idx *offsets             # of each tap
+    bint in_place            # dy is read where it lies
+    idx dy_row, dy_step
     idx part, v_parts        # vectors in a task, whose sums are kept together
     idx slices, slice_units
     size_t stage_size, dy_size, sums_size, totals_size
@@ -816,7 +799,8 @@ cdef void correlate_vectors(const LaneSums *j, idx task, char *memory) noexcept 
     cdef const fc_kernels *kern = j.rows.kern
     cdef idx z = kern.itemsize, lanes = kern.lanes, v0 = task // j.slices * j.part, cut = task % j.slices
     cdef idx v1 = min(v0 + j.part, parts(j.G, lanes)), i, n, p0, p1, p, v, k, t, n_taps, here, c
-    cdef idx pixels = 0, before, count = j.T * j.rows.mix * lanes, P = j.dy.h, Q = j.dy.w, pitch = stage_pitch(&j.rows) * lanes
+    cdef idx pixels = 0, before, count = j.T * j.rows.mix * lanes, P = j.dy.h, Q = j.dy.w
+    cdef idx pitch = stage_pitch(&j.rows) * lanes
     cdef idx step = j.rows.step, together = j.rows.together
     cdef Unit unit
     cdef char *dys = memory + together * j.stage_size
@@ -827,9 +811,8 @@ cdef void correlate_vectors(const LaneSums *j, idx task, char *memory) noexcept 
     cdef double *totals = <double *>(j.totals + task * j.totals_size)
     cdef unsigned mode = fc_flush_subnormals()
     cdef bint follows = False
-    cdef idx units = min(j.N * j.bands, (cut + 1) * j.slice_units), share = 0, done
-    cdef Unit next
-    cdef Ahead ahead, x_ahead, dy_ahead
+    cdef idx units = min(j.N * j.bands, (cut + 1) * j.slice_units), far = 0, done = 0
+    cdef const char *ahead = NULL
     memset(memory, 0, together * j.stage_size)
     memset(sums, 0, j.sums_size)
     memset(totals, 0, j.totals_size)
@@ -843,22 +826,17 @@ cdef void correlate_vectors(const LaneSums *j, idx task, char *memory) noexcept 
                 set_unit(&unit, &j.rows, n, v, min(v1, v + together), p0, p1, follows and p0 > 0)
                 stage_lanes(&j.rows, &unit, j.G, memory, j.stage_size)
                 follows = together == j.part
-                # While some vectors are computed, x's next rows come near, then dy's.
-                next = unit
-                set_unit(&next, &j.rows, (i + 1) // j.bands, v, unit.v1, (i + 1) % j.bands * P // j.bands,
-                         ((i + 1) % j.bands + 1) * P // j.bands, follows and (i + 1) % j.bands > 0)
-                share = (unit.v1 - v) * step * j.stride // (step * j.stride + 1)
-                look_ahead(kern, &j.rows.x, &next, j.G, next.first + next.held,
-                           next.count - next.held if follows and i + 1 < units else 0, share * (p1 - p0) * Q, memory,
-                           &x_ahead)
-                look_ahead(kern, &j.dy, &next, j.G, next.p0, next.p1 - next.p0 if follows and i + 1 < units else 0,
-                           (unit.v1 - v - share) * (p1 - p0) * Q, memory, &dy_ahead)
+                # dy's rows that follow come near meanwhile, if they are a run of memory.
+                ahead, far, done = memory, 0, 0
+                if (j.in_place and v == 0 and unit.v1 * lanes == j.dy.s_w and j.dy.s_h == Q * j.dy.s_w
+                        and j.dy.s_n == P * j.dy.s_h and i + 1 < j.N * j.bands):
+                    ahead, far = j.dy.data + (n * j.dy.s_n + p1 * j.dy.s_h) * z, lanes
             stage = memory + (v - unit.v0) * j.stage_size
-            ahead = x_ahead if v - unit.v0 < share else dy_ahead
-            done = (v - unit.v0 - (0 if v - unit.v0 < share else share)) * (p1 - p0) * Q
             for k in range(j.K):
                 dy = dys + (v - unit.v0) * j.dy_size
-                if j.K > 1:
+                if j.in_place:
+                    dy = j.dy.data + (n * j.dy.s_n + c + p0 * j.dy.s_h) * z
+                elif j.K > 1:
                     put_lanes(kern, &j.dy, j.dy.data + (n * j.dy.s_n + (c * j.K + k) * j.dy.s_c + p0 * j.dy.s_h) * z,
                               j.K * j.dy.s_c, min(lanes, j.G - c), p1 - p0, dy, Q, 0)
                 elif v == unit.v0:
@@ -871,15 +849,14 @@ cdef void correlate_vectors(const LaneSums *j, idx task, char *memory) noexcept 
                     t = 0
                     while t < j.T and j.rows.mix == 1:
                         n_taps = parts(j.T - t, parts(j.T - t, FC_WINDOW_SUMS))
-                        kern.lane_sums(to + t * lanes * z, dy + (p - p0) * Q * lanes * z,
-                                       stage + (p - p0) * step * pitch * z, step * pitch,
-                                       j.stride * lanes, here, Q, n_taps, j.offsets + t,
-                                       ahead.data + done * ahead.far * z, ahead.far)
+                        kern.lane_sums(to + t * lanes * z, dy + (p - p0) * j.dy_row * z, j.dy_row, j.dy_step,
+                                       stage + (p - p0) * step * pitch * z, step * pitch, j.stride * lanes, here, Q,
+                                       n_taps, j.offsets + t, ahead + done * far * z, far)
                         t += n_taps
                     if j.rows.mix > 1:
-                        kern.mix_sums(to, dy + (p - p0) * Q * lanes * z, stage + (p - p0) * step * pitch * z,
-                                      step * pitch, j.stride * lanes, here, Q, j.rows.mix, j.T, j.offsets,
-                                      ahead.data + done * ahead.far * z, ahead.far)
+                        kern.mix_sums(to, dy + (p - p0) * j.dy_row * z, j.dy_row, j.dy_step,
+                                      stage + (p - p0) * step * pitch * z, step * pitch, j.stride * lanes, here, Q,
+                                      j.rows.mix, j.T, j.offsets, ahead + done * far * z, far)
                     pixels += here * Q
                     done += here * Q
                     p += here
@@ -897,19 +874,24 @@ cdef int correlate_lanes(LaneSums *j, char *dw, idx S, idx dilation_h, idx dilat
     if mix > 1:
         j.G, j.K = j.G * mix, 1
     vectors = parts(j.G, lanes)
-    j.bands = cut_lanes(rows, j.dy.h, j.dy.w, vectors)
+    j.bands = cut_lanes(rows, j.N, j.dy.h, j.dy.w, vectors)
     # By the shape alone, so that sums never depend on the number of threads.
     j.part = rows.together if channels_last(&rows.x) else parts(vectors, parts(vectors, max(1, LANE_GROUPS // lanes)))
     j.v_parts = parts(vectors, j.part)
     j.slice_units = parts(j.N * j.bands, min(j.N * j.bands, parts(SLICES, j.v_parts)))
     j.slices = parts(j.N * j.bands, j.slice_units)
     j.stage_size = lanes_size(rows, table_rows(rows, rows.band) * stage_pitch(rows))
-    j.dy_size = lanes_size(rows, rows.band * j.dy.w)
+    # Whole vectors of channels that are read once or few times, whose pixels do not fall into few sets of the caches.
+    j.in_place = (j.K == 1 and j.T <= FC_WINDOW_SUMS and channels_last(&j.dy) and j.G % lanes == 0
+                  and j.dy.s_w * z % 2048 != 0)
+    j.dy_row, j.dy_step = (j.dy.s_h, j.dy.s_w) if j.in_place else (j.dy.w * lanes, lanes)
+    j.dy_size = 0 if j.in_place else lanes_size(rows, rows.band * j.dy.w)
     j.sums_size = lanes_size(rows, j.part * j.K * j.T * mix)
     j.totals_size = up(j.part * j.K * j.T * mix * lanes * sizeof(double), LINE)
     cdef idx tasks = j.v_parts * j.slices
     cdef int n_threads = threads_for(<double>j.N * j.G * j.K * j.T * mix * j.dy.h * j.dy.w, tasks)
-    cdef size_t each = rows.together * (j.stage_size + j.dy_size) + j.sums_size, offsets_size = up(j.T * sizeof(idx), LINE)
+    cdef size_t each = rows.together * (j.stage_size + j.dy_size) + j.sums_size
+    cdef size_t offsets_size = up(j.T * sizeof(idx), LINE)
     cdef size_t size = offsets_size + tasks * j.totals_size + n_threads * each
     cdef char *memory = <char *>take(size)
     cdef char *scratch = memory + offsets_size + tasks * j.totals_size

@@ -100,17 +100,18 @@ cdef extern from "fastconv.h" nogil:
                         const void *bias) noexcept nogil
         void (*window_sums)(void *sums, const void *dy, idx dy_row, idx n_rows, const void **rows,
                             const fc_windows *s, idx span, const fc_tap *taps) noexcept nogil
-        void (*to_lanes)(void *dst, idx pitch, idx apart, const void *src, idx src_h, idx src_c, idx src_w, idx channels,
-                         idx n_rows, idx count, int loose) noexcept nogil
+        void (*to_lanes)(void *dst, idx pitch, idx apart, const void *src, idx src_h, idx src_c, idx src_w,
+                         idx channels, idx n_rows, idx count, int loose) noexcept nogil
         void (*lane_windows)(void *y, idx y_step, const void *x, idx step, idx count, idx n_taps, const idx *offsets,
-                             const void *w, const void *bias, const void *ahead, idx far) noexcept nogil
-        void (*lane_sums)(void *sums, const void *dy, const void *x, idx x_row, idx step, idx n_rows, idx count,
-                          idx n_taps, const idx *offsets, const void *ahead, idx far) noexcept nogil
+                             const void *w, const void *bias) noexcept nogil
+        void (*lane_sums)(void *sums, const void *dy, idx dy_row, idx dy_step, const void *x, idx x_row, idx step,
+                          idx n_rows, idx count, idx n_taps, const idx *offsets, const void *ahead,
+                          idx far) noexcept nogil
         void (*mix_windows)(void *y, idx y_step, const void *x, idx step, idx count, idx mix, idx n_taps,
-                            const idx *offsets, const void *w, const void *bias, const void *ahead,
-                            idx far) noexcept nogil
-        void (*mix_sums)(void *sums, const void *dy, const void *x, idx x_row, idx step, idx n_rows, idx count, idx mix,
-                         idx n_taps, const idx *offsets, const void *ahead, idx far) noexcept nogil
+                            const idx *offsets, const void *w, const void *bias) noexcept nogil
+        void (*mix_sums)(void *sums, const void *dy, idx dy_row, idx dy_step, const void *x, idx x_row, idx step,
+                         idx n_rows, idx count, idx mix, idx n_taps, const idx *offsets, const void *ahead,
+                         idx far) noexcept nogil
 
         void (*max_row)(void *y, void *where, const void *x, idx x_row, idx n_rows, idx n_cols, idx stride,
                         idx dilation, idx index, idx index_row, idx start, const void *first,

@@ -302,13 +302,10 @@ static void NAME(to_lanes)(void *dst_, idx pitch, idx apart, const void *src_, i
 enum { NAME(most_outputs) = 8 };
 
 INLINE void NAME(lane_outputs)(const int M, REAL *y, idx y_step, const REAL *x, const idx step, idx n_taps,
-                               const idx *offsets, const REAL *w, vec start, const REAL *ahead, idx far)
+                               const idx *offsets, const REAL *w, vec start)
 {
     vec acc[NAME(most_outputs)];
-    UNROLL for (int m = 0; m < M; m++) {
-        acc[m] = start;
-        __builtin_prefetch(ahead + m * far, 0, 2);
-    }
+    UNROLL for (int m = 0; m < M; m++) acc[m] = start;
     _Pragma("GCC unroll 3") for (idx t = 0; t < n_taps; t++) {
         const REAL *at = x + offsets[t];
         const vec wt = load(w + t * LANES);
@@ -318,10 +315,10 @@ INLINE void NAME(lane_outputs)(const int M, REAL *y, idx y_step, const REAL *x, 
 }
 
 static void NAME(lane_windows)(void *y_, idx y_step, const void *x_, idx step, idx count, idx n_taps,
-                               const idx *offsets, const void *w, const void *bias, const void *ahead_, idx far)
+                               const idx *offsets, const void *w, const void *bias)
 {
     REAL *y = y_;
-    const REAL *x = x_, *ahead = ahead_;
+    const REAL *x = x_;
     const vec start = bias ? load(bias) : (vec){0};
     for (idx left = (count + NAME(most_outputs) - 1) / NAME(most_outputs); left > 0; left--) {
         /* Parts as even as can be: outputs of a short part wait for each other's sums. */
@@ -329,8 +326,8 @@ static void NAME(lane_windows)(void *y_, idx y_step, const void *x_, idx step, i
         switch (here) {
 #define OUTPUTS(M)                                                                                                    \
     case M:                                                                                                           \
-        if (step == LANES) NAME(lane_outputs)(M, y, y_step, x, LANES, n_taps, offsets, w, start, ahead, far);                     \
-        else NAME(lane_outputs)(M, y, y_step, x, step, n_taps, offsets, w, start, ahead, far);                                    \
+        if (step == LANES) NAME(lane_outputs)(M, y, y_step, x, LANES, n_taps, offsets, w, start);                         \
+        else NAME(lane_outputs)(M, y, y_step, x, step, n_taps, offsets, w, start);                                        \
         break;
             OUTPUTS(1) OUTPUTS(2) OUTPUTS(3) OUTPUTS(4) OUTPUTS(5) OUTPUTS(6) OUTPUTS(7) OUTPUTS(8)
 #undef OUTPUTS
@@ -338,12 +335,12 @@ static void NAME(lane_windows)(void *y_, idx y_step, const void *x_, idx step, i
         count -= here;
         y += here * y_step;
         x += here * step;
-        ahead += here * far;
     }
 }
 
-INLINE void NAME(lane_sums_body)(const int n, REAL *sums, const REAL *dy, const REAL *x, idx x_row, const idx step,
-                                 idx n_rows, idx count, const idx *offsets, const REAL *ahead, idx far)
+INLINE void NAME(lane_sums_body)(const int n, REAL *sums, const REAL *dy, idx dy_row, idx dy_step, const REAL *x,
+                                 idx x_row, const idx step, idx n_rows, idx count, const idx *offsets,
+                                 const REAL *ahead, idx far)
 {
     vec acc[FC_WINDOW_SUMS];
     const REAL *at[FC_WINDOW_SUMS];
@@ -351,11 +348,11 @@ INLINE void NAME(lane_sums_body)(const int n, REAL *sums, const REAL *dy, const 
         acc[t] = (vec){0};
         at[t] = x + offsets[t];
     }
-    for (idx p = 0; p < n_rows; p++, dy += count * LANES) {
+    for (idx p = 0; p < n_rows; p++, dy += dy_row) {
         for (idx q = 0; q < count;) {
             const idx until = count - q < FC_WINDOW_RUN ? count : q + FC_WINDOW_RUN;
             for (; q < until; q++) {
-                const vec d = load(dy + q * LANES);
+                const vec d = load(dy + q * dy_step);
                 __builtin_prefetch(ahead, 0, 2);
                 ahead += far;
                 UNROLL for (int t = 0; t < n; t++) acc[t] += d * load(at[t] + q * step);
@@ -367,14 +364,16 @@ INLINE void NAME(lane_sums_body)(const int n, REAL *sums, const REAL *dy, const 
     NAME(join)(n, sums, acc);
 }
 
-static void NAME(lane_sums)(void *sums, const void *dy, const void *x, idx x_row, idx step, idx n_rows, idx count,
-                            idx n_taps, const idx *offsets, const void *ahead, idx far)
+static void NAME(lane_sums)(void *sums, const void *dy, idx dy_row, idx dy_step, const void *x, idx x_row, idx step,
+                            idx n_rows, idx count, idx n_taps, const idx *offsets, const void *ahead, idx far)
 {
     switch (n_taps) {
 #define SUMS(n)                                                                                                       \
     case n:                                                                                                           \
-        if (step == LANES) NAME(lane_sums_body)(n, sums, dy, x, x_row, LANES, n_rows, count, offsets, ahead, far);                \
-        else NAME(lane_sums_body)(n, sums, dy, x, x_row, step, n_rows, count, offsets, ahead, far);                               \
+        if (step == LANES)                                                                                            \
+            NAME(lane_sums_body)(n, sums, dy, dy_row, dy_step, x, x_row, LANES, n_rows, count, offsets, ahead, far);  \
+        else                                                                                                          \
+            NAME(lane_sums_body)(n, sums, dy, dy_row, dy_step, x, x_row, step, n_rows, count, offsets, ahead, far);   \
         break;
         SUMS(1) SUMS(2) SUMS(3) SUMS(4) SUMS(5) SUMS(6) SUMS(7) SUMS(8) SUMS(9) SUMS(10)
 #undef SUMS
@@ -403,14 +402,10 @@ INLINE int NAME(in_runs)(idx run, idx step, idx n_taps, const idx *offsets)
 
 /* Taps of a span lie side by side: each channel of a pixel is spread over the lanes once for all of them. */
 INLINE void NAME(mix_outputs)(const int mix, const int span, const int M, REAL *y, idx y_step, const REAL *x,
-                              const idx step, idx n_taps, const idx *offsets, const REAL *w, vec start,
-                              const REAL *ahead, idx far)
+                              const idx step, idx n_taps, const idx *offsets, const REAL *w, vec start)
 {
     vec acc[NAME(most_outputs)];
-    UNROLL for (int m = 0; m < M; m++) {
-        acc[m] = start;
-        __builtin_prefetch(ahead + m * far, 0, 2);
-    }
+    UNROLL for (int m = 0; m < M; m++) acc[m] = start;
     for (idx t = 0; t < n_taps; t += span, w += span * mix * LANES) {
         const REAL *at = x + offsets[t];
         UNROLL for (int c = 0; c < mix; c++) {
@@ -429,15 +424,14 @@ INLINE void NAME(mix_outputs)(const int mix, const int span, const int M, REAL *
 }
 
 INLINE void NAME(mix_row)(const int mix, const int span, REAL *y, idx y_step, const REAL *x, const idx step, idx count,
-                          idx n_taps, const idx *offsets, const REAL *w, vec start, const REAL *ahead, idx far)
+                          idx n_taps, const idx *offsets, const REAL *w, vec start)
 {
     for (idx q = 0; q < count;) {
         /* The last outputs move left to fit, and are computed again. */
         const int M = count >= 8 ? 8 : count >= 4 ? 4 : 1;
         if (q + M > count) q = count - M;
 #define OUTPUTS(M)                                                                                                    \
-    NAME(mix_outputs)(mix, span, M, y + q * y_step, y_step, x + q * step, step, n_taps, offsets, w, start,            \
-                      ahead + q * far, far)
+    NAME(mix_outputs)(mix, span, M, y + q * y_step, y_step, x + q * step, step, n_taps, offsets, w, start)
         if (M == 8)
             OUTPUTS(8);
         else if (M == 4)
@@ -450,17 +444,17 @@ INLINE void NAME(mix_row)(const int mix, const int span, REAL *y, idx y_step, co
 }
 
 static void NAME(mix_windows)(void *y, idx y_step, const void *x, idx step, idx count, idx mix, idx n_taps,
-                              const idx *offsets, const void *w, const void *bias, const void *ahead, idx far)
+                              const idx *offsets, const void *w, const void *bias)
 {
     const vec start = bias ? load(bias) : (vec){0};
     const int threes = NAME(in_runs)(3, step, n_taps, offsets), fives = NAME(in_runs)(5, step, n_taps, offsets);
 #define FORM(mix)                                                                                                     \
     if (threes)                                                                                                       \
-        NAME(mix_row)(mix, 3, y, y_step, x, LANES, count, n_taps, offsets, w, start, ahead, far);                     \
+        NAME(mix_row)(mix, 3, y, y_step, x, LANES, count, n_taps, offsets, w, start);                                 \
     else if (fives)                                                                                                   \
-        NAME(mix_row)(mix, 5, y, y_step, x, LANES, count, n_taps, offsets, w, start, ahead, far);                     \
+        NAME(mix_row)(mix, 5, y, y_step, x, LANES, count, n_taps, offsets, w, start);                                 \
     else                                                                                                              \
-        NAME(mix_row)(mix, 1, y, y_step, x, step, count, n_taps, offsets, w, start, ahead, far)
+        NAME(mix_row)(mix, 1, y, y_step, x, step, count, n_taps, offsets, w, start)
     if (mix == 2) {
         FORM(2);
     } else if (mix == 4) {
@@ -473,17 +467,17 @@ static void NAME(mix_windows)(void *y, idx y_step, const void *x, idx step, idx 
 
 /* Channels c0 ... of a group, `channels` of them, for `taps` taps; with `run` these lie side by side. */
 INLINE void NAME(mix_tile)(const int mix, const int channels, const int taps, const int run, REAL *sums,
-                           const REAL *dy, const REAL *x, idx x_row, const idx step, idx n_rows, idx count,
-                           const idx *offsets, const REAL *ahead, idx far)
+                           const REAL *dy, idx dy_row, idx dy_step, const REAL *x, idx x_row, const idx step,
+                           idx n_rows, idx count, const idx *offsets, const REAL *ahead, idx far)
 {
     vec acc[24];
     UNROLL for (int i = 0; i < taps * channels; i++) acc[i] = (vec){0};
-    for (idx p = 0; p < n_rows; p++, dy += count * LANES, x += x_row)
+    for (idx p = 0; p < n_rows; p++, dy += dy_row, x += x_row)
         for (idx q = 0; q < count;) {
             const idx until = count - q < FC_WINDOW_RUN ? count : q + FC_WINDOW_RUN;
             if (run)
                 for (; q + 2 <= until; q += 2, ahead += 2 * far) {
-                    const vec d0 = load(dy + q * LANES), d1 = load(dy + (q + 1) * LANES);
+                    const vec d0 = load(dy + q * dy_step), d1 = load(dy + (q + 1) * dy_step);
                     __builtin_prefetch(ahead, 0, 2);
                     __builtin_prefetch(ahead + far, 0, 2);
                     UNROLL for (int t = 0; t <= taps; t++)
@@ -494,7 +488,7 @@ INLINE void NAME(mix_tile)(const int mix, const int channels, const int taps, co
                         }
                 }
             for (; q < until; q++, ahead += far) {
-                const vec d = load(dy + q * LANES);
+                const vec d = load(dy + q * dy_step);
                 __builtin_prefetch(ahead, 0, 2);
                 UNROLL for (int t = 0; t < taps; t++)
                     UNROLL for (int c = 0; c < channels; c++)
@@ -508,8 +502,8 @@ INLINE void NAME(mix_tile)(const int mix, const int channels, const int taps, co
 /* How many sums stay in registers, with what they are made of. */
 enum { NAME(mix_sums_held) = REGISTERS == 32 ? 24 : 12 };
 
-static void NAME(mix_sums)(void *sums_, const void *dy, const void *x_, idx x_row, idx step, idx n_rows, idx count,
-                           idx mix, idx n_taps, const idx *offsets, const void *ahead, idx far)
+static void NAME(mix_sums)(void *sums_, const void *dy, idx dy_row, idx dy_step, const void *x_, idx x_row, idx step,
+                           idx n_rows, idx count, idx mix, idx n_taps, const idx *offsets, const void *ahead, idx far)
 {
     const REAL *x = x_;
     REAL *sums = sums_;
@@ -518,8 +512,8 @@ static void NAME(mix_sums)(void *sums_, const void *dy, const void *x_, idx x_ro
         idx taps = 1;
 #define TILE(mix, channels, taps, run)                                                                                \
     for (int c = 0; c < mix; c += channels, ahead = x, far = 0)                                                       \
-        NAME(mix_tile)(mix, channels, taps, run, sums + (t * mix + c) * LANES, dy, x + c, x_row, run ? LANES : step,  \
-                       n_rows, count, offsets + t, ahead, far)
+        NAME(mix_tile)(mix, channels, taps, run, sums + (t * mix + c) * LANES, dy, dy_row, dy_step, x + c, x_row,     \
+                       run ? LANES : step, n_rows, count, offsets + t, ahead, far)
 #define TILES_OF(mix, channels)                                                                                       \
     if (threes) {                                                                                                     \
         taps = 3;                                                                                                     \

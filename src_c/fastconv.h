@@ -183,22 +183,22 @@ typedef struct {
      * h < n_rows, i < count, r < lanes, v * lanes + r < channels; lanes beyond hold anything. If `loose`, a vector may be
      * read where one element is wanted.
      * lane_windows: y[q * y_step + i] = bias[i] + sum_t w[t * lanes + i] * x[offsets[t] + q * step + i], q < count.
-     * lane_sums: sums[t * lanes + i] += sum_p sum_q dy[(p * count + q) * lanes + i] * x[offsets[t] + p * x_row + q * step
+     * lane_sums: sums[t * lanes + i] += sum_p sum_q dy[p * dy_row + q * dy_step + i] * x[offsets[t] + p * x_row + q * step
      * + i], p < n_rows, q < count, t < n_taps <= FC_WINDOW_SUMS.
-     * With each output or pixel of dy, what lies `far` elements further from `ahead` is brought near.
+     * The sums bring near, with each pixel of dy, what lies `far` elements further from `ahead`.
      * mix_windows, mix_sums: the same of groups of `mix` (2, 4 or 8) neighbours along the lanes, each of which sees all:
      * a tap t is mix of them, w[(t * mix + c) * lanes + i] and sums[(t * mix + c) * lanes + i] for
      * x[... + i / mix * mix + c], c < mix; of mix_sums n_taps is any number. */
     void (*to_lanes)(void *dst, idx pitch, idx apart, const void *src, idx src_h, idx src_c, idx src_w, idx channels,
                      idx n_rows, idx count, int loose);
     void (*lane_windows)(void *y, idx y_step, const void *x, idx step, idx count, idx n_taps, const idx *offsets,
-                         const void *w, const void *bias, const void *ahead, idx far);
-    void (*lane_sums)(void *sums, const void *dy, const void *x, idx x_row, idx step, idx n_rows, idx count, idx n_taps,
-                      const idx *offsets, const void *ahead, idx far);
+                         const void *w, const void *bias);
+    void (*lane_sums)(void *sums, const void *dy, idx dy_row, idx dy_step, const void *x, idx x_row, idx step,
+                      idx n_rows, idx count, idx n_taps, const idx *offsets, const void *ahead, idx far);
     void (*mix_windows)(void *y, idx y_step, const void *x, idx step, idx count, idx mix, idx n_taps,
-                        const idx *offsets, const void *w, const void *bias, const void *ahead, idx far);
-    void (*mix_sums)(void *sums, const void *dy, const void *x, idx x_row, idx step, idx n_rows, idx count, idx mix,
-                     idx n_taps, const idx *offsets, const void *ahead, idx far);
+                        const idx *offsets, const void *w, const void *bias);
+    void (*mix_sums)(void *sums, const void *dy, idx dy_row, idx dy_step, const void *x, idx x_row, idx step,
+                     idx n_rows, idx count, idx mix, idx n_taps, const idx *offsets, const void *ahead, idx far);
 
     /* Pooling, one row of `count` outputs. The window of output q has rows x + r * x_row, r < n_rows, and columns
      * q * stride + s * dilation, s < n_cols. Writes up to a vector past the row's end; reads the windows of a

@@ -144,6 +144,13 @@ def test_large_cases_on_any_number_of_threads(threads, dtype, case):
         make_case("far", 2, 96, 60, 61, 96, 3, 3, 1, (1, 1), 1, 96),
         make_case("too.wide", 1, 9, 5, 16000, 9, 3, 3, 1, (1, 1), 1, 9),
         make_case("one.group.of.parts", 2, 150, 6, 5, 150, 3, 3, 1, (1, 1), 1, 150),
+        # Groups of channels that are neighbours along the lanes.
+        make_case("groups.of.2", 2, 38, 20, 21, 38, 3, 3, 1, (1, 1), 1, 19),
+        make_case("groups.of.4", 2, 100, 17, 37, 100, 3, 3, 1, (1, 1), 1, 25),
+        make_case("groups.of.8", 2, 40, 14, 9, 40, 5, 5, 1, (2, 2), 1, 5),
+        make_case("groups.strides", 3, 24, 23, 19, 24, 3, 4, (3, 2), (2, 1), (2, 1), 6),
+        make_case("groups.far", 1, 128, 66, 67, 128, 3, 3, 1, (1, 1), 1, 32),
+        make_case("groups.wide", 1, 16, 5, 300, 16, 1, 3, 1, (0, 1), 1, 8),
     ],
     ids=lambda case: case["name"],
 )
@@ -159,15 +166,15 @@ def test_channels_along_the_lanes(isa, dtype, guarded, threads, case):
         guarded.check()
 
 
-@pytest.mark.parametrize("last", [False, True])
-def test_not_finite_filters_meet_the_padding(isa, last):
+@pytest.mark.parametrize("last, mix", [(False, 1), (True, 1), (True, 4)])
+def test_not_finite_filters_meet_the_padding(isa, last, mix):
     rng = np.random.default_rng(47)
-    x, w = rng.standard_normal((2, 16, 7, 7), dtype=np.float32), rng.standard_normal((16, 1, 3, 3), dtype=np.float32)
+    x, w = rng.standard_normal((2, 16, 7, 7), dtype=np.float32), rng.standard_normal((16, mix, 3, 3), dtype=np.float32)
     w[3, 0, 0, 0], w[5, 0, 2, 1] = np.inf, np.nan
     if last:
         x = np.ascontiguousarray(x.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2)
     with np.errstate(invalid="ignore"):
-        y, expected = ops.conv2d(x, w, None, 1, 1, 1, 16), reference.conv2d(x, w, None, 1, 1, 1, 16)
+        y, expected = (conv2d(x, w, None, 1, 1, 1, 16 // mix) for conv2d in (ops.conv2d, reference.conv2d))
     np.testing.assert_array_equal(np.isnan(y), np.isnan(expected))
     assert_near(y[np.isfinite(expected)], expected[np.isfinite(expected)])
 
@@ -175,15 +182,21 @@ def test_not_finite_filters_meet_the_padding(isa, last):
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 @pytest.mark.parametrize("stride", [1, 2])
 @pytest.mark.parametrize("width", [7, 14, 21])
-def test_not_finite_values_reach_what_sees_them_and_nothing_else(isa, value, stride, width):
+@pytest.mark.parametrize("last, mix", [(False, 1), (True, 1), (True, 4)])
+def test_not_finite_values_reach_what_sees_them_and_nothing_else(isa, value, stride, width, last, mix):
     """In every corner: vectors reach over the ends of rows, and into the planes beside."""
+
+    def laid_out(array):
+        return np.moveaxis(np.ascontiguousarray(np.moveaxis(array, 1, -1)), -1, 1) if last else array
+
     rng = np.random.default_rng(45)
-    arguments = (stride, 1, 1, 3)
-    w = rng.standard_normal((3, 1, 3, 3), dtype=np.float32)
+    groups = 8 if last else 3
+    arguments = (stride, 1, 1, groups)
+    w = rng.standard_normal((groups * mix, mix, 3, 3), dtype=np.float32)
     for row, col in ((0, 0), (0, width - 1), (width - 1, 0), (width - 1, width - 1), (3, 4)):
-        x = rng.standard_normal((2, 3, width, width), dtype=np.float32)
+        x = laid_out(rng.standard_normal((2, groups * mix, width, width), dtype=np.float32))
         y = ops.conv2d(x, w, None, *arguments)
-        dy = rng.standard_normal(y.shape, dtype=np.float32)
+        dy = laid_out(rng.standard_normal(y.shape, dtype=np.float32))
         x[0, 1, row, col] = value
         dy[1, 2, row * (y.shape[2] - 1) // (width - 1), col * (y.shape[3] - 1) // (width - 1)] = value
         with np.errstate(invalid="ignore"):
@@ -198,12 +211,12 @@ def test_not_finite_values_reach_what_sees_them_and_nothing_else(isa, value, str
 
 
 @pytest.mark.parametrize("term", [0.1, 0.7, 1.1, 1.3])
-@pytest.mark.parametrize("last", [False, True])
-def test_long_sums_stay_accurate(isa, term, last):
+@pytest.mark.parametrize("last, mix", [(False, 1), (True, 1), (True, 4)])
+def test_long_sums_stay_accurate(isa, term, last, mix):
     """2**20 equal terms a tap, whose rounding errors all have one sign."""
     x = np.full((4, 513, 513, 8) if last else (4, 2, 513, 513), term, np.float32)
     x = x.transpose(0, 3, 1, 2) if last else x
-    dw = ops.conv2d_weight(x, (x.shape[1], 1, 3, 3), np.ones_like(x), 1, 1, 1, x.shape[1])
+    dw = ops.conv2d_weight(x, (x.shape[1], mix, 3, 3), np.ones_like(x), 1, 1, 1, x.shape[1] // mix)
     pixels = 4 * np.outer([512, 513, 512], [512, 513, 512])
     assert_near(dw, np.broadcast_to(np.float64(np.float32(term)) * pixels, dw.shape))
 

@@ -981,11 +981,13 @@ static void check_to_lanes(void)
 {
     const idx lanes = kern->lanes;
     for (int round = 0; round < 400; round++) {
-        idx channels = 1 + below(3 * lanes), n_rows = 1 + below(3), count = 1 + below(3 * lanes), pitch = count + below(3);
+        idx channels = 1 + below(3 * lanes), n_rows = 1 + below(3), count = 1 + below(3 * lanes),
+            pitch = count + below(3);
         idx s_w = 1 + below(2), s_c = count * s_w + below(3), s_h = channels * s_c, loose = below(2);
         if (round % 2) s_c = 1, s_w = channels + below(3), s_h = count * s_w + below(3);
         idx size = (n_rows - 1) * s_h + (channels - 1) * s_c + (count - 1) * s_w + 1;
-        idx used = ((n_rows - 1) * pitch + count) * lanes, apart = used + below(3), vectors = (channels + lanes - 1) / lanes;
+        idx used = ((n_rows - 1) * pitch + count) * lanes, apart = used + below(3),
+            vectors = (channels + lanes - 1) / lanes;
         const void *x = input(size + (loose ? lanes : 0));
         void *y = output((vectors - 1) * apart + used);
         SAY("channels %td rows %td count %td strides %td %td %td loose %td", channels, n_rows, count, s_h, s_c, s_w,
@@ -994,9 +996,9 @@ static void check_to_lanes(void)
         for (idx v = 0; v < vectors; v++)
             for (idx at = 0; at < (v < vectors - 1 ? apart : used); at++) {
                 idx h = at / (pitch * lanes), i = at / lanes % pitch, c = v * lanes + at % lanes;
-                if (at >= used || i >= count ? !poisoned(y, v * apart + at)
-                                             : c < channels && !same(get(y, v * apart + at),
-                                                                     get(x, h * s_h + c * s_c + i * s_w)))
+                if (at >= used || i >= count
+                        ? !poisoned(y, v * apart + at)
+                        : c < channels && !same(get(y, v * apart + at), get(x, h * s_h + c * s_c + i * s_w)))
                     fail("wrong element");
             }
         release();
@@ -1017,7 +1019,7 @@ static void check_lane_windows(void)
         const void *bias = round % 2 ? input(lanes) : NULL;
         void *y = output(((count - 1) * gap + 1) * lanes);
         SAY("count %td taps %td step %td gap %td", count, n_taps, steps, gap);
-        kern->lane_windows(y, gap * lanes, x, steps * lanes, count, n_taps, offsets, w, bias, x, below(9));
+        kern->lane_windows(y, gap * lanes, x, steps * lanes, count, n_taps, offsets, w, bias);
         for (idx q = 0; q < (count - 1) * gap + 1; q++)
             for (idx i = 0; i < lanes; i++) {
                 if (q % gap) {
@@ -1045,17 +1047,95 @@ static void check_lane_sums(void)
             if (offsets[t] > far) far = offsets[t];
         }
         const void *x = input(far + (n_rows - 1) * x_row + ((count - 1) * steps + 1) * lanes);
-        const void *dy = input(n_rows * count * lanes), *before = input(n_taps * lanes);
+        idx dy_step = lanes + below(3), dy_row = count * dy_step + below(3);
+        const void *dy = input((n_rows - 1) * dy_row + (count - 1) * dy_step + lanes), *before = input(n_taps * lanes);
         void *sums = copy_of(before, n_taps * lanes);
         SAY("count %td rows %td taps %td step %td", count, n_rows, n_taps, steps);
-        kern->lane_sums(sums, dy, x, x_row, steps * lanes, n_rows, count, n_taps, offsets, x, below(9));
+        kern->lane_sums(sums, dy, dy_row, dy_step, x, x_row, steps * lanes, n_rows, count, n_taps, offsets, x,
+                        below(9));
         for (idx t = 0; t < n_taps; t++)
             for (idx i = 0; i < lanes; i++) {
                 double sum = get(before, t * lanes + i);
                 for (idx p = 0; p < n_rows; p++)
                     for (idx q = 0; q < count; q++)
-                        sum += get(dy, (p * count + q) * lanes + i) *
+                        sum += get(dy, p * dy_row + q * dy_step + i) *
                                get(x, offsets[t] + p * x_row + q * steps * lanes + i);
+                if (!near(get(sums, t * lanes + i), sum)) fail("wrong sum");
+            }
+        release();
+    }
+}
+
+/* Columns of a run of taps, or taps anywhere; returns the farthest. */
+static idx draw_taps(idx *offsets, idx n_taps)
+{
+    const idx lanes = kern->lanes, run = 1 + 2 * below(3);
+    idx far = 0;
+    for (idx t = 0; t < n_taps; t++) {
+        offsets[t] = t % run ? offsets[t - 1] + lanes : below(30) * lanes;
+        if (offsets[t] > far) far = offsets[t];
+    }
+    return far;
+}
+
+static idx draw_mix(void)
+{
+    idx mix = (idx)1 << (1 + below(3));
+    while (mix > kern->lanes) mix /= 2;
+    return mix;
+}
+
+static void check_mix_windows(void)
+{
+    const idx lanes = kern->lanes;
+    idx offsets[20];
+    for (int round = 0; round < 400; round++) {
+        idx count = 1 + below(20), n_taps = below(20), steps = 1 + below(2), gap = 1 + below(2), mix = draw_mix();
+        idx far = draw_taps(offsets, n_taps);
+        const void *x = input(far + ((count - 1) * steps + 1) * lanes), *w = input(n_taps * mix * lanes + 1);
+        const void *bias = round % 2 ? input(lanes) : NULL;
+        void *y = output(((count - 1) * gap + 1) * lanes);
+        SAY("count %td taps %td step %td gap %td mix %td", count, n_taps, steps, gap, mix);
+        kern->mix_windows(y, gap * lanes, x, steps * lanes, count, mix, n_taps, offsets, w, bias);
+        for (idx q = 0; q < (count - 1) * gap + 1; q++)
+            for (idx i = 0; i < lanes; i++) {
+                if (q % gap) {
+                    if (!poisoned(y, q * lanes + i)) fail("written between outputs");
+                    continue;
+                }
+                double sum = bias ? get(bias, i) : 0;
+                for (idx t = 0; t < n_taps * mix; t++)
+                    sum += get(w, t * lanes + i) *
+                           get(x, offsets[t / mix] + q / gap * steps * lanes + i / mix * mix + t % mix);
+                expect(y, q * lanes + i, &sum, 1, "y");
+            }
+        release();
+    }
+}
+
+static void check_mix_sums(void)
+{
+    const idx lanes = kern->lanes;
+    idx offsets[20];
+    for (int round = 0; round < 400; round++) {
+        idx count = 1 + below(round % 8 ? 12 : 300), n_rows = 1 + below(4), n_taps = 1 + below(20),
+            steps = 1 + below(2);
+        idx x_row = below(40) * lanes, mix = draw_mix(), far = draw_taps(offsets, n_taps);
+        const void *x = input(far + (n_rows - 1) * x_row + ((count - 1) * steps + 1) * lanes);
+        idx dy_step = lanes + below(3), dy_row = count * dy_step + below(3);
+        const void *dy = input((n_rows - 1) * dy_row + (count - 1) * dy_step + lanes),
+                   *before = input(n_taps * mix * lanes);
+        void *sums = copy_of(before, n_taps * mix * lanes);
+        SAY("count %td rows %td taps %td step %td mix %td", count, n_rows, n_taps, steps, mix);
+        kern->mix_sums(sums, dy, dy_row, dy_step, x, x_row, steps * lanes, n_rows, count, mix, n_taps, offsets, x,
+                       below(9));
+        for (idx t = 0; t < n_taps * mix; t++)
+            for (idx i = 0; i < lanes; i++) {
+                double sum = get(before, t * lanes + i);
+                for (idx p = 0; p < n_rows; p++)
+                    for (idx q = 0; q < count; q++)
+                        sum += get(dy, p * dy_row + q * dy_step + i) *
+                               get(x, offsets[t / mix] + p * x_row + q * steps * lanes + i / mix * mix + t % mix);
                 if (!near(get(sums, t * lanes + i), sum)) fail("wrong sum");
             }
         release();
@@ -1420,6 +1500,8 @@ static const struct {
     {"to_lanes", check_to_lanes},
     {"lane_windows", check_lane_windows},
     {"lane_sums", check_lane_sums},
+    {"mix_windows", check_mix_windows},
+    {"mix_sums", check_mix_sums},
     {"max_row", check_max_row},
     {"average_row", check_average_row},
     {"average_plane", check_average_plane},
