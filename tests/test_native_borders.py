@@ -83,8 +83,8 @@ ENTRIES = [
     Entry(_depthwise.forward, (2, 6, 7, 9), (6, 3, 3, 2), (6,), (2, 6, 4, 8), 2, 1, 1, 0, 1, 1, 2, results=[3]),
     Entry(_depthwise.input_gradient, (2, 6, 4, 8), (6, 3, 3, 2), (2, 6, 7, 9), 2, 1, 1, 0, 1, 1, 2, results=[2]),
     Entry(_depthwise.weight_gradient, (2, 6, 7, 9), (2, 6, 4, 8), (6, 3, 3, 2), 2, 1, 1, 0, 1, 1, 2, results=[2]),
-    Entry(_elementwise.channel_sums, PLANES, CHANNELS, CHANNELS, CHANNELS, results=[2, 3]),
-    Entry(_elementwise.channel_dots, PLANES, PLANES, CHANNELS, CHANNELS, results=[3]),
+    Entry(_elementwise.channel_statistics, PLANES, CHANNELS, CHANNELS, CHANNELS, results=[1, 2, 3]),
+    Entry(_elementwise.channel_dots, PLANES, PLANES, CHANNELS, CHANNELS, CHANNELS, results=[3, 4]),
     Entry(_elementwise.affine, PLANES, PLANES, CHANNELS, CHANNELS, CHANNELS, results=[1]),
     Entry(_elementwise.affine_pair, PLANES, PLANES, PLANES, CHANNELS, CHANNELS, CHANNELS, CHANNELS, results=[2]),
 ]  # fmt: skip
@@ -152,7 +152,6 @@ MAY_BE_LEFT_OUT = {
     **dict.fromkeys(
         (_conv.forward, _winograd.forward, _depthwise.forward, _pool.max_forward, _elementwise.cross_entropy), (2,)
     ),
-    _elementwise.channel_sums: (3,),
 }
 
 
@@ -205,7 +204,7 @@ def test_arrays_of_another_size_or_type_are_refused_or_fit(entry):
         if (entry.function is _elementwise.cross_entropy and entry.arguments[2] is None and i == 0) or (
             entry.function,
             i,
-        ) in ((_pool.max_backward, 1), (_elementwise.channel_sums, 0)):
+        ) in ((_pool.max_backward, 1), (_elementwise.channel_statistics, 0)):
             entry.function(*arguments)
             assert within(buffers)
             continue
@@ -349,7 +348,7 @@ def test_tables_of_residues_are_counted_without_overflow():
 def test_planes_without_pixels_have_a_sum_of_zero():
     """2**60 of them took 2**64 bytes, which wrapped around to none."""
     assert not ops.bias_gradient(np.zeros((2**40, 2**20, 0, 1), np.float32)).any()
-    assert not elementwise.channel_sum(np.zeros((2**33, 3, 0), np.float64)).any()
+    assert not np.any(elementwise.batch_norm_statistics(np.zeros((2**33, 3, 0), np.float64)))
     x = np.zeros((2**40, 4, 0), np.float32)
     one = np.ones(4)
     assert elementwise.batch_norm(x, one, one, one, one, one).shape == x.shape
