@@ -175,7 +175,7 @@ cpdef bias_gradient(cnp.ndarray dy, cnp.ndarray db):
     cdef size_t size = max(N * C, 1) * sizeof(double)
     cdef double *sums = <double *>take(size)
     cdef double total
-    cdef int n_threads = threads_for(<double>N * C * pixels, N * C)
+    cdef int n_threads = threads_for(5.0 * N * C * pixels, N * C)
     cdef idx plane
     if n_threads == 1:
         with nogil:

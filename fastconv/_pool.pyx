@@ -329,7 +329,7 @@ cdef idx max_backward_plane(const fc_kernels *kern, char *x, idx H, idx W, const
                             idx index_size, idx P, idx Q) noexcept nogil:
     """Returns how many indices are outside the plane."""
     # Perhaps each window is the four pixels that are its alone.
-    if (index_size == kern.itemsize and 2 * P <= H and 2 * Q <= W and H * W < COUNTED
+    if (index_size == kern.itemsize and 2 * P <= H and kern.lanes <= Q and 2 * Q <= W and H * W < COUNTED
             and kern.spread_max(x, H, W, dy, where, P, Q)):
         return 0
     memset(x, 0, H * W * kern.itemsize)

@@ -209,8 +209,8 @@ typedef struct {
     /* average_plane: all rows of windows that lie in the padded image, but for their rows they do in the image itself; each
      * sum is divided by area. `sums` holds FC_POOL_BAND elements or a row of windows, and two vectors a column's step.
      * spread_plane: its gradient for windows of 2 x 2 that neither overlap nor leave a gap: dy times factor.
-     * spread_max: the same of their maximum, dy where `where` (integers of REAL's size) says. Returns whether it names a place
-     * of its window everywhere; x is garbage if not. A plane is no larger than such an integer can count. */
+     * spread_max: the same of their maximum, dy where `where` (integers of REAL's size) says, for rows of a vector or more.
+     * Returns whether it names a place of its window everywhere; x is garbage if not. Such integers count a plane's pixels. */
     void (*average_plane)(void *y, const void *x, idx x_row, idx height, idx out_h, idx out_w, idx n_rows, idx n_cols,
                           idx stride_h, idx stride_w, idx pad_h, double area, void *sums);
     void (*spread_plane)(void *x, idx height, idx width, const void *dy, idx out_h, idx out_w, double factor);

@@ -698,45 +698,35 @@ static void NAME(spread_plane)(void *x_, idx height, idx width, const void *dy_,
     NAME(set)(x, x_end - x, 0);
 }
 
-/* Each dy at the place of its window's four that `where` names. Rows end as in spread_plane. */
+/* Each dy at the place of its window's four that `where` names. A row's last vector moves left to fit. */
 static int NAME(spread_max)(void *x_, idx height, idx width, const void *dy_, const void *where_, idx out_h, idx out_w)
 {
     REAL *x = x_;
     const REAL *dy = dy_;
     const SIGNED *where = where_;
-    const REAL *const x_end = x + height * width, *const dy_end = dy + out_h * out_w;
-    const mask_vec lane = NAME(lane)();
+    const mask_vec evens = 2 * NAME(lane)();
     mask_vec astray = {0};
-    int all = 1;
-    for (idx p = 0; p < out_h; p++, dy += out_w, where += out_w)
-        for (int r = 0; r < 2; r++, x += width) {
-            const SIGNED row = (SIGNED)(r * width), other = (SIGNED)((1 - r) * width);
-            idx q = 0;
-            for (; q < out_w && dy + q + LANES <= dy_end && x + 2 * (q + LANES) <= x_end; q += LANES) {
-                mask_vec at;
-                memcpy(&at, where + q, sizeof at);
-                at -= 2 * lane + (SIGNED)(2 * (p * width + q));
-                const mask_vec left = at == row, right = at == row + 1;
-                astray |= ~(left | right | (at == other) | (at == other + 1)) & (lane < (SIGNED)(out_w - q));
-                const vec v = load(dy + q) + 0; /* as in a sum from zero, which is never -0 */
-                const vec a = (vec)((mask_vec)v & left), b = (vec)((mask_vec)v & right);
-                store(x + 2 * q, NAME(zip_low)(a, b));
-                if (2 * q + LANES < width) store(x + 2 * q + LANES, NAME(zip_high)(a, b));
-            }
-            for (; q < out_w; q++) {
-                const SIGNED at = where[q] - (SIGNED)(2 * (p * width + q));
-                x[2 * q] = at == row ? dy[q] + 0 : 0;
-                x[2 * q + 1] = at == row + 1 ? dy[q] + 0 : 0;
-                all &= at == row || at == row + 1 || at == other || at == other + 1;
-            }
-            NAME(set)(x + 2 * out_w, width - 2 * out_w, 0);
-            /* Windows of another size are found out in their first row. */
-            if (r == 0 && (p == 0 || p == out_h - 1)) {
-                for (int i = 0; i < LANES; i++) all &= astray[i] == 0;
-                if (!all) return 0;
-            }
+    for (idx p = 0; p < out_h; p++, dy += out_w, where += out_w, x += 2 * width) {
+        for (idx q = 0; q < out_w; q += LANES) {
+            if (q + LANES > out_w) q = out_w - LANES;
+            mask_vec at;
+            memcpy(&at, where + q, sizeof at);
+            at -= evens + (SIGNED)(2 * (p * width + q));
+            const mask_vec a = at == 0, b = at == 1, c = at == (SIGNED)width, d = at == (SIGNED)width + 1;
+            const mask_vec v = (mask_vec)(load(dy + q) + 0); /* as in a sum from zero, which is never -0 */
+            astray |= ~(a | b | c | d);
+            store(x + 2 * q, NAME(zip_low)((vec)(v & a), (vec)(v & b)));
+            store(x + 2 * q + LANES, NAME(zip_high)((vec)(v & a), (vec)(v & b)));
+            store(x + width + 2 * q, NAME(zip_low)((vec)(v & c), (vec)(v & d)));
+            store(x + width + 2 * q + LANES, NAME(zip_high)((vec)(v & c), (vec)(v & d)));
         }
-    NAME(set)(x, x_end - x, 0);
+        for (int r = 0; r < 2; r++) NAME(set)(x + r * width + 2 * out_w, width - 2 * out_w, 0);
+        /* Windows of another size are found out in their first row. */
+        if (p == 0 || p == out_h - 1)
+            for (int i = 0; i < LANES; i++)
+                if (astray[i]) return 0;
+    }
+    NAME(set)(x, (height - 2 * out_h) * width, 0);
     return 1;
 }
 

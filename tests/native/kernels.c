@@ -1171,7 +1171,7 @@ static void check_spread_plane(void)
 static void check_spread_max(void)
 {
     for (int round = 0; round < 400; round++) {
-        idx out_h = 1 + below(5), out_w = 1 + below(3 * kern->lanes), n = out_h * out_w;
+        idx out_h = 1 + below(5), out_w = kern->lanes + below(3 * kern->lanes), n = out_h * out_w;
         idx height = 2 * out_h + below(3), width = 2 * out_w + below(3), astray = round % 2 ? -1 : below(n);
         void *dy = input(n), *x = output(height * width);
         char *where = new_buffer((size_t)(n * kern->itemsize), 0)->data;
