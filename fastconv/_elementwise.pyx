@@ -101,6 +101,24 @@ cpdef relu_backward(cnp.ndarray dy, cnp.ndarray y, cnp.ndarray dx):
                            min(PIECE, n - piece * PIECE))
 
 
+cpdef add(cnp.ndarray a, cnp.ndarray b, cnp.ndarray y):
+    """y = a + b; y may be either."""
+    check_alike(y, "y", a, "a")
+    check_alike(y, "y", b, "b")
+    cdef idx z = cnp.PyArray_ITEMSIZE(y), n = cnp.PyArray_SIZE(y), piece, pieces = parts(n, PIECE)
+    cdef const fc_kernels *kern = kernels(z)
+    cdef char *pa = data(a)
+    cdef char *pb = data(b)
+    cdef char *py = data(y)
+    cdef int n_threads = threads_for(10.0 * n, pieces)
+    if n_threads == 1:
+        with nogil:
+            kern.add(py, pa, pb, n)
+        return
+    for piece in prange(pieces, nogil=True, num_threads=n_threads, schedule="static"):
+        kern.add(py + piece * PIECE * z, pa + piece * PIECE * z, pb + piece * PIECE * z, min(PIECE, n - piece * PIECE))
+
+
 def sgd(list parameters, list gradients, list buffers, double sign, double lr, double momentum, double fresh,
         double decay, bint nesterov):
     """g = sign dp + decay p; buffer = momentum buffer + fresh g (unless None); p -= lr (g, buffer or nesterov's).
@@ -198,7 +216,7 @@ cpdef add_row(cnp.ndarray y, cnp.ndarray b):
     cdef idx z = cnp.PyArray_ITEMSIZE(y), C = y.shape[1], n
     cdef const fc_kernels *kern = kernels(z)
     for n in range(y.shape[0]):
-        kern.add(data(y) + n * C * z, data(b), C)
+        kern.add(data(y) + n * C * z, data(y) + n * C * z, data(b), C)
 
 
 cpdef column_sums(cnp.ndarray y, cnp.ndarray total):
@@ -307,8 +325,9 @@ cdef void sum_channels(const fc_kernels *kern, const Planes *p, const char *a, c
 def channel_statistics(cnp.ndarray x, cnp.ndarray shift, cnp.ndarray offset, cnp.ndarray variance):
     """The mean of x[:, c], which is shift[c] + offset[c], the former as exact as x, and its biased variance.
 
-    x is (N, C, pixels); the others are (C,) of float64. A second pass is for the variance, of x less its rounded mean and
-    corrected for what the rounding left.
+    x is (N, C, pixels); the others are (C,) of float64. One pass sums x less the mean of the first images, an eighth of
+    them, and corrects for what that lacks. Where it lacks more than the deviation, digits of the variance were lost, and
+    there is another pass, with the mean itself.
     """
     check_planes(x, "x", DENSE, x)
     check_channels(shift, "shift", DENSE_RESULT, x)
@@ -324,14 +343,28 @@ def channel_statistics(cnp.ndarray x, cnp.ndarray shift, cnp.ndarray offset, cnp
     cdef double *sums = <double *>take(size)
     cdef double *squares = sums + p.N * p.C
     cdef idx c
+    cdef int attempt
+    cdef bint far
+    cdef Planes first = p
+    first.N = parts(p.N, 8)
+    first.tasks = first.N * parts(p.C, p.some)
     memset(by, 0, p.C * sizeof(double))
-    sum_channels(kern, &p, data(x), NULL, data(x), by, sums, squares, rest, square)
+    sum_channels(kern, &first, data(x), NULL, data(x), by, sums, squares, rest, square)
     for c in range(p.C):
-        by[c] = <float>(rest[c] / n) if kern.itemsize == 4 else rest[c] / n
-    sum_channels(kern, &p, data(x), by, data(x), by, sums, squares, rest, square)
+        rest[c] /= max(first.N * p.pixels, 1)
+    for attempt in range(2):
+        for c in range(p.C):
+            by[c] = <float>(by[c] + rest[c]) if kern.itemsize == 4 else by[c] + rest[c]
+        sum_channels(kern, &p, data(x), by, data(x), by, sums, squares, rest, square)
+        far = False
+        for c in range(p.C):
+            rest[c] /= n
+            square[c] /= n
+            far |= rest[c] * rest[c] > square[c] / 2
+        if not far:
+            break
     for c in range(p.C):
-        rest[c] /= n
-        square[c] = square[c] / n - rest[c] * rest[c]
+        square[c] -= rest[c] * rest[c]
         if square[c] < 0:
             square[c] = 0
     give(sums, size)

@@ -128,7 +128,7 @@ cdef extern from "fastconv.h" nogil:
         void (*relu)(void *y, const void *x, idx n) noexcept nogil
         void (*relu_backward)(void *dx, const void *dy, const void *y, idx n) noexcept nogil
         double (*total)(const void *x, idx n) noexcept nogil
-        void (*add)(void *y, const void *x, idx n) noexcept nogil
+        void (*add)(void *y, const void *a, const void *b, idx n) noexcept nogil
         void (*add_to_doubles)(double *sums, const void *x, idx n) noexcept nogil
         void (*softmax)(void *p, const void *x, idx n, double scale, double *largest, double *total) noexcept nogil
         void (*sums)(const void *a, const double *a_shift, const void *b, const double *b_shift, idx n_planes, idx n,

@@ -23,6 +23,12 @@ def sigmoid(x: np.ndarray) -> np.ndarray:
     return np.where(x >= 0, 1, e).astype(e.dtype, copy=False) / (1 + e)
 
 
+def add(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """x + y."""
+    total = _quick.add(x, y)
+    return x + y if total is None else total
+
+
 def relu(x: np.ndarray) -> np.ndarray:
     """max(x, 0); NaN stays NaN."""
     y = _quick.relu(x)
@@ -140,8 +146,8 @@ def _channel_values(values: np.ndarray | float, channels: int) -> np.ndarray:
 def batch_norm_statistics(x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Mean and biased variance of each channel (axis 1).
 
-    Two passes: the variance is that of x less its rounded mean, corrected for what the rounding left, so that
-    neither a mean far from zero nor a small variance loses digits.
+    The variance is that of x less nearly its mean, corrected for what that lacks, so that neither a mean far from
+    zero nor a small variance loses digits.
 
     Returns
     -------

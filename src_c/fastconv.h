@@ -228,7 +228,7 @@ typedef struct {
     void (*relu)(void *y, const void *x, idx n);                           /* max(x, 0), NaN stays NaN */
     void (*relu_backward)(void *dx, const void *dy, const void *y, idx n); /* y > 0 ? dy : 0; dx may be dy */
     double (*total)(const void *x, idx n);
-    void (*add)(void *y, const void *x, idx n); /* y += x */
+    void (*add)(void *y, const void *a, const void *b, idx n); /* a + b; y may be either */
     void (*add_to_doubles)(double *sums, const void *x, idx n);
     /* p = scale * exp(x - largest) / total, where total is the sum of those exponentials. */
     void (*softmax)(void *p, const void *x, idx n, double scale, double *largest, double *total);

@@ -875,11 +875,13 @@ static double NAME(total)(const void *x_, idx n)
     return total;
 }
 
-static void NAME(add)(void *y_, const void *x_, idx n)
+static void NAME(add)(void *y_, const void *a_, const void *b_, idx n)
 {
-    REAL *restrict y = y_;
-    const REAL *restrict x = x_;
-    for (idx i = 0; i < n; i++) y[i] += x[i];
+    REAL *y = y_;
+    const REAL *a = a_, *b = b_;
+    idx i = 0;
+    for (; i + LANES <= n; i += LANES) store(y + i, load(a + i) + load(b + i));
+    for (; i < n; i++) y[i] = a[i] + b[i];
 }
 
 static void NAME(add_to_doubles)(double *restrict sums, const void *x_, idx n)

@@ -229,6 +229,7 @@ def test_single_passes(pages, dtype, layout):
     place = getattr(pages, layout)
     for n in (*range(1, 36), 63, 64, 65, 127, 257, 1023):
         x, dy = rng.standard_normal((2, 3, n)).astype(dtype), rng.standard_normal((2, 3, n)).astype(dtype)
+        np.testing.assert_array_equal(elementwise.add(place(x), place(dy)), x + dy)
         y = elementwise.relu(place(x))
         np.testing.assert_array_equal(y, np.maximum(x, 0))
         np.testing.assert_array_equal(elementwise.relu_backward(place(dy), place(y)), np.where(x > 0, dy, 0))

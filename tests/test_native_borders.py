@@ -65,6 +65,7 @@ ENTRIES = [
     Entry(_pool.adaptive_average_backward, POOLED, X, results=[1]),
     Entry(_elementwise.relu, PLANES, PLANES, results=[1]),
     Entry(_elementwise.relu_backward, PLANES, PLANES, PLANES, results=[2]),
+    Entry(_elementwise.add, PLANES, PLANES, PLANES, results=[2]),
     Entry(sgd, PLANES, PLANES, PLANES, 1.0, 0.1, 0.9, 1.0, 0.0, False, results=[0, 2]),
     Entry(_elementwise.bias_gradient, X, (6,), results=[1]),
     Entry(_elementwise.add_row, (7, 40), (40,), results=[0]),
@@ -158,7 +159,7 @@ MAY_BE_LEFT_OUT = {
 @each_entry
 def test_wrong_arrays_are_refused_before_anything_is_written(entry):
     rng = np.random.default_rng(1)
-    flat = entry.function in (_elementwise.relu, _elementwise.relu_backward, sgd)
+    flat = entry.function in (_elementwise.relu, _elementwise.relu_backward, _elementwise.add, sgd)
     for i, argument in enumerate(entry.arguments):
         if not isinstance(argument, tuple):
             continue

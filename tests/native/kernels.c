@@ -1312,10 +1312,14 @@ static void check_total_and_add(void)
         for (idx i = 0; i < n; i++) sum += get(x, i), sums[i] = (double)i;
         SAY("n %td", n);
         if (kern->total(x, n) != sum) fail("wrong total");
-        kern->add(y, x, n);
+        void *apart = output(n), *same_as_b = copy_of(y0, n);
+        kern->add(y, y, x, n);
+        kern->add(same_as_b, x, same_as_b, n);
+        kern->add(apart, y0, x, n);
         kern->add_to_doubles(sums, x, n);
         for (idx i = 0; i < n; i++) {
             if (get(y, i) != get(y0, i) + get(x, i)) fail("wrong sum");
+            if (get(apart, i) != get(y, i) || get(same_as_b, i) != get(y, i)) fail("wrong sum in another place");
             if (sums[i] != (double)i + get(x, i)) fail("wrong sum in double");
         }
         release();
