@@ -236,8 +236,8 @@ typedef struct {
      * b - b_shift; y = scale * (x - shift) + offset; dx = scale * dy + slope * (x - shift) + offset, and dx may be dy. */
     void (*sums)(const void *a, const double *a_shift, const void *b, const double *b_shift, idx n_planes, idx n,
                  double *sum, double *dot);
-    void (*affine)(void *y, const void *x, const double *shift, const double *scale, const double *offset,
-                   idx n_planes, idx n);
+    void (*affine)(void *y, const void *x, const double *shift, const double *scale, const double *offset, idx n_planes,
+                   idx n);
     void (*affine_pair)(void *dx, const void *dy, const void *x, const double *shift, const double *scale,
                         const double *slope, const double *offset, idx n_planes, idx n);
     /* One step of SGD: g = sign * dp + decay * p; buffer = momentum * buffer + fresh * g unless NULL; p -= lr * (nesterov
