@@ -4,6 +4,7 @@ cimport numpy as cnp
 
 cpdef relu(cnp.ndarray x, cnp.ndarray y)
 cpdef relu_backward(cnp.ndarray dy, cnp.ndarray y, cnp.ndarray dx)
+cpdef add(cnp.ndarray a, cnp.ndarray b, cnp.ndarray y)
 cpdef bias_gradient(cnp.ndarray dy, cnp.ndarray db)
 cpdef add_row(cnp.ndarray y, cnp.ndarray b)
 cpdef column_sums(cnp.ndarray y, cnp.ndarray total)

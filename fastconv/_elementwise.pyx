@@ -18,6 +18,7 @@ cnp.import_array()
 
 cdef enum:
     PIECE = 32768    # elements that a thread takes at a time
+    SOME = 16384     # of planes
 
 
 cdef inline char *data(cnp.ndarray a) noexcept nogil:
@@ -100,6 +101,24 @@ cpdef relu_backward(cnp.ndarray dy, cnp.ndarray y, cnp.ndarray dx):
                            min(PIECE, n - piece * PIECE))
 
 
+cpdef add(cnp.ndarray a, cnp.ndarray b, cnp.ndarray y):
+    """y = a + b; y may be either."""
+    check_alike(y, "y", a, "a")
+    check_alike(y, "y", b, "b")
+    cdef idx z = cnp.PyArray_ITEMSIZE(y), n = cnp.PyArray_SIZE(y), piece, pieces = parts(n, PIECE)
+    cdef const fc_kernels *kern = kernels(z)
+    cdef char *pa = data(a)
+    cdef char *pb = data(b)
+    cdef char *py = data(y)
+    cdef int n_threads = threads_for(10.0 * n, pieces)
+    if n_threads == 1:
+        with nogil:
+            kern.add(py, pa, pb, n)
+        return
+    for piece in prange(pieces, nogil=True, num_threads=n_threads, schedule="static"):
+        kern.add(py + piece * PIECE * z, pa + piece * PIECE * z, pb + piece * PIECE * z, min(PIECE, n - piece * PIECE))
+
+
 def sgd(list parameters, list gradients, list buffers, double sign, double lr, double momentum, double fresh,
         double decay, bint nesterov):
     """g = sign dp + decay p; buffer = momentum buffer + fresh g (unless None); p -= lr (g, buffer or nesterov's).
@@ -174,7 +193,7 @@ cpdef bias_gradient(cnp.ndarray dy, cnp.ndarray db):
     cdef size_t size = max(N * C, 1) * sizeof(double)
     cdef double *sums = <double *>take(size)
     cdef double total
-    cdef int n_threads = threads_for(<double>N * C * pixels, N * C)
+    cdef int n_threads = threads_for(5.0 * N * C * pixels, N * C)
     cdef idx plane
     if n_threads == 1:
         with nogil:
@@ -197,7 +216,7 @@ cpdef add_row(cnp.ndarray y, cnp.ndarray b):
     cdef idx z = cnp.PyArray_ITEMSIZE(y), C = y.shape[1], n
     cdef const fc_kernels *kern = kernels(z)
     for n in range(y.shape[0]):
-        kern.add(data(y) + n * C * z, data(b), C)
+        kern.add(data(y) + n * C * z, data(y) + n * C * z, data(b), C)
 
 
 cpdef column_sums(cnp.ndarray y, cnp.ndarray total):
@@ -262,104 +281,138 @@ cpdef cross_entropy(cnp.ndarray x, cnp.ndarray labels, cnp.ndarray dx, long long
     return loss / counted if counted else NAN
 
 
-def channel_sums(cnp.ndarray x, cnp.ndarray shift, cnp.ndarray total, cnp.ndarray square):
-    """total[c] = sum of x[:, c] - shift[c], square[c] = sum of its squares (unless None).
+# Batch norm passes over planes in the order of memory, some of an image at a time.
 
-    x is (N, C, pixels); shift, total and square are (C,) of float64. Every plane is summed by itself, and the planes in
-    their order.
+cdef struct Planes:
+    idx N, C, pixels
+    idx some, tasks
+
+
+cdef Planes planes_of(cnp.ndarray x) noexcept:
+    """x is (N, C, pixels)."""
+    cdef Planes p
+    p.N, p.C, p.pixels = x.shape[0], x.shape[1], x.shape[2]
+    if p.pixels == 0:
+        # There may be more such planes than memory.
+        p.N = 0
+    p.some = max(1, min(p.C, SOME // max(p.pixels, 1)))
+    p.tasks = p.N * parts(p.C, p.some)
+    return p
+
+
+cdef void sum_channels(const fc_kernels *kern, const Planes *p, const char *a, const double *a_shift, const char *b,
+                       const double *b_shift, double *sums, double *dots, double *total, double *dot) noexcept:
+    """Sums of a - a_shift (unless NULL) and of its products with b - b_shift over each channel. Every plane is summed by
+    itself, into `sums` and `dots`, and the planes in their order."""
+    cdef idx z = kern.itemsize, chunks = parts(p.C, p.some), task, c, n, first
+    cdef unsigned mode
+    cdef int n_threads = threads_for(10.0 * p.N * p.C * p.pixels, p.tasks)
+    for task in prange(p.tasks, nogil=True, num_threads=n_threads, use_threads_if=n_threads > 1, schedule="static"):
+        mode = fc_flush_subnormals()
+        c = task % chunks * p.some
+        first = task // chunks * p.C + c
+        kern.sums(a + first * p.pixels * z, a_shift + c if a_shift != NULL else NULL, b + first * p.pixels * z,
+                  b_shift + c, min(p.some, p.C - c), p.pixels, sums + first, dots + first)
+        fc_restore_mode(mode)
+    memset(total, 0, p.C * sizeof(double))
+    memset(dot, 0, p.C * sizeof(double))
+    for n in range(p.N):
+        for c in range(p.C):
+            total[c] += sums[n * p.C + c]
+            dot[c] += dots[n * p.C + c]
+
+
+def channel_statistics(cnp.ndarray x, cnp.ndarray shift, cnp.ndarray offset, cnp.ndarray variance):
+    """The mean of x[:, c], which is shift[c] + offset[c], the former as exact as x, and its biased variance.
+
+    x is (N, C, pixels); the others are (C,) of float64. One pass sums x less the mean of the first images, an eighth of
+    them, and corrects for what that lacks. Where it lacks more than the deviation, digits of the variance were lost, and
+    there is another pass, with the mean itself.
     """
     check_planes(x, "x", DENSE, x)
-    check_channels(shift, "shift", DENSE, x)
-    check_channels(total, "total", DENSE_RESULT, x)
-    if square is not None:
-        check_channels(square, "square", DENSE_RESULT, x)
-    cdef idx z = cnp.PyArray_ITEMSIZE(x), N = x.shape[0], C = x.shape[1], pixels = x.shape[2], n, c
-    if pixels == 0:
-        # There may be more such planes than memory.
-        N = 0
-    cdef const fc_kernels *kern = kernels(z)
-    cdef char *px = data(x)
+    check_channels(shift, "shift", DENSE_RESULT, x)
+    check_channels(offset, "offset", DENSE_RESULT, x)
+    check_channels(variance, "variance", DENSE_RESULT, x)
+    cdef Planes p = planes_of(x)
+    cdef const fc_kernels *kern = kernels(cnp.PyArray_ITEMSIZE(x))
     cdef double *by = <double *>data(shift)
-    cdef double *to = <double *>data(total)
-    cdef double *to2 = <double *>data(square) if square is not None else NULL
-    cdef size_t size = 2 * max(N * C, 1) * sizeof(double)
+    cdef double *rest = <double *>data(offset)
+    cdef double *square = <double *>data(variance)
+    cdef double n = max(p.N * p.pixels, 1)
+    cdef size_t size = 2 * max(p.N * p.C, 1) * sizeof(double)
     cdef double *sums = <double *>take(size)
-    cdef double *squares = sums + N * C
-    cdef int n_threads = threads_for(10.0 * N * C * pixels, N * C)
-    cdef idx plane
-    for plane in prange(N * C, nogil=True, num_threads=n_threads, use_threads_if=n_threads > 1, schedule="static"):
-        kern.sums(px + plane * pixels * z, by[plane % C], pixels, &sums[plane], &squares[plane])
-    for c in range(C):
-        to[c] = 0
-        for n in range(N):
-            to[c] += sums[n * C + c]
-        if to2 != NULL:
-            to2[c] = 0
-            for n in range(N):
-                to2[c] += squares[n * C + c]
+    cdef double *squares = sums + p.N * p.C
+    cdef idx c
+    cdef int attempt
+    cdef bint far
+    cdef Planes first = p
+    first.N = parts(p.N, 8)
+    first.tasks = first.N * parts(p.C, p.some)
+    memset(by, 0, p.C * sizeof(double))
+    sum_channels(kern, &first, data(x), NULL, data(x), by, sums, squares, rest, square)
+    for c in range(p.C):
+        rest[c] /= max(first.N * p.pixels, 1)
+    for attempt in range(2):
+        for c in range(p.C):
+            by[c] = <float>(by[c] + rest[c]) if kern.itemsize == 4 else by[c] + rest[c]
+        sum_channels(kern, &p, data(x), by, data(x), by, sums, squares, rest, square)
+        far = False
+        for c in range(p.C):
+            rest[c] /= n
+            square[c] /= n
+            far |= rest[c] * rest[c] > square[c] / 2
+        if not far:
+            break
+    for c in range(p.C):
+        square[c] -= rest[c] * rest[c]
+        if square[c] < 0:
+            square[c] = 0
     give(sums, size)
 
 
-def channel_dots(cnp.ndarray dy, cnp.ndarray x, cnp.ndarray shift, cnp.ndarray total):
-    """total[c] = sum of dy[:, c] (x[:, c] - shift[c]); arrays as in channel_sums."""
+def channel_dots(cnp.ndarray dy, cnp.ndarray x, cnp.ndarray shift, cnp.ndarray total, cnp.ndarray dot):
+    """total[c] = sum of dy[:, c], dot[c] = sum of dy[:, c] (x[:, c] - shift[c]); arrays as in channel_statistics."""
     check_planes(x, "x", DENSE, x)
     check_planes(dy, "dy", DENSE, x)
     check_channels(shift, "shift", DENSE, x)
     check_channels(total, "total", DENSE_RESULT, x)
-    cdef idx z = cnp.PyArray_ITEMSIZE(x), N = x.shape[0], C = x.shape[1], pixels = x.shape[2], n, c
-    if pixels == 0:
-        # There may be more such planes than memory.
-        N = 0
-    cdef const fc_kernels *kern = kernels(z)
-    cdef char *px = data(x)
-    cdef char *pd = data(dy)
-    cdef double *by = <double *>data(shift)
-    cdef double *to = <double *>data(total)
-    cdef size_t size = max(N * C, 1) * sizeof(double)
+    check_channels(dot, "dot", DENSE_RESULT, x)
+    cdef Planes p = planes_of(x)
+    cdef size_t size = 2 * max(p.N * p.C, 1) * sizeof(double)
     cdef double *sums = <double *>take(size)
-    cdef int n_threads = threads_for(10.0 * N * C * pixels, N * C)
-    cdef unsigned mode
-    cdef idx plane
-    for plane in prange(N * C, nogil=True, num_threads=n_threads, use_threads_if=n_threads > 1, schedule="static"):
-        mode = fc_flush_subnormals()
-        sums[plane] = kern.dot_shifted(pd + plane * pixels * z, px + plane * pixels * z, by[plane % C], pixels)
-        fc_restore_mode(mode)
-    for c in range(C):
-        to[c] = 0
-        for n in range(N):
-            to[c] += sums[n * C + c]
+    sum_channels(kernels(cnp.PyArray_ITEMSIZE(x)), &p, data(dy), NULL, data(x), <double *>data(shift), sums,
+                 sums + p.N * p.C, <double *>data(total), <double *>data(dot))
     give(sums, size)
 
 
 def affine(cnp.ndarray x, cnp.ndarray y, cnp.ndarray shift, cnp.ndarray scale, cnp.ndarray offset):
-    """y[:, c] = scale[c] (x[:, c] - shift[c]) + offset[c]; arrays as in channel_sums."""
+    """y[:, c] = scale[c] (x[:, c] - shift[c]) + offset[c]; arrays as in channel_statistics."""
     check_planes(x, "x", DENSE, x)
     check_planes(y, "y", DENSE_RESULT, x)
     check_channels(shift, "shift", DENSE, x)
     check_channels(scale, "scale", DENSE, x)
     check_channels(offset, "offset", DENSE, x)
-    cdef idx z = cnp.PyArray_ITEMSIZE(x), N = x.shape[0], C = x.shape[1], pixels = x.shape[2], c
-    if pixels == 0:
-        N = 0
+    cdef Planes p = planes_of(x)
+    cdef idx z = cnp.PyArray_ITEMSIZE(x), chunks = parts(p.C, p.some), task, c, at
     cdef const fc_kernels *kern = kernels(z)
     cdef char *px = data(x)
     cdef char *py = data(y)
     cdef double *by = <double *>data(shift)
     cdef double *a = <double *>data(scale)
     cdef double *b = <double *>data(offset)
-    cdef int n_threads = threads_for(10.0 * N * C * pixels, N * C)
-    cdef idx plane
+    cdef int n_threads = threads_for(10.0 * p.N * p.C * p.pixels, p.tasks)
     cdef unsigned mode
-    for plane in prange(N * C, nogil=True, num_threads=n_threads, use_threads_if=n_threads > 1, schedule="static"):
-        c = plane % C
+    for task in prange(p.tasks, nogil=True, num_threads=n_threads, use_threads_if=n_threads > 1, schedule="static"):
         mode = fc_flush_subnormals()
-        kern.affine(py + plane * pixels * z, px + plane * pixels * z, by[c], a[c], b[c], pixels)
+        c = task % chunks * p.some
+        at = (task // chunks * p.C + c) * p.pixels * z
+        kern.affine(py + at, px + at, by + c, a + c, b + c, min(p.some, p.C - c), p.pixels)
         fc_restore_mode(mode)
 
 
 def affine_pair(cnp.ndarray dy, cnp.ndarray x, cnp.ndarray dx, cnp.ndarray shift, cnp.ndarray scale, cnp.ndarray slope,
                 cnp.ndarray offset):
-    """dx[:, c] = scale[c] dy[:, c] + slope[c] (x[:, c] - shift[c]) + offset[c]; arrays as in channel_sums."""
+    """dx[:, c] = scale[c] dy[:, c] + slope[c] (x[:, c] - shift[c]) + offset[c]; arrays as in channel_statistics."""
     check_planes(x, "x", DENSE, x)
     check_planes(dy, "dy", DENSE, x)
     check_planes(dx, "dx", DENSE_RESULT, x)
@@ -367,9 +420,8 @@ def affine_pair(cnp.ndarray dy, cnp.ndarray x, cnp.ndarray dx, cnp.ndarray shift
     check_channels(scale, "scale", DENSE, x)
     check_channels(slope, "slope", DENSE, x)
     check_channels(offset, "offset", DENSE, x)
-    cdef idx z = cnp.PyArray_ITEMSIZE(x), N = x.shape[0], C = x.shape[1], pixels = x.shape[2], c
-    if pixels == 0:
-        N = 0
+    cdef Planes p = planes_of(x)
+    cdef idx z = cnp.PyArray_ITEMSIZE(x), chunks = parts(p.C, p.some), task, c, at
     cdef const fc_kernels *kern = kernels(z)
     cdef char *pd = data(dy)
     cdef char *px = data(x)
@@ -378,12 +430,11 @@ def affine_pair(cnp.ndarray dy, cnp.ndarray x, cnp.ndarray dx, cnp.ndarray shift
     cdef double *a = <double *>data(scale)
     cdef double *b = <double *>data(slope)
     cdef double *o = <double *>data(offset)
-    cdef int n_threads = threads_for(10.0 * N * C * pixels, N * C)
-    cdef idx plane
+    cdef int n_threads = threads_for(10.0 * p.N * p.C * p.pixels, p.tasks)
     cdef unsigned mode
-    for plane in prange(N * C, nogil=True, num_threads=n_threads, use_threads_if=n_threads > 1, schedule="static"):
-        c = plane % C
+    for task in prange(p.tasks, nogil=True, num_threads=n_threads, use_threads_if=n_threads > 1, schedule="static"):
         mode = fc_flush_subnormals()
-        kern.affine_pair(pr + plane * pixels * z, pd + plane * pixels * z, px + plane * pixels * z, by[c], a[c], b[c],
-                         o[c], pixels)
+        c = task % chunks * p.some
+        at = (task // chunks * p.C + c) * p.pixels * z
+        kern.affine_pair(pr + at, pd + at, px + at, by + c, a + c, b + c, o + c, min(p.some, p.C - c), p.pixels)
         fc_restore_mode(mode)

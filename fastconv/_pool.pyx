@@ -20,6 +20,9 @@ from fastconv._runtime cimport (
 
 cnp.import_array()
 
+cdef enum:
+    COUNTED = 1 << 30    # pixels of a plane whose places 32 bits hold
+
 
 cdef struct Pool:
     const fc_kernels *kern
@@ -303,26 +306,34 @@ cpdef max_backward(cnp.ndarray dy, cnp.ndarray indices, cnp.ndarray dx):
     check_array(indices, "indices", 4, kind, DENSE)
     check_size(indices, "indices", dy)
     cdef idx z = cnp.PyArray_ITEMSIZE(dx), plane, planes = dx.shape[0] * dx.shape[1]
-    cdef idx inputs = dx.shape[2] * dx.shape[3], outputs = dy.shape[2] * dy.shape[3]
-    cdef idx index_size = cnp.PyArray_ITEMSIZE(indices)
     cdef const fc_kernels *kern = kernels(z)
+    cdef int n_threads = threads_for(10.0 * planes * (dx.shape[2] * dx.shape[3] + 4 * dy.shape[2] * dy.shape[3]), planes)
+    cdef idx outside = 0
     cdef char *x = <char *>cnp.PyArray_DATA(dx)
     cdef char *y = <char *>cnp.PyArray_DATA(dy)
     cdef char *where = <char *>cnp.PyArray_DATA(indices)
-    cdef int n_threads = threads_for(10.0 * planes * (inputs + 4 * outputs), planes)
-    cdef idx outside = 0
+    cdef idx H = dx.shape[2], W = dx.shape[3], P = dy.shape[2], Q = dy.shape[3], index_size = indices.itemsize
     if n_threads == 1:
         with nogil:
-            memset(x, 0, planes * inputs * z)
             for plane in range(planes):
-                outside += kern.scatter_add(x + plane * inputs * z, inputs, y + plane * outputs * z,
-                                            where + plane * outputs * index_size, index_size == 8, outputs)
+                outside += max_backward_plane(kern, x + plane * H * W * z, H, W, y + plane * P * Q * z,
+                                              where + plane * P * Q * index_size, index_size, P, Q)
         return outside == 0
     for plane in prange(planes, nogil=True, num_threads=n_threads, schedule="static"):
-        memset(x + plane * inputs * z, 0, inputs * z)
-        outside += kern.scatter_add(x + plane * inputs * z, inputs, y + plane * outputs * z,
-                                    where + plane * outputs * index_size, index_size == 8, outputs)
+        outside += max_backward_plane(kern, x + plane * H * W * z, H, W, y + plane * P * Q * z,
+                                      where + plane * P * Q * index_size, index_size, P, Q)
     return outside == 0
+
+
+cdef idx max_backward_plane(const fc_kernels *kern, char *x, idx H, idx W, const char *dy, const char *where,
+                            idx index_size, idx P, idx Q) noexcept nogil:
+    """Returns how many indices are outside the plane."""
+    # Perhaps each window is the four pixels that are its alone.
+    if (index_size == kern.itemsize and 2 * P <= H and kern.lanes <= Q and 2 * Q <= W and H * W < COUNTED
+            and kern.spread_max(x, H, W, dy, where, P, Q)):
+        return 0
+    memset(x, 0, H * W * kern.itemsize)
+    return kern.scatter_add(x, H * W, dy, where, index_size == 8, P * Q)
 
 
 cdef inline idx window_start(idx out, idx size, idx outputs) noexcept nogil:

@@ -345,6 +345,21 @@ cpdef relu_backward(dy, y, bint spent=False):
     return dx
 
 
+cpdef add(a, b, out=None):
+    """The sum of arrays of one shape; `out` may be one of them."""
+    cdef int real = real_type(a)
+    if (real < 0 or not dense(a, real) or not dense(b, real)
+            or cnp.PyArray_NDIM(<cnp.ndarray>a) != cnp.PyArray_NDIM(<cnp.ndarray>b)
+            or not same((<cnp.ndarray>a).shape, (<cnp.ndarray>b).shape, cnp.PyArray_NDIM(<cnp.ndarray>a))):
+        return None
+    if out is None:
+        out = new_array(cnp.PyArray_NDIM(<cnp.ndarray>a), (<cnp.ndarray>a).shape, real)
+    elif not (dense(out, real) and cnp.PyArray_ISWRITEABLE(<cnp.ndarray>out)):
+        return None
+    _elementwise.add(a, b, out)
+    return out
+
+
 cpdef cross_entropy(x, labels, ignore_index, bint mean, bint need_dx):
     """The loss, an array without dimensions, and its gradient with respect to x (or None)."""
     cdef int real = real_type(x)

@@ -123,6 +123,8 @@ cdef extern from "fastconv.h" nogil:
                               void *sums) noexcept nogil
         void (*spread_plane)(void *x, idx height, idx width, const void *dy, idx out_h, idx out_w,
                              double factor) noexcept nogil
+        int (*spread_max)(void *x, idx height, idx width, const void *dy, const void *where, idx out_h,
+                          idx out_w) noexcept nogil
         void (*share_row)(void *shares, const void *dy, double height, const void *widths, idx count) noexcept nogil
         void (*spread_row)(void *x, idx size, const void *shares, idx n_cols, idx stride, idx count) noexcept nogil
         idx (*scatter_add)(void *x, idx size, const void *dy, const void *where, int wide,
@@ -132,14 +134,15 @@ cdef extern from "fastconv.h" nogil:
         void (*relu)(void *y, const void *x, idx n) noexcept nogil
         void (*relu_backward)(void *dx, const void *dy, const void *y, idx n) noexcept nogil
         double (*total)(const void *x, idx n) noexcept nogil
-        void (*add)(void *y, const void *x, idx n) noexcept nogil
+        void (*add)(void *y, const void *a, const void *b, idx n) noexcept nogil
         void (*add_to_doubles)(double *sums, const void *x, idx n) noexcept nogil
         void (*softmax)(void *p, const void *x, idx n, double scale, double *largest, double *total) noexcept nogil
-        void (*sums)(const void *x, double shift, idx n, double *sum, double *square) noexcept nogil
-        double (*dot_shifted)(const void *dy, const void *x, double shift, idx n) noexcept nogil
-        void (*affine)(void *y, const void *x, double shift, double scale, double offset, idx n) noexcept nogil
-        void (*affine_pair)(void *dx, const void *dy, const void *x, double shift, double scale, double slope,
-                            double offset, idx n) noexcept nogil
+        void (*sums)(const void *a, const double *a_shift, const void *b, const double *b_shift, idx n_planes, idx n,
+                     double *sum, double *dot) noexcept nogil
+        void (*affine)(void *y, const void *x, const double *shift, const double *scale, const double *offset,
+                       idx n_planes, idx n) noexcept nogil
+        void (*affine_pair)(void *dx, const void *dy, const void *x, const double *shift, const double *scale,
+                            const double *slope, const double *offset, idx n_planes, idx n) noexcept nogil
         void (*sgd)(void *p, const void *dp, void *buffer, double sign, double lr, double momentum, double fresh,
                     double decay, int nesterov, idx n) noexcept nogil
 

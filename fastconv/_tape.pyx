@@ -8,6 +8,8 @@ cimport numpy as cnp
 from cpython.contextvars cimport get_value
 from cpython.ref cimport PyObject
 
+from fastconv cimport _quick
+
 from contextvars import ContextVar
 from heapq import heappop, heappush
 
@@ -78,12 +80,17 @@ cdef int accumulate(TensorBase leaf, cnp.ndarray gradient, bint own) except -1:
         return 0
     if leaf._grad is not None:
         total = (<TensorBase>leaf._grad)._array
-        np.add(total, gradient, out=total)
+        plus(total, gradient, total)
     elif own and cnp.PyArray_TYPE(gradient) == cnp.PyArray_TYPE(leaf._array):
         leaf._grad = wrap(gradient)
     else:
         leaf._grad = wrap(gradient.astype(leaf._array.dtype))
     return 0
+
+
+cdef plus(a, b, out):
+    total = _quick.add(a, b, out)
+    return np.asarray(np.add(a, b, out=out)) if total is None else total
 
 
 def set_tensor_type(cls: type) -> None:
@@ -222,6 +229,6 @@ def run_backward(Node root not None, dy, bint retain_graph):
             else:
                 other, other_own = arrived[parent]
                 out = other if other_own else gradient if own else None
-                arrived[parent] = np.asarray(np.add(other, gradient, out=out)), True
+                arrived[parent] = plus(other, gradient, out), True
                 del other, out
         del gradient, gradients, dy

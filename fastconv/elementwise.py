@@ -23,6 +23,12 @@ def sigmoid(x: np.ndarray) -> np.ndarray:
     return np.where(x >= 0, 1, e).astype(e.dtype, copy=False) / (1 + e)
 
 
+def add(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """x + y."""
+    total = _quick.add(x, y)
+    return x + y if total is None else total
+
+
 def relu(x: np.ndarray) -> np.ndarray:
     """max(x, 0); NaN stays NaN."""
     y = _quick.relu(x)
@@ -137,31 +143,20 @@ def _channel_values(values: np.ndarray | float, channels: int) -> np.ndarray:
     return np.ascontiguousarray(np.broadcast_to(np.asarray(values, np.float64), (channels,)))
 
 
-def channel_sum(x: np.ndarray) -> np.ndarray:
-    """(C,) sums of x (N, C, ...) over all axes but axis 1, as float64."""
-    channels = x.shape[1]
-    total = np.empty(channels)
-    _elementwise.channel_sums(_planes(x), np.zeros(channels), total, None)
-    return total
-
-
 def batch_norm_statistics(x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Mean and biased variance of each channel (axis 1).
 
-    Two passes: the variance is that of x less its rounded mean, corrected for what the rounding left, so that
-    neither a mean far from zero nor a small variance loses digits.
+    The variance is that of x less nearly its mean, corrected for what that lacks, so that neither a mean far from
+    zero nor a small variance loses digits.
 
     Returns
     -------
     shift, offset, variance : (C,) arrays of x's dtype, float64 and float64
         The mean is shift + offset, where shift is exact in x's dtype.
     """
-    n = max(x.size // x.shape[1], 1) if x.shape[1] else 1
-    shift = (channel_sum(x) / n).astype(x.dtype)
-    offset, variance = np.empty(x.shape[1]), np.empty(x.shape[1])
-    _elementwise.channel_sums(_planes(x), shift.astype(np.float64), offset, variance)
-    offset /= n
-    return shift, offset, np.maximum(variance / n - offset * offset, 0)
+    shift, offset, variance = (np.empty(x.shape[1]) for _ in range(3))
+    _elementwise.channel_statistics(_planes(x), shift, offset, variance)
+    return shift.astype(x.dtype), offset, variance
 
 
 def batch_norm(
@@ -208,8 +203,8 @@ def batch_norm_backward(
     channels = x.shape[1]
     n = max(x.size // channels, 1) if channels else 1
     x3, dy3, by = _planes(x), _planes(dy), _channel_values(shift, channels)
-    db, dw = channel_sum(dy), np.empty(channels)
-    _elementwise.channel_dots(dy3, x3, by, dw)
+    db, dw = np.empty(channels), np.empty(channels)
+    _elementwise.channel_dots(dy3, x3, by, db, dw)
     dw = (dw - offset * db) * inverse_std
     dx = None
     if need_dx:

@@ -172,9 +172,8 @@ INLINE void NAME(sums_rows)(const int height, const int span, const int M, const
     const REAL *x[10], *ones = s->mask;
     const idx width = s->width, stop = s->to < width ? s->to : width;
     const mask_vec all = ~(mask_vec){0};
-    mask_vec lane;
+    const mask_vec lane = NAME(lane)();
     vec d[4];
-    UNROLL for (int i = 0; i < LANES; i++) lane[i] = i;
     const int n_rows = height ? (int)((M - 1) * step) + height : span;
     for (int i = 0; i < n_rows; i++)
         x[i] = height ? rows[taps->row + i] + taps->col : rows[taps[i].row] + taps[i].col;

@@ -217,10 +217,13 @@ typedef struct {
                         const void *widths, idx count);
     /* average_plane: all rows of windows that lie in the padded image, but for their rows they do in the image itself; each
      * sum is divided by area. `sums` holds FC_POOL_BAND elements or a row of windows, and two vectors a column's step.
-     * spread_plane: its gradient for windows of 2 x 2 that neither overlap nor leave a gap: dy times factor. */
+     * spread_plane: its gradient for windows of 2 x 2 that neither overlap nor leave a gap: dy times factor.
+     * spread_max: the same of their maximum, dy where `where` (integers of REAL's size) says, for rows of a vector or more.
+     * Returns whether it names a place of its window everywhere; x is garbage if not. Such integers count a plane's pixels. */
     void (*average_plane)(void *y, const void *x, idx x_row, idx height, idx out_h, idx out_w, idx n_rows, idx n_cols,
                           idx stride_h, idx stride_w, idx pad_h, double area, void *sums);
     void (*spread_plane)(void *x, idx height, idx width, const void *dy, idx out_h, idx out_w, double factor);
+    int (*spread_max)(void *x, idx height, idx width, const void *dy, const void *where, idx out_h, idx out_w);
     void (*share_row)(void *shares, const void *dy, double height, const void *widths, idx count);
     void (*spread_row)(void *x, idx size, const void *shares, idx n_cols, idx stride, idx count);
     /* x[where[i]] += dy[i], i < count; `where` holds 64-bit indices if `wide`, else integers of 32 bits. Returns how many
@@ -234,17 +237,18 @@ typedef struct {
     void (*relu)(void *y, const void *x, idx n);                           /* max(x, 0), NaN stays NaN */
     void (*relu_backward)(void *dx, const void *dy, const void *y, idx n); /* y > 0 ? dy : 0; dx may be dy */
     double (*total)(const void *x, idx n);
-    void (*add)(void *y, const void *x, idx n); /* y += x */
+    void (*add)(void *y, const void *a, const void *b, idx n); /* a + b; y may be either */
     void (*add_to_doubles)(double *sums, const void *x, idx n);
     /* p = scale * exp(x - largest) / total, where total is the sum of those exponentials. */
     void (*softmax)(void *p, const void *x, idx n, double scale, double *largest, double *total);
-    /* Sums of x - shift and, unless NULL, of its square; sum of dy * (x - shift). */
-    void (*sums)(const void *x, double shift, idx n, double *sum, double *square);
-    double (*dot_shifted)(const void *dy, const void *x, double shift, idx n);
-    /* y = scale * (x - shift) + offset, and dx = scale * dy + slope * (x - shift) + offset */
-    void (*affine)(void *y, const void *x, double shift, double scale, double offset, idx n);
-    void (*affine_pair)(void *dx, const void *dy, const void *x, double shift, double scale, double slope,
-                        double offset, idx n);
+    /* Of planes of n elements, each with its own numbers. Sums of a - a_shift (unless NULL), and of its products with
+     * b - b_shift; y = scale * (x - shift) + offset; dx = scale * dy + slope * (x - shift) + offset, and dx may be dy. */
+    void (*sums)(const void *a, const double *a_shift, const void *b, const double *b_shift, idx n_planes, idx n,
+                 double *sum, double *dot);
+    void (*affine)(void *y, const void *x, const double *shift, const double *scale, const double *offset, idx n_planes,
+                   idx n);
+    void (*affine_pair)(void *dx, const void *dy, const void *x, const double *shift, const double *scale,
+                        const double *slope, const double *offset, idx n_planes, idx n);
     /* One step of SGD: g = sign * dp + decay * p; buffer = momentum * buffer + fresh * g unless NULL; p -= lr * (nesterov
      * ? g + momentum * buffer : buffer or g). */
     void (*sgd)(void *p, const void *dp, void *buffer, double sign, double lr, double momentum, double fresh,

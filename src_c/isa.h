@@ -111,10 +111,10 @@ static double fma_burst(idx n)
         WINOGRAD_ENTRY(filters, suffix), WINOGRAD_ENTRY(weights, suffix),                                             \
         .stage = stage_##suffix, .fetch = fetch_##suffix, .pack_filters = pack_filters_##suffix, .pack_pixels = pack_pixels_##suffix,          \
         .scatter = scatter_##suffix, .gather = gather_##suffix, .interleave = interleave_##suffix, .transpose = transpose_##suffix, .fold = fold_##suffix, \
-        .max_row = max_row_##suffix, .average_row = average_row_##suffix, .average_plane = average_plane_##suffix, .spread_plane = spread_plane_##suffix, .finite = finite_##suffix, .share_row = share_row_##suffix, .spread_row = spread_row_##suffix,          \
+        .max_row = max_row_##suffix, .average_row = average_row_##suffix, .average_plane = average_plane_##suffix, .spread_plane = spread_plane_##suffix, .spread_max = spread_max_##suffix, .finite = finite_##suffix, .share_row = share_row_##suffix, .spread_row = spread_row_##suffix,          \
         .scatter_add = scatter_add_##suffix, .window_mean = window_mean_##suffix, .window_add = window_add_##suffix,  \
         .relu = relu_##suffix, .relu_backward = relu_backward_##suffix, .total = total_##suffix, .add = add_##suffix, .add_to_doubles = add_to_doubles_##suffix, .softmax = softmax_##suffix, .sums = sums_##suffix,                        \
-        .dot_shifted = dot_shifted_##suffix, .affine = affine_##suffix, .affine_pair = affine_pair_##suffix,          \
+        .affine = affine_##suffix, .affine_pair = affine_pair_##suffix,                                               \
         .sgd = sgd_##suffix,                                                                                          \
         TILES(TILE_ENTRY_##SUFFIX) WGRADS(WGRAD_ENTRY_##SUFFIX) DOTS(DOT_ENTRY_##SUFFIX) GEMMS(GEMM_ENTRY_##SUFFIX)   \
     }

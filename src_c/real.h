@@ -17,6 +17,15 @@ INLINE vec NAME(splat)(REAL a) { return a - (vec){0}; }
 #define store NAME(store)
 #define splat NAME(splat)
 
+/* 0, 1, 2, ...; from memory, for GCC does not always see through a loop that fills a vector. */
+INLINE mask_vec NAME(lane)(void)
+{
+    static const SIGNED places[] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+    mask_vec v;
+    memcpy(&v, places, sizeof v);
+    return v;
+}
+
 /* The first, and the second, half of a[0], b[0], a[1], b[1], ... */
 INLINE vec NAME(zip_low)(vec a, vec b)
 {
@@ -469,13 +478,20 @@ static void NAME(fold)(void *w_, idx w_row, const void *sums_, idx slice, idx n_
 }
 
 /* Sum of the lanes, by halves. */
+INLINE vec NAME(turn)(vec v, const int by)
+{
+    mask_vec places;
+    UNROLL for (int i = 0; i < LANES; i++) places[i] = (i + by) % LANES;
+    return __builtin_shuffle(v, places);
+}
+
+/* Not a loop: GCC would put the places together one by one as the program runs. */
 INLINE REAL NAME(sum)(vec v)
 {
-    UNROLL for (int half = LANES / 2; half > 0; half /= 2) {
-        mask_vec turn;
-        UNROLL for (int i = 0; i < LANES; i++) turn[i] = (i + half) % LANES;
-        v += __builtin_shuffle(v, turn);
-    }
+    if (LANES >= 16) v += NAME(turn)(v, 8);
+    if (LANES >= 8) v += NAME(turn)(v, 4);
+    if (LANES >= 4) v += NAME(turn)(v, 2);
+    if (LANES >= 2) v += NAME(turn)(v, 1);
     return v[0];
 }
 
@@ -492,9 +508,7 @@ INLINE void NAME(dot)(const int rows, idx n_planes, idx n_rows, idx n_cols, cons
     }
     /* In the last vector of a row, lanes past the end are masked in both factors: what lies there may be anything. */
     const idx whole = n_cols / LANES * LANES;
-    mask_vec lane;
-    UNROLL for (int i = 0; i < LANES; i++) lane[i] = i;
-    const mask_vec tail = lane < (SIGNED)(n_cols - whole);
+    const mask_vec tail = NAME(lane)() < (SIGNED)(n_cols - whole);
     idx row = 0, dy_at = 0, x_at = 0;
     for (idx i = 0; i < n_planes * n_rows; i++) {
         const REAL *d = dy + dy_at, *end = d + whole;
@@ -562,8 +576,7 @@ INLINE void NAME(max_body)(REAL *y, SIGNED *where, const REAL *x, idx x_row, con
                            const idx stride, const idx dilation, idx index, idx index_row, idx start,
                            const SIGNED *first, idx count)
 {
-    mask_vec ramp;
-    UNROLL for (int i = 0; i < LANES; i++) ramp[i] = (SIGNED)(i * stride);
+    const mask_vec ramp = NAME(lane)() * (SIGNED)stride;
     for (idx q = 0; q < count; q += LANES) {
         vec best = splat((REAL)-__builtin_inf());
         mask_vec at;
@@ -685,6 +698,38 @@ static void NAME(spread_plane)(void *x_, idx height, idx width, const void *dy_,
     NAME(set)(x, x_end - x, 0);
 }
 
+/* Each dy at the place of its window's four that `where` names. A row's last vector moves left to fit. */
+static int NAME(spread_max)(void *x_, idx height, idx width, const void *dy_, const void *where_, idx out_h, idx out_w)
+{
+    REAL *x = x_;
+    const REAL *dy = dy_;
+    const SIGNED *where = where_;
+    const mask_vec evens = 2 * NAME(lane)();
+    mask_vec astray = {0};
+    for (idx p = 0; p < out_h; p++, dy += out_w, where += out_w, x += 2 * width) {
+        for (idx q = 0; q < out_w; q += LANES) {
+            if (q + LANES > out_w) q = out_w - LANES;
+            mask_vec at;
+            memcpy(&at, where + q, sizeof at);
+            at -= evens + (SIGNED)(2 * (p * width + q));
+            const mask_vec a = at == 0, b = at == 1, c = at == (SIGNED)width, d = at == (SIGNED)width + 1;
+            const mask_vec v = (mask_vec)(load(dy + q) + 0); /* as in a sum from zero, which is never -0 */
+            astray |= ~(a | b | c | d);
+            store(x + 2 * q, NAME(zip_low)((vec)(v & a), (vec)(v & b)));
+            store(x + 2 * q + LANES, NAME(zip_high)((vec)(v & a), (vec)(v & b)));
+            store(x + width + 2 * q, NAME(zip_low)((vec)(v & c), (vec)(v & d)));
+            store(x + width + 2 * q + LANES, NAME(zip_high)((vec)(v & c), (vec)(v & d)));
+        }
+        for (int r = 0; r < 2; r++) NAME(set)(x + r * width + 2 * out_w, width - 2 * out_w, 0);
+        /* Windows of another size are found out in their first row. */
+        if (p == 0 || p == out_h - 1)
+            for (int i = 0; i < LANES; i++)
+                if (astray[i]) return 0;
+    }
+    NAME(set)(x, (height - 2 * out_h) * width, 0);
+    return 1;
+}
+
 static void NAME(share_row)(void *shares_, const void *dy_, double height, const void *widths_, idx count)
 {
     REAL *restrict shares = shares_;
@@ -774,36 +819,39 @@ static void NAME(relu_backward)(void *dx_, const void *dy_, const void *y_, idx 
 /* Sums run in REAL over blocks, and the blocks' in double: neither slow nor stalled by a large total. */
 enum { NAME(BLOCK) = 64 * LANES };
 
-static void NAME(sums)(const void *x_, double shift, idx n, double *sum, double *square)
+static void NAME(sums)(const void *a_, const double *a_shift, const void *b_, const double *b_shift, idx n_planes, idx n,
+                       double *sum, double *dot)
 {
-    const REAL *x = x_;
-    const REAL by = (REAL)shift;
-    double total = 0, total2 = 0;
-    idx i = 0;
-    while (i + LANES <= n) {
-        const idx end = n - i < NAME(BLOCK) ? n : i + NAME(BLOCK);
-        vec s[4] = {{0}}, s2[4] = {{0}};
-        for (; i + 4 * LANES <= end; i += 4 * LANES)
-            UNROLL for (int k = 0; k < 4; k++) {
-                vec v = load(x + i + k * LANES) - by;
-                s[k] += v;
-                s2[k] += v * v;
+    const REAL *a = a_, *b = b_;
+    for (idx p = 0; p < n_planes; p++, a += n, b += n) {
+        const REAL a_by = a_shift ? (REAL)a_shift[p] : 0, b_by = (REAL)b_shift[p];
+        double total = 0, total2 = 0;
+        idx i = 0;
+        while (i + LANES <= n) {
+            const idx end = n - i < NAME(BLOCK) ? n : i + NAME(BLOCK);
+            vec s[4] = {{0}}, s2[4] = {{0}};
+            for (; i + 4 * LANES <= end; i += 4 * LANES)
+                UNROLL for (int k = 0; k < 4; k++) {
+                    vec v = load(a + i + k * LANES) - a_by;
+                    s[k] += v;
+                    s2[k] += v * (load(b + i + k * LANES) - b_by);
+                }
+            for (; i + LANES <= end; i += LANES) {
+                vec v = load(a + i) - a_by;
+                s[0] += v;
+                s2[0] += v * (load(b + i) - b_by);
             }
-        for (; i + LANES <= end; i += LANES) {
-            vec v = load(x + i) - by;
-            s[0] += v;
-            s2[0] += v * v;
+            total += NAME(sum)((s[0] + s[1]) + (s[2] + s[3]));
+            total2 += NAME(sum)((s2[0] + s2[1]) + (s2[2] + s2[3]));
         }
-        total += NAME(sum)((s[0] + s[1]) + (s[2] + s[3]));
-        total2 += NAME(sum)((s2[0] + s2[1]) + (s2[2] + s2[3]));
+        for (; i < n; i++) {
+            double v = a[i] - a_by;
+            total += v;
+            total2 += v * (b[i] - b_by);
+        }
+        sum[p] = total;
+        dot[p] = total2;
     }
-    for (; i < n; i++) {
-        double v = x[i] - by;
-        total += v;
-        total2 += v * v;
-    }
-    *sum = total;
-    if (square) *square = total2;
 }
 
 static double NAME(total)(const void *x_, idx n)
@@ -818,9 +866,7 @@ static double NAME(total)(const void *x_, idx n)
         for (; i + LANES <= end; i += LANES) s[0] += load(x + i);
         if (end == n && i < n) {
             /* The last vector without the lanes that have been added. */
-            mask_vec lane;
-            UNROLL for (int k = 0; k < LANES; k++) lane[k] = k;
-            s[1] += (vec)((mask_vec)load(x + n - LANES) & (lane >= (SIGNED)(LANES - (n - i))));
+            s[1] += (vec)((mask_vec)load(x + n - LANES) & (NAME(lane)() >= (SIGNED)(LANES - (n - i))));
             i = n;
         }
         total += NAME(sum)((s[0] + s[1]) + (s[2] + s[3]));
@@ -829,11 +875,13 @@ static double NAME(total)(const void *x_, idx n)
     return total;
 }
 
-static void NAME(add)(void *y_, const void *x_, idx n)
+static void NAME(add)(void *y_, const void *a_, const void *b_, idx n)
 {
-    REAL *restrict y = y_;
-    const REAL *restrict x = x_;
-    for (idx i = 0; i < n; i++) y[i] += x[i];
+    REAL *y = y_;
+    const REAL *a = a_, *b = b_;
+    idx i = 0;
+    for (; i + LANES <= n; i += LANES) store(y + i, load(a + i) + load(b + i));
+    for (; i < n; i++) y[i] = a[i] + b[i];
 }
 
 static void NAME(add_to_doubles)(double *restrict sums, const void *x_, idx n)
@@ -895,40 +943,30 @@ static void NAME(softmax)(void *p_, const void *x_, idx n, double scale, double 
     *total = sum;
 }
 
-static double NAME(dot_shifted)(const void *dy_, const void *x_, double shift, idx n)
+static void NAME(affine)(void *y_, const void *x_, const double *shift, const double *scale, const double *offset,
+                         idx n_planes, idx n)
 {
-    const REAL *dy = dy_, *x = x_;
-    const REAL by = (REAL)shift;
-    double total = 0;
-    idx i = 0;
-    while (i + LANES <= n) {
-        const idx end = n - i < NAME(BLOCK) ? n : i + NAME(BLOCK);
-        vec s[4] = {{0}};
-        for (; i + 4 * LANES <= end; i += 4 * LANES)
-            UNROLL for (int k = 0; k < 4; k++) s[k] += load(dy + i + k * LANES) * (load(x + i + k * LANES) - by);
-        for (; i + LANES <= end; i += LANES) s[0] += load(dy + i) * (load(x + i) - by);
-        total += NAME(sum)((s[0] + s[1]) + (s[2] + s[3]));
+    REAL *y = y_;
+    const REAL *x = x_;
+    for (idx p = 0; p < n_planes; p++, y += n, x += n) {
+        const REAL by = (REAL)shift[p], a = (REAL)scale[p], b = (REAL)offset[p];
+        idx i = 0;
+        for (; i + LANES <= n; i += LANES) store(y + i, a * (load(x + i) - by) + b);
+        for (; i < n; i++) y[i] = a * (x[i] - by) + b;
     }
-    for (; i < n; i++) total += (double)dy[i] * (x[i] - by);
-    return total;
 }
 
-static void NAME(affine)(void *y_, const void *x_, double shift, double scale, double offset, idx n)
+static void NAME(affine_pair)(void *dx_, const void *dy_, const void *x_, const double *shift, const double *scale,
+                              const double *slope, const double *offset, idx n_planes, idx n)
 {
-    REAL *restrict y = y_;
-    const REAL *restrict x = x_;
-    const REAL by = (REAL)shift, a = (REAL)scale, b = (REAL)offset;
-    for (idx i = 0; i < n; i++) y[i] = a * (x[i] - by) + b;
-}
-
-static void NAME(affine_pair)(void *dx_, const void *dy_, const void *x_, double shift, double scale, double slope,
-                              double offset, idx n)
-{
-    REAL *restrict dx = dx_;
-    const REAL *restrict dy = dy_;
-    const REAL *restrict x = x_;
-    const REAL by = (REAL)shift, a = (REAL)scale, b = (REAL)slope, c = (REAL)offset;
-    for (idx i = 0; i < n; i++) dx[i] = a * dy[i] + (b * (x[i] - by) + c);
+    REAL *dx = dx_;
+    const REAL *dy = dy_, *x = x_;
+    for (idx p = 0; p < n_planes; p++, dx += n, dy += n, x += n) {
+        const REAL by = (REAL)shift[p], a = (REAL)scale[p], b = (REAL)slope[p], c = (REAL)offset[p];
+        idx i = 0;
+        for (; i + LANES <= n; i += LANES) store(dx + i, a * load(dy + i) + (b * (load(x + i) - by) + c));
+        for (; i < n; i++) dx[i] = a * dy[i] + (b * (x[i] - by) + c);
+    }
 }
 
 static void NAME(sgd)(void *p_, const void *dp_, void *buffer_, double sign_, double lr_, double momentum_,

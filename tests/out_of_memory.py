@@ -63,6 +63,7 @@ def calls():
     yield "adaptive_avg_pool2d_backward", lambda: ops.adaptive_avg_pool2d_backward(y[..., ::-1], x.shape)
     yield "pad2d", lambda: ops.pad2d(x, (1, 2, 3, 4), "reflect")
     # Not pad2d_backward: NumPy 2.4 itself crashes where `a[..., 1:] += a[..., :-1]` has no memory for its copy.
+    yield "add", lambda: elementwise.add(x, x)
     yield "relu", lambda: elementwise.relu(x)
     yield "relu_backward", lambda: elementwise.relu_backward(x, x)
     shift, offset, variance = elementwise.batch_norm_statistics(x)

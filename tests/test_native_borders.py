@@ -65,6 +65,7 @@ ENTRIES = [
     Entry(_pool.adaptive_average_backward, POOLED, X, results=[1]),
     Entry(_elementwise.relu, PLANES, PLANES, results=[1]),
     Entry(_elementwise.relu_backward, PLANES, PLANES, PLANES, results=[2]),
+    Entry(_elementwise.add, PLANES, PLANES, PLANES, results=[2]),
     Entry(sgd, PLANES, PLANES, PLANES, 1.0, 0.1, 0.9, 1.0, 0.0, False, results=[0, 2]),
     Entry(_elementwise.bias_gradient, X, (6,), results=[1]),
     Entry(_elementwise.add_row, (7, 40), (40,), results=[0]),
@@ -85,8 +86,8 @@ ENTRIES = [
     Entry(_depthwise.forward, (2, 6, 7, 9), (6, 3, 3, 2), (6,), (2, 6, 4, 8), 2, 1, 1, 0, 1, 1, 2, results=[3]),
     Entry(_depthwise.input_gradient, (2, 6, 4, 8), (6, 3, 3, 2), (2, 6, 7, 9), 2, 1, 1, 0, 1, 1, 2, results=[2]),
     Entry(_depthwise.weight_gradient, (2, 6, 7, 9), (2, 6, 4, 8), (6, 3, 3, 2), 2, 1, 1, 0, 1, 1, 2, results=[2]),
-    Entry(_elementwise.channel_sums, PLANES, CHANNELS, CHANNELS, CHANNELS, results=[2, 3]),
-    Entry(_elementwise.channel_dots, PLANES, PLANES, CHANNELS, CHANNELS, results=[3]),
+    Entry(_elementwise.channel_statistics, PLANES, CHANNELS, CHANNELS, CHANNELS, results=[1, 2, 3]),
+    Entry(_elementwise.channel_dots, PLANES, PLANES, CHANNELS, CHANNELS, CHANNELS, results=[3, 4]),
     Entry(_elementwise.affine, PLANES, PLANES, CHANNELS, CHANNELS, CHANNELS, results=[1]),
     Entry(_elementwise.affine_pair, PLANES, PLANES, PLANES, CHANNELS, CHANNELS, CHANNELS, CHANNELS, results=[2]),
 ]  # fmt: skip
@@ -154,14 +155,13 @@ MAY_BE_LEFT_OUT = {
     **dict.fromkeys(
         (_conv.forward, _winograd.forward, _depthwise.forward, _pool.max_forward, _elementwise.cross_entropy), (2,)
     ),
-    _elementwise.channel_sums: (3,),
 }
 
 
 @each_entry
 def test_wrong_arrays_are_refused_before_anything_is_written(entry):
     rng = np.random.default_rng(1)
-    flat = entry.function in (_elementwise.relu, _elementwise.relu_backward, sgd)
+    flat = entry.function in (_elementwise.relu, _elementwise.relu_backward, _elementwise.add, sgd)
     for i, argument in enumerate(entry.arguments):
         if not isinstance(argument, tuple):
             continue
@@ -207,7 +207,7 @@ def test_arrays_of_another_size_or_type_are_refused_or_fit(entry):
         if (entry.function is _elementwise.cross_entropy and entry.arguments[2] is None and i == 0) or (
             entry.function,
             i,
-        ) in ((_pool.max_backward, 1), (_elementwise.channel_sums, 0)):
+        ) in ((_pool.max_backward, 1), (_elementwise.channel_statistics, 0)):
             entry.function(*arguments)
             assert within(buffers)
             continue
@@ -351,7 +351,7 @@ def test_tables_of_residues_are_counted_without_overflow():
 def test_planes_without_pixels_have_a_sum_of_zero():
     """2**60 of them took 2**64 bytes, which wrapped around to none."""
     assert not ops.bias_gradient(np.zeros((2**40, 2**20, 0, 1), np.float32)).any()
-    assert not elementwise.channel_sum(np.zeros((2**33, 3, 0), np.float64)).any()
+    assert not np.any(elementwise.batch_norm_statistics(np.zeros((2**33, 3, 0), np.float64)))
     x = np.zeros((2**40, 4, 0), np.float32)
     one = np.ones(4)
     assert elementwise.batch_norm(x, one, one, one, one, one).shape == x.shape

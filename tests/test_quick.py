@@ -55,7 +55,7 @@ def activation(dtype):
     x = normal(5, 7, dtype=dtype)
     x[0, :3] = np.nan, -0.0, -np.inf
     y = elementwise.relu(x)
-    return [y, elementwise.relu_backward(x, y)]
+    return [y, elementwise.relu_backward(x, y), elementwise.add(x, y)]
 
 
 CASES = {

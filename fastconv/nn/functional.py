@@ -587,8 +587,7 @@ def batch_norm(
         unbiased variance: ``running = (1 - momentum) * running + momentum * batch's``.
     weight, bias : (C,), optional
     training : bool
-        Normalise by the batch's own mean and biased variance. They are found in two passes with float64 sums, so
-        that a mean far from zero costs no accuracy.
+        Normalise by the batch's own mean and biased variance. A mean far from zero costs no accuracy.
     momentum : float
     eps : float
 

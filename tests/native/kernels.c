@@ -1252,6 +1252,30 @@ static void check_spread_plane(void)
     }
 }
 
+static void check_spread_max(void)
+{
+    for (int round = 0; round < 400; round++) {
+        idx out_h = 1 + below(5), out_w = kern->lanes + below(3 * kern->lanes), n = out_h * out_w;
+        idx height = 2 * out_h + below(3), width = 2 * out_w + below(3), astray = round % 2 ? -1 : below(n);
+        void *dy = input(n), *x = output(height * width);
+        char *where = new_buffer((size_t)(n * kern->itemsize), 0)->data;
+        double *expected = calloc((size_t)(height * width), sizeof(double));
+        for (idx i = 0; i < n; i++) {
+            int64_t at = (2 * (i / out_w) + below(2)) * width + 2 * (i % out_w) + below(2);
+            expected[at] = get(dy, i);
+            if (i == astray) at += 2 * width;
+            int32_t narrow = (int32_t)at;
+            memcpy(where + i * kern->itemsize, kern->itemsize == 8 ? (void *)&at : (void *)&narrow,
+                   (size_t)kern->itemsize);
+        }
+        SAY("%td x %td from %td x %td, astray %td", height, width, out_h, out_w, astray);
+        if (kern->spread_max(x, height, width, dy, where, out_h, out_w) != (astray < 0)) fail("wrong answer");
+        if (astray < 0) expect(x, 0, expected, height * width, "x");
+        free(expected);
+        release();
+    }
+}
+
 static void check_share_row(void)
 {
     for (idx count = 0; count < 5 * kern->lanes; count++) {
@@ -1372,10 +1396,14 @@ static void check_total_and_add(void)
         for (idx i = 0; i < n; i++) sum += get(x, i), sums[i] = (double)i;
         SAY("n %td", n);
         if (kern->total(x, n) != sum) fail("wrong total");
-        kern->add(y, x, n);
+        void *apart = output(n), *same_as_b = copy_of(y0, n);
+        kern->add(y, y, x, n);
+        kern->add(same_as_b, x, same_as_b, n);
+        kern->add(apart, y0, x, n);
         kern->add_to_doubles(sums, x, n);
         for (idx i = 0; i < n; i++) {
             if (get(y, i) != get(y0, i) + get(x, i)) fail("wrong sum");
+            if (get(apart, i) != get(y, i) || get(same_as_b, i) != get(y, i)) fail("wrong sum in another place");
             if (sums[i] != (double)i + get(x, i)) fail("wrong sum in double");
         }
         release();
@@ -1407,38 +1435,53 @@ static void check_softmax(void)
     }
 }
 
+/* For planes of up to some blocks of vectors. */
+static idx draw_planes(idx round, idx *n_planes)
+{
+    *n_planes = 1 + below(5);
+    return round % 2 ? below(9 * kern->lanes) : below(150 * kern->lanes);
+}
+
 static void check_sums(void)
 {
-    for (idx n = 0; n < 150 * kern->lanes; n += n < 9 * kern->lanes ? 1 : 1 + below(40)) {
-        void *x = input(n), *dy = input(n);
-        double sum = 0, square = 0, dot = 0, a = NAN, b = NAN;
-        for (idx i = 0; i < n; i++) {
-            double v = get(x, i) - 2;
-            sum += v;
-            square += v * v;
-            dot += v * get(dy, i);
+    static const double a_shift[] = {1, 0, -2, 3, 1}, b_shift[] = {2, -1, 0, 1, -3};
+    for (int round = 0; round < 200; round++) {
+        idx n_planes, n = draw_planes(round, &n_planes);
+        void *x = input(n_planes * n), *dy = input(n_planes * n);
+        double sum[5], dot[5];
+        SAY("planes %td n %td", n_planes, n);
+        for (int shifted = 0; shifted < 2; shifted++) {
+            kern->sums(dy, shifted ? a_shift : NULL, x, b_shift, n_planes, n, sum, dot);
+            for (idx p = 0; p < n_planes; p++) {
+                for (idx i = p * n; i < (p + 1) * n; i++) {
+                    double v = get(dy, i) - (shifted ? a_shift[p] : 0);
+                    sum[p] -= v;
+                    dot[p] -= v * (get(x, i) - b_shift[p]);
+                }
+                if (sum[p] != 0 || dot[p] != 0) fail("wrong sum");
+            }
         }
-        SAY("n %td", n);
-        kern->sums(x, 2, n, &a, &b);
-        if (a != sum || b != square) fail("wrong sum");
-        a = NAN;
-        kern->sums(x, 2, n, &a, NULL);
-        if (a != sum) fail("wrong sum alone");
-        if (kern->dot_shifted(dy, x, 2, n) != dot) fail("wrong product");
         release();
     }
 }
 
 static void check_affine(void)
 {
-    for (idx n = 0; n < 6 * kern->lanes; n++) {
-        void *x = input(n), *dy = input(n), *y = output(n), *dx = output(n);
-        SAY("n %td", n);
-        kern->affine(y, x, 1, 3, 0.5, n);
-        kern->affine_pair(dx, dy, x, 1, 3, 0.25, 0.5, n);
-        for (idx i = 0; i < n; i++) {
-            if (get(y, i) != 3 * (get(x, i) - 1) + 0.5) fail("wrong value");
-            if (get(dx, i) != 3 * get(dy, i) + 0.25 * (get(x, i) - 1) + 0.5) fail("wrong pair");
+    static const double shift[] = {1, 0, -2, 3, 1}, scale[] = {3, 1, 0, 2, -1}, offset[] = {0.5, 0, 2, -1, 1};
+    static const double slope[] = {0.25, 0, -1, 4, 2};
+    for (int round = 0; round < 200; round++) {
+        idx n_planes, n = draw_planes(round, &n_planes), size = n_planes * n;
+        void *x = input(size), *dy = input(size), *y = output(size), *dx = output(size), *in_place = copy_of(dy, size);
+        SAY("planes %td n %td", n_planes, n);
+        kern->affine(y, x, shift, scale, offset, n_planes, n);
+        kern->affine_pair(dx, dy, x, shift, scale, slope, offset, n_planes, n);
+        kern->affine_pair(in_place, in_place, x, shift, scale, slope, offset, n_planes, n);
+        for (idx i = 0; i < size; i++) {
+            idx p = i / n;
+            double v = get(x, i) - shift[p];
+            if (get(y, i) != scale[p] * v + offset[p]) fail("wrong value");
+            if (get(dx, i) != scale[p] * get(dy, i) + slope[p] * v + offset[p]) fail("wrong pair");
+            if (!same(get(in_place, i), get(dx, i))) fail("wrong pair in place");
         }
         release();
     }
@@ -1506,6 +1549,7 @@ static const struct {
     {"average_row", check_average_row},
     {"average_plane", check_average_plane},
     {"spread_plane", check_spread_plane},
+    {"spread_max", check_spread_max},
     {"share_row", check_share_row},
     {"spread_row", check_spread_row},
     {"scatter_add", check_scatter_add},
@@ -1513,7 +1557,7 @@ static const struct {
     {"relu, relu_backward", check_relu},
     {"total, add, add_to_doubles", check_total_and_add},
     {"softmax", check_softmax},
-    {"sums, dot_shifted", check_sums},
+    {"sums", check_sums},
     {"affine, affine_pair", check_affine},
     {"sgd", check_sgd},
     {"fma_burst", check_burst},
