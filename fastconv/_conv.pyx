@@ -30,8 +30,9 @@ cdef enum:
     DEPTH = 400            # (channel, tap) pairs reduced in one go: a panel of pixels of this depth stays in L1
     MOST_DEPTH = 1024      # such pairs in one sum where nothing is packed: a longer one would round worse
     STAGE_BYTES = 262144   # what a block's staged rows may take of L2
-    PART_FILTERS = 128     # of a part of the weight gradient, and its (channel, tap) pairs: their sums stay in L2
+    PART_FILTERS = 256     # of a part of the weight gradient, and its (channel, tap) pairs: their sums stay near L2
     PART_PAIRS = 400
+    SLICE_PIXELS = 1024    # the fewest that have large sums of their own
     GROUP_BYTES = 131072   # of pixels that stay in L2 beside them
     GRID_TABLES = 6        # tables of an element a tap: Grid's own five, and the filters' offsets
 
@@ -120,18 +121,18 @@ cdef void survey(Grid *g, const Image *x) noexcept nogil:
         g.tap_slot[t] = s
 
 
-cdef idx fullest(idx most, idx pixels, idx width) noexcept nogil:
-    """How many images of so many pixels, from half of `most` to `most`, fill panels of `width` best."""
+cdef idx fullest(idx most, idx pixels, idx lanes) noexcept nogil:
+    """How many images of so many pixels, from half of `most` to `most`, fill vectors best."""
     cdef idx n, best = most
     cdef double waste, least = 1e30
     for n in range(most, max(0, (most - 1) // 2), -1):
-        waste = <double>up(n * pixels, width) / (n * pixels)
+        waste = <double>up(n * pixels, lanes) / (n * pixels)
         if waste < least - 1e-9:
             best, least = n, waste
     return best
 
 
-cdef void cut_blocks(Grid *g, idx target, idx width) noexcept nogil:
+cdef void cut_blocks(Grid *g, idx target, idx width, idx lanes) noexcept nogil:
     """Blocks of about `target` pixels that fill panels of `width`, and the staged layout that goes with them."""
     target = max(target, 1)
     g.cols = g.Q if g.Q <= 2 * target else up(even(g.Q, target), width)
@@ -142,7 +143,7 @@ cdef void cut_blocks(Grid *g, idx target, idx width) noexcept nogil:
         if g.rows == g.P:
             g.images = even(g.N, max(1, min(g.N, (2 if width > 1 else 1) * target // (g.P * g.Q))))
             if 1 < g.images < g.N:
-                g.images = fullest(g.images, g.P * g.Q, width)
+                g.images = fullest(g.images, g.P * g.Q, min(width, lanes))
     g.blocks_n = parts(g.N, g.images)
     g.blocks_p = parts(g.P, g.rows)
     g.blocks_q = parts(g.Q, g.cols)
@@ -292,7 +293,6 @@ cdef struct Gather:
     char *a              # filters, packed: [group][chunk][tile][channel, tap][filter]
     idx *staged
     idx *direct
-    idx *linear
     # scratch of a thread
     size_t stage_size, panel_size, tile_size, runs_size
     size_t filters_size
@@ -316,16 +316,16 @@ cdef idx y_runs(const Gather *j, const Block *b, idx f0, idx count, fc_run *runs
     return n_runs
 
 
-cdef idx x_pieces(const Block *b, idx f0, idx count, idx lanes, fc_piece *pieces) noexcept nogil:
-    """Where pixels f0 ... f0 + count of the block lie, from the block's base, in pieces of up to a vector."""
+cdef idx x_pieces(const Block *b, idx f0, idx count, idx most, fc_piece *pieces) noexcept nogil:
+    """Where pixels f0 ... f0 + count of the block lie, from the block's base, in pieces of up to `most`."""
     cdef idx n_pieces = 0, n, p, q, length, to = 0
-    cdef bint dense = b.s_row == b.cols
+    cdef bint dense = b.s_row == b.cols * b.s_col
     while to < count:
         n = f0 // (b.rows * b.cols)
         p = f0 // b.cols % b.rows
         q = f0 % b.cols
-        length = min(min(count - to, lanes), (b.rows - p) * b.cols - q if dense else b.cols - q)
-        pieces[n_pieces].source = n * b.s_image + p * b.s_row + q
+        length = min(min(count - to, most), (b.rows - p) * b.cols - q if dense else b.cols - q)
+        pieces[n_pieces].source = n * b.s_image + p * b.s_row + q * b.s_col
         pieces[n_pieces].to = to
         n_pieces += 1
         f0 += length
@@ -338,9 +338,22 @@ cdef bint readable(const Gather *j, const Block *b, idx c0, idx channels) noexce
     cdef idx n = b.images - 1, far = 0, t
     for t in range(j.grid.T):
         far = max(far, j.direct[t])
-    far += n * b.s_image + (b.rows - 1) * b.s_row + (channels - 1) * j.x.s_c + b.cols
+    far += n * b.s_image + (b.rows - 1) * b.s_row + (channels - 1) * j.x.s_c + (b.cols - 1) * b.s_col
     return (j.x.s_n >= 0 and j.x.s_c >= 0 and j.x.s_h >= 0
-            and b.base + (far + FC_MAX_VECS * j.kern.lanes) * j.kern.itemsize <= j.x.end)
+            and b.base + (far + b.s_col * j.kern.lanes) * j.kern.itemsize <= j.x.end)
+
+
+cdef bint packable(const Gather *j) noexcept nogil:
+    """Whether pixels can be packed from where they lie: neighbours, or every second where each is read once."""
+    return (j.grid.inside and j.x.s_w == 1
+            and (j.grid.step_w == 1 or (j.grid.step_w == 2 and j.grid.T == 1)))
+
+
+cdef inline idx panel_pixels(const Gather *j, idx rest) noexcept nogil:
+    """Pixels in the next panel where `rest` are left: one vector has too few sums to keep the units busy."""
+    if j.width < rest <= j.width + j.kern.lanes:
+        return j.width - j.kern.lanes
+    return min(j.width, rest)
 
 
 cdef void gather_packed(const Gather *j, idx g, Block *b, idx k0, idx k1, char *scratch) noexcept nogil:
@@ -350,42 +363,48 @@ cdef void gather_packed(const Gather *j, idx g, Block *b, idx k0, idx k1, char *
     cdef char *panel = stage_buffer + j.stage_size
     cdef char *tile = panel + j.panel_size
     cdef fc_piece *pieces = <fc_piece *>(tile + j.tile_size)
-    cdef fc_run *to_runs = <fc_run *>(pieces + j.width)
-    cdef idx chunk, c0, channels, depth, f0, count, vecs, k, rows, n_pieces, n_to
+    cdef fc_piece *ahead = pieces + j.width
+    cdef fc_run *to_runs = <fc_run *>(ahead + j.width + 1)
+    cdef idx chunk, c0, channels, depth, f0, count, vecs, k, rows, n_pieces, n_to, i
     cdef idx n_pixels = b.images * b.rows * b.cols
     cdef const idx *offsets
     cdef char *a
     cdef char *y
+    cdef char *to
     cdef const char *bias
     cdef bint whole
-    cdef idx next_channels, ahead, n_panels = parts(n_pixels, j.width)
+    cdef idx n_ahead, n_panels = parts(n_pixels, j.width), to_row
+    # Of the next panel's channels, those to be asked for with each tile.
+    cdef idx asked, here, share
     for chunk in range(j.n_chunks):
         c0 = chunk * j.chunk
         channels = min(j.chunk, j.C - c0)
+        share = parts(channels, parts(k1 - k0, kern.rows))
         depth = channels * j.grid.T
         in_place(kern, &j.x, &j.grid, b, g * j.C + c0)
         offsets = j.direct
-        if not (j.grid.inside and j.x.s_w == 1 and j.grid.step_w == 1
-                and readable(j, b, g * j.C + c0, channels)):
+        if not (packable(j) and readable(j, b, g * j.C + c0, channels)):
             stage(kern, &j.x, &j.grid, b, g * j.C + c0, channels, stage_buffer)
             offsets = j.staged
         f0 = 0
         while f0 < n_pixels:
-            count = min(j.width, n_pixels - f0)
+            count = panel_pixels(j, n_pixels - f0)
             vecs = parts(count, kern.lanes)
             # What comes next is far, and asked for while this is computed: the next panel's pixels where they are
             # packed from where they lie, or rows of the next channels to be staged.
-            ahead = -1
+            n_ahead = 0
             if offsets == j.staged:
                 if chunk + 1 < j.n_chunks:
                     fetch_stage(kern, &j.x, &j.grid, b, g * j.C + c0 + channels, min(j.chunk, j.C - c0 - channels),
                                 f0 // j.width, n_panels)
-            elif f0 + j.width < n_pixels:
-                x_pieces(b, f0 + j.width, 1, kern.lanes, pieces)
-                ahead = pieces[0].source
+            elif f0 + count < n_pixels:
+                here = panel_pixels(j, n_pixels - f0 - count)
+                n_ahead = x_pieces(b, f0 + count, here, j.width, ahead)
+                ahead[n_ahead].to = here
+            asked = 0
             n_pieces = x_pieces(b, f0, count, kern.lanes, pieces)
             n_to = y_runs(j, b, f0, count, to_runs)
-            kern.pack_pixels(panel, j.width, b.base, depth, offsets, n_pieces, pieces)
+            kern.pack_pixels(panel, j.width, b.base, depth, offsets, n_pieces, pieces, b.s_col)
             whole = n_to == 1 and count == vecs * kern.lanes and j.y.s_w == 1
             k = k0
             while k < k1:
@@ -393,18 +412,19 @@ cdef void gather_packed(const Gather *j, idx g, Block *b, idx k0, idx k1, char *
                 a = j.a + (((g * j.C + c0) * j.K + k * channels) * j.grid.T) * z
                 y = j.y.data + (b.n0 * j.y.s_n + (g * j.K + k) * j.y.s_c) * z
                 bias = j.bias + (g * j.K + k) * z if j.bias != NULL else NULL
-                if ahead >= 0:
-                    next_channels = channels * (k - k0) // (k1 - k0)
-                    kern.fetch(b.base + (ahead + next_channels * j.x.s_c) * z, j.x.s_c,
-                               channels * (k + rows - k0) // (k1 - k0) - next_channels,
-                               min(j.width, n_pixels - f0 - j.width))
-                if whole:
-                    kern.tile[rows - 1][vecs - 1](depth, a, panel, j.linear, y + to_runs[0].offset * z, j.y.s_c,
-                                                  bias, chunk > 0)
-                else:
+                if asked < channels:
+                    here = min(share, channels - asked)
+                    for i in range(n_ahead):
+                        kern.fetch(b.base + (ahead[i].source + asked * j.x.s_c) * z, j.x.s_c, here,
+                                   (ahead[i + 1].to - ahead[i].to - 1) * b.s_col + 1)
+                    asked += here
+                to, to_row = y + to_runs[0].offset * z, j.y.s_c
+                if not whole:
+                    to, to_row = tile, j.width
                     if chunk > 0:
                         kern.gather(tile, j.width, y, j.y.s_c, j.y.s_w, rows, n_to, to_runs)
-                    kern.tile[rows - 1][vecs - 1](depth, a, panel, j.linear, tile, j.width, bias, chunk > 0)
+                kern.panel[rows - 1][vecs - 1](depth, a, panel, to, to_row, bias, chunk > 0)
+                if not whole:
                     kern.scatter(tile, j.width, y, j.y.s_c, j.y.s_w, rows, n_to, to_runs)
                 k += rows
             f0 += count
@@ -576,6 +596,9 @@ cdef void weave_block(const Gather *jobs, idx n_jobs, const Weave *v, idx g, con
     cdef char *planes = scratch + v.each
     cdef char *zeros = planes + n_jobs * v.plane_size
     cdef const void **rows = <const void **>(zeros + up(whole.cols * z, LINE))
+    cdef idx count = min(whole.cols * v.stride_w, v.dx.w - whole.q0 * v.stride_w)
+    cdef char *to
+    cdef bint none
     cdef Gather j
     cdef Block b
     for i in range(n_jobs):
@@ -594,13 +617,17 @@ cdef void weave_block(const Gather *jobs, idx n_jobs, const Weave *v, idx g, con
                     row = (whole.p0 + p) * v.stride_h + a
                     if row >= v.dx.h:
                         break
+                    to = v.dx.data + ((whole.n0 + n) * v.dx.s_n + (channel0 + k) * v.dx.s_c + row * v.dx.s_h
+                                      + whole.q0 * v.stride_w) * z
+                    none = True
                     for c in range(v.stride_w):
                         i = v.job_of[a * v.stride_w + c]
                         rows[c] = zeros if i < 0 else planes + i * v.plane_size + at
-                    kern.interleave(
-                        v.dx.data + ((whole.n0 + n) * v.dx.s_n + (channel0 + k) * v.dx.s_c + row * v.dx.s_h
-                                     + whole.q0 * v.stride_w) * z,
-                        rows, v.stride_w, min(whole.cols * v.stride_w, v.dx.w - whole.q0 * v.stride_w))
+                        none &= i < 0
+                    if none:
+                        memset(to, 0, count * z)
+                    else:
+                        kern.interleave(to, rows, v.stride_w, count)
 
 
 cdef void gather_task(const Gather *jobs, idx n_jobs, const Weave *weave, idx task, char *scratch) noexcept nogil:
@@ -670,6 +697,8 @@ cdef void choose_form(Gather *j, idx run, bint staged) noexcept nogil:
         j.packed |= packed < unpacked
     else:
         j.packed |= 0.5 * j.K / run * up(run, kern.lanes) * 1.05 > 0.5 * j.K + 1.5 or depth > 8 * DEPTH
+    # Packing asks for pixels ahead: even for few filters they would be waited for otherwise.
+    j.packed |= j.grid.T == 1 and depth >= 32 and packable(j)
     # The outer form's offsets are of 32 bits, which a window dilated by billions would not fit.
     j.outer = (j.grid.T > 1 and depth <= MOST_DEPTH and <double>j.C * j.grid.stage_channel < 1 << 30
                and outer < (packed if j.packed else unpacked))
@@ -686,7 +715,7 @@ cdef void plan_gather(Gather *j) noexcept nogil:
                and j.y.s_w == 1 and j.y.s_h == grid.Q)
     cdef idx run = grid.P * grid.Q if j.dense else grid.Q
     cdef idx area
-    cut_blocks(grid, j.target if j.target else 512, j.width)
+    cut_blocks(grid, j.target if j.target else 512, j.width, lanes)
     cdef bint staged = not j.dense and not (grid.inside and j.x.s_w == 1 and grid.step_w == 1 and run >= lanes)
     choose_form(j, run, staged)
     if j.packed:
@@ -695,14 +724,14 @@ cdef void plan_gather(Gather *j) noexcept nogil:
         j.chunk = j.C
         # As many rows as the staging budget holds: each block stages the rows at its seams again.
         if not j.target:
-            cut_blocks(grid, min(8192, max(256, STAGE_BYTES // (z * j.C * max(1, grid.n_slots)))), 1)
+            cut_blocks(grid, min(8192, max(256, STAGE_BYTES // (z * j.C * max(1, grid.n_slots)))), 1, lanes)
     j.k_tile = kern.rows
     if j.outer:
         j.packed = False
         j.k_tile = kern.wgrad_vecs * lanes
         j.chunk = j.C
         if not j.target:
-            cut_blocks(grid, 128, kern.wgrad_rows)
+            cut_blocks(grid, 128, kern.wgrad_rows, lanes)
         j.in_place = grid.inside and narrow(&j.x)
     j.n_chunks = parts(j.C, j.chunk)
     j.n_blocks = grid.blocks_n * grid.blocks_p * grid.blocks_q
@@ -710,7 +739,7 @@ cdef void plan_gather(Gather *j) noexcept nogil:
     j.stage_size = up(j.chunk * grid.stage_channel * z + LINE * FC_MAX_VECS, LINE)
     j.panel_size = up((j.chunk * grid.T * j.width + lanes) * z, LINE) if j.packed else 0
     j.tile_size = up(FC_MAX_ROWS * FC_MAX_VECS * lanes * z, LINE)
-    j.runs_size = up(j.width * (sizeof(fc_run) + sizeof(fc_piece)), LINE)
+    j.runs_size = up(j.width * (sizeof(fc_run) + 2 * sizeof(fc_piece)) + sizeof(fc_piece), LINE)
     if j.outer:
         area = up(grid.images * grid.rows * grid.cols, kern.wgrad_rows)
         j.tile_size = up(area * j.k_tile * z, LINE)
@@ -724,7 +753,6 @@ cdef void set_offsets(Gather *j) noexcept nogil:
         for t in range(j.grid.T):
             j.staged[i] = c * j.grid.stage_channel + staged_offset(&j.grid, t)
             j.direct[i] = c * j.x.s_c + direct_offset(&j.grid, &j.x, t) if j.grid.inside else 0
-            j.linear[i] = i * j.width
             i += 1
 
 
@@ -740,7 +768,7 @@ cdef int run_gathers(Gather *jobs, idx n_jobs, Weave *weave) except -1:
         plan_gather(j)
         work += <double>j.G * j.K * (j.C * j.grid.T + 1) * j.grid.N * j.grid.P * j.grid.Q
         n_packs = max(n_packs, j.G * j.n_chunks)
-        tables += j.filters_size + up(3 * j.chunk * j.grid.T * sizeof(idx), LINE)
+        tables += j.filters_size + up(2 * j.chunk * j.grid.T * sizeof(idx), LINE)
         each = max(each, j.stage_size + j.panel_size + j.tile_size + j.runs_size)
     j = &jobs[0]
     cdef int n_threads = threads_for(work, j.G * j.n_blocks * parts(j.K, j.k_tile))
@@ -765,8 +793,7 @@ cdef int run_gathers(Gather *jobs, idx n_jobs, Weave *weave) except -1:
         j.a = scratch
         j.staged = <idx *>(j.a + j.filters_size)
         j.direct = j.staged + j.chunk * j.grid.T
-        j.linear = j.direct + j.chunk * j.grid.T
-        scratch += j.filters_size + up(3 * j.chunk * j.grid.T * sizeof(idx), LINE)
+        scratch += j.filters_size + up(2 * j.chunk * j.grid.T * sizeof(idx), LINE)
     cdef idx task, tasks = jobs[0].G * jobs[0].n_blocks * jobs[0].k_parts
     cdef idx piece = max(1, tasks // (n_threads * 16))
     with nogil:
@@ -1083,14 +1110,15 @@ cpdef input_gradient(cnp.ndarray dy, cnp.ndarray w, cnp.ndarray dx, idx stride_h
             j.grid.N = weave.dx.n
             j.grid.P, j.grid.Q = parts(weave.dx.h, weave.stride_h), parts(weave.dx.w, weave.stride_w)
             j.grid.step_h = j.grid.step_w = 1
-            j.target = 0
-            if weave.stride_h * weave.stride_w > 1:
-                # All residues of a block wait in L2 for their turn.
-                j.target = min(512, max(64, 4 * STAGE_BYTES // (z * j.K * weave.stride_h * weave.stride_w)))
             weave.job_of[a * weave.stride_w + b] = n_jobs
             table += GRID_TABLES * taps
             n_jobs += 1
     try:
+        for a in range(n_jobs):
+            jobs[a].target = 0
+            if weave.stride_h * weave.stride_w > 1:
+                # All residues of a block wait in L2 for their turn.
+                jobs[a].target = min(512, max(64, 4 * STAGE_BYTES // (z * jobs[a].K * n_jobs)))
         if n_jobs == 0:
             memset(weave.dx.data, 0, cnp.PyArray_NBYTES(dx))
         else:
@@ -1109,7 +1137,7 @@ cdef struct Correlate:
     Image dy
     Grid grid
     char *dw
-    idx dw_k, dw_c       # dw is dense: strides of a filter and of a channel
+    idx dw_g, dw_k, dw_pair  # its strides: of a group, a filter, a (channel, tap) pair; one of the last two is 1
     # schedule
     bint outer           # filters along the lanes, dy transposed; otherwise pixels along the lanes
     bint runs            # these in runs over a whole image, not row by row
@@ -1267,7 +1295,8 @@ cdef void add_slices(const Correlate *j, idx part) noexcept nogil:
     cdef idx c0 = c_index * j.c_part, channels = min(j.c_part, j.C - c0)
     cdef idx k0 = k_index * j.k_part, k_count = min(j.k_part, j.K - k0)
     cdef idx n_pairs = channels * j.grid.T
-    cdef idx z = j.kern.itemsize, k = 0, pair, tile_k, pairs
+    cdef idx z = j.kern.itemsize, k = 0, pair, tile_k, pairs, row, col, filters, here
+    cdef char *dw
     cdef char *sums = j.sums + part * j.slices * j.sums_size
     while k < k_count:
         if j.outer:
@@ -1277,10 +1306,14 @@ cdef void add_slices(const Correlate *j, idx part) noexcept nogil:
         pair = 0
         while pair < n_pairs:
             pairs = min(j.kern.dot_rows, j.S - pair % j.S) if j.turned else j.tile_rows
+            dw = j.dw + (g * j.dw_g + (k0 + k) * j.dw_k + (c0 * j.grid.T + pair) * j.dw_pair) * z
+            filters, here = min(tile_k, k_count - k), min(pairs, n_pairs - pair)
             # Filters are neighbours in the outer and the turned form.
-            j.kern.fold(j.dw + ((g * j.K + k0 + k) * j.dw_k + c0 * j.dw_c + pair) * z, j.dw_k, sums,
-                        <idx>j.sums_size // z, j.slices, tile_k if j.outer or j.turned else 1,
-                        1 if j.outer or j.turned else j.tile_rows, min(tile_k, k_count - k), min(pairs, n_pairs - pair))
+            row, col = tile_k if j.outer or j.turned else 1, 1 if j.outer or j.turned else pairs
+            if j.dw_pair == 1:
+                j.kern.fold(dw, j.dw_k, sums, <idx>j.sums_size // z, j.slices, row, col, filters, here)
+            else:
+                j.kern.fold(dw, j.dw_pair, sums, <idx>j.sums_size // z, j.slices, col, row, here, filters)
             sums += tile_k * pairs * z
             pair += pairs
         k += tile_k
@@ -1317,17 +1350,20 @@ cdef void plan_correlate(Correlate *j, idx threads) noexcept nogil:
     j.outer = outer >= dot or (j.K >= lanes and pairs >= 64)
     j.turned = j.turned and not j.outer
     j.tile_rows = kern.wgrad_rows if j.outer else kern.dot_cols
-    j.k_part = even(j.K, PART_FILTERS if j.outer else 4 * j.lane_width)
+    # The outer form reads single pixels, in any layout; but where a stride leaves out most of a row, not that again and
+    # again for all filters, nor pixels that fall into few sets of the caches.
+    j.in_place = (j.outer and grid.inside and narrow(&j.x)
+                  and (grid.T >= grid.step_w if j.x.s_w == 1 else j.x.s_w * z % 2048 != 0))
+    # What is staged is staged again for each part of the filters.
+    j.k_part = even(j.K, (PART_FILTERS if j.in_place else 2 * PART_FILTERS) if j.outer else 4 * j.lane_width)
     if j.outer:
         j.k_part = min(up(j.k_part, j.lane_width), up(j.K, lanes))
     j.c_part = even(j.C, max(1, (PART_PAIRS if j.outer else 512) // grid.T))
     j.k_parts = parts(j.K, j.k_part)
-    # The outer form reads single pixels, in any layout but one whose pixels fall into few sets of the caches.
-    j.in_place = j.outer and grid.inside and narrow(&j.x) and (j.x.s_w == 1 or j.x.s_w * z % 2048 != 0)
     # Where each of them is in a line of its own, fewer stay in L1.
     cdef idx pixels = 112 if j.in_place and grid.step_w * z >= LINE else 448
     cut_blocks(grid, pixels if j.outer else min(512 * lanes, max(256, STAGE_BYTES // (2 * z * (j.c_part + j.k_part)))),
-               1)
+               1, lanes)
     # Of one image there is one slice: its channels are shared out, each summed over the same blocks.
     if grid.N == 1:
         j.c_part = min(j.c_part, max(j.tile_rows, parts(j.C, threads)))
@@ -1335,10 +1371,13 @@ cdef void plan_correlate(Correlate *j, idx threads) noexcept nogil:
     # Slices of whole blocks of images, enough for the threads of a large machine.
     images = grid.blocks_n
     j.slices = min(images, max(1, parts(16, j.G * j.k_parts * j.c_parts)))
-    j.slice_images = parts(images, max(j.slices, 1))
-    j.slices = parts(images, j.slice_images)
     cdef idx tiles = parts(j.c_part * grid.T, j.tile_rows) * j.tile_rows
     j.sums_size = up(tiles * (up(j.k_part, lanes) if j.outer else up(j.k_part, kern.dot_cols)) * z, LINE)
+    # Sums that leave L2 are not worth it for a few pixels.
+    if <idx>j.sums_size > STAGE_BYTES:
+        j.slices = min(j.slices, max(1, grid.N * grid.P * grid.Q // SLICE_PIXELS))
+    j.slice_images = parts(images, max(j.slices, 1))
+    j.slices = parts(images, j.slice_images)
     # The other form reads whole vectors, which must not reach beyond a row.
     if (not j.outer and grid.inside and j.x.s_w == 1 and grid.step_w == 1 and grid.Q % lanes == 0
             and grid.cols % lanes == 0):
@@ -1353,6 +1392,20 @@ cdef void plan_correlate(Correlate *j, idx threads) noexcept nogil:
             n_pixels = grid.images * up(grid.rows * grid.stage_pitch, lanes)
         j.dy_size = up(j.k_part * (up(n_pixels, 16) + 16) * z + LINE, LINE)
     j.pixels_size = up(n_pixels * sizeof(int32_t), LINE)
+
+
+cdef double outer_cost(const fc_kernels *kern, idx filters, idx channels) noexcept nogil:
+    """Of a pixel of a 1x1 layer in the outer form: its products, and transposing it for each part of the channels."""
+    return up(filters, kern.lanes) * (up(channels, kern.wgrad_rows) + 2.0 * kern.lanes * parts(channels, PART_PAIRS))
+
+
+cdef void mirror(Correlate *j) noexcept nogil:
+    """Where x and dy may trade places, have the one transposed that is cheaper."""
+    if j.C < j.kern.lanes or outer_cost(j.kern, j.C, j.K) > 0.95 * outer_cost(j.kern, j.K, j.C):
+        return
+    j.x, j.dy = j.dy, j.x
+    j.K, j.C = j.C, j.K
+    j.dw_k, j.dw_pair = 1, j.dw_k
 
 
 cpdef weight_gradient(cnp.ndarray x, cnp.ndarray dy, cnp.ndarray dw, idx stride_h, idx stride_w, idx pad_h, idx pad_w,
@@ -1382,7 +1435,7 @@ cpdef weight_gradient(cnp.ndarray x, cnp.ndarray dy, cnp.ndarray dw, idx stride_
     j.grid.step_h, j.grid.step_w = stride_h, stride_w
     cdef idx taps = f.h * f.w
     j.grid.T = taps
-    j.dw, j.dw_c, j.dw_k, j.S = f.data, taps, f.c * taps, f.w
+    j.dw, j.dw_g, j.dw_k, j.dw_pair, j.S = f.data, j.K * j.C * taps, j.C * taps, 1, f.w
     cdef size_t table_size = GRID_TABLES * taps * sizeof(idx)
     cdef idx *table = <idx *>take(table_size)
     cdef char *memory = NULL
@@ -1400,6 +1453,8 @@ cpdef weight_gradient(cnp.ndarray x, cnp.ndarray dy, cnp.ndarray dw, idx stride_
             t += 1
     try:
         work = <double>j.G * j.K * j.C * taps * j.grid.N * j.grid.P * j.grid.Q
+        if taps == 1 and j.x.h == j.dy.h and j.x.w == j.dy.w and pad_h == 0 and pad_w == 0:
+            mirror(&j)
         plan_correlate(&j, threads_for(work, j.C))
         # The outer form's table of pixels is of 32 bits.
         if j.outer and not j.in_place and j.grid.images * <double>j.grid.stage_image > 2147483647.0:

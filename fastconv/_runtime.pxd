@@ -61,11 +61,13 @@ cdef extern from "fastconv.h" nogil:
         void (*pack_filters)(void *dst, const void *w, idx rows, idx w_row, idx channels, idx w_channel, idx n_taps,
                              const idx *taps) noexcept nogil
         void (*pack_pixels)(void *dst, idx width, const void *src, idx depth, const idx *offsets, idx n_pieces,
-                            const fc_piece *pieces) noexcept nogil
+                            const fc_piece *pieces, idx step) noexcept nogil
         void (*tile[8][8])(idx depth, const void *a, const void *b, const idx *offsets, void *y, idx y_row,
                            const void *bias, int accumulate) noexcept nogil
         void (*strip[8][8])(idx depth, const void *a, const void *b, const idx *offsets, idx b_step, void *y,
                             idx y_row, idx y_step, const void *bias) noexcept nogil
+        void (*panel[8][8])(idx depth, const void *a, const void *b, void *y, idx y_row, const void *bias,
+                            int accumulate) noexcept nogil
         void (*scatter)(const void *tile, idx width, void *y, idx y_row, idx y_col, idx rows, idx n_runs,
                         const fc_run *runs) noexcept nogil
         void (*gather)(void *tile, idx width, const void *y, idx y_row, idx y_col, idx rows, idx n_runs,

@@ -90,10 +90,11 @@ typedef struct {
                          const idx *taps);
 
     /* Gather `depth` rows of pixels, row k from src + offsets[k], into dst[k][0..width): each piece, of at most a
-     * vector, goes from its offset in the source to its place in the row. Pieces are in order, for whole vectors are
-     * read and written, and what is too much the next piece or row overwrites. */
+     * vector of pixels `step` apart, goes from its offset in the source to its place in the row. Pieces are in order, for
+     * whole vectors are read (step * lanes elements) and written, and what is too much the next piece or row overwrites.
+     * step is 1 or 2. */
     void (*pack_pixels)(void *dst, idx width, const void *src, idx depth, const idx *offsets, idx n_pieces,
-                        const fc_piece *pieces);
+                        const fc_piece *pieces, idx step);
 
     /* tile[rows - 1][vecs - 1]: the tile of forward and of the input gradient,
      *     y[r * y_row + j] = start + sum_k a[k * rows + r] * b[offsets[k] + j],   j < vecs * lanes,
@@ -104,6 +105,11 @@ typedef struct {
      * vector that reaches into the next one's place is overwritten there. */
     void (*strip[FC_MAX_ROWS][FC_MAX_VECS])(idx depth, const void *a, const void *b, const idx *offsets, idx b_step,
                                             void *y, idx y_row, idx y_step, const void *bias);
+
+    /* The same out of a panel of packed pixels, its rows as wide as the widest tile of all `rows` filters: row k of b is
+     * that much after row k - 1. */
+    void (*panel[FC_MAX_ROWS][FC_MAX_VECS])(idx depth, const void *a, const void *b, void *y, idx y_row,
+                                            const void *bias, int accumulate);
 
     /* Move a tile between its dense form tile[rows][width] and strided runs of the output. */
     void (*scatter)(const void *tile, idx width, void *y, idx y_row, idx y_col, idx rows, idx n_runs,

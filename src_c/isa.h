@@ -10,9 +10,11 @@
 #define INLINE static inline __attribute__((always_inline))
 #define UNROLL _Pragma("GCC unroll 32")
 
-/* Register tiles: all products below the count of accumulators that leaves room for the operands. */
+/* Register tiles: all products below the count of accumulators that leaves room for the operands. A panel of packed
+ * pixels is PANEL vectors wide, as many as the widest tile of ROWS filters. */
 #if REGISTERS == 32
 #define ROWS 8
+#define PANEL 3
 #define WGRAD_ROWS 8
 #define WGRAD_VECS 2
 #define DOT_ROWS 4
@@ -29,11 +31,15 @@
     T(6, 1) T(6, 2) T(6, 3) T(6, 4) \
     T(7, 1) T(7, 2) T(7, 3) \
     T(8, 1) T(8, 2) T(8, 3)
-#define VECS {0, 8, 8, 7, 6, 4, 4, 3, 3}
+#define VECS {0, 8, 8, 7, 6, 4, 4, 3, PANEL}
+#define PANELS(P) \
+    P(1, 1) P(1, 2) P(1, 3) P(2, 1) P(2, 2) P(2, 3) P(3, 1) P(3, 2) P(3, 3) P(4, 1) P(4, 2) P(4, 3) \
+    P(5, 1) P(5, 2) P(5, 3) P(6, 1) P(6, 2) P(6, 3) P(7, 1) P(7, 2) P(7, 3) P(8, 1) P(8, 2) P(8, 3)
 #define DOTS(D) D(1) D(2) D(3) D(4)
 #define GEMMS(M) M(1) M(2) M(3) M(4)
 #else
 #define ROWS 4
+#define PANEL 3
 #define WGRAD_ROWS 6
 #define WGRAD_VECS 2
 #define DOT_ROWS 3
@@ -45,7 +51,8 @@
     T(2, 1) T(2, 2) T(2, 3) T(2, 4) T(2, 5) T(2, 6) \
     T(3, 1) T(3, 2) T(3, 3) T(3, 4) \
     T(4, 1) T(4, 2) T(4, 3)
-#define VECS {0, 8, 6, 4, 3, 0, 0, 0, 0}
+#define VECS {0, 8, 6, 4, PANEL, 0, 0, 0, 0}
+#define PANELS(P) P(1, 1) P(1, 2) P(1, 3) P(2, 1) P(2, 2) P(2, 3) P(3, 1) P(3, 2) P(3, 3) P(4, 1) P(4, 2) P(4, 3)
 #define DOTS(D) D(1) D(2) D(3)
 #define GEMMS(M) M(1) M(2)
 #endif
@@ -87,6 +94,8 @@ static double fma_burst(idx n)
 
 #define TILE_ENTRY_F32(r, v) .tile[r - 1][v - 1] = tile_##r##_##v##_f32, .strip[r - 1][v - 1] = strip_##r##_##v##_f32,
 #define TILE_ENTRY_F64(r, v) .tile[r - 1][v - 1] = tile_##r##_##v##_f64, .strip[r - 1][v - 1] = strip_##r##_##v##_f64,
+#define PANEL_ENTRY_F32(r, v) .panel[r - 1][v - 1] = panel_##r##_##v##_f32,
+#define PANEL_ENTRY_F64(r, v) .panel[r - 1][v - 1] = panel_##r##_##v##_f64,
 #define WGRAD_ENTRY_F32(v) .wgrad[v - 1] = wgrad_##v##_f32,
 #define WGRAD_ENTRY_F64(v) .wgrad[v - 1] = wgrad_##v##_f64,
 #define DOT_ENTRY_F32(r) .dot[r - 1] = dot_##r##_f32,
@@ -116,7 +125,7 @@ static double fma_burst(idx n)
         .relu = relu_##suffix, .relu_backward = relu_backward_##suffix, .total = total_##suffix, .add = add_##suffix, .add_to_doubles = add_to_doubles_##suffix, .softmax = softmax_##suffix, .sums = sums_##suffix,                        \
         .affine = affine_##suffix, .affine_pair = affine_pair_##suffix,                                               \
         .sgd = sgd_##suffix,                                                                                          \
-        TILES(TILE_ENTRY_##SUFFIX) WGRADS(WGRAD_ENTRY_##SUFFIX) DOTS(DOT_ENTRY_##SUFFIX) GEMMS(GEMM_ENTRY_##SUFFIX)   \
+        TILES(TILE_ENTRY_##SUFFIX) PANELS(PANEL_ENTRY_##SUFFIX) WGRADS(WGRAD_ENTRY_##SUFFIX) DOTS(DOT_ENTRY_##SUFFIX) GEMMS(GEMM_ENTRY_##SUFFIX)   \
     }
 
 #define STRING_(x) #x

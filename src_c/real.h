@@ -158,8 +158,9 @@ static void NAME(fetch)(const void *src_, idx step, idx n, idx count)
 {
     const REAL *src = src_;
     for (idx i = 0; i < n; i++, src += step) {
-        for (idx j = 0; j < count; j += 64 / (idx)sizeof(REAL)) __builtin_prefetch(src + j, 0, 2);
-        __builtin_prefetch(src + count - 1, 0, 2);
+        const char *end = (const char *)(src + count);
+        const char *line = (const char *)((uintptr_t)src & ~(uintptr_t)63);
+        for (; line < end; line += 64) __builtin_prefetch(line, 0, 2);
     }
 }
 
@@ -178,28 +179,32 @@ static void NAME(pack_filters)(void *dst_, const void *w_, idx rows, idx w_row, 
 }
 
 INLINE void NAME(pack_body)(REAL *dst, idx width, const REAL *src, idx depth, const idx *offsets, const idx n_pieces,
-                            const fc_piece *pieces)
+                            const fc_piece *pieces, const idx step)
 {
     for (idx k = 0; k < depth; k++, dst += width) {
         const REAL *from = src + offsets[k];
-        UNROLL for (idx i = 0; i < n_pieces; i++) store(dst + pieces[i].to, load(from + pieces[i].from));
+        UNROLL for (idx i = 0; i < n_pieces; i++)
+            store(dst + pieces[i].to, NAME(load_every)(from + pieces[i].from, step));
     }
 }
 
 static void NAME(pack_pixels)(void *dst, idx width, const void *src, idx depth, const idx *offsets, idx n_pieces,
-                              const fc_piece *pieces)
+                              const fc_piece *pieces, idx step)
 {
     /* Known numbers of pieces keep their places in registers. */
 #define PIECES(n)                                                                                                     \
     case n: {                                                                                                         \
         fc_piece few[n];                                                                                              \
         memcpy(few, pieces, sizeof(few));                                                                             \
-        NAME(pack_body)(dst, width, src, depth, offsets, n, few);                                                     \
+        if (step == 2)                                                                                                \
+            NAME(pack_body)(dst, width, src, depth, offsets, n, few, 2);                                              \
+        else                                                                                                          \
+            NAME(pack_body)(dst, width, src, depth, offsets, n, few, 1);                                              \
         return;                                                                                                       \
     }
     switch (n_pieces) {
         PIECES(1) PIECES(2) PIECES(3) PIECES(4) PIECES(5) PIECES(6)
-    default: NAME(pack_body)(dst, width, src, depth, offsets, n_pieces, pieces);
+    default: NAME(pack_body)(dst, width, src, depth, offsets, n_pieces, pieces, step);
     }
 #undef PIECES
 }
@@ -246,12 +251,16 @@ static void NAME(interleave)(void *dst_, const void *const *src, idx n, idx size
 {
     REAL *dst = dst_;
     idx q = 0;
-    if (n == 2) {
+    if (n == 2 && size >= 2 * LANES) {
         const REAL *even = src[0], *odd = src[1];
-        for (; 2 * (q + LANES) <= size; q += LANES) {
+        for (;;) {
             vec a = load(even + q), b = load(odd + q);
             store(dst + 2 * q, NAME(zip_low)(a, b));
             store(dst + 2 * q + LANES, NAME(zip_high)(a, b));
+            q += LANES;
+            if (2 * q + 1 >= size) break;
+            /* The last vectors move left to fit. */
+            if (2 * (q + LANES) > size) q = size / 2 - LANES;
         }
     }
     for (idx i = 0; i < n; i++) {
@@ -352,6 +361,7 @@ static void NAME(shifted_sums)(void *sums_, const void *z_, idx z_row, idx shift
 
 /* ---- forward and input gradient ------------------------------------------------------------------------------- */
 
+/* Without offsets, b is a panel. */
 INLINE void NAME(tile_body)(const int rows, const int vecs, idx depth, const void *a_, const void *b_,
                             const idx *offsets, const idx b_step, void *y_, idx y_row, const idx y_step,
                             const void *bias_, int accumulate)
@@ -368,7 +378,7 @@ INLINE void NAME(tile_body)(const int rows, const int vecs, idx depth, const voi
         UNROLL for (int v = 0; v < vecs; v++) __builtin_prefetch(y + r * y_row + v * y_step, 1);
 
     for (idx k = 0; k < depth; k++, a += rows) {
-        const REAL *bk = b + offsets[k];
+        const REAL *bk = b + (offsets ? offsets[k] : k * (PANEL * LANES));
         /* What is fewer waits in registers; the accumulators leave room for that and one more. */
         if (rows < vecs) {
             vec ar[FC_MAX_ROWS];
@@ -410,6 +420,15 @@ INLINE void NAME(tile_body)(const int rows, const int vecs, idx depth, const voi
     }
 TILES(TILE)
 #undef TILE
+
+#define PANEL_TILE(rows, vecs)                                                                                        \
+    static void NAME(panel_##rows##_##vecs)(idx depth, const void *a, const void *b, void *y, idx y_row,              \
+                                            const void *bias, int accumulate)                                         \
+    {                                                                                                                 \
+        NAME(tile_body)(rows, vecs, depth, a, b, NULL, LANES, y, y_row, LANES, bias, accumulate);                     \
+    }
+PANELS(PANEL_TILE)
+#undef PANEL_TILE
 
 /* ---- weight gradient ------------------------------------------------------------------------------------------ */
 

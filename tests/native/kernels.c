@@ -248,15 +248,16 @@ static void check_pack_pixels(void)
             count += lengths[i];
         }
         idx width = count + below(3);
-        const void *x = input(far + reach + lanes);
+        const idx step = 1 + round % 2;
+        const void *x = input(far + reach + step * lanes);
         /* The last row's last vector may reach beyond it. */
         void *y = output(depth * width + lanes);
-        SAY("depth %td pieces %td width %td", depth, n_pieces, width);
-        kern->pack_pixels(y, width, x, depth, offsets, n_pieces, pieces);
+        SAY("depth %td pieces %td width %td step %td", depth, n_pieces, width, step);
+        kern->pack_pixels(y, width, x, depth, offsets, n_pieces, pieces, step);
         for (idx k = 0; k < depth; k++)
             for (idx i = 0; i < n_pieces; i++)
                 for (idx j = 0; j < lengths[i]; j++)
-                    if (!same(get(y, k * width + pieces[i].to + j), get(x, offsets[k] + pieces[i].from + j)))
+                    if (!same(get(y, k * width + pieces[i].to + j), get(x, offsets[k] + pieces[i].from + j * step)))
                         fail("wrong pixel");
         release();
     }
@@ -363,17 +364,17 @@ static void check_untranspose(void)
 
 /* ---- the three passes ----------------------------------------------------------------------------------------- */
 
-static void check_tile(void)
+static void check_tiles(int panel)
 {
     static const idx depths[] = {0, 1, 2, 3, 17, 64};
-    const idx lanes = kern->lanes;
+    const idx lanes = kern->lanes, panel_vecs = kern->vecs[kern->rows];
     for (idx rows = 1; rows <= kern->rows; rows++)
-        for (idx vecs = 1; vecs <= kern->vecs[rows]; vecs++)
+        for (idx vecs = 1; vecs <= (panel ? panel_vecs : kern->vecs[rows]); vecs++)
             for (int round = 0; round < 12; round++) {
                 idx depth = depths[round % 6], width = vecs * lanes, offsets[64], far = 0;
                 int accumulate = round % 3 == 2;
                 for (idx k = 0; k < depth; k++) {
-                    offsets[k] = below(50);
+                    offsets[k] = panel ? k * panel_vecs * lanes : below(50);
                     if (offsets[k] > far) far = offsets[k];
                 }
                 idx y_row = width + below(4), size = (rows - 1) * y_row + width;
@@ -388,8 +389,11 @@ static void check_tile(void)
                         expected[r * y_row + j] = sum;
                     }
                 SAY("rows %td vecs %td depth %td", rows, vecs, depth);
-                if (!kern->tile[rows - 1][vecs - 1]) fail("no such tile");
-                kern->tile[rows - 1][vecs - 1](depth, a, b, offsets, y, y_row, bias, accumulate);
+                if (panel ? !kern->panel[rows - 1][vecs - 1] : !kern->tile[rows - 1][vecs - 1]) fail("no such tile");
+                if (panel)
+                    kern->panel[rows - 1][vecs - 1](depth, a, b, y, y_row, bias, accumulate);
+                else
+                    kern->tile[rows - 1][vecs - 1](depth, a, b, offsets, y, y_row, bias, accumulate);
                 for (idx r = 0; r < rows; r++) {
                     expect(y, r * y_row, expected + r * y_row, width, "y");
                     for (idx j = width; j < y_row && r < rows - 1; j++)
@@ -399,6 +403,10 @@ static void check_tile(void)
                 release();
             }
 }
+
+static void check_tile(void) { check_tiles(0); }
+
+static void check_panel(void) { check_tiles(1); }
 
 static void check_strip(void)
 {
@@ -1525,6 +1533,7 @@ static const struct {
     {"transpose", check_transpose},
     {"untranspose", check_untranspose},
     {"tile", check_tile},
+    {"panel", check_panel},
     {"strip", check_strip},
     {"wgrad", check_wgrad},
     {"shifted_sums", check_shifted_sums},
