@@ -302,8 +302,10 @@ cdef Planes planes_of(cnp.ndarray x) noexcept:
 
 cdef void sum_channels(const fc_kernels *kern, const Planes *p, const char *a, const double *a_shift, const char *b,
                        const double *b_shift, double *sums, double *dots, double *total, double *dot) noexcept:
-    """Sums of a - a_shift (unless NULL) and of its products with b - b_shift over each channel. Every plane is summed by
-    itself, into `sums` and `dots`, and the planes in their order."""
+    """Sums of a - a_shift (unless NULL) and of its products with b - b_shift over each channel.
+
+    Every plane is summed by itself, into `sums` and `dots`, and the planes in their order.
+    """
     cdef idx z = kern.itemsize, chunks = parts(p.C, p.some), task, c, n, first
     cdef unsigned mode
     cdef int n_threads = threads_for(10.0 * p.N * p.C * p.pixels, p.tasks)
@@ -325,9 +327,9 @@ cdef void sum_channels(const fc_kernels *kern, const Planes *p, const char *a, c
 def channel_statistics(cnp.ndarray x, cnp.ndarray shift, cnp.ndarray offset, cnp.ndarray variance):
     """The mean of x[:, c], which is shift[c] + offset[c], the former as exact as x, and its biased variance.
 
-    x is (N, C, pixels); the others are (C,) of float64. One pass sums x less the mean of the first images, an eighth of
-    them, and corrects for what that lacks. Where it lacks more than the deviation, digits of the variance were lost, and
-    there is another pass, with the mean itself.
+    x is (N, C, pixels); the others are (C,) of float64. One pass sums x less the mean of an eighth of the images, and
+    corrects for what that lacks. Where it lacks more than the deviation, digits of the variance were lost, and there is
+    another pass, with the mean itself.
     """
     check_planes(x, "x", DENSE, x)
     check_channels(shift, "shift", DENSE_RESULT, x)
@@ -343,7 +345,7 @@ def channel_statistics(cnp.ndarray x, cnp.ndarray shift, cnp.ndarray offset, cnp
     cdef double *sums = <double *>take(size)
     cdef double *squares = sums + p.N * p.C
     cdef idx c
-    cdef int attempt
+    cdef int _attempt
     cdef bint far
     cdef Planes first = p
     first.N = parts(p.N, 8)
@@ -352,7 +354,7 @@ def channel_statistics(cnp.ndarray x, cnp.ndarray shift, cnp.ndarray offset, cnp
     sum_channels(kern, &first, data(x), NULL, data(x), by, sums, squares, rest, square)
     for c in range(p.C):
         rest[c] /= max(first.N * p.pixels, 1)
-    for attempt in range(2):
+    for _attempt in range(2):
         for c in range(p.C):
             by[c] = <float>(by[c] + rest[c]) if kern.itemsize == 4 else by[c] + rest[c]
         sum_channels(kern, &p, data(x), by, data(x), by, sums, squares, rest, square)

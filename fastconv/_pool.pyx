@@ -307,12 +307,12 @@ cpdef max_backward(cnp.ndarray dy, cnp.ndarray indices, cnp.ndarray dx):
     check_size(indices, "indices", dy)
     cdef idx z = cnp.PyArray_ITEMSIZE(dx), plane, planes = dx.shape[0] * dx.shape[1]
     cdef const fc_kernels *kern = kernels(z)
-    cdef int n_threads = threads_for(10.0 * planes * (dx.shape[2] * dx.shape[3] + 4 * dy.shape[2] * dy.shape[3]), planes)
     cdef idx outside = 0
     cdef char *x = <char *>cnp.PyArray_DATA(dx)
     cdef char *y = <char *>cnp.PyArray_DATA(dy)
     cdef char *where = <char *>cnp.PyArray_DATA(indices)
     cdef idx H = dx.shape[2], W = dx.shape[3], P = dy.shape[2], Q = dy.shape[3], index_size = indices.itemsize
+    cdef int n_threads = threads_for(10.0 * planes * (H * W + 4 * P * Q), planes)
     if n_threads == 1:
         with nogil:
             for plane in range(planes):
