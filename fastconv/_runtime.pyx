@@ -117,8 +117,8 @@ cdef int max_threads() noexcept:
 
 
 cdef int threads_for(double work, idx tasks) noexcept:
-    # A second thread must have some 40 microseconds of work to be worth waking. All or one: OpenMP ends the threads that
-    # a smaller team leaves over, and starts them anew for the next one.
+    # A second thread must have some 40 microseconds of work to be worth waking. All or one: OpenMP ends the threads
+    # that a smaller team leaves over, and starts them anew for the next one.
     return max_threads() if work >= 4e6 and tasks > 1 else 1
 
 

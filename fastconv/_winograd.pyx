@@ -544,7 +544,7 @@ cdef void gather_block(const Winograd *j, const Filters *w, const Image *x, cons
 cdef void transform_shared(const Winograd *j, const Image *x, idx g, idx first, idx task, char *v,
                            char *buffer) noexcept nogil:
     """One of the parts of V of some blocks, from `first` on, that threads share."""
-    cdef idx run = task % most_runs(j), part = task // most_runs(j) % j.c_parts, block = task // most_runs(j) // j.c_parts
+    cdef idx runs = most_runs(j), run = task % runs, part = task // runs % j.c_parts, block = task // runs // j.c_parts
     if run < n_runs(j, first + block):
         transform_input(j, x, g, first + block, part, run, v + block * j.c_size, buffer)
 
