@@ -328,7 +328,6 @@ cdef const char *lay_split(const Winograd *j, const Image *x, idx n, idx g, idx 
         h0 = s * top + (pair0 + i) // j.phase_channels // s - j.split_top
         w0 = s * left + (pair0 + i) // j.phase_channels % s - j.split_left
         first = min(h, parts(-h0, s)) if h0 < 0 else 0
-        first = min(h, parts(-h0, s)) if h0 < 0 else 0
         last = max(first, min(h, parts(x.h - h0, s))) if x.h > h0 else first
         begin = min(w, parts(-w0, s)) if w0 < 0 else 0
         end = max(begin, min(w, parts(x.w - w0, s))) if x.w > w0 else begin
