@@ -82,41 +82,34 @@ cpdef relu(cnp.ndarray x, cnp.ndarray y):
         kern.relu(py + piece * PIECE * z, px + piece * PIECE * z, min(PIECE, n - piece * PIECE))
 
 
-cpdef relu_backward(cnp.ndarray dy, cnp.ndarray y, cnp.ndarray dx):
-    """dx = dy where y > 0, else 0."""
-    check_alike(dx, "dx", dy, "dy")
-    check_alike(dx, "dx", y, "y")
+cdef void combine(void (*kernel)(void *, const void *, const void *, idx) noexcept nogil, cnp.ndarray a, cnp.ndarray b,
+                  cnp.ndarray y) noexcept:
+    """y from a and b of its shape, of which it may be either, element by element."""
     cdef idx z = cnp.PyArray_ITEMSIZE(y), n = cnp.PyArray_SIZE(y), piece, pieces = parts(n, PIECE)
-    cdef const fc_kernels *kern = kernels(z)
-    cdef char *pd = data(dy)
-    cdef char *py = data(y)
-    cdef char *px = data(dx)
-    cdef int n_threads = threads_for(10.0 * n, pieces)
-    if n_threads == 1:
-        with nogil:
-            kern.relu_backward(px, pd, py, n)
-        return
-    for piece in prange(pieces, nogil=True, num_threads=n_threads, schedule="static"):
-        kern.relu_backward(px + piece * PIECE * z, pd + piece * PIECE * z, py + piece * PIECE * z,
-                           min(PIECE, n - piece * PIECE))
-
-
-cpdef add(cnp.ndarray a, cnp.ndarray b, cnp.ndarray y):
-    """y = a + b; y may be either."""
-    check_alike(y, "y", a, "a")
-    check_alike(y, "y", b, "b")
-    cdef idx z = cnp.PyArray_ITEMSIZE(y), n = cnp.PyArray_SIZE(y), piece, pieces = parts(n, PIECE)
-    cdef const fc_kernels *kern = kernels(z)
     cdef char *pa = data(a)
     cdef char *pb = data(b)
     cdef char *py = data(y)
     cdef int n_threads = threads_for(10.0 * n, pieces)
     if n_threads == 1:
         with nogil:
-            kern.add(py, pa, pb, n)
+            kernel(py, pa, pb, n)
         return
     for piece in prange(pieces, nogil=True, num_threads=n_threads, schedule="static"):
-        kern.add(py + piece * PIECE * z, pa + piece * PIECE * z, pb + piece * PIECE * z, min(PIECE, n - piece * PIECE))
+        kernel(py + piece * PIECE * z, pa + piece * PIECE * z, pb + piece * PIECE * z, min(PIECE, n - piece * PIECE))
+
+
+cpdef relu_backward(cnp.ndarray dy, cnp.ndarray y, cnp.ndarray dx):
+    """dx = dy where y > 0, else 0."""
+    check_alike(dx, "dx", dy, "dy")
+    check_alike(dx, "dx", y, "y")
+    combine(kernels(cnp.PyArray_ITEMSIZE(y)).relu_backward, dy, y, dx)
+
+
+cpdef add(cnp.ndarray a, cnp.ndarray b, cnp.ndarray y):
+    """y = a + b; y may be either."""
+    check_alike(y, "y", a, "a")
+    check_alike(y, "y", b, "b")
+    combine(kernels(cnp.PyArray_ITEMSIZE(y)).add, a, b, y)
 
 
 def sgd(list parameters, list gradients, list buffers, double sign, double lr, double momentum, double fresh,

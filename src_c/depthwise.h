@@ -325,8 +325,8 @@ static void NAME(lane_windows)(void *y_, idx y_step, const void *x_, idx step, i
         switch (here) {
 #define OUTPUTS(M)                                                                                                    \
     case M:                                                                                                           \
-        if (step == LANES) NAME(lane_outputs)(M, y, y_step, x, LANES, n_taps, offsets, w, start);                         \
-        else NAME(lane_outputs)(M, y, y_step, x, step, n_taps, offsets, w, start);                                        \
+        if (step == LANES) NAME(lane_outputs)(M, y, y_step, x, LANES, n_taps, offsets, w, start);                     \
+        else NAME(lane_outputs)(M, y, y_step, x, step, n_taps, offsets, w, start);                                    \
         break;
             OUTPUTS(1) OUTPUTS(2) OUTPUTS(3) OUTPUTS(4) OUTPUTS(5) OUTPUTS(6) OUTPUTS(7) OUTPUTS(8)
 #undef OUTPUTS

@@ -496,7 +496,6 @@ static void NAME(fold)(void *w_, idx w_row, const void *sums_, idx slice, idx n_
         for (idx i = 0; i < pairs; i++) w[k * w_row + i] = total[k * col + i * row];
 }
 
-/* Sum of the lanes, by halves. */
 INLINE vec NAME(turn)(vec v, const int by)
 {
     mask_vec places;
@@ -504,7 +503,7 @@ INLINE vec NAME(turn)(vec v, const int by)
     return __builtin_shuffle(v, places);
 }
 
-/* Not a loop: GCC would put the places together one by one as the program runs. */
+/* Sum of the lanes, by halves. Not a loop: GCC would put the places together one by one as the program runs. */
 INLINE REAL NAME(sum)(vec v)
 {
     if (LANES >= 16) v += NAME(turn)(v, 8);
