@@ -20,7 +20,7 @@ def takes_winograd(
     dilation_w: int,
     groups: int,
     itemsize: int,
-) -> bool: ...
+) -> int: ...
 def forward(
     x: ndarray,
     w: ndarray,

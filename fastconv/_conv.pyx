@@ -815,8 +815,8 @@ cdef int run_gathers(Gather *jobs, idx n_jobs, Weave *weave) except -1:
 
 def takes_winograd(int which, idx N, idx C, idx H, idx W, idx K, idx c, idx R, idx S, idx P, idx Q, idx stride_h,
                    idx stride_w, idx pad_h, idx pad_w, idx dilation_h, idx dilation_w, idx groups,
-                   idx itemsize) -> bool:
-    """Whether forward (0), input (1) or weight gradient (2) of these sizes hands over to Winograd's filtering."""
+                   idx itemsize) -> int:
+    """The side of Winograd's tiles that forward (0), input (1) or weight gradient (2) of these sizes takes, or 0."""
     return _winograd.takes(which, N, C, H, W, K, c, R, S, P, Q, stride_h, stride_w, dilation_h, dilation_w, groups,
                            itemsize)
 

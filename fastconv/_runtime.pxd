@@ -13,6 +13,7 @@ cdef extern from "fastconv.h" nogil:
         FC_WINDOW_TAPS
         FC_WINDOW_SUMS
         FC_WINDOW_RUN
+        FC_SMALL
         FC_LINES
 
     ctypedef struct fc_run:
@@ -87,15 +88,15 @@ cdef extern from "fastconv.h" nogil:
 
         void (*gemm[8])(idx rows, idx depth, const void *a, idx a_row, idx a_depth, const void *b, idx b_depth, void *y,
                         idx y_row, int accumulate) noexcept nogil
-        void (*winograd_input[2])(void *v, idx v_point, idx v_tile, const void *x, const fc_plane *plane, idx h0,
+        void (*winograd_input[3])(void *v, idx v_point, idx v_tile, const void *x, const fc_plane *plane, idx h0,
                                   idx w0, idx count) noexcept nogil
-        void (*winograd_spread[7])(void *z, idx z_point, idx z_tile, const void *dy, const fc_plane *plane, idx h0,
+        void (*winograd_spread[9])(void *z, idx z_point, idx z_tile, const void *dy, const fc_plane *plane, idx h0,
                                    idx w0, idx count) noexcept nogil
-        void (*winograd_output[7])(void *y, const fc_plane *plane, idx h0, idx w0, idx count, const void *t,
+        void (*winograd_output[9])(void *y, const fc_plane *plane, idx h0, idx w0, idx count, const void *t,
                                    idx t_point, idx t_tile, const void *bias) noexcept nogil
-        void (*winograd_filters[7])(void *u, idx u_point, idx u_depth, const void *w, idx w_filter, idx w_depth,
+        void (*winograd_filters[9])(void *u, idx u_point, idx u_depth, const void *w, idx w_filter, idx w_depth,
                                     idx filters, idx depth, int flip, const void *end) noexcept nogil
-        void (*winograd_weights[7])(void *dw, const void *s, idx s_point, idx s_slice, idx n_slices,
+        void (*winograd_weights[9])(void *dw, const void *s, idx s_point, idx s_slice, idx n_slices,
                                     idx channels) noexcept nogil
 
         void (*windows)(void *y, idx y_row, idx n_rows, const void **rows, const fc_windows *s, const void *w,

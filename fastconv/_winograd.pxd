@@ -4,8 +4,8 @@ cimport numpy as cnp
 
 from fastconv._runtime cimport idx
 
-cdef bint takes(int which, idx N, idx C, idx H, idx W, idx K, idx c, idx R, idx S, idx P, idx Q, idx stride_h,
-                idx stride_w, idx dilation_h, idx dilation_w, idx groups, idx itemsize) noexcept
+cdef int takes(int which, idx N, idx C, idx H, idx W, idx K, idx c, idx R, idx S, idx P, idx Q, idx stride_h,
+               idx stride_w, idx dilation_h, idx dilation_w, idx groups, idx itemsize) noexcept
 
 cpdef forward(cnp.ndarray x, cnp.ndarray w, cnp.ndarray b, cnp.ndarray y, idx stride, idx pad_h, idx pad_w,
               idx dilation_h, idx dilation_w, idx groups)

@@ -3,8 +3,8 @@
 For filters of 2x2 to 5x5 taps, or of 3, 5 or 7 in a row or a column, and square ones of so many for each residue
 of the stride.
 
-Every tile of 6x6 pixels is transformed (V = B' x B), as is every filter (U = G w G'), and each of the tile's 36 points
-is then a matrix product of its own: over channels in forward and input gradient, M[tile, k] = sum_c V[tile, c] U[c, k],
+Every tile of 6x6 pixels, or of 5x5, is transformed (V = B' x B), as is every filter (U = G w G'), and each of the
+tile's points is then a matrix product of its own: over channels in forward and input gradient, M[tile, k] = sum_c V[tile, c] U[c, k],
 over tiles in the weight gradient, S[k, c] = sum_tile Z[tile, k] V[tile, c], where Z = A dy A'. The way back gives
 y = A' M A and dw = G' S G. Filters of a row or a column take tiles of 8 pixels along it, and each matrix from one side.
 Channels lie along the lanes, so that tiles of all images and of every residue of a dilation stand side by side in one
@@ -28,7 +28,7 @@ from libc.string cimport memset
 
 from fastconv._checks cimport DENSE_RESULT, READ, check_array, check_axis, check_bytes, check_convolution
 from fastconv._runtime cimport (
-    FC_LINES, FC_MAX_VECS, Image, as_image, fc_flush_subnormals, fc_kernels, fc_plane, fc_restore_mode, give, idx,
+    FC_LINES, FC_MAX_VECS, FC_SMALL, Image, as_image, fc_flush_subnormals, fc_kernels, fc_plane, fc_restore_mode, give, idx,
     keeps_busy, kernels, parts, take, threads_for, up,
 )
 
@@ -37,6 +37,7 @@ cnp.import_array()
 cdef enum:
     LINE = 64
     SIDE = 6                  # of a square tile
+    SMALL_SIDE = 5            # the same, for 2x2 and 3x3 taps
     LENGTH = 8                # of a tile of one row or column
     TILES = 96                # in a block: all of a point's tiles of a panel stay in L1 or near it
     KEPT_BYTES = 16 << 20     # transformed filters that are kept for all blocks
@@ -111,11 +112,25 @@ cdef inline idx whole_phases(idx R, idx stride) noexcept nogil:
     return (R - 1) % stride + 1
 
 
-cdef idx outputs(idx taps, idx across) noexcept nogil:
-    """Of a tile, along the side where filters have `taps`, and `across` along the other."""
-    if taps == 1:
-        return 1
-    return (LENGTH if across == 1 else SIDE) + 1 - taps
+cdef idx outputs(idx taps, idx side) noexcept nogil:
+    """Of a tile of so many points along a side, along one where filters have `taps`."""
+    return 1 if taps == 1 else side + 1 - taps
+
+
+cdef double tiles_of(idx side, idx R, idx S, idx P, idx Q, idx dilation_h, idx dilation_w) noexcept nogil:
+    """How many tiles of that side P x Q outputs are cut into."""
+    return (<double>parts(P, outputs(R, side) * dilation_h) * dilation_h
+            * parts(parts(Q, dilation_w), outputs(S, side)) * dilation_w)
+
+
+cdef idx side_of(idx R, idx S, idx P, idx Q, idx dilation_h, idx dilation_w) noexcept nogil:
+    """Points along a side of the tiles for P x Q outputs of filters of R x S taps: those of fewer points in all."""
+    if min(R, S) == 1:
+        return LENGTH
+    if R <= 3 and (SMALL_SIDE * SMALL_SIDE * tiles_of(SMALL_SIDE, R, S, P, Q, dilation_h, dilation_w)
+                   < SIDE * SIDE * tiles_of(SIDE, R, S, P, Q, dilation_h, dilation_w)):
+        return SMALL_SIDE
+    return SIDE
 
 
 # What is done costs, in steps of the direct kernel's inner loop, a vector of multiply-adds; fitted to measured layers.
@@ -131,31 +146,31 @@ cdef double[3][3][9] COSTS = [
 ]
 
 
-cdef bint takes(int which, idx N, idx C, idx H, idx W, idx K, idx c, idx R, idx S, idx P, idx Q, idx stride_h,
-                idx stride_w, idx dilation_h, idx dilation_w, idx groups, idx itemsize) noexcept:
-    """Whether pass `which` (forward, input or weight gradient) is estimated to be faster than directly.
+cdef int takes(int which, idx N, idx C, idx H, idx W, idx K, idx c, idx R, idx S, idx P, idx Q, idx stride_h,
+               idx stride_w, idx dilation_h, idx dilation_w, idx groups, idx itemsize) noexcept:
+    """The side of the tiles by which pass `which` (forward, input or weight gradient) is estimated to be faster than
+    directly, or 0.
 
     Both estimates are sums of what is done and what it costs.
     """
     cdef const fc_kernels *kern = kernels(itemsize)
     if mode == NEVER or size_of(R, S, c if which == 1 else 0, stride_h, stride_w, dilation_h, dilation_w,
                                 kern.lanes) < 0:
-        return False
+        return 0
     # Neither what is empty nor, where somebody asks by himself, what no convolution has.
     if min(N, min(H, W)) < 1 or min(K, c) < 1 or min(P, Q) < 1 or min(groups, min(dilation_h, dilation_w)) < 1:
-        return False
-    if mode == WHEREVER_POSSIBLE:
-        return True
+        return 0
     cdef idx lanes = kern.lanes, s = stride_h, depth = c * s * s, filters = K // groups
     if which == 1:
         depth, filters, P, Q = filters, depth, parts(H, s), parts(W, s)
     cdef idx full = whole_phases(R, s)
     cdef double products, transforms, direct = <double>N * P * Q / lanes * c * (K // groups) * R * S
     R, S = parts(R, s), parts(S, s)
-    cdef idx m_h = outputs(R, S), m_w = outputs(S, R), taps = R * S
     dilation_h, dilation_w = 1 if R == 1 else dilation_h, 1 if S == 1 else dilation_w
-    cdef double tiles = (<double>N * parts(P, m_h * dilation_h) * dilation_h * parts(parts(Q, dilation_w), m_w)
-                         * dilation_w)
+    cdef idx taps = R * S, side = side_of(R, S, P, Q, dilation_h, dilation_w)
+    if mode == WHEREVER_POSSIBLE:
+        return side
+    cdef double tiles = N * tiles_of(side, R, S, P, Q, dilation_h, dilation_w)
     cdef double depth_vecs = parts(depth, lanes), filter_vecs = parts(filters, lanes)
     # Rows that end within a vector cost direct convolution what its packing cannot save.
     cdef double ragged = min(2.0, <double>up(Q, lanes) / Q) - 1
@@ -171,15 +186,18 @@ cdef bint takes(int which, idx N, idx C, idx H, idx W, idx K, idx c, idx R, idx 
         direct *= 1 + cost[5] * ragged + cost[7] / filters + cost[8] / depth
     direct += cost[6] * depth * filters * taps / lanes
     # Of the points of a side one is left out for residues that lack a tap.
-    cdef double used = 1 - (s - full) / (<double>SIDE * s) if which != 1 else 1
-    return (SIDE * SIDE * used * used if R == S else LENGTH) * products + transforms < direct
+    cdef double used = side - ((s - full) / <double>s if which != 1 else 0)
+    # Costs of transforms are those of a tile of SIDE x SIDE.
+    if side == SMALL_SIDE:
+        transforms *= <double>(SMALL_SIDE * SMALL_SIDE) / (SIDE * SIDE)
+    return side if (used * used if R == S else side) * products + transforms < direct else 0
 
 
 cdef struct Winograd:
     const fc_kernels *kern
     idx size                     # of the filters: the kernels' number
     bint upright                 # filters of one column
-    idx points                   # of a tile
+    idx side, points             # of a tile, along a side and in all
     idx m_h, m_w                 # its outputs
     idx taps
     idx G, C, K                  # of a group: channels of x, filters; of every residue of the stride
@@ -367,7 +385,7 @@ cdef void transform_input(const Winograd *j, const Image *x, idx g, idx block, i
                     c = e * C + c0
                     h = h0 + s * (band * j.m_h * j.dilation_h + a) + e // s - top
                     w = w0 + s * b + e % s - left
-                    kern.winograd_input[j.size >= FC_LINES](
+                    kern.winograd_input[(j.size >= FC_SMALL) + (j.size >= FC_LINES)](
                         v + (c // j.c_tile * j.c_panel + c % j.c_tile + tile * j.c_tile) * z, j.c_point, j.c_tile,
                         data, &plane, w if j.upright else h, h if j.upright else w, run.cols)
                 tile += run.cols
@@ -471,8 +489,8 @@ cdef void transform_filters(const Winograd *j, const Filters *w, idx g, idx pane
 
 cdef inline bint idle(const Winograd *j, idx point, idx phase) noexcept nogil:
     """Whether a residue's filters are zero at a point of a square tile: at infinity, where they lack the last tap."""
-    return (point // SIDE == SIDE - 1 and phase // j.phases >= j.full
-            or point % SIDE == SIDE - 1 and phase % j.phases >= j.full)
+    return (point // j.side == j.side - 1 and phase // j.phases >= j.full
+            or point % j.side == j.side - 1 and phase % j.phases >= j.full)
 
 
 cdef idx runs_of_channels(const Winograd *j, idx point, idx *first, idx *last) noexcept nogil:
@@ -481,7 +499,7 @@ cdef idx runs_of_channels(const Winograd *j, idx point, idx *first, idx *last) n
     for phase in range(j.phases * j.phases):
         if j.full < j.phases and idle(j, point, phase):
             # Short runs are not worth it, but for what is left out at the end.
-            if j.phase_channels >= LEAST_RUN or phase // j.phases >= j.full and point // SIDE == SIDE - 1:
+            if j.phase_channels >= LEAST_RUN or phase // j.phases >= j.full and point // j.side == j.side - 1:
                 continue
         if n == 0 or last[n - 1] < phase * j.phase_channels:
             first[n] = phase * j.phase_channels
@@ -640,8 +658,6 @@ cdef int prepare(Winograd *j, cnp.ndarray x, cnp.ndarray y, idx channels, idx fi
     R, S = parts(R, s), parts(S, s)
     j.upright = S == 1
     j.taps = R * S
-    j.points = LENGTH if j.size >= FC_LINES else SIDE * SIDE
-    j.m_h, j.m_w = outputs(R, S), outputs(S, R)
     j.x_stride, j.y_stride, j.split = x_stride, y_stride, 1
     j.C, j.K = channels * x_stride * x_stride, filters * y_stride * y_stride
     j.N, j.H, j.W, j.y_h, j.y_w = y.shape[0], x.shape[2], x.shape[3], y.shape[2], y.shape[3]
@@ -653,6 +669,11 @@ cdef int prepare(Winograd *j, cnp.ndarray x, cnp.ndarray y, idx channels, idx fi
     j.pad_h, j.pad_w, j.reach_h, j.reach_w = pad_h, pad_w, (R - 1) * dilation_h, (S - 1) * dilation_w
     # What has no second tap has no dilation.
     j.dilation_h, j.dilation_w = 1 if R == 1 else dilation_h, 1 if S == 1 else dilation_w
+    j.side = side_of(R, S, parts(j.y_h, y_stride), parts(j.y_w, y_stride), j.dilation_h, j.dilation_w)
+    if j.side == SMALL_SIDE:
+        j.size += FC_SMALL
+    j.points = LENGTH if j.size >= FC_LINES else j.side * j.side
+    j.m_h, j.m_w = outputs(R, j.side), outputs(S, j.side)
     j.residues = j.dilation_h * j.dilation_w
     j.all_cols = parts(parts(j.Q, j.dilation_w), j.m_w)
     j.bands, j.segments, j.cols = parts(j.P, j.m_h * j.dilation_h), 1, j.all_cols
@@ -675,25 +696,29 @@ ctypedef fused real:
     double
 
 
-cdef void part_filter(real *w, real *parted, idx channels, idx R, idx stride, idx run, bint back) noexcept nogil:
-    """The taps of each residue of the stride by themselves, ceil(R / stride) a side, those that w has not zero; or,
-    `back`, w from that: of R x R taps of each channel, those of each residue of `run` channels after the other."""
-    cdef idx r = parts(R, stride), c, i, k
+cdef void part_filter(real *w, real *parted, idx channels, idx R, idx stride, idx run, bint back, idx lead_h,
+                      idx lead_w) noexcept nogil:
+    """The taps of each residue of the stride by themselves, ceil(R / stride) a side, those that w has not zero, lead_h
+    and lead_w before the first among them; or, `back`, w from that: of R x R taps of each channel, those of each
+    residue of `run` channels after the other."""
+    cdef idx r = parts(R, stride), c, i, k, row, col
     cdef real *to
     if not back:
         memset(parted, 0, channels * stride * stride * r * r * sizeof(real))
     for c in range(channels):
         for i in range(R):
-            to = parted + (((c // run * stride + i % stride) * stride * run + c % run) * r + i // stride) * r
+            row = i + lead_h
+            to = parted + (((c // run * stride + row % stride) * stride * run + c % run) * r + row // stride) * r
             for k in range(R):
+                col = k + lead_w
                 if back:
-                    w[k] = to[k % stride * run * r * r + k // stride]
+                    w[k] = to[col % stride * run * r * r + col // stride]
                 else:
-                    to[k % stride * run * r * r + k // stride] = w[k]
+                    to[col % stride * run * r * r + col // stride] = w[k]
             w += R
 
 
-cdef cnp.ndarray part_filters(cnp.ndarray w, idx stride, idx run, cnp.ndarray parted):
+cdef cnp.ndarray part_filters(cnp.ndarray w, idx stride, idx run, cnp.ndarray parted, idx lead_h=0, idx lead_w=0):
     """w in (K, C / run * stride * stride * run, r, r), or, if that is given, back from there."""
     cdef idx z = cnp.PyArray_ITEMSIZE(w), r = parts(w.shape[2], stride), K = w.shape[0]
     cdef idx C = w.shape[1], R = w.shape[2], k
@@ -707,16 +732,24 @@ cdef cnp.ndarray part_filters(cnp.ndarray w, idx stride, idx run, cnp.ndarray pa
     cdef int n_threads = threads_for(8.0 * K * C * R * R, K)
     for k in prange(K, nogil=True, num_threads=n_threads, use_threads_if=n_threads > 1, schedule="static"):
         if z == 4:
-            part_filter(<float *>data + k * C * R * R, <float *>to + k * shape[1] * r * r, C, R, stride, run, back)
+            part_filter(<float *>data + k * C * R * R, <float *>to + k * shape[1] * r * r, C, R, stride, run, back,
+                        lead_h, lead_w)
         else:
-            part_filter(<double *>data + k * C * R * R, <double *>to + k * shape[1] * r * r, C, R, stride, run, back)
+            part_filter(<double *>data + k * C * R * R, <double *>to + k * shape[1] * r * r, C, R, stride, run, back,
+                        lead_h, lead_w)
     return parted
 
 
-cdef cnp.ndarray dense_taps(cnp.ndarray w, idx stride, idx run):
+cdef idx lead(idx R, idx stride, idx pad) noexcept:
+    """Zeros before a filter's taps by which each residue of dx begins with its first pixel, if there is room for them."""
+    cdef idx zeros = (stride - pad % stride) % stride
+    return zeros if parts(R + zeros, stride) == parts(R, stride) else 0
+
+
+cdef cnp.ndarray dense_taps(cnp.ndarray w, idx stride, idx run, idx lead_h=0, idx lead_w=0):
     """w, or a copy whose taps, of each residue of the stride of `run` channels, lie side by side."""
     if stride > 1:
-        return part_filters(w, stride, run, None)
+        return part_filters(w, stride, run, None, lead_h, lead_w)
     if w.strides[3] == w.itemsize and w.strides[2] == w.shape[3] * w.itemsize:
         return w
     return w.copy()
@@ -760,11 +793,14 @@ cpdef input_gradient(cnp.ndarray dy, cnp.ndarray w, cnp.ndarray dx, idx stride, 
     if image_y.n * image_y.h * image_y.w == 0:
         return
     j.G = groups
+    cdef idx lead_h = lead(w.shape[2], stride, pad_h), lead_w = lead(w.shape[3], stride, pad_w)
     if stride == 1:
         pad_h, pad_w = (w.shape[2] - 1) * dilation_h - pad_h, (w.shape[3] - 1) * dilation_w - pad_w
+    else:
+        pad_h, pad_w = pad_h + lead_h, pad_w + lead_w
     prepare(&j, dy, dx, w.shape[0] // groups, w.shape[1], w.shape[2], w.shape[3], 1, stride, pad_h, pad_w, dilation_h,
             dilation_w)
-    w = dense_taps(w, stride, j.kern.lanes)
+    w = dense_taps(w, stride, j.kern.lanes, lead_h, lead_w)
     as_image(w, &f)
     u.data, u.end, u.flip = f.data, f.end, True
     u.group, u.filter, u.channel = j.C * f.s_n, f.s_c, f.s_n

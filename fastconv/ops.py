@@ -582,11 +582,11 @@ def explain(
     y, parameters = _convolution_sizes("explain", 2, x, w, stride, padding, dilation, groups)
     names = {}
     for which, name in enumerate(("forward", "input_gradient", "weight_gradient")):
-        taken = _conv.takes_winograd(which, *x, *w, *y[2:], *parameters, itemsize)
+        side = _conv.takes_winograd(which, *x, *w, *y[2:], *parameters, itemsize)
         # A stride splits the taps by their residues.
         taps = [-(-n // step) for n, step in zip(w[2:], parameters, strict=False)]
-        m = [1 if n == 1 else (9 if 1 in taps else 7) - n for n in taps]
-        names[name] = f"winograd F({m[0]}x{m[1]}, {taps[0]}x{taps[1]})" if taken else "direct"
+        m = [1 if n == 1 else side + 1 - n for n in taps]
+        names[name] = f"winograd F({m[0]}x{m[1]}, {taps[0]}x{taps[1]})" if side else "direct"
     return names
 
 

@@ -60,9 +60,9 @@ typedef struct {
     idx step_h, step_w; /* pixels from a tile to the next */
 } fc_plane;
 
-/* Filters that Winograd's filtering has kernels for: 2 x 2 to 5 x 5, 1 x 3, 1 x 5, 1 x 7; those before FC_LINES on tiles of
- * 6 x 6 points, the others of 1 x 8. */
-enum { FC_LINES = 4, FC_WINOGRADS = 7 };
+/* Filters that Winograd's filtering has kernels for: 2 x 2 to 5 x 5 on tiles of 6 x 6 points, 2 x 2 and 3 x 3 on those
+ * of 5 x 5 (from FC_SMALL on), and 1 x 3, 1 x 5, 1 x 7 (from FC_LINES on) on those of 1 x 8. */
+enum { FC_SMALL = 4, FC_LINES = 6, FC_WINOGRADS = 9 };
 
 typedef struct {
     idx itemsize;
@@ -156,9 +156,9 @@ typedef struct {
 
     /* Winograd's transforms, channels along the lanes (winograd.h), of `count` tiles side by side: tile n begins at
      * pixel (h0 + n * step_h, w0 + n * step_w) of a plane; its points are v_point elements apart, and tiles v_tile. Pixels
-     * outside the plane read as zero and are not written. winograd_input: B' x B, of 6 x 6 points [0] and of 1 x 8 [1]. The
-     * rest are for the sizes of filters above. winograd_spread: A dy A', winograd_output: A' t A + bias. */
-    void (*winograd_input[2])(void *v, idx v_point, idx v_tile, const void *x, const fc_plane *plane, idx h0, idx w0,
+     * outside the plane read as zero and are not written. winograd_input: B' x B, of 6 x 6 points [0], 5 x 5 [1] and
+     * 1 x 8 [2]. The rest are for the sizes of filters above. winograd_spread: A dy A', winograd_output: A' t A + bias. */
+    void (*winograd_input[3])(void *v, idx v_point, idx v_tile, const void *x, const fc_plane *plane, idx h0, idx w0,
                               idx count);
     void (*winograd_spread[FC_WINOGRADS])(void *z, idx z_point, idx z_tile, const void *dy, const fc_plane *plane,
                                           idx h0, idx w0, idx count);

@@ -105,6 +105,7 @@ static double fma_burst(idx n)
 #define WINOGRAD_ENTRY(stage, suffix)                                                                                 \
     .winograd_##stage = {winograd_##stage##_2x2_##suffix, winograd_##stage##_3x3_##suffix,                            \
                          winograd_##stage##_4x4_##suffix, winograd_##stage##_5x5_##suffix,                            \
+                         winograd_##stage##_small_2x2_##suffix, winograd_##stage##_small_3x3_##suffix,                \
                          winograd_##stage##_1x3_##suffix, winograd_##stage##_1x5_##suffix,                            \
                          winograd_##stage##_1x7_##suffix}
 
@@ -116,7 +117,7 @@ static double fma_burst(idx n)
         .windows = windows_##suffix, .window_sums = window_sums_##suffix,                                             \
         .to_lanes = to_lanes_##suffix, .lane_windows = lane_windows_##suffix, .lane_sums = lane_sums_##suffix,        \
         .mix_windows = mix_windows_##suffix, .mix_sums = mix_sums_##suffix,                                           \
-        .winograd_input = {winograd_input_square_##suffix, winograd_input_line_##suffix}, WINOGRAD_ENTRY(spread, suffix), WINOGRAD_ENTRY(output, suffix),    \
+        .winograd_input = {winograd_input_square_##suffix, winograd_input_small_##suffix, winograd_input_line_##suffix}, WINOGRAD_ENTRY(spread, suffix), WINOGRAD_ENTRY(output, suffix),    \
         WINOGRAD_ENTRY(filters, suffix), WINOGRAD_ENTRY(weights, suffix),                                             \
         .stage = stage_##suffix, .fetch = fetch_##suffix, .pack_filters = pack_filters_##suffix, .pack_pixels = pack_pixels_##suffix,          \
         .scatter = scatter_##suffix, .gather = gather_##suffix, .interleave = interleave_##suffix, .transpose = transpose_##suffix, .fold = fold_##suffix, \

@@ -1,5 +1,5 @@
-/* Winograd's minimal filtering on tiles of 6 x 6 and of 1 x 8 pixels, for one element type. Included by real.h, whose
- * names it uses.
+/* Winograd's minimal filtering on tiles of 6 x 6, 5 x 5 and 1 x 8 pixels, for one element type. Included by real.h,
+ * whose names it uses.
  *
  * F(m, r), m + r - 1 points: in one dimension
  *     y = A' [(G g) * (B' d)]
@@ -7,20 +7,27 @@
  * (1, p_j, ..., p_j^(r - 1)) / M'(p_j), and column j of A' is (1, p_j, ..., p_j^(m - 1)); infinity takes the highest
  * power alone. The adjoint gives the weight gradient,
  *     dg = G' [(A dy) * (B' d)].
- * Points are 0, some pairs +-p, and infinity: of 6, p = sqrt(1/2) and sqrt(2); of 8, p = 1, 1/2 and 2. B' and G take the
- * other sign each at 0 of 8. Square filters, r x r, apply each matrix to the 6 columns of a tile and then to its rows;
- * filters of one row take 8 points, and those of one column the same tiles, lying in a plane whose axes are exchanged.
+ * Points are 0 unless there are 5, some pairs +-p, and infinity: of 6, p = sqrt(1/2) and sqrt(2); of 8, p = 1, 1/2 and 2;
+ * of 5, p = 1/2 and 5/4. B' and G take the other sign each at 0 of 8 and at -p of 5. Square filters, r x r, apply each
+ * matrix to the columns of a tile and then to its rows; filters of one row take 8 points, and those of one column the
+ * same tiles, lying in a plane whose axes are exchanged.
  * Channels lie along the lanes: a tile's shape then never leaves one idle. (Winograd 1980; Lavin and Gray 2016; the
  * points are those of the least error, after Barabasz et al. 2020.) */
 
 #define HALF_ROOT ((REAL)0.70710678118654752440)
 #define ROOT ((REAL)1.41421356237309504880)
 
-/* Of each pair: p, p^2 and 1 / M'(p). */
-static const REAL NAME(pairs)[2][3][3] = {
+/* Of each pair, of 5, 6 and 8 points: p, p^2 and 1 / M'(p). */
+static const REAL NAME(pairs)[3][3][3] = {
+    {{(REAL)0.5, (REAL)0.25, (REAL)(-16.0 / 21)}, {(REAL)1.25, (REAL)1.5625, (REAL)(32.0 / 105)}},
     {{HALF_ROOT, (REAL)0.5, (REAL)(-2.0 / 3)}, {ROOT, 2, (REAL)(1.0 / 6)}},
     {{1, 1, (REAL)(-2.0 / 9)}, {(REAL)0.5, (REAL)0.25, (REAL)(32.0 / 45)}, {2, 4, (REAL)(1.0 / 90)}},
 };
+
+INLINE int NAME(table)(const int points) { return (points > 5) + (points > 6); }
+
+/* Where the pairs begin: after 0, if that is a point. */
+INLINE int NAME(paired)(const int points) { return points > 5; }
 
 /* B' d */
 INLINE void NAME(sight)(const int points, vec *t, const vec *d)
@@ -34,6 +41,14 @@ INLINE void NAME(sight)(const int points, vec *t, const vec *d)
         t[3] = p + q;
         t[4] = p - q;
         t[5] = (d[1] + d[5]) - (REAL)2.5 * d[3];
+    } else if (points == 5) {
+        vec u = (REAL)0.5 * d[2] - (REAL)0.78125 * d[0], v = d[3] - (REAL)1.5625 * d[1];
+        vec p = (REAL)1.25 * d[2] - (REAL)0.3125 * d[0], q = d[3] - (REAL)0.25 * d[1];
+        t[0] = u + v;
+        t[1] = u - v;
+        t[2] = p + q;
+        t[3] = p - q;
+        t[4] = (d[4] + (REAL)0.390625 * d[0]) - (REAL)1.8125 * d[2];
     } else {
         vec u = (d[2] + d[6]) - (REAL)4.25 * d[4], v = (d[1] + d[5]) - (REAL)4.25 * d[3];
         t[0] = (d[0] - d[6]) + (REAL)5.25 * (d[4] - d[2]);
@@ -52,12 +67,13 @@ INLINE void NAME(sight)(const int points, vec *t, const vec *d)
 /* A' t: m numbers */
 INLINE void NAME(answer)(const int points, const int m, vec *y, const vec *t)
 {
-    UNROLL for (int k = 0; k < points / 2 - 1; k++) {
-        const REAL *p = NAME(pairs)[points == 8][k];
-        const vec even = t[1 + 2 * k] + t[2 + 2 * k], odd = p[0] * (t[1 + 2 * k] - t[2 + 2 * k]);
+    const vec *pair = t + NAME(paired)(points);
+    UNROLL for (int k = 0; k < (points - 1) / 2; k++) {
+        const REAL *p = NAME(pairs)[NAME(table)(points)][k];
+        const vec even = pair[2 * k] + pair[2 * k + 1], odd = p[0] * (pair[2 * k] - pair[2 * k + 1]);
         REAL power = 1;
         UNROLL for (int i = 0; i < m; i += 2, power *= p[1]) {
-            y[i] = k ? y[i] + power * even : i ? power * even : t[0] + even;
+            y[i] = k ? y[i] + power * even : i || !NAME(paired)(points) ? power * even : t[0] + even;
             if (i + 1 < m) y[i + 1] = k ? y[i + 1] + power * odd : power * odd;
         }
     }
@@ -67,17 +83,18 @@ INLINE void NAME(answer)(const int points, const int m, vec *y, const vec *t)
 /* A y, of m numbers */
 INLINE void NAME(spread)(const int points, const int m, vec *z, const vec *y)
 {
+    vec *pair = z + NAME(paired)(points);
     z[0] = y[0];
-    UNROLL for (int k = 0; k < points / 2 - 1; k++) {
-        const REAL *p = NAME(pairs)[points == 8][k];
+    UNROLL for (int k = 0; k < (points - 1) / 2; k++) {
+        const REAL *p = NAME(pairs)[NAME(table)(points)][k];
         vec even = y[0], odd = y[1];
         REAL power = p[1];
         UNROLL for (int i = 2; i < m; i += 2, power *= p[1]) {
             even += power * y[i];
             if (i + 1 < m) odd += power * y[i + 1];
         }
-        z[1 + 2 * k] = even + p[0] * odd;
-        z[2 + 2 * k] = even - p[0] * odd;
+        pair[2 * k] = even + p[0] * odd;
+        pair[2 * k + 1] = even - p[0] * odd;
     }
     z[points - 1] = y[m - 1];
 }
@@ -85,15 +102,18 @@ INLINE void NAME(spread)(const int points, const int m, vec *z, const vec *y)
 /* G g, of r numbers */
 INLINE void NAME(lift)(const int points, const int r, vec *u, const vec *g)
 {
+    const int first = NAME(paired)(points);
     NAME(spread)(points, r, u, g);
-    UNROLL for (int k = 1; k < points - 1; k++) u[k] *= NAME(pairs)[points == 8][(k - 1) / 2][2];
+    UNROLL for (int k = first; k < points - 1; k++) u[k] *= NAME(pairs)[NAME(table)(points)][(k - first) / 2][2];
 }
 
 /* G' s: r numbers */
 INLINE void NAME(lower)(const int points, const int r, vec *g, const vec *s)
 {
+    const int first = NAME(paired)(points);
     vec scaled[8] = {s[0]};
-    UNROLL for (int k = 1; k < points - 1; k++) scaled[k] = NAME(pairs)[points == 8][(k - 1) / 2][2] * s[k];
+    UNROLL for (int k = first; k < points - 1; k++)
+        scaled[k] = NAME(pairs)[NAME(table)(points)][(k - first) / 2][2] * s[k];
     scaled[points - 1] = s[points - 1];
     NAME(answer)(points, r, g, scaled);
 }
@@ -154,17 +174,16 @@ INLINE void NAME(winograd_input)(const int rows, const int cols, void *v_, idx v
     }
 }
 
-static void NAME(winograd_input_square)(void *v, idx v_point, idx v_tile, const void *x, const fc_plane *plane, idx h0,
-                                        idx w0, idx count)
-{
-    NAME(winograd_input)(6, 6, v, v_point, v_tile, x, plane, h0, w0, count);
-}
-
-static void NAME(winograd_input_line)(void *v, idx v_point, idx v_tile, const void *x, const fc_plane *plane, idx h0,
-                                      idx w0, idx count)
-{
-    NAME(winograd_input)(1, 8, v, v_point, v_tile, x, plane, h0, w0, count);
-}
+#define INPUT(tile, rows, cols)                                                                                       \
+    static void NAME(winograd_input_##tile)(void *v, idx v_point, idx v_tile, const void *x, const fc_plane *plane,   \
+                                            idx h0, idx w0, idx count)                                                \
+    {                                                                                                                 \
+        NAME(winograd_input)(rows, cols, v, v_point, v_tile, x, plane, h0, w0, count);                                \
+    }
+INPUT(square, 6, 6)
+INPUT(small, 5, 5)
+INPUT(line, 1, 8)
+#undef INPUT
 
 /* The rest are for tiles of rows x cols points, and of `tall` x `wide` outputs or taps. */
 
@@ -379,6 +398,8 @@ WINOGRAD(2x2, 6, 6, 2, 2)
 WINOGRAD(3x3, 6, 6, 3, 3)
 WINOGRAD(4x4, 6, 6, 4, 4)
 WINOGRAD(5x5, 6, 6, 5, 5)
+WINOGRAD(small_2x2, 5, 5, 2, 2)
+WINOGRAD(small_3x3, 5, 5, 3, 3)
 WINOGRAD(1x3, 1, 8, 1, 3)
 WINOGRAD(1x5, 1, 8, 1, 5)
 WINOGRAD(1x7, 1, 8, 1, 7)

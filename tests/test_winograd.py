@@ -1,5 +1,6 @@
 """Winograd's filtering against the float64 reference wherever it is possible, and its switch."""
 
+import itertools
 import subprocess
 import sys
 
@@ -72,6 +73,11 @@ def test_drawn_cases(isa, dtype, guarded, everywhere):
         make_case("filters.not.kept", 1, 700, 6, 6, 700, 3, 3, padding=(1, 1)),
         make_case("filters.not.kept.5x5", 18, 260, 8, 8, 500, 5, 5, padding=(2, 2)),
         make_case("dilated.columns", 2, 9, 30, 31, 20, 3, 3, padding=(3, 2), dilation=(3, 2)),
+        make_case("small.tiles", 33, 40, 6, 9, 50, 3, 3, padding=(1, 1)),
+        make_case("small.tiles.of.a.dilation", 5, 20, 18, 17, 30, 3, 3, padding=(3, 3), dilation=(3, 3)),
+        make_case("small.tiles.of.2x2", 9, 24, 15, 23, 30, 2, 2),
+        make_case("stride.larger.tiles", 9, 16, 59, 49, 7, 3, 3, 2, (1, 1)),
+        make_case("stride.padding.of.two", 3, 16, 21, 18, 40, 5, 5, 2, (1, 2)),
         make_case("stride.blocks", 9, 16, 61, 43, 7, 3, 3, 2, (1, 1)),
         make_case("stride.panels", 2, 144, 19, 20, 99, 4, 4, 2, (1, 1)),
         make_case("stride.row.over.block", 1, 16, 9, 1205, 6, 5, 5, 2, (2, 2)),
@@ -148,8 +154,8 @@ def test_error_with_inputs_like_a_relus(everywhere, kernel, stride):
     """Non-negative inputs, their mean far from zero: the sums of the transforms cancel."""
     rng = np.random.default_rng(33)
     padding = kernel[0] // 2, kernel[1] // 2
-    for mean in (0.0, 3.0):
-        x = np.maximum(rng.standard_normal((2, 128, 12, 12), dtype=np.float32) + np.float32(mean), 0)
+    for mean, size in itertools.product((0.0, 3.0), (12, 6)):
+        x = np.maximum(rng.standard_normal((2, 128, size, size), dtype=np.float32) + np.float32(mean), 0)
         w = (rng.standard_normal((64, 128, *kernel)) * np.sqrt(2 / (128 * np.prod(kernel)))).astype(np.float32)
         y = ops.conv2d(x, w, None, stride, padding)
         y64 = reference.conv2d(x, w, None, stride, padding)
@@ -195,9 +201,11 @@ def test_explain_tells_what_is_taken():
     assert fastconv.explain((32, 128, 1, 1000), (128, 128, 1, 3), dilation=(1, 4)) == dict.fromkeys(
         ("forward", "input_gradient", "weight_gradient"), "winograd F(1x6, 1x3)"
     )
-    assert fastconv.explain((16, 64, 56, 56), (64, 64, 4, 4), 2, 1) == dict.fromkeys(
-        ("forward", "input_gradient", "weight_gradient"), "winograd F(5x5, 2x2)"
-    )
+    for size, tile in ((50, "5x5"), (56, "4x4")):
+        assert fastconv.explain((16, 64, size, size), (64, 64, 4, 4), 2, 1) == dict.fromkeys(
+            ("forward", "input_gradient", "weight_gradient"), f"winograd F({tile}, 2x2)"
+        )
+    assert fastconv.explain((64, 128, 6, 6), (128, 128, 3, 3), padding=1)["forward"] == "winograd F(3x3, 3x3)"
     assert fastconv.explain((16, 64, 56, 56), (64, 64, 5, 5), 2, 2)["forward"] == "winograd F(4x4, 3x3)"
     assert fastconv.explain((16, 64, 56, 56), (64, 64, 7, 7), 2, 3)["forward"] == "winograd F(3x3, 4x4)"
     # A stride splits an image of any number of channels, a result only of whole vectors.

@@ -625,7 +625,7 @@ static void check_gemm(void)
 
 /* ---- Winograd's transforms: the matrices from their definition in winograd.h ------------------------------------ */
 
-/* Left of a tile and, transposed, right of it: of 6, of 8 or of one point, where all is 1. Of B the transpose. */
+/* Left of a tile and, transposed, right of it: of 5, 6, 8 or of one point, where all is 1. Of B the transpose. */
 static double B[2][8][8], A[2][8][6], G[2][8][7];
 static int points[2], outputs[2], taps[2];
 
@@ -633,7 +633,7 @@ static void set_matrices(int side, int n, int r)
 {
     const int m = n + 1 - r;
     const double roots[] = {0, sqrt(0.5), -sqrt(0.5), sqrt(2), -sqrt(2)}, halves[] = {0, 1, -1, 0.5, -0.5, 2, -2};
-    const double *p = n == 6 ? roots : halves;
+    const double quarters[] = {0.5, -0.5, 1.25, -1.25}, *p = n == 5 ? quarters : n == 6 ? roots : halves;
     double (*b)[8] = B[side], (*a)[6] = A[side], (*g)[7] = G[side];
     memset(b, 0, sizeof B[side]);
     memset(a, 0, sizeof A[side]);
@@ -654,6 +654,14 @@ static void set_matrices(int side, int n, int r)
     }
     a[n - 1][m - 1] = g[n - 1][r - 1] = 1;
     if (n == 1) b[0][0] = 1;
+    /* (x^2 - 1/4) (x^2 - 25/16); at the negative ones the other sign in both */
+    if (n == 5) {
+        b[4][0] = 25.0 / 64, b[4][2] = -29.0 / 16, b[4][4] = 1;
+        for (int j = 1; j < 4; j += 2) {
+            for (int k = 0; k < 4; k++) b[j][k] = -b[j][k];
+            for (int k = 0; k < r; k++) g[j][k] = -g[j][k];
+        }
+    }
     /* x (x^2 - 1/2) (x^2 - 2) */
     if (n == 6) b[5][1] = 1, b[5][3] = -2.5, b[5][5] = 1;
     /* x (x^2 - 1) (x^2 - 1/4) (x^2 - 4); at 0 the other sign in both */
@@ -666,9 +674,10 @@ static void set_matrices(int side, int n, int r)
 
 static void set_size(int size)
 {
-    const int sizes[FC_WINOGRADS][2] = {{2, 2}, {3, 3}, {4, 4}, {5, 5}, {1, 3}, {1, 5}, {1, 7}};
-    set_matrices(0, size < FC_LINES ? 6 : 1, sizes[size][0]);
-    set_matrices(1, size < FC_LINES ? 6 : 8, sizes[size][1]);
+    const int sizes[FC_WINOGRADS][2] = {{2, 2}, {3, 3}, {4, 4}, {5, 5}, {2, 2}, {3, 3}, {1, 3}, {1, 5}, {1, 7}};
+    const int square = size < FC_SMALL ? 6 : 5;
+    set_matrices(0, size < FC_LINES ? square : 1, sizes[size][0]);
+    set_matrices(1, size < FC_LINES ? square : 8, sizes[size][1]);
 }
 
 static void expect_close(const void *actual, idx at, double expected)
@@ -728,7 +737,7 @@ static void check_to_points(int size, int spread)
         if (spread)
             kern->winograd_spread[size](v, point, tile, x, &t.plane, t.h0, t.w0, t.count);
         else
-            kern->winograd_input[size >= FC_LINES](v, point, tile, x, &t.plane, t.h0, t.w0, t.count);
+            kern->winograd_input[(size >= FC_SMALL) + (size >= FC_LINES)](v, point, tile, x, &t.plane, t.h0, t.w0, t.count);
         for (idx n = 0; n < t.count; n++)
             for (int a = 0; a < points[0]; a++)
                 for (int b = 0; b < points[1]; b++)
@@ -750,6 +759,7 @@ static void check_to_points(int size, int spread)
 static void check_winograd_input(void)
 {
     check_to_points(0, 0);
+    check_to_points(FC_SMALL, 0);
     check_to_points(FC_LINES, 0);
 }
 
