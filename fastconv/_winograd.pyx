@@ -4,9 +4,10 @@ For filters of 2x2 to 5x5 taps, or of 3, 5 or 7 in a row or a column, and square
 of the stride.
 
 Every tile of 6x6 pixels, or of 5x5, is transformed (V = B' x B), as is every filter (U = G w G'), and each of the
-tile's points is then a matrix product of its own: over channels in forward and input gradient, M[tile, k] = sum_c V[tile, c] U[c, k],
-over tiles in the weight gradient, S[k, c] = sum_tile Z[tile, k] V[tile, c], where Z = A dy A'. The way back gives
-y = A' M A and dw = G' S G. Filters of a row or a column take tiles of 8 pixels along it, and each matrix from one side.
+tile's points is then a matrix product of its own: over channels in forward and input gradient,
+M[tile, k] = sum_c V[tile, c] U[c, k], over tiles in the weight gradient, S[k, c] = sum_tile Z[tile, k] V[tile, c],
+where Z = A dy A'. The way back gives y = A' M A and dw = G' S G. Filters of a row or a column take tiles of 8 pixels
+along it, and each matrix from one side.
 Channels lie along the lanes, so that tiles of all images and of every residue of a dilation stand side by side in one
 product.
 
@@ -28,8 +29,8 @@ from libc.string cimport memset
 
 from fastconv._checks cimport DENSE_RESULT, READ, check_array, check_axis, check_bytes, check_convolution
 from fastconv._runtime cimport (
-    FC_LINES, FC_MAX_VECS, FC_SMALL, Image, as_image, fc_flush_subnormals, fc_kernels, fc_plane, fc_restore_mode, give, idx,
-    keeps_busy, kernels, parts, take, threads_for, up,
+    FC_LINES, FC_MAX_VECS, FC_SMALL, Image, as_image, fc_flush_subnormals, fc_kernels, fc_plane, fc_restore_mode, give,
+    idx, keeps_busy, kernels, parts, take, threads_for, up,
 )
 
 cnp.import_array()
@@ -741,7 +742,7 @@ cdef cnp.ndarray part_filters(cnp.ndarray w, idx stride, idx run, cnp.ndarray pa
 
 
 cdef idx lead(idx R, idx stride, idx pad) noexcept:
-    """Zeros before a filter's taps by which each residue of dx begins with its first pixel, if there is room for them."""
+    """Zeros before a filter's taps by which each residue of dx begins with its first pixel, where they fit in."""
     cdef idx zeros = (stride - pad % stride) % stride
     return zeros if parts(R + zeros, stride) == parts(R, stride) else 0
 
