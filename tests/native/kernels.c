@@ -737,7 +737,8 @@ static void check_to_points(int size, int spread)
         if (spread)
             kern->winograd_spread[size](v, point, tile, x, &t.plane, t.h0, t.w0, t.count);
         else
-            kern->winograd_input[(size >= FC_SMALL) + (size >= FC_LINES)](v, point, tile, x, &t.plane, t.h0, t.w0, t.count);
+            kern->winograd_input[(size >= FC_SMALL) + (size >= FC_LINES)](v, point, tile, x, &t.plane, t.h0, t.w0,
+                                                                          t.count);
         for (idx n = 0; n < t.count; n++)
             for (int a = 0; a < points[0]; a++)
                 for (int b = 0; b < points[1]; b++)
