@@ -151,8 +151,8 @@ cdef extern from "fastconv.h" nogil:
 
     ctypedef struct fc_isa:
         const char *name
-        fc_kernels f32
-        fc_kernels f64
+        const fc_kernels *f32
+        const fc_kernels *f64
         double (*fma_burst)(idx n) noexcept nogil
 
     int fc_usable_isas(const fc_isa **isas)

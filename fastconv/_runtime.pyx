@@ -49,7 +49,7 @@ cdef const fc_isa *isa = isas[n_isas - 1]
 
 
 cdef const fc_kernels *kernels(idx itemsize) noexcept:
-    return &isa.f32 if itemsize == 4 else &isa.f64
+    return isa.f32 if itemsize == 4 else isa.f64
 
 
 def available_isas() -> list:

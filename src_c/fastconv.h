@@ -263,7 +263,7 @@ typedef struct {
 
 typedef struct {
     const char *name;
-    fc_kernels f32, f64;
+    const fc_kernels *f32, *f64;
     /* Multiply and add `n` times on independent registers: returns the operations (float32) done. */
     double (*fma_burst)(idx n);
 } fc_isa;

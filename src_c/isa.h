@@ -92,49 +92,12 @@ static double fma_burst(idx n)
     return 2.0 * CHAINS * (VECTOR_BYTES / sizeof(float)) * (double)n;
 }
 
-#define TILE_ENTRY_F32(r, v) .tile[r - 1][v - 1] = tile_##r##_##v##_f32, .strip[r - 1][v - 1] = strip_##r##_##v##_f32,
-#define TILE_ENTRY_F64(r, v) .tile[r - 1][v - 1] = tile_##r##_##v##_f64, .strip[r - 1][v - 1] = strip_##r##_##v##_f64,
-#define PANEL_ENTRY_F32(r, v) .panel[r - 1][v - 1] = panel_##r##_##v##_f32,
-#define PANEL_ENTRY_F64(r, v) .panel[r - 1][v - 1] = panel_##r##_##v##_f64,
-#define WGRAD_ENTRY_F32(v) .wgrad[v - 1] = wgrad_##v##_f32,
-#define WGRAD_ENTRY_F64(v) .wgrad[v - 1] = wgrad_##v##_f64,
-#define DOT_ENTRY_F32(r) .dot[r - 1] = dot_##r##_f32,
-#define DOT_ENTRY_F64(r) .dot[r - 1] = dot_##r##_f64,
-#define GEMM_ENTRY_F32(v) .gemm[v - 1] = gemm_##v##_f32,
-#define GEMM_ENTRY_F64(v) .gemm[v - 1] = gemm_##v##_f64,
-#define WINOGRAD_ENTRY(stage, suffix)                                                                                 \
-    .winograd_##stage = {winograd_##stage##_2x2_##suffix, winograd_##stage##_3x3_##suffix,                            \
-                         winograd_##stage##_4x4_##suffix, winograd_##stage##_5x5_##suffix,                            \
-                         winograd_##stage##_small_2x2_##suffix, winograd_##stage##_small_3x3_##suffix,                \
-                         winograd_##stage##_1x3_##suffix, winograd_##stage##_1x5_##suffix,                            \
-                         winograd_##stage##_1x7_##suffix}
-
-#define KERNELS(suffix, SUFFIX, type)                                                                                 \
-    {                                                                                                                 \
-        .itemsize = sizeof(type), .lanes = VECTOR_BYTES / sizeof(type), .rows = ROWS, .vecs = VECS,                   \
-        .wgrad_rows = WGRAD_ROWS, .wgrad_vecs = WGRAD_VECS, .dot_rows = DOT_ROWS, .dot_cols = DOT_COLS,               \
-        .gemm_rows = GEMM_ROWS, .gemm_vecs = GEMM_VECS, .untranspose = untranspose_##suffix, .shifted_sums = shifted_sums_##suffix, \
-        .windows = windows_##suffix, .window_sums = window_sums_##suffix,                                             \
-        .to_lanes = to_lanes_##suffix, .lane_windows = lane_windows_##suffix, .lane_sums = lane_sums_##suffix,        \
-        .mix_windows = mix_windows_##suffix, .mix_sums = mix_sums_##suffix,                                           \
-        .winograd_input = {winograd_input_square_##suffix, winograd_input_small_##suffix, winograd_input_line_##suffix}, WINOGRAD_ENTRY(spread, suffix), WINOGRAD_ENTRY(output, suffix),    \
-        WINOGRAD_ENTRY(filters, suffix), WINOGRAD_ENTRY(weights, suffix),                                             \
-        .stage = stage_##suffix, .fetch = fetch_##suffix, .pack_filters = pack_filters_##suffix, .pack_pixels = pack_pixels_##suffix,          \
-        .scatter = scatter_##suffix, .gather = gather_##suffix, .interleave = interleave_##suffix, .transpose = transpose_##suffix, .fold = fold_##suffix, \
-        .max_row = max_row_##suffix, .average_row = average_row_##suffix, .average_plane = average_plane_##suffix, .spread_plane = spread_plane_##suffix, .spread_max = spread_max_##suffix, .finite = finite_##suffix, .share_row = share_row_##suffix, .spread_row = spread_row_##suffix,          \
-        .scatter_add = scatter_add_##suffix, .window_mean = window_mean_##suffix, .window_add = window_add_##suffix,  \
-        .relu = relu_##suffix, .relu_backward = relu_backward_##suffix, .total = total_##suffix, .add = add_##suffix, .add_to_doubles = add_to_doubles_##suffix, .softmax = softmax_##suffix, .sums = sums_##suffix,                        \
-        .affine = affine_##suffix, .affine_pair = affine_pair_##suffix,                                               \
-        .sgd = sgd_##suffix,                                                                                          \
-        TILES(TILE_ENTRY_##SUFFIX) PANELS(PANEL_ENTRY_##SUFFIX) WGRADS(WGRAD_ENTRY_##SUFFIX) DOTS(DOT_ENTRY_##SUFFIX) GEMMS(GEMM_ENTRY_##SUFFIX)   \
-    }
-
 #define STRING_(x) #x
 #define STRING(x) STRING_(x)
 
 const fc_isa GLUE(fc_isa, ISA) = {
     .name = STRING(ISA),
-    .f32 = KERNELS(f32, F32, float),
-    .f64 = KERNELS(f64, F64, double),
+    .f32 = &kernels_f32,
+    .f64 = &kernels_f64,
     .fma_burst = fma_burst,
 };

@@ -1013,6 +1013,45 @@ static void NAME(sgd)(void *p_, const void *dp_, void *buffer_, double sign_, do
 #include "winograd.h"
 #include "depthwise.h"
 
+#define KERNEL(name) .name = NAME(name),
+#define TILE_ENTRY(r, v) .tile[r - 1][v - 1] = NAME(tile_##r##_##v), .strip[r - 1][v - 1] = NAME(strip_##r##_##v),
+#define PANEL_ENTRY(r, v) .panel[r - 1][v - 1] = NAME(panel_##r##_##v),
+#define WGRAD_ENTRY(v) .wgrad[v - 1] = NAME(wgrad_##v),
+#define DOT_ENTRY(r) .dot[r - 1] = NAME(dot_##r),
+#define GEMM_ENTRY(v) .gemm[v - 1] = NAME(gemm_##v),
+#define WINOGRAD_ENTRY(stage)                                                                                         \
+    .winograd_##stage = {NAME(winograd_##stage##_2x2),       NAME(winograd_##stage##_3x3),                            \
+                         NAME(winograd_##stage##_4x4),       NAME(winograd_##stage##_5x5),                            \
+                         NAME(winograd_##stage##_small_2x2), NAME(winograd_##stage##_small_3x3),                      \
+                         NAME(winograd_##stage##_1x3),       NAME(winograd_##stage##_1x5),                            \
+                         NAME(winograd_##stage##_1x7)}
+
+/* clang-format off */
+static const fc_kernels NAME(kernels) = {
+    .itemsize = sizeof(REAL), .lanes = LANES, .rows = ROWS, .vecs = VECS, .wgrad_rows = WGRAD_ROWS,
+    .wgrad_vecs = WGRAD_VECS, .dot_rows = DOT_ROWS, .dot_cols = DOT_COLS, .gemm_rows = GEMM_ROWS,
+    .gemm_vecs = GEMM_VECS,
+    TILES(TILE_ENTRY) PANELS(PANEL_ENTRY) WGRADS(WGRAD_ENTRY) DOTS(DOT_ENTRY) GEMMS(GEMM_ENTRY)
+    .winograd_input = {NAME(winograd_input_square), NAME(winograd_input_small), NAME(winograd_input_line)},
+    WINOGRAD_ENTRY(spread), WINOGRAD_ENTRY(output), WINOGRAD_ENTRY(filters), WINOGRAD_ENTRY(weights),
+    KERNEL(stage) KERNEL(fetch) KERNEL(pack_filters) KERNEL(pack_pixels) KERNEL(transpose) KERNEL(untranspose)
+    KERNEL(fold) KERNEL(scatter) KERNEL(gather) KERNEL(interleave) KERNEL(finite) KERNEL(shifted_sums)
+    KERNEL(windows) KERNEL(window_sums) KERNEL(to_lanes) KERNEL(lane_windows) KERNEL(lane_sums) KERNEL(mix_windows)
+    KERNEL(mix_sums)
+    KERNEL(max_row) KERNEL(spread_max) KERNEL(average_row) KERNEL(average_plane) KERNEL(spread_plane)
+    KERNEL(share_row) KERNEL(spread_row) KERNEL(scatter_add) KERNEL(window_mean) KERNEL(window_add)
+    KERNEL(relu) KERNEL(relu_backward) KERNEL(add) KERNEL(total) KERNEL(sums) KERNEL(add_to_doubles) KERNEL(softmax)
+    KERNEL(affine) KERNEL(affine_pair) KERNEL(sgd)
+};
+/* clang-format on */
+
+#undef KERNEL
+#undef TILE_ENTRY
+#undef PANEL_ENTRY
+#undef WGRAD_ENTRY
+#undef DOT_ENTRY
+#undef GEMM_ENTRY
+#undef WINOGRAD_ENTRY
 #undef load
 #undef store
 #undef splat

@@ -1609,7 +1609,7 @@ int main(int n_arguments, char **arguments)
     if (n_arguments < 2 || strcmp(arguments[1], "--any-mode")) check_mode();
     for (int i = 0; i < n; i++) {
         isa = isas[i];
-        const fc_kernels *both[] = {&isa->f32, &isa->f64};
+        const fc_kernels *both[] = {isa->f32, isa->f64};
         for (int k = 0; k < 2; k++) {
             kern = both[k];
             n_checks = n_calls = 0;
