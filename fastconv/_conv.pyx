@@ -19,8 +19,8 @@ from fastconv._checks cimport (
     DENSE_RESULT, READ, check_array, check_axis, check_bytes, check_convolution,
 )
 from fastconv._runtime cimport (
-    FC_MAX_ROWS, FC_MAX_VECS, Image, as_image, fc_flush_subnormals, fc_kernels, fc_piece, fc_restore_mode, fc_run,
-    give, idx, kernels, parts, take, threads_for, up,
+    FC_AHEAD, FC_MAX_ROWS, FC_MAX_VECS, Image, as_image, fc_flush_subnormals, fc_kernels, fc_piece, fc_restore_mode,
+    fc_run, give, idx, kernels, parts, take, threads_for, up,
 )
 
 cnp.import_array()
@@ -365,7 +365,7 @@ cdef void gather_packed(const Gather *j, idx g, Block *b, idx k0, idx k1, char *
     cdef fc_piece *pieces = <fc_piece *>(tile + j.tile_size)
     cdef fc_piece *ahead = pieces + j.width
     cdef fc_run *to_runs = <fc_run *>(ahead + j.width + 1)
-    cdef idx chunk, c0, channels, depth, f0, count, vecs, k, rows, n_pieces, n_to, i
+    cdef idx chunk, c0, channels, depth, f0, count, vecs, k, rows, n_pieces, n_to
     cdef idx n_pixels = b.images * b.rows * b.cols
     cdef const idx *offsets
     cdef char *a
@@ -374,13 +374,14 @@ cdef void gather_packed(const Gather *j, idx g, Block *b, idx k0, idx k1, char *
     cdef const char *bias
     cdef bint whole
     cdef idx n_ahead, n_panels = parts(n_pixels, j.width), to_row
-    # Of the next panel's channels, those to be asked for with each tile.
-    cdef idx asked, here, share
+    # Of the next panel's pieces and their channels, those that are asked for next, a share with each tile.
+    cdef idx piece, asked, here, share, far_step
+    cdef char *far
     for chunk in range(j.n_chunks):
         c0 = chunk * j.chunk
         channels = min(j.chunk, j.C - c0)
-        share = parts(channels, parts(k1 - k0, kern.rows))
         depth = channels * j.grid.T
+        share = depth // FC_AHEAD
         in_place(kern, &j.x, &j.grid, b, g * j.C + c0)
         offsets = j.direct
         if not (packable(j) and readable(j, b, g * j.C + c0, channels)):
@@ -399,9 +400,9 @@ cdef void gather_packed(const Gather *j, idx g, Block *b, idx k0, idx k1, char *
                                 f0 // j.width, n_panels)
             elif f0 + count < n_pixels:
                 here = panel_pixels(j, n_pixels - f0 - count)
-                n_ahead = x_pieces(b, f0 + count, here, j.width, ahead)
+                n_ahead = x_pieces(b, f0 + count, here, 2 * LINE // (z * b.s_col), ahead)
                 ahead[n_ahead].to = here
-            asked = 0
+            piece = asked = 0
             n_pieces = x_pieces(b, f0, count, kern.lanes, pieces)
             n_to = y_runs(j, b, f0, count, to_runs)
             kern.pack_pixels(panel, j.width, b.base, depth, offsets, n_pieces, pieces, b.s_col)
@@ -412,18 +413,22 @@ cdef void gather_packed(const Gather *j, idx g, Block *b, idx k0, idx k1, char *
                 a = j.a + (((g * j.C + c0) * j.K + k * channels) * j.grid.T) * z
                 y = j.y.data + (b.n0 * j.y.s_n + (g * j.K + k) * j.y.s_c) * z
                 bias = j.bias + (g * j.K + k) * z if j.bias != NULL else NULL
-                if asked < channels:
-                    here = min(share, channels - asked)
-                    for i in range(n_ahead):
-                        kern.fetch(b.base + (ahead[i].source + asked * j.x.s_c) * z, j.x.s_c, here,
-                                   (ahead[i + 1].to - ahead[i].to - 1) * b.s_col + 1)
-                    asked += here
+                far, far_step = panel, 0
+                if piece < n_ahead:
+                    # Two lines, the second of which holds the piece's last pixel.
+                    far_step = j.x.s_c
+                    far = b.base - LINE + (ahead[piece].source + min(asked, max(0, channels - share)) * far_step
+                                           + (ahead[piece + 1].to - ahead[piece].to - 1) * b.s_col) * z
+                    asked += share
+                    if asked >= channels:
+                        asked = 0
+                        piece += 1
                 to, to_row = y + to_runs[0].offset * z, j.y.s_c
                 if not whole:
                     to, to_row = tile, j.width
                     if chunk > 0:
                         kern.gather(tile, j.width, y, j.y.s_c, j.y.s_w, rows, n_to, to_runs)
-                kern.panel[rows - 1][vecs - 1](depth, a, panel, to, to_row, bias, chunk > 0)
+                kern.panel[rows - 1][vecs - 1](depth, a, panel, to, to_row, bias, chunk > 0, far, far_step)
                 if not whole:
                     kern.scatter(tile, j.width, y, j.y.s_c, j.y.s_w, rows, n_to, to_runs)
                 k += rows

@@ -361,14 +361,37 @@ static void NAME(shifted_sums)(void *sums_, const void *z_, idx z_row, idx shift
 
 /* ---- forward and input gradient ------------------------------------------------------------------------------- */
 
+/* acc[r][v] += a[r] * vector v of b. What is fewer waits in registers; accumulators leave room for that and one more. */
+INLINE void NAME(tile_step)(const int rows, const int vecs, vec acc[FC_MAX_ROWS][FC_MAX_VECS], const REAL *a,
+                            const REAL *b, const idx b_step)
+{
+    if (rows < vecs) {
+        vec ar[FC_MAX_ROWS];
+        UNROLL for (int r = 0; r < rows; r++) ar[r] = splat(a[r]);
+        UNROLL for (int v = 0; v < vecs; v++) {
+            vec bv = load(b + v * b_step);
+            KEEP(bv);
+            UNROLL for (int r = 0; r < rows; r++) acc[r][v] += ar[r] * bv;
+        }
+    } else {
+        vec bv[FC_MAX_VECS];
+        UNROLL for (int v = 0; v < vecs; v++) bv[v] = load(b + v * b_step);
+        UNROLL for (int r = 0; r < rows; r++) {
+            vec ar = splat(a[r]);
+            UNROLL for (int v = 0; v < vecs; v++) acc[r][v] += ar * bv[v];
+        }
+    }
+}
+
 /* Without offsets, b is a panel. */
 INLINE void NAME(tile_body)(const int rows, const int vecs, idx depth, const void *a_, const void *b_,
                             const idx *offsets, const idx b_step, void *y_, idx y_row, const idx y_step,
-                            const void *bias_, int accumulate)
+                            const void *bias_, int accumulate, const void *ahead_, idx ahead_step)
 {
-    const REAL *a = a_, *b = b_, *bias = bias_;
+    const REAL *a = a_, *b = b_, *bias = bias_, *ahead = ahead_;
     REAL *y = y_;
     vec acc[FC_MAX_ROWS][FC_MAX_VECS];
+    idx k = 0;
 
     UNROLL for (int r = 0; r < rows; r++)
         UNROLL for (int v = 0; v < vecs; v++)
@@ -377,26 +400,16 @@ INLINE void NAME(tile_body)(const int rows, const int vecs, idx depth, const voi
     UNROLL for (int r = 0; r < rows; r++)
         UNROLL for (int v = 0; v < vecs; v++) __builtin_prefetch(y + r * y_row + v * y_step, 1);
 
-    for (idx k = 0; k < depth; k++, a += rows) {
-        const REAL *bk = b + (offsets ? offsets[k] : k * (PANEL * LANES));
-        /* What is fewer waits in registers; the accumulators leave room for that and one more. */
-        if (rows < vecs) {
-            vec ar[FC_MAX_ROWS];
-            UNROLL for (int r = 0; r < rows; r++) ar[r] = splat(a[r]);
-            UNROLL for (int v = 0; v < vecs; v++) {
-                vec bv = load(bk + v * b_step);
-                KEEP(bv);
-                UNROLL for (int r = 0; r < rows; r++) acc[r][v] += ar[r] * bv;
-            }
-        } else {
-            vec bv[FC_MAX_VECS];
-            UNROLL for (int v = 0; v < vecs; v++) bv[v] = load(bk + v * b_step);
-            UNROLL for (int r = 0; r < rows; r++) {
-                vec ar = splat(a[r]);
-                UNROLL for (int v = 0; v < vecs; v++) acc[r][v] += ar * bv[v];
-            }
+    /* Lines that are wanted later are asked for one by one: all at once, they would keep those of this tile waiting. */
+    if (!offsets)
+        for (; k + FC_AHEAD <= depth; k += FC_AHEAD, a += FC_AHEAD * rows, ahead += ahead_step) {
+            __builtin_prefetch(ahead, 0, 2);
+            __builtin_prefetch((const char *)ahead + 64, 0, 2);
+            UNROLL for (int i = 0; i < FC_AHEAD; i++)
+                NAME(tile_step)(rows, vecs, acc, a + i * rows, b + (k + i) * (PANEL * LANES), b_step);
         }
-    }
+    for (; k < depth; k++, a += rows)
+        NAME(tile_step)(rows, vecs, acc, a, b + (offsets ? offsets[k] : k * (PANEL * LANES)), b_step);
 
     /* Partial sums meet at the end: one long sum would round worse. */
     if (accumulate)
@@ -411,21 +424,21 @@ INLINE void NAME(tile_body)(const int rows, const int vecs, idx depth, const voi
     static void NAME(tile_##rows##_##vecs)(idx depth, const void *a, const void *b, const idx *offsets, void *y,      \
                                            idx y_row, const void *bias, int accumulate)                               \
     {                                                                                                                 \
-        NAME(tile_body)(rows, vecs, depth, a, b, offsets, LANES, y, y_row, LANES, bias, accumulate);                  \
+        NAME(tile_body)(rows, vecs, depth, a, b, offsets, LANES, y, y_row, LANES, bias, accumulate, NULL, 0);         \
     }                                                                                                                 \
     static void NAME(strip_##rows##_##vecs)(idx depth, const void *a, const void *b, const idx *offsets, idx b_step,  \
                                             void *y, idx y_row, idx y_step, const void *bias)                         \
     {                                                                                                                 \
-        NAME(tile_body)(rows, vecs, depth, a, b, offsets, b_step, y, y_row, y_step, bias, 0);                         \
+        NAME(tile_body)(rows, vecs, depth, a, b, offsets, b_step, y, y_row, y_step, bias, 0, NULL, 0);                \
     }
 TILES(TILE)
 #undef TILE
 
 #define PANEL_TILE(rows, vecs)                                                                                        \
     static void NAME(panel_##rows##_##vecs)(idx depth, const void *a, const void *b, void *y, idx y_row,              \
-                                            const void *bias, int accumulate)                                         \
+                                            const void *bias, int accumulate, const void *ahead, idx ahead_step)      \
     {                                                                                                                 \
-        NAME(tile_body)(rows, vecs, depth, a, b, NULL, LANES, y, y_row, LANES, bias, accumulate);                     \
+        NAME(tile_body)(rows, vecs, depth, a, b, NULL, LANES, y, y_row, LANES, bias, accumulate, ahead, ahead_step);  \
     }
 PANELS(PANEL_TILE)
 #undef PANEL_TILE

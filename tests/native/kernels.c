@@ -391,7 +391,7 @@ static void check_tiles(int panel)
                 SAY("rows %td vecs %td depth %td", rows, vecs, depth);
                 if (panel ? !kern->panel[rows - 1][vecs - 1] : !kern->tile[rows - 1][vecs - 1]) fail("no such tile");
                 if (panel)
-                    kern->panel[rows - 1][vecs - 1](depth, a, b, y, y_row, bias, accumulate);
+                    kern->panel[rows - 1][vecs - 1](depth, a, b, y, y_row, bias, accumulate, b, below(3));
                 else
                     kern->tile[rows - 1][vecs - 1](depth, a, b, offsets, y, y_row, bias, accumulate);
                 for (idx r = 0; r < rows; r++) {
