@@ -112,6 +112,14 @@ typedef struct {
     void (*panel[FC_MAX_ROWS][FC_MAX_VECS])(idx depth, const void *a, const void *b, void *y, idx y_row,
                                             const void *bias, int accumulate, const void *ahead, idx ahead_step);
 
+    /* A step of Strassen's algorithm in Winograd's form: seven products instead of eight. y, 2 * rows filters by two panels
+     * of pixels, gets what panel() would of 2 * depth rows. Filters and pixels come in quarters of `depth` rows, [11][12]
+     * [21][22] of filters and [11][21][12][22] of pixels (the first number is the row of the matrix), with four sums of
+     * them: strassen_sums of quarters of n elements, whole vectors. Meanwhile 7 * (depth / FC_AHEAD) rows are brought near. */
+    void (*strassen_sums)(void *sums, const void *quarters, idx n, int filters);
+    void (*strassen)(idx depth, const void *a, const void *a_sums, const void *b, const void *b_sums, void *y,
+                     idx y_row, const void *bias, int accumulate, const void *ahead, idx ahead_step);
+
     /* Move a tile between its dense form tile[rows][width] and strided runs of the output. */
     void (*scatter)(const void *tile, idx width, void *y, idx y_row, idx y_col, idx rows, idx n_runs,
                     const fc_run *runs);

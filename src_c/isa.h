@@ -119,6 +119,7 @@ static double fma_burst(idx n)
         .winograd_input = {winograd_input_square_##suffix, winograd_input_line_##suffix}, WINOGRAD_ENTRY(spread, suffix), WINOGRAD_ENTRY(output, suffix),    \
         WINOGRAD_ENTRY(filters, suffix), WINOGRAD_ENTRY(weights, suffix),                                             \
         .stage = stage_##suffix, .fetch = fetch_##suffix, .pack_filters = pack_filters_##suffix, .pack_pixels = pack_pixels_##suffix,          \
+        .strassen_sums = strassen_sums_##suffix, .strassen = strassen_##suffix, \
         .scatter = scatter_##suffix, .gather = gather_##suffix, .interleave = interleave_##suffix, .transpose = transpose_##suffix, .fold = fold_##suffix, \
         .max_row = max_row_##suffix, .average_row = average_row_##suffix, .average_plane = average_plane_##suffix, .spread_plane = spread_plane_##suffix, .spread_max = spread_max_##suffix, .finite = finite_##suffix, .share_row = share_row_##suffix, .spread_row = spread_row_##suffix,          \
         .scatter_add = scatter_add_##suffix, .window_mean = window_mean_##suffix, .window_add = window_add_##suffix,  \

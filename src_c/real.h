@@ -383,15 +383,30 @@ INLINE void NAME(tile_step)(const int rows, const int vecs, vec acc[FC_MAX_ROWS]
     }
 }
 
+/* The same of a panel's rows. Lines that are wanted later are asked for one by one: all at once, they would keep those of
+ * this sum waiting. Returns the first that was not. */
+INLINE const char *NAME(panel_sum)(const int rows, const int vecs, vec acc[FC_MAX_ROWS][FC_MAX_VECS], idx depth,
+                                   const REAL *a, const REAL *b, const char *ahead, idx ahead_step)
+{
+    idx k = 0;
+    for (; k + FC_AHEAD <= depth; k += FC_AHEAD, a += FC_AHEAD * rows, ahead += ahead_step * sizeof(REAL)) {
+        __builtin_prefetch(ahead, 0, 2);
+        __builtin_prefetch(ahead + 64, 0, 2);
+        UNROLL for (int i = 0; i < FC_AHEAD; i++)
+            NAME(tile_step)(rows, vecs, acc, a + i * rows, b + (k + i) * (PANEL * LANES), LANES);
+    }
+    for (; k < depth; k++, a += rows) NAME(tile_step)(rows, vecs, acc, a, b + k * (PANEL * LANES), LANES);
+    return ahead;
+}
+
 /* Without offsets, b is a panel. */
 INLINE void NAME(tile_body)(const int rows, const int vecs, idx depth, const void *a_, const void *b_,
                             const idx *offsets, const idx b_step, void *y_, idx y_row, const idx y_step,
-                            const void *bias_, int accumulate, const void *ahead_, idx ahead_step)
+                            const void *bias_, int accumulate, const char *ahead, idx ahead_step)
 {
-    const REAL *a = a_, *b = b_, *bias = bias_, *ahead = ahead_;
+    const REAL *a = a_, *b = b_, *bias = bias_;
     REAL *y = y_;
     vec acc[FC_MAX_ROWS][FC_MAX_VECS];
-    idx k = 0;
 
     UNROLL for (int r = 0; r < rows; r++)
         UNROLL for (int v = 0; v < vecs; v++)
@@ -400,16 +415,10 @@ INLINE void NAME(tile_body)(const int rows, const int vecs, idx depth, const voi
     UNROLL for (int r = 0; r < rows; r++)
         UNROLL for (int v = 0; v < vecs; v++) __builtin_prefetch(y + r * y_row + v * y_step, 1);
 
-    /* Lines that are wanted later are asked for one by one: all at once, they would keep those of this tile waiting. */
-    if (!offsets)
-        for (; k + FC_AHEAD <= depth; k += FC_AHEAD, a += FC_AHEAD * rows, ahead += ahead_step) {
-            __builtin_prefetch(ahead, 0, 2);
-            __builtin_prefetch((const char *)ahead + 64, 0, 2);
-            UNROLL for (int i = 0; i < FC_AHEAD; i++)
-                NAME(tile_step)(rows, vecs, acc, a + i * rows, b + (k + i) * (PANEL * LANES), b_step);
-        }
-    for (; k < depth; k++, a += rows)
-        NAME(tile_step)(rows, vecs, acc, a, b + (offsets ? offsets[k] : k * (PANEL * LANES)), b_step);
+    if (offsets)
+        for (idx k = 0; k < depth; k++) NAME(tile_step)(rows, vecs, acc, a + k * rows, b + offsets[k], b_step);
+    else
+        NAME(panel_sum)(rows, vecs, acc, depth, a, b, ahead, ahead_step);
 
     /* Partial sums meet at the end: one long sum would round worse. */
     if (accumulate)
@@ -442,6 +451,74 @@ TILES(TILE)
     }
 PANELS(PANEL_TILE)
 #undef PANEL_TILE
+
+static void NAME(strassen_sums)(void *sums_, const void *quarters, idx n, int filters)
+{
+    REAL *sums = sums_;
+    const REAL *q = quarters;
+    for (idx i = 0; i < n; i += LANES) {
+        const vec q0 = load(q + i), q2 = load(q + 2 * n + i), q3 = load(q + 3 * n + i);
+        const vec first = filters ? q2 + q3 : q2 - q0, second = filters ? first - q0 : q3 - first;
+        store(sums + i, first);
+        store(sums + n + i, second);
+        store(sums + 2 * n + i, filters ? q0 - q2 : q3 - q2);
+        store(sums + 3 * n + i, load(q + n + i) - second);
+    }
+}
+
+/* Adds one of Strassen's products to acc. What is set aside stays in memory: the compiler would rather spill what is not. */
+#define PRODUCT(a, b)                                                                                                 \
+    __asm__ volatile("" : : "r"(aside) : "memory");                                                                   \
+    ahead = NAME(panel_sum)(ROWS, PANEL, acc, depth, a, b, ahead, ahead_step)
+#define EACH UNROLL for (int r = 0; r < ROWS; r++) UNROLL for (int v = 0; v < PANEL; v++)
+
+/* A quarter of the result is complete. */
+INLINE void NAME(end_quarter)(vec acc[FC_MAX_ROWS][FC_MAX_VECS], REAL *y, idx y_row, const REAL *bias, int accumulate)
+{
+    EACH
+    {
+        REAL *to = y + r * y_row + v * LANES;
+        store(to, acc[r][v] + (accumulate ? load(to) : bias ? splat(bias[r]) : (vec){0}));
+    }
+}
+
+static void NAME(strassen)(idx depth, const void *a_, const void *a_sums, const void *b_, const void *b_sums, void *y_,
+                           idx y_row, const void *bias_, int accumulate, const void *ahead_, idx ahead_step)
+{
+    const idx p = depth * ROWS, q = depth * (PANEL * LANES);
+    const REAL *a = a_, *s = a_sums, *b = b_, *t = b_sums, *bias = bias_, *bias_below = bias ? bias + ROWS : NULL;
+    const char *ahead = ahead_;
+    REAL *y = y_, *below = y + ROWS * y_row;
+    vec acc[FC_MAX_ROWS][FC_MAX_VECS], aside[3][ROWS][PANEL];
+
+    UNROLL for (int r = 0; r < 2 * ROWS; r++)
+        UNROLL for (int v = 0; v < 2 * PANEL; v++) __builtin_prefetch(y + r * y_row + v * LANES, 1);
+    EACH acc[r][v] = (vec){0};
+    PRODUCT(a, b);
+    EACH aside[0][r][v] = acc[r][v];
+    PRODUCT(a + p, b + q);
+    NAME(end_quarter)(acc, y, y_row, bias, accumulate);
+
+    EACH acc[r][v] = aside[0][r][v];
+    PRODUCT(s + p, t + q);
+    EACH aside[1][r][v] = acc[r][v];
+    PRODUCT(s + 2 * p, t + 2 * q);
+    EACH aside[2][r][v] = acc[r][v];
+    PRODUCT(a + 3 * p, t + 3 * q);
+    NAME(end_quarter)(acc, below, y_row, bias_below, accumulate);
+
+    EACH acc[r][v] = (vec){0};
+    PRODUCT(s, t);
+    EACH aside[1][r][v] += acc[r][v];
+    EACH acc[r][v] += aside[2][r][v];
+    NAME(end_quarter)(acc, below + PANEL * LANES, y_row, bias_below, accumulate);
+    __asm__ volatile("" : : "r"(aside) : "memory");
+    EACH acc[r][v] = aside[1][r][v];
+    PRODUCT(s + 3 * p, b + 3 * q);
+    NAME(end_quarter)(acc, y + PANEL * LANES, y_row, bias, accumulate);
+}
+#undef PRODUCT
+#undef EACH
 
 /* ---- weight gradient ------------------------------------------------------------------------------------------ */
 
