@@ -19,8 +19,8 @@ from fastconv._checks cimport (
     DENSE_RESULT, READ, check_array, check_axis, check_bytes, check_convolution,
 )
 from fastconv._runtime cimport (
-    FC_MAX_ROWS, FC_MAX_VECS, Image, as_image, fc_flush_subnormals, fc_kernels, fc_piece, fc_restore_mode, fc_run,
-    give, idx, kernels, parts, take, threads_for, up,
+    FC_AHEAD, FC_MAX_ROWS, FC_MAX_VECS, Image, as_image, fc_flush_subnormals, fc_kernels, fc_piece, fc_restore_mode,
+    fc_run, give, idx, kernels, parts, take, threads_for, up,
 )
 
 cnp.import_array()
@@ -28,6 +28,7 @@ cnp.import_array()
 cdef enum:
     LINE = 64              # bytes in a cache line
     DEPTH = 400            # (channel, tap) pairs reduced in one go: a panel of pixels of this depth stays in L1
+    PAIR_DEPTH = 512       # such pairs where Strassen's products halve them
     MOST_DEPTH = 1024      # such pairs in one sum where nothing is packed: a longer one would round worse
     STAGE_BYTES = 262144   # what a block's staged rows may take of L2
     PART_FILTERS = 256     # of a part of the weight gradient, and its (channel, tap) pairs: their sums stay near L2
@@ -282,6 +283,7 @@ cdef struct Gather:
     bint outer           # filters along the lanes; otherwise pixels
     bint in_place        # outer: x is read where it lies
     bint packed          # pixels are packed into panels; otherwise the tiles read them where they lie
+    bint strassen        # packed, and all but a few pixels of each image by Strassen's products
     bint dense           # rows of pixels follow each other without a gap in the source, read in place
     idx target           # pixels in a block, or 0 to choose
     idx chunk, n_chunks  # channels reduced in one go
@@ -291,6 +293,7 @@ cdef struct Gather:
     idx width            # of a panel, in elements
     # tables
     char *a              # filters, packed: [group][chunk][tile][channel, tap][filter]
+    char *a_sums         # what Strassen's products need of two tiles, where these are in `a`
     idx *staged
     idx *direct
     # scratch of a thread
@@ -365,7 +368,7 @@ cdef void gather_packed(const Gather *j, idx g, Block *b, idx k0, idx k1, char *
     cdef fc_piece *pieces = <fc_piece *>(tile + j.tile_size)
     cdef fc_piece *ahead = pieces + j.width
     cdef fc_run *to_runs = <fc_run *>(ahead + j.width + 1)
-    cdef idx chunk, c0, channels, depth, f0, count, vecs, k, rows, n_pieces, n_to, i
+    cdef idx chunk, c0, channels, depth, f0, count, vecs, k, rows, n_pieces, n_to
     cdef idx n_pixels = b.images * b.rows * b.cols
     cdef const idx *offsets
     cdef char *a
@@ -374,13 +377,14 @@ cdef void gather_packed(const Gather *j, idx g, Block *b, idx k0, idx k1, char *
     cdef const char *bias
     cdef bint whole
     cdef idx n_ahead, n_panels = parts(n_pixels, j.width), to_row
-    # Of the next panel's channels, those to be asked for with each tile.
-    cdef idx asked, here, share
+    # Of the next panel's pieces and their channels, those that are asked for next, a share with each tile.
+    cdef idx piece, asked, here, share, far_step
+    cdef char *far
     for chunk in range(j.n_chunks):
         c0 = chunk * j.chunk
         channels = min(j.chunk, j.C - c0)
-        share = parts(channels, parts(k1 - k0, kern.rows))
         depth = channels * j.grid.T
+        share = depth // FC_AHEAD
         in_place(kern, &j.x, &j.grid, b, g * j.C + c0)
         offsets = j.direct
         if not (packable(j) and readable(j, b, g * j.C + c0, channels)):
@@ -399,9 +403,9 @@ cdef void gather_packed(const Gather *j, idx g, Block *b, idx k0, idx k1, char *
                                 f0 // j.width, n_panels)
             elif f0 + count < n_pixels:
                 here = panel_pixels(j, n_pixels - f0 - count)
-                n_ahead = x_pieces(b, f0 + count, here, j.width, ahead)
+                n_ahead = x_pieces(b, f0 + count, here, 2 * LINE // (z * b.s_col), ahead)
                 ahead[n_ahead].to = here
-            asked = 0
+            piece = asked = 0
             n_pieces = x_pieces(b, f0, count, kern.lanes, pieces)
             n_to = y_runs(j, b, f0, count, to_runs)
             kern.pack_pixels(panel, j.width, b.base, depth, offsets, n_pieces, pieces, b.s_col)
@@ -412,22 +416,86 @@ cdef void gather_packed(const Gather *j, idx g, Block *b, idx k0, idx k1, char *
                 a = j.a + (((g * j.C + c0) * j.K + k * channels) * j.grid.T) * z
                 y = j.y.data + (b.n0 * j.y.s_n + (g * j.K + k) * j.y.s_c) * z
                 bias = j.bias + (g * j.K + k) * z if j.bias != NULL else NULL
-                if asked < channels:
-                    here = min(share, channels - asked)
-                    for i in range(n_ahead):
-                        kern.fetch(b.base + (ahead[i].source + asked * j.x.s_c) * z, j.x.s_c, here,
-                                   (ahead[i + 1].to - ahead[i].to - 1) * b.s_col + 1)
-                    asked += here
+                far, far_step = panel, 0
+                if piece < n_ahead:
+                    # Two lines, the second of which holds the piece's last pixel.
+                    far_step = j.x.s_c
+                    far = b.base - LINE + (ahead[piece].source + min(asked, max(0, channels - share)) * far_step
+                                           + (ahead[piece + 1].to - ahead[piece].to - 1) * b.s_col) * z
+                    asked += share
+                    if asked >= channels:
+                        asked = 0
+                        piece += 1
                 to, to_row = y + to_runs[0].offset * z, j.y.s_c
                 if not whole:
                     to, to_row = tile, j.width
                     if chunk > 0:
                         kern.gather(tile, j.width, y, j.y.s_c, j.y.s_w, rows, n_to, to_runs)
-                kern.panel[rows - 1][vecs - 1](depth, a, panel, to, to_row, bias, chunk > 0)
+                kern.panel[rows - 1][vecs - 1](depth, a, panel, to, to_row, bias, chunk > 0, far, far_step)
                 if not whole:
                     kern.scatter(tile, j.width, y, j.y.s_c, j.y.s_w, rows, n_to, to_runs)
                 k += rows
             f0 += count
+
+
+cdef void gather_strassen(const Gather *j, idx g, const Block *whole, idx k0, idx k1, char *scratch) noexcept nogil:
+    """Two tiles of filters, two panels of one image's pixels and two halves of the channels meet in seven products."""
+    cdef const fc_kernels *kern = j.kern
+    cdef idx z = kern.itemsize, pair = 2 * j.width, pixels = whole.cols - whole.cols % pair
+    cdef char *panels = scratch + j.stage_size
+    cdef fc_piece *pieces = <fc_piece *>(panels + j.panel_size + j.tile_size)
+    cdef idx chunk, c0, channels, quarter, n, f, i, k, rows, filters, asked, share, n_pieces, at
+    cdef Block block = whole[0]
+    cdef Block *b = &block
+    cdef char *sums
+    cdef char *far
+    cdef char *y
+    cdef const char *bias
+    for chunk in range(j.n_chunks):
+        c0 = chunk * j.chunk
+        channels = min(j.chunk, j.C - c0)
+        quarter = channels // 2 * j.width * z
+        sums = panels + 4 * quarter
+        share = 7 * (channels // 2 // FC_AHEAD)
+        in_place(kern, &j.x, &j.grid, b, g * j.C + c0)
+        for n in range(b.images):
+            f = 0
+            while f < pixels:
+                for i in range(2):
+                    n_pieces = x_pieces(b, n * b.cols + f + i * j.width, j.width, kern.lanes, pieces)
+                    kern.pack_pixels(panels + 2 * i * quarter, j.width, b.base, channels, j.direct, n_pieces, pieces,
+                                     1)
+                kern.strassen_sums(sums, panels, quarter // z, 0)
+                # The next pair is asked for meanwhile: the channels of its first panel, then of its second.
+                at = n * b.s_image + f + pair if f + pair < pixels else (n + 1) * b.s_image
+                asked = 0 if f + pair < pixels or n + 1 < b.images else 2 * channels
+                k = k0
+                while k < k1:
+                    far, i = panels, 0
+                    if asked < 2 * channels:
+                        i = j.x.s_c
+                        far = b.base - LINE + (at + (1 + asked // channels) * j.width - 1
+                                               + min(asked % channels, max(0, channels - share)) * i) * z
+                        asked = min(asked + share, channels * (1 + asked // channels))
+                    filters = ((g * j.C + c0) * j.K + k * channels) * z
+                    y = j.y.data + ((b.n0 + n) * j.y.s_n + (g * j.K + k) * j.y.s_c + b.q0 + f) * z
+                    bias = j.bias + (g * j.K + k) * z if j.bias != NULL else NULL
+                    rows = min(2 * kern.rows, k1 - k)
+                    if rows == 2 * kern.rows:
+                        kern.strassen(channels // 2, j.a + filters, j.a_sums + filters, panels, sums, y, j.y.s_c, bias,
+                                      chunk > 0, far, i)
+                    else:
+                        rows = min(kern.rows, rows)
+                        for i in range(2):
+                            kern.panel[rows - 1][j.width // kern.lanes - 1](
+                                channels, j.a + filters, panels + 2 * i * quarter, y + i * j.width * z, j.y.s_c, bias,
+                                chunk > 0, panels, 0)
+                    k += rows
+                f += pair
+    block.q0 += pixels
+    block.cols -= pixels
+    if block.cols > 0:
+        gather_packed(j, g, b, k0, k1, scratch)
 
 
 cdef void gather_unpacked(const Gather *j, idx g, Block *b, idx k0, idx k1, char *scratch) noexcept nogil:
@@ -581,6 +649,8 @@ cdef struct Weave:
 cdef void gather_block(const Gather *j, idx g, Block *b, idx k0, idx k1, char *scratch) noexcept nogil:
     if j.outer:
         gather_outer(j, g, b, k0, k1, scratch)
+    elif j.strassen:
+        gather_strassen(j, g, b, k0, k1, scratch)
     elif j.packed:
         gather_packed(j, g, b, k0, k1, scratch)
     else:
@@ -674,6 +744,9 @@ cdef void pack_chunk(const Gather *j, idx index) noexcept nogil:
                             j.w + (g * j.w_g + k * j.w_k + c0 * j.w_c) * z,
                             rows, j.w_k, channels, j.w_c, j.grid.T, j.w_tap)
         k += rows
+        if j.strassen and rows == j.kern.rows and k % (2 * rows) == 0:
+            t = ((g * j.C + c0) * j.K + (k - 2 * rows) * channels) * z
+            j.kern.strassen_sums(j.a_sums + t, j.a + t, channels // 2 * rows, 1)
 
 
 cdef void choose_form(Gather *j, idx run, bint staged) noexcept nogil:
@@ -704,7 +777,19 @@ cdef void choose_form(Gather *j, idx run, bint staged) noexcept nogil:
                and outer < (packed if j.packed else unpacked))
 
 
-cdef void plan_gather(Gather *j) noexcept nogil:
+cdef bint pays_strassen(const fc_kernels *kern, idx N, idx C, idx K, idx P, idx Q) noexcept nogil:
+    """Whether a dense gather of one tap is faster by Strassen's products: not where packing their sums is not repaid.
+
+    Pixels of one image are paired, that none touches another's; rows, which may be samples or sequences, are not.
+    """
+    cdef idx pair = 2 * kern.vecs[kern.rows] * kern.lanes, pixels = P * Q
+    if _winograd.mode == _winograd.NEVER or C % 4 != 0 or K < 2 * kern.rows or pixels < pair or P == 1:
+        return False
+    return (_winograd.mode == _winograd.WHEREVER_POSSIBLE
+            or (min(C, K) >= 256 and N * pixels >= 1024 and 8 * (pixels % pair) <= pixels))
+
+
+cdef void plan_gather(Gather *j, bint woven) noexcept nogil:
     """Decide how the work is cut."""
     cdef const fc_kernels *kern = j.kern
     cdef Grid *grid = &j.grid
@@ -713,19 +798,30 @@ cdef void plan_gather(Gather *j) noexcept nogil:
     j.width = kern.vecs[kern.rows] * lanes
     j.dense = (grid.inside and j.x.s_w == 1 and grid.step_w == 1 and j.x.s_h == grid.Q and grid.step_h == 1
                and j.y.s_w == 1 and j.y.s_h == grid.Q)
+    j.strassen = (j.dense and not woven and grid.T == 1
+                  and pays_strassen(kern, grid.N, j.C, j.K, grid.P, grid.Q))
+    if j.strassen:
+        # All rows are one.
+        grid.Q *= grid.P
+        grid.P = 1
+        j.x.h, j.x.w, j.x.s_h = 1, grid.Q, grid.Q
+        j.y.h, j.y.w, j.y.s_h = 1, grid.Q, grid.Q
     cdef idx run = grid.P * grid.Q if j.dense else grid.Q
     cdef idx area
-    cut_blocks(grid, j.target if j.target else 512, j.width, lanes)
+    cut_blocks(grid, j.target if j.target else 512, 2 * j.width if j.strassen else j.width, lanes)
     cdef bint staged = not j.dense and not (grid.inside and j.x.s_w == 1 and grid.step_w == 1 and run >= lanes)
     choose_form(j, run, staged)
+    j.packed |= j.strassen
     if j.packed:
         j.chunk = even(j.C, max(1, DEPTH // max(grid.T, 1)))
+        if j.strassen:
+            j.chunk = up(even(j.C, PAIR_DEPTH), 4)
     else:
         j.chunk = j.C
         # As many rows as the staging budget holds: each block stages the rows at its seams again.
         if not j.target:
             cut_blocks(grid, min(8192, max(256, STAGE_BYTES // (z * j.C * max(1, grid.n_slots)))), 1, lanes)
-    j.k_tile = kern.rows
+    j.k_tile = 2 * kern.rows if j.strassen else kern.rows
     if j.outer:
         j.packed = False
         j.k_tile = kern.wgrad_vecs * lanes
@@ -735,9 +831,9 @@ cdef void plan_gather(Gather *j) noexcept nogil:
         j.in_place = grid.inside and narrow(&j.x)
     j.n_chunks = parts(j.C, j.chunk)
     j.n_blocks = grid.blocks_n * grid.blocks_p * grid.blocks_q
-    j.filters_size = up(j.G * up(j.K, lanes) * j.C * grid.T * z + LINE, LINE)
+    j.filters_size = up(j.G * up(j.K, lanes) * j.C * grid.T * z * (2 if j.strassen else 1) + LINE, LINE)
     j.stage_size = up(j.chunk * grid.stage_channel * z + LINE * FC_MAX_VECS, LINE)
-    j.panel_size = up((j.chunk * grid.T * j.width + lanes) * z, LINE) if j.packed else 0
+    j.panel_size = up((j.chunk * grid.T * j.width * (4 if j.strassen else 1) + lanes) * z, LINE) if j.packed else 0
     j.tile_size = up(FC_MAX_ROWS * FC_MAX_VECS * lanes * z, LINE)
     j.runs_size = up(j.width * (sizeof(fc_run) + 2 * sizeof(fc_piece)) + sizeof(fc_piece), LINE)
     if j.outer:
@@ -765,7 +861,7 @@ cdef int run_gathers(Gather *jobs, idx n_jobs, Weave *weave) except -1:
     cdef Gather *j
     for i in range(n_jobs):
         j = &jobs[i]
-        plan_gather(j)
+        plan_gather(j, weave != NULL)
         work += <double>j.G * j.K * (j.C * j.grid.T + 1) * j.grid.N * j.grid.P * j.grid.Q
         n_packs = max(n_packs, j.G * j.n_chunks)
         tables += j.filters_size + up(2 * j.chunk * j.grid.T * sizeof(idx), LINE)
@@ -791,6 +887,7 @@ cdef int run_gathers(Gather *jobs, idx n_jobs, Weave *weave) except -1:
     for i in range(n_jobs):
         j = &jobs[i]
         j.a = scratch
+        j.a_sums = j.a + j.G * j.K * j.C * j.grid.T * z
         j.staged = <idx *>(j.a + j.filters_size)
         j.direct = j.staged + j.chunk * j.grid.T
         scratch += j.filters_size + up(2 * j.chunk * j.grid.T * sizeof(idx), LINE)
@@ -819,6 +916,16 @@ def takes_winograd(int which, idx N, idx C, idx H, idx W, idx K, idx c, idx R, i
     """The side of Winograd's tiles that forward (0), input (1) or weight gradient (2) of these sizes takes, or 0."""
     return _winograd.takes(which, N, C, H, W, K, c, R, S, P, Q, stride_h, stride_w, dilation_h, dilation_w, groups,
                            itemsize)
+
+
+def takes_strassen(int which, idx N, idx C, idx H, idx W, idx K, idx c, idx R, idx S, idx P, idx Q, idx stride_h,
+                   idx stride_w, idx pad_h, idx pad_w, idx dilation_h, idx dilation_w, idx groups,
+                   idx itemsize) -> bool:
+    """Whether such a pass takes Strassen's products, its images dense."""
+    if which == 2 or groups < 1 or max(R * S, max(stride_h, stride_w)) > 1 or max(pad_h, pad_w) > 0:
+        return False
+    K //= groups
+    return pays_strassen(kernels(itemsize), N, c if which == 0 else K, K if which == 0 else c, P, Q)
 
 
 cdef bint handed_over(int which, const Image *x, const Image *w, const Image *y, idx stride_h, idx stride_w,

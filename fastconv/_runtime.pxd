@@ -7,6 +7,7 @@ ctypedef Py_ssize_t idx
 
 cdef extern from "fastconv.h" nogil:
     enum:
+        FC_AHEAD
         FC_MAX_ROWS
         FC_MAX_VECS
         FC_POOL_BAND
@@ -68,7 +69,10 @@ cdef extern from "fastconv.h" nogil:
         void (*strip[8][8])(idx depth, const void *a, const void *b, const idx *offsets, idx b_step, void *y,
                             idx y_row, idx y_step, const void *bias) noexcept nogil
         void (*panel[8][8])(idx depth, const void *a, const void *b, void *y, idx y_row, const void *bias,
-                            int accumulate) noexcept nogil
+                            int accumulate, const void *ahead, idx ahead_step) noexcept nogil
+        void (*strassen_sums)(void *sums, const void *quarters, idx n, int filters) noexcept nogil
+        void (*strassen)(idx depth, const void *a, const void *a_sums, const void *b, const void *b_sums, void *y,
+                         idx y_row, const void *bias, int accumulate, const void *ahead, idx ahead_step) noexcept nogil
         void (*scatter)(const void *tile, idx width, void *y, idx y_row, idx y_col, idx rows, idx n_runs,
                         const fc_run *runs) noexcept nogil
         void (*gather)(void *tile, idx width, const void *y, idx y_row, idx y_col, idx rows, idx n_runs,

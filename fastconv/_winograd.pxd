@@ -4,6 +4,13 @@ cimport numpy as cnp
 
 from fastconv._runtime cimport idx
 
+cdef enum:
+    NEVER = 0
+    IF_FASTER = 1
+    WHEREVER_POSSIBLE = 2   # for tests and measurements
+
+cdef int mode
+
 cdef int takes(int which, idx N, idx C, idx H, idx W, idx K, idx c, idx R, idx S, idx P, idx Q, idx stride_h,
                idx stride_w, idx dilation_h, idx dilation_w, idx groups, idx itemsize) noexcept
 

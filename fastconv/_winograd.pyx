@@ -61,12 +61,7 @@ cdef enum:
 
 # ---- when it pays --------------------------------------------------------------------------------------------------
 
-cdef enum:
-    NEVER = 0
-    IF_FASTER = 1
-    WHEREVER_POSSIBLE = 2   # for tests and measurements
-
-cdef int mode = IF_FASTER
+mode = IF_FASTER
 
 
 def get_mode() -> int:

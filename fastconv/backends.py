@@ -16,8 +16,13 @@ class _Winograd:
 
     It needs a half to a quarter of direct convolution's products, for an error about four times as large (1e-6 of the
     result's norm in float32), and is taken where it is estimated to be faster. A NaN or an infinity spreads over the
-    whole tile of outputs, up to 5 pixels (times the dilation or the stride) further than in direct convolution. Off
-    with ``FASTCONV_WINOGRAD=0`` in the environment, with ``fastconv.backends.winograd.enabled = False``, or for a
+    whole tile of outputs, up to 5 pixels (times the dilation or the stride) further than in direct convolution.
+
+    The same switch is that of Strassen's products, seven instead of eight, in layers of one tap of 256 channels and
+    filters or more: the error is three times as large (9e-7), and what is not finite spreads over 48 pixels of its
+    image (96 with AVX-512) or over 8 filters (16).
+
+    Off with ``FASTCONV_WINOGRAD=0`` in the environment, with ``fastconv.backends.winograd.enabled = False``, or for a
     while::
 
         with fastconv.backends.winograd.flags(enabled=False):

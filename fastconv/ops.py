@@ -573,7 +573,8 @@ def explain(
     Returns
     -------
     dict
-        'forward', 'input_gradient' and 'weight_gradient' to 'direct' or to Winograd's tile, as 'winograd F(4x4, 3x3)'.
+        'forward', 'input_gradient' and 'weight_gradient' to 'direct', to 'strassen', or to Winograd's tile, as
+        'winograd F(4x4, 3x3)'.
     """
     itemsize = _float_array("explain", np.empty(0, dtype), "input").itemsize
     x, w = _shape("explain", input_size, "input_size", 2), _shape("explain", weight_size, "weight_size", 2)
@@ -587,6 +588,8 @@ def explain(
         taps = [-(-n // step) for n, step in zip(w[2:], parameters, strict=False)]
         m = [1 if n == 1 else side + 1 - n for n in taps]
         names[name] = f"winograd F({m[0]}x{m[1]}, {taps[0]}x{taps[1]})" if side else "direct"
+        if _conv.takes_strassen(which, *x, *w, *y[2:], *parameters, itemsize):
+            names[name] = "strassen"
     return names
 
 

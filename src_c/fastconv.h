@@ -14,7 +14,7 @@
 typedef ptrdiff_t idx;
 
 /* Bounds of every instruction set's tile, so that callers can size their tables. */
-enum { FC_MAX_ROWS = 8, FC_MAX_VECS = 8 };
+enum { FC_MAX_ROWS = 8, FC_MAX_VECS = 8, FC_AHEAD = 4 };
 /* No tile of the weight gradient holds more sums. */
 enum { FC_TILE_SUMS = 256 };
 /* Elements of a band of rows that pooling sums before it goes along them. */
@@ -107,9 +107,18 @@ typedef struct {
                                             void *y, idx y_row, idx y_step, const void *bias);
 
     /* The same out of a panel of packed pixels, its rows as wide as the widest tile of all `rows` filters: row k of b is
-     * that much after row k - 1. */
+     * that much after row k - 1. Meanwhile depth / FC_AHEAD rows of 128 bytes, ahead_step apart, are brought near from
+     * `ahead` on; they may lie anywhere. */
     void (*panel[FC_MAX_ROWS][FC_MAX_VECS])(idx depth, const void *a, const void *b, void *y, idx y_row,
-                                            const void *bias, int accumulate);
+                                            const void *bias, int accumulate, const void *ahead, idx ahead_step);
+
+    /* A step of Strassen's algorithm in Winograd's form: seven products instead of eight. y, 2 * rows filters by two panels
+     * of pixels, gets what panel() would of 2 * depth rows. Filters and pixels come in quarters of `depth` rows, [11][12]
+     * [21][22] of filters and [11][21][12][22] of pixels (the first number is the row of the matrix), with four sums of
+     * them: strassen_sums of quarters of n elements, whole vectors. Meanwhile 7 * (depth / FC_AHEAD) rows are brought near. */
+    void (*strassen_sums)(void *sums, const void *quarters, idx n, int filters);
+    void (*strassen)(idx depth, const void *a, const void *a_sums, const void *b, const void *b_sums, void *y,
+                     idx y_row, const void *bias, int accumulate, const void *ahead, idx ahead_step);
 
     /* Move a tile between its dense form tile[rows][width] and strided runs of the output. */
     void (*scatter)(const void *tile, idx width, void *y, idx y_row, idx y_col, idx rows, idx n_runs,

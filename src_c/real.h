@@ -361,10 +361,48 @@ static void NAME(shifted_sums)(void *sums_, const void *z_, idx z_row, idx shift
 
 /* ---- forward and input gradient ------------------------------------------------------------------------------- */
 
+/* acc[r][v] += a[r] * vector v of b. What is fewer waits in registers; accumulators leave room for that and one more. */
+INLINE void NAME(tile_step)(const int rows, const int vecs, vec acc[FC_MAX_ROWS][FC_MAX_VECS], const REAL *a,
+                            const REAL *b, const idx b_step)
+{
+    if (rows < vecs) {
+        vec ar[FC_MAX_ROWS];
+        UNROLL for (int r = 0; r < rows; r++) ar[r] = splat(a[r]);
+        UNROLL for (int v = 0; v < vecs; v++) {
+            vec bv = load(b + v * b_step);
+            KEEP(bv);
+            UNROLL for (int r = 0; r < rows; r++) acc[r][v] += ar[r] * bv;
+        }
+    } else {
+        vec bv[FC_MAX_VECS];
+        UNROLL for (int v = 0; v < vecs; v++) bv[v] = load(b + v * b_step);
+        UNROLL for (int r = 0; r < rows; r++) {
+            vec ar = splat(a[r]);
+            UNROLL for (int v = 0; v < vecs; v++) acc[r][v] += ar * bv[v];
+        }
+    }
+}
+
+/* The same of a panel's rows. Lines that are wanted later are asked for one by one: all at once, they would keep those of
+ * this sum waiting. Returns the first that was not. */
+INLINE const char *NAME(panel_sum)(const int rows, const int vecs, vec acc[FC_MAX_ROWS][FC_MAX_VECS], idx depth,
+                                   const REAL *a, const REAL *b, const char *ahead, idx ahead_step)
+{
+    idx k = 0;
+    for (; k + FC_AHEAD <= depth; k += FC_AHEAD, a += FC_AHEAD * rows, ahead += ahead_step * sizeof(REAL)) {
+        __builtin_prefetch(ahead, 0, 2);
+        __builtin_prefetch(ahead + 64, 0, 2);
+        UNROLL for (int i = 0; i < FC_AHEAD; i++)
+            NAME(tile_step)(rows, vecs, acc, a + i * rows, b + (k + i) * (PANEL * LANES), LANES);
+    }
+    for (; k < depth; k++, a += rows) NAME(tile_step)(rows, vecs, acc, a, b + k * (PANEL * LANES), LANES);
+    return ahead;
+}
+
 /* Without offsets, b is a panel. */
 INLINE void NAME(tile_body)(const int rows, const int vecs, idx depth, const void *a_, const void *b_,
                             const idx *offsets, const idx b_step, void *y_, idx y_row, const idx y_step,
-                            const void *bias_, int accumulate)
+                            const void *bias_, int accumulate, const char *ahead, idx ahead_step)
 {
     const REAL *a = a_, *b = b_, *bias = bias_;
     REAL *y = y_;
@@ -377,26 +415,10 @@ INLINE void NAME(tile_body)(const int rows, const int vecs, idx depth, const voi
     UNROLL for (int r = 0; r < rows; r++)
         UNROLL for (int v = 0; v < vecs; v++) __builtin_prefetch(y + r * y_row + v * y_step, 1);
 
-    for (idx k = 0; k < depth; k++, a += rows) {
-        const REAL *bk = b + (offsets ? offsets[k] : k * (PANEL * LANES));
-        /* What is fewer waits in registers; the accumulators leave room for that and one more. */
-        if (rows < vecs) {
-            vec ar[FC_MAX_ROWS];
-            UNROLL for (int r = 0; r < rows; r++) ar[r] = splat(a[r]);
-            UNROLL for (int v = 0; v < vecs; v++) {
-                vec bv = load(bk + v * b_step);
-                KEEP(bv);
-                UNROLL for (int r = 0; r < rows; r++) acc[r][v] += ar[r] * bv;
-            }
-        } else {
-            vec bv[FC_MAX_VECS];
-            UNROLL for (int v = 0; v < vecs; v++) bv[v] = load(bk + v * b_step);
-            UNROLL for (int r = 0; r < rows; r++) {
-                vec ar = splat(a[r]);
-                UNROLL for (int v = 0; v < vecs; v++) acc[r][v] += ar * bv[v];
-            }
-        }
-    }
+    if (offsets)
+        for (idx k = 0; k < depth; k++) NAME(tile_step)(rows, vecs, acc, a + k * rows, b + offsets[k], b_step);
+    else
+        NAME(panel_sum)(rows, vecs, acc, depth, a, b, ahead, ahead_step);
 
     /* Partial sums meet at the end: one long sum would round worse. */
     if (accumulate)
@@ -411,24 +433,92 @@ INLINE void NAME(tile_body)(const int rows, const int vecs, idx depth, const voi
     static void NAME(tile_##rows##_##vecs)(idx depth, const void *a, const void *b, const idx *offsets, void *y,      \
                                            idx y_row, const void *bias, int accumulate)                               \
     {                                                                                                                 \
-        NAME(tile_body)(rows, vecs, depth, a, b, offsets, LANES, y, y_row, LANES, bias, accumulate);                  \
+        NAME(tile_body)(rows, vecs, depth, a, b, offsets, LANES, y, y_row, LANES, bias, accumulate, NULL, 0);         \
     }                                                                                                                 \
     static void NAME(strip_##rows##_##vecs)(idx depth, const void *a, const void *b, const idx *offsets, idx b_step,  \
                                             void *y, idx y_row, idx y_step, const void *bias)                         \
     {                                                                                                                 \
-        NAME(tile_body)(rows, vecs, depth, a, b, offsets, b_step, y, y_row, y_step, bias, 0);                         \
+        NAME(tile_body)(rows, vecs, depth, a, b, offsets, b_step, y, y_row, y_step, bias, 0, NULL, 0);                \
     }
 TILES(TILE)
 #undef TILE
 
 #define PANEL_TILE(rows, vecs)                                                                                        \
     static void NAME(panel_##rows##_##vecs)(idx depth, const void *a, const void *b, void *y, idx y_row,              \
-                                            const void *bias, int accumulate)                                         \
+                                            const void *bias, int accumulate, const void *ahead, idx ahead_step)      \
     {                                                                                                                 \
-        NAME(tile_body)(rows, vecs, depth, a, b, NULL, LANES, y, y_row, LANES, bias, accumulate);                     \
+        NAME(tile_body)(rows, vecs, depth, a, b, NULL, LANES, y, y_row, LANES, bias, accumulate, ahead, ahead_step);  \
     }
 PANELS(PANEL_TILE)
 #undef PANEL_TILE
+
+static void NAME(strassen_sums)(void *sums_, const void *quarters, idx n, int filters)
+{
+    REAL *sums = sums_;
+    const REAL *q = quarters;
+    for (idx i = 0; i < n; i += LANES) {
+        const vec q0 = load(q + i), q2 = load(q + 2 * n + i), q3 = load(q + 3 * n + i);
+        const vec first = filters ? q2 + q3 : q2 - q0, second = filters ? first - q0 : q3 - first;
+        store(sums + i, first);
+        store(sums + n + i, second);
+        store(sums + 2 * n + i, filters ? q0 - q2 : q3 - q2);
+        store(sums + 3 * n + i, load(q + n + i) - second);
+    }
+}
+
+/* Adds one of Strassen's products to acc. What is set aside stays in memory: the compiler would rather spill what is not. */
+#define PRODUCT(a, b)                                                                                                 \
+    __asm__ volatile("" : : "r"(aside) : "memory");                                                                   \
+    ahead = NAME(panel_sum)(ROWS, PANEL, acc, depth, a, b, ahead, ahead_step)
+#define EACH UNROLL for (int r = 0; r < ROWS; r++) UNROLL for (int v = 0; v < PANEL; v++)
+
+/* A quarter of the result is complete. */
+INLINE void NAME(end_quarter)(vec acc[FC_MAX_ROWS][FC_MAX_VECS], REAL *y, idx y_row, const REAL *bias, int accumulate)
+{
+    EACH
+    {
+        REAL *to = y + r * y_row + v * LANES;
+        store(to, acc[r][v] + (accumulate ? load(to) : bias ? splat(bias[r]) : (vec){0}));
+    }
+}
+
+static void NAME(strassen)(idx depth, const void *a_, const void *a_sums, const void *b_, const void *b_sums, void *y_,
+                           idx y_row, const void *bias_, int accumulate, const void *ahead_, idx ahead_step)
+{
+    const idx p = depth * ROWS, q = depth * (PANEL * LANES);
+    const REAL *a = a_, *s = a_sums, *b = b_, *t = b_sums, *bias = bias_, *bias_below = bias ? bias + ROWS : NULL;
+    const char *ahead = ahead_;
+    REAL *y = y_, *below = y + ROWS * y_row;
+    vec acc[FC_MAX_ROWS][FC_MAX_VECS], aside[3][ROWS][PANEL];
+
+    UNROLL for (int r = 0; r < 2 * ROWS; r++)
+        UNROLL for (int v = 0; v < 2 * PANEL; v++) __builtin_prefetch(y + r * y_row + v * LANES, 1);
+    EACH acc[r][v] = (vec){0};
+    PRODUCT(a, b);
+    EACH aside[0][r][v] = acc[r][v];
+    PRODUCT(a + p, b + q);
+    NAME(end_quarter)(acc, y, y_row, bias, accumulate);
+
+    EACH acc[r][v] = aside[0][r][v];
+    PRODUCT(s + p, t + q);
+    EACH aside[1][r][v] = acc[r][v];
+    PRODUCT(s + 2 * p, t + 2 * q);
+    EACH aside[2][r][v] = acc[r][v];
+    PRODUCT(a + 3 * p, t + 3 * q);
+    NAME(end_quarter)(acc, below, y_row, bias_below, accumulate);
+
+    EACH acc[r][v] = (vec){0};
+    PRODUCT(s, t);
+    EACH aside[1][r][v] += acc[r][v];
+    EACH acc[r][v] += aside[2][r][v];
+    NAME(end_quarter)(acc, below + PANEL * LANES, y_row, bias_below, accumulate);
+    __asm__ volatile("" : : "r"(aside) : "memory");
+    EACH acc[r][v] = aside[1][r][v];
+    PRODUCT(s + 3 * p, b + 3 * q);
+    NAME(end_quarter)(acc, y + PANEL * LANES, y_row, bias, accumulate);
+}
+#undef PRODUCT
+#undef EACH
 
 /* ---- weight gradient ------------------------------------------------------------------------------------------ */
 
@@ -1034,8 +1124,8 @@ static const fc_kernels NAME(kernels) = {
     TILES(TILE_ENTRY) PANELS(PANEL_ENTRY) WGRADS(WGRAD_ENTRY) DOTS(DOT_ENTRY) GEMMS(GEMM_ENTRY)
     .winograd_input = {NAME(winograd_input_square), NAME(winograd_input_small), NAME(winograd_input_line)},
     WINOGRAD_ENTRY(spread), WINOGRAD_ENTRY(output), WINOGRAD_ENTRY(filters), WINOGRAD_ENTRY(weights),
-    KERNEL(stage) KERNEL(fetch) KERNEL(pack_filters) KERNEL(pack_pixels) KERNEL(transpose) KERNEL(untranspose)
-    KERNEL(fold) KERNEL(scatter) KERNEL(gather) KERNEL(interleave) KERNEL(finite) KERNEL(shifted_sums)
+    KERNEL(stage) KERNEL(fetch) KERNEL(pack_filters) KERNEL(pack_pixels) KERNEL(strassen_sums) KERNEL(strassen)
+    KERNEL(transpose) KERNEL(untranspose) KERNEL(fold) KERNEL(scatter) KERNEL(gather) KERNEL(interleave) KERNEL(finite) KERNEL(shifted_sums)
     KERNEL(windows) KERNEL(window_sums) KERNEL(to_lanes) KERNEL(lane_windows) KERNEL(lane_sums) KERNEL(mix_windows)
     KERNEL(mix_sums)
     KERNEL(max_row) KERNEL(spread_max) KERNEL(average_row) KERNEL(average_plane) KERNEL(spread_plane)

@@ -391,7 +391,7 @@ static void check_tiles(int panel)
                 SAY("rows %td vecs %td depth %td", rows, vecs, depth);
                 if (panel ? !kern->panel[rows - 1][vecs - 1] : !kern->tile[rows - 1][vecs - 1]) fail("no such tile");
                 if (panel)
-                    kern->panel[rows - 1][vecs - 1](depth, a, b, y, y_row, bias, accumulate);
+                    kern->panel[rows - 1][vecs - 1](depth, a, b, y, y_row, bias, accumulate, b, below(3));
                 else
                     kern->tile[rows - 1][vecs - 1](depth, a, b, offsets, y, y_row, bias, accumulate);
                 for (idx r = 0; r < rows; r++) {
@@ -407,6 +407,51 @@ static void check_tiles(int panel)
 static void check_tile(void) { check_tiles(0); }
 
 static void check_panel(void) { check_tiles(1); }
+
+static void check_strassen(void)
+{
+    const idx rows = kern->rows, width = kern->vecs[kern->rows] * kern->lanes;
+    for (idx round = 0; round < 24; round++) {
+        /* Of an even depth, quarters of filters are whole vectors. */
+        const idx depth = 2 * below(12), y_row = 2 * width + below(4), size = (2 * rows - 1) * y_row + 2 * width;
+        const idx n[] = {depth * width, depth * rows};
+        const int accumulate = round % 3 == 2;
+        const void *quarters[] = {input(4 * n[0]), input(4 * n[1])}, *bias = round % 2 ? input(2 * rows) : NULL;
+        void *sums[] = {output(4 * n[0]), output(4 * n[1])}, *y = output(size);
+        double *expected = malloc((size_t)(size + 16 * depth * width) * sizeof(double));
+        SAY("depth %td", depth);
+        for (int filters = 0; filters < 2; filters++) {
+            const idx m = n[filters];
+            kern->strassen_sums(sums[filters], quarters[filters], m, filters);
+            for (idx i = 0; i < m; i++) {
+                double q[4];
+                for (int k = 0; k < 4; k++) q[k] = get(quarters[filters], k * m + i);
+                expected[i] = filters ? q[2] + q[3] : q[2] - q[0];
+                expected[m + i] = filters ? expected[i] - q[0] : q[3] - expected[i];
+                expected[2 * m + i] = filters ? q[0] - q[2] : q[3] - q[2];
+                expected[3 * m + i] = q[1] - expected[m + i];
+            }
+            expect(sums[filters], 0, expected, 4 * m, "sums");
+        }
+        for (idx r = 0; r < 2 * rows; r++)
+            for (idx j = 0; j < 2 * width; j++) {
+                double sum = bias ? get(bias, r) : 0;
+                if (accumulate) put(y, r * y_row + j, sum = (double)below(9));
+                for (idx k = 0; k < 2 * depth; k++)
+                    sum += get(quarters[1], (r / rows * 2 + k / depth) * n[1] + k % depth * rows + r % rows) *
+                           get(quarters[0], (j / width * 2 + k / depth) * n[0] + k % depth * width + j % width);
+                expected[r * y_row + j] = sum;
+            }
+        kern->strassen(depth, quarters[1], sums[1], quarters[0], sums[0], y, y_row, bias, accumulate, y, 1);
+        for (idx r = 0; r < 2 * rows; r++) {
+            expect(y, r * y_row, expected + r * y_row, 2 * width, "y");
+            for (idx j = 2 * width; j < y_row && r < 2 * rows - 1; j++)
+                if (!poisoned(y, r * y_row + j)) fail("written between rows");
+        }
+        free(expected);
+        release();
+    }
+}
 
 static void check_strip(void)
 {
@@ -1545,6 +1590,7 @@ static const struct {
     {"untranspose", check_untranspose},
     {"tile", check_tile},
     {"panel", check_panel},
+    {"strassen", check_strassen},
     {"strip", check_strip},
     {"wgrad", check_wgrad},
     {"shifted_sums", check_shifted_sums},
