@@ -1125,7 +1125,8 @@ static const fc_kernels NAME(kernels) = {
     .winograd_input = {NAME(winograd_input_square), NAME(winograd_input_small), NAME(winograd_input_line)},
     WINOGRAD_ENTRY(spread), WINOGRAD_ENTRY(output), WINOGRAD_ENTRY(filters), WINOGRAD_ENTRY(weights),
     KERNEL(stage) KERNEL(fetch) KERNEL(pack_filters) KERNEL(pack_pixels) KERNEL(strassen_sums) KERNEL(strassen)
-    KERNEL(transpose) KERNEL(untranspose) KERNEL(fold) KERNEL(scatter) KERNEL(gather) KERNEL(interleave) KERNEL(finite) KERNEL(shifted_sums)
+    KERNEL(transpose) KERNEL(untranspose) KERNEL(fold) KERNEL(scatter) KERNEL(gather) KERNEL(interleave)
+    KERNEL(finite) KERNEL(shifted_sums)
     KERNEL(windows) KERNEL(window_sums) KERNEL(to_lanes) KERNEL(lane_windows) KERNEL(lane_sums) KERNEL(mix_windows)
     KERNEL(mix_sums)
     KERNEL(max_row) KERNEL(spread_max) KERNEL(average_row) KERNEL(average_plane) KERNEL(spread_plane)
