@@ -265,6 +265,24 @@ cdef void in_place(const fc_kernels *kern, const Image *x, const Grid *g, Block 
     b.s_col = g.step_w * x.s_w
 
 
+cdef void stage_lanes(const fc_kernels *kern, const Image *x, const Grid *g, Block *b, idx c0, idx n_channels,
+                      char *buffer) noexcept nogil:
+    """The same of one tap inside the image and channels that are neighbours in memory: [vector][pixel][channel]."""
+    cdef idx z = kern.itemsize, lanes = kern.lanes, whole = n_channels - n_channels % lanes, n, p, q
+    cdef idx apart = lanes * g.stage_channel
+    cdef char *to
+    cdef const char *data
+    in_place(kern, x, g, b, c0)
+    for n in range(b.images):
+        to, data = buffer + n * b.rows * b.cols * lanes * z, b.base + (n * b.s_image + direct_offset(g, x, 0)) * z
+        kern.to_lanes(to, b.cols, apart, data, b.s_row, 1, b.s_col, whole, b.rows, b.cols, False)
+        if whole < n_channels:
+            kern.to_lanes(to + whole * g.stage_channel * z, b.cols, apart, data + whole * z, b.s_row, 1, b.s_col,
+                          n_channels - whole, b.rows, b.cols, False)
+    b.base = buffer
+    b.s_image, b.s_row, b.s_col = b.rows * b.cols * lanes, b.cols * lanes, lanes
+
+
 # ---- forward and input gradient ------------------------------------------------------------------------------------
 
 cdef struct Gather:
@@ -1149,6 +1167,7 @@ cdef struct Correlate:
     idx tile_rows        # (channel, tap) pairs in a tile
     # tables
     bint in_place        # x is read where it lies
+    bint by_lanes        # or its channels, neighbours in memory, are staged along the lanes: [vector][pixel][lane]
     idx *offsets         # of a (channel, tap) pair, from a block's base
     char *sums           # [group][k part][c part][slice] of sums_size
     size_t sums_size, stage_size, dy_size, pixels_size
@@ -1280,6 +1299,8 @@ cdef void correlate_task(const Correlate *j, idx task, char *scratch) noexcept n
         locate(&j.grid, i, &b)
         if j.in_place:
             in_place(kern, &j.x, &j.grid, &b, g * j.C + c0)
+        elif j.by_lanes:
+            stage_lanes(kern, &j.x, &j.grid, &b, g * j.C + c0, channels, scratch)
         else:
             stage(kern, &j.x, &j.grid, &b, g * j.C + c0, channels, scratch)
         if j.outer:
@@ -1327,10 +1348,13 @@ cdef void plan_correlate(Correlate *j, idx threads) noexcept nogil:
     cdef idx images
     survey(grid, &j.x)
     j.lane_width = kern.wgrad_vecs * lanes
-    # The share of the lanes that is used. Transposing dy costs the outer form about half a cycle an element, and a
-    # third copying it the other, where its rows are not of whole vectors or are joined.
+    # The share of the lanes that is used. Transposing dy costs about half a cycle an element, the outer form where rows
+    # are of pixels, the other where they are of channels; copying it the other a third, where rows are not of whole
+    # vectors or are joined.
     cdef double cycles = pairs / (2.0 * lanes)
-    cdef double outer = <double>j.K / up(j.K, lanes) * pairs / up(pairs, kern.wgrad_rows) * cycles / (cycles + 0.5)
+    cdef bint turn = j.dy.s_c == 1 and j.dy.s_w != 1
+    cdef double outer = (<double>j.K / up(j.K, lanes) * pairs / up(pairs, kern.wgrad_rows)
+                         * cycles / (cycles + (0.15 if turn else 0.5)))
     cdef double by_rows = <double>grid.Q / up(grid.Q, lanes), by_runs = <double>grid.Q / (grid.Q + grid.reach_w)
     # The mask at a row's end costs more than some idle lanes; long rows without one are read in place.
     j.runs = grid.n_slots == 1 and by_runs > 0.8 * by_rows and (grid.Q % lanes != 0 or grid.Q < 8 * lanes)
@@ -1344,15 +1368,16 @@ cdef void plan_correlate(Correlate *j, idx threads) noexcept nogil:
                           if grid.n_slots == 1 else 0)
     j.turned = turned > dot and j.K <= kern.lanes
     dot = max(dot, turned if j.turned else 0.0)
-    if j.runs or grid.Q % lanes != 0:
-        dot *= cycles / (cycles + 0.35)
+    if turn or j.runs or grid.Q % lanes != 0:
+        dot *= cycles / (cycles + (0.5 if turn else 0.35))
     # Many pairs against many filters want the better reuse of the outer form.
     j.outer = outer >= dot or (j.K >= lanes and pairs >= 64)
     j.turned = j.turned and not j.outer
     j.tile_rows = kern.wgrad_rows if j.outer else kern.dot_cols
     # The outer form reads single pixels, in any layout; but where a stride leaves out most of a row, not that again and
     # again for all filters, nor pixels that fall into few sets of the caches.
-    j.in_place = (j.outer and grid.inside and narrow(&j.x)
+    j.by_lanes = j.outer and grid.inside and grid.T == 1 and j.x.s_c == 1 and j.x.s_w != 1 and j.C >= lanes
+    j.in_place = (j.outer and grid.inside and narrow(&j.x) and not j.by_lanes
                   and (grid.T >= grid.step_w if j.x.s_w == 1 else j.x.s_w * z % 2048 != 0))
     # What is staged is staged again for each part of the filters.
     j.k_part = even(j.K, (PART_FILTERS if j.in_place else 2 * PART_FILTERS) if j.outer else 4 * j.lane_width)
@@ -1385,6 +1410,9 @@ cdef void plan_correlate(Correlate *j, idx threads) noexcept nogil:
         j.runs = False
     j.stage_size = 0 if j.in_place else up(j.c_part * grid.stage_channel * z + LINE * FC_MAX_VECS, LINE)
     cdef idx n_pixels = grid.images * grid.rows * grid.cols
+    if j.by_lanes:
+        grid.stage_channel = n_pixels + lanes
+        j.stage_size = up(up(j.c_part, lanes) * grid.stage_channel * z, LINE)
     if j.outer:
         j.dy_size = up(n_pixels * up(j.k_part, lanes) * z, LINE)
     else:
@@ -1473,8 +1501,12 @@ cpdef weight_gradient(cnp.ndarray x, cnp.ndarray dy, cnp.ndarray dw, idx stride_
         with nogil:
             for c in range(j.c_part):
                 for t in range(taps):
-                    j.offsets[c * taps + t] = (c * j.x.s_c + direct_offset(&j.grid, &j.x, t) if j.in_place
-                                               else c * j.grid.stage_channel + staged_offset(&j.grid, t))
+                    if j.in_place:
+                        j.offsets[c * taps + t] = c * j.x.s_c + direct_offset(&j.grid, &j.x, t)
+                    elif j.by_lanes:
+                        j.offsets[c] = c // j.kern.lanes * j.kern.lanes * j.grid.stage_channel + c % j.kern.lanes
+                    else:
+                        j.offsets[c * taps + t] = c * j.grid.stage_channel + staged_offset(&j.grid, t)
             if n_threads == 1:
                 for task in range(tasks):
                     correlate_task(&j, task, scratch)
