@@ -34,6 +34,8 @@ cdef enum:
     PART_PAIRS = 400
     SLICE_PIXELS = 1024    # the fewest that have large sums of their own
     GROUP_BYTES = 131072   # of pixels that stay in L2 beside them
+    NEAR_BYTES = 32768     # of filters that meet a few pixels at a time
+    FEW_COLS = 16          # in a row that is staged as a whole rather than at its ends
     GRID_TABLES = 6        # tables of an element a tap: Grid's own five, and the filters' offsets
 
 
@@ -299,6 +301,10 @@ cdef struct Gather:
     # schedule
     bint outer           # filters along the lanes; otherwise pixels
     bint in_place        # outer: x is read where it lies
+    bint near            # channels along the lanes, which are neighbours in memory
+    idx R, S             # near: rows and columns of taps, in their order in the source, which may be the reverse
+    idx apart_h, apart_w
+    bint flip_h, flip_w
     bint packed          # pixels are packed into panels; otherwise the tiles read them where they lie
     bint dense           # rows of pixels follow each other without a gap in the source, read in place
     idx target           # pixels in a block, or 0 to choose
@@ -588,6 +594,92 @@ cdef void gather_outer(const Gather *j, idx g, Block *b, idx k0, idx k1, char *s
         k += width
 
 
+cdef void pack_near(const Gather *j) noexcept nogil:
+    """Filters as a pixel's window lies in memory: [filter][tap][channel]."""
+    cdef idx z = j.kern.itemsize, to = 0, g, k, r, s, c, at
+    for g in range(j.G):
+        for k in range(j.K):
+            for r in range(j.R):
+                for s in range(j.S):
+                    at = g * j.w_g + k * j.w_k + j.w_tap[(j.R - 1 - r if j.flip_h else r) * j.S
+                                                         + (j.S - 1 - s if j.flip_w else s)]
+                    for c in range(j.C):
+                        if z == 4:
+                            (<float *>j.a)[to] = (<const float *>j.w)[at + c * j.w_c]
+                        else:
+                            (<double *>j.a)[to] = (<const double *>j.w)[at + c * j.w_c]
+                        to += 1
+
+
+cdef void near_run(const Gather *j, idx g, idx n, idx p, idx q0, idx q1, idx k0, idx k1, char *scratch) noexcept nogil:
+    """Outputs q0 ... q1 of row p: their windows where they lie, or staged with zeros around them."""
+    cdef const fc_kernels *kern = j.kern
+    cdef const Image *x = &j.x
+    cdef idx z = kern.itemsize, h0 = p * j.grid.step_h + j.grid.min_h, w0 = q0 * j.grid.step_w + j.grid.min_w
+    cdef idx width = (q1 - 1 - q0) * j.grid.step_w + (j.S - 1) * j.apart_w + 1
+    cdef idx row = j.apart_h * x.s_h, pixel = x.s_w, left = min(width, max(0, -w0)), r, q, c, k, filters, h
+    cdef idx count = max(0, min(width, x.w - w0) - left), depth = j.C * j.grid.T, cols = kern.dot_cols
+    cdef char *data = x.data + (n * x.s_n + g * j.C + h0 * x.s_h + w0 * x.s_w) * z
+    cdef char *start = scratch + j.stage_size
+    cdef char *tile = start + j.panel_size
+    cdef idx[FC_MAX_ROWS] places
+    cdef fc_run to
+    if (h0 < 0 or h0 + (j.R - 1) * j.apart_h >= x.h or count < width
+            or data + ((width - 1) * pixel + max(0, (j.R - 1) * row) + j.C + kern.lanes) * z > x.end):
+        for r in range(j.R):
+            h = h0 + r * j.apart_h
+            c = count if 0 <= h < x.h else 0
+            # Beyond the image there may be no address.
+            kern.stage(scratch + r * width * j.C * z, j.C, data + (r * row + left * pixel) * z if c > 0 else x.data, pixel,
+                       1, width, left, left + c, 0, j.C, 0, 0)
+        data, pixel, row = scratch, j.C, width * j.C
+    cdef bint whole = j.apart_w * pixel == j.C
+    to.offset = 0
+    q = q0
+    while q < q1:
+        to.count = min(cols, q1 - q)
+        # A ragged last tile repeats the last pixel; what it sums there is not used.
+        for c in range(cols):
+            places[c] = min(q - q0 + c, q1 - 1 - q0) * j.grid.step_w * pixel
+        k = k0
+        while k < k1:
+            filters = min(j.k_tile, k1 - k)
+            memcpy(tile, start + (k - k0) * cols * z, filters * cols * z)
+            kern.dot[filters - 1](j.R, 1 if whole else j.S, j.S * j.C if whole else j.C, j.a + (g * j.K + k) * depth * z,
+                                  depth, j.S * j.C, j.C, data, places, row, j.apart_w * pixel, tile)
+            kern.scatter(tile, cols, j.y.data + (n * j.y.s_n + (g * j.K + k) * j.y.s_c + p * j.y.s_h + q * j.y.s_w) * z,
+                         j.y.s_c, j.y.s_w, filters, 1, &to)
+            k += filters
+        q += cols
+
+
+cdef void gather_near(const Gather *j, idx g, const Block *b, idx k0, idx k1, char *scratch) noexcept nogil:
+    """Each pixel of a few filters is a sum along the lanes of products with its window."""
+    cdef idx z = j.kern.itemsize, k, i, n, p, h, first, last, end = b.q0 + b.cols
+    cdef char *start = scratch + j.stage_size
+    cdef const Grid *grid = &j.grid
+    memset(start, 0, (k1 - k0) * j.kern.dot_cols * z)
+    for k in range(k1 - k0 if j.bias != NULL else 0):
+        for i in range(j.kern.dot_cols):
+            memcpy(start + (k * j.kern.dot_cols + i) * z, j.bias + (g * j.K + k0 + k) * z, z)
+    # Outputs whose columns are all inside.
+    first = min(end, max(b.q0, parts(-grid.min_w, grid.step_w)))
+    h = j.x.w - 1 - grid.min_w - (j.S - 1) * j.apart_w
+    last = max(first, min(end, h // grid.step_w + 1 if h >= 0 else 0))
+    for n in range(b.n0, b.n0 + b.images):
+        for p in range(b.p0, b.p0 + b.rows):
+            h = p * grid.step_h + grid.min_h
+            if b.cols <= FEW_COLS or h < 0 or h + (j.R - 1) * j.apart_h >= j.x.h:
+                near_run(j, g, n, p, b.q0, end, k0, k1, scratch)
+                continue
+            if b.q0 < first:
+                near_run(j, g, n, p, b.q0, first, k0, k1, scratch)
+            if first < last:
+                near_run(j, g, n, p, first, last, k0, k1, scratch)
+            if last < end:
+                near_run(j, g, n, p, last, end, k0, k1, scratch)
+
+
 cdef struct Weave:
     # Gathers of one grid whose pixels interleave: dx[i, j] belongs to the residues of i and j modulo the stride.
     Image dx
@@ -597,7 +689,9 @@ cdef struct Weave:
 
 
 cdef void gather_block(const Gather *j, idx g, Block *b, idx k0, idx k1, char *scratch) noexcept nogil:
-    if j.outer:
+    if j.near:
+        gather_near(j, g, b, k0, k1, scratch)
+    elif j.outer:
         gather_outer(j, g, b, k0, k1, scratch)
     elif j.packed:
         gather_packed(j, g, b, k0, k1, scratch)
@@ -671,6 +765,10 @@ cdef void pack_chunk(const Gather *j, idx index) noexcept nogil:
     cdef idx channels = min(j.chunk, j.C - c0), k = 0, rows
     cdef idx z = j.kern.itemsize, lanes = j.kern.lanes, width, run, t
     cdef char *to
+    if j.near:
+        if index == 0:
+            pack_near(j)
+        return
     while j.outer and k < j.K:
         width = j.k_tile if j.K - k > lanes else lanes
         to = j.a + (g * up(j.K, lanes) + k) * j.C * j.grid.T * z
@@ -692,6 +790,21 @@ cdef void pack_chunk(const Gather *j, idx index) noexcept nogil:
                             j.w + (g * j.w_g + k * j.w_k + c0 * j.w_c) * z,
                             rows, j.w_k, channels, j.w_c, j.grid.T, j.w_tap)
         k += rows
+
+
+cdef void lattice(Gather *j) noexcept nogil:
+    """Rows and columns of the taps, of a convolution or of a residue of the stride, and whether they come reversed."""
+    cdef const Grid *g = &j.grid
+    j.S, j.apart_h, j.apart_w = 1, 1, 1
+    while j.S < g.T and g.tap_h[j.S] == g.tap_h[0]:
+        j.S += 1
+    j.R = g.T // j.S
+    if j.R > 1:
+        j.apart_h = g.tap_h[j.S] - g.tap_h[0]
+    if j.S > 1:
+        j.apart_w = g.tap_w[1] - g.tap_w[0]
+    j.flip_h, j.flip_w = j.apart_h < 0, j.apart_w < 0
+    j.apart_h, j.apart_w = max(j.apart_h, -j.apart_h), max(j.apart_w, -j.apart_w)
 
 
 cdef void choose_form(Gather *j, idx run, bint staged) noexcept nogil:
@@ -720,6 +833,23 @@ cdef void choose_form(Gather *j, idx run, bint staged) noexcept nogil:
     # The outer form's offsets are of 32 bits, which a window dilated by billions would not fit.
     j.outer = (j.grid.T > 1 and depth <= MOST_DEPTH and <double>j.C * j.grid.stage_channel < 1 << 30
                and outer < (packed if j.packed else unpacked))
+    # Channels that are neighbours in memory need not be staged for few filters, but at the ends of rows.
+    j.near = False
+    if j.x.s_c != 1 or j.x.s_w == 1 or j.K * depth * kern.itemsize > NEAR_BYTES:
+        return
+    lattice(j)
+    cdef double best = outer if j.outer else packed if j.packed else unpacked
+    cdef double groups = parts(j.K, kern.dot_rows), sums = j.K / groups * kern.dot_cols
+    cdef idx vecs = j.R * (parts(j.S * j.C, kern.lanes) if j.apart_w == 1 else j.S * parts(j.C, kern.lanes))
+    cdef double near = groups * (vecs * max(4.0, sums / 2) + 100 + 4 * sums)
+    if j.grid.Q > FEW_COLS:
+        near *= (parts(j.grid.Q, kern.dot_cols) + (0.0 if j.grid.inside else 2.0)) / j.grid.Q
+    else:
+        near *= <double>parts(j.grid.Q, kern.dot_cols) / j.grid.Q
+        near += 1.5 * j.R * j.C / lanes
+    j.near = near < best + (0.6 if j.grid.T == 1 else 1.5) * j.C
+    if j.near:
+        j.outer = j.packed = False
 
 
 cdef void plan_gather(Gather *j) noexcept nogil:
@@ -751,6 +881,10 @@ cdef void plan_gather(Gather *j) noexcept nogil:
         if not j.target:
             cut_blocks(grid, 128, kern.wgrad_rows, lanes)
         j.in_place = grid.inside and narrow(&j.x)
+    if j.near:
+        j.chunk, j.k_tile = j.C, even(j.K, kern.dot_rows)
+        if not j.target:
+            cut_blocks(grid, 2048, 1, lanes)
     j.n_chunks = parts(j.C, j.chunk)
     j.n_blocks = grid.blocks_n * grid.blocks_p * grid.blocks_q
     j.filters_size = up(j.G * up(j.K, lanes) * j.C * grid.T * z + LINE, LINE)
@@ -763,6 +897,10 @@ cdef void plan_gather(Gather *j) noexcept nogil:
         j.tile_size = up(area * j.k_tile * z, LINE)
         j.panel_size = up(area * sizeof(idx), LINE)
         j.runs_size = up(j.C * grid.T * sizeof(int32_t), LINE)
+    if j.near:
+        area = (grid.cols - 1) * grid.step_w + (j.S - 1) * j.apart_w + 1
+        j.stage_size = up((j.R * area * j.C + lanes) * z, LINE)
+        j.panel_size = up(j.K * kern.dot_cols * z, LINE)
 
 
 cdef void set_offsets(Gather *j) noexcept nogil:
