@@ -343,14 +343,13 @@ cdef const char *lay_split(const Winograd *j, const Image *x, idx n, idx g, idx 
     return buffer
 
 
-cdef void transform_input(const Winograd *j, const Image *x, idx g, idx block, idx part, idx run_index, char *v,
+cdef void transform_input(const Winograd *j, const Image *x, idx g, idx part, Run run, char *v,
                           char *buffer) noexcept nogil:
     """V of a vector of channels and a run of bands."""
     cdef const fc_kernels *kern = j.kern
     cdef unsigned mode = fc_flush_subnormals()
     cdef idx z = kern.itemsize, s = j.x_stride, c0 = part * kern.lanes, C = j.C // (s * s)
     cdef idx band, a, b, e, c, h, w, top, bottom, left, right
-    cdef Run run = run_of(j, block, run_index)
     cdef idx tile = run.tile, h0 = s * run.top - j.pad_h, w0 = s * run.left - j.pad_w
     span(h0, s * (run.bands * j.m_h * j.dilation_h + j.reach_h), j.H, &top, &bottom)
     span(w0, s * (run.cols * j.m_w * j.dilation_w + j.reach_w), j.W, &left, &right)
@@ -374,13 +373,12 @@ cdef void transform_input(const Winograd *j, const Image *x, idx g, idx block, i
     fc_restore_mode(mode)
 
 
-cdef void transform_output_gradient(const Winograd *j, const Image *dy, idx g, idx block, idx part, idx run_index,
-                                    char *v, char *buffer) noexcept nogil:
+cdef void transform_output_gradient(const Winograd *j, const Image *dy, idx g, idx part, Run run, char *v,
+                                    char *buffer) noexcept nogil:
     """Z of a vector of filters and a run of bands."""
     cdef const fc_kernels *kern = j.kern
     cdef unsigned mode = fc_flush_subnormals()
     cdef idx z = kern.itemsize, k0 = part * kern.lanes, band, a, b, h, bottom, right
-    cdef Run run = run_of(j, block, run_index)
     bottom = min(j.P, run.top + run.bands * j.m_h * j.dilation_h)
     right = min(j.Q, run.left + run.cols * j.m_w * j.dilation_w)
     cdef fc_plane plane
@@ -395,6 +393,38 @@ cdef void transform_output_gradient(const Winograd *j, const Image *dy, idx g, i
                                              h if j.upright else b, run.cols)
                 v += run.cols * j.k_tile * z
     fc_restore_mode(mode)
+
+
+cdef void transform_block(const Winograd *j, const Image *x, idx g, idx block, bint gradient, char *v,
+                          char *buffer) noexcept nogil:
+    """V of a block, or Z if x is the output's gradient."""
+    cdef idx n_parts = j.k_lanes // j.kern.lanes if gradient else j.c_parts
+    cdef idx stride = 1 if gradient else j.x_stride, step = j.m_h * j.dilation_h, i, band, part, bands, top, bottom, size
+    # Channels that are neighbours in memory share lines: few rows of all of them stay in a cache, the next ones come near
+    # meanwhile.
+    cdef bint by_bands = x.s_c == 1 and x.c >= j.kern.lanes and (gradient or j.split == 1)
+    cdef bint ahead = j.G == 1 and x.s_w == x.c and x.s_h == x.w * x.s_w
+    cdef Run run
+    for i in range(n_runs(j, block)):
+        run = run_of(j, block, i)
+        bands = 1
+        if by_bands:
+            bands, run.bands = run.bands, 1
+        for band in range(bands):
+            top = bottom = 0
+            if ahead and band + 1 < bands:
+                span(stride * (run.top + step) + (0 if gradient else stride * j.reach_h - j.pad_h), stride * step, x.h,
+                     &top, &bottom)
+            size = (bottom - top) * x.s_h
+            for part in range(n_parts):
+                if gradient:
+                    transform_output_gradient(j, x, g, part, run, v, buffer)
+                else:
+                    transform_input(j, x, g, part, run, v, buffer)
+                j.kern.fetch(x.data + (run.n * x.s_n + top * x.s_h + size * part // n_parts) * j.kern.itemsize, 0, 1,
+                             size // n_parts)
+            run.tile += j.band_tiles
+            run.top += step
 
 
 cdef void transform_output(const Winograd *j, const Image *y, const char *bias, idx g, idx block, idx k0, idx vec,
@@ -531,11 +561,10 @@ cdef void gather_panel(const Winograd *j, const Filters *w, const Image *y, cons
 
 cdef void gather_block(const Winograd *j, const Filters *w, const Image *x, const Image *y, const char *bias, idx task,
                        char *scratch) noexcept nogil:
-    cdef idx g = task // j.n_blocks, block = task % j.n_blocks, runs = n_runs(j, block), i
+    cdef idx g = task // j.n_blocks, block = task % j.n_blocks, i
     cdef char *v = scratch
     cdef char *rest = v + j.c_size
-    for i in range(runs * j.c_parts):
-        transform_input(j, x, g, block, i // runs, i % runs, v, rest)
+    transform_block(j, x, g, block, False, v, rest)
     for i in range(j.panels):
         gather_panel(j, w, y, bias, g, block, i, v, rest)
 
@@ -545,7 +574,7 @@ cdef void transform_shared(const Winograd *j, const Image *x, idx g, idx first, 
     """One of the parts of V of some blocks, from `first` on, that threads share."""
     cdef idx runs = most_runs(j), run = task % runs, part = task // runs % j.c_parts, block = task // runs // j.c_parts
     if run < n_runs(j, first + block):
-        transform_input(j, x, g, first + block, part, run, v + block * j.c_size, buffer)
+        transform_input(j, x, g, part, run_of(j, first + block, run), v + block * j.c_size, buffer)
 
 
 cdef int gather(Winograd *j, const Image *x, const Image *y, Filters *w, const char *bias) except -1:
@@ -822,15 +851,12 @@ cdef void correlate_pair(const Winograd *j, idx tiles, idx pair, const char *v, 
 cdef void correlate_slice(const Winograd *j, const Image *x, const Image *dy, idx g, idx first, idx last, char *s,
                           char *scratch) noexcept nogil:
     """S of all pairs and of blocks first ... last."""
-    cdef idx block, runs, i
+    cdef idx block, i
     cdef char *zs = scratch + j.c_size
     cdef char *buffer = zs + j.k_size
     for block in range(first, last):
-        runs = n_runs(j, block)
-        for i in range(runs * j.c_parts):
-            transform_input(j, x, g, block, i // runs, i % runs, scratch, buffer)
-        for i in range(runs * (j.k_lanes // j.kern.lanes)):
-            transform_output_gradient(j, dy, g, block, i // runs, i % runs, zs, buffer)
+        transform_block(j, x, g, block, False, scratch, buffer)
+        transform_block(j, dy, g, block, True, zs, buffer)
         for i in range(j.pairs * j.points):
             correlate(j, block_tiles(j, block), i // j.points, i % j.points, scratch, zs,
                       s + i // j.points * j.s_size, block > first)
@@ -900,10 +926,10 @@ cpdef weight_gradient(cnp.ndarray x, cnp.ndarray dy, cnp.ndarray dw, idx stride,
                 for block in range(j.n_blocks):
                     runs = n_runs(&j, block)
                     for task in prange(runs * j.c_parts, num_threads=n_threads, schedule="dynamic"):
-                        transform_input(&j, &image_x, g, block, task // runs, task % runs, v,
+                        transform_input(&j, &image_x, g, task // runs, run_of(&j, block, task % runs), v,
                                         scratch + threadid() * each)
                     for task in prange(runs * k_parts, num_threads=n_threads, schedule="dynamic"):
-                        transform_output_gradient(&j, &image_y, g, block, task // runs, task % runs, zs,
+                        transform_output_gradient(&j, &image_y, g, task // runs, run_of(&j, block, task % runs), zs,
                                                   scratch + threadid() * each)
                     if hot:
                         for task in prange(j.pairs, num_threads=n_threads, schedule="dynamic"):
