@@ -54,6 +54,7 @@ cdef enum:
     CHUNK = 512               # channels reduced in one go
     MOST_DILATION = 1 << 30
     MOST_STRIDE = 4
+    NEAR_PIXELS = 16384       # bytes of pixels, neighbours by channels, that stay in L1 with what is made of them
     LEAST_RUN = 32            # channels that are worth a product of their own
 
 
@@ -395,36 +396,60 @@ cdef void transform_output_gradient(const Winograd *j, const Image *dy, idx g, i
     fc_restore_mode(mode)
 
 
+cdef void fetch_seen(const Winograd *j, const Image *x, bint gradient, const Run *run, idx part,
+                     idx n_parts) noexcept nogil:
+    """Bring near one of the parts of the columns that a run's tiles see, all channels of each."""
+    cdef idx s = 1 if gradient else j.x_stride, reach_h = 0, reach_w = 0, pad_h = 0, pad_w = 0
+    cdef idx top, bottom, left, right, first
+    if not gradient:
+        reach_h, reach_w, pad_h, pad_w = j.reach_h, j.reach_w, j.pad_h, j.pad_w
+    span(s * run.top - pad_h, s * (run.bands * j.m_h * j.dilation_h + reach_h), x.h, &top, &bottom)
+    span(s * run.left - pad_w, s * (run.cols * j.m_w * j.dilation_w + reach_w), x.w, &left, &right)
+    first = left + (right - left) * part // n_parts
+    right = left + (right - left) * (part + 1) // n_parts
+    j.kern.fetch(x.data + (run.n * x.s_n + top * x.s_h + first * x.s_w) * j.kern.itemsize, x.s_h, bottom - top,
+                 (right - first) * x.s_w)
+
+
 cdef void transform_block(const Winograd *j, const Image *x, idx g, idx block, bint gradient, char *v,
                           char *buffer) noexcept nogil:
     """V of a block, or Z if x is the output's gradient."""
-    cdef idx n_parts = j.k_lanes // j.kern.lanes if gradient else j.c_parts
-    cdef idx stride = 1 if gradient else j.x_stride, step = j.m_h * j.dilation_h, i, band, part, bands, top, bottom, size
-    # Channels that are neighbours in memory share lines: few rows of all of them stay in a cache, the next ones come near
-    # meanwhile.
-    cdef bint by_bands = x.s_c == 1 and x.c >= j.kern.lanes and (gradient or j.split == 1)
-    cdef bint ahead = j.G == 1 and x.s_w == x.c and x.s_h == x.w * x.s_w
-    cdef Run run
-    for i in range(n_runs(j, block)):
+    cdef idx n_parts = j.k_lanes // j.kern.lanes if gradient else j.c_parts, s = 1 if gradient else j.x_stride
+    cdef idx runs = n_runs(j, block), i, part, cols
+    cdef idx tile_bytes = s * s * (j.m_h * j.dilation_h + j.reach_h) * j.m_w * n_parts * j.kern.lanes * j.kern.itemsize
+    cdef Run run, piece, next
+    if x.s_c != 1 or x.c < j.kern.lanes or not gradient and j.split > 1:
+        for i in range(runs * n_parts):
+            if gradient:
+                transform_output_gradient(j, x, g, i // runs, run_of(j, block, i % runs), v, buffer)
+            else:
+                transform_input(j, x, g, i // runs, run_of(j, block, i % runs), v, buffer)
+        return
+    # Vectors of channels that are neighbours in memory share lines. So all channels of a few tiles' pixels are taken while
+    # these are in L1, and those of the next tiles come near meanwhile.
+    for i in range(runs):
         run = run_of(j, block, i)
-        bands = 1
-        if by_bands:
-            bands, run.bands = run.bands, 1
-        for band in range(bands):
-            top = bottom = 0
-            if ahead and band + 1 < bands:
-                span(stride * (run.top + step) + (0 if gradient else stride * j.reach_h - j.pad_h), stride * step, x.h,
-                     &top, &bottom)
-            size = (bottom - top) * x.s_h
+        cols = run.cols
+        if j.residues == 1:
+            cols = parts(cols, parts(cols, max(1, NEAR_PIXELS // tile_bytes)))
+        piece = run
+        piece.bands, piece.cols = 1, min(cols, run.cols)
+        while piece.top < run.top + run.bands * j.m_h * j.dilation_h:
+            next = piece
+            next.tile += piece.cols * j.residues
+            next.left += piece.cols * j.m_w
+            next.cols = min(cols, run.left // j.m_w + run.cols - next.left // j.m_w)
+            if next.cols <= 0:
+                next.left, next.cols = run.left, min(cols, run.cols)
+                next.top += j.m_h * j.dilation_h
             for part in range(n_parts):
                 if gradient:
-                    transform_output_gradient(j, x, g, part, run, v, buffer)
+                    transform_output_gradient(j, x, g, part, piece, v, buffer)
                 else:
-                    transform_input(j, x, g, part, run, v, buffer)
-                j.kern.fetch(x.data + (run.n * x.s_n + top * x.s_h + size * part // n_parts) * j.kern.itemsize, 0, 1,
-                             size // n_parts)
-            run.tile += j.band_tiles
-            run.top += step
+                    transform_input(j, x, g, part, piece, v, buffer)
+                if j.G == 1:
+                    fetch_seen(j, x, gradient, &next, part, n_parts)
+            piece = next
 
 
 cdef void transform_output(const Winograd *j, const Image *y, const char *bias, idx g, idx block, idx k0, idx vec,
