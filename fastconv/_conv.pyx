@@ -35,6 +35,7 @@ cdef enum:
     SLICE_PIXELS = 1024    # the fewest that have large sums of their own
     GROUP_BYTES = 131072   # of pixels that stay in L2 beside them
     NEAR_BYTES = 32768     # of filters that meet a few pixels at a time
+    PIXELS = 16            # whose channels, neighbours in memory, are copied at a time
     FEW_COLS = 16          # in a row that is staged as a whole rather than at its ends
     GRID_TABLES = 6        # tables of an element a tap: Grid's own five, and the filters' offsets
 
@@ -1319,27 +1320,34 @@ cdef inline idx panel_filters(const Correlate *j, idx rest) noexcept nogil:
 cdef void correlate_outer(const Correlate *j, idx k_count, const Block *b, const idx *offsets, idx n_pairs, char *dy,
                           int32_t *pixels, char *sums, idx g_k0) noexcept nogil:
     cdef const fc_kernels *kern = j.kern
-    cdef idx z = kern.itemsize, n, p, q, i = 0, k = 0, pair, pair0, width, rows
+    cdef idx z = kern.itemsize, n, p, q, i = 0, k = 0, pair, pair0, width, rows, first
     cdef idx n_pixels = b.images * b.rows * b.cols, n_sums = up(n_pairs, j.tile_rows)
     cdef bint plane = j.dy.s_h == b.cols * j.dy.s_w
     cdef idx n_runs = 1 if plane else b.rows, run = n_pixels // (b.images * n_runs)
-    cdef char *panel = dy
+    # Where filters are neighbours in memory, all panels of a few pixels, else all pixels of a panel.
+    cdef bint turn = j.dy.s_c == 1 and j.dy.s_w != 1
+    cdef idx count = PIXELS if turn else run, k_end
     for n in range(b.images):
         for p in range(b.rows):
             for q in range(b.cols):
                 pixels[i] = <int32_t>(n * b.s_image + p * b.s_row + q * b.s_col)
                 i += 1
     while k < k_count:
-        width = panel_filters(j, k_count - k)
-        rows = min(width, k_count - k)
-        for n in range(b.images):
-            for p in range(n_runs):
-                kern.transpose(panel, width,
-                               j.dy.data + ((b.n0 + n) * j.dy.s_n + (g_k0 + k) * j.dy.s_c + (b.p0 + p) * j.dy.s_h
-                                            + b.q0 * j.dy.s_w) * z,
-                               j.dy.s_c, j.dy.s_w, rows, run)
-                panel += run * width * z
-        k += width
+        k_end = k_count if turn else min(k_count, k + panel_filters(j, k_count - k))
+        first = k
+        for i in range(b.images * n_runs):
+            q = 0
+            while q < run:
+                k = first
+                while k < k_end:
+                    width = panel_filters(j, k_count - k)
+                    rows = min(width, k_count - k)
+                    kern.transpose(dy + (k * n_pixels + (i * run + q) * width) * z, width,
+                                   j.dy.data + ((b.n0 + i // n_runs) * j.dy.s_n + (g_k0 + k) * j.dy.s_c
+                                                + (b.p0 + i % n_runs) * j.dy.s_h + (b.q0 + q) * j.dy.s_w) * z,
+                                   j.dy.s_c, j.dy.s_w, rows, min(count, run - q))
+                    k += width
+                q += count
     # Pairs whose pixels stay in L2 for all filters; of these, a panel of filters' dy stays in L1 for all pairs.
     cdef idx group = up(max(1, GROUP_BYTES // (n_pixels * z)) * j.grid.T, j.tile_rows), last = 0
     while last < n_pairs:
