@@ -271,7 +271,7 @@ cdef void in_place(const fc_kernels *kern, const Image *x, const Grid *g, Block 
 cdef void stage_lanes(const fc_kernels *kern, const Image *x, const Grid *g, Block *b, idx c0, idx n_channels,
                       char *buffer) noexcept nogil:
     """The same of one tap inside the image and channels that are neighbours in memory: [vector][pixel][channel]."""
-    cdef idx z = kern.itemsize, lanes = kern.lanes, whole = n_channels - n_channels % lanes, n, p, q
+    cdef idx z = kern.itemsize, lanes = kern.lanes, whole = n_channels - n_channels % lanes, n
     cdef idx apart = lanes * g.stage_channel
     cdef char *to
     cdef const char *data
@@ -631,8 +631,8 @@ cdef void near_run(const Gather *j, idx g, idx n, idx p, idx q0, idx q1, idx k0,
             h = h0 + r * j.apart_h
             c = count if 0 <= h < x.h else 0
             # Beyond the image there may be no address.
-            kern.stage(scratch + r * width * j.C * z, j.C, data + (r * row + left * pixel) * z if c > 0 else x.data, pixel,
-                       1, width, left, left + c, 0, j.C, 0, 0)
+            kern.stage(scratch + r * width * j.C * z, j.C, data + (r * row + left * pixel) * z if c > 0 else x.data,
+                       pixel, 1, width, left, left + c, 0, j.C, 0, 0)
         data, pixel, row = scratch, j.C, width * j.C
     cdef bint whole = j.apart_w * pixel == j.C
     to.offset = 0
@@ -646,8 +646,9 @@ cdef void near_run(const Gather *j, idx g, idx n, idx p, idx q0, idx q1, idx k0,
         while k < k1:
             filters = min(j.k_tile, k1 - k)
             memcpy(tile, start + (k - k0) * cols * z, filters * cols * z)
-            kern.dot[filters - 1](j.R, 1 if whole else j.S, j.S * j.C if whole else j.C, j.a + (g * j.K + k) * depth * z,
-                                  depth, j.S * j.C, j.C, data, places, row, j.apart_w * pixel, tile)
+            kern.dot[filters - 1](j.R, 1 if whole else j.S, j.S * j.C if whole else j.C,
+                                  j.a + (g * j.K + k) * depth * z, depth, j.S * j.C, j.C, data, places, row,
+                                  j.apart_w * pixel, tile)
             kern.scatter(tile, cols, j.y.data + (n * j.y.s_n + (g * j.K + k) * j.y.s_c + p * j.y.s_h + q * j.y.s_w) * z,
                          j.y.s_c, j.y.s_w, filters, 1, &to)
             k += filters

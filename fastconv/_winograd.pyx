@@ -415,8 +415,8 @@ cdef void transform_block(const Winograd *j, const Image *x, idx g, idx block, b
                           char *buffer) noexcept nogil:
     """V of a block, or Z if x is the output's gradient."""
     cdef idx n_parts = j.k_lanes // j.kern.lanes if gradient else j.c_parts, s = 1 if gradient else j.x_stride
-    cdef idx runs = n_runs(j, block), i, part, cols
-    cdef idx tile_bytes = s * s * (j.m_h * j.dilation_h + j.reach_h) * j.m_w * n_parts * j.kern.lanes * j.kern.itemsize
+    cdef idx runs = n_runs(j, block), i, part, cols, height = j.m_h * j.dilation_h
+    cdef idx tile_bytes = s * s * (height + j.reach_h) * j.m_w * n_parts * j.kern.lanes * j.kern.itemsize
     cdef Run run, piece, next
     if x.s_c != 1 or x.c < j.kern.lanes or not gradient and j.split > 1:
         for i in range(runs * n_parts):
@@ -425,8 +425,8 @@ cdef void transform_block(const Winograd *j, const Image *x, idx g, idx block, b
             else:
                 transform_input(j, x, g, i // runs, run_of(j, block, i % runs), v, buffer)
         return
-    # Vectors of channels that are neighbours in memory share lines. So all channels of a few tiles' pixels are taken while
-    # these are in L1, and those of the next tiles come near meanwhile.
+    # Vectors of channels that are neighbours in memory share lines. So all channels of a few tiles' pixels are taken
+    # while these are in L1, and those of the next tiles come near meanwhile.
     for i in range(runs):
         run = run_of(j, block, i)
         cols = run.cols
@@ -434,14 +434,14 @@ cdef void transform_block(const Winograd *j, const Image *x, idx g, idx block, b
             cols = parts(cols, parts(cols, max(1, NEAR_PIXELS // tile_bytes)))
         piece = run
         piece.bands, piece.cols = 1, min(cols, run.cols)
-        while piece.top < run.top + run.bands * j.m_h * j.dilation_h:
+        while piece.top < run.top + run.bands * height:
             next = piece
             next.tile += piece.cols * j.residues
             next.left += piece.cols * j.m_w
             next.cols = min(cols, run.left // j.m_w + run.cols - next.left // j.m_w)
             if next.cols <= 0:
                 next.left, next.cols = run.left, min(cols, run.cols)
-                next.top += j.m_h * j.dilation_h
+                next.top += height
             for part in range(n_parts):
                 if gradient:
                     transform_output_gradient(j, x, g, part, piece, v, buffer)
