@@ -35,6 +35,9 @@ cdef enum:
     PART_PAIRS = 400
     SLICE_PIXELS = 1024    # the fewest that have large sums of their own
     GROUP_BYTES = 131072   # of pixels that stay in L2 beside them
+    NEAR_BYTES = 32768     # of filters that meet a few pixels at a time
+    PIXELS = 16            # whose channels, neighbours in memory, are copied at a time
+    FEW_COLS = 16          # in a row that is staged as a whole rather than at its ends
     GRID_TABLES = 6        # tables of an element a tap: Grid's own five, and the filters' offsets
 
 
@@ -266,6 +269,24 @@ cdef void in_place(const fc_kernels *kern, const Image *x, const Grid *g, Block 
     b.s_col = g.step_w * x.s_w
 
 
+cdef void stage_lanes(const fc_kernels *kern, const Image *x, const Grid *g, Block *b, idx c0, idx n_channels,
+                      char *buffer) noexcept nogil:
+    """The same of one tap inside the image and channels that are neighbours in memory: [vector][pixel][channel]."""
+    cdef idx z = kern.itemsize, lanes = kern.lanes, whole = n_channels - n_channels % lanes, n
+    cdef idx apart = lanes * g.stage_channel
+    cdef char *to
+    cdef const char *data
+    in_place(kern, x, g, b, c0)
+    for n in range(b.images):
+        to, data = buffer + n * b.rows * b.cols * lanes * z, b.base + (n * b.s_image + direct_offset(g, x, 0)) * z
+        kern.to_lanes(to, b.cols, apart, data, b.s_row, 1, b.s_col, whole, b.rows, b.cols, False)
+        if whole < n_channels:
+            kern.to_lanes(to + whole * g.stage_channel * z, b.cols, apart, data + whole * z, b.s_row, 1, b.s_col,
+                          n_channels - whole, b.rows, b.cols, False)
+    b.base = buffer
+    b.s_image, b.s_row, b.s_col = b.rows * b.cols * lanes, b.cols * lanes, lanes
+
+
 # ---- forward and input gradient ------------------------------------------------------------------------------------
 
 cdef struct Gather:
@@ -282,6 +303,10 @@ cdef struct Gather:
     # schedule
     bint outer           # filters along the lanes; otherwise pixels
     bint in_place        # outer: x is read where it lies
+    bint near            # channels along the lanes, which are neighbours in memory
+    idx R, S             # near: rows and columns of taps, in their order in the source, which may be the reverse
+    idx apart_h, apart_w
+    bint flip_h, flip_w
     bint packed          # pixels are packed into panels; otherwise the tiles read them where they lie
     bint strassen        # packed, and all but a few pixels of each image by Strassen's products
     bint dense           # rows of pixels follow each other without a gap in the source, read in place
@@ -638,6 +663,93 @@ cdef void gather_outer(const Gather *j, idx g, Block *b, idx k0, idx k1, char *s
         k += width
 
 
+cdef void pack_near(const Gather *j) noexcept nogil:
+    """Filters as a pixel's window lies in memory: [filter][tap][channel]."""
+    cdef idx z = j.kern.itemsize, to = 0, g, k, r, s, c, at
+    for g in range(j.G):
+        for k in range(j.K):
+            for r in range(j.R):
+                for s in range(j.S):
+                    at = g * j.w_g + k * j.w_k + j.w_tap[(j.R - 1 - r if j.flip_h else r) * j.S
+                                                         + (j.S - 1 - s if j.flip_w else s)]
+                    for c in range(j.C):
+                        if z == 4:
+                            (<float *>j.a)[to] = (<const float *>j.w)[at + c * j.w_c]
+                        else:
+                            (<double *>j.a)[to] = (<const double *>j.w)[at + c * j.w_c]
+                        to += 1
+
+
+cdef void near_run(const Gather *j, idx g, idx n, idx p, idx q0, idx q1, idx k0, idx k1, char *scratch) noexcept nogil:
+    """Outputs q0 ... q1 of row p: their windows where they lie, or staged with zeros around them."""
+    cdef const fc_kernels *kern = j.kern
+    cdef const Image *x = &j.x
+    cdef idx z = kern.itemsize, h0 = p * j.grid.step_h + j.grid.min_h, w0 = q0 * j.grid.step_w + j.grid.min_w
+    cdef idx width = (q1 - 1 - q0) * j.grid.step_w + (j.S - 1) * j.apart_w + 1
+    cdef idx row = j.apart_h * x.s_h, pixel = x.s_w, left = min(width, max(0, -w0)), r, q, c, k, filters, h
+    cdef idx count = max(0, min(width, x.w - w0) - left), depth = j.C * j.grid.T, cols = kern.dot_cols
+    cdef char *data = x.data + (n * x.s_n + g * j.C + h0 * x.s_h + w0 * x.s_w) * z
+    cdef char *start = scratch + j.stage_size
+    cdef char *tile = start + j.panel_size
+    cdef idx[FC_MAX_ROWS] places
+    cdef fc_run to
+    if (h0 < 0 or h0 + (j.R - 1) * j.apart_h >= x.h or count < width
+            or data + ((width - 1) * pixel + max(0, (j.R - 1) * row) + j.C + kern.lanes) * z > x.end):
+        for r in range(j.R):
+            h = h0 + r * j.apart_h
+            c = count if 0 <= h < x.h else 0
+            # Beyond the image there may be no address.
+            kern.stage(scratch + r * width * j.C * z, j.C, data + (r * row + left * pixel) * z if c > 0 else x.data,
+                       pixel, 1, width, left, left + c, 0, j.C, 0, 0)
+        data, pixel, row = scratch, j.C, width * j.C
+    cdef bint whole = j.apart_w * pixel == j.C
+    to.offset = 0
+    q = q0
+    while q < q1:
+        to.count = min(cols, q1 - q)
+        # A ragged last tile repeats the last pixel; what it sums there is not used.
+        for c in range(cols):
+            places[c] = min(q - q0 + c, q1 - 1 - q0) * j.grid.step_w * pixel
+        k = k0
+        while k < k1:
+            filters = min(j.k_tile, k1 - k)
+            memcpy(tile, start + (k - k0) * cols * z, filters * cols * z)
+            kern.dot[filters - 1](j.R, 1 if whole else j.S, j.S * j.C if whole else j.C,
+                                  j.a + (g * j.K + k) * depth * z, depth, j.S * j.C, j.C, data, places, row,
+                                  j.apart_w * pixel, tile)
+            kern.scatter(tile, cols, j.y.data + (n * j.y.s_n + (g * j.K + k) * j.y.s_c + p * j.y.s_h + q * j.y.s_w) * z,
+                         j.y.s_c, j.y.s_w, filters, 1, &to)
+            k += filters
+        q += cols
+
+
+cdef void gather_near(const Gather *j, idx g, const Block *b, idx k0, idx k1, char *scratch) noexcept nogil:
+    """Each pixel of a few filters is a sum along the lanes of products with its window."""
+    cdef idx z = j.kern.itemsize, k, i, n, p, h, first, last, end = b.q0 + b.cols
+    cdef char *start = scratch + j.stage_size
+    cdef const Grid *grid = &j.grid
+    memset(start, 0, (k1 - k0) * j.kern.dot_cols * z)
+    for k in range(k1 - k0 if j.bias != NULL else 0):
+        for i in range(j.kern.dot_cols):
+            memcpy(start + (k * j.kern.dot_cols + i) * z, j.bias + (g * j.K + k0 + k) * z, z)
+    # Outputs whose columns are all inside.
+    first = min(end, max(b.q0, parts(-grid.min_w, grid.step_w)))
+    h = j.x.w - 1 - grid.min_w - (j.S - 1) * j.apart_w
+    last = max(first, min(end, h // grid.step_w + 1 if h >= 0 else 0))
+    for n in range(b.n0, b.n0 + b.images):
+        for p in range(b.p0, b.p0 + b.rows):
+            h = p * grid.step_h + grid.min_h
+            if b.cols <= FEW_COLS or h < 0 or h + (j.R - 1) * j.apart_h >= j.x.h:
+                near_run(j, g, n, p, b.q0, end, k0, k1, scratch)
+                continue
+            if b.q0 < first:
+                near_run(j, g, n, p, b.q0, first, k0, k1, scratch)
+            if first < last:
+                near_run(j, g, n, p, first, last, k0, k1, scratch)
+            if last < end:
+                near_run(j, g, n, p, last, end, k0, k1, scratch)
+
+
 cdef struct Weave:
     # Gathers of one grid whose pixels interleave: dx[i, j] belongs to the residues of i and j modulo the stride.
     Image dx
@@ -647,7 +759,9 @@ cdef struct Weave:
 
 
 cdef void gather_block(const Gather *j, idx g, Block *b, idx k0, idx k1, char *scratch) noexcept nogil:
-    if j.outer:
+    if j.near:
+        gather_near(j, g, b, k0, k1, scratch)
+    elif j.outer:
         gather_outer(j, g, b, k0, k1, scratch)
     elif j.strassen:
         gather_strassen(j, g, b, k0, k1, scratch)
@@ -723,6 +837,10 @@ cdef void pack_chunk(const Gather *j, idx index) noexcept nogil:
     cdef idx channels = min(j.chunk, j.C - c0), k = 0, rows
     cdef idx z = j.kern.itemsize, lanes = j.kern.lanes, width, run, t
     cdef char *to
+    if j.near:
+        if index == 0:
+            pack_near(j)
+        return
     while j.outer and k < j.K:
         width = j.k_tile if j.K - k > lanes else lanes
         to = j.a + (g * up(j.K, lanes) + k) * j.C * j.grid.T * z
@@ -747,6 +865,21 @@ cdef void pack_chunk(const Gather *j, idx index) noexcept nogil:
         if j.strassen and rows == j.kern.rows and k % (2 * rows) == 0:
             t = ((g * j.C + c0) * j.K + (k - 2 * rows) * channels) * z
             j.kern.strassen_sums(j.a_sums + t, j.a + t, channels // 2 * rows, 1)
+
+
+cdef void lattice(Gather *j) noexcept nogil:
+    """Rows and columns of the taps, of a convolution or of a residue of the stride, and whether they come reversed."""
+    cdef const Grid *g = &j.grid
+    j.S, j.apart_h, j.apart_w = 1, 1, 1
+    while j.S < g.T and g.tap_h[j.S] == g.tap_h[0]:
+        j.S += 1
+    j.R = g.T // j.S
+    if j.R > 1:
+        j.apart_h = g.tap_h[j.S] - g.tap_h[0]
+    if j.S > 1:
+        j.apart_w = g.tap_w[1] - g.tap_w[0]
+    j.flip_h, j.flip_w = j.apart_h < 0, j.apart_w < 0
+    j.apart_h, j.apart_w = max(j.apart_h, -j.apart_h), max(j.apart_w, -j.apart_w)
 
 
 cdef void choose_form(Gather *j, idx run, bint staged) noexcept nogil:
@@ -775,6 +908,23 @@ cdef void choose_form(Gather *j, idx run, bint staged) noexcept nogil:
     # The outer form's offsets are of 32 bits, which a window dilated by billions would not fit.
     j.outer = (j.grid.T > 1 and depth <= MOST_DEPTH and <double>j.C * j.grid.stage_channel < 1 << 30
                and outer < (packed if j.packed else unpacked))
+    # Channels that are neighbours in memory need not be staged for few filters, but at the ends of rows.
+    j.near = False
+    if j.x.s_c != 1 or j.x.s_w == 1 or j.K * depth * kern.itemsize > NEAR_BYTES:
+        return
+    lattice(j)
+    cdef double best = outer if j.outer else packed if j.packed else unpacked
+    cdef double groups = parts(j.K, kern.dot_rows), sums = j.K / groups * kern.dot_cols
+    cdef idx vecs = j.R * (parts(j.S * j.C, kern.lanes) if j.apart_w == 1 else j.S * parts(j.C, kern.lanes))
+    cdef double near = groups * (vecs * max(4.0, sums / 2) + 100 + 4 * sums)
+    if j.grid.Q > FEW_COLS:
+        near *= (parts(j.grid.Q, kern.dot_cols) + (0.0 if j.grid.inside else 2.0)) / j.grid.Q
+    else:
+        near *= <double>parts(j.grid.Q, kern.dot_cols) / j.grid.Q
+        near += 1.5 * j.R * j.C / lanes
+    j.near = near < best + (0.6 if j.grid.T == 1 else 1.5) * j.C
+    if j.near:
+        j.outer = j.packed = False
 
 
 cdef bint pays_strassen(const fc_kernels *kern, idx N, idx C, idx K, idx P, idx Q) noexcept nogil:
@@ -829,6 +979,10 @@ cdef void plan_gather(Gather *j, bint woven) noexcept nogil:
         if not j.target:
             cut_blocks(grid, 128, kern.wgrad_rows, lanes)
         j.in_place = grid.inside and narrow(&j.x)
+    if j.near:
+        j.chunk, j.k_tile = j.C, even(j.K, kern.dot_rows)
+        if not j.target:
+            cut_blocks(grid, 2048, 1, lanes)
     j.n_chunks = parts(j.C, j.chunk)
     j.n_blocks = grid.blocks_n * grid.blocks_p * grid.blocks_q
     j.filters_size = up(j.G * up(j.K, lanes) * j.C * grid.T * z * (2 if j.strassen else 1) + LINE, LINE)
@@ -841,6 +995,10 @@ cdef void plan_gather(Gather *j, bint woven) noexcept nogil:
         j.tile_size = up(area * j.k_tile * z, LINE)
         j.panel_size = up(area * sizeof(idx), LINE)
         j.runs_size = up(j.C * grid.T * sizeof(int32_t), LINE)
+    if j.near:
+        area = (grid.cols - 1) * grid.step_w + (j.S - 1) * j.apart_w + 1
+        j.stage_size = up((j.R * area * j.C + lanes) * z, LINE)
+        j.panel_size = up(j.K * kern.dot_cols * z, LINE)
 
 
 cdef void set_offsets(Gather *j) noexcept nogil:
@@ -1256,6 +1414,7 @@ cdef struct Correlate:
     idx tile_rows        # (channel, tap) pairs in a tile
     # tables
     bint in_place        # x is read where it lies
+    bint by_lanes        # or its channels, neighbours in memory, are staged along the lanes: [vector][pixel][lane]
     idx *offsets         # of a (channel, tap) pair, from a block's base
     char *sums           # [group][k part][c part][slice] of sums_size
     size_t sums_size, stage_size, dy_size, pixels_size
@@ -1269,27 +1428,34 @@ cdef inline idx panel_filters(const Correlate *j, idx rest) noexcept nogil:
 cdef void correlate_outer(const Correlate *j, idx k_count, const Block *b, const idx *offsets, idx n_pairs, char *dy,
                           int32_t *pixels, char *sums, idx g_k0) noexcept nogil:
     cdef const fc_kernels *kern = j.kern
-    cdef idx z = kern.itemsize, n, p, q, i = 0, k = 0, pair, pair0, width, rows
+    cdef idx z = kern.itemsize, n, p, q, i = 0, k = 0, pair, pair0, width, rows, first
     cdef idx n_pixels = b.images * b.rows * b.cols, n_sums = up(n_pairs, j.tile_rows)
     cdef bint plane = j.dy.s_h == b.cols * j.dy.s_w
     cdef idx n_runs = 1 if plane else b.rows, run = n_pixels // (b.images * n_runs)
-    cdef char *panel = dy
+    # Where filters are neighbours in memory, all panels of a few pixels, else all pixels of a panel.
+    cdef bint turn = j.dy.s_c == 1 and j.dy.s_w != 1
+    cdef idx count = PIXELS if turn else run, k_end
     for n in range(b.images):
         for p in range(b.rows):
             for q in range(b.cols):
                 pixels[i] = <int32_t>(n * b.s_image + p * b.s_row + q * b.s_col)
                 i += 1
     while k < k_count:
-        width = panel_filters(j, k_count - k)
-        rows = min(width, k_count - k)
-        for n in range(b.images):
-            for p in range(n_runs):
-                kern.transpose(panel, width,
-                               j.dy.data + ((b.n0 + n) * j.dy.s_n + (g_k0 + k) * j.dy.s_c + (b.p0 + p) * j.dy.s_h
-                                            + b.q0 * j.dy.s_w) * z,
-                               j.dy.s_c, j.dy.s_w, rows, run)
-                panel += run * width * z
-        k += width
+        k_end = k_count if turn else min(k_count, k + panel_filters(j, k_count - k))
+        first = k
+        for i in range(b.images * n_runs):
+            q = 0
+            while q < run:
+                k = first
+                while k < k_end:
+                    width = panel_filters(j, k_count - k)
+                    rows = min(width, k_count - k)
+                    kern.transpose(dy + (k * n_pixels + (i * run + q) * width) * z, width,
+                                   j.dy.data + ((b.n0 + i // n_runs) * j.dy.s_n + (g_k0 + k) * j.dy.s_c
+                                                + (b.p0 + i % n_runs) * j.dy.s_h + (b.q0 + q) * j.dy.s_w) * z,
+                                   j.dy.s_c, j.dy.s_w, rows, min(count, run - q))
+                    k += width
+                q += count
     # Pairs whose pixels stay in L2 for all filters; of these, a panel of filters' dy stays in L1 for all pairs.
     cdef idx group = up(max(1, GROUP_BYTES // (n_pixels * z)) * j.grid.T, j.tile_rows), last = 0
     while last < n_pairs:
@@ -1387,6 +1553,8 @@ cdef void correlate_task(const Correlate *j, idx task, char *scratch) noexcept n
         locate(&j.grid, i, &b)
         if j.in_place:
             in_place(kern, &j.x, &j.grid, &b, g * j.C + c0)
+        elif j.by_lanes:
+            stage_lanes(kern, &j.x, &j.grid, &b, g * j.C + c0, channels, scratch)
         else:
             stage(kern, &j.x, &j.grid, &b, g * j.C + c0, channels, scratch)
         if j.outer:
@@ -1434,10 +1602,13 @@ cdef void plan_correlate(Correlate *j, idx threads) noexcept nogil:
     cdef idx images
     survey(grid, &j.x)
     j.lane_width = kern.wgrad_vecs * lanes
-    # The share of the lanes that is used. Transposing dy costs the outer form about half a cycle an element, and a
-    # third copying it the other, where its rows are not of whole vectors or are joined.
+    # The share of the lanes that is used. Transposing dy costs about half a cycle an element, the outer form where rows
+    # are of pixels, the other where they are of channels; copying it the other a third, where rows are not of whole
+    # vectors or are joined.
     cdef double cycles = pairs / (2.0 * lanes)
-    cdef double outer = <double>j.K / up(j.K, lanes) * pairs / up(pairs, kern.wgrad_rows) * cycles / (cycles + 0.5)
+    cdef bint turn = j.dy.s_c == 1 and j.dy.s_w != 1
+    cdef double outer = (<double>j.K / up(j.K, lanes) * pairs / up(pairs, kern.wgrad_rows)
+                         * cycles / (cycles + (0.15 if turn else 0.5)))
     cdef double by_rows = <double>grid.Q / up(grid.Q, lanes), by_runs = <double>grid.Q / (grid.Q + grid.reach_w)
     # The mask at a row's end costs more than some idle lanes; long rows without one are read in place.
     j.runs = grid.n_slots == 1 and by_runs > 0.8 * by_rows and (grid.Q % lanes != 0 or grid.Q < 8 * lanes)
@@ -1451,15 +1622,16 @@ cdef void plan_correlate(Correlate *j, idx threads) noexcept nogil:
                           if grid.n_slots == 1 else 0)
     j.turned = turned > dot and j.K <= kern.lanes
     dot = max(dot, turned if j.turned else 0.0)
-    if j.runs or grid.Q % lanes != 0:
-        dot *= cycles / (cycles + 0.35)
+    if turn or j.runs or grid.Q % lanes != 0:
+        dot *= cycles / (cycles + (0.5 if turn else 0.35))
     # Many pairs against many filters want the better reuse of the outer form.
     j.outer = outer >= dot or (j.K >= lanes and pairs >= 64)
     j.turned = j.turned and not j.outer
     j.tile_rows = kern.wgrad_rows if j.outer else kern.dot_cols
     # The outer form reads single pixels, in any layout; but where a stride leaves out most of a row, not that again and
     # again for all filters, nor pixels that fall into few sets of the caches.
-    j.in_place = (j.outer and grid.inside and narrow(&j.x)
+    j.by_lanes = j.outer and grid.inside and grid.T == 1 and j.x.s_c == 1 and j.x.s_w != 1 and j.C >= lanes
+    j.in_place = (j.outer and grid.inside and narrow(&j.x) and not j.by_lanes
                   and (grid.T >= grid.step_w if j.x.s_w == 1 else j.x.s_w * z % 2048 != 0))
     # What is staged is staged again for each part of the filters.
     j.k_part = even(j.K, (PART_FILTERS if j.in_place else 2 * PART_FILTERS) if j.outer else 4 * j.lane_width)
@@ -1492,6 +1664,9 @@ cdef void plan_correlate(Correlate *j, idx threads) noexcept nogil:
         j.runs = False
     j.stage_size = 0 if j.in_place else up(j.c_part * grid.stage_channel * z + LINE * FC_MAX_VECS, LINE)
     cdef idx n_pixels = grid.images * grid.rows * grid.cols
+    if j.by_lanes:
+        grid.stage_channel = n_pixels + lanes
+        j.stage_size = up(up(j.c_part, lanes) * grid.stage_channel * z, LINE)
     if j.outer:
         j.dy_size = up(n_pixels * up(j.k_part, lanes) * z, LINE)
     else:
@@ -1580,8 +1755,12 @@ cpdef weight_gradient(cnp.ndarray x, cnp.ndarray dy, cnp.ndarray dw, idx stride_
         with nogil:
             for c in range(j.c_part):
                 for t in range(taps):
-                    j.offsets[c * taps + t] = (c * j.x.s_c + direct_offset(&j.grid, &j.x, t) if j.in_place
-                                               else c * j.grid.stage_channel + staged_offset(&j.grid, t))
+                    if j.in_place:
+                        j.offsets[c * taps + t] = c * j.x.s_c + direct_offset(&j.grid, &j.x, t)
+                    elif j.by_lanes:
+                        j.offsets[c] = c // j.kern.lanes * j.kern.lanes * j.grid.stage_channel + c % j.kern.lanes
+                    else:
+                        j.offsets[c * taps + t] = c * j.grid.stage_channel + staged_offset(&j.grid, t)
             if n_threads == 1:
                 for task in range(tasks):
                     correlate_task(&j, task, scratch)

@@ -56,6 +56,7 @@ cdef enum:
     CHUNK = 512               # channels reduced in one go
     MOST_DILATION = 1 << 30
     MOST_STRIDE = 4
+    NEAR_PIXELS = 16384       # bytes of pixels, neighbours by channels, that stay in L1 with what is made of them
     LEAST_RUN = 32            # channels that are worth a product of their own
 
 
@@ -357,14 +358,13 @@ cdef const char *lay_split(const Winograd *j, const Image *x, idx n, idx g, idx 
     return buffer
 
 
-cdef void transform_input(const Winograd *j, const Image *x, idx g, idx block, idx part, idx run_index, char *v,
+cdef void transform_input(const Winograd *j, const Image *x, idx g, idx part, Run run, char *v,
                           char *buffer) noexcept nogil:
     """V of a vector of channels and a run of bands."""
     cdef const fc_kernels *kern = j.kern
     cdef unsigned mode = fc_flush_subnormals()
     cdef idx z = kern.itemsize, s = j.x_stride, c0 = part * kern.lanes, C = j.C // (s * s)
     cdef idx band, a, b, e, c, h, w, top, bottom, left, right
-    cdef Run run = run_of(j, block, run_index)
     cdef idx tile = run.tile, h0 = s * run.top - j.pad_h, w0 = s * run.left - j.pad_w
     span(h0, s * (run.bands * j.m_h * j.dilation_h + j.reach_h), j.H, &top, &bottom)
     span(w0, s * (run.cols * j.m_w * j.dilation_w + j.reach_w), j.W, &left, &right)
@@ -388,13 +388,12 @@ cdef void transform_input(const Winograd *j, const Image *x, idx g, idx block, i
     fc_restore_mode(mode)
 
 
-cdef void transform_output_gradient(const Winograd *j, const Image *dy, idx g, idx block, idx part, idx run_index,
-                                    char *v, char *buffer) noexcept nogil:
+cdef void transform_output_gradient(const Winograd *j, const Image *dy, idx g, idx part, Run run, char *v,
+                                    char *buffer) noexcept nogil:
     """Z of a vector of filters and a run of bands."""
     cdef const fc_kernels *kern = j.kern
     cdef unsigned mode = fc_flush_subnormals()
     cdef idx z = kern.itemsize, k0 = part * kern.lanes, band, a, b, h, bottom, right
-    cdef Run run = run_of(j, block, run_index)
     bottom = min(j.P, run.top + run.bands * j.m_h * j.dilation_h)
     right = min(j.Q, run.left + run.cols * j.m_w * j.dilation_w)
     cdef fc_plane plane
@@ -409,6 +408,62 @@ cdef void transform_output_gradient(const Winograd *j, const Image *dy, idx g, i
                                              h if j.upright else b, run.cols)
                 v += run.cols * j.k_tile * z
     fc_restore_mode(mode)
+
+
+cdef void fetch_seen(const Winograd *j, const Image *x, bint gradient, const Run *run, idx part,
+                     idx n_parts) noexcept nogil:
+    """Bring near one of the parts of the columns that a run's tiles see, all channels of each."""
+    cdef idx s = 1 if gradient else j.x_stride, reach_h = 0, reach_w = 0, pad_h = 0, pad_w = 0
+    cdef idx top, bottom, left, right, first
+    if not gradient:
+        reach_h, reach_w, pad_h, pad_w = j.reach_h, j.reach_w, j.pad_h, j.pad_w
+    span(s * run.top - pad_h, s * (run.bands * j.m_h * j.dilation_h + reach_h), x.h, &top, &bottom)
+    span(s * run.left - pad_w, s * (run.cols * j.m_w * j.dilation_w + reach_w), x.w, &left, &right)
+    first = left + (right - left) * part // n_parts
+    right = left + (right - left) * (part + 1) // n_parts
+    j.kern.fetch(x.data + (run.n * x.s_n + top * x.s_h + first * x.s_w) * j.kern.itemsize, x.s_h, bottom - top,
+                 (right - first) * x.s_w)
+
+
+cdef void transform_block(const Winograd *j, const Image *x, idx g, idx block, bint gradient, char *v,
+                          char *buffer) noexcept nogil:
+    """V of a block, or Z if x is the output's gradient."""
+    cdef idx n_parts = j.k_lanes // j.kern.lanes if gradient else j.c_parts, s = 1 if gradient else j.x_stride
+    cdef idx runs = n_runs(j, block), i, part, cols, height = j.m_h * j.dilation_h
+    cdef idx tile_bytes = s * s * (height + j.reach_h) * j.m_w * n_parts * j.kern.lanes * j.kern.itemsize
+    cdef Run run, piece, next
+    if x.s_c != 1 or x.c < j.kern.lanes or not gradient and j.split > 1:
+        for i in range(runs * n_parts):
+            if gradient:
+                transform_output_gradient(j, x, g, i // runs, run_of(j, block, i % runs), v, buffer)
+            else:
+                transform_input(j, x, g, i // runs, run_of(j, block, i % runs), v, buffer)
+        return
+    # Vectors of channels that are neighbours in memory share lines. So all channels of a few tiles' pixels are taken
+    # while these are in L1, and those of the next tiles come near meanwhile.
+    for i in range(runs):
+        run = run_of(j, block, i)
+        cols = run.cols
+        if j.residues == 1:
+            cols = parts(cols, parts(cols, max(1, NEAR_PIXELS // tile_bytes)))
+        piece = run
+        piece.bands, piece.cols = 1, min(cols, run.cols)
+        while piece.top < run.top + run.bands * height:
+            next = piece
+            next.tile += piece.cols * j.residues
+            next.left += piece.cols * j.m_w
+            next.cols = min(cols, run.left // j.m_w + run.cols - next.left // j.m_w)
+            if next.cols <= 0:
+                next.left, next.cols = run.left, min(cols, run.cols)
+                next.top += height
+            for part in range(n_parts):
+                if gradient:
+                    transform_output_gradient(j, x, g, part, piece, v, buffer)
+                else:
+                    transform_input(j, x, g, part, piece, v, buffer)
+                if j.G == 1:
+                    fetch_seen(j, x, gradient, &next, part, n_parts)
+            piece = next
 
 
 cdef void transform_output(const Winograd *j, const Image *y, const char *bias, idx g, idx block, idx k0, idx vec,
@@ -545,11 +600,10 @@ cdef void gather_panel(const Winograd *j, const Filters *w, const Image *y, cons
 
 cdef void gather_block(const Winograd *j, const Filters *w, const Image *x, const Image *y, const char *bias, idx task,
                        char *scratch) noexcept nogil:
-    cdef idx g = task // j.n_blocks, block = task % j.n_blocks, runs = n_runs(j, block), i
+    cdef idx g = task // j.n_blocks, block = task % j.n_blocks, i
     cdef char *v = scratch
     cdef char *rest = v + j.c_size
-    for i in range(runs * j.c_parts):
-        transform_input(j, x, g, block, i // runs, i % runs, v, rest)
+    transform_block(j, x, g, block, False, v, rest)
     for i in range(j.panels):
         gather_panel(j, w, y, bias, g, block, i, v, rest)
 
@@ -559,7 +613,7 @@ cdef void transform_shared(const Winograd *j, const Image *x, idx g, idx first, 
     """One of the parts of V of some blocks, from `first` on, that threads share."""
     cdef idx runs = most_runs(j), run = task % runs, part = task // runs % j.c_parts, block = task // runs // j.c_parts
     if run < n_runs(j, first + block):
-        transform_input(j, x, g, first + block, part, run, v + block * j.c_size, buffer)
+        transform_input(j, x, g, part, run_of(j, first + block, run), v + block * j.c_size, buffer)
 
 
 cdef int gather(Winograd *j, const Image *x, const Image *y, Filters *w, const char *bias) except -1:
@@ -854,15 +908,12 @@ cdef void correlate_pair(const Winograd *j, idx tiles, idx pair, const char *v, 
 cdef void correlate_slice(const Winograd *j, const Image *x, const Image *dy, idx g, idx first, idx last, char *s,
                           char *scratch) noexcept nogil:
     """S of all pairs and of blocks first ... last."""
-    cdef idx block, runs, i
+    cdef idx block, i
     cdef char *zs = scratch + j.c_size
     cdef char *buffer = zs + j.k_size
     for block in range(first, last):
-        runs = n_runs(j, block)
-        for i in range(runs * j.c_parts):
-            transform_input(j, x, g, block, i // runs, i % runs, scratch, buffer)
-        for i in range(runs * (j.k_lanes // j.kern.lanes)):
-            transform_output_gradient(j, dy, g, block, i // runs, i % runs, zs, buffer)
+        transform_block(j, x, g, block, False, scratch, buffer)
+        transform_block(j, dy, g, block, True, zs, buffer)
         for i in range(j.pairs * j.points):
             correlate(j, block_tiles(j, block), i // j.points, i % j.points, scratch, zs,
                       s + i // j.points * j.s_size, block > first)
@@ -932,10 +983,10 @@ cpdef weight_gradient(cnp.ndarray x, cnp.ndarray dy, cnp.ndarray dw, idx stride,
                 for block in range(j.n_blocks):
                     runs = n_runs(&j, block)
                     for task in prange(runs * j.c_parts, num_threads=n_threads, schedule="dynamic"):
-                        transform_input(&j, &image_x, g, block, task // runs, task % runs, v,
+                        transform_input(&j, &image_x, g, task // runs, run_of(&j, block, task % runs), v,
                                         scratch + threadid() * each)
                     for task in prange(runs * k_parts, num_threads=n_threads, schedule="dynamic"):
-                        transform_output_gradient(&j, &image_y, g, block, task // runs, task % runs, zs,
+                        transform_output_gradient(&j, &image_y, g, task // runs, run_of(&j, block, task % runs), zs,
                                                   scratch + threadid() * each)
                     if hot:
                         for task in prange(j.pairs, num_threads=n_threads, schedule="dynamic"):

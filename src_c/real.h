@@ -78,15 +78,19 @@ INLINE vec NAME(load_every)(const REAL *p, const idx stride)
     return v;
 }
 
-/* Lanes p[0], p[3], ...: of pixels with three channels each. */
-INLINE vec NAME(load_third)(const REAL *p)
+/* Lanes p[channel], p[channel + 3], ...: of LANES pixels with three channels each. Of three vectors in a row a channel has
+ * each of its pixels in a lane of its own. */
+INLINE vec NAME(load_third)(const REAL *p, const int channel)
 {
-    mask_vec first, rest;
+    mask_vec first, second, places;
     UNROLL for (int i = 0; i < LANES; i++) {
-        first[i] = 3 * i % (2 * LANES);
-        rest[i] = 3 * i < 2 * LANES ? i : 3 * i - LANES;
+        const int n = (channel + 3 * LANES - i) * LANES % 3; /* the vector whose lane i is of this channel */
+        first[i] = i + (n > 0) * LANES;
+        second[i] = i + (n > 1) * LANES;
+        places[i] = (3 * i + channel) % LANES;
     }
-    return __builtin_shuffle(__builtin_shuffle(load(p), load(p + LANES), first), load(p + 2 * LANES), rest);
+    return __builtin_shuffle(__builtin_shuffle(__builtin_shuffle(load(p), load(p + LANES), first),
+                                               load(p + 2 * LANES), second), places);
 }
 
 /* ---- moving data -------------------------------------------------------------------------------------------- */
@@ -145,7 +149,12 @@ static void NAME(stage)(void *dst_, idx pitch, const void *src_, idx src_h, idx 
             if (src_w == 2)
                 for (; j + LANES < count; j += LANES) store(dst + left + j, NAME(load_every)(src + 2 * j, 2));
             else if (src_w == 3)
-                for (; j + LANES < count; j += LANES) store(dst + left + j, NAME(load_third)(src + 3 * j));
+                for (; j < count && count > LANES; j += LANES) {
+                    /* The last vector moves left to fit, and is read from two elements before it. */
+                    const int last = j + LANES >= count;
+                    if (last) j = count - LANES;
+                    store(dst + left + j, last ? NAME(load_third)(src + 3 * j - 2, 2) : NAME(load_third)(src + 3 * j, 0));
+                }
             else if (src_w == 4)
                 for (; j + LANES < count; j += LANES) store(dst + left + j, NAME(load_every)(src + 4 * j, 4));
             for (; j < count; j++) dst[left + j] = src[j * src_w];
@@ -305,13 +314,21 @@ static void NAME(transpose)(void *dst_, idx width, const void *src_, idx src_row
 {
     REAL *dst = dst_;
     const REAL *src = src_;
-    for (idx r0 = 0; r0 < width; r0 += LANES) {
+    idx r0 = 0;
+    if (src_row == 1 && rows >= LANES) {
+        /* Transposed already. Pixels a page ahead are asked for. */
+        for (idx i = 0; i < count; i++)
+            for (r0 = 0; r0 + LANES <= rows; r0 += LANES) {
+                const REAL *from = src + i * src_col + r0;
+                __builtin_prefetch(from + 4096 / sizeof(REAL));
+                store(dst + i * width + r0, load(from));
+            }
+    }
+    for (; r0 < width; r0 += LANES) {
         const REAL *block = src + r0 * src_row;
         const idx here = rows - r0 < LANES ? rows - r0 : LANES;
         idx i = 0;
-        if (src_row == 1 && here == LANES) /* transposed already */
-            for (; i < count; i++) store(dst + i * width + r0, load(block + i * src_col));
-        else if (src_col == 1 && count >= LANES)
+        if (src_col == 1 && count >= LANES)
             while (i < count) {
                 /* The last block moves left to fit. */
                 if (i > count - LANES) i = count - LANES;

@@ -159,6 +159,35 @@ def test_few_channels_of_small_images(isa, dtype, guarded):
         guarded.check()
 
 
+@both_dtypes
+def test_few_filters_and_single_taps_of_channels_last(isa, dtype, guarded):
+    """The shapes whose channels lie along the lanes, or are copied there, in any of the passes."""
+    rng = np.random.default_rng(6)
+    base = {"name": "", "stride": 1, "groups": 1}
+    for i in range(60):
+        few, many, kernel = int(rng.integers(1, 7)), int(rng.integers(8, 80)), int(rng.choice([1, 1, 2, 3, 5]))
+        C, K = [(few, many), (many, few), (many, 2 * many)][i % 3]
+        sizes = {"N": int(rng.integers(1, 4)), "C": C, "K": K, "R": kernel, "S": int(rng.choice([1, kernel]))}
+        sizes |= {"stride": int(rng.integers(1, 3)), "dilation": int(rng.integers(1, 3))}
+        sizes |= {"H": 10 + int(rng.integers(0, 9)), "W": 10 + int(rng.integers(0, 40))}
+        sizes["padding"] = (int(rng.integers(0, kernel)), int(rng.integers(0, kernel)))
+        if i % 4 == 3:
+            sizes |= {"groups": 2, "C": 2 * C, "K": 2 * K}
+        check_passes(base | sizes, rng, dtype, [LAYOUTS["channels_last"], fenced, LAYOUTS["channels_last"]])
+        guarded.check()
+
+
+def test_not_finite_filters_meet_the_padding(isa):
+    """Of few filters too, whose windows are read where they lie but at the ends of rows."""
+    rng = np.random.default_rng(9)
+    x, w = rng.standard_normal((2, 40, 9, 30), dtype=np.float32), rng.standard_normal((3, 40, 3, 3), dtype=np.float32)
+    w[1, 7, 0, 0], w[2, 5, 2, 1] = np.inf, np.nan
+    with np.errstate(invalid="ignore"):
+        y, expected = ops.conv2d(LAYOUTS["channels_last"](x), w, padding=1), reference.conv2d(x, w, None, 1, 1)
+    np.testing.assert_array_equal(np.isnan(y), np.isnan(expected))
+    assert_near(y[np.isfinite(expected)], expected[np.isfinite(expected)])
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_not_finite_values_reach_the_gradients_that_see_them_and_no_others(isa, value):
     rng = np.random.default_rng(5)
