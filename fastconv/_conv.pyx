@@ -948,7 +948,7 @@ cdef void plan_gather(Gather *j, bint woven) noexcept nogil:
     j.width = kern.vecs[kern.rows] * lanes
     j.dense = (grid.inside and j.x.s_w == 1 and grid.step_w == 1 and j.x.s_h == grid.Q and grid.step_h == 1
                and j.y.s_w == 1 and j.y.s_h == grid.Q)
-    j.strassen = (j.dense and not woven and grid.T == 1
+    j.strassen = (j.dense and not woven and grid.T == 1 and direct_offset(grid, &j.x, 0) == 0
                   and pays_strassen(kern, grid.N, j.C, j.K, grid.P, grid.Q))
     if j.strassen:
         # All rows are one.
