@@ -29,7 +29,8 @@ def test_drawn_cases(isa, dtype, guarded, everywhere):
         channels = groups * int(rng.choice([512, 516, 700])) if i % 8 == 0 else channels
         size = (int(rng.integers(2, 18)), int(rng.integers(1, 18)))
         size = (30, int(rng.integers(30, 80))) if i % 8 == 1 else size
-        padding = (int(i % 5 == 0), int(i % 7 == 0))  # where they are not possible; the input gradient then reads a part of dy
+        # With padding they are not possible; the input gradient then reads a part of dy.
+        padding = (int(i % 5 == 0), int(i % 7 == 0))
         case = make_case("drawn", int(rng.integers(1, 5)), channels, *size, filters, 1, 1, 1, padding, groups=groups)
         chosen = [LAYOUTS[name] for name in rng.choice(names, 3)] if i % 3 == 0 else [fenced] * 3
         try:
