@@ -377,6 +377,13 @@ cdef bint packable(const Gather *j) noexcept nogil:
             and (j.grid.step_w == 1 or (j.grid.step_w == 2 and j.grid.T == 1)))
 
 
+cdef inline bint turnable(const Gather *j, const Block *b) noexcept nogil:
+    """Whether panels are transposed pixels: of one tap, their channels neighbours in memory, all as far apart."""
+    return (j.grid.inside and j.grid.T == 1 and j.x.s_c == 1 and j.x.s_w != 1
+            and (b.rows == 1 or b.s_row == b.cols * b.s_col)
+            and (b.images == 1 or b.s_image == b.rows * b.cols * b.s_col))
+
+
 cdef inline idx panel_pixels(const Gather *j, idx rest) noexcept nogil:
     """Pixels in the next panel where `rest` are left: one vector has too few sums to keep the units busy."""
     if j.width < rest <= j.width + j.kern.lanes:
@@ -400,7 +407,7 @@ cdef void gather_packed(const Gather *j, idx g, Block *b, idx k0, idx k1, char *
     cdef char *y
     cdef char *to
     cdef const char *bias
-    cdef bint whole
+    cdef bint whole, turned
     cdef idx n_ahead, n_panels = parts(n_pixels, j.width), to_row
     # Of the next panel's pieces and their channels, those that are asked for next, a share with each tile.
     cdef idx piece, asked, here, share, far_step
@@ -412,7 +419,8 @@ cdef void gather_packed(const Gather *j, idx g, Block *b, idx k0, idx k1, char *
         share = depth // FC_AHEAD
         in_place(kern, &j.x, &j.grid, b, g * j.C + c0)
         offsets = j.direct
-        if not (packable(j) and readable(j, b, g * j.C + c0, channels)):
+        turned = turnable(j, b)
+        if not (turned or packable(j) and readable(j, b, g * j.C + c0, channels)):
             stage(kern, &j.x, &j.grid, b, g * j.C + c0, channels, stage_buffer)
             offsets = j.staged
         f0 = 0
@@ -426,14 +434,17 @@ cdef void gather_packed(const Gather *j, idx g, Block *b, idx k0, idx k1, char *
                 if chunk + 1 < j.n_chunks:
                     fetch_stage(kern, &j.x, &j.grid, b, g * j.C + c0 + channels, min(j.chunk, j.C - c0 - channels),
                                 f0 // j.width, n_panels)
-            elif f0 + count < n_pixels:
+            elif f0 + count < n_pixels and not turned:
                 here = panel_pixels(j, n_pixels - f0 - count)
                 n_ahead = x_pieces(b, f0 + count, here, 2 * LINE // (z * b.s_col), ahead)
                 ahead[n_ahead].to = here
             piece = asked = 0
-            n_pieces = x_pieces(b, f0, count, kern.lanes, pieces)
             n_to = y_runs(j, b, f0, count, to_runs)
-            kern.pack_pixels(panel, j.width, b.base, depth, offsets, n_pieces, pieces, b.s_col)
+            if turned:
+                kern.transpose(panel, j.width, b.base + (offsets[0] + f0 * b.s_col) * z, b.s_col, 1, count, channels)
+            else:
+                n_pieces = x_pieces(b, f0, count, kern.lanes, pieces)
+                kern.pack_pixels(panel, j.width, b.base, depth, offsets, n_pieces, pieces, b.s_col)
             whole = n_to == 1 and count == vecs * kern.lanes and j.y.s_w == 1
             k = k0
             while k < k1:
@@ -904,7 +915,8 @@ cdef void choose_form(Gather *j, idx run, bint staged) noexcept nogil:
     else:
         j.packed |= 0.5 * j.K / run * up(run, kern.lanes) * 1.05 > 0.5 * j.K + 1.5 or depth > 8 * DEPTH
     # Packing asks for pixels ahead: even for few filters they would be waited for otherwise.
-    j.packed |= j.grid.T == 1 and depth >= 32 and packable(j)
+    j.packed |= j.grid.T == 1 and depth >= 32 and (packable(j) or (
+        j.grid.inside and j.x.s_c == 1 and j.grid.step_w == 1 and j.grid.step_h == 1))
     # The outer form's offsets are of 32 bits, which a window dilated by billions would not fit.
     j.outer = (j.grid.T > 1 and depth <= MOST_DEPTH and <double>j.C * j.grid.stage_channel < 1 << 30
                and outer < (packed if j.packed else unpacked))
