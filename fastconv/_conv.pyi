@@ -1,6 +1,6 @@
 from numpy import ndarray
 
-def takes_winograd(
+def fewer_products(
     which: int,
     N: int,
     C: int,
@@ -21,27 +21,6 @@ def takes_winograd(
     groups: int,
     itemsize: int,
 ) -> int: ...
-def takes_strassen(
-    which: int,
-    N: int,
-    C: int,
-    H: int,
-    W: int,
-    K: int,
-    c: int,
-    R: int,
-    S: int,
-    P: int,
-    Q: int,
-    stride_h: int,
-    stride_w: int,
-    pad_h: int,
-    pad_w: int,
-    dilation_h: int,
-    dilation_w: int,
-    groups: int,
-    itemsize: int,
-) -> bool: ...
 def forward(
     x: ndarray,
     w: ndarray,

@@ -1080,22 +1080,17 @@ cdef int run_gathers(Gather *jobs, idx n_jobs, Weave *weave) except -1:
     return 0
 
 
-def takes_winograd(int which, idx N, idx C, idx H, idx W, idx K, idx c, idx R, idx S, idx P, idx Q, idx stride_h,
+def fewer_products(int which, idx N, idx C, idx H, idx W, idx K, idx c, idx R, idx S, idx P, idx Q, idx stride_h,
                    idx stride_w, idx pad_h, idx pad_w, idx dilation_h, idx dilation_w, idx groups,
                    idx itemsize) -> int:
-    """The side of Winograd's tiles that forward (0), input (1) or weight gradient (2) of these sizes takes, or 0."""
+    """How forward (0), input (1) or weight gradient (2) of these sizes, its images dense, comes by with fewer products:
+    the side of Winograd's tiles, 1 for Strassen's products, or 0: directly."""
+    cdef idx depth, filters
+    if max(R * S, max(stride_h, stride_w)) == 1 and max(pad_h, pad_w) == 0 and groups > 0:
+        depth, filters = (c, K // groups) if which == 0 else (K // groups, c)
+        return which < 2 and pays_strassen(kernels(itemsize), N, depth, filters, P, Q)
     return _winograd.takes(which, N, C, H, W, K, c, R, S, P, Q, stride_h, stride_w, dilation_h, dilation_w, groups,
                            itemsize)
-
-
-def takes_strassen(int which, idx N, idx C, idx H, idx W, idx K, idx c, idx R, idx S, idx P, idx Q, idx stride_h,
-                   idx stride_w, idx pad_h, idx pad_w, idx dilation_h, idx dilation_w, idx groups,
-                   idx itemsize) -> bool:
-    """Whether such a pass takes Strassen's products, its images dense."""
-    if which == 2 or groups < 1 or max(R * S, max(stride_h, stride_w)) > 1 or max(pad_h, pad_w) > 0:
-        return False
-    K //= groups
-    return pays_strassen(kernels(itemsize), N, c if which == 0 else K, K if which == 0 else c, P, Q)
 
 
 cdef bint handed_over(int which, const Image *x, const Image *w, const Image *y, idx stride_h, idx stride_w,

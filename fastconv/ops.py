@@ -583,13 +583,12 @@ def explain(
     y, parameters = _convolution_sizes("explain", 2, x, w, stride, padding, dilation, groups)
     names = {}
     for which, name in enumerate(("forward", "input_gradient", "weight_gradient")):
-        side = _conv.takes_winograd(which, *x, *w, *y[2:], *parameters, itemsize)
+        side = _conv.fewer_products(which, *x, *w, *y[2:], *parameters, itemsize)
         # A stride splits the taps by their residues.
         taps = [-(-n // step) for n, step in zip(w[2:], parameters, strict=False)]
         m = [1 if n == 1 else side + 1 - n for n in taps]
-        names[name] = f"winograd F({m[0]}x{m[1]}, {taps[0]}x{taps[1]})" if side else "direct"
-        if _conv.takes_strassen(which, *x, *w, *y[2:], *parameters, itemsize):
-            names[name] = "strassen"
+        winograd = f"winograd F({m[0]}x{m[1]}, {taps[0]}x{taps[1]})"
+        names[name] = {0: "direct", 1: "strassen"}.get(side, winograd)
     return names
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import fastconv
-from fastconv import _runtime
+from fastconv import _runtime, _winograd
 
 # Programs that tests start import the package under test, wherever they are started.
 os.environ["PYTHONSAFEPATH"] = "1"
@@ -59,6 +59,15 @@ class GuardedMemory:
             assert (buffer[:before] == self.POISON).all(), "written before the beginning of a result"
             assert (buffer[before + size :] == self.POISON).all(), "written beyond the end of a result"
         self.buffers.clear()
+
+
+@pytest.fixture
+def everywhere():
+    """Take Winograd's filtering and Strassen's products wherever they are possible."""
+    before = _winograd.get_mode()
+    _winograd.set_mode(2)
+    yield
+    _winograd.set_mode(before)
 
 
 @pytest.fixture

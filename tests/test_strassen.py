@@ -6,16 +6,7 @@ from cases import LAYOUTS, fenced, make_case
 from checks import check_passes
 
 import fastconv
-from fastconv import _winograd, backends, ops
-
-
-@pytest.fixture
-def everywhere():
-    """Take them wherever they are possible."""
-    before = _winograd.get_mode()
-    _winograd.set_mode(2)
-    yield
-    _winograd.set_mode(before)
+from fastconv import backends, ops
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=["float32", "float64"])

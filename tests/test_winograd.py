@@ -10,7 +10,7 @@ from cases import LAYOUTS, draw_strided_case, fenced, make_case, parameters, w_s
 from checks import check_passes
 
 import fastconv
-from fastconv import _winograd, backends, ops, reference
+from fastconv import backends, ops, reference
 
 # The transforms of 6x6 tiles raise float32's error some four times over direct convolution's 3e-7, and the weight
 # gradient's sums of a few tiles again by as much (docs/decisions/winograd.md). float64: 100 operations of 1e-16,
@@ -19,15 +19,6 @@ TOLERANCE = {np.dtype(np.float32): 5e-6, np.dtype(np.float64): 2e-14}
 DTYPES = [np.float32, np.float64]
 SIZES = [(2, 2), (3, 3), (3, 3), (4, 4), (5, 5), (1, 3), (1, 5), (1, 7), (3, 1), (5, 1), (7, 1)]
 both_dtypes = pytest.mark.parametrize("dtype", DTYPES, ids=["float32", "float64"])
-
-
-@pytest.fixture
-def everywhere():
-    """Take it wherever it is possible."""
-    before = _winograd.get_mode()
-    _winograd.set_mode(2)
-    yield
-    _winograd.set_mode(before)
 
 
 def draw_case(rng: np.random.Generator) -> dict:
