@@ -836,8 +836,8 @@ static int NAME(spread_max)(void *x_, idx height, idx width, const void *dy_, co
             if (q + LANES > out_w) q = out_w - LANES;
             mask_vec at;
             memcpy(&at, where + q, sizeof at);
-            at -= evens + (SIGNED)(2 * (p * width + q));
-            const mask_vec a = at == 0, b = at == 1, c = at == (SIGNED)width, d = at == (SIGNED)width + 1;
+            const mask_vec first = evens + (SIGNED)(2 * (p * width + q)), below = first + (SIGNED)width;
+            const mask_vec a = at == first, b = at == first + 1, c = at == below, d = at == below + 1;
             const mask_vec v = (mask_vec)(load(dy + q) + 0); /* as in a sum from zero, which is never -0 */
             astray |= ~(a | b | c | d);
             store(x + 2 * q, NAME(zip_low)((vec)(v & a), (vec)(v & b)));
