@@ -480,7 +480,7 @@ cdef void gather_strassen(const Gather *j, idx g, const Block *whole, idx k0, id
     cdef idx z = kern.itemsize, pair = 2 * j.width, pixels = whole.cols - whole.cols % pair
     cdef char *panels = scratch + j.stage_size
     cdef fc_piece *pieces = <fc_piece *>(panels + j.panel_size + j.tile_size)
-    cdef idx chunk, c0, channels, quarter, n, f, i, k, rows, filters, asked, share, n_pieces, at
+    cdef idx chunk, c0, channels, quarter, n, f, i, k, rows, filters, asked, share, n_pieces, at, far_step
     cdef Block block = whole[0]
     cdef Block *b = &block
     cdef char *sums
@@ -507,11 +507,11 @@ cdef void gather_strassen(const Gather *j, idx g, const Block *whole, idx k0, id
                 asked = 0 if f + pair < pixels or n + 1 < b.images else 2 * channels
                 k = k0
                 while k < k1:
-                    far, i = panels, 0
+                    far, far_step = panels, 0
                     if asked < 2 * channels:
-                        i = j.x.s_c
+                        far_step = j.x.s_c
                         far = b.base - LINE + (at + (1 + asked // channels) * j.width - 1
-                                               + min(asked % channels, max(0, channels - share)) * i) * z
+                                               + min(asked % channels, max(0, channels - share)) * far_step) * z
                         asked = min(asked + share, channels * (1 + asked // channels))
                     filters = ((g * j.C + c0) * j.K + k * channels) * z
                     y = j.y.data + ((b.n0 + n) * j.y.s_n + (g * j.K + k) * j.y.s_c + b.q0 + f) * z
@@ -519,7 +519,7 @@ cdef void gather_strassen(const Gather *j, idx g, const Block *whole, idx k0, id
                     rows = min(2 * kern.rows, k1 - k)
                     if rows == 2 * kern.rows:
                         kern.strassen(channels // 2, j.a + filters, j.a_sums + filters, panels, sums, y, j.y.s_c, bias,
-                                      chunk > 0, far, i)
+                                      chunk > 0, far, far_step)
                     else:
                         rows = min(kern.rows, rows)
                         for i in range(2):
