@@ -28,6 +28,7 @@ cnp.import_array()
 cdef enum:
     LINE = 64              # bytes in a cache line
     DEPTH = 400            # (channel, tap) pairs reduced in one go: a panel of pixels of this depth stays in L1
+    PACKED_BYTES = 8 << 20 # of dy, packed for Strassen's products
     PAIR_DEPTH = 512       # such pairs where Strassen's products halve them
     MOST_DEPTH = 1024      # such pairs in one sum where nothing is packed: a longer one would round worse
     STAGE_BYTES = 262144   # what a block's staged rows may take of L2
@@ -939,16 +940,27 @@ cdef void choose_form(Gather *j, idx run, bint staged) noexcept nogil:
         j.outer = j.packed = False
 
 
-cdef bint pays_strassen(const fc_kernels *kern, idx N, idx C, idx K, idx P, idx Q) noexcept nogil:
-    """Whether a dense gather of one tap is faster by Strassen's products: not where packing their sums is not repaid.
+cdef bint pays_strassen(const fc_kernels *kern, int which, idx N, idx C, idx K, idx P, idx Q) noexcept nogil:
+    """Whether a pass over a dense layer of one tap is faster by Strassen's products: not where packing their sums is not
+    repaid.
 
-    Pixels of one image are paired, that none touches another's; rows, which may be samples or sequences, are not.
+    C is what is summed over in a gather. There pixels of one image are paired, that none touches another's; rows, which
+    may be samples or sequences, are not.
     """
-    cdef idx pair = 2 * kern.vecs[kern.rows] * kern.lanes, pixels = P * Q
-    if _winograd.mode == _winograd.NEVER or C % 4 != 0 or K < 2 * kern.rows or pixels < pair or P == 1:
+    cdef idx pair = 2 * kern.vecs[kern.rows] * kern.lanes, pixels = P * Q, paired = pixels
+    if _winograd.mode == _winograd.NEVER or P == 1:
+        return False
+    if which == 2:
+        # The sums are over pixels, and pairs of the more numerous of channels and filters.
+        C, K, paired = max(C, K), min(C, K), max(C, K)
+        if C % kern.lanes != 0 or pixels < kern.lanes:
+            return False
+    elif C % 4 != 0:
+        return False
+    if K < 2 * kern.rows or paired < pair:
         return False
     return (_winograd.mode == _winograd.WHEREVER_POSSIBLE
-            or (min(C, K) >= 256 and N * pixels >= 1024 and 8 * (pixels % pair) <= pixels))
+            or (min(C, K) >= 256 and N * pixels >= 1024 and 8 * (paired % pair) <= paired))
 
 
 cdef void plan_gather(Gather *j, bint woven) noexcept nogil:
@@ -961,7 +973,7 @@ cdef void plan_gather(Gather *j, bint woven) noexcept nogil:
     j.dense = (grid.inside and j.x.s_w == 1 and grid.step_w == 1 and j.x.s_h == grid.Q and grid.step_h == 1
                and j.y.s_w == 1 and j.y.s_h == grid.Q)
     j.strassen = (j.dense and not woven and grid.T == 1 and direct_offset(grid, &j.x, 0) == 0
-                  and pays_strassen(kern, grid.N, j.C, j.K, grid.P, grid.Q))
+                  and pays_strassen(kern, 0, grid.N, j.C, j.K, grid.P, grid.Q))
     if j.strassen:
         # All rows are one.
         grid.Q *= grid.P
@@ -1087,8 +1099,8 @@ def fewer_products(int which, idx N, idx C, idx H, idx W, idx K, idx c, idx R, i
     the side of Winograd's tiles, 1 for Strassen's products, or 0: directly."""
     cdef idx depth, filters
     if max(R * S, max(stride_h, stride_w)) == 1 and max(pad_h, pad_w) == 0 and groups > 0:
-        depth, filters = (c, K // groups) if which == 0 else (K // groups, c)
-        return which < 2 and pays_strassen(kernels(itemsize), N, depth, filters, P, Q)
+        depth, filters = (K // groups, c) if which == 1 else (c, K // groups)
+        return pays_strassen(kernels(itemsize), which, N, depth, filters, P, Q)
     return _winograd.takes(which, N, C, H, W, K, c, R, S, P, Q, stride_h, stride_w, dilation_h, dilation_w, groups,
                            itemsize)
 
@@ -1697,6 +1709,140 @@ cdef void mirror(Correlate *j) noexcept nogil:
     j.dw_k, j.dw_pair = 1, j.dw_k
 
 
+cdef struct Product:
+    # dw[g, k, c] = sum_{n, i} dy[n, g*K + k, i] * x[n, g*C + c, i] of a layer of one tap, by Strassen's products: what
+    # its gather has as filters is dy, as channels all pixels of all images, as pixels the channels.
+    const fc_kernels *kern
+    idx G, K, C
+    idx pixels, depth    # of an image, of all
+    Image x
+    Image dy
+    char *dw             # [g][k][c], dense
+    idx chunk, n_chunks  # pixels summed in one go
+    idx first, last      # chunks whose dy is packed
+    idx k_part, k_parts, c_parts
+    idx panel            # elements of a packed panel
+    char *a              # [chunk][group][filter tile][pixel][filter], and Strassen's sums of it
+    char *a_sums
+
+
+cdef void pack_sum(const Product *j, char *dst, idx width, const Image *x, idx channel, idx count, idx chunk) noexcept nogil:
+    """A chunk's pixels of some channels, as [pixel][channel]; zeros after the last one."""
+    cdef idx z = j.kern.itemsize, at = chunk * j.chunk, end = min(at + j.chunk, j.depth), i, here, no_tap = 0
+    cdef const char *data
+    while at < end:
+        i = at % j.pixels
+        here = min(j.pixels - i, end - at)
+        data = x.data + (at // j.pixels * x.s_n + channel * x.s_c + i * x.s_w) * z
+        if width < j.kern.lanes:
+            j.kern.pack_filters(dst, data, width, x.s_c, here, x.s_w, 1, &no_tap)
+        else:
+            j.kern.transpose(dst, width, data, x.s_c, x.s_w, count, here)
+        dst += here * width * z
+        at += here
+    memset(dst, 0, ((chunk + 1) * j.chunk - end) * width * z)
+
+
+cdef void pack_product(const Product *j, idx index) noexcept nogil:
+    """dy of one chunk and group."""
+    cdef idx z = j.kern.itemsize, rows = j.kern.rows, chunk = j.first + index // j.G, g = index % j.G
+    cdef idx k = 0, to = index * j.K * j.chunk
+    while k < j.K:
+        pack_sum(j, j.a + (to + k * j.chunk) * z, min(rows, j.K - k), &j.dy, g * j.K + k, rows, chunk)
+        k += rows
+        if k <= j.K and k % (2 * rows) == 0:
+            j.kern.strassen_sums(j.a_sums + (to + (k - 2 * rows) * j.chunk) * z, j.a + (to + (k - 2 * rows) * j.chunk) * z,
+                                 j.chunk // 2 * rows, 1)
+
+
+cdef void product_task(const Product *j, idx task, char *panels) noexcept nogil:
+    cdef const fc_kernels *kern = j.kern
+    cdef idx z = kern.itemsize, width = kern.vecs[kern.rows] * kern.lanes, size = j.chunk * width
+    cdef idx part = task % j.k_parts, c0 = task // j.k_parts % j.c_parts * 2 * width, g = task // j.k_parts // j.c_parts
+    cdef idx k1 = min(j.K, (part + 1) * j.k_part), count = min(2 * width, j.C - c0)
+    cdef idx chunk, i, k, rows, at, here
+    cdef char *sums = panels + 2 * size * z
+    cdef char *y
+    cdef unsigned mode = fc_flush_subnormals()
+    for chunk in range(j.first, j.last):
+        for i in range(parts(count, width)):
+            pack_sum(j, panels + i * size * z, width, &j.x, g * j.C + c0 + i * width, min(width, count - i * width), chunk)
+        if count == 2 * width:
+            kern.strassen_sums(sums, panels, size // 2, 0)
+        k = part * j.k_part
+        while k < k1:
+            at = (((chunk - j.first) * j.G + g) * j.K + k) * j.chunk * z
+            y = j.dw + ((g * j.K + k) * j.C + c0) * z
+            rows = min(2 * kern.rows, k1 - k)
+            if count == 2 * width and rows == 2 * kern.rows:
+                kern.strassen(j.chunk // 2, j.a + at, j.a_sums + at, panels, sums, y, j.C, NULL, chunk > 0, panels, 0)
+            else:
+                rows = min(kern.rows, rows)
+                for i in range(parts(count, width)):
+                    here = min(width, count - i * width) // kern.lanes
+                    kern.panel[rows - 1][here - 1](j.chunk, j.a + at, panels + i * size * z, y + i * width * z, j.C,
+                                                   NULL, chunk > 0, panels, 0)
+            k += rows
+    fc_restore_mode(mode)
+
+
+cdef int run_product(const Correlate *c) except -1:
+    """The weight gradient of a dense layer of one tap, by Strassen's products."""
+    cdef Product j
+    cdef const fc_kernels *kern = c.kern
+    cdef idx z = kern.itemsize, width = kern.vecs[kern.rows] * kern.lanes, task, k, i
+    cdef bint mirrored = c.K > c.C
+    j.kern = kern
+    j.G, j.K, j.C, j.x, j.dy = c.G, c.K, c.C, c.x, c.dy
+    if mirrored:
+        j.K, j.C, j.x, j.dy = c.C, c.K, c.dy, c.x
+    j.pixels = c.grid.P * c.grid.Q
+    j.depth = c.grid.N * j.pixels
+    j.chunk = up(even(j.depth, PAIR_DEPTH), 4)
+    j.n_chunks = parts(j.depth, j.chunk)
+    # As many chunks of dy as stay in a cache.
+    cdef idx slab = even(j.n_chunks, max(1, PACKED_BYTES // (2 * j.G * j.K * j.chunk * z)))
+    j.c_parts = parts(j.C, 2 * width)
+    cdef int n_threads = threads_for(<double>j.G * j.K * j.C * j.depth, j.G * j.c_parts * parts(j.K, 2 * kern.rows))
+    # Tasks of half the filters each, a quarter, ... until there are enough for threads to end together.
+    j.k_parts = 1
+    while n_threads > 1 and j.G * j.c_parts * j.k_parts < 8 * n_threads and j.K >= 4 * j.k_parts * kern.rows:
+        j.k_parts *= 2
+    j.k_part = up(parts(j.K, j.k_parts), 2 * kern.rows)
+    j.k_parts = parts(j.K, j.k_part)
+    cdef size_t packed = up(slab * j.G * j.K * j.chunk * z, LINE), each = up((4 * j.chunk * width + kern.lanes) * z, LINE)
+    cdef size_t result = up(j.G * j.K * j.C * z, LINE) if mirrored else 0
+    check_bytes(2 * <double>packed + result + n_threads * <double>each)
+    cdef size_t size = 2 * packed + result + n_threads * each
+    cdef char *memory = <char *>take(size)
+    cdef char *scratch = memory + 2 * packed + result
+    j.a, j.a_sums, j.dw = memory, memory + packed, memory + 2 * packed if mirrored else c.dw
+    cdef idx tasks = j.G * j.c_parts * j.k_parts
+    j.first = 0
+    with nogil:
+        while j.first < j.n_chunks:
+            j.last = min(j.n_chunks, j.first + slab)
+            if n_threads == 1:
+                for task in range((j.last - j.first) * j.G):
+                    pack_product(&j, task)
+                for task in range(tasks):
+                    product_task(&j, task, scratch)
+            else:
+                for task in prange((j.last - j.first) * j.G, num_threads=n_threads, schedule="static"):
+                    pack_product(&j, task)
+                for task in prange(tasks, num_threads=n_threads, schedule="dynamic"):
+                    product_task(&j, task, scratch + threadid() * each)
+            j.first = j.last
+        if mirrored:
+            for k in range(j.G * parts(j.C, kern.lanes)):
+                i = k // parts(j.C, kern.lanes)
+                task = k % parts(j.C, kern.lanes) * kern.lanes
+                kern.untranspose(c.dw + (i * j.C + task) * j.K * z, j.K, j.dw + (i * j.K * j.C + task) * z, j.C,
+                                 kern.lanes, j.K)
+    give(memory, size)
+    return 0
+
+
 cpdef weight_gradient(cnp.ndarray x, cnp.ndarray dy, cnp.ndarray dw, idx stride_h, idx stride_w, idx pad_h, idx pad_w,
                       idx dilation_h, idx dilation_w, idx groups):
     """dw[k,c,r,s] = sum_{n,p,q} dy[n,k,p,q] x[n, c, p*stride_h + r*dilation_h - pad_h, ...]: equation 12.5."""
@@ -1743,6 +1889,10 @@ cpdef weight_gradient(cnp.ndarray x, cnp.ndarray dy, cnp.ndarray dw, idx stride_
     try:
         work = <double>j.G * j.K * j.C * taps * j.grid.N * j.grid.P * j.grid.Q
         if taps == 1 and j.x.h == j.dy.h and j.x.w == j.dy.w and pad_h == 0 and pad_w == 0:
+            if (j.x.s_h == j.x.w * j.x.s_w and j.dy.s_h == j.dy.w * j.dy.s_w
+                    and pays_strassen(j.kern, 2, j.grid.N, j.C, j.K, j.grid.P, j.grid.Q)):
+                run_product(&j)
+                return
             mirror(&j)
         plan_correlate(&j, threads_for(work, j.C))
         # The outer form's table of pixels is of 32 bits.
