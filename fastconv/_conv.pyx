@@ -20,7 +20,7 @@ from fastconv._checks cimport (
 )
 from fastconv._runtime cimport (
     FC_AHEAD, FC_MAX_ROWS, FC_MAX_VECS, Image, as_image, fc_flush_subnormals, fc_kernels, fc_piece, fc_restore_mode,
-    fc_run, give, idx, kernels, parts, take, threads_for, up,
+    fc_run, give, idx, keeps_busy, kernels, parts, take, threads_for, up,
 )
 
 cnp.import_array()
@@ -28,7 +28,7 @@ cnp.import_array()
 cdef enum:
     LINE = 64              # bytes in a cache line
     DEPTH = 400            # (channel, tap) pairs reduced in one go: a panel of pixels of this depth stays in L1
-    PACKED_BYTES = 8 << 20 # of dy, packed for Strassen's products
+    PACKED_BYTES = 8 << 20  # of dy, packed for Strassen's products
     PAIR_DEPTH = 512       # such pairs where Strassen's products halve them
     MOST_DEPTH = 1024      # such pairs in one sum where nothing is packed: a longer one would round worse
     STAGE_BYTES = 262144   # what a block's staged rows may take of L2
@@ -941,11 +941,10 @@ cdef void choose_form(Gather *j, idx run, bint staged) noexcept nogil:
 
 
 cdef bint pays_strassen(const fc_kernels *kern, int which, idx N, idx C, idx K, idx P, idx Q) noexcept nogil:
-    """Whether a pass over a dense layer of one tap is faster by Strassen's products: not where packing their sums is not
-    repaid.
+    """Whether a pass over a dense layer of one tap, C and K being what it has as channels and filters, is faster by
+    Strassen's products: not where packing their sums is not repaid.
 
-    C is what is summed over in a gather. There pixels of one image are paired, that none touches another's; rows, which
-    may be samples or sequences, are not.
+    Pixels of one image are paired, that none touches another's; rows, which may be samples or sequences, are not.
     """
     cdef idx pair = 2 * kern.vecs[kern.rows] * kern.lanes, pixels = P * Q, paired = pixels
     if _winograd.mode == _winograd.NEVER or P == 1:
@@ -959,8 +958,12 @@ cdef bint pays_strassen(const fc_kernels *kern, int which, idx N, idx C, idx K, 
         return False
     if K < 2 * kern.rows or paired < pair:
         return False
-    return (_winograd.mode == _winograd.WHEREVER_POSSIBLE
-            or (min(C, K) >= 256 and N * pixels >= 1024 and 8 * (paired % pair) <= paired))
+    if _winograd.mode == _winograd.WHEREVER_POSSIBLE:
+        return True
+    # Many pixels of a channel lie too far from the next channel's.
+    cdef bint large = (K >= 128 and C * K >= 65536 and N * pixels >= PAIR_DEPTH and pixels <= 2 * PAIR_DEPTH if which == 2
+                       else min(C, K) >= 256 and N * pixels >= 1024)
+    return large and 8 * (paired % pair) <= paired
 
 
 cdef void plan_gather(Gather *j, bint woven) noexcept nogil:
@@ -1721,20 +1724,20 @@ cdef struct Product:
     idx chunk, n_chunks  # pixels summed in one go
     idx first, last      # chunks whose dy is packed
     idx k_part, k_parts, c_parts
-    idx panel            # elements of a packed panel
     char *a              # [chunk][group][filter tile][pixel][filter], and Strassen's sums of it
     char *a_sums
 
 
-cdef void pack_sum(const Product *j, char *dst, idx width, const Image *x, idx channel, idx count, idx chunk) noexcept nogil:
-    """A chunk's pixels of some channels, as [pixel][channel]; zeros after the last one."""
+cdef void pack_sum(const Product *j, char *dst, idx width, const Image *x, idx channel, idx count,
+                   idx chunk) noexcept nogil:
+    """A chunk's pixels of some channels: a panel, or of dy a tile of so many; zeros after the last pixel."""
     cdef idx z = j.kern.itemsize, at = chunk * j.chunk, end = min(at + j.chunk, j.depth), i, here, no_tap = 0
     cdef const char *data
     while at < end:
         i = at % j.pixels
         here = min(j.pixels - i, end - at)
         data = x.data + (at // j.pixels * x.s_n + channel * x.s_c + i * x.s_w) * z
-        if width < j.kern.lanes:
+        if x == &j.dy:
             j.kern.pack_filters(dst, data, width, x.s_c, here, x.s_w, 1, &no_tap)
         else:
             j.kern.transpose(dst, width, data, x.s_c, x.s_w, count, here)
@@ -1746,13 +1749,14 @@ cdef void pack_sum(const Product *j, char *dst, idx width, const Image *x, idx c
 cdef void pack_product(const Product *j, idx index) noexcept nogil:
     """dy of one chunk and group."""
     cdef idx z = j.kern.itemsize, rows = j.kern.rows, chunk = j.first + index // j.G, g = index % j.G
-    cdef idx k = 0, to = index * j.K * j.chunk
+    cdef idx k = 0, start = index * j.K * j.chunk, at
     while k < j.K:
-        pack_sum(j, j.a + (to + k * j.chunk) * z, min(rows, j.K - k), &j.dy, g * j.K + k, rows, chunk)
+        at = (start + k * j.chunk) * z
+        pack_sum(j, j.a + at, min(rows, j.K - k), &j.dy, g * j.K + k, min(rows, j.K - k), chunk)
         k += rows
         if k <= j.K and k % (2 * rows) == 0:
-            j.kern.strassen_sums(j.a_sums + (to + (k - 2 * rows) * j.chunk) * z, j.a + (to + (k - 2 * rows) * j.chunk) * z,
-                                 j.chunk // 2 * rows, 1)
+            at -= rows * j.chunk * z
+            j.kern.strassen_sums(j.a_sums + at, j.a + at, j.chunk // 2 * rows, 1)
 
 
 cdef void product_task(const Product *j, idx task, char *panels) noexcept nogil:
@@ -1766,7 +1770,8 @@ cdef void product_task(const Product *j, idx task, char *panels) noexcept nogil:
     cdef unsigned mode = fc_flush_subnormals()
     for chunk in range(j.first, j.last):
         for i in range(parts(count, width)):
-            pack_sum(j, panels + i * size * z, width, &j.x, g * j.C + c0 + i * width, min(width, count - i * width), chunk)
+            here = min(width, count - i * width)
+            pack_sum(j, panels + i * size * z, width, &j.x, g * j.C + c0 + i * width, here, chunk)
         if count == 2 * width:
             kern.strassen_sums(sums, panels, size // 2, 0)
         k = part * j.k_part
@@ -1790,7 +1795,7 @@ cdef int run_product(const Correlate *c) except -1:
     """The weight gradient of a dense layer of one tap, by Strassen's products."""
     cdef Product j
     cdef const fc_kernels *kern = c.kern
-    cdef idx z = kern.itemsize, width = kern.vecs[kern.rows] * kern.lanes, task, k, i
+    cdef idx z = kern.itemsize, width = kern.vecs[kern.rows] * kern.lanes, task, g, i
     cdef bint mirrored = c.K > c.C
     j.kern = kern
     j.G, j.K, j.C, j.x, j.dy = c.G, c.K, c.C, c.x, c.dy
@@ -1804,13 +1809,13 @@ cdef int run_product(const Correlate *c) except -1:
     cdef idx slab = even(j.n_chunks, max(1, PACKED_BYTES // (2 * j.G * j.K * j.chunk * z)))
     j.c_parts = parts(j.C, 2 * width)
     cdef int n_threads = threads_for(<double>j.G * j.K * j.C * j.depth, j.G * j.c_parts * parts(j.K, 2 * kern.rows))
-    # Tasks of half the filters each, a quarter, ... until there are enough for threads to end together.
+    # Tasks of half the filters each, a quarter, ... where that keeps threads busy: each packs its panels.
     j.k_parts = 1
-    while n_threads > 1 and j.G * j.c_parts * j.k_parts < 8 * n_threads and j.K >= 4 * j.k_parts * kern.rows:
+    while not keeps_busy(j.G * j.c_parts * j.k_parts, n_threads) and j.K >= 4 * j.k_parts * kern.rows:
         j.k_parts *= 2
     j.k_part = up(parts(j.K, j.k_parts), 2 * kern.rows)
     j.k_parts = parts(j.K, j.k_part)
-    cdef size_t packed = up(slab * j.G * j.K * j.chunk * z, LINE), each = up((4 * j.chunk * width + kern.lanes) * z, LINE)
+    cdef size_t packed = up(slab * j.G * j.K * j.chunk * z, LINE), each = up(4 * j.chunk * width * z, LINE)
     cdef size_t result = up(j.G * j.K * j.C * z, LINE) if mirrored else 0
     check_bytes(2 * <double>packed + result + n_threads * <double>each)
     cdef size_t size = 2 * packed + result + n_threads * each
@@ -1828,17 +1833,15 @@ cdef int run_product(const Correlate *c) except -1:
                 for task in range(tasks):
                     product_task(&j, task, scratch)
             else:
-                for task in prange((j.last - j.first) * j.G, num_threads=n_threads, schedule="static"):
+                for task in prange((j.last - j.first) * j.G, num_threads=n_threads, schedule="dynamic"):
                     pack_product(&j, task)
                 for task in prange(tasks, num_threads=n_threads, schedule="dynamic"):
                     product_task(&j, task, scratch + threadid() * each)
             j.first = j.last
-        if mirrored:
-            for k in range(j.G * parts(j.C, kern.lanes)):
-                i = k // parts(j.C, kern.lanes)
-                task = k % parts(j.C, kern.lanes) * kern.lanes
-                kern.untranspose(c.dw + (i * j.C + task) * j.K * z, j.K, j.dw + (i * j.K * j.C + task) * z, j.C,
-                                 kern.lanes, j.K)
+        for g in range(j.G if mirrored else 0):
+            for i in range(j.C // kern.lanes):
+                kern.untranspose(c.dw + (g * j.C + i * kern.lanes) * j.K * z, j.K,
+                                 j.dw + (g * j.K * j.C + i * kern.lanes) * z, j.C, kern.lanes, j.K)
     give(memory, size)
     return 0
 

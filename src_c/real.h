@@ -178,7 +178,22 @@ static void NAME(pack_filters)(void *dst_, const void *w_, idx rows, idx w_row, 
 {
     REAL *dst = dst_;
     const REAL *w = w_;
-    for (idx c = 0; c < channels; c++, w += w_channel)
+    idx c = 0;
+    if (rows == ROWS && w_channel == 1 && n_taps == 1)
+        /* Neighbours in memory: log2(ROWS) rounds, each interleaving the first half of the vectors with the second. */
+        for (; c + LANES <= channels; c += LANES, w += LANES, dst += ROWS * LANES) {
+            vec v[ROWS], z[ROWS];
+            UNROLL for (int r = 0; r < ROWS; r++) v[r] = load(w + taps[0] + r * w_row);
+            UNROLL for (int round = 1; round < ROWS; round *= 2) {
+                UNROLL for (int r = 0; r < ROWS / 2; r++) {
+                    z[2 * r] = NAME(zip_low)(v[r], v[r + ROWS / 2]);
+                    z[2 * r + 1] = NAME(zip_high)(v[r], v[r + ROWS / 2]);
+                }
+                UNROLL for (int r = 0; r < ROWS; r++) v[r] = z[r];
+            }
+            UNROLL for (int r = 0; r < ROWS; r++) store(dst + r * LANES, v[r]);
+        }
+    for (; c < channels; c++, w += w_channel)
         for (idx t = 0; t < n_taps; t++, dst += rows) {
             const REAL *from = w + taps[t];
             if (rows == ROWS) UNROLL for (int r = 0; r < ROWS; r++) dst[r] = from[r * w_row];
@@ -333,7 +348,11 @@ static void NAME(transpose)(void *dst_, idx width, const void *src_, idx src_row
                 /* The last block moves left to fit. */
                 if (i > count - LANES) i = count - LANES;
                 vec v[LANES];
-                UNROLL for (int r = 0; r < LANES; r++) v[r] = r < here ? load(block + r * src_row + i) : (vec){0};
+                UNROLL for (int r = 0; r < LANES; r++) {
+                    v[r] = r < here ? load(block + r * src_row + i) : (vec){0};
+                    /* The rows of the next block are asked for. */
+                    __builtin_prefetch(block + (LANES + r) * src_row + i);
+                }
                 NAME(transpose_block)(v);
                 UNROLL for (int j = 0; j < LANES; j++) store(dst + (i + j) * width + r0, v[j]);
                 i += LANES;

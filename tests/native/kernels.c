@@ -215,7 +215,15 @@ static void check_pack_filters(void)
     for (int round = 0; round < 200; round++) {
         idx rows = 1 + below(kern->rows), channels = 1 + below(5), n_taps = 1 + below(9), taps[9];
         for (idx t = 0; t < n_taps; t++) taps[t] = below(10);
-        idx w_channel = 10 + below(3), w_row = channels * w_channel + below(3);
+        idx w_channel = 10 + below(3);
+        if (round % 4 == 0) {
+            /* Channels that are neighbours in memory. */
+            channels = 1 + below(40);
+            w_channel = n_taps = 1;
+            taps[0] = 0;
+            if (round % 8 == 0) rows = kern->rows;
+        }
+        idx w_row = channels * w_channel + below(3);
         const void *w = input((rows - 1) * w_row + channels * w_channel);
         void *y = output(rows * channels * n_taps);
         SAY("rows %td channels %td taps %td", rows, channels, n_taps);
