@@ -19,8 +19,9 @@ class _Winograd:
     whole tile of outputs, up to 5 pixels (times the dilation or the stride) further than in direct convolution.
 
     The same switch is that of Strassen's products, seven instead of eight, in layers of one tap of 256 channels and
-    filters or more: the error is three times as large (9e-7), and what is not finite spreads over 48 pixels of its
-    image (96 with AVX-512) or over 8 filters (16).
+    filters or more (for the weight gradient 128 of the one and 512 of the other): the error is three times as large
+    (9e-7), and what is not finite spreads over 48 pixels of its image (96 with AVX-512), or 48 channels of a weight
+    gradient, or over 8 filters (16).
 
     Off with ``FASTCONV_WINOGRAD=0`` in the environment, with ``fastconv.backends.winograd.enabled = False``, or for a
     while::

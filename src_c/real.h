@@ -331,11 +331,12 @@ static void NAME(transpose)(void *dst_, idx width, const void *src_, idx src_row
     const REAL *src = src_;
     idx r0 = 0;
     if (src_row == 1 && rows >= LANES) {
-        /* Transposed already. Pixels a page ahead are asked for. */
+        /* Transposed already. Pixels a page ahead are asked for, or if they are large, some. */
+        const idx page = 4096 / sizeof(REAL), far = 16 * src_col > page ? 16 * src_col : page;
         for (idx i = 0; i < count; i++)
             for (r0 = 0; r0 + LANES <= rows; r0 += LANES) {
                 const REAL *from = src + i * src_col + r0;
-                __builtin_prefetch(from + 4096 / sizeof(REAL));
+                __builtin_prefetch(from + far);
                 store(dst + i * width + r0, load(from));
             }
     }
