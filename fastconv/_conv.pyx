@@ -960,9 +960,10 @@ cdef bint pays_strassen(const fc_kernels *kern, int which, idx N, idx C, idx K, 
         return False
     if _winograd.mode == _winograd.WHEREVER_POSSIBLE:
         return True
-    # Many pixels of a channel lie too far from the next channel's.
-    cdef bint large = (K >= 128 and C * K >= 65536 and N * pixels >= PAIR_DEPTH and pixels <= 2 * PAIR_DEPTH if which == 2
-                       else min(C, K) >= 256 and N * pixels >= 1024)
+    cdef bint large = min(C, K) >= 256 and N * pixels >= 1024
+    if which == 2:
+        # Many pixels of a channel lie too far from the next channel's.
+        large = K >= 128 and C * K >= 65536 and N * pixels >= PAIR_DEPTH and pixels <= 2 * PAIR_DEPTH
     return large and 8 * (paired % pair) <= paired
 
 
