@@ -1172,8 +1172,7 @@ cdef struct Fan:
     char *dx             # dense
     idx H, W
     idx lane_width       # pairs in a panel
-    idx pairs            # in whole vectors
-    idx pitch            # of a pixel in z
+    idx pairs            # in whole vectors; a pixel in z has as many
     char *a              # filters, packed: [panel][row tap, the last one first][k][pair]
     int32_t *taps        # of each (row tap, k) in dy
     idx chunk            # images in a task
@@ -1241,15 +1240,19 @@ cdef void fan_task(const Fan *j, idx task, char *scratch) noexcept nogil:
                 f += kern.wgrad_rows
             whole.count = width
             for n in range(images):
-                kern.scatter(sums + n * j.dy.w * width * z, width, fan + ((margin + n * gap) * j.pitch + pair) * z,
-                             j.pitch, 1, j.dy.w, 1, &whole)
+                c = ((margin + n * gap) * j.pairs + pair) * z
+                if width == j.pairs:
+                    memcpy(fan + c, sums + n * j.dy.w * width * z, j.dy.w * width * z)
+                else:
+                    kern.scatter(sums + n * j.dy.w * width * z, width, fan + c, j.pairs, 1, j.dy.w, 1, &whole)
             a += j.R * j.K * width * z
             pair += width
         for n in range(images):
             c = 0
             while c < j.C:
-                kern.shifted_sums(rows, fan + ((margin + n * gap) * j.pitch + c) * z, j.pitch,
-                                  j.C - j.dilation_w * j.pitch, j.S, j.W)
+                # Whole vectors are read: what is not of these channels is not used.
+                kern.shifted_sums(rows, fan + ((margin + n * gap) * j.pairs + c) * z, j.pairs,
+                                  j.C - j.dilation_w * j.pairs, j.S, j.W)
                 kern.untranspose(j.dx + (((n0 + n) * j.C + c) * plane + i * j.W) * z, plane, rows, kern.lanes,
                                  min(kern.lanes, j.C - c), j.W)
                 c += kern.lanes
@@ -1284,15 +1287,13 @@ cdef bint fans_out(cnp.ndarray dy, cnp.ndarray w, cnp.ndarray dx, idx stride_h, 
     cdef double gather = <double>j.H * up(j.W, j.kern.lanes) * j.R * j.S * j.K * j.C / (2 * j.kern.lanes)
     if fan > gather:
         return False
-    # Sums of channels are read by whole vectors, the last ones past the end.
-    j.pitch = j.pairs + j.kern.lanes
     # Images whose rows fill tiles, while dy stays in L1.
     j.chunk = even(j.dy.n, max(1, 32 // max(1, j.dy.w)))
     tasks = parts(j.dy.n, j.chunk)
     cdef idx margin = (j.S - 1) * dilation_w, area = up(j.chunk * j.dy.w, j.kern.wgrad_rows)
     j.offsets_size = up(area * sizeof(idx), LINE)
     j.sums_size = up(area * j.lane_width * z, LINE)
-    j.z_size = up((j.chunk * (j.dy.w + margin) + margin + 1) * j.pitch * z, LINE)
+    j.z_size = up((j.chunk * (j.dy.w + margin) + margin + 1) * j.pairs * z, LINE)
     cdef size_t each = j.offsets_size + j.sums_size + j.z_size + up(j.W * j.kern.lanes * z, LINE)
     cdef int n_threads = threads_for(<double>j.dy.n * j.C * j.K * j.R * j.S * j.dy.h * j.dy.w, tasks)
     cdef size_t a_size = up(j.R * j.K * j.pairs * z, LINE), taps_size = up(j.R * j.K * sizeof(int32_t), LINE)

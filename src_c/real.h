@@ -369,7 +369,15 @@ static void NAME(shifted_sums)(void *sums_, const void *z_, idx z_row, idx shift
 {
     REAL *sums = sums_;
     const REAL *z = z_;
-    for (idx j = 0; j < count; j++, sums += LANES, z += z_row) {
+    enum { TURNS = 4 }; /* sums that do not wait for each other */
+    idx j = 0;
+    for (; j + TURNS <= count; j += TURNS, sums += TURNS * LANES, z += TURNS * z_row) {
+        vec sum[TURNS];
+        UNROLL for (int t = 0; t < TURNS; t++) sum[t] = load(z + t * z_row);
+        for (idx s = 1; s < n; s++) UNROLL for (int t = 0; t < TURNS; t++) sum[t] += load(z + s * shift + t * z_row);
+        UNROLL for (int t = 0; t < TURNS; t++) store(sums + t * LANES, sum[t]);
+    }
+    for (; j < count; j++, sums += LANES, z += z_row) {
         vec sum = load(z);
         for (idx s = 1; s < n; s++) sum += load(z + s * shift);
         store(sums, sum);
