@@ -37,6 +37,8 @@ cdef enum:
     SLICE_PIXELS = 1024    # the fewest that have large sums of their own
     GROUP_BYTES = 131072   # of pixels that stay in L2 beside them
     NEAR_BYTES = 32768     # of filters that meet a few pixels at a time
+    FEW_CHANNELS = 16      # of one tap: the sums are short
+    FEW_TILES = 8          # of filters: reading pixels as often where they lie costs less than packing them
     PIXELS = 16            # whose channels, neighbours in memory, are copied at a time
     FEW_COLS = 16          # in a row that is staged as a whole rather than at its ends
     GRID_TABLES = 6        # tables of an element a tap: Grid's own five, and the filters' offsets
@@ -913,10 +915,14 @@ cdef void choose_form(Gather *j, idx run, bint staged) noexcept nogil:
     j.packed = staged and j.C * channel_bytes > STAGE_BYTES
     if depth <= DEPTH and j.grid.T > 1:
         j.packed |= packed < unpacked
-    else:
+    elif depth > FEW_CHANNELS:
+        # Where few are summed, storing the result is what takes time: whole rows of it, not pieces as wide as a panel.
         j.packed |= 0.5 * j.K / run * up(run, kern.lanes) * 1.05 > 0.5 * j.K + 1.5 or depth > 8 * DEPTH
-    # Packing asks for pixels ahead: even for few filters they would be waited for otherwise.
-    j.packed |= j.grid.T == 1 and depth >= 32 and (packable(j) or (
+    # Packing asks for pixels ahead: even for few filters they would be waited for otherwise, unless all are near.
+    cdef bint near_by = (j.K <= FEW_TILES * kern.rows and depth <= MOST_DEPTH and j.grid.inside and j.x.s_w == 1
+                         and j.grid.step_w == 1
+                         and <double>j.C * max(j.x.s_c, -j.x.s_c) * kern.itemsize <= 4 * STAGE_BYTES)
+    j.packed |= j.grid.T == 1 and depth >= 32 and not near_by and (packable(j) or (
         j.grid.inside and j.x.s_c == 1 and j.grid.step_w == 1 and j.grid.step_h == 1))
     # The outer form's offsets are of 32 bits, which a window dilated by billions would not fit.
     j.outer = (j.grid.T > 1 and depth <= MOST_DEPTH and <double>j.C * j.grid.stage_channel < 1 << 30
@@ -1182,8 +1188,7 @@ cdef struct Fan:
     char *dx             # dense
     idx H, W
     idx lane_width       # pairs in a panel
-    idx pairs            # in whole vectors
-    idx pitch            # of a pixel in z
+    idx pairs            # in whole vectors; a pixel in z has as many
     char *a              # filters, packed: [panel][row tap, the last one first][k][pair]
     int32_t *taps        # of each (row tap, k) in dy
     idx chunk            # images in a task
@@ -1251,15 +1256,19 @@ cdef void fan_task(const Fan *j, idx task, char *scratch) noexcept nogil:
                 f += kern.wgrad_rows
             whole.count = width
             for n in range(images):
-                kern.scatter(sums + n * j.dy.w * width * z, width, fan + ((margin + n * gap) * j.pitch + pair) * z,
-                             j.pitch, 1, j.dy.w, 1, &whole)
+                c = ((margin + n * gap) * j.pairs + pair) * z
+                if width == j.pairs:
+                    memcpy(fan + c, sums + n * j.dy.w * width * z, j.dy.w * width * z)
+                else:
+                    kern.scatter(sums + n * j.dy.w * width * z, width, fan + c, j.pairs, 1, j.dy.w, 1, &whole)
             a += j.R * j.K * width * z
             pair += width
         for n in range(images):
             c = 0
             while c < j.C:
-                kern.shifted_sums(rows, fan + ((margin + n * gap) * j.pitch + c) * z, j.pitch,
-                                  j.C - j.dilation_w * j.pitch, j.S, j.W)
+                # Whole vectors are read: what is not of these channels is not used.
+                kern.shifted_sums(rows, fan + ((margin + n * gap) * j.pairs + c) * z, j.pairs,
+                                  j.C - j.dilation_w * j.pairs, j.S, j.W)
                 kern.untranspose(j.dx + (((n0 + n) * j.C + c) * plane + i * j.W) * z, plane, rows, kern.lanes,
                                  min(kern.lanes, j.C - c), j.W)
                 c += kern.lanes
@@ -1294,15 +1303,13 @@ cdef bint fans_out(cnp.ndarray dy, cnp.ndarray w, cnp.ndarray dx, idx stride_h, 
     cdef double gather = <double>j.H * up(j.W, j.kern.lanes) * j.R * j.S * j.K * j.C / (2 * j.kern.lanes)
     if fan > gather:
         return False
-    # Sums of channels are read by whole vectors, the last ones past the end.
-    j.pitch = j.pairs + j.kern.lanes
     # Images whose rows fill tiles, while dy stays in L1.
     j.chunk = even(j.dy.n, max(1, 32 // max(1, j.dy.w)))
     tasks = parts(j.dy.n, j.chunk)
     cdef idx margin = (j.S - 1) * dilation_w, area = up(j.chunk * j.dy.w, j.kern.wgrad_rows)
     j.offsets_size = up(area * sizeof(idx), LINE)
     j.sums_size = up(area * j.lane_width * z, LINE)
-    j.z_size = up((j.chunk * (j.dy.w + margin) + margin + 1) * j.pitch * z, LINE)
+    j.z_size = up((j.chunk * (j.dy.w + margin) + margin + 1) * j.pairs * z, LINE)
     cdef size_t each = j.offsets_size + j.sums_size + j.z_size + up(j.W * j.kern.lanes * z, LINE)
     cdef int n_threads = threads_for(<double>j.dy.n * j.C * j.K * j.R * j.S * j.dy.h * j.dy.w, tasks)
     cdef size_t a_size = up(j.R * j.K * j.pairs * z, LINE), taps_size = up(j.R * j.K * sizeof(int32_t), LINE)
@@ -1500,8 +1507,8 @@ cdef void correlate_dot(const Correlate *j, idx k_count, const Block *b, const i
     cdef const fc_kernels *kern = j.kern
     cdef idx z = kern.itemsize, n, k, rows, pair
     # dy's rows, one filter after the other: dense, or so far apart as x's rows are, with zeros between them. Then an
-    # image is one run of both, without an end of a row to mask; but zero times what is not finite is not zero. Rows of
-    # whole vectors stay where they are.
+    # image is one run of both, without an end of a row to mask; but zero times what is not finite is not zero. Otherwise
+    # rows as long as a vector stay where they are.
     cdef bint run = j.runs and b.cols == j.grid.cols and seal_finite(j, b, n_channels)
     cdef idx pitch = b.s_row if run else b.cols
     cdef idx plane = up(b.rows * pitch, kern.lanes) if run else b.rows * b.cols
@@ -1509,7 +1516,7 @@ cdef void correlate_dot(const Correlate *j, idx k_count, const Block *b, const i
     cdef bint staged = True
     if run:
         memset(dy, 0, k_count * filter_pitch * z)
-    elif j.dy.s_w == 1 and b.cols % kern.lanes == 0:
+    elif j.dy.s_w == 1 and b.cols >= kern.lanes:
         dy = j.dy.data + (b.n0 * j.dy.s_n + g_k0 * j.dy.s_c + b.p0 * j.dy.s_h + b.q0) * z
         filter_pitch, plane, pitch = j.dy.s_c, j.dy.s_n, j.dy.s_h
         staged = False
@@ -1626,18 +1633,20 @@ cdef void plan_correlate(Correlate *j, idx threads) noexcept nogil:
     survey(grid, &j.x)
     j.lane_width = kern.wgrad_vecs * lanes
     # The share of the lanes that is used. Transposing dy costs about half a cycle an element, the outer form where rows
-    # are of pixels, the other where they are of channels; copying it the other a third, where rows are not of whole
-    # vectors or are joined.
+    # are of pixels, the other where they are of channels.
     cdef double cycles = pairs / (2.0 * lanes)
     cdef bint turn = j.dy.s_c == 1 and j.dy.s_w != 1
     cdef double outer = (<double>j.K / up(j.K, lanes) * pairs / up(pairs, kern.wgrad_rows)
                          * cycles / (cycles + (0.15 if turn else 0.5)))
-    cdef double by_rows = <double>grid.Q / up(grid.Q, lanes), by_runs = <double>grid.Q / (grid.Q + grid.reach_w)
-    # The mask at a row's end costs more than some idle lanes; long rows without one are read in place.
-    j.runs = grid.n_slots == 1 and by_runs > 0.8 * by_rows and (grid.Q % lanes != 0 or grid.Q < 8 * lanes)
-    # A row's end costs as much as some vectors.
-    if not j.runs:
-        by_rows *= grid.Q / (grid.Q + 1.5 * lanes)
+    # A row's end costs more than idle lanes. What is joined, or not dense, is copied, and pixels of x that are joined are
+    # looked at: cycles for an element of dy.
+    cdef double by_rows = grid.Q / (up(grid.Q, lanes) + 0.6 * lanes), by_runs = <double>grid.Q / (grid.Q + grid.reach_w)
+    cdef double copied = 0.5 if turn else 0.25, channels = <double>j.C / j.K
+    cdef bint x_stays = grid.inside and j.x.s_w == 1 and grid.step_w == 1 and grid.Q >= lanes
+    by_rows *= cycles / (cycles + (0.0 if j.dy.s_w == 1 and grid.Q >= lanes else copied)
+                         + (0.0 if x_stays else 0.2 * channels))
+    by_runs *= cycles / (cycles + copied + 0.8 * channels)
+    j.runs = grid.n_slots == 1 and by_runs > by_rows
     cdef double share = 0.9 * (by_runs if j.runs else by_rows)
     cdef double dot = share * j.K / up(j.K, kern.dot_rows) * pairs / up(pairs, kern.dot_cols)
     # Taps of one slot alone are neighbours in a row.
@@ -1645,8 +1654,6 @@ cdef void plan_correlate(Correlate *j, idx threads) noexcept nogil:
                           if grid.n_slots == 1 else 0)
     j.turned = turned > dot and j.K <= kern.lanes
     dot = max(dot, turned if j.turned else 0.0)
-    if turn or j.runs or grid.Q % lanes != 0:
-        dot *= cycles / (cycles + (0.5 if turn else 0.35))
     # Many pairs against many filters want the better reuse of the outer form.
     j.outer = outer >= dot or (j.K >= lanes and pairs >= 64)
     j.turned = j.turned and not j.outer
@@ -1680,11 +1687,10 @@ cdef void plan_correlate(Correlate *j, idx threads) noexcept nogil:
         j.slices = min(j.slices, max(1, grid.N * grid.P * grid.Q // SLICE_PIXELS))
     j.slice_images = parts(images, max(j.slices, 1))
     j.slices = parts(images, j.slice_images)
-    # The other form reads whole vectors, which must not reach beyond a row.
-    if (not j.outer and grid.inside and j.x.s_w == 1 and grid.step_w == 1 and grid.Q % lanes == 0
-            and grid.cols % lanes == 0):
+    # The other form reads whole vectors, which stay within rows that are as long as one.
+    if (not j.outer and grid.inside and j.x.s_w == 1 and grid.step_w == 1
+            and (grid.Q - 1) % grid.cols + 1 >= lanes and not j.runs):
         j.in_place = True
-        j.runs = False
     j.stage_size = 0 if j.in_place else up(j.c_part * grid.stage_channel * z + LINE * FC_MAX_VECS, LINE)
     cdef idx n_pixels = grid.images * grid.rows * grid.cols
     if j.by_lanes:

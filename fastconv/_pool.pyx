@@ -41,6 +41,7 @@ cdef struct Pool:
     idx pitch            # of the padded copy of a plane
     size_t copy_size, row_size
     idx area             # by which the sums of all windows are divided, or 0 where they differ
+    bint joined          # planes follow each other without a gap, and so do the rows of their windows: they are as one
 
 
 cdef inline idx counted(idx out, idx stride, idx pad, idx kernel, idx size, bint include_pad) noexcept nogil:
@@ -124,14 +125,19 @@ cdef void forward_plane(const Pool *j, idx plane, char *scratch) noexcept nogil:
             memcpy(j.y + at, row, j.Q * z)
 
 
+cdef inline bint of_four(const Pool *j) noexcept nogil:
+    """Whether windows of 2 x 2 neither overlap nor leave a gap, but at the ends."""
+    return (j.area and j.pad_h == 0 and j.pad_w == 0 and j.kernel_h == 2 and j.kernel_w == 2
+            and (j.stride_h == 2 or j.P == 1) and (j.stride_w == 2 or j.Q == 1) and 2 * j.P <= j.H and 2 * j.Q <= j.W)
+
+
 cdef void average_plane_backward(const Pool *j, idx plane, char *scratch) noexcept nogil:
     """Here y is dy, x is dx and both are dense. `scratch` holds a row of dx, padded, and one of the windows' shares."""
     cdef const fc_kernels *kern = j.kern
     cdef idx z = kern.itemsize, i, p, p0, p1, was0 = -1, was1 = -1
     cdef char *x = j.x + plane * j.H * j.W * z
     cdef char *shares = scratch + j.copy_size + j.kernel_w * z
-    if (j.area and j.pad_h == 0 and j.pad_w == 0 and j.kernel_h == 2 and j.kernel_w == 2
-            and (j.stride_h == 2 or j.P == 1) and (j.stride_w == 2 or j.Q == 1) and 2 * j.P <= j.H and 2 * j.Q <= j.W):
+    if of_four(j):
         kern.spread_plane(x, j.H, j.W, j.y + plane * j.P * j.Q * z, j.P, j.Q, 1.0 / j.area)
         return
     memset(scratch + j.copy_size, 0, j.row_size)
@@ -151,11 +157,21 @@ cdef void average_plane_backward(const Pool *j, idx plane, char *scratch) noexce
 
 
 cdef void run_planes(const Pool *j, idx first, idx last, bint backward, char *scratch) noexcept nogil:
-    cdef idx plane
+    cdef idx plane, n = last - first, z = j.kern.itemsize
     cdef unsigned mode = 0
     # Sums of subnormal numbers are slow; comparisons are not, and need them as they are.
     if not j.largest:
         mode = fc_flush_subnormals()
+    if j.joined and backward:
+        j.kern.spread_plane(j.x + first * j.H * j.W * z, n * j.H, j.W, j.y + first * j.P * j.Q * z, n * j.P, j.Q,
+                            1.0 / j.area)
+        first = last
+    elif j.joined:
+        # Whole vectors reach beyond what they sum: the last planes of all are copied.
+        n = max(0, min(n, j.planes - parts(j.slack, j.H * j.W) - first))
+        j.kern.average_plane(j.y + first * j.P * j.Q * z, j.x + first * j.H * j.W * z, j.W, n * j.H, n * j.P, j.Q,
+                             j.kernel_h, j.kernel_w, j.stride_h, j.stride_w, 0, j.area, scratch + j.copy_size)
+        first += n
     for plane in range(first, last):
         if backward:
             average_plane_backward(j, plane, scratch)
@@ -200,6 +216,9 @@ cdef int run(Pool *j, bint backward) except -1:
             j.area = j.kernel_h * j.kernel_w
         if not backward:
             j.row_size = up((max(FC_POOL_BAND, j.Q * j.stride_w) + j.reach + j.slack) * z, 64)
+    j.joined = (j.area > 0 and j.pad_h == 0 and j.pad_w == 0 and j.kernel_h <= j.stride_h and j.P * j.stride_h == j.H
+                and (of_four(j) if backward else j.s_w == 1 and j.reach <= j.W and j.s_h == j.W and j.s_c == j.H * j.W
+                     and (j.planes == j.C or j.s_n == j.C * j.s_c)))
     cdef double taps = j.kernel_h * j.kernel_w
     cdef int n_threads = threads_for(10.0 * j.planes * j.P * j.Q * (taps + 4), j.planes)
     cdef size_t each = j.copy_size + 2 * j.row_size

@@ -375,6 +375,9 @@ cpdef cross_entropy(x, labels, ignore_index, bint mean, bint need_dx):
     loss = _elementwise.cross_entropy(x, labels, dx, ignored, mean)
     if loss is None:
         return None
-    y = new_array(0, NULL, real)
-    y[()] = loss
+    cdef cnp.ndarray y = new_array(0, NULL, real)
+    if real == cnp.NPY_FLOAT32:
+        (<float *>cnp.PyArray_DATA(y))[0] = loss
+    else:
+        (<double *>cnp.PyArray_DATA(y))[0] = loss
     return y, dx

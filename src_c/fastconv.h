@@ -154,8 +154,9 @@ typedef struct {
     /* A tile of the weight gradient with pixels along the lanes, for few channels,
      *     acc[r * dot_cols + c] += sum_n sum_p sum_q dy[r * dy_row + n * dy_plane + p * dy_pitch + q]
      *                                               * x[offsets[c] + n * x_plane + p * x_pitch + q],
-     * r < rows, c < dot_cols, n < n_planes, p < n_rows, q < n_cols. Reads up to a vector past each row. With channels along
-     * the lanes, filters for dy, a window's rows of taps for planes and its taps for rows it is forward's of few filters. */
+     * r < rows, c < dot_cols, n < n_planes, p < n_rows, q < n_cols. Of rows shorter than a vector a whole one is read. With
+     * channels along the lanes, filters for dy, a window's rows of taps for planes and its taps for rows it is forward's
+     * of few filters. */
     void (*dot[FC_MAX_ROWS])(idx n_planes, idx n_rows, idx n_cols, const void *dy, idx dy_row, idx dy_plane,
                              idx dy_pitch, const void *x, const idx *offsets, idx x_plane, idx x_pitch, void *acc);
 

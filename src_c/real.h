@@ -40,8 +40,8 @@ INLINE vec NAME(zip_high)(vec a, vec b)
     return __builtin_shuffle(a, b, places);
 }
 
-/* Lanes p[0], p[2], p[4], ... */
-INLINE vec NAME(load_evens)(const REAL *p)
+/* Lanes p[odd], p[odd + 2], p[odd + 4], ..., out of two whole vectors from p on. */
+INLINE vec NAME(load_second)(const REAL *p, const int odd)
 {
     vec a = load(p), b = load(p + LANES);
     mask_vec places;
@@ -52,13 +52,13 @@ INLINE vec NAME(load_evens)(const REAL *p)
         UNROLL for (int i = 0; i < LANES; i++) {
             low[i] = i + i / HALF * HALF;
             high[i] = low[i] + HALF;
-            places[i] = i / HALF * HALF + i % PAIR * 2 + i / PAIR % 2 * LANES;
+            places[i] = i / HALF * HALF + i % PAIR * 2 + i / PAIR % 2 * LANES + odd;
         }
         vec first = __builtin_shuffle(a, b, low);
         b = __builtin_shuffle(a, b, high);
         a = first;
     } else {
-        UNROLL for (int i = 0; i < LANES; i++) places[i] = 2 * i;
+        UNROLL for (int i = 0; i < LANES; i++) places[i] = 2 * i + odd;
     }
     return __builtin_shuffle(a, b, places);
 }
@@ -67,11 +67,11 @@ INLINE vec NAME(load_evens)(const REAL *p)
 INLINE vec NAME(load_every)(const REAL *p, const idx stride)
 {
     if (stride == 1) return load(p);
-    if (stride == 2) return NAME(load_evens)(p);
+    if (stride == 2) return NAME(load_second)(p, 0);
     if (stride == 4) {
         mask_vec evens;
         UNROLL for (int i = 0; i < LANES; i++) evens[i] = 2 * i;
-        return __builtin_shuffle(NAME(load_evens)(p), NAME(load_evens)(p + 2 * LANES), evens);
+        return __builtin_shuffle(NAME(load_second)(p, 0), NAME(load_second)(p + 2 * LANES, 0), evens);
     }
     vec v;
     for (int i = 0; i < LANES; i++) v[i] = p[i * stride];
@@ -389,7 +389,15 @@ static void NAME(shifted_sums)(void *sums_, const void *z_, idx z_row, idx shift
 {
     REAL *sums = sums_;
     const REAL *z = z_;
-    for (idx j = 0; j < count; j++, sums += LANES, z += z_row) {
+    enum { TURNS = 4 }; /* sums that do not wait for each other */
+    idx j = 0;
+    for (; j + TURNS <= count; j += TURNS, sums += TURNS * LANES, z += TURNS * z_row) {
+        vec sum[TURNS];
+        UNROLL for (int t = 0; t < TURNS; t++) sum[t] = load(z + t * z_row);
+        for (idx s = 1; s < n; s++) UNROLL for (int t = 0; t < TURNS; t++) sum[t] += load(z + s * shift + t * z_row);
+        UNROLL for (int t = 0; t < TURNS; t++) store(sums + t * LANES, sum[t]);
+    }
+    for (; j < count; j++, sums += LANES, z += z_row) {
         vec sum = load(z);
         for (idx s = 1; s < n; s++) sum += load(z + s * shift);
         store(sums, sum);
@@ -651,23 +659,19 @@ INLINE void NAME(dot)(const int rows, idx n_planes, idx n_rows, idx n_cols, cons
         xc[c] = x + offsets[c];
         UNROLL for (int r = 0; r < rows; r++) acc[r][c] = (vec){0};
     }
-    /* In the last vector of a row, lanes past the end are masked in both factors: what lies there may be anything. */
-    const idx whole = n_cols / LANES * LANES;
-    const mask_vec tail = NAME(lane)() < (SIGNED)(n_cols - whole);
-    idx row = 0, dy_at = 0, x_at = 0;
-    for (idx i = 0; i < n_planes * n_rows; i++) {
-        const REAL *d = dy + dy_at, *end = d + whole;
-        idx q = x_at;
-        dy_at += dy_pitch;
-        x_at += x_pitch;
-        if (++row == n_rows) {
-            row = 0;
-            dy_at += dy_plane - n_rows * dy_pitch;
-            x_at += x_plane - n_rows * x_pitch;
-        }
-        for (; d < end; d += LANES, q += LANES) {
+    /* A row's last vector moves left to fit, if it can. Its lanes that have been added already, or that are past the end,
+     * are masked in both factors: what lies there may be anything. */
+    const idx whole = n_cols / LANES * LANES, back = whole ? n_cols - LANES : 0;
+    const mask_vec past = NAME(lane)() < (SIGNED)(whole ? LANES - (n_cols - whole) : n_cols);
+    const mask_vec tail = whole ? ~past : past;
+    /* One index serves all: of a row's first column in x, from where dy's is counted too. */
+    idx row = 0, at = 0;
+    for (idx i = n_planes * n_rows; i > 0; i--) {
+        const REAL *d[DOT_ROWS];
+        UNROLL for (int r = 0; r < rows; r++) d[r] = dy + r * dy_row - at;
+        for (idx q = at; q < at + whole; q += LANES) {
             vec dv[DOT_ROWS];
-            UNROLL for (int r = 0; r < rows; r++) dv[r] = load(d + r * dy_row);
+            UNROLL for (int r = 0; r < rows; r++) dv[r] = load(d[r] + q);
             UNROLL for (int c = 0; c < DOT_COLS; c++) {
                 vec xv = load(xc[c] + q);
                 KEEP(xv); /* loaded once, not for each row */
@@ -675,13 +679,21 @@ INLINE void NAME(dot)(const int rows, idx n_planes, idx n_rows, idx n_cols, cons
             }
         }
         if (whole < n_cols) {
+            const idx q = at + back;
             vec dv[DOT_ROWS];
-            UNROLL for (int r = 0; r < rows; r++) dv[r] = (vec)((mask_vec)load(d + r * dy_row) & tail);
+            UNROLL for (int r = 0; r < rows; r++) dv[r] = (vec)((mask_vec)load(d[r] + q) & tail);
             UNROLL for (int c = 0; c < DOT_COLS; c++) {
                 vec xv = (vec)((mask_vec)load(xc[c] + q) & tail);
                 KEEP(xv);
                 UNROLL for (int r = 0; r < rows; r++) acc[r][c] += dv[r] * xv;
             }
+        }
+        dy += dy_pitch;
+        at += x_pitch;
+        if (++row == n_rows) {
+            row = 0;
+            dy += dy_plane - n_rows * dy_pitch;
+            at += x_plane - n_rows * x_pitch;
         }
     }
     UNROLL for (int r = 0; r < rows; r++)
@@ -742,11 +754,40 @@ INLINE void NAME(max_body)(REAL *y, SIGNED *where, const REAL *x, idx x_row, con
     }
 }
 
+/* Whether b takes the place of a, which comes before it. */
+INLINE mask_vec NAME(better)(vec b, vec a) { return (mask_vec)(b > a) | (mask_vec)(b != b); }
+
+/* The same of 2 x 2, two steps apart: the better one of each row's, then of these. */
+INLINE void NAME(max_of_four)(REAL *y, SIGNED *where, const REAL *x, idx x_row, idx index, idx index_row, idx start,
+                              const SIGNED *first, idx count)
+{
+    for (idx q = 0; q < count; q += LANES) {
+        const REAL *above = x + 2 * q, *below = above + x_row;
+        vec a = NAME(load_second)(above, 0), b = NAME(load_second)(above, 1);
+        vec c = NAME(load_second)(below, 0), d = NAME(load_second)(below, 1);
+        const mask_vec ab = NAME(better)(b, a), cd = NAME(better)(d, c);
+        const mask_vec none = (mask_vec)(a == (REAL)-__builtin_inf());
+        a = NAME(select)(ab, b, a);
+        c = NAME(select)(cd, d, c);
+        const mask_vec ac = NAME(better)(c, a);
+        store(y + q, NAME(select)(ac, c, a));
+        if (where) {
+            mask_vec at;
+            memcpy(&at, first + q, sizeof at);
+            const mask_vec here = 2 * NAME(lane)() + (SIGNED)(index + 2 * q);
+            at = ((at + (SIGNED)start) & none) | (here & ~none);
+            at = ((here + 1) & ab) | (at & ~ab);
+            at = ((here + (SIGNED)index_row - cd) & ac) | (at & ~ac);
+            memcpy(where + q, &at, sizeof at);
+        }
+    }
+}
+
 static void NAME(max_row)(void *y, void *where, const void *x, idx x_row, idx n_rows, idx n_cols, idx stride,
                           idx dilation, idx index, idx index_row, idx start, const void *first, idx count)
 {
     if (stride == 2 && n_rows == 2 && n_cols == 2 && dilation == 1)
-        NAME(max_body)(y, where, x, x_row, 2, 2, 2, 1, index, index_row, start, first, count);
+        NAME(max_of_four)(y, where, x, x_row, index, index_row, start, first, count);
     else if (stride == 1)
         NAME(max_body)(y, where, x, x_row, n_rows, n_cols, 1, dilation, index, index_row, start, first, count);
     else if (stride == 2)

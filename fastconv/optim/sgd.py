@@ -92,16 +92,18 @@ class SGD(Optimizer):
                 loss = closure()
         for group in self.param_groups:
             parameters, arrays, gradients = with_gradient(group["params"])
-            states = [self.state[p] for p in parameters] if group["momentum"] else []
+            lr, momentum = float(group["lr"]), float(group["momentum"])
+            dampening, weight_decay = float(group["dampening"]), float(group["weight_decay"])
+            options = lr, momentum, dampening, weight_decay, group["nesterov"], group["maximize"]
+            if not momentum:
+                sgd_steps(arrays, gradients, [], *options)
+                continue
+            states = [self.state[p] for p in parameters]
             buffers = [state.get("momentum_buffer") for state in states]
-            updated = sgd_steps(
-                arrays,
-                gradients,
-                [None if buffer is None else buffer._array for buffer in buffers],
-                *[float(group[name]) for name in ("lr", "momentum", "dampening", "weight_decay")],
-                *(group["nesterov"], group["maximize"]),
-            )
-            for state, buffer, array in zip(states, buffers, updated, strict=False):
+            before = [None if buffer is None else buffer._array for buffer in buffers]
+            for state, buffer, array in zip(
+                states, buffers, sgd_steps(arrays, gradients, before, *options), strict=True
+            ):
                 if buffer is None:
                     state["momentum_buffer"] = from_numpy(array)
         return loss
