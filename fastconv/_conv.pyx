@@ -227,41 +227,89 @@ cdef void stage(const fc_kernels *kern, const Image *x, const Grid *g, Block *b,
                 char *buffer) noexcept nogil:
     """Copy what the block reads of channels c0 ... into `buffer`, and address the block there."""
     cdef idx z = kern.itemsize
-    cdef idx n, s, h0, w0, first, last, left, count, at
+    cdef idx c = 0, n, s, h0, w0, first, last, left, count, at
     cdef idx n_rows = b.rows + g.reach_h, n_cols = b.cols + g.reach_w
-    for s in range(g.n_slots):
-        h0 = b.p0 * g.step_h + g.min_h + g.slot_h[s]
-        w0 = b.q0 * g.step_w + g.min_w + g.slot_w[s]
-        first = min(max(0, parts(-h0, g.step_h)), n_rows) if h0 < 0 else 0
-        last = max(first, min(n_rows, parts(x.h - h0, g.step_h))) if x.h > h0 else first
-        left = min(parts(-w0, g.step_w), n_cols) if w0 < 0 else 0
-        count = max(0, min(n_cols, parts(x.w - w0, g.step_w)) - left) if x.w > w0 else 0
-        if count == 0:
-            first = last = n_rows
-        # The first pixel that is copied; beyond the image, there may be no such address.
-        at = (h0 + first * g.step_h) * x.s_h + (w0 + left * g.step_w) * x.s_w if first < last else 0
-        for n in range(b.images):
-            stage_channels(kern, buffer + (n * g.stage_image + s * g.stage_rows * g.stage_pitch) * z,
-                           g.stage_channel, g.stage_pitch, x, x.data + ((b.n0 + n) * x.s_n + c0 * x.s_c + at) * z,
-                           g.step_h * x.s_h, g.step_w * x.s_w, n_channels, n_rows, first, last, left, count,
-                           n_cols - left - count)
+    # Residues share lines: all of a few channels, while these are in L1.
+    cdef idx few = n_channels if g.n_slots == 1 else kern.lanes
+    while c < n_channels:
+        for s in range(g.n_slots):
+            h0 = b.p0 * g.step_h + g.min_h + g.slot_h[s]
+            w0 = b.q0 * g.step_w + g.min_w + g.slot_w[s]
+            first = min(max(0, parts(-h0, g.step_h)), n_rows) if h0 < 0 else 0
+            last = max(first, min(n_rows, parts(x.h - h0, g.step_h))) if x.h > h0 else first
+            left = min(parts(-w0, g.step_w), n_cols) if w0 < 0 else 0
+            count = max(0, min(n_cols, parts(x.w - w0, g.step_w)) - left) if x.w > w0 else 0
+            if count == 0:
+                first = last = n_rows
+            # The first pixel that is copied; beyond the image, there may be no such address.
+            at = (h0 + first * g.step_h) * x.s_h + (w0 + left * g.step_w) * x.s_w if first < last else 0
+            for n in range(b.images):
+                stage_channels(kern, buffer + (c * g.stage_channel + n * g.stage_image
+                                               + s * g.stage_rows * g.stage_pitch) * z,
+                               g.stage_channel, g.stage_pitch, x,
+                               x.data + ((b.n0 + n) * x.s_n + (c0 + c) * x.s_c + at) * z, g.step_h * x.s_h,
+                               g.step_w * x.s_w, min(few, n_channels - c), n_rows, first, last, left, count,
+                               n_cols - left - count)
+        c += few
     b.base = buffer
     b.s_image = g.stage_image
     b.s_row = g.stage_pitch
     b.s_col = 1
 
 
-cdef void fetch_stage(const fc_kernels *kern, const Image *x, const Grid *g, const Block *b, idx c0, idx n_channels,
-                      idx part, idx n_parts) noexcept nogil:
-    """Bring near a part of what stage() will copy of these channels: their rows, while something else is computed."""
-    cdef idx n, first = max(0, b.p0 * g.step_h + g.min_h)
+cdef struct Ahead:
+    # Rows of an image that will be copied later, asked for a share with each tile.
+    const char *data         # of channel 0 of image 0
+    idx s_n, s_c, extent     # in bytes: from one image, and channel, to the next, and a channel
+    idx images, channels
+    idx steps, share         # of a tile: how often it asks for two lines, and the bytes in these
+    idx n, c, at             # what is asked for next
+    idx shares, tiles, due   # how many there are; `due` grows by `shares` with each tile, and a share costs `tiles`
+
+
+cdef void plan_ahead(Ahead *ahead, idx steps, idx tiles) noexcept nogil:
+    """Fill in what follows from the images and channels, a tile's steps and the number of tiles."""
+    ahead.n = ahead.c = ahead.at = ahead.due = 0
+    if steps == 0:
+        ahead.images = 0
+        return
+    if ahead.extent == ahead.s_c:
+        ahead.extent, ahead.channels = ahead.extent * ahead.channels, 1
+    ahead.steps, ahead.share = steps, 2 * LINE * steps
+    ahead.shares = ahead.images * ahead.channels * parts(ahead.extent, ahead.share)
+    ahead.tiles = tiles
+
+
+cdef void look_ahead(Ahead *ahead, const Image *x, const Grid *g, const Block *b, idx c0, idx n_channels, idx steps,
+                     idx tiles, idx z) noexcept nogil:
+    """Plan to ask for what stage() will copy of these channels."""
+    cdef idx first = max(0, b.p0 * g.step_h + g.min_h)
     cdef idx last = min(x.h, (b.p0 + b.rows + g.reach_h) * g.step_h + g.min_h)
-    cdef idx c = n_channels * part // n_parts, c_end = n_channels * (part + 1) // n_parts
     if x.s_w != 1 or x.s_h <= 0 or first >= last:
         return
-    for n in range(b.n0, b.n0 + b.images):
-        kern.fetch(x.data + (n * x.s_n + (c0 + c) * x.s_c + first * x.s_h) * kern.itemsize, x.s_c, c_end - c,
-                   (last - first - 1) * x.s_h + x.w)
+    ahead.data = x.data + (b.n0 * x.s_n + c0 * x.s_c + first * x.s_h) * z
+    ahead.s_n, ahead.s_c, ahead.extent = x.s_n * z, x.s_c * z, ((last - first - 1) * x.s_h + x.w) * z
+    ahead.images, ahead.channels = b.images, n_channels
+    plan_ahead(ahead, steps, tiles)
+
+
+cdef inline idx ask(Ahead *ahead, idx z, char **far) noexcept nogil:
+    """Where a tile's share begins, and how many elements its steps are apart: none where nothing is due."""
+    cdef idx size
+    ahead.due += ahead.shares
+    if ahead.n == ahead.images or ahead.due < ahead.tiles:
+        return 0
+    ahead.due -= ahead.tiles
+    far[0] = <char *>ahead.data + ahead.n * ahead.s_n + ahead.c * ahead.s_c + ahead.at
+    size = min(ahead.share, ahead.extent - ahead.at)
+    ahead.at += size
+    if ahead.at == ahead.extent:
+        ahead.at = 0
+        ahead.c += 1
+    if ahead.c == ahead.channels:
+        ahead.c = 0
+        ahead.n += 1
+    return parts(size, ahead.steps * z)
 
 
 cdef void in_place(const fc_kernels *kern, const Image *x, const Grid *g, Block *b, idx c0) noexcept nogil:
@@ -399,8 +447,8 @@ cdef void gather_packed(const Gather *j, idx g, Block *b, idx k0, idx k1, char *
     cdef idx z = kern.itemsize
     cdef char *stage_buffer = scratch
     cdef char *panel = stage_buffer + j.stage_size
-    cdef char *tile = panel + j.panel_size
-    cdef fc_piece *pieces = <fc_piece *>(tile + j.tile_size)
+    cdef char *sums = panel + j.panel_size
+    cdef fc_piece *pieces = <fc_piece *>(sums + j.tile_size)
     cdef fc_piece *ahead = pieces + j.width
     cdef fc_run *to_runs = <fc_run *>(ahead + j.width + 1)
     cdef idx chunk, c0, channels, depth, f0, count, vecs, k, rows, n_pieces, n_to
@@ -415,6 +463,10 @@ cdef void gather_packed(const Gather *j, idx g, Block *b, idx k0, idx k1, char *
     # Of the next panel's pieces and their channels, those that are asked for next, a share with each tile.
     cdef idx piece, asked, here, share, far_step
     cdef char *far
+    cdef Ahead rows_ahead
+    cdef Block next_block
+    cdef idx next_c = 0, next_index = 1 + b.q0 // j.grid.cols + j.grid.blocks_q * (
+        b.p0 // j.grid.rows + j.grid.blocks_p * (b.n0 // j.grid.images))
     for chunk in range(j.n_chunks):
         c0 = chunk * j.chunk
         channels = min(j.chunk, j.C - c0)
@@ -426,6 +478,14 @@ cdef void gather_packed(const Gather *j, idx g, Block *b, idx k0, idx k1, char *
         if not (turned or packable(j) and readable(j, b, g * j.C + c0, channels)):
             stage(kern, &j.x, &j.grid, b, g * j.C + c0, channels, stage_buffer)
             offsets = j.staged
+        next_block, next_c = b[0], c0 + channels
+        if next_c == j.C:
+            next_c = 0
+            locate(&j.grid, next_index, &next_block)
+        memset(&rows_ahead, 0, sizeof(Ahead))
+        if offsets == j.staged and (next_c > 0 or next_index < j.n_blocks):
+            look_ahead(&rows_ahead, &j.x, &j.grid, &next_block, g * j.C + next_c, min(j.chunk, j.C - next_c), share,
+                       n_panels * parts(k1 - k0, kern.rows), z)
         f0 = 0
         while f0 < n_pixels:
             count = panel_pixels(j, n_pixels - f0)
@@ -433,11 +493,7 @@ cdef void gather_packed(const Gather *j, idx g, Block *b, idx k0, idx k1, char *
             # What comes next is far, and asked for while this is computed: the next panel's pixels where they are
             # packed from where they lie, or rows of the next channels to be staged.
             n_ahead = 0
-            if offsets == j.staged:
-                if chunk + 1 < j.n_chunks:
-                    fetch_stage(kern, &j.x, &j.grid, b, g * j.C + c0 + channels, min(j.chunk, j.C - c0 - channels),
-                                f0 // j.width, n_panels)
-            elif f0 + count < n_pixels and not turned:
+            if offsets != j.staged and f0 + count < n_pixels and not turned:
                 here = panel_pixels(j, n_pixels - f0 - count)
                 n_ahead = x_pieces(b, f0 + count, here, 2 * LINE // (z * b.s_col), ahead)
                 ahead[n_ahead].to = here
@@ -456,7 +512,9 @@ cdef void gather_packed(const Gather *j, idx g, Block *b, idx k0, idx k1, char *
                 y = j.y.data + (b.n0 * j.y.s_n + (g * j.K + k) * j.y.s_c) * z
                 bias = j.bias + (g * j.K + k) * z if j.bias != NULL else NULL
                 far, far_step = panel, 0
-                if piece < n_ahead:
+                if offsets == j.staged:
+                    far_step = ask(&rows_ahead, z, &far)
+                elif piece < n_ahead:
                     # Two lines, the second of which holds the piece's last pixel.
                     far_step = j.x.s_c
                     far = b.base - LINE + (ahead[piece].source + min(asked, max(0, channels - share)) * far_step
@@ -467,12 +525,12 @@ cdef void gather_packed(const Gather *j, idx g, Block *b, idx k0, idx k1, char *
                         piece += 1
                 to, to_row = y + to_runs[0].offset * z, j.y.s_c
                 if not whole:
-                    to, to_row = tile, j.width
-                    if chunk > 0:
-                        kern.gather(tile, j.width, y, j.y.s_c, j.y.s_w, rows, n_to, to_runs)
+                    # Where there are more chunks, all of the block stay here until the last one.
+                    to_row = vecs * kern.lanes
+                    to = sums + (f0 * (k1 - k0) + (k - k0) * to_row if j.n_chunks > 1 else 0) * z
                 kern.panel[rows - 1][vecs - 1](depth, a, panel, to, to_row, bias, chunk > 0, far, far_step)
-                if not whole:
-                    kern.scatter(tile, j.width, y, j.y.s_c, j.y.s_w, rows, n_to, to_runs)
+                if not whole and chunk + 1 == j.n_chunks:
+                    kern.scatter(to, to_row, y, j.y.s_c, j.y.s_w, rows, n_to, to_runs)
                 k += rows
             f0 += count
 
@@ -664,7 +722,8 @@ cdef void gather_outer(const Gather *j, idx g, Block *b, idx k0, idx k1, char *s
         i = 0
         while i < n_pixels:
             kern.wgrad[width // kern.lanes - 1](depth, offsets, b.base, pixels + i,
-                                                j.a + (g * up(j.K, kern.lanes) + k) * depth * z, sums + i * width * z)
+                                                j.a + (g * up(j.K, kern.lanes) + k) * depth * z, sums + i * width * z,
+                                                b.base, 0)
             i += kern.wgrad_rows
         from_ = sums
         for i in range(b.images * p):
@@ -906,18 +965,15 @@ cdef void choose_form(Gather *j, idx run, bint staged) noexcept nogil:
     cdef double lanes = kern.lanes, rows = kern.wgrad_rows, depth = j.C * j.grid.T
     cdef idx width = kern.wgrad_vecs * kern.lanes, rest = parts(j.K % width, kern.lanes)
     cdef double tiles = j.K // width * kern.wgrad_vecs / 2.0 + (max(rest / 2.0, 4 / rows) if rest > 0 else 0.0)
-    cdef double full = depth * 1.05 * j.K / (2 * lanes)
-    cdef double outer = depth * 1.06 * tiles + 1.1 * j.K
-    cdef double unpacked = full * up(run, kern.lanes) / run + 0.3 * j.K
-    cdef double packed = full + depth * 3 / lanes * (1 + lanes / run) + 0.6 * j.K
+    cdef double full = depth * j.K / (2 * lanes), chunks = parts(j.C, max(1, DEPTH // j.grid.T))
+    cdef double outer = 1.2 * (depth * tiles + j.K)
+    cdef double unpacked = 1.25 * full * up(run, kern.lanes) / run
+    cdef double packed = 1.1 * full + depth * (1 / lanes + 2.5 / run) + 0.2 * j.K * chunks
     cdef idx channel_bytes = parts(j.grid.stage_channel, j.grid.rows * j.grid.images) * kern.itemsize
-    # Of many channels, or of one tap, each pixel is read too far from the next, or too seldom, to stay in L1 by itself.
-    j.packed = staged and j.C * channel_bytes > STAGE_BYTES
-    if depth <= DEPTH and j.grid.T > 1:
-        j.packed |= packed < unpacked
-    elif depth > FEW_CHANNELS:
-        # Where few are summed, storing the result is what takes time: whole rows of it, not pieces as wide as a panel.
-        j.packed |= 0.5 * j.K / run * up(run, kern.lanes) * 1.05 > 0.5 * j.K + 1.5 or depth > 8 * DEPTH
+    # Of many channels, each pixel is read too far from the next to stay in L1 by itself. Where few are summed, storing the
+    # result is what takes time: whole rows of it, not pieces as wide as a panel.
+    j.packed = (staged and j.C * channel_bytes > STAGE_BYTES) or (
+        packed < unpacked and (j.grid.T > 1 or depth > FEW_CHANNELS))
     # Packing asks for pixels ahead: even for few filters they would be waited for otherwise, unless all are near.
     cdef bint near_by = (j.K <= FEW_TILES * kern.rows and depth <= MOST_DEPTH and j.grid.inside and j.x.s_w == 1
                          and j.grid.step_w == 1
@@ -935,7 +991,7 @@ cdef void choose_form(Gather *j, idx run, bint staged) noexcept nogil:
     cdef double best = outer if j.outer else packed if j.packed else unpacked
     cdef double groups = parts(j.K, kern.dot_rows), sums = j.K / groups * kern.dot_cols
     cdef idx vecs = j.R * (parts(j.S * j.C, kern.lanes) if j.apart_w == 1 else j.S * parts(j.C, kern.lanes))
-    cdef double near = groups * (vecs * max(4.0, sums / 2) + 100 + 4 * sums)
+    cdef double near = 1.15 * groups * (vecs * max(4.0, sums / 2) + 100 + 4 * sums)
     if j.grid.Q > FEW_COLS:
         near *= (parts(j.grid.Q, kern.dot_cols) + (0.0 if j.grid.inside else 2.0)) / j.grid.Q
     else:
@@ -1024,6 +1080,8 @@ cdef void plan_gather(Gather *j, bint woven) noexcept nogil:
     j.panel_size = up((j.chunk * grid.T * j.width * (4 if j.strassen else 1) + lanes) * z, LINE) if j.packed else 0
     j.tile_size = up(FC_MAX_ROWS * FC_MAX_VECS * lanes * z, LINE)
     j.runs_size = up(j.width * (sizeof(fc_run) + 2 * sizeof(fc_piece)) + sizeof(fc_piece), LINE)
+    if j.packed and j.n_chunks > 1:
+        j.tile_size = up(up(grid.images * grid.rows * grid.cols, lanes) * j.K * z, LINE)
     if j.outer:
         area = up(grid.images * grid.rows * grid.cols, kern.wgrad_rows)
         j.tile_size = up(area * j.k_tile * z, LINE)
@@ -1252,7 +1310,7 @@ cdef void fan_task(const Fan *j, idx task, char *scratch) noexcept nogil:
             f = 0
             while f < n_pixels:
                 kern.wgrad[width // kern.lanes - 1](depth, j.taps, x, offsets + f,
-                                                    a + (j.R - 1 - last) * j.K * width * z, sums + f * width * z)
+                                                    a + (j.R - 1 - last) * j.K * width * z, sums + f * width * z, x, 0)
                 f += kern.wgrad_rows
             whole.count = width
             for n in range(images):
@@ -1455,37 +1513,44 @@ cdef inline idx panel_filters(const Correlate *j, idx rest) noexcept nogil:
     return j.lane_width if rest > j.kern.lanes else j.kern.lanes
 
 
-cdef void correlate_outer(const Correlate *j, idx k_count, const Block *b, const idx *offsets, idx n_pairs, char *dy,
-                          int32_t *pixels, char *sums, idx g_k0) noexcept nogil:
+cdef void turn_filters(const Correlate *j, idx first, idx k_end, idx k_count, const Block *b, idx count, char *dy,
+                       idx g_k0) noexcept nogil:
+    """Transpose dy of panels of filters, `count` pixels of all of them at a time."""
+    cdef idx z = j.kern.itemsize, k, i, q, width, n_pixels = b.images * b.rows * b.cols
+    cdef idx n_runs = 1 if j.dy.s_h == b.cols * j.dy.s_w else b.rows, run = n_pixels // (b.images * n_runs)
+    for i in range(b.images * n_runs):
+        q = 0
+        while q < run:
+            k = first
+            while k < k_end:
+                width = panel_filters(j, k_count - k)
+                j.kern.transpose(dy + (k * n_pixels + (i * run + q) * width) * z, width,
+                                 j.dy.data + ((b.n0 + i // n_runs) * j.dy.s_n + (g_k0 + k) * j.dy.s_c
+                                              + (b.p0 + i % n_runs) * j.dy.s_h + (b.q0 + q) * j.dy.s_w) * z,
+                                 j.dy.s_c, j.dy.s_w, min(width, k_count - k), min(count, run - q))
+                k += width
+            q += count
+
+
+cdef void correlate_outer(const Correlate *j, idx k_count, const Block *b, const Block *next_block, Ahead *x_ahead,
+                          const idx *offsets, idx n_pairs, char *dy, int32_t *pixels, char *sums,
+                          idx g_k0) noexcept nogil:
     cdef const fc_kernels *kern = j.kern
-    cdef idx z = kern.itemsize, n, p, q, i = 0, k = 0, pair, pair0, width, rows, first
+    cdef idx z = kern.itemsize, n, p, q, i = 0, k, pair, pair0, width, far_step
     cdef idx n_pixels = b.images * b.rows * b.cols, n_sums = up(n_pairs, j.tile_rows)
-    cdef bint plane = j.dy.s_h == b.cols * j.dy.s_w
-    cdef idx n_runs = 1 if plane else b.rows, run = n_pixels // (b.images * n_runs)
     # Where filters are neighbours in memory, all panels of a few pixels, else all pixels of a panel.
     cdef bint turn = j.dy.s_c == 1 and j.dy.s_w != 1
-    cdef idx count = PIXELS if turn else run, k_end
+    cdef Ahead ahead
+    cdef const Block *of
+    cdef char *far
     for n in range(b.images):
         for p in range(b.rows):
             for q in range(b.cols):
                 pixels[i] = <int32_t>(n * b.s_image + p * b.s_row + q * b.s_col)
                 i += 1
-    while k < k_count:
-        k_end = k_count if turn else min(k_count, k + panel_filters(j, k_count - k))
-        first = k
-        for i in range(b.images * n_runs):
-            q = 0
-            while q < run:
-                k = first
-                while k < k_end:
-                    width = panel_filters(j, k_count - k)
-                    rows = min(width, k_count - k)
-                    kern.transpose(dy + (k * n_pixels + (i * run + q) * width) * z, width,
-                                   j.dy.data + ((b.n0 + i // n_runs) * j.dy.s_n + (g_k0 + k) * j.dy.s_c
-                                                + (b.p0 + i % n_runs) * j.dy.s_h + (b.q0 + q) * j.dy.s_w) * z,
-                                   j.dy.s_c, j.dy.s_w, rows, min(count, run - q))
-                    k += width
-                q += count
+    if turn:
+        turn_filters(j, 0, k_count, k_count, b, PIXELS, dy, g_k0)
+    memset(&ahead, 0, sizeof(Ahead))
     # Pairs whose pixels stay in L2 for all filters; of these, a panel of filters' dy stays in L1 for all pairs.
     cdef idx group = up(max(1, GROUP_BYTES // (n_pixels * z)) * j.grid.T, j.tile_rows), last = 0
     while last < n_pairs:
@@ -1494,10 +1559,25 @@ cdef void correlate_outer(const Correlate *j, idx k_count, const Block *b, const
         k = 0
         while k < k_count:
             width = panel_filters(j, k_count - k)
+            if pair0 == 0 and not turn:
+                turn_filters(j, k, k + width, k_count, b, n_pixels, dy, g_k0)
+                # The next panel's dy is far, as is what the next block stages: both are asked for meanwhile.
+                n = k + width if k + width < k_count else 0
+                of = b if n > 0 else next_block
+                if j.dy.s_w == 1 and j.dy.s_h > 0 and of != NULL:
+                    ahead.data = j.dy.data + (of.n0 * j.dy.s_n + (g_k0 + n) * j.dy.s_c + of.p0 * j.dy.s_h + of.q0) * z
+                    ahead.s_n, ahead.s_c = j.dy.s_n * z, j.dy.s_c * z
+                    ahead.extent = ((of.rows - 1) * j.dy.s_h + of.cols) * z
+                    ahead.images, ahead.channels = of.images, min(panel_filters(j, k_count - n), k_count - n)
+                    plan_ahead(&ahead, n_pixels // FC_AHEAD, parts(last, j.tile_rows))
             pair = pair0
             while pair < last:
+                far = dy
+                far_step = ask(&ahead, z, &far)
+                if far_step == 0:
+                    far_step = ask(x_ahead, z, &far)
                 kern.wgrad[width // kern.lanes - 1](n_pixels, pixels, b.base, offsets + pair, dy + k * n_pixels * z,
-                                                    sums + (k * n_sums + pair * width) * z)
+                                                    sums + (k * n_sums + pair * width) * z, far, far_step)
                 pair += j.tile_rows
             k += width
 
@@ -1579,7 +1659,10 @@ cdef void correlate_task(const Correlate *j, idx task, char *scratch) noexcept n
     for i in range(up(n_pairs, j.tile_rows)):
         offsets[i] = j.offsets[min(i, n_pairs - 1)]
     cdef idx per_image = j.grid.blocks_p * j.grid.blocks_q
-    for i in range(cut * j.slice_images * per_image, min(j.grid.blocks_n, (cut + 1) * j.slice_images) * per_image):
+    cdef idx end = min(j.grid.blocks_n, (cut + 1) * j.slice_images) * per_image
+    cdef Block next_block
+    cdef Ahead ahead
+    for i in range(cut * j.slice_images * per_image, end):
         locate(&j.grid, i, &b)
         if j.in_place:
             in_place(kern, &j.x, &j.grid, &b, g * j.C + c0)
@@ -1588,7 +1671,15 @@ cdef void correlate_task(const Correlate *j, idx task, char *scratch) noexcept n
         else:
             stage(kern, &j.x, &j.grid, &b, g * j.C + c0, channels, scratch)
         if j.outer:
-            correlate_outer(j, k_count, &b, offsets, n_pairs, dy, pixels, sums, g * j.K + k0)
+            memset(&ahead, 0, sizeof(Ahead))
+            if i + 1 < end:
+                locate(&j.grid, i + 1, &next_block)
+                look_ahead(&ahead, &j.x, &j.grid, &next_block, g * j.C + c0, channels,
+                           b.images * b.rows * b.cols // FC_AHEAD,
+                           parts(n_pairs, j.tile_rows) * parts(k_count, j.lane_width),
+                           j.kern.itemsize)
+            correlate_outer(j, k_count, &b, &next_block if i + 1 < end else NULL, &ahead, offsets, n_pairs, dy, pixels,
+                            sums, g * j.K + k0)
         else:
             correlate_dot(j, k_count, &b, offsets, n_pairs, channels, dy, sums, g * j.K + k0)
     fc_restore_mode(mode)

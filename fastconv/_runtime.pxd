@@ -75,15 +75,13 @@ cdef extern from "fastconv.h" nogil:
                          idx y_row, const void *bias, int accumulate, const void *ahead, idx ahead_step) noexcept nogil
         void (*scatter)(const void *tile, idx width, void *y, idx y_row, idx y_col, idx rows, idx n_runs,
                         const fc_run *runs) noexcept nogil
-        void (*gather)(void *tile, idx width, const void *y, idx y_row, idx y_col, idx rows, idx n_runs,
-                       const fc_run *runs) noexcept nogil
         void (*shifted_sums)(void *sums, const void *z, idx z_row, idx shift, idx n, idx count) noexcept nogil
         void (*interleave)(void *dst, const void **src, idx n, idx size) noexcept nogil
         void (*transpose)(void *dst, idx width, const void *src, idx src_row, idx src_col, idx rows,
                           idx count) noexcept nogil
         void (*untranspose)(void *dst, idx dst_row, const void *src, idx width, idx rows, idx count) noexcept nogil
         void (*wgrad[8])(idx n_pixels, const int32_t *pixels, const void *x, const idx *offsets, const void *dy,
-                         void *acc) noexcept nogil
+                         void *acc, const void *ahead, idx ahead_step) noexcept nogil
         void (*fold)(void *w, idx w_row, const void *sums, idx slice, idx n_slices, idx row, idx col, idx filters,
                      idx pairs) noexcept nogil
         int (*finite)(const void *x, idx n) noexcept nogil

@@ -120,11 +120,9 @@ typedef struct {
     void (*strassen)(idx depth, const void *a, const void *a_sums, const void *b, const void *b_sums, void *y,
                      idx y_row, const void *bias, int accumulate, const void *ahead, idx ahead_step);
 
-    /* Move a tile between its dense form tile[rows][width] and strided runs of the output. */
+    /* Move a tile from its dense form tile[rows][width] to strided runs of the output. */
     void (*scatter)(const void *tile, idx width, void *y, idx y_row, idx y_col, idx rows, idx n_runs,
                     const fc_run *runs);
-    void (*gather)(void *tile, idx width, const void *y, idx y_row, idx y_col, idx rows, idx n_runs,
-                   const fc_run *runs);
 
     /* dst[r * dst_row + i] = src[i * width + r] for r < rows <= lanes, i < count: out of channels along the lanes. */
     void (*untranspose)(void *dst, idx dst_row, const void *src, idx width, idx rows, idx count);
@@ -139,9 +137,10 @@ typedef struct {
     void (*transpose)(void *dst, idx width, const void *src, idx src_row, idx src_col, idx rows, idx count);
 
     /* wgrad[vecs - 1]: a tile of the weight gradient with filters along the lanes,
-     *     acc[r * width + j] += sum_i x[pixels[i] + offsets[r]] * dy[i * width + j],   r < wgrad_rows, width = vecs * lanes. */
+     *     acc[r * width + j] += sum_i x[pixels[i] + offsets[r]] * dy[i * width + j],   r < wgrad_rows, width = vecs * lanes.
+     * Meanwhile the widest asks for n_pixels / FC_AHEAD rows as panel does. */
     void (*wgrad[FC_MAX_VECS])(idx n_pixels, const int32_t *pixels, const void *x, const idx *offsets, const void *dy,
-                               void *acc);
+                               void *acc, const void *ahead, idx ahead_step);
 
     /* w[k * w_row + i] = sum over n < n_slices, in order, of sums[n * slice + k * col + i * row], k < filters, i < pairs:
      * a tile's sums, of which there are no more than FC_TILE_SUMS; row or col is 1. */

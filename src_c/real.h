@@ -173,27 +173,53 @@ static void NAME(fetch)(const void *src_, idx step, idx n, idx count)
     }
 }
 
+/* LANES elements of each of ROWS filters as a tile reads them: all filters' first, all filters' second, ... */
+INLINE void NAME(pack_block)(REAL *dst, const REAL *src, idx row, const int reversed)
+{
+    vec v[ROWS], w[ROWS];
+    mask_vec places = LANES - 1 - NAME(lane)();
+    UNROLL for (int r = 0; r < ROWS; r++)
+        v[r] = reversed ? __builtin_shuffle(load(src + r * row - (LANES - 1)), places) : load(src + r * row);
+    /* Each round interleaves the first half of all elements with the second. */
+    UNROLL for (int round = 1; round < ROWS; round *= 2) {
+        UNROLL for (int i = 0; i < ROWS / 2; i++) {
+            w[2 * i] = NAME(zip_low)(v[i], v[i + ROWS / 2]);
+            w[2 * i + 1] = NAME(zip_high)(v[i], v[i + ROWS / 2]);
+        }
+        UNROLL for (int r = 0; r < ROWS; r++) v[r] = w[r];
+    }
+    UNROLL for (int r = 0; r < ROWS; r++) store(dst + r * LANES, v[r]);
+}
+
 static void NAME(pack_filters)(void *dst_, const void *w_, idx rows, idx w_row, idx channels, idx w_channel, idx n_taps,
                                const idx *taps)
 {
     REAL *dst = dst_;
     const REAL *w = w_;
-    idx c = 0;
-    if (rows == ROWS && w_channel == 1 && n_taps == 1)
-        /* Neighbours in memory: log2(ROWS) rounds, each interleaving the first half of the vectors with the second. */
-        for (; c + LANES <= channels; c += LANES, w += LANES, dst += ROWS * LANES) {
-            vec v[ROWS], z[ROWS];
-            UNROLL for (int r = 0; r < ROWS; r++) v[r] = load(w + taps[0] + r * w_row);
-            UNROLL for (int round = 1; round < ROWS; round *= 2) {
-                UNROLL for (int r = 0; r < ROWS / 2; r++) {
-                    z[2 * r] = NAME(zip_low)(v[r], v[r + ROWS / 2]);
-                    z[2 * r + 1] = NAME(zip_high)(v[r], v[r + ROWS / 2]);
-                }
-                UNROLL for (int r = 0; r < ROWS; r++) v[r] = z[r];
+    /* Taps side by side, as they are or reversed; all channels at once where these follow without a gap. */
+    int ascending = rows == ROWS, descending = rows == ROWS;
+    for (idx t = 1; t < n_taps; t++) {
+        ascending &= taps[t] == taps[0] + t;
+        descending &= taps[t] == taps[0] - t;
+    }
+    idx run = n_taps;
+    if (ascending && w_channel == n_taps && channels * n_taps >= LANES) {
+        run *= channels;
+        channels = 1;
+    }
+    if (run >= LANES && (ascending || descending)) {
+        for (idx c = 0; c < channels; c++, w += w_channel, dst += run * ROWS)
+            for (idx i = 0; i < run; i += LANES) {
+                /* The last vector moves left to fit. */
+                if (i + LANES > run) i = run - LANES;
+                if (ascending)
+                    NAME(pack_block)(dst + i * ROWS, w + taps[0] + i, w_row, 0);
+                else
+                    NAME(pack_block)(dst + i * ROWS, w + taps[0] - i, w_row, 1);
             }
-            UNROLL for (int r = 0; r < ROWS; r++) store(dst + r * LANES, v[r]);
-        }
-    for (; c < channels; c++, w += w_channel)
+        return;
+    }
+    for (idx c = 0; c < channels; c++, w += w_channel)
         for (idx t = 0; t < n_taps; t++, dst += rows) {
             const REAL *from = w + taps[t];
             if (rows == ROWS) UNROLL for (int r = 0; r < ROWS; r++) dst[r] = from[r * w_row];
@@ -248,25 +274,6 @@ static void NAME(scatter)(const void *tile_, idx width, void *y_, idx y_row, idx
             else
                 for (idx j = 0; j < n; j++) to[j * y_col] = from[j];
             from += n;
-        }
-    }
-}
-
-static void NAME(gather)(void *tile_, idx width, const void *y_, idx y_row, idx y_col, idx rows, idx n_runs,
-                         const fc_run *runs)
-{
-    REAL *tile = tile_;
-    const REAL *y = y_;
-    for (idx r = 0; r < rows; r++, tile += width, y += y_row) {
-        REAL *to = tile;
-        for (idx i = 0; i < n_runs; i++) {
-            const REAL *from = y + runs[i].offset;
-            idx n = runs[i].count;
-            if (y_col == 1)
-                NAME(copy)(to, from, n);
-            else
-                for (idx j = 0; j < n; j++) to[j] = from[j * y_col];
-            to += n;
         }
     }
 }
@@ -567,8 +574,19 @@ static void NAME(strassen)(idx depth, const void *a_, const void *a_sums, const 
 
 /* ---- weight gradient ------------------------------------------------------------------------------------------ */
 
+INLINE void NAME(wgrad_step)(const int vecs, vec acc[WGRAD_ROWS][WGRAD_VECS], const REAL *const *xr, idx at,
+                             const REAL *dy)
+{
+    vec d[WGRAD_VECS];
+    UNROLL for (int v = 0; v < vecs; v++) d[v] = load(dy + v * LANES);
+    UNROLL for (int r = 0; r < WGRAD_ROWS; r++) {
+        vec xv = splat(xr[r][at]);
+        UNROLL for (int v = 0; v < vecs; v++) acc[r][v] += xv * d[v];
+    }
+}
+
 INLINE void NAME(wgrad)(const int vecs, idx n_pixels, const int32_t *pixels, const void *x_, const idx *offsets,
-                        const void *dy_, void *acc_)
+                        const void *dy_, void *acc_, const char *ahead, idx ahead_step)
 {
     const REAL *x = x_, *dy = dy_;
     REAL *out = acc_;
@@ -591,15 +609,13 @@ INLINE void NAME(wgrad)(const int vecs, idx n_pixels, const int32_t *pixels, con
                     UNROLL for (int r = 0; r < WGRAD_ROWS; r++) acc[r][t * vecs + v] += splat(xr[r][at]) * d;
                 }
             }
-    for (; i < n_pixels; i++, dy += width) {
-        const idx at = pixels[i];
-        vec d[WGRAD_VECS];
-        UNROLL for (int v = 0; v < vecs; v++) d[v] = load(dy + v * LANES);
-        UNROLL for (int r = 0; r < WGRAD_ROWS; r++) {
-            vec xv = splat(xr[r][at]);
-            UNROLL for (int v = 0; v < vecs; v++) acc[r][v] += xv * d[v];
+    if (turns == 1)
+        for (; i + FC_AHEAD <= n_pixels; i += FC_AHEAD, dy += FC_AHEAD * width, ahead += ahead_step * sizeof(REAL)) {
+            __builtin_prefetch(ahead, 0, 2);
+            __builtin_prefetch(ahead + 64, 0, 2);
+            UNROLL for (int t = 0; t < FC_AHEAD; t++) NAME(wgrad_step)(vecs, acc, xr, pixels[i + t], dy + t * width);
         }
-    }
+    for (; i < n_pixels; i++, dy += width) NAME(wgrad_step)(vecs, acc, xr, pixels[i], dy);
     UNROLL for (int r = 0; r < WGRAD_ROWS; r++)
         UNROLL for (int v = 0; v < vecs; v++) {
             REAL *p = out + r * width + v * LANES;
@@ -610,9 +626,9 @@ INLINE void NAME(wgrad)(const int vecs, idx n_pixels, const int32_t *pixels, con
 
 #define WGRAD(vecs)                                                                                                   \
     static void NAME(wgrad_##vecs)(idx n_pixels, const int32_t *pixels, const void *x, const idx *offsets,            \
-                                   const void *dy, void *acc)                                                         \
+                                   const void *dy, void *acc, const void *ahead, idx ahead_step)                      \
     {                                                                                                                 \
-        NAME(wgrad)(vecs, n_pixels, pixels, x, offsets, dy, acc);                                                     \
+        NAME(wgrad)(vecs, n_pixels, pixels, x, offsets, dy, acc, ahead, ahead_step);                                  \
     }
 WGRADS(WGRAD)
 #undef WGRAD
@@ -1203,7 +1219,7 @@ static const fc_kernels NAME(kernels) = {
     .winograd_input = {NAME(winograd_input_square), NAME(winograd_input_small), NAME(winograd_input_line)},
     WINOGRAD_ENTRY(spread), WINOGRAD_ENTRY(output), WINOGRAD_ENTRY(filters), WINOGRAD_ENTRY(weights),
     KERNEL(stage) KERNEL(fetch) KERNEL(pack_filters) KERNEL(pack_pixels) KERNEL(strassen_sums) KERNEL(strassen)
-    KERNEL(transpose) KERNEL(untranspose) KERNEL(fold) KERNEL(scatter) KERNEL(gather) KERNEL(interleave)
+    KERNEL(transpose) KERNEL(untranspose) KERNEL(fold) KERNEL(scatter) KERNEL(interleave)
     KERNEL(finite) KERNEL(shifted_sums)
     KERNEL(windows) KERNEL(window_sums) KERNEL(to_lanes) KERNEL(lane_windows) KERNEL(lane_sums) KERNEL(mix_windows)
     KERNEL(mix_sums)
