@@ -18,8 +18,8 @@ from libc.string cimport memcpy, memmove, memset
 
 from fastconv._checks cimport DENSE_RESULT, READ, check_array, check_axis, check_convolution
 from fastconv._runtime cimport (
-    FC_WINDOW_RUN, FC_WINDOW_SUMS, FC_WINDOW_TAPS, Image, as_image, fc_flush_subnormals, fc_kernels, fc_restore_mode,
-    fc_tap, fc_windows, give, idx, kernels, parts, take, threads_for, up,
+    FC_WINDOW_RUN, FC_WINDOW_SUMS, FC_WINDOW_TAPS, Image, as_image, fc_fence, fc_flush_subnormals, fc_kernels,
+    fc_restore_mode, fc_tap, fc_windows, give, idx, kernels, parts, take, threads_for, up,
 )
 
 cnp.import_array()
@@ -37,6 +37,7 @@ cdef enum:
     LANE_FOLD = 512
     LANE_GROUPS = 128         # whose sums are kept together
     FAR = 1 << 21             # bytes of an array that no cache near holds
+    FARTHEST = 1 << 24        # ... that no cache holds
     GROUPS = 32               # whose sums of the weight gradient are kept together
     SLICES = 16
     MOST_FILTERS = 2          # a group
@@ -347,6 +348,8 @@ cdef struct Spot:
     const idx *rows          # of the source, ascending, for y's first
     const idx *offsets
     idx at                   # of the first among a filter's taps
+    idx run                  # of neighbouring taps, as far apart as outputs, that the kernel has a form for
+    idx width                # outputs of a row
 
 
 cdef struct Lanes:
@@ -357,7 +360,7 @@ cdef struct Lanes:
     char *w                  # [vector][filter][tap][lane]
     char *bias               # [vector][filter][lane], or NULL
     bint skips               # taps outside of the image may be left out: all are finite
-    bint far                 # x and y lie in no cache near
+    bint far, farthest       # x and y lie in no cache near; y in none at all, and its planes begin with a line
     size_t stage_size
 
 
@@ -366,42 +369,40 @@ cdef void gather_vector(const Lanes *s, const Unit *unit, idx v, const char *sta
     cdef const Gather *j = &s.j
     cdef const fc_kernels *kern = j.rows.kern
     cdef idx z = kern.itemsize, lanes = kern.lanes, channels = min(lanes, j.G - v * lanes), step = j.rows.step
-    cdef idx n = unit.n, p0 = unit.p0, p1 = unit.p1, k, p, a, b, r0, r1, row, f
-    cdef idx pitch = stage_pitch(&j.rows), end = min(j.H, p1 * j.n_sights), n_taps
+    cdef idx n = unit.n, p0 = unit.p0, p1 = unit.p1, k, p, a, b, r0, r1, row, f, at
+    cdef idx pitch = stage_pitch(&j.rows), rows = min(j.H, p1 * j.n_sights) - p0 * j.n_sights
     cdef const Spot *spot
-    cdef const idx *offsets
     cdef const char *x
-    cdef const char *w
     cdef const char *bias
+    cdef char *dst
     cdef char *to
     for k in range(j.K):
         f = v * j.K + k
-        for row in range(p0 * j.n_sights, end):
-            p, a = row // j.n_sights, row % j.n_sights
-            if s.far:
-                kern.fetch(j.y + (((n * j.G + v * lanes) * j.K + k) * j.H + row) * j.W * z, j.K * j.H * j.W, channels,
-                           j.W)
-            for b in range(s.phases):
-                spot = &s.spots[a * s.phases + b]
-                r0, r1 = 0, spot.n_rows
-                if s.skips:
-                    while r0 < r1 and p * step + spot.rows[r0] < 0:
-                        r0 += 1
-                    while r0 < r1 and p * step + spot.rows[r1 - 1] >= j.rows.x.h:
-                        r1 -= 1
-                to = y + ((row - p0 * j.n_sights) * j.W + b) * lanes * z
-                x = stage + (p - p0) * step * pitch * lanes * z
-                w = s.w + (f * s.n_taps + spot.at + r0 * spot.n_cols) * j.rows.mix * lanes * z
-                bias = s.bias + f * lanes * z if s.bias != NULL else NULL
-                n_taps, offsets = (r1 - r0) * spot.n_cols, spot.offsets + r0 * spot.n_cols
-                if j.rows.mix == 1:
-                    kern.lane_windows(to, s.phases * lanes, x, s.stride * lanes, parts(j.W - b, s.phases), n_taps,
-                                      offsets, w, bias)
-                else:
-                    kern.mix_windows(to, s.phases * lanes, x, s.stride * lanes, parts(j.W - b, s.phases), j.rows.mix,
-                                     n_taps, offsets, w, bias)
-        kern.untranspose(j.y + ((n * j.G * j.K + v * lanes * j.K + k) * j.H + p0 * j.n_sights) * j.W * z,
-                         j.K * j.H * j.W, y, lanes, channels, (end - p0 * j.n_sights) * j.W)
+        bias = s.bias + f * lanes * z if s.bias != NULL else NULL
+        dst = j.y + ((n * j.G * j.K + v * lanes * j.K + k) * j.H + p0 * j.n_sights) * j.W * z
+        for p in range(p0, p1):
+            x = stage + (p - p0) * step * pitch * lanes * z
+            for a in range(j.n_sights):
+                row = (p - p0) * j.n_sights + a
+                if row == rows:
+                    break
+                if s.far and not s.farthest:
+                    kern.fetch(dst + row * j.W * z, j.K * j.H * j.W, channels, j.W)
+                for b in range(s.phases):
+                    spot = &s.spots[a * s.phases + b]
+                    r0, r1 = 0, spot.n_rows
+                    if s.skips:
+                        while r0 < r1 and p * step + spot.rows[r0] < 0:
+                            r0 += 1
+                        while r0 < r1 and p * step + spot.rows[r1 - 1] >= j.rows.x.h:
+                            r1 -= 1
+                    to = y + (row * j.W + b) * lanes * z
+                    at = r0 * spot.n_cols
+                    kern.lane_windows(to, s.phases * lanes, x, s.stride * lanes, spot.width, j.rows.mix,
+                                      (r1 - r0) * spot.n_cols, spot.run, spot.offsets + at,
+                                      s.w + (f * s.n_taps + spot.at + at) * j.rows.mix * lanes * z, bias)
+        (kern.untranspose_far if s.farthest else kern.untranspose)(dst, j.K * j.H * j.W, y, lanes, channels,
+                                                                   rows * j.W)
 
 
 cdef void next_unit(const Gather *j, idx index, Unit *unit, bint follows) noexcept nogil:
@@ -423,6 +424,8 @@ cdef void gather_vectors(const Lanes *s, idx first, idx last, char *stage) noexc
         for v in range(unit.v0, unit.v1):
             gather_vector(s, &unit, v, stage + (v - unit.v0) * s.stage_size,
                           stage + j.rows.together * s.stage_size)
+    if s.farthest:
+        fc_fence()
     fc_restore_mode(mode)
 
 
@@ -451,6 +454,7 @@ cdef int gather_lanes(Gather *j, const Image *w, idx w_g, idx w_k, idx w_c, idx 
     cdef size_t bias_size = up(vectors * j.K * lanes * z, LINE)
     s.stage_size = lanes_size(rows, table_rows(rows, rows.band) * stage_pitch(rows))
     s.far = rows.x.s_w != 1 and <double>j.N * j.G * rows.x.h * rows.x.w * z >= FAR
+    s.farthest = <double>j.N * j.G * j.K * j.H * j.W * z >= FARTHEST and j.H * j.W * z % LINE == 0
     cdef size_t each = rows.together * s.stage_size + lanes_size(rows, rows.band * j.n_sights * j.W)
     cdef idx units = j.N * s.j.bands * parts(vectors, rows.together), task
     cdef idx per_task = max(1, TASK // (rows.band * j.n_sights * j.W * lanes * rows.together))
@@ -475,7 +479,11 @@ cdef int gather_lanes(Gather *j, const Image *w, idx w_g, idx w_k, idx w_c, idx 
                 spot = &s.spots[a * phases + b]
                 n_cols = counts[j.n_sights + b]
                 spot.n_rows, spot.n_cols, spot.rows = counts[a], n_cols, tap_row + row0
-                spot.offsets, spot.at = offsets + n, n
+                spot.offsets, spot.at, spot.width = offsets + n, n, parts(j.W - b, phases)
+                spot.run = n_cols if n_cols == 3 or n_cols == 5 else 1
+                for c in range(col0 + 1, col0 + n_cols):
+                    if tap_col[c] - tap_col[c - 1] != stride:
+                        spot.run = 1
                 for i in range(counts[a] * n_cols):
                     r, c = row0 + i // n_cols, col0 + i % n_cols
                     offsets[n] = ((tap_row[r] - rows.lowest) * stage_pitch(rows) + rows.left + tap_col[c]) * lanes

@@ -80,6 +80,7 @@ cdef extern from "fastconv.h" nogil:
         void (*transpose)(void *dst, idx width, const void *src, idx src_row, idx src_col, idx rows,
                           idx count) noexcept nogil
         void (*untranspose)(void *dst, idx dst_row, const void *src, idx width, idx rows, idx count) noexcept nogil
+        void (*untranspose_far)(void *dst, idx dst_row, const void *src, idx width, idx rows, idx count) noexcept nogil
         void (*wgrad[8])(idx n_pixels, const int32_t *pixels, const void *x, const idx *offsets, const void *dy,
                          void *acc, const void *ahead, idx ahead_step) noexcept nogil
         void (*fold)(void *w, idx w_row, const void *sums, idx slice, idx n_slices, idx row, idx col, idx filters,
@@ -107,13 +108,11 @@ cdef extern from "fastconv.h" nogil:
                             const fc_windows *s, idx span, const fc_tap *taps) noexcept nogil
         void (*to_lanes)(void *dst, idx pitch, idx apart, const void *src, idx src_h, idx src_c, idx src_w,
                          idx channels, idx n_rows, idx count, int loose) noexcept nogil
-        void (*lane_windows)(void *y, idx y_step, const void *x, idx step, idx count, idx n_taps, const idx *offsets,
-                             const void *w, const void *bias) noexcept nogil
+        void (*lane_windows)(void *y, idx y_step, const void *x, idx step, idx count, idx mix, idx n_taps, idx run,
+                             const idx *offsets, const void *w, const void *bias) noexcept nogil
         void (*lane_sums)(void *sums, const void *dy, idx dy_row, idx dy_step, const void *x, idx x_row, idx step,
                           idx n_rows, idx count, idx n_taps, const idx *offsets, const void *ahead,
                           idx far) noexcept nogil
-        void (*mix_windows)(void *y, idx y_step, const void *x, idx step, idx count, idx mix, idx n_taps,
-                            const idx *offsets, const void *w, const void *bias) noexcept nogil
         void (*mix_sums)(void *sums, const void *dy, idx dy_row, idx dy_step, const void *x, idx x_row, idx step,
                          idx n_rows, idx count, idx mix, idx n_taps, const idx *offsets, const void *ahead,
                          idx far) noexcept nogil
@@ -160,6 +159,7 @@ cdef extern from "fastconv.h" nogil:
     int fc_usable_isas(const fc_isa **isas)
     unsigned fc_flush_subnormals()
     void fc_restore_mode(unsigned mode)
+    void fc_fence()
 
 
 cdef struct Image:

@@ -298,43 +298,86 @@ static void NAME(to_lanes)(void *dst_, idx pitch, idx apart, const void *src_, i
                                   channels - c < LANES ? channels - c : LANES, n_rows, count, loose);
 }
 
-enum { NAME(most_outputs) = 8 };
-
-INLINE void NAME(lane_outputs)(const int M, REAL *y, idx y_step, const REAL *x, const idx step, idx n_taps,
-                               const idx *offsets, const REAL *w, vec start)
+/* Lane i: channel c of its group of `mix`. */
+INLINE vec NAME(of_group)(const REAL *p, const int mix, const int c)
 {
-    vec acc[NAME(most_outputs)];
+    if (mix == 1) return load(p);
+    if (mix >= LANES) return splat(p[c]);
+    mask_vec from;
+    UNROLL for (int i = 0; i < LANES; i++) from[i] = i / mix * mix + c;
+    return __builtin_shuffle(load(p), from);
+}
+
+/* Taps of a run see neighbours: each channel of a pixel is loaded and spread over the lanes once for all of them. */
+INLINE void NAME(lane_outputs)(const int mix, const int run, const int M, REAL *y, idx y_step, const REAL *x, idx step,
+                               idx n_taps, const idx *offsets, const REAL *w, vec start)
+{
+    vec acc[8];
     UNROLL for (int m = 0; m < M; m++) acc[m] = start;
-    _Pragma("GCC unroll 3") for (idx t = 0; t < n_taps; t++) {
-        const REAL *at = x + offsets[t];
-        const vec wt = load(w + t * LANES);
-        UNROLL for (int m = 0; m < M; m++) acc[m] += wt * load(at + m * step);
+    for (idx t = 0; t < n_taps; t += run, w += run * mix * LANES) {
+        /* Multiples of the step that an address can hold, from every fourth pixel. */
+        const REAL *at[] = {x + offsets[t], x + offsets[t] + 4 * step, x + offsets[t] + 8 * step};
+        UNROLL for (int c = 0; c < mix; c++) {
+            /* Pixels are loaded again for each channel: to hold them all there are too few registers. */
+            if (mix > 1) __asm__("" : "+r"(at[0]), "+r"(at[1]), "+r"(at[2]));
+            vec wt[5];
+            UNROLL for (int s = 0; s < run; s++) wt[s] = load(w + (s * mix + c) * LANES);
+            UNROLL for (int i = 0; i < M + run - 1; i++) {
+                const vec v = NAME(of_group)(at[i / 4] + i % 4 * step, mix, c);
+                UNROLL for (int m = 0; m < M; m++)
+                    if (i >= m && i < m + run) acc[m] += wt[i - m] * v;
+            }
+        }
     }
     UNROLL for (int m = 0; m < M; m++) store(y + m * y_step, acc[m]);
 }
 
-static void NAME(lane_windows)(void *y_, idx y_step, const void *x_, idx step, idx count, idx n_taps,
-                               const idx *offsets, const void *w, const void *bias)
+INLINE void NAME(lane_row)(const int mix, const int run, REAL *y, idx y_step, const REAL *x, idx step, idx count,
+                           idx n_taps, const idx *offsets, const REAL *w, vec start)
 {
-    REAL *y = y_;
-    const REAL *x = x_;
-    const vec start = bias ? load(bias) : (vec){0};
-    for (idx left = (count + NAME(most_outputs) - 1) / NAME(most_outputs); left > 0; left--) {
-        /* Parts as even as can be: outputs of a short part wait for each other's sums. */
-        const idx here = (count + left - 1) / left;
+    for (idx q = 0; q < count;) {
+        /* Parts as even as can be: outputs of a short part wait for each other's sums. Or in fewer sizes, where the last
+         * move left to fit, and are computed again. */
+        const idx left = count - q;
+        idx here = left <= 8 ? left : left < 16 ? (left + 1) / 2 : 8;
+        if (mix > 1) here = count >= 8 ? 8 : count >= 4 ? 4 : 1;
+        if (q + here > count) q = count - here;
         switch (here) {
 #define OUTPUTS(M)                                                                                                    \
     case M:                                                                                                           \
-        if (step == LANES) NAME(lane_outputs)(M, y, y_step, x, LANES, n_taps, offsets, w, start);                     \
-        else NAME(lane_outputs)(M, y, y_step, x, step, n_taps, offsets, w, start);                                    \
+        if (mix == 1 || M == 8 || M == 4 || M == 1)                                                                   \
+            NAME(lane_outputs)(mix, run, M, y + q * y_step, y_step, x + q * step, step, n_taps, offsets, w, start);   \
         break;
             OUTPUTS(1) OUTPUTS(2) OUTPUTS(3) OUTPUTS(4) OUTPUTS(5) OUTPUTS(6) OUTPUTS(7) OUTPUTS(8)
 #undef OUTPUTS
         }
-        count -= here;
-        y += here * y_step;
-        x += here * step;
+        q += here;
     }
+}
+
+static void NAME(lane_windows)(void *y, idx y_step, const void *x, idx step, idx count, idx mix, idx n_taps, idx run,
+                               const idx *offsets, const void *w, const void *bias)
+{
+    const vec start = bias ? load(bias) : (vec){0};
+#define ROW(mix, run) NAME(lane_row)(mix, run, y, y_step, x, step, count, n_taps, offsets, w, start)
+#define RUNS(mix)                                                                                                     \
+    if (run == 3)                                                                                                     \
+        ROW(mix, 3);                                                                                                  \
+    else if (run == 5)                                                                                                \
+        ROW(mix, 5);                                                                                                  \
+    else                                                                                                              \
+        ROW(mix, 1)
+    if (mix == 1) {
+        RUNS(1);
+    } else if (mix == 2) {
+        RUNS(2);
+    } else if (mix == 4) {
+        RUNS(4);
+    } else if (LANES >= 8) {
+        RUNS(8);
+    }
+#undef RUNS
+#undef ROW
 }
 
 INLINE void NAME(lane_sums_body)(const int n, REAL *sums, const REAL *dy, idx dy_row, idx dy_step, const REAL *x,
@@ -379,17 +422,6 @@ static void NAME(lane_sums)(void *sums, const void *dy, idx dy_row, idx dy_step,
     }
 }
 
-/* ---- groups of channels along the lanes ----------------------------------------------------------------------- */
-
-/* Lane i: channel c of its group of `mix`. */
-INLINE vec NAME(of_group)(const REAL *p, const int mix, const int c)
-{
-    if (mix >= LANES) return splat(p[c]);
-    mask_vec from;
-    UNROLL for (int i = 0; i < LANES; i++) from[i] = i / mix * mix + c;
-    return __builtin_shuffle(load(p), from);
-}
-
 /* Whether taps come in runs of so many, side by side. */
 INLINE int NAME(in_runs)(idx run, idx step, idx n_taps, const idx *offsets)
 {
@@ -397,71 +429,6 @@ INLINE int NAME(in_runs)(idx run, idx step, idx n_taps, const idx *offsets)
     for (idx t = 1; t < n_taps; t++)
         if (t % run && offsets[t] - offsets[t - 1] != LANES) yes = 0;
     return yes;
-}
-
-/* Taps of a span lie side by side: each channel of a pixel is spread over the lanes once for all of them. */
-INLINE void NAME(mix_outputs)(const int mix, const int span, const int M, REAL *y, idx y_step, const REAL *x,
-                              const idx step, idx n_taps, const idx *offsets, const REAL *w, vec start)
-{
-    vec acc[NAME(most_outputs)];
-    UNROLL for (int m = 0; m < M; m++) acc[m] = start;
-    for (idx t = 0; t < n_taps; t += span, w += span * mix * LANES) {
-        const REAL *at = x + offsets[t];
-        UNROLL for (int c = 0; c < mix; c++) {
-            /* Pixels are loaded again for each channel: to hold them all there are too few registers. */
-            __asm__("" : "+r"(at));
-            vec wt[5];
-            UNROLL for (int s = 0; s < span; s++) wt[s] = load(w + (s * mix + c) * LANES);
-            UNROLL for (int i = 0; i < M + span - 1; i++) {
-                const vec v = NAME(of_group)(at + i * step, mix, c);
-                UNROLL for (int m = 0; m < M; m++)
-                    if (i >= m && i < m + span) acc[m] += wt[i - m] * v;
-            }
-        }
-    }
-    UNROLL for (int m = 0; m < M; m++) store(y + m * y_step, acc[m]);
-}
-
-INLINE void NAME(mix_row)(const int mix, const int span, REAL *y, idx y_step, const REAL *x, const idx step, idx count,
-                          idx n_taps, const idx *offsets, const REAL *w, vec start)
-{
-    for (idx q = 0; q < count;) {
-        /* The last outputs move left to fit, and are computed again. */
-        const int M = count >= 8 ? 8 : count >= 4 ? 4 : 1;
-        if (q + M > count) q = count - M;
-#define OUTPUTS(M)                                                                                                    \
-    NAME(mix_outputs)(mix, span, M, y + q * y_step, y_step, x + q * step, step, n_taps, offsets, w, start)
-        if (M == 8)
-            OUTPUTS(8);
-        else if (M == 4)
-            OUTPUTS(4);
-        else
-            OUTPUTS(1);
-#undef OUTPUTS
-        q += M;
-    }
-}
-
-static void NAME(mix_windows)(void *y, idx y_step, const void *x, idx step, idx count, idx mix, idx n_taps,
-                              const idx *offsets, const void *w, const void *bias)
-{
-    const vec start = bias ? load(bias) : (vec){0};
-    const int threes = NAME(in_runs)(3, step, n_taps, offsets), fives = NAME(in_runs)(5, step, n_taps, offsets);
-#define FORM(mix)                                                                                                     \
-    if (threes)                                                                                                       \
-        NAME(mix_row)(mix, 3, y, y_step, x, LANES, count, n_taps, offsets, w, start);                                 \
-    else if (fives)                                                                                                   \
-        NAME(mix_row)(mix, 5, y, y_step, x, LANES, count, n_taps, offsets, w, start);                                 \
-    else                                                                                                              \
-        NAME(mix_row)(mix, 1, y, y_step, x, step, count, n_taps, offsets, w, start)
-    if (mix == 2) {
-        FORM(2);
-    } else if (mix == 4) {
-        FORM(4);
-    } else if (LANES >= 8) {
-        FORM(8);
-    }
-#undef FORM
 }
 
 /* Channels c0 ... of a group, `channels` of them, for `taps` taps; with `run` these lie side by side. */

@@ -127,6 +127,9 @@ typedef struct {
     /* dst[r * dst_row + i] = src[i * width + r] for r < rows <= lanes, i < count: out of channels along the lanes. */
     void (*untranspose)(void *dst, idx dst_row, const void *src, idx width, idx rows, idx count);
 
+    /* untranspose of what is too large for any cache: whole lines go past them. fc_fence() when all is written. */
+    void (*untranspose_far)(void *dst, idx dst_row, const void *src, idx width, idx rows, idx count);
+
     /* sums[j * lanes + v] = sum over s < n of z[j * z_row + s * shift + v], v < lanes, j < count. */
     void (*shifted_sums)(void *sums, const void *z, idx z_row, idx shift, idx n, idx count);
 
@@ -198,21 +201,19 @@ typedef struct {
      * to_lanes: dst[v * apart + (h * pitch + i) * lanes + r] = src[h * src_h + (v * lanes + r) * src_c + i * src_w],
      * h < n_rows, i < count, r < lanes, v * lanes + r < channels; lanes beyond hold anything. If `loose`, a vector may be
      * read where one element is wanted.
-     * lane_windows: y[q * y_step + i] = bias[i] + sum_t w[t * lanes + i] * x[offsets[t] + q * step + i], q < count.
+     * lane_windows: y[q * y_step + i] = bias[i] + sum_t w[t * lanes + i] * x[offsets[t] + q * step + i], q < count, of
+     * taps in runs of `run` (1, 3 or 5) with offsets `step` apart. With `mix` (1, 2, 4 or 8) neighbours along the lanes, each
+     * sees all: a tap is mix of them, w[(t * mix + c) * lanes + i] for x[... + i / mix * mix + c], c < mix.
      * lane_sums: sums[t * lanes + i] += sum_p sum_q dy[p * dy_row + q * dy_step + i] * x[offsets[t] + p * x_row + q * step
      * + i], p < n_rows, q < count, t < n_taps <= FC_WINDOW_SUMS.
      * The sums bring near, with each pixel of dy, what lies `far` elements further from `ahead`.
-     * mix_windows, mix_sums: the same of groups of `mix` (2, 4 or 8) neighbours along the lanes, each of which sees all:
-     * a tap t is mix of them, w[(t * mix + c) * lanes + i] and sums[(t * mix + c) * lanes + i] for
-     * x[... + i / mix * mix + c], c < mix; of mix_sums n_taps is any number. */
+     * mix_sums: the same of groups of `mix` (2, 4 or 8), sums[(t * mix + c) * lanes + i], and any number of taps. */
     void (*to_lanes)(void *dst, idx pitch, idx apart, const void *src, idx src_h, idx src_c, idx src_w, idx channels,
                      idx n_rows, idx count, int loose);
-    void (*lane_windows)(void *y, idx y_step, const void *x, idx step, idx count, idx n_taps, const idx *offsets,
-                         const void *w, const void *bias);
+    void (*lane_windows)(void *y, idx y_step, const void *x, idx step, idx count, idx mix, idx n_taps, idx run,
+                         const idx *offsets, const void *w, const void *bias);
     void (*lane_sums)(void *sums, const void *dy, idx dy_row, idx dy_step, const void *x, idx x_row, idx step,
                       idx n_rows, idx count, idx n_taps, const idx *offsets, const void *ahead, idx far);
-    void (*mix_windows)(void *y, idx y_step, const void *x, idx step, idx count, idx mix, idx n_taps,
-                        const idx *offsets, const void *w, const void *bias);
     void (*mix_sums)(void *sums, const void *dy, idx dy_row, idx dy_step, const void *x, idx x_row, idx step,
                      idx n_rows, idx count, idx mix, idx n_taps, const idx *offsets, const void *ahead, idx far);
 
@@ -284,5 +285,8 @@ int fc_usable_isas(const fc_isa *isas[8]);
 /* Have subnormal numbers read and written as zero on this thread; returns the mode to restore. */
 unsigned fc_flush_subnormals(void);
 void fc_restore_mode(unsigned mode);
+
+/* What went past the caches is seen by other threads before anything that this thread writes from now on. */
+static inline void fc_fence(void) { __atomic_thread_fence(__ATOMIC_SEQ_CST); }
 
 #endif

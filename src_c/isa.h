@@ -2,6 +2,8 @@
  *   ISA            its name, as an identifier
  *   VECTOR_BYTES   width of a vector
  *   REGISTERS      vector registers: 16 or 32
+ *   KEEP(v)        holds v in a vector register
+ *   STREAM(p, v)   stores v to the aligned p past the caches, where the CPU can
  */
 #include <string.h>
 

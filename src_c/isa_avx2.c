@@ -2,4 +2,5 @@
 #define VECTOR_BYTES 32
 #define REGISTERS 16
 #define KEEP(v) __asm__ volatile("" : "+x"(v))
+#define STREAM(p, v) __asm__ volatile("vmovntps %1, %0" : "=m"(*(p)) : "x"(v))
 #include "isa.h"

@@ -392,6 +392,29 @@ static void NAME(untranspose)(void *dst_, idx dst_row, const void *src_, idx wid
         for (i = 0; i < count; i++) dst[r * dst_row + i] = src[i * width + r];
 }
 
+static void NAME(untranspose_far)(void *dst_, idx dst_row, const void *src_, idx width, idx rows, idx count)
+{
+    enum { LINE = 64 / sizeof(REAL), PARTS = LINE / LANES };
+    REAL *dst = dst_;
+    const REAL *src = src_;
+    /* Up to the first line that begins in all rows, lines, and what is left. */
+    const idx past = (idx)((uintptr_t)dst / sizeof(REAL) % LINE);
+    const idx head = dst_row % LINE || LINE - past > count ? count : past ? LINE - past : 0;
+    if (head > 0) NAME(untranspose)(dst, dst_row, src, width, rows, head);
+    idx i = head;
+    for (; i + LINE <= count; i += LINE) {
+        vec v[PARTS][LANES];
+        UNROLL for (int k = 0; k < PARTS; k++)
+        {
+            UNROLL for (int j = 0; j < LANES; j++) v[k][j] = load(src + (i + k * LANES + j) * width);
+            NAME(transpose_block)(v[k]);
+        }
+        UNROLL for (int r = 0; r < LANES; r++)
+            if (r < rows) UNROLL for (int k = 0; k < PARTS; k++) STREAM((vec *)(dst + r * dst_row + i + k * LANES), v[k][r]);
+    }
+    if (i < count) NAME(untranspose)(dst + i, dst_row, src + i * width, width, rows, count - i);
+}
+
 static void NAME(shifted_sums)(void *sums_, const void *z_, idx z_row, idx shift, idx n, idx count)
 {
     REAL *sums = sums_;
@@ -1219,10 +1242,9 @@ static const fc_kernels NAME(kernels) = {
     .winograd_input = {NAME(winograd_input_square), NAME(winograd_input_small), NAME(winograd_input_line)},
     WINOGRAD_ENTRY(spread), WINOGRAD_ENTRY(output), WINOGRAD_ENTRY(filters), WINOGRAD_ENTRY(weights),
     KERNEL(stage) KERNEL(fetch) KERNEL(pack_filters) KERNEL(pack_pixels) KERNEL(strassen_sums) KERNEL(strassen)
-    KERNEL(transpose) KERNEL(untranspose) KERNEL(fold) KERNEL(scatter) KERNEL(interleave)
+    KERNEL(transpose) KERNEL(untranspose) KERNEL(untranspose_far) KERNEL(fold) KERNEL(scatter) KERNEL(interleave)
     KERNEL(finite) KERNEL(shifted_sums)
-    KERNEL(windows) KERNEL(window_sums) KERNEL(to_lanes) KERNEL(lane_windows) KERNEL(lane_sums) KERNEL(mix_windows)
-    KERNEL(mix_sums)
+    KERNEL(windows) KERNEL(window_sums) KERNEL(to_lanes) KERNEL(lane_windows) KERNEL(lane_sums) KERNEL(mix_sums)
     KERNEL(max_row) KERNEL(spread_max) KERNEL(average_row) KERNEL(average_plane) KERNEL(spread_plane)
     KERNEL(share_row) KERNEL(spread_row) KERNEL(scatter_add) KERNEL(window_mean) KERNEL(window_add)
     KERNEL(relu) KERNEL(relu_backward) KERNEL(add) KERNEL(total) KERNEL(sums) KERNEL(add_to_doubles) KERNEL(softmax)

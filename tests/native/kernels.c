@@ -339,22 +339,29 @@ static void check_transpose(void)
     }
 }
 
-static void check_untranspose(void)
+static void check_untranspose_to(int far)
 {
-    const idx lanes = kern->lanes;
+    const idx lanes = kern->lanes, line = 64 / kern->itemsize;
     for (int round = 0; round < 200; round++) {
-        idx rows = 1 + below(lanes), count = 1 + below(4 * lanes), dst_row = count + below(4);
+        idx rows = 1 + below(lanes), count = 1 + below(far ? 6 * line : 4 * lanes), dst_row = count + below(4);
         idx width = lanes + below(2) * lanes;
+        if (far && round % 4) dst_row = (dst_row + line - 1) / line * line;
         const void *x = input((count - 1) * width + lanes);
         void *y = output((rows - 1) * dst_row + count);
-        SAY("rows %td count %td width %td", rows, count, width);
-        kern->untranspose(y, dst_row, x, width, rows, count);
+        SAY("rows %td count %td width %td apart %td", rows, count, width, dst_row);
+        (far ? kern->untranspose_far : kern->untranspose)(y, dst_row, x, width, rows, count);
         for (idx r = 0; r < rows; r++)
             for (idx i = 0; i < dst_row && (r < rows - 1 || i < count); i++)
                 if (i < count ? !same(get(y, r * dst_row + i), get(x, i * width + r)) : !poisoned(y, r * dst_row + i))
                     fail("wrong element");
         release();
     }
+}
+
+static void check_untranspose(void)
+{
+    check_untranspose_to(0);
+    check_untranspose_to(1);
 }
 
 /* ---- the three passes ----------------------------------------------------------------------------------------- */
@@ -1065,36 +1072,6 @@ static void check_to_lanes(void)
     }
 }
 
-static void check_lane_windows(void)
-{
-    const idx lanes = kern->lanes;
-    idx offsets[20];
-    for (int round = 0; round < 300; round++) {
-        idx count = 1 + below(20), n_taps = below(20), steps = 1 + below(3), gap = 1 + below(2), far = 0;
-        for (idx t = 0; t < n_taps; t++) {
-            offsets[t] = below(30) * lanes;
-            if (offsets[t] > far) far = offsets[t];
-        }
-        const void *x = input(far + ((count - 1) * steps + 1) * lanes), *w = input(n_taps * lanes + 1);
-        const void *bias = round % 2 ? input(lanes) : NULL;
-        void *y = output(((count - 1) * gap + 1) * lanes);
-        SAY("count %td taps %td step %td gap %td", count, n_taps, steps, gap);
-        kern->lane_windows(y, gap * lanes, x, steps * lanes, count, n_taps, offsets, w, bias);
-        for (idx q = 0; q < (count - 1) * gap + 1; q++)
-            for (idx i = 0; i < lanes; i++) {
-                if (q % gap) {
-                    if (!poisoned(y, q * lanes + i)) fail("written between outputs");
-                    continue;
-                }
-                double sum = bias ? get(bias, i) : 0;
-                for (idx t = 0; t < n_taps; t++)
-                    sum += get(w, t * lanes + i) * get(x, offsets[t] + q / gap * steps * lanes + i);
-                expect(y, q * lanes + i, &sum, 1, "y");
-            }
-        release();
-    }
-}
-
 static void check_lane_sums(void)
 {
     const idx lanes = kern->lanes;
@@ -1145,18 +1122,22 @@ static idx draw_mix(void)
     return mix;
 }
 
-static void check_mix_windows(void)
+static void check_lane_windows(void)
 {
     const idx lanes = kern->lanes;
     idx offsets[20];
-    for (int round = 0; round < 400; round++) {
-        idx count = 1 + below(20), n_taps = below(20), steps = 1 + below(2), gap = 1 + below(2), mix = draw_mix();
-        idx far = draw_taps(offsets, n_taps);
+    for (int round = 0; round < 800; round++) {
+        idx count = 1 + below(20), steps = 1 + below(3), gap = 1 + below(2), mix = below(2) ? 1 : draw_mix(), far = 0;
+        idx run = 1 + 2 * below(3), n_taps = below(20) / run * run;
+        for (idx t = 0; t < n_taps; t++) {
+            offsets[t] = t % run ? offsets[t - 1] + steps * lanes : below(30) * lanes;
+            if (offsets[t] > far) far = offsets[t];
+        }
         const void *x = input(far + ((count - 1) * steps + 1) * lanes), *w = input(n_taps * mix * lanes + 1);
         const void *bias = round % 2 ? input(lanes) : NULL;
         void *y = output(((count - 1) * gap + 1) * lanes);
-        SAY("count %td taps %td step %td gap %td mix %td", count, n_taps, steps, gap, mix);
-        kern->mix_windows(y, gap * lanes, x, steps * lanes, count, mix, n_taps, offsets, w, bias);
+        SAY("count %td taps %td run %td step %td gap %td mix %td", count, n_taps, run, steps, gap, mix);
+        kern->lane_windows(y, gap * lanes, x, steps * lanes, count, mix, n_taps, run, offsets, w, bias);
         for (idx q = 0; q < (count - 1) * gap + 1; q++)
             for (idx i = 0; i < lanes; i++) {
                 if (q % gap) {
@@ -1583,7 +1564,7 @@ static const struct {
     {"scatter", check_scatter},
     {"interleave", check_interleave},
     {"transpose", check_transpose},
-    {"untranspose", check_untranspose},
+    {"untranspose, untranspose_far", check_untranspose},
     {"tile", check_tile},
     {"panel", check_panel},
     {"strassen", check_strassen},
@@ -1605,7 +1586,6 @@ static const struct {
     {"to_lanes", check_to_lanes},
     {"lane_windows", check_lane_windows},
     {"lane_sums", check_lane_sums},
-    {"mix_windows", check_mix_windows},
     {"mix_sums", check_mix_sums},
     {"max_row", check_max_row},
     {"average_row", check_average_row},
