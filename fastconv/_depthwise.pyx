@@ -795,6 +795,7 @@ cdef struct LaneSums:
     Image dy
     idx N, G, K, T, stride, bands
     idx *offsets             # of each tap
+    idx tile                 # taps whose sums are made at once
     bint in_place            # dy is read where it lies
     idx dy_row, dy_step
     idx part, v_parts        # vectors in a task, whose sums are kept together
@@ -856,7 +857,7 @@ cdef void correlate_vectors(const LaneSums *j, idx task, char *memory) noexcept 
                     here = min(p1 - p, max(1, FC_WINDOW_RUN // Q))
                     t = 0
                     while t < j.T and j.rows.mix == 1:
-                        n_taps = parts(j.T - t, parts(j.T - t, FC_WINDOW_SUMS))
+                        n_taps = min(j.T - t, j.tile)
                         kern.lane_sums(to + t * lanes * z, dy + (p - p0) * j.dy_row * z, j.dy_row, j.dy_step,
                                        stage + (p - p0) * step * pitch * z, step * pitch, j.stride * lanes, here, Q,
                                        n_taps, j.offsets + t, ahead + done * far * z, far)
@@ -883,6 +884,8 @@ cdef int correlate_lanes(LaneSums *j, char *dw, idx S, idx dilation_h, idx dilat
         j.G, j.K = j.G * mix, 1
     vectors = parts(j.G, lanes)
     j.bands = cut_lanes(rows, j.N, j.dy.h, j.dy.w, vectors)
+    # Whole rows of taps, whose sums share what they load; or about as many in each tile.
+    j.tile = FC_WINDOW_SUMS // S * S if 1 < S <= 5 else parts(j.T, parts(j.T, FC_WINDOW_SUMS))
     # By the shape alone, so that sums never depend on the number of threads.
     j.part = rows.together if channels_last(&rows.x) else parts(vectors, parts(vectors, max(1, LANE_GROUPS // lanes)))
     j.v_parts = parts(vectors, j.part)

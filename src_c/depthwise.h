@@ -332,7 +332,7 @@ INLINE void NAME(lane_outputs)(const int mix, const int run, const int M, REAL *
     UNROLL for (int m = 0; m < M; m++) store(y + m * y_step, acc[m]);
 }
 
-INLINE void NAME(lane_row)(const int mix, const int run, REAL *y, idx y_step, const REAL *x, idx step, idx count,
+INLINE void NAME(lane_row)(const int mix, const int run, REAL *y, idx y_step, const REAL *x, const idx step, idx count,
                            idx n_taps, const idx *offsets, const REAL *w, vec start)
 {
     for (idx q = 0; q < count;) {
@@ -359,15 +359,17 @@ static void NAME(lane_windows)(void *y, idx y_step, const void *x, idx step, idx
                                const idx *offsets, const void *w, const void *bias)
 {
     const vec start = bias ? load(bias) : (vec){0};
-#define ROW(mix, run) NAME(lane_row)(mix, run, y, y_step, x, step, count, n_taps, offsets, w, start)
+#define ROW(mix, run, step) NAME(lane_row)(mix, run, y, y_step, x, step, count, n_taps, offsets, w, start)
 #define RUNS(mix)                                                                                                     \
     if (run == 3)                                                                                                     \
-        ROW(mix, 3);                                                                                                  \
+        ROW(mix, 3, step);                                                                                                  \
     else if (run == 5)                                                                                                \
-        ROW(mix, 5);                                                                                                  \
+        ROW(mix, 5, step);                                                                                                  \
     else                                                                                                              \
-        ROW(mix, 1)
-    if (mix == 1) {
+        ROW(mix, 1, step)
+    if (mix == 1 && run == 1 && step == LANES) {
+        ROW(1, 1, LANES);
+    } else if (mix == 1) {
         RUNS(1);
     } else if (mix == 2) {
         RUNS(2);
@@ -380,9 +382,19 @@ static void NAME(lane_windows)(void *y, idx y_step, const void *x, idx step, idx
 #undef ROW
 }
 
-INLINE void NAME(lane_sums_body)(const int n, REAL *sums, const REAL *dy, idx dy_row, idx dy_step, const REAL *x,
-                                 idx x_row, const idx step, idx n_rows, idx count, const idx *offsets,
-                                 const REAL *ahead, idx far)
+/* Whether taps come in runs of so many, side by side. */
+INLINE int NAME(in_runs)(idx run, idx step, idx n_taps, const idx *offsets)
+{
+    if (step != LANES || n_taps % run) return 0;
+    for (idx t = 1; t < n_taps; t++)
+        if (t % run && offsets[t] - offsets[t - 1] != LANES) return 0;
+    return 1;
+}
+
+/* Of taps in runs side by side, if run > 1, two pixels of dy share what is loaded. */
+INLINE void NAME(lane_sums_body)(const int n, const int run, REAL *sums, const REAL *dy, idx dy_row, idx dy_step,
+                                 const REAL *x, idx x_row, const idx step, idx n_rows, idx count,
+                                 const idx *offsets, const REAL *ahead, idx far)
 {
     vec acc[FC_WINDOW_SUMS];
     const REAL *at[FC_WINDOW_SUMS];
@@ -393,11 +405,22 @@ INLINE void NAME(lane_sums_body)(const int n, REAL *sums, const REAL *dy, idx dy
     for (idx p = 0; p < n_rows; p++, dy += dy_row) {
         for (idx q = 0; q < count;) {
             const idx until = count - q < FC_WINDOW_RUN ? count : q + FC_WINDOW_RUN;
-            for (; q < until; q++) {
+            if (run > 1)
+                for (; q + 2 <= until; q += 2, ahead += 2 * far) {
+                    const vec d0 = load(dy + q * dy_step), d1 = load(dy + (q + 1) * dy_step);
+                    __builtin_prefetch(ahead, 0, 2);
+                    __builtin_prefetch(ahead + far, 0, 2);
+                    UNROLL for (int t = 0; t < n; t += run)
+                        UNROLL for (int i = 0; i <= run; i++) {
+                            const vec v = load(at[t] + (q + i) * step);
+                            if (i < run) acc[t + i] += d0 * v;
+                            if (i > 0) acc[t + i - 1] += d1 * v;
+                        }
+                }
+            for (; q < until; q++, ahead += far) {
                 const vec d = load(dy + q * dy_step);
                 __builtin_prefetch(ahead, 0, 2);
-                ahead += far;
-                UNROLL for (int t = 0; t < n; t++) acc[t] += d * load(at[t] + q * step);
+                UNROLL for (int t = 0; t < n; t++) acc[t] += d * load(at[t / run * run] + (q + t % run) * step);
             }
             if (until < count) NAME(join)(n, sums, acc);
         }
@@ -409,26 +432,25 @@ INLINE void NAME(lane_sums_body)(const int n, REAL *sums, const REAL *dy, idx dy
 static void NAME(lane_sums)(void *sums, const void *dy, idx dy_row, idx dy_step, const void *x, idx x_row, idx step,
                             idx n_rows, idx count, idx n_taps, const idx *offsets, const void *ahead, idx far)
 {
+    const int threes = NAME(in_runs)(3, step, n_taps, offsets), fives = NAME(in_runs)(5, step, n_taps, offsets);
+#define BODY(n, run, step)                                                                                            \
+    NAME(lane_sums_body)(n, run, sums, dy, dy_row, dy_step, x, x_row, step, n_rows, count, offsets, ahead, far)
     switch (n_taps) {
 #define SUMS(n)                                                                                                       \
     case n:                                                                                                           \
-        if (step == LANES)                                                                                            \
-            NAME(lane_sums_body)(n, sums, dy, dy_row, dy_step, x, x_row, LANES, n_rows, count, offsets, ahead, far);  \
+        if (n % 3 == 0 && threes)                                                                                     \
+            BODY(n, n % 3 == 0 ? 3 : 1, LANES);                                                                       \
+        else if (n % 5 == 0 && fives)                                                                                 \
+            BODY(n, n % 5 == 0 ? 5 : 1, LANES);                                                                       \
+        else if (step == LANES)                                                                                       \
+            BODY(n, 1, LANES);                                                                                        \
         else                                                                                                          \
-            NAME(lane_sums_body)(n, sums, dy, dy_row, dy_step, x, x_row, step, n_rows, count, offsets, ahead, far);   \
+            BODY(n, 1, step);                                                                                         \
         break;
         SUMS(1) SUMS(2) SUMS(3) SUMS(4) SUMS(5) SUMS(6) SUMS(7) SUMS(8) SUMS(9) SUMS(10)
 #undef SUMS
+#undef BODY
     }
-}
-
-/* Whether taps come in runs of so many, side by side. */
-INLINE int NAME(in_runs)(idx run, idx step, idx n_taps, const idx *offsets)
-{
-    int yes = step == LANES && n_taps % run == 0;
-    for (idx t = 1; t < n_taps; t++)
-        if (t % run && offsets[t] - offsets[t - 1] != LANES) yes = 0;
-    return yes;
 }
 
 /* Channels c0 ... of a group, `channels` of them, for `taps` taps; with `run` these lie side by side. */

@@ -142,6 +142,7 @@ def test_large_cases_on_any_number_of_threads(threads, dtype, case):
         make_case("whole", 2, 40, 7, 7, 40, 7, 7, 1, (0, 0), 1, 40),
         make_case("strides", 2, 21, 23, 19, 21, 3, 4, (3, 2), (2, 1), (2, 1), 21),
         make_case("far", 2, 96, 60, 61, 96, 3, 3, 1, (1, 1), 1, 96),
+        make_case("farthest", 1, 20, 460, 460, 20, 1, 3, 1, (0, 1), 1, 20),
         make_case("too.wide", 1, 9, 5, 16000, 9, 3, 3, 1, (1, 1), 1, 9),
         make_case("one.group.of.parts", 2, 150, 6, 5, 150, 3, 3, 1, (1, 1), 1, 150),
         # Groups of channels that are neighbours along the lanes.
