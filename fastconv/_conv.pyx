@@ -1587,8 +1587,8 @@ cdef void correlate_dot(const Correlate *j, idx k_count, const Block *b, const i
     cdef const fc_kernels *kern = j.kern
     cdef idx z = kern.itemsize, n, k, rows, pair
     # dy's rows, one filter after the other: dense, or so far apart as x's rows are, with zeros between them. Then an
-    # image is one run of both, without an end of a row to mask; but zero times what is not finite is not zero. Otherwise
-    # rows as long as a vector stay where they are.
+    # image is one run of both, without an end of a row to mask; but zero times what is not finite is not zero. Rows as
+    # long as a vector stay where they are otherwise.
     cdef bint run = j.runs and b.cols == j.grid.cols and seal_finite(j, b, n_channels)
     cdef idx pitch = b.s_row if run else b.cols
     cdef idx plane = up(b.rows * pitch, kern.lanes) if run else b.rows * b.cols
@@ -1729,9 +1729,11 @@ cdef void plan_correlate(Correlate *j, idx threads) noexcept nogil:
     cdef bint turn = j.dy.s_c == 1 and j.dy.s_w != 1
     cdef double outer = (<double>j.K / up(j.K, lanes) * pairs / up(pairs, kern.wgrad_rows)
                          * cycles / (cycles + (0.15 if turn else 0.5)))
-    # A row's end costs more than idle lanes. What is joined, or not dense, is copied, and pixels of x that are joined are
-    # looked at: cycles for an element of dy.
-    cdef double by_rows = grid.Q / (up(grid.Q, lanes) + 0.6 * lanes), by_runs = <double>grid.Q / (grid.Q + grid.reach_w)
+    # A row's end costs more than idle lanes, of which there are none where rows share a vector. What is joined, or not
+    # dense, is copied, and pixels of x that are joined are looked at: cycles for an element of dy.
+    cdef bint shared = grid.Q >= lanes and 2 * (grid.Q % lanes) == lanes
+    cdef double by_rows = grid.Q / ((grid.Q if shared else up(grid.Q, lanes)) + 0.6 * lanes)
+    cdef double by_runs = <double>grid.Q / (grid.Q + grid.reach_w)
     cdef double copied = 0.5 if turn else 0.25, channels = <double>j.C / j.K
     cdef bint x_stays = grid.inside and j.x.s_w == 1 and grid.step_w == 1 and grid.Q >= lanes
     by_rows *= cycles / (cycles + (0.0 if j.dy.s_w == 1 and grid.Q >= lanes else copied)

@@ -687,6 +687,26 @@ INLINE REAL NAME(sum)(vec v)
     return v[0];
 }
 
+/* acc[r][c] += dy's vector of filter r * x's of pair c, which is loaded once, not for each filter. */
+#define DOT_STEP(dy_vector, x_vector)                                                                                 \
+    do {                                                                                                              \
+        vec dv[DOT_ROWS];                                                                                             \
+        UNROLL for (int r = 0; r < rows; r++) dv[r] = dy_vector;                                                      \
+        UNROLL for (int c = 0; c < DOT_COLS; c++) {                                                                   \
+            vec xv = x_vector;                                                                                        \
+            KEEP(xv);                                                                                                 \
+            UNROLL for (int r = 0; r < rows; r++) acc[r][c] += dv[r] * xv;                                            \
+        }                                                                                                             \
+    } while (0)
+
+/* The first half of a vector at p, the second half of one at q. */
+INLINE vec NAME(load_halves)(const REAL *p, const REAL *q)
+{
+    mask_vec places;
+    UNROLL for (int i = 0; i < LANES; i++) places[i] = i + i / (LANES / 2) * LANES;
+    return __builtin_shuffle(load(p), load(q), places);
+}
+
 INLINE void NAME(dot)(const int rows, idx n_planes, idx n_rows, idx n_cols, const void *dy_, idx dy_row, idx dy_plane,
                       idx dy_pitch, const void *x_, const idx *offsets, idx x_plane, idx x_pitch, void *acc_)
 {
@@ -699,45 +719,39 @@ INLINE void NAME(dot)(const int rows, idx n_planes, idx n_rows, idx n_cols, cons
         UNROLL for (int r = 0; r < rows; r++) acc[r][c] = (vec){0};
     }
     /* A row's last vector moves left to fit, if it can. Its lanes that have been added already, or that are past the end,
-     * are masked in both factors: what lies there may be anything. */
+     * are masked in both factors: what lies there may be anything. But where half a vector is left of two rows, it is the
+     * first one's end and the second one's start, and both share a vector. */
     const idx whole = n_cols / LANES * LANES, back = whole ? n_cols - LANES : 0;
     const mask_vec past = NAME(lane)() < (SIGNED)(whole ? LANES - (n_cols - whole) : n_cols);
     const mask_vec tail = whole ? ~past : past;
-    /* One index serves all: of a row's first column in x, from where dy's is counted too. */
-    idx row = 0, at = 0;
-    for (idx i = n_planes * n_rows; i > 0; i--) {
+    const int halves = whole && 2 * (n_cols - whole) == LANES;
+    for (idx plane = 0; plane < n_planes; plane++) {
+        /* One index serves all: of a row's first column in x, from where dy's is counted too. */
+        idx at = plane * x_plane;
         const REAL *d[DOT_ROWS];
-        UNROLL for (int r = 0; r < rows; r++) d[r] = dy + r * dy_row - at;
-        for (idx q = at; q < at + whole; q += LANES) {
-            vec dv[DOT_ROWS];
-            UNROLL for (int r = 0; r < rows; r++) dv[r] = load(d[r] + q);
-            UNROLL for (int c = 0; c < DOT_COLS; c++) {
-                vec xv = load(xc[c] + q);
-                KEEP(xv); /* loaded once, not for each row */
-                UNROLL for (int r = 0; r < rows; r++) acc[r][c] += dv[r] * xv;
+        UNROLL for (int r = 0; r < rows; r++) d[r] = dy + plane * dy_plane + r * dy_row - at;
+        for (idx row = 0; row < n_rows; row++) {
+            for (idx q = at; q < at + whole; q += LANES) DOT_STEP(load(d[r] + q), load(xc[c] + q));
+            const idx last = at + back;
+            at += x_pitch;
+            if (halves && row + 1 < n_rows) {
+                const idx apart = dy_pitch - x_pitch;
+                DOT_STEP(NAME(load_halves)(d[r] + apart + at, d[r] + last),
+                         NAME(load_halves)(xc[c] + at, xc[c] + last));
+                UNROLL for (int r = 0; r < rows; r++) d[r] += apart;
+                for (idx q = at + LANES / 2; q < at + n_cols; q += LANES) DOT_STEP(load(d[r] + q), load(xc[c] + q));
+                at += x_pitch;
+                row++;
+            } else if (whole < n_cols) {
+                DOT_STEP((vec)((mask_vec)load(d[r] + last) & tail), (vec)((mask_vec)load(xc[c] + last) & tail));
             }
-        }
-        if (whole < n_cols) {
-            const idx q = at + back;
-            vec dv[DOT_ROWS];
-            UNROLL for (int r = 0; r < rows; r++) dv[r] = (vec)((mask_vec)load(d[r] + q) & tail);
-            UNROLL for (int c = 0; c < DOT_COLS; c++) {
-                vec xv = (vec)((mask_vec)load(xc[c] + q) & tail);
-                KEEP(xv);
-                UNROLL for (int r = 0; r < rows; r++) acc[r][c] += dv[r] * xv;
-            }
-        }
-        dy += dy_pitch;
-        at += x_pitch;
-        if (++row == n_rows) {
-            row = 0;
-            dy += dy_plane - n_rows * dy_pitch;
-            at += x_plane - n_rows * x_pitch;
+            UNROLL for (int r = 0; r < rows; r++) d[r] += dy_pitch - x_pitch;
         }
     }
     UNROLL for (int r = 0; r < rows; r++)
         UNROLL for (int c = 0; c < DOT_COLS; c++) out[r * DOT_COLS + c] += NAME(sum)(acc[r][c]);
 }
+#undef DOT_STEP
 
 static int NAME(finite)(const void *x_, idx n)
 {

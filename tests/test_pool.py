@@ -117,6 +117,19 @@ def test_adaptive_drawn_cases(isa, dtype, guarded):
         guarded.check()
 
 
+@both_dtypes
+@pytest.mark.parametrize("size", [(2, 2), (4, 2), (6, 10), (6, 9), (5, 10), (4, 34)])
+@pytest.mark.parametrize("kernel, stride", [(2, 2), ((2, 1), 2), ((1, 2), (2, 2)), (1, 2)])
+def test_averages_of_small_planes(isa, threads, dtype, size, kernel, stride, guarded):
+    """Whose rows of windows follow each other from plane to plane, or not."""
+    rng = np.random.default_rng(5)
+    arguments = {"kernel_size": kernel, "stride": stride, "padding": 0, "ceil_mode": False}
+    for images, number in ((1, 1), (2, 1), (700, 1), (700, 3)):
+        threads(number)
+        check_average((images, 3, *size), arguments, rng, dtype, fenced)
+        guarded.check()
+
+
 def test_large_images(isa, threads):
     """Enough work for several threads, which must not change the results."""
     rng = np.random.default_rng(4)

@@ -39,8 +39,10 @@ class CrossEntropyLoss(Module):
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         """Logits (N, C, ...) and classes (N, ...) or probabilities (N, C, ...) to the loss."""
-        own = self._buffers  # without the detour through Module.__getattr__
-        weight = own["weight"] if "weight" in own else self.weight
+        try:
+            weight = self._buffers["weight"]  # without the detour through Module.__getattr__
+        except KeyError:
+            weight = self.weight
         return F.cross_entropy(input, target, weight, self.ignore_index, self.reduction, self.label_smoothing)
 
 
