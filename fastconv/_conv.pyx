@@ -584,8 +584,8 @@ cdef void gather_strassen(const Gather *j, idx g, const Block *whole, idx k0, id
                         rows = min(kern.rows, rows)
                         for i in range(2):
                             kern.panel[rows - 1][j.width // kern.lanes - 1](
-                                1, channels, j.a + filters, panels + 2 * i * quarter, y + i * j.width * z, j.y.s_c, bias,
-                                chunk > 0, panels, 0)
+                                1, channels, j.a + filters, panels + 2 * i * quarter, y + i * j.width * z, j.y.s_c,
+                                bias, chunk > 0, panels, 0)
                     k += rows
                 f += pair
     block.q0 += pixels
