@@ -29,6 +29,7 @@ cdef enum:
     LINE = 64              # bytes in a cache line
     DEPTH = 400            # (channel, tap) pairs reduced in one go: a panel of pixels of this depth stays in L1
     PACKED_BYTES = 8 << 20  # of dy, packed for Strassen's products
+    TILES = 4              # of filters that meet a panel in one call
     PAIR_DEPTH = 512       # such pairs where Strassen's products halve them
     MOST_DEPTH = 1024      # such pairs in one sum where nothing is packed: a longer one would round worse
     STAGE_BYTES = 262144   # what a block's staged rows may take of L2
@@ -451,7 +452,7 @@ cdef void gather_packed(const Gather *j, idx g, Block *b, idx k0, idx k1, char *
     cdef fc_piece *pieces = <fc_piece *>(sums + j.tile_size)
     cdef fc_piece *ahead = pieces + j.width
     cdef fc_run *to_runs = <fc_run *>(ahead + j.width + 1)
-    cdef idx chunk, c0, channels, depth, f0, count, vecs, k, rows, n_pieces, n_to
+    cdef idx chunk, c0, channels, depth, f0, count, vecs, k, rows, tiles, n_pieces, n_to
     cdef idx n_pixels = b.images * b.rows * b.cols
     cdef const idx *offsets
     cdef char *a
@@ -471,7 +472,6 @@ cdef void gather_packed(const Gather *j, idx g, Block *b, idx k0, idx k1, char *
         c0 = chunk * j.chunk
         channels = min(j.chunk, j.C - c0)
         depth = channels * j.grid.T
-        share = depth // FC_AHEAD
         in_place(kern, &j.x, &j.grid, b, g * j.C + c0)
         offsets = j.direct
         turned = turnable(j, b)
@@ -484,8 +484,8 @@ cdef void gather_packed(const Gather *j, idx g, Block *b, idx k0, idx k1, char *
             locate(&j.grid, next_index, &next_block)
         memset(&rows_ahead, 0, sizeof(Ahead))
         if offsets == j.staged and (next_c > 0 or next_index < j.n_blocks):
-            look_ahead(&rows_ahead, &j.x, &j.grid, &next_block, g * j.C + next_c, min(j.chunk, j.C - next_c), share,
-                       n_panels * parts(k1 - k0, kern.rows), z)
+            look_ahead(&rows_ahead, &j.x, &j.grid, &next_block, g * j.C + next_c, min(j.chunk, j.C - next_c),
+                       TILES * (depth // FC_AHEAD), n_panels * parts(k1 - k0, TILES * kern.rows), z)
         f0 = 0
         while f0 < n_pixels:
             count = panel_pixels(j, n_pixels - f0)
@@ -508,6 +508,8 @@ cdef void gather_packed(const Gather *j, idx g, Block *b, idx k0, idx k1, char *
             k = k0
             while k < k1:
                 rows = min(kern.rows, k1 - k)
+                tiles = min(TILES, (k1 - k) // rows)
+                share = tiles * (depth // FC_AHEAD)
                 a = j.a + (((g * j.C + c0) * j.K + k * channels) * j.grid.T) * z
                 y = j.y.data + (b.n0 * j.y.s_n + (g * j.K + k) * j.y.s_c) * z
                 bias = j.bias + (g * j.K + k) * z if j.bias != NULL else NULL
@@ -528,10 +530,10 @@ cdef void gather_packed(const Gather *j, idx g, Block *b, idx k0, idx k1, char *
                     # Where there are more chunks, all of the block stay here until the last one.
                     to_row = vecs * kern.lanes
                     to = sums + (f0 * (k1 - k0) + (k - k0) * to_row if j.n_chunks > 1 else 0) * z
-                kern.panel[rows - 1][vecs - 1](depth, a, panel, to, to_row, bias, chunk > 0, far, far_step)
+                kern.panel[rows - 1][vecs - 1](tiles, depth, a, panel, to, to_row, bias, chunk > 0, far, far_step)
                 if not whole and chunk + 1 == j.n_chunks:
-                    kern.scatter(to, to_row, y, j.y.s_c, j.y.s_w, rows, n_to, to_runs)
-                k += rows
+                    kern.scatter(to, to_row, y, j.y.s_c, j.y.s_w, tiles * rows, n_to, to_runs)
+                k += tiles * rows
             f0 += count
 
 
@@ -585,8 +587,8 @@ cdef void gather_strassen(const Gather *j, idx g, const Block *whole, idx k0, id
                         rows = min(kern.rows, rows)
                         for i in range(2):
                             kern.panel[rows - 1][j.width // kern.lanes - 1](
-                                channels, j.a + filters, panels + 2 * i * quarter, y + i * j.width * z, j.y.s_c, bias,
-                                chunk > 0, panels, 0)
+                                1, channels, j.a + filters, panels + 2 * i * quarter, y + i * j.width * z, j.y.s_c,
+                                bias, chunk > 0, panels, 0)
                     k += rows
                 f += pair
     block.q0 += pixels
@@ -1080,8 +1082,9 @@ cdef void plan_gather(Gather *j, bint woven) noexcept nogil:
     j.panel_size = up((j.chunk * grid.T * j.width * (4 if j.strassen else 1) + lanes) * z, LINE) if j.packed else 0
     j.tile_size = up(FC_MAX_ROWS * FC_MAX_VECS * lanes * z, LINE)
     j.runs_size = up(j.width * (sizeof(fc_run) + 2 * sizeof(fc_piece)) + sizeof(fc_piece), LINE)
-    if j.packed and j.n_chunks > 1:
-        j.tile_size = up(up(grid.images * grid.rows * grid.cols, lanes) * j.K * z, LINE)
+    if j.packed:
+        area = up(grid.images * grid.rows * grid.cols, lanes) * j.K if j.n_chunks > 1 else TILES * kern.rows * j.width
+        j.tile_size = up(area * z, LINE)
     if j.outer:
         area = up(grid.images * grid.rows * grid.cols, kern.wgrad_rows)
         j.tile_size = up(area * j.k_tile * z, LINE)
@@ -1885,7 +1888,7 @@ cdef void product_task(const Product *j, idx task, char *panels) noexcept nogil:
                 rows = min(kern.rows, rows)
                 for i in range(parts(count, width)):
                     here = min(width, count - i * width) // kern.lanes
-                    kern.panel[rows - 1][here - 1](j.chunk, j.a + at, panels + i * size * z, y + i * width * z, j.C,
+                    kern.panel[rows - 1][here - 1](1, j.chunk, j.a + at, panels + i * size * z, y + i * width * z, j.C,
                                                    NULL, chunk > 0, panels, 0)
             k += rows
     fc_restore_mode(mode)

@@ -68,7 +68,7 @@ cdef extern from "fastconv.h" nogil:
                            const void *bias, int accumulate) noexcept nogil
         void (*strip[8][8])(idx depth, const void *a, const void *b, const idx *offsets, idx b_step, void *y,
                             idx y_row, idx y_step, const void *bias) noexcept nogil
-        void (*panel[8][8])(idx depth, const void *a, const void *b, void *y, idx y_row, const void *bias,
+        void (*panel[8][8])(idx n, idx depth, const void *a, const void *b, void *y, idx y_row, const void *bias,
                             int accumulate, const void *ahead, idx ahead_step) noexcept nogil
         void (*strassen_sums)(void *sums, const void *quarters, idx n, int filters) noexcept nogil
         void (*strassen)(idx depth, const void *a, const void *a_sums, const void *b, const void *b_sums, void *y,

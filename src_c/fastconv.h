@@ -107,9 +107,9 @@ typedef struct {
                                             void *y, idx y_row, idx y_step, const void *bias);
 
     /* The same out of a panel of packed pixels, its rows as wide as the widest tile of all `rows` filters: row k of b is
-     * that much after row k - 1. Meanwhile depth / FC_AHEAD rows of 128 bytes, ahead_step apart, are brought near from
-     * `ahead` on; they may lie anywhere. */
-    void (*panel[FC_MAX_ROWS][FC_MAX_VECS])(idx depth, const void *a, const void *b, void *y, idx y_row,
+     * that much after row k - 1. n tiles of filters follow each other in a, bias and y. Meanwhile n * (depth / FC_AHEAD)
+     * rows of 128 bytes, ahead_step apart, are brought near from `ahead` on; they may lie anywhere. */
+    void (*panel[FC_MAX_ROWS][FC_MAX_VECS])(idx n, idx depth, const void *a, const void *b, void *y, idx y_row,
                                             const void *bias, int accumulate, const void *ahead, idx ahead_step);
 
     /* A step of Strassen's algorithm in Winograd's form: seven products instead of eight. y, 2 * rows filters by two panels

@@ -474,8 +474,8 @@ INLINE const char *NAME(panel_sum)(const int rows, const int vecs, vec acc[FC_MA
     return ahead;
 }
 
-/* Without offsets, b is a panel. */
-INLINE void NAME(tile_body)(const int rows, const int vecs, idx depth, const void *a_, const void *b_,
+/* Without offsets, b is a panel. Returns the first line that was not asked for. */
+INLINE const char *NAME(tile_body)(const int rows, const int vecs, idx depth, const void *a_, const void *b_,
                             const idx *offsets, const idx b_step, void *y_, idx y_row, const idx y_step,
                             const void *bias_, int accumulate, const char *ahead, idx ahead_step)
 {
@@ -493,7 +493,7 @@ INLINE void NAME(tile_body)(const int rows, const int vecs, idx depth, const voi
     if (offsets)
         for (idx k = 0; k < depth; k++) NAME(tile_step)(rows, vecs, acc, a + k * rows, b + offsets[k], b_step);
     else
-        NAME(panel_sum)(rows, vecs, acc, depth, a, b, ahead, ahead_step);
+        ahead = NAME(panel_sum)(rows, vecs, acc, depth, a, b, ahead, ahead_step);
 
     /* Partial sums meet at the end: one long sum would round worse. */
     if (accumulate)
@@ -502,6 +502,7 @@ INLINE void NAME(tile_body)(const int rows, const int vecs, idx depth, const voi
     /* In order of v: strips may overlap, and the later one is right. */
     UNROLL for (int r = 0; r < rows; r++)
         UNROLL for (int v = 0; v < vecs; v++) store(y + r * y_row + v * y_step, acc[r][v]);
+    return ahead;
 }
 
 #define TILE(rows, vecs)                                                                                              \
@@ -519,10 +520,15 @@ TILES(TILE)
 #undef TILE
 
 #define PANEL_TILE(rows, vecs)                                                                                        \
-    static void NAME(panel_##rows##_##vecs)(idx depth, const void *a, const void *b, void *y, idx y_row,              \
-                                            const void *bias, int accumulate, const void *ahead, idx ahead_step)      \
+    static void NAME(panel_##rows##_##vecs)(idx n, idx depth, const void *a_, const void *b, void *y_, idx y_row,     \
+                                            const void *bias_, int accumulate, const void *ahead_, idx ahead_step)   \
     {                                                                                                                 \
-        NAME(tile_body)(rows, vecs, depth, a, b, NULL, LANES, y, y_row, LANES, bias, accumulate, ahead, ahead_step);  \
+        const REAL *a = a_, *bias = bias_;                                                                            \
+        const char *ahead = ahead_;                                                                                   \
+        REAL *y = y_;                                                                                                 \
+        for (idx i = 0; i < n; i++, a += depth * rows, y += rows * y_row, bias += bias ? rows : 0)                    \
+            ahead = NAME(tile_body)(rows, vecs, depth, a, b, NULL, LANES, y, y_row, LANES, bias, accumulate, ahead,   \
+                                    ahead_step);                                                                      \
     }
 PANELS(PANEL_TILE)
 #undef PANEL_TILE

@@ -375,30 +375,32 @@ static void check_tiles(int panel)
             for (int round = 0; round < 12; round++) {
                 idx depth = depths[round % 6], width = vecs * lanes, offsets[64], far = 0;
                 int accumulate = round % 3 == 2;
+                const idx tiles = panel ? 1 + below(3) : 1, all = tiles * rows;
                 for (idx k = 0; k < depth; k++) {
                     offsets[k] = panel ? k * panel_vecs * lanes : below(50);
                     if (offsets[k] > far) far = offsets[k];
                 }
-                idx y_row = width + below(4), size = (rows - 1) * y_row + width;
-                const void *a = input(depth * rows), *b = input(far + width), *bias = round % 3 ? input(rows) : NULL;
+                idx y_row = width + below(4), size = (all - 1) * y_row + width;
+                const void *a = input(depth * all), *b = input(far + width), *bias = round % 3 ? input(all) : NULL;
                 void *y = output(size);
                 double *expected = malloc((size_t)size * sizeof(double));
-                for (idx r = 0; r < rows; r++)
+                for (idx r = 0; r < all; r++)
                     for (idx j = 0; j < width; j++) {
                         double sum = bias ? get(bias, r) : 0;
                         if (accumulate) put(y, r * y_row + j, sum = (double)below(9));
-                        for (idx k = 0; k < depth; k++) sum += get(a, k * rows + r) * get(b, offsets[k] + j);
+                        for (idx k = 0; k < depth; k++)
+                            sum += get(a, (r / rows * depth + k) * rows + r % rows) * get(b, offsets[k] + j);
                         expected[r * y_row + j] = sum;
                     }
-                SAY("rows %td vecs %td depth %td", rows, vecs, depth);
+                SAY("rows %td vecs %td depth %td tiles %td", rows, vecs, depth, tiles);
                 if (panel ? !kern->panel[rows - 1][vecs - 1] : !kern->tile[rows - 1][vecs - 1]) fail("no such tile");
                 if (panel)
-                    kern->panel[rows - 1][vecs - 1](depth, a, b, y, y_row, bias, accumulate, b, below(3));
+                    kern->panel[rows - 1][vecs - 1](tiles, depth, a, b, y, y_row, bias, accumulate, b, below(3));
                 else
                     kern->tile[rows - 1][vecs - 1](depth, a, b, offsets, y, y_row, bias, accumulate);
-                for (idx r = 0; r < rows; r++) {
+                for (idx r = 0; r < all; r++) {
                     expect(y, r * y_row, expected + r * y_row, width, "y");
-                    for (idx j = width; j < y_row && r < rows - 1; j++)
+                    for (idx j = width; j < y_row && r < all - 1; j++)
                         if (!poisoned(y, r * y_row + j)) fail("written between rows");
                 }
                 free(expected);
