@@ -972,8 +972,8 @@ cdef void choose_form(Gather *j, idx run, bint staged) noexcept nogil:
     cdef double unpacked = 1.25 * full * up(run, kern.lanes) / run
     cdef double packed = 1.1 * full + depth * (1 / lanes + 2.5 / run) + 0.2 * j.K * chunks
     cdef idx channel_bytes = parts(j.grid.stage_channel, j.grid.rows * j.grid.images) * kern.itemsize
-    # Of many channels, each pixel is read too far from the next to stay in L1 by itself. Where few are summed, storing the
-    # result is what takes time: whole rows of it, not pieces as wide as a panel.
+    # Of many channels, each pixel is read too far from the next to stay in L1 by itself. Where few are summed, storing
+    # the result is what takes time: whole rows of it, not pieces as wide as a panel.
     j.packed = (staged and j.C * channel_bytes > STAGE_BYTES) or (
         packed < unpacked and (j.grid.T > 1 or depth > FEW_CHANNELS))
     # Packing asks for pixels ahead: even for few filters they would be waited for otherwise, unless all are near.
