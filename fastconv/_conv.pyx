@@ -28,10 +28,10 @@ cnp.import_array()
 cdef enum:
     LINE = 64              # bytes in a cache line
     DEPTH = 400            # (channel, tap) pairs reduced in one go: a panel of pixels of this depth stays in L1
-    PACKED_BYTES = 8 << 20  # of dy, packed for Strassen's products
-    TILES = 4              # of filters that meet a panel in one call
     PAIR_DEPTH = 512       # such pairs where Strassen's products halve them
     MOST_DEPTH = 1024      # such pairs in one sum where nothing is packed: a longer one would round worse
+    TILES = 4              # of filters that meet a panel in one call
+    PACKED_BYTES = 8388608  # of dy, packed for Strassen's products
     STAGE_BYTES = 262144   # what a block's staged rows may take of L2
     PART_FILTERS = 256     # of a part of the weight gradient, and its (channel, tap) pairs: their sums stay near L2
     PART_PAIRS = 400
