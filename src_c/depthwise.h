@@ -362,9 +362,9 @@ static void NAME(lane_windows)(void *y, idx y_step, const void *x, idx step, idx
 #define ROW(mix, run, step) NAME(lane_row)(mix, run, y, y_step, x, step, count, n_taps, offsets, w, start)
 #define RUNS(mix)                                                                                                     \
     if (run == 3)                                                                                                     \
-        ROW(mix, 3, step);                                                                                                  \
+        ROW(mix, 3, step);                                                                                            \
     else if (run == 5)                                                                                                \
-        ROW(mix, 5, step);                                                                                                  \
+        ROW(mix, 5, step);                                                                                            \
     else                                                                                                              \
         ROW(mix, 1, step)
     if (mix == 1 && run == 1 && step == LANES) {

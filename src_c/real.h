@@ -476,8 +476,8 @@ INLINE const char *NAME(panel_sum)(const int rows, const int vecs, vec acc[FC_MA
 
 /* Without offsets, b is a panel. Returns the first line that was not asked for. */
 INLINE const char *NAME(tile_body)(const int rows, const int vecs, idx depth, const void *a_, const void *b_,
-                            const idx *offsets, const idx b_step, void *y_, idx y_row, const idx y_step,
-                            const void *bias_, int accumulate, const char *ahead, idx ahead_step)
+                                   const idx *offsets, const idx b_step, void *y_, idx y_row, const idx y_step,
+                                   const void *bias_, int accumulate, const char *ahead, idx ahead_step)
 {
     const REAL *a = a_, *b = b_, *bias = bias_;
     REAL *y = y_;
@@ -521,7 +521,7 @@ TILES(TILE)
 
 #define PANEL_TILE(rows, vecs)                                                                                        \
     static void NAME(panel_##rows##_##vecs)(idx n, idx depth, const void *a_, const void *b, void *y_, idx y_row,     \
-                                            const void *bias_, int accumulate, const void *ahead_, idx ahead_step)   \
+                                            const void *bias_, int accumulate, const void *ahead_, idx ahead_step)    \
     {                                                                                                                 \
         const REAL *a = a_, *bias = bias_;                                                                            \
         const char *ahead = ahead_;                                                                                   \
@@ -788,6 +788,9 @@ INLINE vec NAME(select)(mask_vec where, vec yes, vec no)
     return (vec)(((mask_vec)yes & where) | ((mask_vec)no & ~where));
 }
 
+/* Whether b takes the place of a, which comes before it. */
+INLINE mask_vec NAME(better)(vec b, vec a) { return (mask_vec)(b > a) | (mask_vec)(b != b); }
+
 INLINE void NAME(max_body)(REAL *y, SIGNED *where, const REAL *x, idx x_row, const idx n_rows, const idx n_cols,
                            const idx stride, const idx dilation, idx index, idx index_row, idx start,
                            const SIGNED *first, idx count)
@@ -801,7 +804,7 @@ INLINE void NAME(max_body)(REAL *y, SIGNED *where, const REAL *x, idx x_row, con
         for (idx r = 0; r < n_rows; r++)
             for (idx s = 0; s < n_cols; s++) {
                 vec v = NAME(load_every)(x + r * x_row + q * stride + s * dilation, stride);
-                mask_vec better = (mask_vec)(v > best) | (mask_vec)(v != v);
+                const mask_vec better = NAME(better)(v, best);
                 best = NAME(select)(better, v, best);
                 if (where) {
                     mask_vec here = ramp + (SIGNED)(index + r * index_row + q * stride + s * dilation);
@@ -812,9 +815,6 @@ INLINE void NAME(max_body)(REAL *y, SIGNED *where, const REAL *x, idx x_row, con
         if (where) memcpy(where + q, &at, sizeof at);
     }
 }
-
-/* Whether b takes the place of a, which comes before it. */
-INLINE mask_vec NAME(better)(vec b, vec a) { return (mask_vec)(b > a) | (mask_vec)(b != b); }
 
 /* The same of 2 x 2, two steps apart: the better one of each row's, then of these. */
 INLINE void NAME(max_of_four)(REAL *y, SIGNED *where, const REAL *x, idx x_row, idx index, idx index_row, idx start,

@@ -39,11 +39,7 @@ class CrossEntropyLoss(Module):
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         """Logits (N, C, ...) and classes (N, ...) or probabilities (N, C, ...) to the loss."""
-        try:
-            weight = self._buffers["weight"]  # without the detour through Module.__getattr__
-        except KeyError:
-            weight = self.weight
-        return F.cross_entropy(input, target, weight, self.ignore_index, self.reduction, self.label_smoothing)
+        return F.cross_entropy(input, target, self.weight, self.ignore_index, self.reduction, self.label_smoothing)
 
 
 class MSELoss(Module):
