@@ -29,6 +29,8 @@ def library(name, source, flags=()):
     return name, {"sources": [source], "obj_deps": {"": HEADERS}, "cflags": [*OPTIMISE, *DEBUG, *WARN, *flags]}
 
 
+MODULES = ["runtime", "conv", "winograd", "depthwise", "pool", "passes", "quick", "tape", "layers"]
+
 libraries = [library(f"fc_{isa}", f"src_c/isa_{isa}.c", flags) for isa, flags in ISAS.items()]
 # The CPU test refers to the tables, so it is linked before them.
 libraries = [library("fc_mode", "src_c/mode.c"), library("fc_cpu", "src_c/cpu.c"), *libraries]
@@ -38,8 +40,8 @@ openmp = [] if os.environ.get("FASTCONV_NO_OPENMP") or sys.platform == "darwin" 
 
 def extension(name):
     return Extension(
-        f"fastconv.{name}",
-        [f"fastconv/{name}.pyx"],
+        f"fastconv._native.{name}",
+        [f"fastconv/_native/{name}.pyx"],
         include_dirs=["src_c", numpy.get_include()],
         depends=HEADERS,
         define_macros=[("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION")],
@@ -51,20 +53,7 @@ def extension(name):
 setup(
     libraries=libraries,
     ext_modules=cythonize(
-        [
-            extension(name)
-            for name in (
-                "_runtime",
-                "_conv",
-                "_winograd",
-                "_depthwise",
-                "_pool",
-                "_elementwise",
-                "_quick",
-                "_tape",
-                "_layers",
-            )
-        ],
+        [extension(name) for name in MODULES],
         compiler_directives={
             "language_level": 3,
             "boundscheck": False,

@@ -15,7 +15,8 @@ from pathlib import Path
 import numpy as np
 
 import fastconv
-from fastconv import _winograd, ops
+from fastconv import ops
+from fastconv._native import winograd
 
 PASSES = ("forward", "input_gradient", "weight_gradient")
 MOST_WORK = 2e9  # multiply-adds of a layer, so that a run stays a matter of minutes
@@ -85,11 +86,11 @@ def measure(layer: dict, repeats: int) -> dict:
         times: tuple[list, list] = ([], [])
         for turn in range(repeats + 1):
             for mode in (0, 2):
-                _winograd.set_mode(mode)
+                winograd.set_mode(mode)
                 took = seconds(call)
                 if turn:
                     times[mode // 2].append(took)
-        _winograd.set_mode(1)
+        winograd.set_mode(1)
         ratio = statistics.median(direct / winograd for direct, winograd in zip(*times, strict=True))
         result[name] = {"ratio": ratio, "direct": statistics.median(times[0]), "picked": picks[name] != "direct"}
     return result

@@ -11,7 +11,8 @@ import argparse
 
 import numpy as np
 
-from fastconv import _winograd, ops
+from fastconv import ops
+from fastconv._native import winograd
 
 PASSES = ("forward", "input gradient", "weight gradient")
 
@@ -62,10 +63,10 @@ def main() -> None:
             dy = rng.standard_normal((4, 32, 14, 14), dtype=np.float32)
             if relu:
                 x, dy = np.maximum(x + 1, 0), np.maximum(dy + 1, 0)
-            _winograd.set_mode(0)
+            winograd.set_mode(0)
             exact = run(*(a.astype(np.float64) for a in (x, w, dy)), padding)
             columns = [errors(run(x, w, dy, padding), exact)]
-            _winograd.set_mode(2)
+            winograd.set_mode(2)
             columns += [errors(run(x, w, dy, padding), exact), errors(run_torch(x, w, dy, padding), exact)]
             cells = [column[i] for i in range(3) for column in columns]
             print(f"| {kernel[0]}x{kernel[1]} | {channels} | " + " | ".join(cells) + " |")

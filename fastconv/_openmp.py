@@ -11,7 +11,7 @@ _ours = not {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"} & os.environ.keys()
 if _ours:
     os.environ["GOMP_SPINCOUNT"] = "10000"
 
-from . import _runtime  # noqa: E402, F401
+from ._native import runtime  # noqa: E402, F401
 
 if _ours:
     del os.environ["GOMP_SPINCOUNT"]

@@ -5,7 +5,7 @@ operation's result and returns one gradient per input, which is a new array, the
 view of it, or None for an input that needs none. (ReLU's is told when it may write over what came in.) What a product
 has to remember it keeps in its closure, and that is dropped as soon as the product has been called.
 
-The recording and the walk are compiled, in _tape.pyx, for every operation passes them; here is how they are turned on
+The recording and the walk are compiled, in tape.pyx, for every operation passes them; here is how they are turned on
 and off.
 """
 
@@ -14,8 +14,8 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 
-from ._tape import Node, run_backward
-from ._tape import recording as _recording
+from ._native.tape import Node, run_backward
+from ._native.tape import recording as _recording
 
 __all__ = ["Node", "enable_grad", "is_grad_enabled", "no_grad", "run_backward", "set_grad_enabled"]
 

@@ -537,9 +537,9 @@ def _serve(kind: str, threads: int, requests: Iterable[str], answer: Callable[[d
                     call()
                 answer({"seconds": _timed(call, loops) / loops})
             elif request["do"] == "peak":
-                from fastconv import _runtime
+                from fastconv._native import runtime
 
-                answer({"gflops": _runtime.peak_gflops()})
+                answer({"gflops": runtime.peak_gflops()})
         except Unavailable as error:
             answer({"unavailable": str(error)})
         except Exception:

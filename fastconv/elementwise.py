@@ -8,8 +8,8 @@ import math
 
 import numpy as np
 
-from . import _elementwise, _quick
-from ._runtime import empty
+from ._native import passes, quick
+from ._native.runtime import empty
 
 
 def _like(x: np.ndarray) -> np.ndarray:
@@ -25,19 +25,19 @@ def sigmoid(x: np.ndarray) -> np.ndarray:
 
 def add(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """x + y."""
-    total = _quick.add(x, y)
+    total = quick.add(x, y)
     return x + y if total is None else total
 
 
 def relu(x: np.ndarray) -> np.ndarray:
     """max(x, 0); NaN stays NaN."""
-    y = _quick.relu(x)
+    y = quick.relu(x)
     return np.maximum(x, 0, out=_like(x)) if y is None else y
 
 
 def relu_backward(dy: np.ndarray, y: np.ndarray) -> np.ndarray:
     """dx = dy where y > 0, else 0."""
-    dx = _quick.relu_backward(dy, y)
+    dx = quick.relu_backward(dy, y)
     return np.where(y > 0, dy, dy.dtype.type(0)) if dx is None else dx
 
 
@@ -155,7 +155,7 @@ def batch_norm_statistics(x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.nda
         The mean is shift + offset, where shift is exact in x's dtype.
     """
     shift, offset, variance = (np.empty(x.shape[1]) for _ in range(3))
-    _elementwise.channel_statistics(_planes(x), shift, offset, variance)
+    passes.channel_statistics(_planes(x), shift, offset, variance)
     return shift.astype(x.dtype), offset, variance
 
 
@@ -171,7 +171,7 @@ def batch_norm(
     channels = x.shape[1]
     scale = _channel_values(inverse_std if weight is None else inverse_std * weight, channels)
     y = empty(x.shape, x.dtype)
-    _elementwise.affine(
+    passes.affine(
         _planes(x), _planes(y), _channel_values(shift, channels), scale, (0 if bias is None else bias) - offset * scale
     )
     return y
@@ -204,7 +204,7 @@ def batch_norm_backward(
     n = max(x.size // channels, 1) if channels else 1
     x3, dy3, by = _planes(x), _planes(dy), _channel_values(shift, channels)
     db, dw = np.empty(channels), np.empty(channels)
-    _elementwise.channel_dots(dy3, x3, by, db, dw)
+    passes.channel_dots(dy3, x3, by, db, dw)
     dw = (dw - offset * db) * inverse_std
     dx = None
     if need_dx:
@@ -212,7 +212,7 @@ def batch_norm_backward(
         slope = -scale * inverse_std * dw / n if batch_statistics else np.zeros(channels)
         rest = -scale * db / n - slope * offset if batch_statistics else np.zeros(channels)
         dx = empty(x.shape, x.dtype)
-        _elementwise.affine_pair(dy3, x3, _planes(dx), by, scale, slope, rest)
+        passes.affine_pair(dy3, x3, _planes(dx), by, scale, slope, rest)
     return dx, dw.astype(x.dtype), db.astype(x.dtype)
 
 
@@ -240,7 +240,7 @@ def sgd_steps(
     options = -1 if maximize else 1, lr, momentum, 1 - dampening, weight_decay, nesterov
     if not momentum:
         buffers = [None] * len(parameters)
-    if _elementwise.sgd(parameters, gradients, buffers, *options):
+    if passes.sgd(parameters, gradients, buffers, *options):
         return buffers
     return [_sgd_step(*arrays, *options) for arrays in zip(parameters, gradients, buffers, strict=True)]
 
@@ -249,7 +249,7 @@ def _sgd_step(p, dp, buffer, sign, lr, momentum, fresh, weight_decay, nesterov):
     """The same for one parameter, of any layout, and without a buffer at first."""
     if momentum and buffer is None:
         buffer, fresh = np.zeros_like(p, order="C"), 1  # the first buffer is g itself, whatever the dampening
-    if not _elementwise.sgd([p], [dp], [buffer], sign, lr, momentum, fresh, weight_decay, nesterov):
+    if not passes.sgd([p], [dp], [buffer], sign, lr, momentum, fresh, weight_decay, nesterov):
         g = sign * dp + weight_decay * p
         step = g
         if buffer is not None:

@@ -22,7 +22,7 @@ def describe() -> str:
     from importlib.metadata import PackageNotFoundError, version
 
     import fastconv
-    from fastconv import _runtime
+    from fastconv._native import runtime
 
     found = versions()
     lines = {
@@ -32,7 +32,7 @@ def describe() -> str:
         "system": f"{platform.system()} {platform.release()} on {platform.machine()}",
         "CPU": f"{_cpu_name()}, {len(os.sched_getaffinity(0))} of {os.cpu_count()} cores usable",
         "threads": str(fastconv.get_num_threads()),
-        "instruction set": f"{_runtime.get_isa()}, of {', '.join(_runtime.available_isas())}",
+        "instruction set": f"{runtime.get_isa()}, of {', '.join(runtime.available_isas())}",
     }
     for name in OPTIONAL:
         try:

@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 
-from . import _conv, _elementwise, _pool, _quick
 from ._checks import LARGEST
-from ._runtime import empty
+from ._native import conv, passes, pool, quick
+from ._native.runtime import empty
 
 __all__ = [
     "adaptive_avg_pool2d",
@@ -383,7 +383,7 @@ def conv2d(
     RuntimeError
         For sizes that do not fit each other.
     """
-    y = _quick.conv2d(x, w, b, stride, padding, dilation, groups)
+    y = quick.conv2d(x, w, b, stride, padding, dilation, groups)
     return _forward("conv2d", 2, x, w, b, stride, padding, dilation, groups) if y is None else y
 
 
@@ -412,7 +412,7 @@ def _forward(op, dims, x, w, b, stride, padding, dilation, groups):
     y_shape, parameters = _convolution_sizes(op, dims, x4.shape, w4.shape, stride, padding, dilation, groups)
     y = _new(op, y_shape, x.dtype)
     if x.size:
-        _conv.forward(x4, w4, b, y, *parameters)
+        conv.forward(x4, w4, b, y, *parameters)
     else:
         y[...] = 0 if b is None else b[:, None, None]
     return y if rank == 4 and dims == 2 else _as_asked(y, rank, dims)
@@ -452,7 +452,7 @@ def conv2d_input(
     -------
     ndarray of shape `input_size`
     """
-    dx = _quick.conv2d_input(input_size, w, dy, stride, padding, dilation, groups)
+    dx = quick.conv2d_input(input_size, w, dy, stride, padding, dilation, groups)
     if dx is not None:
         return dx
     return _input_gradient("conv2d_input", 2, input_size, w, dy, stride, padding, dilation, groups)
@@ -481,7 +481,7 @@ def _input_gradient(op, dims, input_size, w, dy, stride, padding, dilation, grou
     dy4 = _check_gradient(op, dy, y_shape, dims, x_shape, w.shape, (stride, padding, dilation))
     dx = _new(op, x4_shape, dy.dtype, "input's gradient")
     if dx.size:
-        _conv.input_gradient(dy4, w4, dx, *parameters)
+        conv.input_gradient(dy4, w4, dx, *parameters)
     return _as_asked(dx, len(x_shape), dims)
 
 
@@ -512,7 +512,7 @@ def conv2d_weight(
     -------
     ndarray of shape `weight_size`
     """
-    dw = _quick.conv2d_weight(x, weight_size, dy, stride, padding, dilation, groups)
+    dw = quick.conv2d_weight(x, weight_size, dy, stride, padding, dilation, groups)
     if dw is not None:
         return dw
     return _weight_gradient("conv2d_weight", 2, x, weight_size, dy, stride, padding, dilation, groups)
@@ -542,7 +542,7 @@ def _weight_gradient(op, dims, x, weight_size, dy, stride, padding, dilation, gr
     dy4 = _check_gradient(op, dy, y_shape, dims, x.shape, w_shape, (stride, padding, dilation))
     dw = _new(op, w4_shape, x.dtype, "weight's gradient")
     if x.size and dy.size:
-        _conv.weight_gradient(x4, dy4, dw, *parameters)
+        conv.weight_gradient(x4, dy4, dw, *parameters)
     else:
         dw[...] = 0
     return dw if dims == 2 else dw[:, :, 0]
@@ -573,7 +573,7 @@ def explain(
     Returns
     -------
     dict
-        'forward', 'input_gradient' and 'weight_gradient' to 'direct', to 'strassen', or to Winograd's tile, as
+        'forward', 'input_gradient' and 'weight_gradient' to 'direct' or to Winograd's tile, as
         'winograd F(4x4, 3x3)'.
     """
     itemsize = _float_array("explain", np.empty(0, dtype), "input").itemsize
@@ -583,12 +583,13 @@ def explain(
     y, parameters = _convolution_sizes("explain", 2, x, w, stride, padding, dilation, groups)
     names = {}
     for which, name in enumerate(("forward", "input_gradient", "weight_gradient")):
-        side = _conv.fewer_products(which, *x, *w, *y[2:], *parameters, itemsize)
+        strides, dilations, groups = parameters[:2], parameters[4:6], parameters[6]
+        side = conv.winograd_side(which, *x, *w, *y[2:], *strides, *dilations, groups, itemsize)
         # A stride splits the taps by their residues.
         taps = [-(-n // step) for n, step in zip(w[2:], parameters, strict=False)]
         m = [1 if n == 1 else side + 1 - n for n in taps]
         winograd = f"winograd F({m[0]}x{m[1]}, {taps[0]}x{taps[1]})"
-        names[name] = {0: "direct", 1: "strassen"}.get(side, winograd)
+        names[name] = winograd if side else "direct"
     return names
 
 
@@ -638,7 +639,7 @@ def conv_transpose2d(
     if not x.size:
         y[...] = 0
     elif y.size:
-        _conv.input_gradient(x4, w, y, *parameters)
+        conv.input_gradient(x4, w, y, *parameters)
     if b is not None:
         y += b[:, None, None]
     return _as_asked(y, x.ndim, 2)
@@ -721,7 +722,7 @@ def conv_transpose2d_input(
     dy4 = _check_gradient(op, dy, y_shape, 2, x_shape, w.shape, (stride, padding, dilation))
     dx = _new(op, x4_shape, dy.dtype, "input's gradient")
     if dy.size:
-        _conv.forward(dy4, w, None, dx, *parameters)
+        conv.forward(dy4, w, None, dx, *parameters)
     else:
         dx[...] = 0
     return _as_asked(dx, len(x_shape), 2)
@@ -760,7 +761,7 @@ def conv_transpose2d_weight(
     dy4 = _check_gradient(op, dy, y_shape, 2, x.shape, w_shape, (stride, padding, dilation))
     dw = _new(op, w_shape, x.dtype, "weight's gradient")
     if dy.size:
-        _conv.weight_gradient(dy4, x4, dw, *parameters)
+        conv.weight_gradient(dy4, x4, dw, *parameters)
     else:
         dw[...] = 0
     return dw
@@ -782,14 +783,14 @@ def bias_gradient(dy: ndarray, dims: int = 2) -> ndarray:
     op = "bias_gradient"
     if type(dims) is not int or dims not in (1, 2):
         raise ValueError(f"{op}: dims must be 1 or 2, got {dims!r}")
-    db = _quick.bias_gradient(dy) if dims == 2 else None
+    db = quick.bias_gradient(dy) if dims == 2 else None
     if db is not None:
         return db
     dy = _float_array(op, dy, "gradient")
     _check_rank(op, dy.shape, "gradient", dims)
     dy4 = np.ascontiguousarray(_four_dimensional(dy, dims))
     db = _new(op, dy4.shape[1:2], dy.dtype, "bias's gradient")
-    _elementwise.bias_gradient(dy4, db)
+    passes.bias_gradient(dy4, db)
     return db
 
 
@@ -825,7 +826,7 @@ def linear(x: ndarray, w: ndarray, b: ndarray | None = None) -> ndarray:
     TypeError, RuntimeError
         As :func:`conv2d`.
     """
-    y = _quick.linear(x, w, b)
+    y = quick.linear(x, w, b)
     if y is not None:
         return y
     given = x
@@ -835,7 +836,7 @@ def linear(x: ndarray, w: ndarray, b: ndarray | None = None) -> ndarray:
         b = _bias("linear", b, given, w.shape[0], w.shape)
     y = _new("linear", (x.shape[0], w.shape[0]), x.dtype)
     if y.size:
-        _conv.weight_gradient(w[None, :, None], x[None, :, None], y[:, :, None, None], *_PLAIN)
+        conv.weight_gradient(w[None, :, None], x[None, :, None], y[:, :, None, None], *_PLAIN)
     if b is not None:
         y += b
     return y
@@ -843,7 +844,7 @@ def linear(x: ndarray, w: ndarray, b: ndarray | None = None) -> ndarray:
 
 def linear_input(w: ndarray, dy: ndarray) -> ndarray:
     """Gradient of :func:`linear` with respect to x: ``dx = dy w``, (N, C) of w (K, C) and dy (N, K)."""
-    dx = _quick.linear_input(w, dy)
+    dx = quick.linear_input(w, dy)
     if dx is not None:
         return dx
     dy, w = _float_arrays("linear_input", dy, "gradient", w, "weight")
@@ -853,7 +854,7 @@ def linear_input(w: ndarray, dy: ndarray) -> ndarray:
 
 def linear_weight(x: ndarray, dy: ndarray) -> ndarray:
     """Gradient of :func:`linear` with respect to w: ``dw = dy^T x``, (K, C) of x (N, C) and dy (N, K)."""
-    dw = _quick.linear_weight(x, dy)
+    dw = quick.linear_weight(x, dy)
     if dw is not None:
         return dw
     dy, x = _float_arrays("linear_weight", dy, "gradient", x, "input")
@@ -863,7 +864,7 @@ def linear_weight(x: ndarray, dy: ndarray) -> ndarray:
 
 def linear_bias(dy: ndarray) -> ndarray:
     """Gradient of :func:`linear` with respect to b: the sums of dy's columns, (K,) of dy (N, K), in float64."""
-    db = _quick.linear_bias(dy)
+    db = quick.linear_bias(dy)
     if db is not None:
         return db
     dy = _float_array("linear_bias", dy, "gradient")
@@ -878,7 +879,7 @@ def _product(op: str, a: ndarray, b: ndarray) -> ndarray:
     if not a.shape[1]:
         y.fill(0)
     elif y.size:
-        _conv.forward(b[None, :, None], a[:, :, None, None], None, y[None, :, None], *_PLAIN)
+        conv.forward(b[None, :, None], a[:, :, None, None], None, y[None, :, None], *_PLAIN)
     return y
 
 
@@ -1110,7 +1111,7 @@ def max_pool2d(
     TypeError, ValueError, RuntimeError
         As :func:`conv2d`.
     """
-    result = _quick.max_pool2d(x, kernel_size, stride, padding, dilation, ceil_mode)
+    result = quick.max_pool2d(x, kernel_size, stride, padding, dilation, ceil_mode)
     if result is not None:
         return result
     op = "max_pool2d"
@@ -1124,7 +1125,7 @@ def max_pool2d(
     y = _new(op, y_shape, x.dtype)
     indices = _new(op, y_shape, index_dtype, "indices")
     if y.size:
-        _pool.max_forward(x4, y, indices, *window, *steps)
+        pool.max_forward(x4, y, indices, *window, *steps)
     return (y, indices) if x.ndim == 4 else (y[0], indices[0])
 
 
@@ -1148,7 +1149,7 @@ def max_pool2d_backward(dy: ndarray, indices: ndarray, input_size: Sequence[int]
     RuntimeError
         For sizes that do not fit each other, and for indices outside the image.
     """
-    result = _quick.max_pool2d_backward(dy, indices, input_size)
+    result = quick.max_pool2d_backward(dy, indices, input_size)
     if result is not None:
         return result
     op = "max_pool2d_backward"
@@ -1169,7 +1170,7 @@ def max_pool2d_backward(dy: ndarray, indices: ndarray, input_size: Sequence[int]
     if not dy.size:
         dx[...] = 0
     elif not (
-        _pool.max_backward(dy, indices, dx) if dy.ndim == 4 else _pool.max_backward(dy[None], indices[None], dx[None])
+        pool.max_backward(dy, indices, dx) if dy.ndim == 4 else pool.max_backward(dy[None], indices[None], dx[None])
     ):
         raise RuntimeError(
             f"{op}: indices from {indices.min()} to {indices.max()} are outside the {x_shape[-2]} x {x_shape[-1]} "
@@ -1215,7 +1216,7 @@ def avg_pool2d(
         As :func:`conv2d`.
     """
     if divisor_override is None:
-        result = _quick.avg_pool2d(x, kernel_size, stride, padding, ceil_mode, count_include_pad)
+        result = quick.avg_pool2d(x, kernel_size, stride, padding, ceil_mode, count_include_pad)
         if result is not None:
             return result
     op = "avg_pool2d"
@@ -1226,7 +1227,7 @@ def avg_pool2d(
     divisor = _divisor(divisor_override)
     y = _new(op, y_shape, x.dtype)
     if y.size:
-        _pool.average_forward(x4, y, *window, bool(count_include_pad), divisor)
+        pool.average_forward(x4, y, *window, bool(count_include_pad), divisor)
     return y if x.ndim == 4 else y[0]
 
 
@@ -1265,7 +1266,7 @@ def avg_pool2d_backward(
     ndarray of shape `input_size`
     """
     if divisor_override is None:
-        result = _quick.avg_pool2d_backward(dy, input_size, kernel_size, stride, padding, ceil_mode, count_include_pad)
+        result = quick.avg_pool2d_backward(dy, input_size, kernel_size, stride, padding, ceil_mode, count_include_pad)
         if result is not None:
             return result
     op = "avg_pool2d_backward"
@@ -1277,7 +1278,7 @@ def avg_pool2d_backward(
     dy4 = _check_gradient(op, dy, y_shape, 2, x_shape, None, (kernel_size, stride, padding))
     dx = _new(op, x4_shape, dy.dtype, "input's gradient")
     if dy.size:
-        _pool.average_backward(dy4, dx, *window, bool(count_include_pad), divisor)
+        pool.average_backward(dy4, dx, *window, bool(count_include_pad), divisor)
     return _as_asked(dx, len(x_shape), 2)
 
 
@@ -1316,7 +1317,7 @@ def adaptive_avg_pool2d(x: ndarray, output_size: int | Sequence[int | None] | No
         raise RuntimeError(f"{op}: an input may be empty in its batch alone, got input of size {list(x.shape)}")
     y = _new(op, (*x4.shape[:2], *y_size), x.dtype)
     if y.size:
-        _pool.adaptive_average_forward(x4, y)
+        pool.adaptive_average_forward(x4, y)
     return y if x.ndim == 4 else y[0]
 
 
@@ -1343,7 +1344,7 @@ def adaptive_avg_pool2d_backward(dy: ndarray, input_size: Sequence[int]) -> ndar
         )
     dx = _new(op, _four(x_shape, 2), dy.dtype, "input's gradient")
     if dy.size and dx.size:
-        _pool.adaptive_average_backward(_four_dimensional(dy, 2), dx)
+        pool.adaptive_average_backward(_four_dimensional(dy, 2), dx)
     else:
         dx[...] = 0
     return _as_asked(dx, len(x_shape), 2)

@@ -19,10 +19,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
-from . import _layers, _tape, primitives
+from . import primitives
 from ._checks import number
-from ._tape import apply
-from ._tape import wrap as _wrap
+from ._native import layers, tape
+from ._native.tape import apply
+from ._native.tape import wrap as _wrap
 from .autograd import Node, is_grad_enabled, run_backward
 from .random import Generator, stream_of
 
@@ -131,7 +132,7 @@ def _unrecorded(ufunc):
     return method
 
 
-class Tensor(_tape.TensorBase):
+class Tensor(tape.TensorBase):
     """An n-dimensional array that knows how to compute its gradient; names and semantics of ``torch.Tensor``.
 
     Parameters
@@ -662,7 +663,7 @@ class Tensor(_tape.TensorBase):
 
     def flatten(self, start_dim: _int = 0, end_dim: _int = -1) -> Tensor:
         """The tensor with the dimensions `start_dim` to `end_dim` made one."""
-        y = _layers.flatten(self, start_dim, end_dim)
+        y = layers.flatten(self, start_dim, end_dim)
         if y is not None:
             return y
         start, end = _dim(start_dim, self.ndim), _dim(end_dim, self.ndim)
@@ -721,7 +722,7 @@ class Tensor(_tape.TensorBase):
             raise RuntimeError(f"shape {list(self.shape)} cannot be expanded to {shape}") from None
 
 
-_tape.set_tensor_type(Tensor)
+tape.set_tensor_type(Tensor)
 
 _ARRAYS = (Tensor, np.ndarray)
 _OPERANDS = (Tensor, int, float, np.ndarray, np.generic)
@@ -1036,7 +1037,7 @@ def relu(input: Tensor) -> Tensor:
     """``max(input, 0)``, element-wise; its gradient at 0 is 0."""
     if not isinstance(input, _ARRAYS):
         raise TypeError(f"relu() expects a Tensor, got {type(input).__name__}")
-    y = _layers.relu(input)
+    y = layers.relu(input)
     return apply(primitives.relu, input) if y is None else y
 
 

@@ -430,8 +430,10 @@ INLINE void NAME(lane_sums_body)(const int n, const int run, REAL *sums, const R
 }
 
 static void NAME(lane_sums)(void *sums, const void *dy, idx dy_row, idx dy_step, const void *x, idx x_row, idx step,
-                            idx n_rows, idx count, idx n_taps, const idx *offsets, const void *ahead, idx far)
+                            idx n_rows, idx count, idx n_taps, const idx *offsets, const fc_ahead *next)
 {
+    const REAL *ahead = next->from;
+    const idx far = next->step;
     const int threes = NAME(in_runs)(3, step, n_taps, offsets), fives = NAME(in_runs)(5, step, n_taps, offsets);
 #define BODY(n, run, step)                                                                                            \
     NAME(lane_sums_body)(n, run, sums, dy, dy_row, dy_step, x, x_row, step, n_rows, count, offsets, ahead, far)
@@ -491,10 +493,11 @@ INLINE void NAME(mix_tile)(const int mix, const int channels, const int taps, co
 enum { NAME(mix_sums_held) = REGISTERS == 32 ? 24 : 12 };
 
 static void NAME(mix_sums)(void *sums_, const void *dy, idx dy_row, idx dy_step, const void *x_, idx x_row, idx step,
-                           idx n_rows, idx count, idx mix, idx n_taps, const idx *offsets, const void *ahead, idx far)
+                           idx n_rows, idx count, idx mix, idx n_taps, const idx *offsets, const fc_ahead *next)
 {
-    const REAL *x = x_;
+    const REAL *x = x_, *ahead = next->from;
     REAL *sums = sums_;
+    idx far = next->step;
     const int threes = NAME(in_runs)(3, step, n_taps, offsets);
     for (idx t = 0; t < n_taps;) {
         idx taps = 1;

@@ -52,6 +52,13 @@ typedef struct {
     idx from, to;     /* outputs (or pairs of them) in between have all their taps inside */
 } fc_windows;
 
+/* What is wanted next: lines from `from` on, `step` elements apart, which are brought near meanwhile. They may lie anywhere,
+ * but reading them must not fail for want of a page: a step of 0 asks for one line again and again. */
+typedef struct {
+    const void *from;
+    idx step;
+} fc_ahead;
+
 /* One plane of an image whose channels lie along the lanes. */
 typedef struct {
     idx h, w;     /* its size in pixels */
@@ -65,17 +72,6 @@ typedef struct {
 enum { FC_SMALL = 4, FC_LINES = 6, FC_WINOGRADS = 9 };
 
 typedef struct {
-    idx itemsize;
-    idx lanes;                 /* elements in a vector */
-    idx rows;                  /* filters in a tile */
-    idx vecs[FC_MAX_ROWS + 1]; /* vecs[r]: the widest tile, in vectors, of r filters */
-    idx wgrad_rows;            /* (channel, tap) pairs in a tile of the weight gradient */
-    idx wgrad_vecs;            /* its width over filters, in vectors */
-    idx dot_rows;              /* filters in a tile of the pixel-wise weight gradient */
-    idx dot_cols;              /* its (channel, tap) pairs */
-    idx gemm_rows;             /* rows in a tile of a plain matrix product */
-    idx gemm_vecs;             /* its width, in vectors */
-
     /* Copy rows of one channel, padded: dst[i] is `left` times `fill`, then `count` elements
      * src[(i - first) * src_h + j * src_w], then `right` times `fill`; rows before `first` and from `last` on are `fill`
      * throughout. */
@@ -96,6 +92,29 @@ typedef struct {
     void (*pack_pixels)(void *dst, idx width, const void *src, idx depth, const idx *offsets, idx n_pieces,
                         const fc_piece *pieces, idx step);
 
+    /* Move a tile from its dense form tile[rows][width] to strided runs of the output. */
+    void (*scatter)(const void *tile, idx width, void *y, idx y_row, idx y_col, idx rows, idx n_runs,
+                    const fc_run *runs);
+
+    /* dst[r * dst_row + i] = src[i * width + r] for r < rows <= lanes, i < count: out of channels along the lanes. */
+    void (*untranspose)(void *dst, idx dst_row, const void *src, idx width, idx rows, idx count);
+
+    /* untranspose of what is too large for any cache: whole lines go past them. fc_fence() when all is written. */
+    void (*untranspose_far)(void *dst, idx dst_row, const void *src, idx width, idx rows, idx count);
+
+    /* dst[q * n + i] = src[i][q] for the first `size` places of dst. */
+    void (*interleave)(void *dst, const void *const *src, idx n, idx size);
+
+    /* dst[i * width + r] = src[r * src_row + i * src_col] for r < rows, i < count; zero for rows <= r < width. */
+    void (*transpose)(void *dst, idx width, const void *src, idx src_row, idx src_col, idx rows, idx count);
+} fc_move_kernels;
+
+typedef struct {
+    idx rows;                  /* filters in a tile */
+    idx vecs[FC_MAX_ROWS + 1]; /* vecs[r]: the widest tile, in vectors, of r filters */
+    idx gemm_rows;             /* rows in a tile of a plain matrix product */
+    idx gemm_vecs;             /* its width, in vectors */
+
     /* tile[rows - 1][vecs - 1]: the tile of forward and of the input gradient,
      *     y[r * y_row + j] = start + sum_k a[k * rows + r] * b[offsets[k] + j],   j < vecs * lanes,
      * where start is y's own value when `accumulate`, else bias[r], or zero when bias is NULL. */
@@ -108,50 +127,35 @@ typedef struct {
 
     /* The same out of a panel of packed pixels, its rows as wide as the widest tile of all `rows` filters: row k of b is
      * that much after row k - 1. n tiles of filters follow each other in a, bias and y. Meanwhile n * (depth / FC_AHEAD)
-     * rows of 128 bytes, ahead_step apart, are brought near from `ahead` on; they may lie anywhere. */
+     * rows of 128 bytes are brought near as `ahead` says. */
     void (*panel[FC_MAX_ROWS][FC_MAX_VECS])(idx n, idx depth, const void *a, const void *b, void *y, idx y_row,
-                                            const void *bias, int accumulate, const void *ahead, idx ahead_step);
+                                            const void *bias, int accumulate, const fc_ahead *ahead);
 
-    /* A step of Strassen's algorithm in Winograd's form: seven products instead of eight. y, 2 * rows filters by two panels
-     * of pixels, gets what panel() would of 2 * depth rows. Filters and pixels come in quarters of `depth` rows, [11][12]
-     * [21][22] of filters and [11][21][12][22] of pixels (the first number is the row of the matrix), with four sums of
-     * them: strassen_sums of quarters of n elements, whole vectors. Meanwhile 7 * (depth / FC_AHEAD) rows are brought near. */
-    void (*strassen_sums)(void *sums, const void *quarters, idx n, int filters);
-    void (*strassen)(idx depth, const void *a, const void *a_sums, const void *b, const void *b_sums, void *y,
-                     idx y_row, const void *bias, int accumulate, const void *ahead, idx ahead_step);
+    /* gemm[vecs - 1]: y[r * y_row + j] (+)= sum_k a[r * a_row + k * a_depth] * b[k * b_depth + j], j < vecs * lanes,
+     * r < rows, and up to whole tiles of gemm_rows; a_row or a_depth is 1. */
+    void (*gemm[FC_MAX_VECS])(idx rows, idx depth, const void *a, idx a_row, idx a_depth, const void *b, idx b_depth,
+                              void *y, idx y_row, int accumulate);
+} fc_product_kernels;
 
-    /* Move a tile from its dense form tile[rows][width] to strided runs of the output. */
-    void (*scatter)(const void *tile, idx width, void *y, idx y_row, idx y_col, idx rows, idx n_runs,
-                    const fc_run *runs);
-
-    /* dst[r * dst_row + i] = src[i * width + r] for r < rows <= lanes, i < count: out of channels along the lanes. */
-    void (*untranspose)(void *dst, idx dst_row, const void *src, idx width, idx rows, idx count);
-
-    /* untranspose of what is too large for any cache: whole lines go past them. fc_fence() when all is written. */
-    void (*untranspose_far)(void *dst, idx dst_row, const void *src, idx width, idx rows, idx count);
+typedef struct {
+    idx outer_rows; /* (channel, tap) pairs in a tile of the weight gradient */
+    idx outer_vecs; /* its width over filters, in vectors */
+    idx dot_rows;   /* filters in a tile of the pixel-wise weight gradient */
+    idx dot_cols;   /* its (channel, tap) pairs */
 
     /* sums[j * lanes + v] = sum over s < n of z[j * z_row + s * shift + v], v < lanes, j < count. */
     void (*shifted_sums)(void *sums, const void *z, idx z_row, idx shift, idx n, idx count);
 
-    /* dst[q * n + i] = src[i][q] for the first `size` places of dst. */
-    void (*interleave)(void *dst, const void *const *src, idx n, idx size);
-
-    /* dst[i * width + r] = src[r * src_row + i * src_col] for r < rows, i < count; zero for rows <= r < width. */
-    void (*transpose)(void *dst, idx width, const void *src, idx src_row, idx src_col, idx rows, idx count);
-
     /* wgrad[vecs - 1]: a tile of the weight gradient with filters along the lanes,
      *     acc[r * width + j] += sum_i x[pixels[i] + offsets[r]] * dy[i * width + j],   r < wgrad_rows, width = vecs * lanes.
      * Meanwhile the widest asks for n_pixels / FC_AHEAD rows as panel does. */
-    void (*wgrad[FC_MAX_VECS])(idx n_pixels, const int32_t *pixels, const void *x, const idx *offsets, const void *dy,
-                               void *acc, const void *ahead, idx ahead_step);
+    void (*outer[FC_MAX_VECS])(idx n_pixels, const int32_t *pixels, const void *x, const idx *offsets, const void *dy,
+                               void *acc, const fc_ahead *ahead);
 
     /* w[k * w_row + i] = sum over n < n_slices, in order, of sums[n * slice + k * col + i * row], k < filters, i < pairs:
      * a tile's sums, of which there are no more than FC_TILE_SUMS; row or col is 1. */
     void (*fold)(void *w, idx w_row, const void *sums, idx slice, idx n_slices, idx row, idx col, idx filters,
                  idx pairs);
-
-    /* Whether no element is infinite or NaN. */
-    int (*finite)(const void *x, idx n);
 
     /* A tile of the weight gradient with pixels along the lanes, for few channels,
      *     acc[r * dot_cols + c] += sum_n sum_p sum_q dy[r * dy_row + n * dy_plane + p * dy_pitch + q]
@@ -161,30 +165,28 @@ typedef struct {
      * of few filters. */
     void (*dot[FC_MAX_ROWS])(idx n_planes, idx n_rows, idx n_cols, const void *dy, idx dy_row, idx dy_plane,
                              idx dy_pitch, const void *x, const idx *offsets, idx x_plane, idx x_pitch, void *acc);
+} fc_correlate_kernels;
 
-    /* gemm[vecs - 1]: y[r * y_row + j] (+)= sum_k a[r * a_row + k * a_depth] * b[k * b_depth + j], j < vecs * lanes,
-     * r < rows, and up to whole tiles of gemm_rows; a_row or a_depth is 1. */
-    void (*gemm[FC_MAX_VECS])(idx rows, idx depth, const void *a, idx a_row, idx a_depth, const void *b, idx b_depth,
-                              void *y, idx y_row, int accumulate);
-
+typedef struct {
     /* Winograd's transforms, channels along the lanes (winograd.h), of `count` tiles side by side: tile n begins at
      * pixel (h0 + n * step_h, w0 + n * step_w) of a plane; its points are v_point elements apart, and tiles v_tile. Pixels
      * outside the plane read as zero and are not written. winograd_input: B' x B, of 6 x 6 points [0], 5 x 5 [1] and
      * 1 x 8 [2]. The rest are for the sizes of filters above. winograd_spread: A dy A', winograd_output: A' t A + bias. */
-    void (*winograd_input[3])(void *v, idx v_point, idx v_tile, const void *x, const fc_plane *plane, idx h0, idx w0,
-                              idx count);
-    void (*winograd_spread[FC_WINOGRADS])(void *z, idx z_point, idx z_tile, const void *dy, const fc_plane *plane,
+    void (*input[3])(void *v, idx v_point, idx v_tile, const void *x, const fc_plane *plane, idx h0, idx w0, idx count);
+    void (*output_gradient[FC_WINOGRADS])(void *z, idx z_point, idx z_tile, const void *dy, const fc_plane *plane,
                                           idx h0, idx w0, idx count);
-    void (*winograd_output[FC_WINOGRADS])(void *y, const fc_plane *plane, idx h0, idx w0, idx count, const void *t,
-                                          idx t_point, idx t_tile, const void *bias);
+    void (*output[FC_WINOGRADS])(void *y, const fc_plane *plane, idx h0, idx w0, idx count, const void *t, idx t_point,
+                                 idx t_tile, const void *bias);
     /* u = G w G', `filters` (at most a vector) along the lanes, for `depth` channels; taps lie side by side in w, and
      * `flip` reverses them. Nothing is read from `end` on. */
-    void (*winograd_filters[FC_WINOGRADS])(void *u, idx u_point, idx u_depth, const void *w, idx w_filter, idx w_depth,
-                                           idx filters, idx depth, int flip, const void *end);
+    void (*filters[FC_WINOGRADS])(void *u, idx u_point, idx u_depth, const void *w, idx w_filter, idx w_depth,
+                                  idx filters, idx depth, int flip, const void *end);
     /* dw = G' (sum over the slices of s) G of one filter, dense, channels along the lanes of s. */
-    void (*winograd_weights[FC_WINOGRADS])(void *dw, const void *s, idx s_point, idx s_slice, idx n_slices,
-                                           idx channels);
+    void (*filter_gradient[FC_WINOGRADS])(void *dw, const void *s, idx s_point, idx s_slice, idx n_slices,
+                                          idx channels);
+} fc_winograd_kernels;
 
+typedef struct {
     /* Few channels (depthwise.h). windows: y[p * y_row + q] = bias + sum_t w[t] * (the pixel that tap t reads), for n_rows
      * rows; w goes through blocks, and down the columns of each. Of y only its rows are written; if they follow each
      * other without a gap, they are written in order, and up to a vector into the next. Blocks of more than a row of
@@ -192,10 +194,10 @@ typedef struct {
      * window_sums: sums[t * lanes + i] += dy[p * dy_row + q] * (that pixel) for some q each, where taps t are a block of
      * height x span, by rows, or with a height of 1 FC_WINDOW_TAPS single ones.
      * Both read whole vectors of the table's rows; dy's may be read up to a vector. */
-    void (*windows)(void *y, idx y_row, idx n_rows, const void *const *rows, const fc_windows *s, const void *w,
-                    const void *bias);
-    void (*window_sums)(void *sums, const void *dy, idx dy_row, idx n_rows, const void *const *rows,
-                        const fc_windows *s, idx span, const fc_tap *taps);
+    void (*rows)(void *y, idx y_row, idx n_rows, const void *const *rows, const fc_windows *s, const void *w,
+                 const void *bias);
+    void (*row_sums)(void *sums, const void *dy, idx dy_row, idx n_rows, const void *const *rows, const fc_windows *s,
+                     idx span, const fc_tap *taps);
 
     /* The same with channels along the lanes, of pixels [row][column][lane].
      * to_lanes: dst[v * apart + (h * pitch + i) * lanes + r] = src[h * src_h + (v * lanes + r) * src_c + i * src_w],
@@ -206,17 +208,19 @@ typedef struct {
      * sees all: a tap is mix of them, w[(t * mix + c) * lanes + i] for x[... + i / mix * mix + c], c < mix.
      * lane_sums: sums[t * lanes + i] += sum_p sum_q dy[p * dy_row + q * dy_step + i] * x[offsets[t] + p * x_row + q * step
      * + i], p < n_rows, q < count, t < n_taps <= FC_WINDOW_SUMS.
-     * The sums bring near, with each pixel of dy, what lies `far` elements further from `ahead`.
+     * The sums bring near, with each pixel of dy, the next line that `ahead` says.
      * mix_sums: the same of groups of `mix` (2, 4 or 8), sums[(t * mix + c) * lanes + i], and any number of taps. */
     void (*to_lanes)(void *dst, idx pitch, idx apart, const void *src, idx src_h, idx src_c, idx src_w, idx channels,
                      idx n_rows, idx count, int loose);
-    void (*lane_windows)(void *y, idx y_step, const void *x, idx step, idx count, idx mix, idx n_taps, idx run,
-                         const idx *offsets, const void *w, const void *bias);
+    void (*lanes)(void *y, idx y_step, const void *x, idx step, idx count, idx mix, idx n_taps, idx run,
+                  const idx *offsets, const void *w, const void *bias);
     void (*lane_sums)(void *sums, const void *dy, idx dy_row, idx dy_step, const void *x, idx x_row, idx step,
-                      idx n_rows, idx count, idx n_taps, const idx *offsets, const void *ahead, idx far);
+                      idx n_rows, idx count, idx n_taps, const idx *offsets, const fc_ahead *ahead);
     void (*mix_sums)(void *sums, const void *dy, idx dy_row, idx dy_step, const void *x, idx x_row, idx step,
-                     idx n_rows, idx count, idx mix, idx n_taps, const idx *offsets, const void *ahead, idx far);
+                     idx n_rows, idx count, idx mix, idx n_taps, const idx *offsets, const fc_ahead *ahead);
+} fc_windows_kernels;
 
+typedef struct {
     /* Pooling, one row of `count` outputs. The window of output q has rows x + r * x_row, r < n_rows, and columns
      * q * stride + s * dilation, s < n_cols. Writes up to a vector past the row's end; reads the windows of a
      * whole last vector and, of strides of 2 and 4, stride - 1 elements more.
@@ -249,6 +253,11 @@ typedef struct {
     /* Sum of an n_rows x n_cols window divided by its size; and its gradient, added to each element of the window. */
     double (*window_mean)(const void *x, idx x_row, idx x_col, idx n_rows, idx n_cols);
     void (*window_add)(void *x, idx x_row, idx n_rows, idx n_cols, double value);
+} fc_pool_kernels;
+
+typedef struct {
+    /* Whether no element is infinite or NaN. */
+    int (*finite)(const void *x, idx n);
 
     /* Single passes over n elements that lie side by side. */
     void (*relu)(void *y, const void *x, idx n);                           /* max(x, 0), NaN stays NaN */
@@ -270,6 +279,18 @@ typedef struct {
      * ? g + momentum * buffer : buffer or g). */
     void (*sgd)(void *p, const void *dp, void *buffer, double sign, double lr, double momentum, double fresh,
                 double decay, int nesterov, idx n);
+} fc_passes_kernels;
+
+typedef struct {
+    idx itemsize;
+    idx lanes; /* elements in a vector */
+    const fc_move_kernels *move;
+    const fc_product_kernels *product;
+    const fc_correlate_kernels *correlate;
+    const fc_winograd_kernels *winograd;
+    const fc_windows_kernels *windows;
+    const fc_pool_kernels *pool;
+    const fc_passes_kernels *passes;
 } fc_kernels;
 
 typedef struct {

@@ -521,85 +521,17 @@ TILES(TILE)
 
 #define PANEL_TILE(rows, vecs)                                                                                        \
     static void NAME(panel_##rows##_##vecs)(idx n, idx depth, const void *a_, const void *b, void *y_, idx y_row,     \
-                                            const void *bias_, int accumulate, const void *ahead_, idx ahead_step)    \
+                                            const void *bias_, int accumulate, const fc_ahead *ahead_)                \
     {                                                                                                                 \
         const REAL *a = a_, *bias = bias_;                                                                            \
-        const char *ahead = ahead_;                                                                                   \
+        const char *ahead = ahead_->from;                                                                                 \
         REAL *y = y_;                                                                                                 \
         for (idx i = 0; i < n; i++, a += depth * rows, y += rows * y_row, bias += bias ? rows : 0)                    \
             ahead = NAME(tile_body)(rows, vecs, depth, a, b, NULL, LANES, y, y_row, LANES, bias, accumulate, ahead,   \
-                                    ahead_step);                                                                      \
+                                    ahead_->step);                                                                    \
     }
 PANELS(PANEL_TILE)
 #undef PANEL_TILE
-
-static void NAME(strassen_sums)(void *sums_, const void *quarters, idx n, int filters)
-{
-    REAL *sums = sums_;
-    const REAL *q = quarters;
-    for (idx i = 0; i < n; i += LANES) {
-        const vec q0 = load(q + i), q2 = load(q + 2 * n + i), q3 = load(q + 3 * n + i);
-        const vec first = filters ? q2 + q3 : q2 - q0, second = filters ? first - q0 : q3 - first;
-        store(sums + i, first);
-        store(sums + n + i, second);
-        store(sums + 2 * n + i, filters ? q0 - q2 : q3 - q2);
-        store(sums + 3 * n + i, load(q + n + i) - second);
-    }
-}
-
-/* Adds one of Strassen's products to acc. What is set aside stays in memory: the compiler would rather spill what is not. */
-#define PRODUCT(a, b)                                                                                                 \
-    __asm__ volatile("" : : "r"(aside) : "memory");                                                                   \
-    ahead = NAME(panel_sum)(ROWS, PANEL, acc, depth, a, b, ahead, ahead_step)
-#define EACH UNROLL for (int r = 0; r < ROWS; r++) UNROLL for (int v = 0; v < PANEL; v++)
-
-/* A quarter of the result is complete. */
-INLINE void NAME(end_quarter)(vec acc[FC_MAX_ROWS][FC_MAX_VECS], REAL *y, idx y_row, const REAL *bias, int accumulate)
-{
-    EACH
-    {
-        REAL *to = y + r * y_row + v * LANES;
-        store(to, acc[r][v] + (accumulate ? load(to) : bias ? splat(bias[r]) : (vec){0}));
-    }
-}
-
-static void NAME(strassen)(idx depth, const void *a_, const void *a_sums, const void *b_, const void *b_sums, void *y_,
-                           idx y_row, const void *bias_, int accumulate, const void *ahead_, idx ahead_step)
-{
-    const idx p = depth * ROWS, q = depth * (PANEL * LANES);
-    const REAL *a = a_, *s = a_sums, *b = b_, *t = b_sums, *bias = bias_, *bias_below = bias ? bias + ROWS : NULL;
-    const char *ahead = ahead_;
-    REAL *y = y_, *below = y + ROWS * y_row;
-    vec acc[FC_MAX_ROWS][FC_MAX_VECS], aside[3][ROWS][PANEL];
-
-    UNROLL for (int r = 0; r < 2 * ROWS; r++)
-        UNROLL for (int v = 0; v < 2 * PANEL; v++) __builtin_prefetch(y + r * y_row + v * LANES, 1);
-    EACH acc[r][v] = (vec){0};
-    PRODUCT(a, b);
-    EACH aside[0][r][v] = acc[r][v];
-    PRODUCT(a + p, b + q);
-    NAME(end_quarter)(acc, y, y_row, bias, accumulate);
-
-    EACH acc[r][v] = aside[0][r][v];
-    PRODUCT(s + p, t + q);
-    EACH aside[1][r][v] = acc[r][v];
-    PRODUCT(s + 2 * p, t + 2 * q);
-    EACH aside[2][r][v] = acc[r][v];
-    PRODUCT(a + 3 * p, t + 3 * q);
-    NAME(end_quarter)(acc, below, y_row, bias_below, accumulate);
-
-    EACH acc[r][v] = (vec){0};
-    PRODUCT(s, t);
-    EACH aside[1][r][v] += acc[r][v];
-    EACH acc[r][v] += aside[2][r][v];
-    NAME(end_quarter)(acc, below + PANEL * LANES, y_row, bias_below, accumulate);
-    __asm__ volatile("" : : "r"(aside) : "memory");
-    EACH acc[r][v] = aside[1][r][v];
-    PRODUCT(s + 3 * p, b + 3 * q);
-    NAME(end_quarter)(acc, y + PANEL * LANES, y_row, bias, accumulate);
-}
-#undef PRODUCT
-#undef EACH
 
 /* ---- weight gradient ------------------------------------------------------------------------------------------ */
 
@@ -655,9 +587,9 @@ INLINE void NAME(wgrad)(const int vecs, idx n_pixels, const int32_t *pixels, con
 
 #define WGRAD(vecs)                                                                                                   \
     static void NAME(wgrad_##vecs)(idx n_pixels, const int32_t *pixels, const void *x, const idx *offsets,            \
-                                   const void *dy, void *acc, const void *ahead, idx ahead_step)                      \
+                                   const void *dy, void *acc, const fc_ahead *ahead)                                  \
     {                                                                                                                 \
-        NAME(wgrad)(vecs, n_pixels, pixels, x, offsets, dy, acc, ahead, ahead_step);                                  \
+        NAME(wgrad)(vecs, n_pixels, pixels, x, offsets, dy, acc, ahead->from, ahead->step);                            \
     }
 WGRADS(WGRAD)
 #undef WGRAD
@@ -1240,35 +1172,51 @@ static void NAME(sgd)(void *p_, const void *dp_, void *buffer_, double sign_, do
 #include "winograd.h"
 #include "depthwise.h"
 
-#define KERNEL(name) .name = NAME(name),
 #define TILE_ENTRY(r, v) .tile[r - 1][v - 1] = NAME(tile_##r##_##v), .strip[r - 1][v - 1] = NAME(strip_##r##_##v),
 #define PANEL_ENTRY(r, v) .panel[r - 1][v - 1] = NAME(panel_##r##_##v),
-#define WGRAD_ENTRY(v) .wgrad[v - 1] = NAME(wgrad_##v),
+#define WGRAD_ENTRY(v) .outer[v - 1] = NAME(wgrad_##v),
 #define DOT_ENTRY(r) .dot[r - 1] = NAME(dot_##r),
 #define GEMM_ENTRY(v) .gemm[v - 1] = NAME(gemm_##v),
 #define WINOGRAD_ENTRY(stage)                                                                                         \
-    .winograd_##stage = {NAME(winograd_##stage##_2x2),       NAME(winograd_##stage##_3x3),                            \
-                         NAME(winograd_##stage##_4x4),       NAME(winograd_##stage##_5x5),                            \
-                         NAME(winograd_##stage##_small_2x2), NAME(winograd_##stage##_small_3x3),                      \
-                         NAME(winograd_##stage##_1x3),       NAME(winograd_##stage##_1x5),                            \
-                         NAME(winograd_##stage##_1x7)}
+    {NAME(winograd_##stage##_2x2), NAME(winograd_##stage##_3x3), NAME(winograd_##stage##_4x4),                        \
+     NAME(winograd_##stage##_5x5), NAME(winograd_##stage##_small_2x2), NAME(winograd_##stage##_small_3x3),            \
+     NAME(winograd_##stage##_1x3), NAME(winograd_##stage##_1x5), NAME(winograd_##stage##_1x7)}
+#define KERNEL(name) .name = NAME(name),
 
 /* clang-format off */
-static const fc_kernels NAME(kernels) = {
-    .itemsize = sizeof(REAL), .lanes = LANES, .rows = ROWS, .vecs = VECS, .wgrad_rows = WGRAD_ROWS,
-    .wgrad_vecs = WGRAD_VECS, .dot_rows = DOT_ROWS, .dot_cols = DOT_COLS, .gemm_rows = GEMM_ROWS,
-    .gemm_vecs = GEMM_VECS,
-    TILES(TILE_ENTRY) PANELS(PANEL_ENTRY) WGRADS(WGRAD_ENTRY) DOTS(DOT_ENTRY) GEMMS(GEMM_ENTRY)
-    .winograd_input = {NAME(winograd_input_square), NAME(winograd_input_small), NAME(winograd_input_line)},
-    WINOGRAD_ENTRY(spread), WINOGRAD_ENTRY(output), WINOGRAD_ENTRY(filters), WINOGRAD_ENTRY(weights),
-    KERNEL(stage) KERNEL(fetch) KERNEL(pack_filters) KERNEL(pack_pixels) KERNEL(strassen_sums) KERNEL(strassen)
-    KERNEL(transpose) KERNEL(untranspose) KERNEL(untranspose_far) KERNEL(fold) KERNEL(scatter) KERNEL(interleave)
-    KERNEL(finite) KERNEL(shifted_sums)
-    KERNEL(windows) KERNEL(window_sums) KERNEL(to_lanes) KERNEL(lane_windows) KERNEL(lane_sums) KERNEL(mix_sums)
+static const fc_move_kernels NAME(move) = {
+    KERNEL(stage) KERNEL(fetch) KERNEL(pack_filters) KERNEL(pack_pixels) KERNEL(scatter) KERNEL(interleave)
+    KERNEL(transpose) KERNEL(untranspose) KERNEL(untranspose_far)
+};
+static const fc_product_kernels NAME(product) = {
+    .rows = ROWS, .vecs = VECS, .gemm_rows = GEMM_ROWS, .gemm_vecs = GEMM_VECS,
+    TILES(TILE_ENTRY) PANELS(PANEL_ENTRY) GEMMS(GEMM_ENTRY)
+};
+static const fc_correlate_kernels NAME(correlate) = {
+    .outer_rows = WGRAD_ROWS, .outer_vecs = WGRAD_VECS, .dot_rows = DOT_ROWS, .dot_cols = DOT_COLS,
+    WGRADS(WGRAD_ENTRY) DOTS(DOT_ENTRY) KERNEL(fold) KERNEL(shifted_sums)
+};
+static const fc_winograd_kernels NAME(winograd) = {
+    .input = {NAME(winograd_input_square), NAME(winograd_input_small), NAME(winograd_input_line)},
+    .output_gradient = WINOGRAD_ENTRY(spread), .output = WINOGRAD_ENTRY(output), .filters = WINOGRAD_ENTRY(filters),
+    .filter_gradient = WINOGRAD_ENTRY(weights),
+};
+static const fc_windows_kernels NAME(windows_) = {
+    .rows = NAME(windows), .row_sums = NAME(window_sums), .lanes = NAME(lane_windows),
+    KERNEL(to_lanes) KERNEL(lane_sums) KERNEL(mix_sums)
+};
+static const fc_pool_kernels NAME(pool) = {
     KERNEL(max_row) KERNEL(spread_max) KERNEL(average_row) KERNEL(average_plane) KERNEL(spread_plane)
     KERNEL(share_row) KERNEL(spread_row) KERNEL(scatter_add) KERNEL(window_mean) KERNEL(window_add)
-    KERNEL(relu) KERNEL(relu_backward) KERNEL(add) KERNEL(total) KERNEL(sums) KERNEL(add_to_doubles) KERNEL(softmax)
-    KERNEL(affine) KERNEL(affine_pair) KERNEL(sgd)
+};
+static const fc_passes_kernels NAME(passes) = {
+    KERNEL(finite) KERNEL(relu) KERNEL(relu_backward) KERNEL(add) KERNEL(total) KERNEL(sums) KERNEL(add_to_doubles)
+    KERNEL(softmax) KERNEL(affine) KERNEL(affine_pair) KERNEL(sgd)
+};
+static const fc_kernels NAME(kernels) = {
+    .itemsize = sizeof(REAL), .lanes = LANES, .move = &NAME(move), .product = &NAME(product),
+    .correlate = &NAME(correlate), .winograd = &NAME(winograd), .windows = &NAME(windows_), .pool = &NAME(pool),
+    .passes = &NAME(passes),
 };
 /* clang-format on */
 

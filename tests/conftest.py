@@ -11,28 +11,28 @@ import numpy as np
 import pytest
 
 import fastconv
-from fastconv import _runtime, _winograd
+from fastconv._native import runtime, winograd
 
 # Programs that tests start import the package under test, wherever they are started.
 os.environ["PYTHONSAFEPATH"] = "1"
 os.environ["PYTHONPATH"] = str(Path(fastconv.__file__).parent.parent)
 
 
-@pytest.fixture(params=_runtime.available_isas())
+@pytest.fixture(params=runtime.available_isas())
 def isa(request):
     """Runs the test once with each instruction set that is compiled in and runs here."""
-    before = _runtime.get_isa()
-    _runtime.set_isa(request.param)
+    before = runtime.get_isa()
+    runtime.set_isa(request.param)
     yield request.param
-    _runtime.set_isa(before)
+    runtime.set_isa(before)
 
 
 @pytest.fixture
 def threads():
     """A function that sets the number of threads; the former number returns after the test."""
-    before = _runtime.get_num_threads()
-    yield _runtime.set_num_threads
-    _runtime.set_num_threads(before)
+    before = runtime.get_num_threads()
+    yield runtime.set_num_threads
+    runtime.set_num_threads(before)
 
 
 class GuardedMemory:
@@ -63,18 +63,18 @@ class GuardedMemory:
 
 @pytest.fixture
 def everywhere():
-    """Take Winograd's filtering and Strassen's products wherever they are possible."""
-    before = _winograd.get_mode()
-    _winograd.set_mode(2)
+    """Take Winograd's filtering wherever it is possible."""
+    before = winograd.get_mode()
+    winograd.set_mode(2)
     yield
-    _winograd.set_mode(before)
+    winograd.set_mode(before)
 
 
 @pytest.fixture
 def guarded():
     """Results are allocated in :class:`GuardedMemory`, which is checked at the end of the test."""
     memory = GuardedMemory()
-    _runtime.set_allocator(memory.empty)
+    runtime.set_allocator(memory.empty)
     yield memory
-    _runtime.set_allocator(None)
+    runtime.set_allocator(None)
     memory.check()

@@ -32,10 +32,10 @@ def _run_valid(seed: int, first: int, seconds: float, most: int) -> tuple[int, l
     import conftest
     import fuzz_valid
 
-    from fastconv import _runtime
+    from fastconv._native import runtime
 
     memory = conftest.GuardedMemory()
-    _runtime.set_allocator(memory.empty)
+    runtime.set_allocator(memory.empty)
     failures = []
     index, deadline = first, time.monotonic() + seconds
     while time.monotonic() < deadline and index - first < most and len(failures) < 20:

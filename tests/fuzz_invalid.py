@@ -14,7 +14,8 @@ import tracemalloc
 import numpy as np
 
 import fastconv
-from fastconv import Tensor, _runtime, checkpoint, from_numpy, nn, ops, optim, train
+from fastconv import Tensor, checkpoint, from_numpy, nn, ops, optim, train
+from fastconv._native import runtime
 from fastconv.nn import functional as F
 from fastconv.nn import grad, init
 from fastconv.nn import utils as nn_utils
@@ -845,8 +846,8 @@ ENTRIES = {
     "sqrt": (fastconv.sqrt, {"input": TENSOR}),
     "set_num_threads": (lambda n: _restore_threads(n), {"n": integer(1)}),
     "set_isa": (
-        lambda name: _runtime.set_isa(name),
-        {"name": Kind(_runtime.get_isa(), ["zebra", "", None, 3, Odd(), b"avx2", "\0"])},
+        lambda name: runtime.set_isa(name),
+        {"name": Kind(runtime.get_isa(), ["zebra", "", None, 3, Odd(), b"avx2", "\0"])},
     ),
     "manual_seed": (fastconv.manual_seed, {"seed": Kind(0, [None, "zebra", Odd(), NAN, (1, 2), {}, INF, 3j])}),
     "Generator": (fastconv.Generator, {"seed": Kind(0, ["zebra", Odd(), NAN, (1, 2), {}, INF, 3j])}),
@@ -880,7 +881,7 @@ NO_GOOD_CALL = {"MNIST", "CIFAR10", "ImageFolder", "checkpoint.load", "checkpoin
 
 
 def _restore_threads(n):
-    before = _runtime.get_num_threads()
+    before = runtime.get_num_threads()
     fastconv.set_num_threads(n)
     fastconv.set_num_threads(before)
 
@@ -980,7 +981,7 @@ def check_call(name: str, arguments: dict, spoiled: list, certain: bool) -> str:
         error = raised
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    _runtime.empty_cache()
+    runtime.empty_cache()
     grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - rss) * 1024
     # NumPy counts memory that it asked for and did not get as well.
     used = grown if isinstance(error, MemoryError) else max(peak, grown)

@@ -9,7 +9,8 @@ from cases import LAYOUTS, draw_case, draw_strided_case, parameters, w_shape, x_
 from checks import TOLERANCE, assert_near, spread
 
 import fastconv
-from fastconv import _runtime, _winograd, elementwise, nn, ops, reference
+from fastconv import elementwise, nn, ops, reference
+from fastconv._native import runtime, winograd
 from fastconv.nn import functional as F
 
 # A case of so many multiplications is worth a second thread, and of more than this waits for the reference.
@@ -43,7 +44,7 @@ def near_sum(actual, expected, a, b, terms):
     random ones mostly cancel. Winograd's transforms multiply what float32 rounds.
     """
     repeated = any(step == 0 and n > 1 for array in (a, b) for n, step in zip(array.shape, array.strides, strict=True))
-    tolerance = TOLERANCE[actual.dtype] * (5 if repeated else 1) * (2.5 if _winograd.get_mode() == 2 else 1)
+    tolerance = TOLERANCE[actual.dtype] * (5 if repeated else 1) * (2.5 if winograd.get_mode() == 2 else 1)
     assert_near(actual, expected, spread(a, b, terms), tolerance)
 
 
@@ -87,18 +88,18 @@ class Unchanged:
 def same_on_any_threads(rng, function):
     """The result, the same bits for every number of threads."""
     y = function()
-    before = _runtime.get_num_threads()
+    before = runtime.get_num_threads()
     for number in (1, 2, 3):
         if number != before:
-            _runtime.set_num_threads(number)
+            runtime.set_num_threads(number)
             assert np.array_equal(function(), y, equal_nan=True), f"{number} threads differ from {before}"
-    _runtime.set_num_threads(before)
+    runtime.set_num_threads(before)
     return y
 
 
 def _small_case(rng):
     while True:
-        strided = _winograd.get_mode() == 2 and chance(rng, 0.2)
+        strided = winograd.get_mode() == 2 and chance(rng, 0.2)
         case = draw_strided_case(rng) if strided else draw_case(rng)
         work = case["C"] // case["groups"] * case["K"] * case["R"] * case["S"] * case["H"] * case["W"]
         work *= max(case["N"], 1)
@@ -464,18 +465,18 @@ WEIGHTS = np.array(list(OPERATIONS.values())) / sum(OPERATIONS.values())
 def run_case(seed: int, index: int) -> str:
     """Case `index` of the run with this seed; returns its name, raises if it fails."""
     rng = np.random.default_rng([seed, index])
-    isa = str(rng.choice(_runtime.available_isas()))
+    isa = str(rng.choice(runtime.available_isas()))
     threads = between(rng, 1, 3)
     operation = NAMES[int(rng.choice(len(NAMES), p=WEIGHTS))]
     name = f"{operation.__name__} on {isa} with {threads} threads"
     # Drawn cases are too small for Winograd's filtering to be chosen: some take it wherever it is possible.
     everywhere = chance(np.random.default_rng([seed, index, 1]), 0.25)
-    before = _runtime.get_isa(), _runtime.get_num_threads(), _winograd.get_mode()
-    _runtime.set_isa(isa)
-    _runtime.set_num_threads(threads)
+    before = runtime.get_isa(), runtime.get_num_threads(), winograd.get_mode()
+    runtime.set_isa(isa)
+    runtime.set_num_threads(threads)
     if everywhere:
         name += ", Winograd's filtering wherever possible"
-        _winograd.set_mode(2)
+        winograd.set_mode(2)
     fastconv.manual_seed(index)
     try:
         operation(rng)
@@ -483,7 +484,7 @@ def run_case(seed: int, index: int) -> str:
         error.add_note(f"in {name}, seed {seed}, case {index}")
         raise
     finally:
-        _runtime.set_isa(before[0])
-        _runtime.set_num_threads(before[1])
-        _winograd.set_mode(before[2])
+        runtime.set_isa(before[0])
+        runtime.set_num_threads(before[1])
+        winograd.set_mode(before[2])
     return name

@@ -11,7 +11,8 @@ import sys
 import numpy as np
 
 import fastconv
-from fastconv import _quick, _runtime, elementwise, nn, ops
+from fastconv import elementwise, nn, ops
+from fastconv._native import quick, runtime
 
 # Whether Python's own objects are allocated by malloc too.
 ALL = os.environ.get("PYTHONMALLOC") == "malloc"
@@ -74,7 +75,7 @@ def calls():
         lambda: elementwise.batch_norm_backward(x, x, shift, offset, variance, None, True, True),
     )
     logits, labels = normal(64, 30), np.arange(64) % 30
-    yield "cross_entropy", lambda: _quick.cross_entropy(logits, labels, -100, True, True)
+    yield "cross_entropy", lambda: quick.cross_entropy(logits, labels, -100, True, True)
     yield "sgd_steps", lambda: elementwise.sgd_steps([x.copy()], [x], [None], 0.1, 0.9, 0.0, 0.1, True, False)
     yield "empty_cache", lambda: fastconv.empty_cache()
 
@@ -108,7 +109,7 @@ def same(a, b):
 
 def in_use():
     gc.collect()
-    return _runtime.memory_stats()["in_use"]
+    return runtime.memory_stats()["in_use"]
 
 
 def stop():

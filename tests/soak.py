@@ -23,7 +23,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 import numpy as np
 
 import fastconv
-from fastconv import _runtime, ops
+from fastconv import ops
+from fastconv._native import runtime
 from fastconv.nn import functional as F
 
 GROWTH = 0.05
@@ -115,8 +116,8 @@ def resident() -> int:
 
 def run(calls: int, threads: int, seed: int, report_every: float | None = None) -> dict:
     known = make_calls()
-    before = _runtime.get_num_threads()
-    _runtime.set_num_threads(2)
+    before = runtime.get_num_threads()
+    runtime.set_num_threads(2)
     done, wrong, sizes = [0] * threads, [], []
 
     def work(number):
@@ -139,7 +140,7 @@ def run(calls: int, threads: int, seed: int, report_every: float | None = None) 
             told = time.monotonic()
             print(f"{sum(done):,} calls, {resident() / 2**20:.1f} MB, {len(wrong)} wrong", flush=True)
         time.sleep(min(1.0, calls / 1e6))
-    _runtime.set_num_threads(before)
+    runtime.set_num_threads(before)
     sizes = sizes or [resident()]
     quarter = max(1, len(sizes) // 4)
     first, last = statistics.median(sizes[:quarter]), statistics.median(sizes[-quarter:])

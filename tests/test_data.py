@@ -13,7 +13,8 @@ import types
 import numpy as np
 import pytest
 
-from fastconv import _runtime, ops
+from fastconv import ops
+from fastconv._native import runtime
 from fastconv.random import Generator, default_generator, manual_seed
 from fastconv.tensor import Tensor, from_numpy
 from fastconv.utils.data import (
@@ -410,7 +411,7 @@ class Draws(Squares):
 
     def __getitem__(self, index):
         drawn = default_generator.numpy.random(), np.random.rand(), random.random()  # noqa: NPY002
-        return index, os.getpid(), _runtime.get_num_threads(), np.array(drawn)
+        return index, os.getpid(), runtime.get_num_threads(), np.array(drawn)
 
 
 class Faulty(Squares):

@@ -5,7 +5,8 @@ import pytest
 from cases import LAYOUTS, RAGGED, draw_case, fenced, make_case, parameters, w_shape, x_shape
 from checks import assert_near, spread
 
-from fastconv import _depthwise, ops, reference
+from fastconv import ops, reference
+from fastconv._native import depthwise
 
 DTYPES = [np.float32, np.float64]
 both_dtypes = pytest.mark.parametrize("dtype", DTYPES, ids=["float32", "float64"])
@@ -27,16 +28,16 @@ def check(case, rng, dtype, layouts=(fenced,) * 3) -> int:
     y, dx, dw = (ops.empty(shape, dtype) for shape in (y64.shape, x.shape, w.shape))
     done = 0
     for function, operands, result, expected, floor in (
-        (_depthwise.forward, (in_x, in_w, b), y, lambda: y64, spread(x, w, terms)),
+        (depthwise.forward, (in_x, in_w, b), y, lambda: y64, spread(x, w, terms)),
         (
-            _depthwise.input_gradient,
+            depthwise.input_gradient,
             (in_dy, in_w),
             dx,
             lambda: reference.conv2d_input(x.shape, w, dy, *arguments),
             spread(w, dy, terms),
         ),
         (
-            _depthwise.weight_gradient,
+            depthwise.weight_gradient,
             (in_x, in_dy),
             dw,
             lambda: reference.conv2d_weight(x, w.shape, dy, *arguments),
@@ -225,4 +226,4 @@ def test_long_sums_stay_accurate(isa, term, last, mix):
 def test_what_they_leave_to_others_is_refused():
     x, w, y = (np.ones(shape, np.float32) for shape in ((1, 2, 30, 30), (2, 1, 3, 3), (1, 2, 6, 6)))
     with pytest.raises(ValueError, match="windows of 3x3 taps at these strides are for the general loop nests"):
-        _depthwise.input_gradient(y, w, x, 5, 5, 0, 0, 1, 1, 2)
+        depthwise.input_gradient(y, w, x, 5, 5, 0, 0, 1, 1, 2)

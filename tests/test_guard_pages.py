@@ -16,7 +16,8 @@ from checks import assert_near, check_passes
 from test_depthwise import check as check_few_channels
 from test_pool import check_average, check_max, draw_pooling
 
-from fastconv import _elementwise, _winograd, elementwise, ops, reference
+from fastconv import elementwise, ops, reference
+from fastconv._native import passes, winograd
 
 pytestmark = [
     pytest.mark.skipif(not sys.platform.startswith("linux"), reason="asks Linux for unreadable pages"),
@@ -169,13 +170,13 @@ def test_winograd(pages, dtype, layout):
         dy = rng.standard_normal(y64.shape).astype(dtype)
         in_x, in_w, in_dy, in_b = place(x), place(w), place(dy), pages.at_end(b)
         y, dx, dw = (ops.empty(shape, dtype) for shape in (y64.shape, x.shape, w.shape))
-        _winograd.forward(in_x, in_w, in_b, y, stride, *pads, *steps, groups)
+        winograd.forward(in_x, in_w, in_b, y, stride, *pads, *steps, groups)
         assert_near(y, y64, tolerance=tolerance)
         rest = (stride, padding, dilation, groups)
         if not case["name"].startswith("few"):
-            _winograd.input_gradient(in_dy, in_w, dx, stride, *pads, *steps, groups)
+            winograd.input_gradient(in_dy, in_w, dx, stride, *pads, *steps, groups)
             assert_near(dx, reference.conv2d_input(x.shape, w, dy, *rest), tolerance=tolerance)
-        _winograd.weight_gradient(in_x, in_dy, dw, stride, *pads, *steps, groups)
+        winograd.weight_gradient(in_x, in_dy, dw, stride, *pads, *steps, groups)
         assert_near(dw, reference.conv2d_weight(x, w.shape, dy, *rest), tolerance=tolerance)
         pages.release()
 
@@ -243,7 +244,7 @@ def test_single_passes(pages, dtype, layout):
         elementwise.batch_norm_backward(place(dy), place(x), shift, offset, variance, None, True, True)
         assert_near(ops.bias_gradient(place(x[..., None])), x.sum((0, 2), np.float64), np.sqrt(x.size))
         dx = ops.empty((6, n), dtype)
-        loss = _elementwise.cross_entropy(place(x.reshape(6, n)), place(np.zeros(6, np.int64)), dx, -100, True)
+        loss = passes.cross_entropy(place(x.reshape(6, n)), place(np.zeros(6, np.int64)), dx, -100, True)
         assert np.isfinite(loss)
         assert np.isfinite(dx).all()
         p, buffer = place(x.copy()), place(np.zeros_like(x))

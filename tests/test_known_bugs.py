@@ -15,13 +15,14 @@ from cases import RAGGED, channels_last, fenced, misaligned, parameters, reverse
 from checks import assert_near, check_passes, output_of
 
 import fastconv
-from fastconv import _runtime, nn, ops, optim, reference
+from fastconv import nn, ops, optim, reference
+from fastconv._native import runtime
 from fastconv.nn import functional as F
 from fastconv.utils.data import DataLoader, Dataset
 
 pytestmark = pytest.mark.usefixtures("isa", "guarded")
 # For what is the same on every instruction set.
-once = pytest.mark.parametrize("isa", [_runtime.get_isa()], indirect=True)
+once = pytest.mark.parametrize("isa", [runtime.get_isa()], indirect=True)
 
 
 def normal(*shape, dtype=np.float32, seed=0):

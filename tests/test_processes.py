@@ -13,7 +13,8 @@ import soak
 from checks import output_of
 
 import fastconv
-from fastconv import _runtime, ops
+from fastconv import ops
+from fastconv._native import runtime
 from fastconv.utils.data import DataLoader, Dataset
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
@@ -243,6 +244,6 @@ def test_soak_reports():
 
 
 def test_instruction_set_and_threads_are_left_as_they_were():
-    before = _runtime.get_isa(), _runtime.get_num_threads()
+    before = runtime.get_isa(), runtime.get_num_threads()
     soak.run(calls=10, threads=2, seed=1)
-    assert (_runtime.get_isa(), _runtime.get_num_threads()) == before
+    assert (runtime.get_isa(), runtime.get_num_threads()) == before

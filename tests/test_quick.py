@@ -5,7 +5,8 @@ import pytest
 
 import fastconv as fc
 import fastconv.nn.functional as F
-from fastconv import _layers, _quick, elementwise, ops
+from fastconv import elementwise, ops
+from fastconv._native import layers, quick
 
 rng = np.random.default_rng(33)
 
@@ -87,15 +88,15 @@ def test_both_ways_agree(name, dtype, monkeypatch):
         return note
 
     global rng
-    for operation in [n for n in dir(_quick) if callable(getattr(_quick, n)) and not n.startswith("_")]:
-        monkeypatch.setattr(_quick, operation, noting(operation, getattr(_quick, operation)))
+    for operation in [n for n in dir(quick) if callable(getattr(quick, n)) and not n.startswith("_")]:
+        monkeypatch.setattr(quick, operation, noting(operation, getattr(quick, operation)))
     rng = np.random.default_rng(1)
-    quick = function(dtype, **options)
+    usual = function(dtype, **options)
     assert called and all(was_common for _, was_common in called), called
     for operation in {operation for operation, _ in called}:
-        monkeypatch.setattr(_quick, operation, lambda *arguments: None)
+        monkeypatch.setattr(quick, operation, lambda *arguments: None)
     rng = np.random.default_rng(1)
-    for a, b in zip(quick, function(dtype, **options), strict=True):
+    for a, b in zip(usual, function(dtype, **options), strict=True):
         assert a.dtype == b.dtype
         np.testing.assert_array_equal(a, b)
 
@@ -103,7 +104,7 @@ def test_both_ways_agree(name, dtype, monkeypatch):
 def test_what_is_not_common():
     x, w = normal(2, 4, 9, 8), normal(6, 4, 3, 2)
     plain = (1, 0, 1, 1)
-    assert _quick.conv2d(x, w, None, *plain) is not None
+    assert quick.conv2d(x, w, None, *plain) is not None
     for a, b, options in (
         (x.tolist(), w, plain),
         (x[0], w, plain),
@@ -123,14 +124,14 @@ def test_what_is_not_common():
         (x, w, (1, 2**70, 1, 1)),
         (x, w, (1, 0, 1, 3)),
     ):
-        assert _quick.conv2d(a, b, None, *options) is None, (type(a), options)
-    assert _quick.conv2d(x, w, normal(5), *plain) is None
+        assert quick.conv2d(a, b, None, *options) is None, (type(a), options)
+    assert quick.conv2d(x, w, normal(5), *plain) is None
     indices = np.full((1, 1, 1, 1), 81, np.int32)
-    assert _quick.max_pool2d_backward(normal(1, 1, 1, 1), indices, (1, 1, 9, 9)) is None
+    assert quick.max_pool2d_backward(normal(1, 1, 1, 1), indices, (1, 1, 9, 9)) is None
     with pytest.raises(RuntimeError, match=r"indices from -1 to -1 are outside the 9 x 9 pixels"):
         ops.max_pool2d_backward(normal(1, 1, 1, 1), indices - 82, (1, 1, 9, 9))
-    assert _quick.cross_entropy(normal(2, 3), np.array([0, 3]), -100, True, True) is None
-    assert _quick.cross_entropy(normal(2, 3), np.array([0, 3]), 2**70, True, True) is None
+    assert quick.cross_entropy(normal(2, 3), np.array([0, 3]), -100, True, True) is None
+    assert quick.cross_entropy(normal(2, 3), np.array([0, 3]), 2**70, True, True) is None
 
 
 LAYERS = {
@@ -168,10 +169,10 @@ def test_layers_are_recorded_as_the_long_way_records_them(name, dtype, monkeypat
                 np.testing.assert_array_equal(leaf.grad.numpy(), 2 * gradient)
         return [y.detach().numpy(), *once]
 
-    quick = results()
-    for layer in [n for n in dir(_layers) if callable(getattr(_layers, n)) and not n.startswith("_")]:
-        monkeypatch.setattr(_layers, layer, lambda *arguments: None)
-    for a, b in zip(quick, results(), strict=True):
+    usual = results()
+    for layer in [n for n in dir(layers) if callable(getattr(layers, n)) and not n.startswith("_")]:
+        monkeypatch.setattr(layers, layer, lambda *arguments: None)
+    for a, b in zip(usual, results(), strict=True):
         assert (a is None) == (b is None)
         if a is not None:
             assert a.dtype == b.dtype

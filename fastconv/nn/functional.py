@@ -11,8 +11,9 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from .. import _layers, elementwise, ops, primitives
+from .. import elementwise, ops, primitives
 from .._checks import LARGEST, integer, number
+from .._native import layers
 from ..random import default_generator
 from ..tensor import Tensor, apply, check_shape, flatten, from_numpy, log_softmax, sigmoid, softmax, tanh
 
@@ -150,7 +151,7 @@ def conv2d(
     ValueError
         For a stride, padding, dilation or number of groups that makes no sense.
     """
-    y = _layers.conv2d(input, weight, bias, stride, padding, dilation, groups)
+    y = layers.conv2d(input, weight, bias, stride, padding, dilation, groups)
     if y is None:
         y = apply(_conv2d, input, weight, bias, stride=stride, padding=padding, dilation=dilation, groups=groups)
     return y
@@ -341,7 +342,7 @@ def max_pool2d(
         NaN counts as largest; of equals the first is taken, and it alone gets the gradient.
     """
     if not return_indices:
-        y = _layers.max_pool2d(input, kernel_size, stride, padding, dilation, ceil_mode)
+        y = layers.max_pool2d(input, kernel_size, stride, padding, dilation, ceil_mode)
         if y is not None:
             return y
     return apply(
@@ -388,7 +389,7 @@ def avg_pool2d(
         Divide by this instead; not 0.
     """
     if divisor_override is None:
-        y = _layers.avg_pool2d(input, kernel_size, stride, padding, ceil_mode, count_include_pad)
+        y = layers.avg_pool2d(input, kernel_size, stride, padding, ceil_mode, count_include_pad)
         if y is not None:
             return y
     return apply(
@@ -494,7 +495,7 @@ def linear(input: Array, weight: Array, bias: Array | None = None) -> Array:
     -------
     (..., out)
     """
-    y = _layers.linear(input, weight, bias)
+    y = layers.linear(input, weight, bias)
     return apply(_linear, input, weight, bias) if y is None else y
 
 
@@ -508,7 +509,7 @@ def _replace(input: Array, result: Array) -> Array:
 
 def relu(input: Array, inplace: bool = False) -> Array:
     """``max(input, 0)``, element-wise; the gradient at 0 is 0."""
-    y = _layers.relu(input)
+    y = layers.relu(input)
     if y is None:
         _check_array("relu", input)
         y = apply(primitives.relu, input)
@@ -728,7 +729,7 @@ def cross_entropy(
     """
     plain = type(label_smoothing) in (float, int) and label_smoothing == 0
     if weight is None and plain and reduction in ("mean", "sum"):
-        loss = _layers.cross_entropy(input, target, ignore_index, reduction == "mean")
+        loss = layers.cross_entropy(input, target, ignore_index, reduction == "mean")
         if loss is not None:
             return loss
     _check_reduction(reduction)

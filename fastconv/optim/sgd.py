@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from .._checks import number
-from .._tape import with_gradient
+from .._native.tape import with_gradient
 from ..autograd import enable_grad
 from ..elementwise import sgd_steps
 from ..tensor import Tensor, from_numpy

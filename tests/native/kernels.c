@@ -194,7 +194,7 @@ static void check_stage(void)
         double fill = round % 3 ? 0.0 : -INFINITY;
         char *y = output((n_rows - 1) * pitch + width);
         SAY("src_w %td count %td left %td right %td rows %td %td %td", src_w, count, left, right, n_rows, first, last);
-        kern->stage(y, pitch, size ? x + start * kern->itemsize : x, src_h, src_w, n_rows, first, last, left, count,
+        kern->move->stage(y, pitch, size ? x + start * kern->itemsize : x, src_h, src_w, n_rows, first, last, left, count,
                     right, fill);
         for (idx i = 0; i < n_rows; i++)
             for (idx j = 0; j < pitch; j++) {
@@ -214,14 +214,14 @@ static void check_pack_filters(void)
 {
     for (int round = 0; round < 200; round++) {
         const int way = below(4); /* taps side by side, reversed, or anywhere; channels too without a gap */
-        idx rows = way < 3 ? kern->rows : 1 + below(kern->rows), channels = 1 + below(5), n_taps = 1 + below(20),
+        idx rows = way < 3 ? kern->product->rows : 1 + below(kern->product->rows), channels = 1 + below(5), n_taps = 1 + below(20),
             taps[20];
         for (idx t = 0; t < n_taps; t++) taps[t] = way < 2 ? t : way == 2 ? n_taps - 1 - t : below(20);
         idx w_channel = way == 0 ? n_taps : 20 + below(3), w_row = channels * w_channel + below(3);
         const void *w = input((rows - 1) * w_row + (channels - 1) * w_channel + (way < 3 ? n_taps : 20));
         void *y = output(rows * channels * n_taps);
         SAY("rows %td channels %td taps %td", rows, channels, n_taps);
-        kern->pack_filters(y, w, rows, w_row, channels, w_channel, n_taps, taps);
+        kern->move->pack_filters(y, w, rows, w_row, channels, w_channel, n_taps, taps);
         for (idx c = 0; c < channels; c++)
             for (idx t = 0; t < n_taps; t++)
                 for (idx r = 0; r < rows; r++)
@@ -255,7 +255,7 @@ static void check_pack_pixels(void)
         /* The last row's last vector may reach beyond it. */
         void *y = output(depth * width + lanes);
         SAY("depth %td pieces %td width %td step %td", depth, n_pieces, width, step);
-        kern->pack_pixels(y, width, x, depth, offsets, n_pieces, pieces, step);
+        kern->move->pack_pixels(y, width, x, depth, offsets, n_pieces, pieces, step);
         for (idx k = 0; k < depth; k++)
             for (idx i = 0; i < n_pieces; i++)
                 for (idx j = 0; j < lengths[i]; j++)
@@ -285,7 +285,7 @@ static void check_scatter(void)
         memset(mark, 0, (size_t)size);
         void *y = output(size);
         SAY("rows %td runs %td y_col %td", rows, n_runs, y_col);
-        kern->scatter(tile, width, y, y_row, y_col, rows, n_runs, runs);
+        kern->move->scatter(tile, width, y, y_row, y_col, rows, n_runs, runs);
         for (idx r = 0; r < rows; r++) {
             idx from = r * width;
             for (idx i = 0; i < n_runs; i++)
@@ -310,7 +310,7 @@ static void check_interleave(void)
             for (idx i = 0; i < n; i++) src[i] = input(size > i ? (size - i + n - 1) / n : 0);
             void *y = output(size);
             SAY("n %td size %td", n, size);
-            kern->interleave(y, src, n, size);
+            kern->move->interleave(y, src, n, size);
             for (idx j = 0; j < size; j++)
                 if (!same(get(y, j), get(src[j % n], j / n))) fail("wrong element");
             release();
@@ -330,7 +330,7 @@ static void check_transpose(void)
         const char *start = x + (src_col < 0 ? (span - 1) * kern->itemsize : 0);
         void *y = output(count * width);
         SAY("width %td rows %td count %td src_row %td src_col %td", width, rows, count, src_row, src_col);
-        kern->transpose(y, width, start, src_row, src_col, rows, count);
+        kern->move->transpose(y, width, start, src_row, src_col, rows, count);
         for (idx i = 0; i < count; i++)
             for (idx r = 0; r < width; r++)
                 if (!same(get(y, i * width + r), r < rows ? get(start, r * src_row + i * src_col) : 0))
@@ -349,7 +349,7 @@ static void check_untranspose_to(int far)
         const void *x = input((count - 1) * width + lanes);
         void *y = output((rows - 1) * dst_row + count);
         SAY("rows %td count %td width %td apart %td", rows, count, width, dst_row);
-        (far ? kern->untranspose_far : kern->untranspose)(y, dst_row, x, width, rows, count);
+        (far ? kern->move->untranspose_far : kern->move->untranspose)(y, dst_row, x, width, rows, count);
         for (idx r = 0; r < rows; r++)
             for (idx i = 0; i < dst_row && (r < rows - 1 || i < count); i++)
                 if (i < count ? !same(get(y, r * dst_row + i), get(x, i * width + r)) : !poisoned(y, r * dst_row + i))
@@ -369,9 +369,9 @@ static void check_untranspose(void)
 static void check_tiles(int panel)
 {
     static const idx depths[] = {0, 1, 2, 3, 17, 64};
-    const idx lanes = kern->lanes, panel_vecs = kern->vecs[kern->rows];
-    for (idx rows = 1; rows <= kern->rows; rows++)
-        for (idx vecs = 1; vecs <= (panel ? panel_vecs : kern->vecs[rows]); vecs++)
+    const idx lanes = kern->lanes, panel_vecs = kern->product->vecs[kern->product->rows];
+    for (idx rows = 1; rows <= kern->product->rows; rows++)
+        for (idx vecs = 1; vecs <= (panel ? panel_vecs : kern->product->vecs[rows]); vecs++)
             for (int round = 0; round < 12; round++) {
                 idx depth = depths[round % 6], width = vecs * lanes, offsets[64], far = 0;
                 int accumulate = round % 3 == 2;
@@ -393,11 +393,12 @@ static void check_tiles(int panel)
                         expected[r * y_row + j] = sum;
                     }
                 SAY("rows %td vecs %td depth %td tiles %td", rows, vecs, depth, tiles);
-                if (panel ? !kern->panel[rows - 1][vecs - 1] : !kern->tile[rows - 1][vecs - 1]) fail("no such tile");
+                if (panel ? !kern->product->panel[rows - 1][vecs - 1] : !kern->product->tile[rows - 1][vecs - 1]) fail("no such tile");
                 if (panel)
-                    kern->panel[rows - 1][vecs - 1](tiles, depth, a, b, y, y_row, bias, accumulate, b, below(3));
+                    kern->product->panel[rows - 1][vecs - 1](tiles, depth, a, b, y, y_row, bias, accumulate,
+                                                             &(fc_ahead){b, below(3)});
                 else
-                    kern->tile[rows - 1][vecs - 1](depth, a, b, offsets, y, y_row, bias, accumulate);
+                    kern->product->tile[rows - 1][vecs - 1](depth, a, b, offsets, y, y_row, bias, accumulate);
                 for (idx r = 0; r < all; r++) {
                     expect(y, r * y_row, expected + r * y_row, width, "y");
                     for (idx j = width; j < y_row && r < all - 1; j++)
@@ -412,56 +413,11 @@ static void check_tile(void) { check_tiles(0); }
 
 static void check_panel(void) { check_tiles(1); }
 
-static void check_strassen(void)
-{
-    const idx rows = kern->rows, width = kern->vecs[kern->rows] * kern->lanes;
-    for (idx round = 0; round < 24; round++) {
-        /* Of an even depth, quarters of filters are whole vectors. */
-        const idx depth = 2 * below(12), y_row = 2 * width + below(4), size = (2 * rows - 1) * y_row + 2 * width;
-        const idx n[] = {depth * width, depth * rows};
-        const int accumulate = round % 3 == 2;
-        const void *quarters[] = {input(4 * n[0]), input(4 * n[1])}, *bias = round % 2 ? input(2 * rows) : NULL;
-        void *sums[] = {output(4 * n[0]), output(4 * n[1])}, *y = output(size);
-        double *expected = malloc((size_t)(size + 16 * depth * width) * sizeof(double));
-        SAY("depth %td", depth);
-        for (int filters = 0; filters < 2; filters++) {
-            const idx m = n[filters];
-            kern->strassen_sums(sums[filters], quarters[filters], m, filters);
-            for (idx i = 0; i < m; i++) {
-                double q[4];
-                for (int k = 0; k < 4; k++) q[k] = get(quarters[filters], k * m + i);
-                expected[i] = filters ? q[2] + q[3] : q[2] - q[0];
-                expected[m + i] = filters ? expected[i] - q[0] : q[3] - expected[i];
-                expected[2 * m + i] = filters ? q[0] - q[2] : q[3] - q[2];
-                expected[3 * m + i] = q[1] - expected[m + i];
-            }
-            expect(sums[filters], 0, expected, 4 * m, "sums");
-        }
-        for (idx r = 0; r < 2 * rows; r++)
-            for (idx j = 0; j < 2 * width; j++) {
-                double sum = bias ? get(bias, r) : 0;
-                if (accumulate) put(y, r * y_row + j, sum = (double)below(9));
-                for (idx k = 0; k < 2 * depth; k++)
-                    sum += get(quarters[1], (r / rows * 2 + k / depth) * n[1] + k % depth * rows + r % rows) *
-                           get(quarters[0], (j / width * 2 + k / depth) * n[0] + k % depth * width + j % width);
-                expected[r * y_row + j] = sum;
-            }
-        kern->strassen(depth, quarters[1], sums[1], quarters[0], sums[0], y, y_row, bias, accumulate, y, 1);
-        for (idx r = 0; r < 2 * rows; r++) {
-            expect(y, r * y_row, expected + r * y_row, 2 * width, "y");
-            for (idx j = 2 * width; j < y_row && r < 2 * rows - 1; j++)
-                if (!poisoned(y, r * y_row + j)) fail("written between rows");
-        }
-        free(expected);
-        release();
-    }
-}
-
 static void check_strip(void)
 {
     const idx lanes = kern->lanes;
-    for (idx rows = 1; rows <= kern->rows; rows++)
-        for (idx vecs = 1; vecs <= kern->vecs[rows]; vecs++)
+    for (idx rows = 1; rows <= kern->product->rows; rows++)
+        for (idx vecs = 1; vecs <= kern->product->vecs[rows]; vecs++)
             for (int round = 0; round < 12; round++) {
                 idx depth = 1 + below(9), offsets[9], far = 0;
                 for (idx k = 0; k < depth; k++) {
@@ -486,8 +442,8 @@ static void check_strip(void)
                             written[r * y_row + v * y_step + j] = 1;
                         }
                 SAY("rows %td vecs %td depth %td y_step %td b_step %td", rows, vecs, depth, y_step, b_step);
-                if (!kern->strip[rows - 1][vecs - 1]) fail("no such strip");
-                kern->strip[rows - 1][vecs - 1](depth, a, b, offsets, b_step, y, y_row, y_step, bias);
+                if (!kern->product->strip[rows - 1][vecs - 1]) fail("no such strip");
+                kern->product->strip[rows - 1][vecs - 1](depth, a, b, offsets, b_step, y, y_row, y_step, bias);
                 for (idx i = 0; i < size; i++)
                     if (written[i])
                         expect(y, i, expected + i, 1, "y");
@@ -502,9 +458,9 @@ static void check_strip(void)
 static void check_wgrad(void)
 {
     const idx lanes = kern->lanes;
-    for (idx vecs = 1; vecs <= kern->wgrad_vecs; vecs++)
+    for (idx vecs = 1; vecs <= kern->correlate->outer_vecs; vecs++)
         for (int round = 0; round < 60; round++) {
-            idx n = below(40), width = vecs * lanes, rows = kern->wgrad_rows, offsets[16], far = 0, most = 0;
+            idx n = below(40), width = vecs * lanes, rows = kern->correlate->outer_rows, offsets[16], far = 0, most = 0;
             int32_t pixels[40];
             for (idx r = 0; r < rows; r++) {
                 offsets[r] = below(30);
@@ -524,7 +480,7 @@ static void check_wgrad(void)
                     expected[r * width + j] = sum;
                 }
             SAY("vecs %td pixels %td", vecs, n);
-            kern->wgrad[vecs - 1](n, pixels, x, offsets, dy, acc, x, lanes);
+            kern->correlate->outer[vecs - 1](n, pixels, x, offsets, dy, acc, &(fc_ahead){x, lanes});
             expect(acc, 0, expected, rows * width, "acc");
             free(expected);
             release();
@@ -547,7 +503,7 @@ static void check_shifted_sums(void)
                 expected[j * lanes + v] = sum;
             }
         SAY("n %td count %td row %td shift %td", n, count, z_row, shift);
-        kern->shifted_sums(sums, (const char *)z + before * kern->itemsize, z_row, shift, n, count);
+        kern->correlate->shifted_sums(sums, (const char *)z + before * kern->itemsize, z_row, shift, n, count);
         expect(sums, 0, expected, count * lanes, "sums");
         free(expected);
         release();
@@ -560,7 +516,7 @@ static void check_fetch(void)
         idx n = 1 + below(5), count = 1 + below(70), step = count + below(9);
         const void *x = input((n - 1) * step + count);
         SAY("n %td count %td", n, count);
-        kern->fetch(x, step, n, count);
+        kern->move->fetch(x, step, n, count);
         release();
     }
 }
@@ -574,7 +530,7 @@ static void check_fold(void)
         const void *sums = input((n_slices - 1) * slice + filters * pairs);
         void *w = output(size);
         SAY("filters %td pairs %td slices %td", filters, pairs, n_slices);
-        kern->fold(w, w_row, sums, slice, n_slices, row, col, filters, pairs);
+        kern->correlate->fold(w, w_row, sums, slice, n_slices, row, col, filters, pairs);
         for (idx k = 0; k < filters; k++)
             for (idx i = 0; i < w_row && k * w_row + i < size; i++) {
                 double sum = 0;
@@ -592,35 +548,35 @@ static void check_fold(void)
 static void check_dot(void)
 {
     const idx lanes = kern->lanes;
-    for (idx rows = 1; rows <= kern->dot_rows; rows++)
+    for (idx rows = 1; rows <= kern->correlate->dot_rows; rows++)
         for (int round = 0; round < 80; round++) {
             idx planes = 1 + below(3), n_rows = 1 + below(4), n_cols = 1 + below(3 * lanes), offsets[16], far = 0;
             idx pitch = n_cols + below(3), plane = n_rows * pitch + below(3), dy_row = planes * plane + below(3);
             idx x_pitch = n_cols + below(5), x_plane = n_rows * x_pitch + below(3);
-            for (idx c = 0; c < kern->dot_cols; c++) {
+            for (idx c = 0; c < kern->correlate->dot_cols; c++) {
                 offsets[c] = below(60);
                 if (offsets[c] > far) far = offsets[c];
             }
             /* Of a short row a whole vector is read, and what is past its end must not count. */
             idx beyond = n_cols < lanes ? lanes : 0;
             idx dy_size = (rows - 1) * dy_row + (planes - 1) * plane + (n_rows - 1) * pitch + n_cols;
-            idx x_size = far + (planes - 1) * x_plane + (n_rows - 1) * x_pitch + n_cols, size = rows * kern->dot_cols;
+            idx x_size = far + (planes - 1) * x_plane + (n_rows - 1) * x_pitch + n_cols, size = rows * kern->correlate->dot_cols;
             void *dy = input(dy_size + beyond), *x = input(x_size + beyond);
             for (idx i = 0; i < beyond; i++) put(dy, dy_size + i, NAN), put(x, x_size + i, NAN);
             void *acc = copy_of(input(size), size);
             double expected[64];
             for (idx r = 0; r < rows; r++)
-                for (idx c = 0; c < kern->dot_cols; c++) {
-                    double sum = get(acc, r * kern->dot_cols + c);
+                for (idx c = 0; c < kern->correlate->dot_cols; c++) {
+                    double sum = get(acc, r * kern->correlate->dot_cols + c);
                     for (idx n = 0; n < planes; n++)
                         for (idx p = 0; p < n_rows; p++)
                             for (idx q = 0; q < n_cols; q++)
                                 sum += get(dy, r * dy_row + n * plane + p * pitch + q) *
                                        get(x, offsets[c] + n * x_plane + p * x_pitch + q);
-                    expected[r * kern->dot_cols + c] = sum;
+                    expected[r * kern->correlate->dot_cols + c] = sum;
                 }
             SAY("rows %td planes %td %td x %td", rows, planes, n_rows, n_cols);
-            kern->dot[rows - 1](planes, n_rows, n_cols, dy, dy_row, plane, pitch, x, offsets, x_plane, x_pitch, acc);
+            kern->correlate->dot[rows - 1](planes, n_rows, n_cols, dy, dy_row, plane, pitch, x, offsets, x_plane, x_pitch, acc);
             expect(acc, 0, expected, size, "acc");
             release();
         }
@@ -632,11 +588,11 @@ static void check_finite(void)
     for (idx n = 0; n < 5 * kern->lanes; n++) {
         void *x = input(n);
         SAY("n %td", n);
-        if (!kern->finite(x, n)) fail("finite numbers");
+        if (!kern->passes->finite(x, n)) fail("finite numbers");
         if (n) {
             idx at = below(n);
             put(x, at, bad[below(3)]);
-            if (kern->finite(x, n)) fail("one that is not finite");
+            if (kern->passes->finite(x, n)) fail("one that is not finite");
         }
         release();
     }
@@ -645,19 +601,19 @@ static void check_finite(void)
 static void check_gemm(void)
 {
     const idx lanes = kern->lanes;
-    for (idx vecs = 1; vecs <= kern->gemm_vecs; vecs++)
+    for (idx vecs = 1; vecs <= kern->product->gemm_vecs; vecs++)
         for (int round = 0; round < 60; round++) {
             idx depth = below(40), width = vecs * lanes, y_row = width + below(4), b_depth = width + below(4);
-            idx a_row = round % 2 ? 1 : depth + below(3), a_depth = round % 2 ? 3 * kern->gemm_rows + below(3) : 1;
+            idx a_row = round % 2 ? 1 : depth + below(3), a_depth = round % 2 ? 3 * kern->product->gemm_rows + below(3) : 1;
             int accumulate = round % 3 == 0;
-            const idx rows = (1 + below(3)) * kern->gemm_rows;
+            const idx rows = (1 + below(3)) * kern->product->gemm_rows;
             const void *a = input(depth ? (rows - 1) * a_row + (depth - 1) * a_depth + 1 : 0);
             const void *b = input(depth ? (depth - 1) * b_depth + width : 0);
             void *y = output((rows - 1) * y_row + width);
             SAY("vecs %td depth %td accumulate %d", vecs, depth, accumulate);
             for (idx r = 0; r < rows && accumulate; r++)
                 for (idx j = 0; j < width; j++) put(y, r * y_row + j, (double)(r - j));
-            kern->gemm[vecs - 1](rows - below(kern->gemm_rows), depth, a, a_row, a_depth, b, b_depth, y, y_row,
+            kern->product->gemm[vecs - 1](rows - below(kern->product->gemm_rows), depth, a, a_row, a_depth, b, b_depth, y, y_row,
                                  accumulate);
             for (idx r = 0; r < rows; r++)
                 for (idx j = 0; j < y_row && (r < rows - 1 || j < width); j++) {
@@ -785,9 +741,9 @@ static void check_to_points(int size, int spread)
         const void *x = input(t.elements);
         void *v = output(last * point + (t.count - 1) * tile + lanes);
         if (spread)
-            kern->winograd_spread[size](v, point, tile, x, &t.plane, t.h0, t.w0, t.count);
+            kern->winograd->output_gradient[size](v, point, tile, x, &t.plane, t.h0, t.w0, t.count);
         else
-            kern->winograd_input[(size >= FC_SMALL) + (size >= FC_LINES)](v, point, tile, x, &t.plane, t.h0, t.w0,
+            kern->winograd->input[(size >= FC_SMALL) + (size >= FC_LINES)](v, point, tile, x, &t.plane, t.h0, t.w0,
                                                                           t.count);
         for (idx n = 0; n < t.count; n++)
             for (int a = 0; a < points[0]; a++)
@@ -831,7 +787,7 @@ static void check_winograd_output(void)
         const void *x = input(last * point + (t.count - 1) * tile + lanes), *bias = round % 3 ? input(lanes) : NULL;
         void *y = output(t.elements);
         char *written = calloc((size_t)t.elements, 1);
-        kern->winograd_output[size](y, &t.plane, t.h0, t.w0, t.count, x, point, tile, bias);
+        kern->winograd->output[size](y, &t.plane, t.h0, t.w0, t.count, x, point, tile, bias);
         for (idx n = 0; n < t.count; n++)
             for (int i = 0; i < outputs[0]; i++)
                 for (int j = 0; j < outputs[1]; j++) {
@@ -865,7 +821,7 @@ static void check_winograd_filters(void)
         const char *w = input(elements);
         void *u = output(last * u_point + (depth - 1) * u_depth + lanes);
         SAY("%d x %d taps, filters %td depth %td flip %d", taps[0], taps[1], filters, depth, flip);
-        kern->winograd_filters[size](u, u_point, u_depth, w, w_filter, w_depth, filters, depth, flip,
+        kern->winograd->filters[size](u, u_point, u_depth, w, w_filter, w_depth, filters, depth, flip,
                                      w + elements * kern->itemsize);
         for (idx c = 0; c < depth; c++)
             for (idx k = 0; k < lanes; k++)
@@ -895,7 +851,7 @@ static void check_winograd_weights(void)
         const void *s = input((n_slices - 1) * s_slice + (n_points - 1) * s_point + whole);
         void *dw = output(channels * n_taps);
         SAY("%d x %d taps, channels %td slices %td", taps[0], taps[1], channels, n_slices);
-        kern->winograd_weights[size](dw, s, s_point, s_slice, n_slices, channels);
+        kern->winograd->filter_gradient[size](dw, s, s_point, s_slice, n_slices, channels);
         for (idx c = 0; c < channels; c++)
             for (int i = 0; i < n_taps; i++) {
                 double sum = 0;
@@ -979,7 +935,7 @@ static void check_windows_of_rows(void)
             void *y = output(size);
             SAY("height %td span %td step %td stride %td phases %td rows %td width %td", height, span, step, stride,
                 phases, n_out, width);
-            kern->windows(y, y_row, n_out, c.rows, &c.s, w, bias);
+            kern->windows->rows(y, y_row, n_out, c.rows, &c.s, w, bias);
             for (idx p = 0; p < n_out; p++)
                 for (idx q = 0; q < y_row && p * y_row + q < size; q++) {
                     if (q >= width) {
@@ -1036,7 +992,7 @@ static void check_window_sums(void)
                                               : seen(&c, p, q, c.taps[0].row + t / span, c.taps[0].col + t % span));
             }
             SAY("height %td span %td stride %td rows %td width %td", height, span, stride, n_out, width);
-            kern->window_sums(sums, dy, dy_row, n_out, c.rows, &c.s, span, c.taps);
+            kern->windows->row_sums(sums, dy, dy_row, n_out, c.rows, &c.s, span, c.taps);
             for (idx t = 0; t < n; t++) {
                 double total = 0;
                 for (idx i = 0; i < lanes; i++) total += get(sums, t * lanes + i);
@@ -1061,7 +1017,7 @@ static void check_to_lanes(void)
         void *y = output((vectors - 1) * apart + used);
         SAY("channels %td rows %td count %td strides %td %td %td loose %td", channels, n_rows, count, s_h, s_c, s_w,
             loose);
-        kern->to_lanes(y, pitch, apart, x, s_h, s_c, s_w, channels, n_rows, count, (int)loose);
+        kern->windows->to_lanes(y, pitch, apart, x, s_h, s_c, s_w, channels, n_rows, count, (int)loose);
         for (idx v = 0; v < vectors; v++)
             for (idx at = 0; at < (v < vectors - 1 ? apart : used); at++) {
                 idx h = at / (pitch * lanes), i = at / lanes % pitch, c = v * lanes + at % lanes;
@@ -1090,8 +1046,7 @@ static void check_lane_sums(void)
         const void *dy = input((n_rows - 1) * dy_row + (count - 1) * dy_step + lanes), *before = input(n_taps * lanes);
         void *sums = copy_of(before, n_taps * lanes);
         SAY("count %td rows %td taps %td step %td", count, n_rows, n_taps, steps);
-        kern->lane_sums(sums, dy, dy_row, dy_step, x, x_row, steps * lanes, n_rows, count, n_taps, offsets, x,
-                        below(9));
+        kern->windows->lane_sums(sums, dy, dy_row, dy_step, x, x_row, steps * lanes, n_rows, count, n_taps, offsets, &(fc_ahead){x, below(9)});
         for (idx t = 0; t < n_taps; t++)
             for (idx i = 0; i < lanes; i++) {
                 double sum = get(before, t * lanes + i);
@@ -1139,7 +1094,7 @@ static void check_lane_windows(void)
         const void *bias = round % 2 ? input(lanes) : NULL;
         void *y = output(((count - 1) * gap + 1) * lanes);
         SAY("count %td taps %td run %td step %td gap %td mix %td", count, n_taps, run, steps, gap, mix);
-        kern->lane_windows(y, gap * lanes, x, steps * lanes, count, mix, n_taps, run, offsets, w, bias);
+        kern->windows->lanes(y, gap * lanes, x, steps * lanes, count, mix, n_taps, run, offsets, w, bias);
         for (idx q = 0; q < (count - 1) * gap + 1; q++)
             for (idx i = 0; i < lanes; i++) {
                 if (q % gap) {
@@ -1170,8 +1125,7 @@ static void check_mix_sums(void)
                    *before = input(n_taps * mix * lanes);
         void *sums = copy_of(before, n_taps * mix * lanes);
         SAY("count %td rows %td taps %td step %td mix %td", count, n_rows, n_taps, steps, mix);
-        kern->mix_sums(sums, dy, dy_row, dy_step, x, x_row, steps * lanes, n_rows, count, mix, n_taps, offsets, x,
-                       below(9));
+        kern->windows->mix_sums(sums, dy, dy_row, dy_step, x, x_row, steps * lanes, n_rows, count, mix, n_taps, offsets, &(fc_ahead){x, below(9)});
         for (idx t = 0; t < n_taps * mix; t++)
             for (idx i = 0; i < lanes; i++) {
                 double sum = get(before, t * lanes + i);
@@ -1209,7 +1163,7 @@ static void check_max_row(void)
             for (idx i = 0; i < n_rows * x_row; i++) put(x, i, -INFINITY);
         void *y = output(whole), *where = round % 4 ? output(whole) : NULL;
         SAY("count %td stride %td dilation %td window %td x %td", count, stride, dilation, n_rows, n_cols);
-        kern->max_row(y, where, x, x_row, n_rows, n_cols, stride, dilation, index, index_row, start, first, count);
+        kern->pool->max_row(y, where, x, x_row, n_rows, n_cols, stride, dilation, index, index_row, start, first, count);
         for (idx q = 0; q < count; q++) {
             double best = -INFINITY;
             idx at = start + get_integer(first, q);
@@ -1235,7 +1189,7 @@ static void check_average_row(void)
         void *x = input(n_rows * x_row), *widths = input(whole), *y = output(whole);
         for (idx q = 0; q < whole; q++) put(widths, q, (double)(1 + below(5)));
         SAY("count %td stride %td window %td x %td", count, stride, n_rows, n_cols);
-        kern->average_row(y, x, x_row, n_rows, n_cols, stride, 3.0, widths, count);
+        kern->pool->average_row(y, x, x_row, n_rows, n_cols, stride, 3.0, widths, count);
         for (idx q = 0; q < count; q++) {
             double sum = 0;
             for (idx r = 0; r < n_rows; r++)
@@ -1262,7 +1216,7 @@ static void check_average_plane(void)
         void *sums = output((most > width ? most : width) + 2 * lanes * stride + n_cols);
         SAY("%td x %td windows of %td x %td, strides %td %td, pad %td", out_h, out_w, n_rows, n_cols, stride_h, stride,
             pad);
-        kern->average_plane(y, x, x_row, height, out_h, out_w, n_rows, n_cols, stride_h, stride, pad, 7.0, sums);
+        kern->pool->average_plane(y, x, x_row, height, out_h, out_w, n_rows, n_cols, stride_h, stride, pad, 7.0, sums);
         for (idx p = 0; p < out_h; p++)
             for (idx q = 0; q < out_w; q++) {
                 double sum = 0;
@@ -1285,7 +1239,7 @@ static void check_spread_plane(void)
         idx height = 2 * out_h + below(3), width = 2 * out_w + below(3);
         void *dy = input(out_h * out_w), *x = output(height * width);
         SAY("%td x %td from %td x %td", height, width, out_h, out_w);
-        kern->spread_plane(x, height, width, dy, out_h, out_w, 0.25);
+        kern->pool->spread_plane(x, height, width, dy, out_h, out_w, 0.25);
         for (idx h = 0; h < height; h++)
             for (idx w = 0; w < width; w++) {
                 double share = h < 2 * out_h && w < 2 * out_w ? get(dy, h / 2 * out_w + w / 2) / 4 : 0;
@@ -1312,7 +1266,7 @@ static void check_spread_max(void)
                    (size_t)kern->itemsize);
         }
         SAY("%td x %td from %td x %td, astray %td", height, width, out_h, out_w, astray);
-        if (kern->spread_max(x, height, width, dy, where, out_h, out_w) != (astray < 0)) fail("wrong answer");
+        if (kern->pool->spread_max(x, height, width, dy, where, out_h, out_w) != (astray < 0)) fail("wrong answer");
         if (astray < 0) expect(x, 0, expected, height * width, "x");
         free(expected);
         release();
@@ -1329,7 +1283,7 @@ static void check_share_row(void)
             expected[q] = get(shares, q) + get(dy, q) / (2 * get(widths, q));
         }
         SAY("count %td", count);
-        kern->share_row(shares, dy, 2.0, widths, count);
+        kern->pool->share_row(shares, dy, 2.0, widths, count);
         expect(shares, 0, expected, count, "shares");
         free(expected);
         release();
@@ -1349,7 +1303,7 @@ static void check_spread_row(void)
         const char *shares = (const char *)memory + n_cols * kern->itemsize;
         void *x = output(up(size, 2 * lanes));
         SAY("size %td n_cols %td stride %td", size, n_cols, stride);
-        kern->spread_row(x, size, shares, n_cols, stride, count);
+        kern->pool->spread_row(x, size, shares, n_cols, stride, count);
         for (idx j = 0; j < size; j++) {
             double sum = 0;
             for (idx q = 0; q < count; q++)
@@ -1382,7 +1336,7 @@ static void check_scatter_add(void)
                 expected[at] += get(dy, i);
         }
         SAY("count %td size %td", count, size);
-        if (kern->scatter_add(x, size, dy, where, wide, count) != outside) fail("wrong count");
+        if (kern->pool->scatter_add(x, size, dy, where, wide, count) != outside) fail("wrong count");
         expect(x, 0, expected, size, "x");
         release();
     }
@@ -1398,11 +1352,11 @@ static void check_windows(void)
         for (idx r = 0; r < n_rows; r++)
             for (idx s = 0; s < n_cols; s++) sum += get(x, r * x_row + s * x_col);
         SAY("%td x %td", n_rows, n_cols);
-        if (!near(kern->window_mean(x, x_row, x_col, n_rows, n_cols), sum / (double)(n_rows * n_cols)))
+        if (!near(kern->pool->window_mean(x, x_row, x_col, n_rows, n_cols), sum / (double)(n_rows * n_cols)))
             fail("wrong mean");
         void *y = copy_of(x, size);
         n_cols = 1 + (n_cols - 1) * x_col;
-        kern->window_add(y, x_row, n_rows, n_cols, 2.0);
+        kern->pool->window_add(y, x_row, n_rows, n_cols, 2.0);
         for (idx i = 0; i < size; i++)
             if (get(y, i) != get(x, i) + (i % x_row < n_cols ? 2 : 0)) fail("wrong sum");
         release();
@@ -1417,10 +1371,10 @@ static void check_relu(void)
         void *x = input(n), *dy = input(n), *y = output(n), *dx = output(n);
         if (n > 2) put(x, 1, NAN), put(x, 2, -INFINITY);
         SAY("n %td", n);
-        kern->relu(y, x, n);
-        kern->relu_backward(dx, dy, y, n);
+        kern->passes->relu(y, x, n);
+        kern->passes->relu_backward(dx, dy, y, n);
         void *in_place = copy_of(dy, n);
-        kern->relu_backward(in_place, in_place, y, n);
+        kern->passes->relu_backward(in_place, in_place, y, n);
         for (idx i = 0; i < n; i++) {
             double v = get(x, i);
             if (!same(get(y, i), v < 0 ? 0 : v)) fail("wrong value");
@@ -1438,12 +1392,12 @@ static void check_total_and_add(void)
         double *sums = (double *)(void *)new_buffer((size_t)n * sizeof(double), 0)->data, sum = 0;
         for (idx i = 0; i < n; i++) sum += get(x, i), sums[i] = (double)i;
         SAY("n %td", n);
-        if (kern->total(x, n) != sum) fail("wrong total");
+        if (kern->passes->total(x, n) != sum) fail("wrong total");
         void *apart = output(n), *same_as_b = copy_of(y0, n);
-        kern->add(y, y, x, n);
-        kern->add(same_as_b, x, same_as_b, n);
-        kern->add(apart, y0, x, n);
-        kern->add_to_doubles(sums, x, n);
+        kern->passes->add(y, y, x, n);
+        kern->passes->add(same_as_b, x, same_as_b, n);
+        kern->passes->add(apart, y0, x, n);
+        kern->passes->add_to_doubles(sums, x, n);
         for (idx i = 0; i < n; i++) {
             if (get(y, i) != get(y0, i) + get(x, i)) fail("wrong sum");
             if (get(apart, i) != get(y, i) || get(same_as_b, i) != get(y, i)) fail("wrong sum in another place");
@@ -1464,14 +1418,14 @@ static void check_softmax(void)
         for (idx i = 0; i < n; i++) most = fmax(most, get(x, i));
         for (idx i = 0; i < n; i++) sum += exp(get(x, i) - most);
         SAY("n %td", n);
-        kern->softmax(p, x, n, 0.5, &largest, &total);
+        kern->passes->softmax(p, x, n, 0.5, &largest, &total);
         if (largest != most || fabs(total - sum) > tolerance * sum) fail("wrong total");
         for (idx i = 0; i < n; i++) {
             double e = 0.5 * exp(get(x, i) - most) / sum;
             if (fabs(get(p, i) - e) > 4 * tolerance * e + 1e-38) fail("wrong probability");
         }
         put(x, below(n), NAN);
-        kern->softmax(p, x, n, 0.5, &largest, &total);
+        kern->passes->softmax(p, x, n, 0.5, &largest, &total);
         for (idx i = 0; i < n; i++)
             if (get(p, i) == get(p, i)) fail("NaN is lost");
         release();
@@ -1494,7 +1448,7 @@ static void check_sums(void)
         double sum[5], dot[5];
         SAY("planes %td n %td", n_planes, n);
         for (int shifted = 0; shifted < 2; shifted++) {
-            kern->sums(dy, shifted ? a_shift : NULL, x, b_shift, n_planes, n, sum, dot);
+            kern->passes->sums(dy, shifted ? a_shift : NULL, x, b_shift, n_planes, n, sum, dot);
             for (idx p = 0; p < n_planes; p++) {
                 for (idx i = p * n; i < (p + 1) * n; i++) {
                     double v = get(dy, i) - (shifted ? a_shift[p] : 0);
@@ -1516,9 +1470,9 @@ static void check_affine(void)
         idx n_planes, n = draw_planes(round, &n_planes), size = n_planes * n;
         void *x = input(size), *dy = input(size), *y = output(size), *dx = output(size), *in_place = copy_of(dy, size);
         SAY("planes %td n %td", n_planes, n);
-        kern->affine(y, x, shift, scale, offset, n_planes, n);
-        kern->affine_pair(dx, dy, x, shift, scale, slope, offset, n_planes, n);
-        kern->affine_pair(in_place, in_place, x, shift, scale, slope, offset, n_planes, n);
+        kern->passes->affine(y, x, shift, scale, offset, n_planes, n);
+        kern->passes->affine_pair(dx, dy, x, shift, scale, slope, offset, n_planes, n);
+        kern->passes->affine_pair(in_place, in_place, x, shift, scale, slope, offset, n_planes, n);
         for (idx i = 0; i < size; i++) {
             idx p = i / n;
             double v = get(x, i) - shift[p];
@@ -1536,7 +1490,7 @@ static void check_sgd(void)
         for (int kind = 0; kind < 3; kind++) {
             void *p0 = input(n), *dp = input(n), *b0 = input(n), *p = copy_of(p0, n), *b = copy_of(b0, n);
             SAY("n %td kind %d", n, kind);
-            kern->sgd(p, dp, kind ? b : NULL, -1, 0.5, 0.25, 0.5, 2, kind == 2, n);
+            kern->passes->sgd(p, dp, kind ? b : NULL, -1, 0.5, 0.25, 0.5, 2, kind == 2, n);
             for (idx i = 0; i < n; i++) {
                 double g = -get(dp, i) + 2 * get(p0, i), v = 0.25 * get(b0, i) + 0.5 * g;
                 double step = kind == 0 ? g : kind == 1 ? v : g + 0.25 * v;
@@ -1569,7 +1523,6 @@ static const struct {
     {"untranspose, untranspose_far", check_untranspose},
     {"tile", check_tile},
     {"panel", check_panel},
-    {"strassen", check_strassen},
     {"strip", check_strip},
     {"wgrad", check_wgrad},
     {"shifted_sums", check_shifted_sums},

@@ -137,7 +137,7 @@ def _run(worker_id: int, connection: Connection, inherited: list[Connection], lo
 
 def _use_one_thread() -> None:
     """Loaders run beside the network's threads; and OpenMP's threads do not survive a fork."""
-    from fastconv._runtime import set_num_threads
+    from fastconv._native.runtime import set_num_threads
 
     set_num_threads(1)
     try:

@@ -14,12 +14,12 @@ from cython.parallel cimport prange, threadid
 from libc.stdint cimport int32_t
 from libc.string cimport memcpy, memset
 
-from fastconv cimport _depthwise, _winograd
-from fastconv._checks cimport (
+from fastconv._native cimport depthwise, winograd
+from fastconv._native.checks cimport (
     DENSE_RESULT, READ, check_array, check_axis, check_bytes, check_convolution,
 )
-from fastconv._runtime cimport (
-    FC_AHEAD, FC_MAX_ROWS, FC_MAX_VECS, Image, as_image, fc_flush_subnormals, fc_kernels, fc_piece, fc_restore_mode,
+from fastconv._native.runtime cimport (
+    FC_AHEAD, FC_MAX_ROWS, FC_MAX_VECS, Image, as_image, fc_ahead, fc_flush_subnormals, fc_kernels, fc_piece, fc_restore_mode,
     fc_run, give, idx, keeps_busy, kernels, parts, take, threads_for, up,
 )
 
@@ -28,10 +28,8 @@ cnp.import_array()
 cdef enum:
     LINE = 64              # bytes in a cache line
     DEPTH = 400            # (channel, tap) pairs reduced in one go: a panel of pixels of this depth stays in L1
-    PAIR_DEPTH = 512       # such pairs where Strassen's products halve them
     MOST_DEPTH = 1024      # such pairs in one sum where nothing is packed: a longer one would round worse
     TILES = 4              # of filters that meet a panel in one call
-    PACKED_BYTES = 8388608  # of dy, packed for Strassen's products
     STAGE_BYTES = 262144   # what a block's staged rows may take of L2
     PART_FILTERS = 256     # of a part of the weight gradient, and its (channel, tap) pairs: their sums stay near L2
     PART_PAIRS = 400
@@ -200,7 +198,7 @@ cdef void stage_channels(const fc_kernels *kern, char *dst, idx dst_channel, idx
         if 2 * (n_channels % lanes) < lanes:
             whole -= n_channels % lanes
     for c in range(whole if left + right > 0 or last - first < n_rows else 0):
-        kern.stage(dst + c * dst_channel * z, pitch, src, 0, 1, n_rows, 0, n_rows, left + count + right, 0, 0, 0)
+        kern.move.stage(dst + c * dst_channel * z, pitch, src, 0, 1, n_rows, 0, n_rows, left + count + right, 0, 0, 0)
     for i in range(first, last if whole > 0 else first):
         q = 0
         # All channels of a few pixels while they are in L1.
@@ -211,16 +209,16 @@ cdef void stage_channels(const fc_kernels *kern, char *dst, idx dst_channel, idx
                 here = min(lanes, whole - c)
                 at = (i - first) * src_h + q * src_w + c
                 if src + (at + max(0, (n - 1) * src_w) + lanes) * z <= x.end:
-                    kern.untranspose(dst + (c * dst_channel + i * pitch + left + q) * z, dst_channel, src + at * z,
+                    kern.move.untranspose(dst + (c * dst_channel + i * pitch + left + q) * z, dst_channel, src + at * z,
                                      src_w, here, n)
                 else:
                     for at in range(c, c + here):
-                        kern.stage(dst + (at * dst_channel + i * pitch + left + q) * z, pitch,
+                        kern.move.stage(dst + (at * dst_channel + i * pitch + left + q) * z, pitch,
                                    src + ((i - first) * src_h + q * src_w + at) * z, 0, src_w, 1, 0, 1, 0, n, 0, 0)
                 c += lanes
             q += n
     for c in range(whole, n_channels):
-        kern.stage(dst + c * dst_channel * z, pitch, src + c * x.s_c * z, src_h, src_w, n_rows, first, last, left,
+        kern.move.stage(dst + c * dst_channel * z, pitch, src + c * x.s_c * z, src_h, src_w, n_rows, first, last, left,
                    count, right, 0)
 
 
@@ -294,14 +292,14 @@ cdef void look_ahead(Ahead *ahead, const Image *x, const Grid *g, const Block *b
     plan_ahead(ahead, steps, tiles)
 
 
-cdef inline idx ask(Ahead *ahead, idx z, char **far) noexcept nogil:
-    """Where a tile's share begins, and how many elements its steps are apart: none where nothing is due."""
+cdef inline void ask(Ahead *ahead, idx z, fc_ahead *next) noexcept nogil:
+    """Where a tile's share begins, and how many elements its steps are apart; nothing new where nothing is due."""
     cdef idx size
     ahead.due += ahead.shares
     if ahead.n == ahead.images or ahead.due < ahead.tiles:
-        return 0
+        return
     ahead.due -= ahead.tiles
-    far[0] = <char *>ahead.data + ahead.n * ahead.s_n + ahead.c * ahead.s_c + ahead.at
+    next.start = ahead.data + ahead.n * ahead.s_n + ahead.c * ahead.s_c + ahead.at
     size = min(ahead.share, ahead.extent - ahead.at)
     ahead.at += size
     if ahead.at == ahead.extent:
@@ -310,7 +308,7 @@ cdef inline idx ask(Ahead *ahead, idx z, char **far) noexcept nogil:
     if ahead.c == ahead.channels:
         ahead.c = 0
         ahead.n += 1
-    return parts(size, ahead.steps * z)
+    next.step = parts(size, ahead.steps * z)
 
 
 cdef void in_place(const fc_kernels *kern, const Image *x, const Grid *g, Block *b, idx c0) noexcept nogil:
@@ -331,9 +329,9 @@ cdef void stage_lanes(const fc_kernels *kern, const Image *x, const Grid *g, Blo
     in_place(kern, x, g, b, c0)
     for n in range(b.images):
         to, data = buffer + n * b.rows * b.cols * lanes * z, b.base + (n * b.s_image + direct_offset(g, x, 0)) * z
-        kern.to_lanes(to, b.cols, apart, data, b.s_row, 1, b.s_col, whole, b.rows, b.cols, False)
+        kern.windows.to_lanes(to, b.cols, apart, data, b.s_row, 1, b.s_col, whole, b.rows, b.cols, False)
         if whole < n_channels:
-            kern.to_lanes(to + whole * g.stage_channel * z, b.cols, apart, data + whole * z, b.s_row, 1, b.s_col,
+            kern.windows.to_lanes(to + whole * g.stage_channel * z, b.cols, apart, data + whole * z, b.s_row, 1, b.s_col,
                           n_channels - whole, b.rows, b.cols, False)
     b.base = buffer
     b.s_image, b.s_row, b.s_col = b.rows * b.cols * lanes, b.cols * lanes, lanes
@@ -360,7 +358,6 @@ cdef struct Gather:
     idx apart_h, apart_w
     bint flip_h, flip_w
     bint packed          # pixels are packed into panels; otherwise the tiles read them where they lie
-    bint strassen        # packed, and all but a few pixels of each image by Strassen's products
     bint dense           # rows of pixels follow each other without a gap in the source, read in place
     idx target           # pixels in a block, or 0 to choose
     idx chunk, n_chunks  # channels reduced in one go
@@ -370,7 +367,6 @@ cdef struct Gather:
     idx width            # of a panel, in elements
     # tables
     char *a              # filters, packed: [group][chunk][tile][channel, tap][filter]
-    char *a_sums         # what Strassen's products need of two tiles, where these are in `a`
     idx *staged
     idx *direct
     # scratch of a thread
@@ -462,8 +458,8 @@ cdef void gather_packed(const Gather *j, idx g, Block *b, idx k0, idx k1, char *
     cdef bint whole, turned
     cdef idx n_ahead, n_panels = parts(n_pixels, j.width), to_row
     # Of the next panel's pieces and their channels, those that are asked for next, a share with each tile.
-    cdef idx piece, asked, here, share, far_step
-    cdef char *far
+    cdef idx piece, asked, here, share
+    cdef fc_ahead next
     cdef Ahead rows_ahead
     cdef Block next_block
     cdef idx next_c = 0, next_index = 1 + b.q0 // j.grid.cols + j.grid.blocks_q * (
@@ -485,7 +481,7 @@ cdef void gather_packed(const Gather *j, idx g, Block *b, idx k0, idx k1, char *
         memset(&rows_ahead, 0, sizeof(Ahead))
         if offsets == j.staged and (next_c > 0 or next_index < j.n_blocks):
             look_ahead(&rows_ahead, &j.x, &j.grid, &next_block, g * j.C + next_c, min(j.chunk, j.C - next_c),
-                       TILES * (depth // FC_AHEAD), n_panels * parts(k1 - k0, TILES * kern.rows), z)
+                       TILES * (depth // FC_AHEAD), n_panels * parts(k1 - k0, TILES * kern.product.rows), z)
         f0 = 0
         while f0 < n_pixels:
             count = panel_pixels(j, n_pixels - f0)
@@ -500,27 +496,27 @@ cdef void gather_packed(const Gather *j, idx g, Block *b, idx k0, idx k1, char *
             piece = asked = 0
             n_to = y_runs(j, b, f0, count, to_runs)
             if turned:
-                kern.transpose(panel, j.width, b.base + (offsets[0] + f0 * b.s_col) * z, b.s_col, 1, count, channels)
+                kern.move.transpose(panel, j.width, b.base + (offsets[0] + f0 * b.s_col) * z, b.s_col, 1, count, channels)
             else:
                 n_pieces = x_pieces(b, f0, count, kern.lanes, pieces)
-                kern.pack_pixels(panel, j.width, b.base, depth, offsets, n_pieces, pieces, b.s_col)
+                kern.move.pack_pixels(panel, j.width, b.base, depth, offsets, n_pieces, pieces, b.s_col)
             whole = n_to == 1 and count == vecs * kern.lanes and j.y.s_w == 1
             k = k0
             while k < k1:
-                rows = min(kern.rows, k1 - k)
+                rows = min(kern.product.rows, k1 - k)
                 tiles = min(TILES, (k1 - k) // rows)
                 share = tiles * (depth // FC_AHEAD)
                 a = j.a + (((g * j.C + c0) * j.K + k * channels) * j.grid.T) * z
                 y = j.y.data + (b.n0 * j.y.s_n + (g * j.K + k) * j.y.s_c) * z
                 bias = j.bias + (g * j.K + k) * z if j.bias != NULL else NULL
-                far, far_step = panel, 0
+                next.start, next.step = panel, 0
                 if offsets == j.staged:
-                    far_step = ask(&rows_ahead, z, &far)
+                    ask(&rows_ahead, z, &next)
                 elif piece < n_ahead:
                     # Two lines, the second of which holds the piece's last pixel.
-                    far_step = j.x.s_c
-                    far = b.base - LINE + (ahead[piece].source + min(asked, max(0, channels - share)) * far_step
-                                           + (ahead[piece + 1].to - ahead[piece].to - 1) * b.s_col) * z
+                    next.step = j.x.s_c
+                    next.start = b.base - LINE + (ahead[piece].source + min(asked, max(0, channels - share)) * j.x.s_c
+                                                  + (ahead[piece + 1].to - ahead[piece].to - 1) * b.s_col) * z
                     asked += share
                     if asked >= channels:
                         asked = 0
@@ -530,71 +526,11 @@ cdef void gather_packed(const Gather *j, idx g, Block *b, idx k0, idx k1, char *
                     # Where there are more chunks, all of the block stay here until the last one.
                     to_row = vecs * kern.lanes
                     to = sums + (f0 * (k1 - k0) + (k - k0) * to_row if j.n_chunks > 1 else 0) * z
-                kern.panel[rows - 1][vecs - 1](tiles, depth, a, panel, to, to_row, bias, chunk > 0, far, far_step)
+                kern.product.panel[rows - 1][vecs - 1](tiles, depth, a, panel, to, to_row, bias, chunk > 0, &next)
                 if not whole and chunk + 1 == j.n_chunks:
-                    kern.scatter(to, to_row, y, j.y.s_c, j.y.s_w, tiles * rows, n_to, to_runs)
+                    kern.move.scatter(to, to_row, y, j.y.s_c, j.y.s_w, tiles * rows, n_to, to_runs)
                 k += tiles * rows
             f0 += count
-
-
-cdef void gather_strassen(const Gather *j, idx g, const Block *whole, idx k0, idx k1, char *scratch) noexcept nogil:
-    """Two tiles of filters, two panels of one image's pixels and two halves of the channels meet in seven products."""
-    cdef const fc_kernels *kern = j.kern
-    cdef idx z = kern.itemsize, pair = 2 * j.width, pixels = whole.cols - whole.cols % pair
-    cdef char *panels = scratch + j.stage_size
-    cdef fc_piece *pieces = <fc_piece *>(panels + j.panel_size + j.tile_size)
-    cdef idx chunk, c0, channels, quarter, n, f, i, k, rows, filters, asked, share, n_pieces, at, far_step
-    cdef Block block = whole[0]
-    cdef Block *b = &block
-    cdef char *sums
-    cdef char *far
-    cdef char *y
-    cdef const char *bias
-    for chunk in range(j.n_chunks):
-        c0 = chunk * j.chunk
-        channels = min(j.chunk, j.C - c0)
-        quarter = channels // 2 * j.width * z
-        sums = panels + 4 * quarter
-        share = 7 * (channels // 2 // FC_AHEAD)
-        in_place(kern, &j.x, &j.grid, b, g * j.C + c0)
-        for n in range(b.images):
-            f = 0
-            while f < pixels:
-                for i in range(2):
-                    n_pieces = x_pieces(b, n * b.cols + f + i * j.width, j.width, kern.lanes, pieces)
-                    kern.pack_pixels(panels + 2 * i * quarter, j.width, b.base, channels, j.direct, n_pieces, pieces,
-                                     1)
-                kern.strassen_sums(sums, panels, quarter // z, 0)
-                # The next pair is asked for meanwhile: the channels of its first panel, then of its second.
-                at = n * b.s_image + f + pair if f + pair < pixels else (n + 1) * b.s_image
-                asked = 0 if f + pair < pixels or n + 1 < b.images else 2 * channels
-                k = k0
-                while k < k1:
-                    far, far_step = panels, 0
-                    if asked < 2 * channels:
-                        far_step = j.x.s_c
-                        far = b.base - LINE + (at + (1 + asked // channels) * j.width - 1
-                                               + min(asked % channels, max(0, channels - share)) * far_step) * z
-                        asked = min(asked + share, channels * (1 + asked // channels))
-                    filters = ((g * j.C + c0) * j.K + k * channels) * z
-                    y = j.y.data + ((b.n0 + n) * j.y.s_n + (g * j.K + k) * j.y.s_c + b.q0 + f) * z
-                    bias = j.bias + (g * j.K + k) * z if j.bias != NULL else NULL
-                    rows = min(2 * kern.rows, k1 - k)
-                    if rows == 2 * kern.rows:
-                        kern.strassen(channels // 2, j.a + filters, j.a_sums + filters, panels, sums, y, j.y.s_c, bias,
-                                      chunk > 0, far, far_step)
-                    else:
-                        rows = min(kern.rows, rows)
-                        for i in range(2):
-                            kern.panel[rows - 1][j.width // kern.lanes - 1](
-                                1, channels, j.a + filters, panels + 2 * i * quarter, y + i * j.width * z, j.y.s_c,
-                                bias, chunk > 0, panels, 0)
-                    k += rows
-                f += pair
-    block.q0 += pixels
-    block.cols -= pixels
-    if block.cols > 0:
-        gather_packed(j, g, b, k0, k1, scratch)
 
 
 cdef void gather_unpacked(const Gather *j, idx g, Block *b, idx k0, idx k1, char *scratch) noexcept nogil:
@@ -627,13 +563,13 @@ cdef void gather_unpacked(const Gather *j, idx g, Block *b, idx k0, idx k1, char
     # Whole planes of the next block, which will be staged, come near meanwhile: a share with each row.
     cdef bint ahead = (offsets == j.staged and b.rows == j.grid.P and b.cols == j.grid.Q and j.x.s_w == 1
                        and j.x.s_h == j.x.w and j.x.s_c == j.x.h * j.x.w)
-    cdef idx share = parts(j.C * j.x.s_c, n_rows * parts(k1 - k0, kern.rows)), done
+    cdef idx share = parts(j.C * j.x.s_c, n_rows * parts(k1 - k0, kern.product.rows)), done
     for n in range(b.images):
         k = k0
         ahead = ahead and b.n0 + b.images + n < j.x.n
         done = 0
         while k < k1:
-            rows = min(kern.rows, k1 - k)
+            rows = min(kern.product.rows, k1 - k)
             a = j.a + ((g * j.C * j.K + k * j.C) * j.grid.T) * z
             bias = j.bias + (g * j.K + k) * z if j.bias != NULL else NULL
             x = b.base + n * b.s_image * z
@@ -641,39 +577,39 @@ cdef void gather_unpacked(const Gather *j, idx g, Block *b, idx k0, idx k1, char
             p = 0
             while p < n_safe:
                 # The last vector, or tile, of a row moves left until it fits, and computes some pixels again.
-                if run < kern.vecs[rows] * lanes:
-                    vecs = min(kern.vecs[rows], n_safe - p)
+                if run < kern.product.vecs[rows] * lanes:
+                    vecs = min(kern.product.vecs[rows], n_safe - p)
                     q = 0
                     while q < run:
                         q = max(0, min(q, run - lanes))
-                        kern.strip[rows - 1][vecs - 1](depth, a, x + (p * b.s_row + q) * z, offsets, b.s_row,
+                        kern.product.strip[rows - 1][vecs - 1](depth, a, x + (p * b.s_row + q) * z, offsets, b.s_row,
                                                        y + (p * j.y.s_h + q) * z, j.y.s_c, j.y.s_h, bias)
                         q += lanes
                     p += vecs
                 else:
                     if ahead:
-                        kern.fetch(j.x.data + ((b.n0 + b.images + n) * j.x.s_n + g * j.C * j.x.s_c + done) * z, 0, 1,
+                        kern.move.fetch(j.x.data + ((b.n0 + b.images + n) * j.x.s_n + g * j.C * j.x.s_c + done) * z, 0, 1,
                                    min(share, j.C * j.x.s_c - done))
                         done += share
                     q, left = 0, parts(run, lanes)
-                    tiles = parts(left, kern.vecs[rows])
+                    tiles = parts(left, kern.product.vecs[rows])
                     while q < run:
                         vecs = parts(left, tiles)
                         left -= vecs
                         tiles -= 1
                         q = min(q, run - vecs * lanes)
-                        kern.tile[rows - 1][vecs - 1](depth, a, x + (p * b.s_row + q) * z, offsets,
+                        kern.product.tile[rows - 1][vecs - 1](depth, a, x + (p * b.s_row + q) * z, offsets,
                                                       y + (p * j.y.s_h + q) * z, j.y.s_c, bias, 0)
                         q += vecs * lanes
                     p += 1
             while p < n_rows:
                 q = 0
                 while q < run:
-                    vecs = min(kern.vecs[rows], parts(run - q, lanes))
+                    vecs = min(kern.product.vecs[rows], parts(run - q, lanes))
                     to.count = min(vecs * lanes, run - q)
-                    kern.tile[rows - 1][vecs - 1](depth, a, x + (p * b.s_row + q) * z, offsets, tile, vecs * lanes,
+                    kern.product.tile[rows - 1][vecs - 1](depth, a, x + (p * b.s_row + q) * z, offsets, tile, vecs * lanes,
                                                   bias, 0)
-                    kern.scatter(tile, vecs * lanes, y + (p * j.y.s_h + q * j.y.s_w) * z, j.y.s_c, j.y.s_w, rows, 1,
+                    kern.move.scatter(tile, vecs * lanes, y + (p * j.y.s_h + q * j.y.s_w) * z, j.y.s_c, j.y.s_w, rows, 1,
                                  &to)
                     q += vecs * lanes
                 p += 1
@@ -689,6 +625,7 @@ cdef void gather_outer(const Gather *j, idx g, Block *b, idx k0, idx k1, char *s
     cdef idx *pixels = <idx *>(sums + j.tile_size)
     cdef int32_t *offsets = <int32_t *>(<char *>pixels + j.panel_size)
     cdef const idx *wide = j.direct
+    cdef fc_ahead nothing
     cdef char *from_
     cdef char *y
     if j.in_place:
@@ -702,10 +639,11 @@ cdef void gather_outer(const Gather *j, idx g, Block *b, idx k0, idx k1, char *s
                 pixels[i] = n * b.s_image + p * b.s_row + q * b.s_col
                 i += 1
     # A ragged last tile repeats the last pixel; what it sums there is not used.
-    for i in range(n_pixels, up(n_pixels, kern.wgrad_rows)):
+    for i in range(n_pixels, up(n_pixels, kern.correlate.outer_rows)):
         pixels[i] = pixels[n_pixels - 1]
     for i in range(depth):
         offsets[i] = <int32_t>wide[i]
+    nothing.start, nothing.step = b.base, 0
     # The output is dense, but for the gaps between a block's columns.
     n, p, count = b.images, b.rows, b.cols
     if j.y.s_h == count:
@@ -723,16 +661,16 @@ cdef void gather_outer(const Gather *j, idx g, Block *b, idx k0, idx k1, char *s
             i *= 2
         i = 0
         while i < n_pixels:
-            kern.wgrad[width // kern.lanes - 1](depth, offsets, b.base, pixels + i,
+            kern.correlate.outer[width // kern.lanes - 1](depth, offsets, b.base, pixels + i,
                                                 j.a + (g * up(j.K, kern.lanes) + k) * depth * z, sums + i * width * z,
-                                                b.base, 0)
-            i += kern.wgrad_rows
+                                                &nothing)
+            i += kern.correlate.outer_rows
         from_ = sums
         for i in range(b.images * p):
             y = j.y.data + ((b.n0 + i // p) * j.y.s_n + (g * j.K + k) * j.y.s_c + (b.p0 + i % p) * j.y.s_h + b.q0) * z
             r = 0
             while r < rows:
-                kern.untranspose(y + r * j.y.s_c * z, j.y.s_c, from_ + r * z, width, min(kern.lanes, rows - r), count)
+                kern.move.untranspose(y + r * j.y.s_c * z, j.y.s_c, from_ + r * z, width, min(kern.lanes, rows - r), count)
                 r += kern.lanes
             from_ += count * width * z
         k += width
@@ -762,7 +700,7 @@ cdef void near_run(const Gather *j, idx g, idx n, idx p, idx q0, idx q1, idx k0,
     cdef idx z = kern.itemsize, h0 = p * j.grid.step_h + j.grid.min_h, w0 = q0 * j.grid.step_w + j.grid.min_w
     cdef idx width = (q1 - 1 - q0) * j.grid.step_w + (j.S - 1) * j.apart_w + 1
     cdef idx row = j.apart_h * x.s_h, pixel = x.s_w, left = min(width, max(0, -w0)), r, q, c, k, filters, h
-    cdef idx count = max(0, min(width, x.w - w0) - left), depth = j.C * j.grid.T, cols = kern.dot_cols
+    cdef idx count = max(0, min(width, x.w - w0) - left), depth = j.C * j.grid.T, cols = kern.correlate.dot_cols
     cdef char *data = x.data + (n * x.s_n + g * j.C + h0 * x.s_h + w0 * x.s_w) * z
     cdef char *start = scratch + j.stage_size
     cdef char *tile = start + j.panel_size
@@ -774,7 +712,7 @@ cdef void near_run(const Gather *j, idx g, idx n, idx p, idx q0, idx q1, idx k0,
             h = h0 + r * j.apart_h
             c = count if 0 <= h < x.h else 0
             # Beyond the image there may be no address.
-            kern.stage(scratch + r * width * j.C * z, j.C, data + (r * row + left * pixel) * z if c > 0 else x.data,
+            kern.move.stage(scratch + r * width * j.C * z, j.C, data + (r * row + left * pixel) * z if c > 0 else x.data,
                        pixel, 1, width, left, left + c, 0, j.C, 0, 0)
         data, pixel, row = scratch, j.C, width * j.C
     cdef bint whole = j.apart_w * pixel == j.C
@@ -789,10 +727,10 @@ cdef void near_run(const Gather *j, idx g, idx n, idx p, idx q0, idx q1, idx k0,
         while k < k1:
             filters = min(j.k_tile, k1 - k)
             memcpy(tile, start + (k - k0) * cols * z, filters * cols * z)
-            kern.dot[filters - 1](j.R, 1 if whole else j.S, j.S * j.C if whole else j.C,
+            kern.correlate.dot[filters - 1](j.R, 1 if whole else j.S, j.S * j.C if whole else j.C,
                                   j.a + (g * j.K + k) * depth * z, depth, j.S * j.C, j.C, data, places, row,
                                   j.apart_w * pixel, tile)
-            kern.scatter(tile, cols, j.y.data + (n * j.y.s_n + (g * j.K + k) * j.y.s_c + p * j.y.s_h + q * j.y.s_w) * z,
+            kern.move.scatter(tile, cols, j.y.data + (n * j.y.s_n + (g * j.K + k) * j.y.s_c + p * j.y.s_h + q * j.y.s_w) * z,
                          j.y.s_c, j.y.s_w, filters, 1, &to)
             k += filters
         q += cols
@@ -803,10 +741,10 @@ cdef void gather_near(const Gather *j, idx g, const Block *b, idx k0, idx k1, ch
     cdef idx z = j.kern.itemsize, k, i, n, p, h, first, last, end = b.q0 + b.cols
     cdef char *start = scratch + j.stage_size
     cdef const Grid *grid = &j.grid
-    memset(start, 0, (k1 - k0) * j.kern.dot_cols * z)
+    memset(start, 0, (k1 - k0) * j.kern.correlate.dot_cols * z)
     for k in range(k1 - k0 if j.bias != NULL else 0):
-        for i in range(j.kern.dot_cols):
-            memcpy(start + (k * j.kern.dot_cols + i) * z, j.bias + (g * j.K + k0 + k) * z, z)
+        for i in range(j.kern.correlate.dot_cols):
+            memcpy(start + (k * j.kern.correlate.dot_cols + i) * z, j.bias + (g * j.K + k0 + k) * z, z)
     # Outputs whose columns are all inside.
     first = min(end, max(b.q0, parts(-grid.min_w, grid.step_w)))
     h = j.x.w - 1 - grid.min_w - (j.S - 1) * j.apart_w
@@ -838,8 +776,6 @@ cdef void gather_block(const Gather *j, idx g, Block *b, idx k0, idx k1, char *s
         gather_near(j, g, b, k0, k1, scratch)
     elif j.outer:
         gather_outer(j, g, b, k0, k1, scratch)
-    elif j.strassen:
-        gather_strassen(j, g, b, k0, k1, scratch)
     elif j.packed:
         gather_packed(j, g, b, k0, k1, scratch)
     else:
@@ -886,7 +822,7 @@ cdef void weave_block(const Gather *jobs, idx n_jobs, const Weave *v, idx g, con
                     if none:
                         memset(to, 0, count * z)
                     else:
-                        kern.interleave(to, rows, v.stride_w, count)
+                        kern.move.interleave(to, rows, v.stride_w, count)
 
 
 cdef void gather_task(const Gather *jobs, idx n_jobs, const Weave *weave, idx task, char *scratch) noexcept nogil:
@@ -926,20 +862,17 @@ cdef void pack_chunk(const Gather *j, idx index) noexcept nogil:
                 run = 1
         t = 0
         while t < j.C * j.grid.T:
-            j.kern.transpose(to + t * width * z, width, j.w + (g * j.w_g + k * j.w_k + t // j.grid.T * j.w_c
+            j.kern.move.transpose(to + t * width * z, width, j.w + (g * j.w_g + k * j.w_k + t // j.grid.T * j.w_c
                                                                + j.w_tap[t % j.grid.T]) * z, j.w_k, 1,
                              min(width, j.K - k), run)
             t += run
         k += width
     while k < j.K:
-        rows = min(j.kern.rows, j.K - k)
-        j.kern.pack_filters(j.a + (((g * j.C + c0) * j.K + k * channels) * j.grid.T) * z,
+        rows = min(j.kern.product.rows, j.K - k)
+        j.kern.move.pack_filters(j.a + (((g * j.C + c0) * j.K + k * channels) * j.grid.T) * z,
                             j.w + (g * j.w_g + k * j.w_k + c0 * j.w_c) * z,
                             rows, j.w_k, channels, j.w_c, j.grid.T, j.w_tap)
         k += rows
-        if j.strassen and rows == j.kern.rows and k % (2 * rows) == 0:
-            t = ((g * j.C + c0) * j.K + (k - 2 * rows) * channels) * z
-            j.kern.strassen_sums(j.a_sums + t, j.a + t, channels // 2 * rows, 1)
 
 
 cdef void lattice(Gather *j) noexcept nogil:
@@ -964,9 +897,9 @@ cdef void choose_form(Gather *j, idx run, bint staged) noexcept nogil:
     of a run; packing moves pieces of runs; the outer form transposes its sums.
     """
     cdef const fc_kernels *kern = j.kern
-    cdef double lanes = kern.lanes, rows = kern.wgrad_rows, depth = j.C * j.grid.T
-    cdef idx width = kern.wgrad_vecs * kern.lanes, rest = parts(j.K % width, kern.lanes)
-    cdef double tiles = j.K // width * kern.wgrad_vecs / 2.0 + (max(rest / 2.0, 4 / rows) if rest > 0 else 0.0)
+    cdef double lanes = kern.lanes, rows = kern.correlate.outer_rows, depth = j.C * j.grid.T
+    cdef idx width = kern.correlate.outer_vecs * kern.lanes, rest = parts(j.K % width, kern.lanes)
+    cdef double tiles = j.K // width * kern.correlate.outer_vecs / 2.0 + (max(rest / 2.0, 4 / rows) if rest > 0 else 0.0)
     cdef double full = depth * j.K / (2 * lanes), chunks = parts(j.C, max(1, DEPTH // j.grid.T))
     cdef double outer = 1.2 * (depth * tiles + j.K)
     cdef double unpacked = 1.25 * full * up(run, kern.lanes) / run
@@ -977,7 +910,7 @@ cdef void choose_form(Gather *j, idx run, bint staged) noexcept nogil:
     j.packed = (staged and j.C * channel_bytes > STAGE_BYTES) or (
         packed < unpacked and (j.grid.T > 1 or depth > FEW_CHANNELS))
     # Packing asks for pixels ahead: even for few filters they would be waited for otherwise, unless all are near.
-    cdef bint near_by = (j.K <= FEW_TILES * kern.rows and depth <= MOST_DEPTH and j.grid.inside and j.x.s_w == 1
+    cdef bint near_by = (j.K <= FEW_TILES * kern.product.rows and depth <= MOST_DEPTH and j.grid.inside and j.x.s_w == 1
                          and j.grid.step_w == 1
                          and <double>j.C * max(j.x.s_c, -j.x.s_c) * kern.itemsize <= 4 * STAGE_BYTES)
     j.packed |= j.grid.T == 1 and depth >= 32 and not near_by and (packable(j) or (
@@ -991,109 +924,71 @@ cdef void choose_form(Gather *j, idx run, bint staged) noexcept nogil:
         return
     lattice(j)
     cdef double best = outer if j.outer else packed if j.packed else unpacked
-    cdef double groups = parts(j.K, kern.dot_rows), sums = j.K / groups * kern.dot_cols
+    cdef double groups = parts(j.K, kern.correlate.dot_rows), sums = j.K / groups * kern.correlate.dot_cols
     cdef idx vecs = j.R * (parts(j.S * j.C, kern.lanes) if j.apart_w == 1 else j.S * parts(j.C, kern.lanes))
     cdef double near = 1.15 * groups * (vecs * max(4.0, sums / 2) + 100 + 4 * sums)
     if j.grid.Q > FEW_COLS:
-        near *= (parts(j.grid.Q, kern.dot_cols) + (0.0 if j.grid.inside else 2.0)) / j.grid.Q
+        near *= (parts(j.grid.Q, kern.correlate.dot_cols) + (0.0 if j.grid.inside else 2.0)) / j.grid.Q
     else:
-        near *= <double>parts(j.grid.Q, kern.dot_cols) / j.grid.Q
+        near *= <double>parts(j.grid.Q, kern.correlate.dot_cols) / j.grid.Q
         near += 1.5 * j.R * j.C / lanes
     j.near = near < best + (0.6 if j.grid.T == 1 else 1.5) * j.C
     if j.near:
         j.outer = j.packed = False
 
 
-cdef bint pays_strassen(const fc_kernels *kern, int which, idx N, idx C, idx K, idx P, idx Q) noexcept nogil:
-    """Whether a pass over a dense layer of one tap, C and K being what it has as channels and filters, is faster by
-    Strassen's products: not where packing their sums is not repaid.
-
-    Pixels of one image are paired, that none touches another's; rows, which may be samples or sequences, are not.
-    """
-    cdef idx pair = 2 * kern.vecs[kern.rows] * kern.lanes, pixels = P * Q, paired = pixels
-    if _winograd.mode == _winograd.NEVER or P == 1:
-        return False
-    if which == 2:
-        # The sums are over pixels, and pairs of the more numerous of channels and filters.
-        C, K, paired = max(C, K), min(C, K), max(C, K)
-        if C % kern.lanes != 0 or pixels < kern.lanes:
-            return False
-    elif C % 4 != 0:
-        return False
-    if K < 2 * kern.rows or paired < pair:
-        return False
-    if _winograd.mode == _winograd.WHEREVER_POSSIBLE:
-        return True
-    cdef bint large = min(C, K) >= 256 and N * pixels >= 1024
-    if which == 2:
-        # Many pixels of a channel lie too far from the next channel's.
-        large = K >= 128 and C * K >= 65536 and N * pixels >= PAIR_DEPTH and pixels <= 2 * PAIR_DEPTH
-    return large and 8 * (paired % pair) <= paired
-
-
-cdef void plan_gather(Gather *j, bint woven) noexcept nogil:
+cdef void plan_gather(Gather *j) noexcept nogil:
     """Decide how the work is cut."""
     cdef const fc_kernels *kern = j.kern
     cdef Grid *grid = &j.grid
     cdef idx z = kern.itemsize, lanes = kern.lanes
     survey(grid, &j.x)
-    j.width = kern.vecs[kern.rows] * lanes
+    j.width = kern.product.vecs[kern.product.rows] * lanes
     j.dense = (grid.inside and j.x.s_w == 1 and grid.step_w == 1 and j.x.s_h == grid.Q and grid.step_h == 1
                and j.y.s_w == 1 and j.y.s_h == grid.Q)
-    j.strassen = (j.dense and not woven and grid.T == 1 and direct_offset(grid, &j.x, 0) == 0
-                  and pays_strassen(kern, 0, grid.N, j.C, j.K, grid.P, grid.Q))
-    if j.strassen:
-        # All rows are one.
-        grid.Q *= grid.P
-        grid.P = 1
-        j.x.h, j.x.w, j.x.s_h = 1, grid.Q, grid.Q
-        j.y.h, j.y.w, j.y.s_h = 1, grid.Q, grid.Q
     cdef idx run = grid.P * grid.Q if j.dense else grid.Q
     cdef idx area
-    cut_blocks(grid, j.target if j.target else 512, 2 * j.width if j.strassen else j.width, lanes)
+    cut_blocks(grid, j.target if j.target else 512, j.width, lanes)
     cdef bint staged = not j.dense and not (grid.inside and j.x.s_w == 1 and grid.step_w == 1 and run >= lanes)
     choose_form(j, run, staged)
-    j.packed |= j.strassen
     if j.packed:
         j.chunk = even(j.C, max(1, DEPTH // max(grid.T, 1)))
-        if j.strassen:
-            j.chunk = up(even(j.C, PAIR_DEPTH), 4)
     else:
         j.chunk = j.C
         # As many rows as the staging budget holds: each block stages the rows at its seams again.
         if not j.target:
             cut_blocks(grid, min(8192, max(256, STAGE_BYTES // (z * j.C * max(1, grid.n_slots)))), 1, lanes)
-    j.k_tile = 2 * kern.rows if j.strassen else kern.rows
+    j.k_tile = kern.product.rows
     if j.outer:
         j.packed = False
-        j.k_tile = kern.wgrad_vecs * lanes
+        j.k_tile = kern.correlate.outer_vecs * lanes
         j.chunk = j.C
         if not j.target:
-            cut_blocks(grid, 128, kern.wgrad_rows, lanes)
+            cut_blocks(grid, 128, kern.correlate.outer_rows, lanes)
         j.in_place = grid.inside and narrow(&j.x)
     if j.near:
-        j.chunk, j.k_tile = j.C, even(j.K, kern.dot_rows)
+        j.chunk, j.k_tile = j.C, even(j.K, kern.correlate.dot_rows)
         if not j.target:
             cut_blocks(grid, 2048, 1, lanes)
     j.n_chunks = parts(j.C, j.chunk)
     j.n_blocks = grid.blocks_n * grid.blocks_p * grid.blocks_q
-    j.filters_size = up(j.G * up(j.K, lanes) * j.C * grid.T * z * (2 if j.strassen else 1) + LINE, LINE)
+    j.filters_size = up(j.G * up(j.K, lanes) * j.C * grid.T * z + LINE, LINE)
     j.stage_size = up(j.chunk * grid.stage_channel * z + LINE * FC_MAX_VECS, LINE)
-    j.panel_size = up((j.chunk * grid.T * j.width * (4 if j.strassen else 1) + lanes) * z, LINE) if j.packed else 0
+    j.panel_size = up((j.chunk * grid.T * j.width + lanes) * z, LINE) if j.packed else 0
     j.tile_size = up(FC_MAX_ROWS * FC_MAX_VECS * lanes * z, LINE)
     j.runs_size = up(j.width * (sizeof(fc_run) + 2 * sizeof(fc_piece)) + sizeof(fc_piece), LINE)
     if j.packed:
-        area = up(grid.images * grid.rows * grid.cols, lanes) * j.K if j.n_chunks > 1 else TILES * kern.rows * j.width
+        area = up(grid.images * grid.rows * grid.cols, lanes) * j.K if j.n_chunks > 1 else TILES * kern.product.rows * j.width
         j.tile_size = up(area * z, LINE)
     if j.outer:
-        area = up(grid.images * grid.rows * grid.cols, kern.wgrad_rows)
+        area = up(grid.images * grid.rows * grid.cols, kern.correlate.outer_rows)
         j.tile_size = up(area * j.k_tile * z, LINE)
         j.panel_size = up(area * sizeof(idx), LINE)
         j.runs_size = up(j.C * grid.T * sizeof(int32_t), LINE)
     if j.near:
         area = (grid.cols - 1) * grid.step_w + (j.S - 1) * j.apart_w + 1
         j.stage_size = up((j.R * area * j.C + lanes) * z, LINE)
-        j.panel_size = up(j.K * kern.dot_cols * z, LINE)
+        j.panel_size = up(j.K * kern.correlate.dot_cols * z, LINE)
 
 
 cdef void set_offsets(Gather *j) noexcept nogil:
@@ -1114,7 +1009,7 @@ cdef int run_gathers(Gather *jobs, idx n_jobs, Weave *weave) except -1:
     cdef Gather *j
     for i in range(n_jobs):
         j = &jobs[i]
-        plan_gather(j, weave != NULL)
+        plan_gather(j)
         work += <double>j.G * j.K * (j.C * j.grid.T + 1) * j.grid.N * j.grid.P * j.grid.Q
         n_packs = max(n_packs, j.G * j.n_chunks)
         tables += j.filters_size + up(2 * j.chunk * j.grid.T * sizeof(idx), LINE)
@@ -1140,7 +1035,6 @@ cdef int run_gathers(Gather *jobs, idx n_jobs, Weave *weave) except -1:
     for i in range(n_jobs):
         j = &jobs[i]
         j.a = scratch
-        j.a_sums = j.a + j.G * j.K * j.C * j.grid.T * z
         j.staged = <idx *>(j.a + j.filters_size)
         j.direct = j.staged + j.chunk * j.grid.T
         scratch += j.filters_size + up(2 * j.chunk * j.grid.T * sizeof(idx), LINE)
@@ -1163,29 +1057,24 @@ cdef int run_gathers(Gather *jobs, idx n_jobs, Weave *weave) except -1:
     return 0
 
 
-def fewer_products(int which, idx N, idx C, idx H, idx W, idx K, idx c, idx R, idx S, idx P, idx Q, idx stride_h,
-                   idx stride_w, idx pad_h, idx pad_w, idx dilation_h, idx dilation_w, idx groups,
-                   idx itemsize) -> int:
-    """How forward (0), input (1) or weight gradient (2) of these sizes, its images dense, comes by with fewer products:
-    the side of Winograd's tiles, 1 for Strassen's products, or 0: directly."""
-    cdef idx depth, filters
-    if max(R * S, max(stride_h, stride_w)) == 1 and max(pad_h, pad_w) == 0 and groups > 0:
-        depth, filters = (K // groups, c) if which == 1 else (c, K // groups)
-        return pays_strassen(kernels(itemsize), which, N, depth, filters, P, Q)
-    return _winograd.takes(which, N, C, H, W, K, c, R, S, P, Q, stride_h, stride_w, dilation_h, dilation_w, groups,
+def winograd_side(int which, idx N, idx C, idx H, idx W, idx K, idx c, idx R, idx S, idx P, idx Q, idx stride_h,
+                  idx stride_w, idx dilation_h, idx dilation_w, idx groups, idx itemsize) -> int:
+    """The side of Winograd's tiles by which forward (0), input (1) or weight gradient (2) of these sizes is done, or 0:
+    directly."""
+    return winograd.takes(which, N, C, H, W, K, c, R, S, P, Q, stride_h, stride_w, dilation_h, dilation_w, groups,
                            itemsize)
 
 
 cdef bint handed_over(int which, const Image *x, const Image *w, const Image *y, idx stride_h, idx stride_w,
                       idx dilation_h, idx dilation_w, idx groups, idx itemsize) noexcept:
-    return _winograd.takes(which, x.n, x.c, x.h, x.w, w.n, w.c, w.h, w.w, y.h, y.w, stride_h, stride_w, dilation_h,
+    return winograd.takes(which, x.n, x.c, x.h, x.w, w.n, w.c, w.h, w.w, y.h, y.w, stride_h, stride_w, dilation_h,
                            dilation_w, groups, itemsize)
 
 
 cdef bint has_few_channels(int which, const Image *x, const Image *w, const Image *y, idx stride_h, idx stride_w,
                            idx pad_h, idx pad_w, idx dilation_h, idx dilation_w, idx groups, idx itemsize) noexcept:
     cdef const Image *seen = y if which == 1 else x
-    return _depthwise.takes(which, seen, x.h, x.w, w.n, w.c, w.h, w.w, y.h, y.w, stride_h, stride_w, pad_h, pad_w,
+    return depthwise.takes(which, seen, x.h, x.w, w.n, w.c, w.h, w.w, y.h, y.w, stride_h, stride_w, pad_h, pad_w,
                             dilation_h, dilation_w, groups, itemsize)
 
 
@@ -1206,11 +1095,11 @@ cpdef forward(cnp.ndarray x, cnp.ndarray w, cnp.ndarray b, cnp.ndarray y, idx st
     if j.y.n * j.y.h * j.y.w == 0:
         return
     if handed_over(0, &j.x, &f, &j.y, stride_h, stride_w, dilation_h, dilation_w, groups, cnp.PyArray_ITEMSIZE(x)):
-        _winograd.forward(x, w, b, y, stride_h, pad_h, pad_w, dilation_h, dilation_w, groups)
+        winograd.forward(x, w, b, y, stride_h, pad_h, pad_w, dilation_h, dilation_w, groups)
         return
     if has_few_channels(0, &j.x, &f, &j.y, stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w, groups,
                         cnp.PyArray_ITEMSIZE(x)):
-        _depthwise.forward(x, w, b, y, stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w, groups)
+        depthwise.forward(x, w, b, y, stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w, groups)
         return
     j.kern = kernels(cnp.PyArray_ITEMSIZE(x))
     j.G, j.K, j.C = groups, f.n // groups, f.c
@@ -1290,15 +1179,17 @@ cdef void fan_task(const Fan *j, idx task, char *scratch) noexcept nogil:
     cdef char *a
     cdef char *x
     cdef fc_run whole
+    cdef fc_ahead nothing
     cdef unsigned mode = fc_flush_subnormals()
     for n in range(images):
         for q in range(j.dy.w):
             offsets[n * j.dy.w + q] = (n0 + n) * j.dy.s_n + q * j.dy.s_w
     # A ragged last tile repeats the last pixel; what it sums there is not used.
-    for f in range(n_pixels, up(n_pixels, kern.wgrad_rows)):
+    for f in range(n_pixels, up(n_pixels, kern.correlate.outer_rows)):
         offsets[f] = offsets[n_pixels - 1]
     memset(fan, 0, j.z_size)
     whole.offset = 0
+    nothing.start, nothing.step = sums, 0
     for i in range(j.H):
         # Rows of the kernel that fall inside dy.
         last = min(j.R - 1, i // j.dilation_h)
@@ -1309,28 +1200,28 @@ cdef void fan_task(const Fan *j, idx task, char *scratch) noexcept nogil:
         pair = 0
         while pair < j.pairs:
             width = panel_pairs(j, j.pairs - pair)
-            memset(sums, 0, up(n_pixels, kern.wgrad_rows) * width * z)
+            memset(sums, 0, up(n_pixels, kern.correlate.outer_rows) * width * z)
             f = 0
             while f < n_pixels:
-                kern.wgrad[width // kern.lanes - 1](depth, j.taps, x, offsets + f,
-                                                    a + (j.R - 1 - last) * j.K * width * z, sums + f * width * z, x, 0)
-                f += kern.wgrad_rows
+                kern.correlate.outer[width // kern.lanes - 1](depth, j.taps, x, offsets + f,
+                                                    a + (j.R - 1 - last) * j.K * width * z, sums + f * width * z, &nothing)
+                f += kern.correlate.outer_rows
             whole.count = width
             for n in range(images):
                 c = ((margin + n * gap) * j.pairs + pair) * z
                 if width == j.pairs:
                     memcpy(fan + c, sums + n * j.dy.w * width * z, j.dy.w * width * z)
                 else:
-                    kern.scatter(sums + n * j.dy.w * width * z, width, fan + c, j.pairs, 1, j.dy.w, 1, &whole)
+                    kern.move.scatter(sums + n * j.dy.w * width * z, width, fan + c, j.pairs, 1, j.dy.w, 1, &whole)
             a += j.R * j.K * width * z
             pair += width
         for n in range(images):
             c = 0
             while c < j.C:
                 # Whole vectors are read: what is not of these channels is not used.
-                kern.shifted_sums(rows, fan + ((margin + n * gap) * j.pairs + c) * z, j.pairs,
+                kern.correlate.shifted_sums(rows, fan + ((margin + n * gap) * j.pairs + c) * z, j.pairs,
                                   j.C - j.dilation_w * j.pairs, j.S, j.W)
-                kern.untranspose(j.dx + (((n0 + n) * j.C + c) * plane + i * j.W) * z, plane, rows, kern.lanes,
+                kern.move.untranspose(j.dx + (((n0 + n) * j.C + c) * plane + i * j.W) * z, plane, rows, kern.lanes,
                                  min(kern.lanes, j.C - c), j.W)
                 c += kern.lanes
     fc_restore_mode(mode)
@@ -1355,7 +1246,7 @@ cdef bint fans_out(cnp.ndarray dy, cnp.ndarray w, cnp.ndarray dx, idx stride_h, 
     # What is padded at the bottom or at the right alone does not fit either.
     if j.dy.h + (f.h - 1) * dilation_h != j.H or j.dy.w + (f.w - 1) * dilation_w != j.W:
         return False
-    j.lane_width = j.kern.wgrad_vecs * j.kern.lanes
+    j.lane_width = j.kern.correlate.outer_vecs * j.kern.lanes
     j.pairs = up(j.S * j.C, j.kern.lanes)
     # Cycles an image: what comes after the products is not worth it for few filters.
     cdef double fan = (<double>j.dy.h * j.dy.w * j.R * j.K * j.pairs / (2 * j.kern.lanes)
@@ -1367,7 +1258,7 @@ cdef bint fans_out(cnp.ndarray dy, cnp.ndarray w, cnp.ndarray dx, idx stride_h, 
     # Images whose rows fill tiles, while dy stays in L1.
     j.chunk = even(j.dy.n, max(1, 32 // max(1, j.dy.w)))
     tasks = parts(j.dy.n, j.chunk)
-    cdef idx margin = (j.S - 1) * dilation_w, area = up(j.chunk * j.dy.w, j.kern.wgrad_rows)
+    cdef idx margin = (j.S - 1) * dilation_w, area = up(j.chunk * j.dy.w, j.kern.correlate.outer_rows)
     j.offsets_size = up(area * sizeof(idx), LINE)
     j.sums_size = up(area * j.lane_width * z, LINE)
     j.z_size = up((j.chunk * (j.dy.w + margin) + margin + 1) * j.pairs * z, LINE)
@@ -1414,11 +1305,11 @@ cpdef input_gradient(cnp.ndarray dy, cnp.ndarray w, cnp.ndarray dx, idx stride_h
         return
     as_image(dy, &image_dy)
     if handed_over(1, &weave.dx, &f, &image_dy, stride_h, stride_w, dilation_h, dilation_w, groups, z):
-        _winograd.input_gradient(dy, w, dx, stride_h, pad_h, pad_w, dilation_h, dilation_w, groups)
+        winograd.input_gradient(dy, w, dx, stride_h, pad_h, pad_w, dilation_h, dilation_w, groups)
         return
     if has_few_channels(1, &weave.dx, &f, &image_dy, stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w,
                         groups, z):
-        _depthwise.input_gradient(dy, w, dx, stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w, groups)
+        depthwise.input_gradient(dy, w, dx, stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w, groups)
         return
     if fans_out(dy, w, dx, stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w, groups):
         return
@@ -1527,7 +1418,7 @@ cdef void turn_filters(const Correlate *j, idx first, idx k_end, idx k_count, co
             k = first
             while k < k_end:
                 width = panel_filters(j, k_count - k)
-                j.kern.transpose(dy + (k * n_pixels + (i * run + q) * width) * z, width,
+                j.kern.move.transpose(dy + (k * n_pixels + (i * run + q) * width) * z, width,
                                  j.dy.data + ((b.n0 + i // n_runs) * j.dy.s_n + (g_k0 + k) * j.dy.s_c
                                               + (b.p0 + i % n_runs) * j.dy.s_h + (b.q0 + q) * j.dy.s_w) * z,
                                  j.dy.s_c, j.dy.s_w, min(width, k_count - k), min(count, run - q))
@@ -1539,13 +1430,13 @@ cdef void correlate_outer(const Correlate *j, idx k_count, const Block *b, const
                           const idx *offsets, idx n_pairs, char *dy, int32_t *pixels, char *sums,
                           idx g_k0) noexcept nogil:
     cdef const fc_kernels *kern = j.kern
-    cdef idx z = kern.itemsize, n, p, q, i = 0, k, pair, pair0, width, far_step
+    cdef idx z = kern.itemsize, n, p, q, i = 0, k, pair, pair0, width
     cdef idx n_pixels = b.images * b.rows * b.cols, n_sums = up(n_pairs, j.tile_rows)
     # Where filters are neighbours in memory, all panels of a few pixels, else all pixels of a panel.
     cdef bint turn = j.dy.s_c == 1 and j.dy.s_w != 1
     cdef Ahead ahead
     cdef const Block *of
-    cdef char *far
+    cdef fc_ahead next
     for n in range(b.images):
         for p in range(b.rows):
             for q in range(b.cols):
@@ -1575,12 +1466,12 @@ cdef void correlate_outer(const Correlate *j, idx k_count, const Block *b, const
                     plan_ahead(&ahead, n_pixels // FC_AHEAD, parts(last, j.tile_rows))
             pair = pair0
             while pair < last:
-                far = dy
-                far_step = ask(&ahead, z, &far)
-                if far_step == 0:
-                    far_step = ask(x_ahead, z, &far)
-                kern.wgrad[width // kern.lanes - 1](n_pixels, pixels, b.base, offsets + pair, dy + k * n_pixels * z,
-                                                    sums + (k * n_sums + pair * width) * z, far, far_step)
+                next.start, next.step = dy, 0
+                ask(&ahead, z, &next)
+                if next.step == 0:
+                    ask(x_ahead, z, &next)
+                kern.correlate.outer[width // kern.lanes - 1](n_pixels, pixels, b.base, offsets + pair, dy + k * n_pixels * z,
+                                                    sums + (k * n_sums + pair * width) * z, &next)
                 pair += j.tile_rows
             k += width
 
@@ -1613,23 +1504,23 @@ cdef void correlate_dot(const Correlate *j, idx k_count, const Block *b, const i
         n_rows, n_cols, pitch, x_pitch = 1, up((b.rows - 1) * pitch + b.cols, kern.lanes), 0, 0
     k = 0
     while k < k_count:
-        rows = min(kern.dot_rows, k_count - k)
+        rows = min(kern.correlate.dot_rows, k_count - k)
         # A ragged last tile repeats the last filter; what it sums there is not used.
-        for n in range(kern.dot_cols):
+        for n in range(kern.correlate.dot_cols):
             places[n] = min(k + n, k_count - 1) * filter_pitch
         pair = 0
         while pair < n_pairs:
             if j.turned:
-                rows = min(kern.dot_rows, j.S - pair % j.S)
-                kern.dot[rows - 1](b.images, n_rows, n_cols, b.base + offsets[pair] * z, shift, b.s_image, x_pitch, dy,
+                rows = min(kern.correlate.dot_rows, j.S - pair % j.S)
+                kern.correlate.dot[rows - 1](b.images, n_rows, n_cols, b.base + offsets[pair] * z, shift, b.s_image, x_pitch, dy,
                                    places, plane, pitch, sums)
                 pair += rows
             else:
-                kern.dot[rows - 1](b.images, n_rows, n_cols, dy + k * filter_pitch * z, filter_pitch, plane, pitch,
+                kern.correlate.dot[rows - 1](b.images, n_rows, n_cols, dy + k * filter_pitch * z, filter_pitch, plane, pitch,
                                    b.base, offsets + pair, b.s_image, x_pitch, sums)
-                pair += kern.dot_cols
-            sums += rows * kern.dot_cols * z
-        k += kern.dot_cols if j.turned else rows
+                pair += kern.correlate.dot_cols
+            sums += rows * kern.correlate.dot_cols * z
+        k += kern.correlate.dot_cols if j.turned else rows
 
 
 cdef bint seal_finite(const Correlate *j, const Block *b, idx n_channels) noexcept nogil:
@@ -1637,7 +1528,7 @@ cdef bint seal_finite(const Correlate *j, const Block *b, idx n_channels) noexce
     cdef idx z = j.kern.itemsize, c, count = (b.images - 1) * b.s_image + (b.rows + j.grid.reach_h) * b.s_row
     for c in range(n_channels):
         memset(b.base + (c * j.grid.stage_channel + count) * z, 0, j.kern.lanes * z)
-        if not j.kern.finite(b.base + c * j.grid.stage_channel * z, count):
+        if not j.kern.passes.finite(b.base + c * j.grid.stage_channel * z, count):
             return False
     return True
 
@@ -1701,18 +1592,18 @@ cdef void add_slices(const Correlate *j, idx part) noexcept nogil:
         if j.outer:
             tile_k = panel_filters(j, k_count - k)
         else:
-            tile_k = j.kern.dot_cols if j.turned else min(j.kern.dot_rows, k_count - k)
+            tile_k = j.kern.correlate.dot_cols if j.turned else min(j.kern.correlate.dot_rows, k_count - k)
         pair = 0
         while pair < n_pairs:
-            pairs = min(j.kern.dot_rows, j.S - pair % j.S) if j.turned else j.tile_rows
+            pairs = min(j.kern.correlate.dot_rows, j.S - pair % j.S) if j.turned else j.tile_rows
             dw = j.dw + (g * j.dw_g + (k0 + k) * j.dw_k + (c0 * j.grid.T + pair) * j.dw_pair) * z
             filters, here = min(tile_k, k_count - k), min(pairs, n_pairs - pair)
             # Filters are neighbours in the outer and the turned form.
             row, col = tile_k if j.outer or j.turned else 1, 1 if j.outer or j.turned else pairs
             if j.dw_pair == 1:
-                j.kern.fold(dw, j.dw_k, sums, <idx>j.sums_size // z, j.slices, row, col, filters, here)
+                j.kern.correlate.fold(dw, j.dw_k, sums, <idx>j.sums_size // z, j.slices, row, col, filters, here)
             else:
-                j.kern.fold(dw, j.dw_pair, sums, <idx>j.sums_size // z, j.slices, col, row, here, filters)
+                j.kern.correlate.fold(dw, j.dw_pair, sums, <idx>j.sums_size // z, j.slices, col, row, here, filters)
             sums += tile_k * pairs * z
             pair += pairs
         k += tile_k
@@ -1725,12 +1616,12 @@ cdef void plan_correlate(Correlate *j, idx threads) noexcept nogil:
     cdef idx z = kern.itemsize, lanes = kern.lanes, pairs = j.C * grid.T
     cdef idx images
     survey(grid, &j.x)
-    j.lane_width = kern.wgrad_vecs * lanes
+    j.lane_width = kern.correlate.outer_vecs * lanes
     # The share of the lanes that is used. Transposing dy costs about half a cycle an element, the outer form where rows
     # are of pixels, the other where they are of channels.
     cdef double cycles = pairs / (2.0 * lanes)
     cdef bint turn = j.dy.s_c == 1 and j.dy.s_w != 1
-    cdef double outer = (<double>j.K / up(j.K, lanes) * pairs / up(pairs, kern.wgrad_rows)
+    cdef double outer = (<double>j.K / up(j.K, lanes) * pairs / up(pairs, kern.correlate.outer_rows)
                          * cycles / (cycles + (0.15 if turn else 0.5)))
     # A row's end costs more than idle lanes, of which there are none where rows share a vector. What is joined, or not
     # dense, is copied, and pixels of x that are joined are looked at: cycles for an element of dy.
@@ -1744,16 +1635,16 @@ cdef void plan_correlate(Correlate *j, idx threads) noexcept nogil:
     by_runs *= cycles / (cycles + copied + 0.8 * channels)
     j.runs = grid.n_slots == 1 and by_runs > by_rows
     cdef double share = 0.9 * (by_runs if j.runs else by_rows)
-    cdef double dot = share * j.K / up(j.K, kern.dot_rows) * pairs / up(pairs, kern.dot_cols)
+    cdef double dot = share * j.K / up(j.K, kern.correlate.dot_rows) * pairs / up(pairs, kern.correlate.dot_cols)
     # Taps of one slot alone are neighbours in a row.
-    cdef double turned = (share * j.K / up(j.K, kern.dot_cols) * j.S / up(j.S, kern.dot_rows)
+    cdef double turned = (share * j.K / up(j.K, kern.correlate.dot_cols) * j.S / up(j.S, kern.correlate.dot_rows)
                           if grid.n_slots == 1 else 0)
     j.turned = turned > dot and j.K <= kern.lanes
     dot = max(dot, turned if j.turned else 0.0)
     # Many pairs against many filters want the better reuse of the outer form.
     j.outer = outer >= dot or (j.K >= lanes and pairs >= 64)
     j.turned = j.turned and not j.outer
-    j.tile_rows = kern.wgrad_rows if j.outer else kern.dot_cols
+    j.tile_rows = kern.correlate.outer_rows if j.outer else kern.correlate.dot_cols
     # The outer form reads single pixels, in any layout; but where a stride leaves out most of a row, not that again and
     # again for all filters, nor pixels that fall into few sets of the caches.
     j.by_lanes = j.outer and grid.inside and grid.T == 1 and j.x.s_c == 1 and j.x.s_w != 1 and j.C >= lanes
@@ -1777,7 +1668,7 @@ cdef void plan_correlate(Correlate *j, idx threads) noexcept nogil:
     images = grid.blocks_n
     j.slices = min(images, max(1, parts(16, j.G * j.k_parts * j.c_parts)))
     cdef idx tiles = parts(j.c_part * grid.T, j.tile_rows) * j.tile_rows
-    j.sums_size = up(tiles * (up(j.k_part, lanes) if j.outer else up(j.k_part, kern.dot_cols)) * z, LINE)
+    j.sums_size = up(tiles * (up(j.k_part, lanes) if j.outer else up(j.k_part, kern.correlate.dot_cols)) * z, LINE)
     # Sums that leave L2 are not worth it for a few pixels.
     if <idx>j.sums_size > STAGE_BYTES:
         j.slices = min(j.slices, max(1, grid.N * grid.P * grid.Q // SLICE_PIXELS))
@@ -1803,7 +1694,7 @@ cdef void plan_correlate(Correlate *j, idx threads) noexcept nogil:
 
 cdef double outer_cost(const fc_kernels *kern, idx filters, idx channels) noexcept nogil:
     """Of a pixel of a 1x1 layer in the outer form: its products, and transposing it for each part of the channels."""
-    return up(filters, kern.lanes) * (up(channels, kern.wgrad_rows) + 2.0 * kern.lanes * parts(channels, PART_PAIRS))
+    return up(filters, kern.lanes) * (up(channels, kern.correlate.outer_rows) + 2.0 * kern.lanes * parts(channels, PART_PAIRS))
 
 
 cdef void mirror(Correlate *j) noexcept nogil:
@@ -1813,140 +1704,6 @@ cdef void mirror(Correlate *j) noexcept nogil:
     j.x, j.dy = j.dy, j.x
     j.K, j.C = j.C, j.K
     j.dw_k, j.dw_pair = 1, j.dw_k
-
-
-cdef struct Product:
-    # dw[g, k, c] = sum_{n, i} dy[n, g*K + k, i] * x[n, g*C + c, i] of a layer of one tap, by Strassen's products: what
-    # its gather has as filters is dy, as channels all pixels of all images, as pixels the channels.
-    const fc_kernels *kern
-    idx G, K, C
-    idx pixels, depth    # of an image, of all
-    Image x
-    Image dy
-    char *dw             # [g][k][c], dense
-    idx chunk, n_chunks  # pixels summed in one go
-    idx first, last      # chunks whose dy is packed
-    idx k_part, k_parts, c_parts
-    char *a              # [chunk][group][filter tile][pixel][filter], and Strassen's sums of it
-    char *a_sums
-
-
-cdef void pack_sum(const Product *j, char *dst, idx width, const Image *x, idx channel, idx count,
-                   idx chunk) noexcept nogil:
-    """A chunk's pixels of some channels: a panel, or of dy a tile of so many; zeros after the last pixel."""
-    cdef idx z = j.kern.itemsize, at = chunk * j.chunk, end = min(at + j.chunk, j.depth), i, here, no_tap = 0
-    cdef const char *data
-    while at < end:
-        i = at % j.pixels
-        here = min(j.pixels - i, end - at)
-        data = x.data + (at // j.pixels * x.s_n + channel * x.s_c + i * x.s_w) * z
-        if x == &j.dy:
-            j.kern.pack_filters(dst, data, width, x.s_c, here, x.s_w, 1, &no_tap)
-        else:
-            j.kern.transpose(dst, width, data, x.s_c, x.s_w, count, here)
-        dst += here * width * z
-        at += here
-    memset(dst, 0, ((chunk + 1) * j.chunk - end) * width * z)
-
-
-cdef void pack_product(const Product *j, idx index) noexcept nogil:
-    """dy of one chunk and group."""
-    cdef idx z = j.kern.itemsize, rows = j.kern.rows, chunk = j.first + index // j.G, g = index % j.G
-    cdef idx k = 0, start = index * j.K * j.chunk, at
-    while k < j.K:
-        at = (start + k * j.chunk) * z
-        pack_sum(j, j.a + at, min(rows, j.K - k), &j.dy, g * j.K + k, min(rows, j.K - k), chunk)
-        k += rows
-        if k <= j.K and k % (2 * rows) == 0:
-            at -= rows * j.chunk * z
-            j.kern.strassen_sums(j.a_sums + at, j.a + at, j.chunk // 2 * rows, 1)
-
-
-cdef void product_task(const Product *j, idx task, char *panels) noexcept nogil:
-    cdef const fc_kernels *kern = j.kern
-    cdef idx z = kern.itemsize, width = kern.vecs[kern.rows] * kern.lanes, size = j.chunk * width
-    cdef idx part = task % j.k_parts, c0 = task // j.k_parts % j.c_parts * 2 * width, g = task // j.k_parts // j.c_parts
-    cdef idx k1 = min(j.K, (part + 1) * j.k_part), count = min(2 * width, j.C - c0)
-    cdef idx chunk, i, k, rows, at, here
-    cdef char *sums = panels + 2 * size * z
-    cdef char *y
-    cdef unsigned mode = fc_flush_subnormals()
-    for chunk in range(j.first, j.last):
-        for i in range(parts(count, width)):
-            here = min(width, count - i * width)
-            pack_sum(j, panels + i * size * z, width, &j.x, g * j.C + c0 + i * width, here, chunk)
-        if count == 2 * width:
-            kern.strassen_sums(sums, panels, size // 2, 0)
-        k = part * j.k_part
-        while k < k1:
-            at = (((chunk - j.first) * j.G + g) * j.K + k) * j.chunk * z
-            y = j.dw + ((g * j.K + k) * j.C + c0) * z
-            rows = min(2 * kern.rows, k1 - k)
-            if count == 2 * width and rows == 2 * kern.rows:
-                kern.strassen(j.chunk // 2, j.a + at, j.a_sums + at, panels, sums, y, j.C, NULL, chunk > 0, panels, 0)
-            else:
-                rows = min(kern.rows, rows)
-                for i in range(parts(count, width)):
-                    here = min(width, count - i * width) // kern.lanes
-                    kern.panel[rows - 1][here - 1](1, j.chunk, j.a + at, panels + i * size * z, y + i * width * z, j.C,
-                                                   NULL, chunk > 0, panels, 0)
-            k += rows
-    fc_restore_mode(mode)
-
-
-cdef int run_product(const Correlate *c) except -1:
-    """The weight gradient of a dense layer of one tap, by Strassen's products."""
-    cdef Product j
-    cdef const fc_kernels *kern = c.kern
-    cdef idx z = kern.itemsize, width = kern.vecs[kern.rows] * kern.lanes, task, g, i
-    cdef bint mirrored = c.K > c.C
-    j.kern = kern
-    j.G, j.K, j.C, j.x, j.dy = c.G, c.K, c.C, c.x, c.dy
-    if mirrored:
-        j.K, j.C, j.x, j.dy = c.C, c.K, c.dy, c.x
-    j.pixels = c.grid.P * c.grid.Q
-    j.depth = c.grid.N * j.pixels
-    j.chunk = up(even(j.depth, PAIR_DEPTH), 4)
-    j.n_chunks = parts(j.depth, j.chunk)
-    # As many chunks of dy as stay in a cache.
-    cdef idx slab = even(j.n_chunks, max(1, PACKED_BYTES // (2 * j.G * j.K * j.chunk * z)))
-    j.c_parts = parts(j.C, 2 * width)
-    cdef int n_threads = threads_for(<double>j.G * j.K * j.C * j.depth, j.G * j.c_parts * parts(j.K, 2 * kern.rows))
-    # Tasks of half the filters each, a quarter, ... where that keeps threads busy: each packs its panels.
-    j.k_parts = 1
-    while not keeps_busy(j.G * j.c_parts * j.k_parts, n_threads) and j.K >= 4 * j.k_parts * kern.rows:
-        j.k_parts *= 2
-    j.k_part = up(parts(j.K, j.k_parts), 2 * kern.rows)
-    j.k_parts = parts(j.K, j.k_part)
-    cdef size_t packed = up(slab * j.G * j.K * j.chunk * z, LINE), each = up(4 * j.chunk * width * z, LINE)
-    cdef size_t result = up(j.G * j.K * j.C * z, LINE) if mirrored else 0
-    check_bytes(2 * <double>packed + result + n_threads * <double>each)
-    cdef size_t size = 2 * packed + result + n_threads * each
-    cdef char *memory = <char *>take(size)
-    cdef char *scratch = memory + 2 * packed + result
-    j.a, j.a_sums, j.dw = memory, memory + packed, memory + 2 * packed if mirrored else c.dw
-    cdef idx tasks = j.G * j.c_parts * j.k_parts
-    j.first = 0
-    with nogil:
-        while j.first < j.n_chunks:
-            j.last = min(j.n_chunks, j.first + slab)
-            if n_threads == 1:
-                for task in range((j.last - j.first) * j.G):
-                    pack_product(&j, task)
-                for task in range(tasks):
-                    product_task(&j, task, scratch)
-            else:
-                for task in prange((j.last - j.first) * j.G, num_threads=n_threads, schedule="dynamic"):
-                    pack_product(&j, task)
-                for task in prange(tasks, num_threads=n_threads, schedule="dynamic"):
-                    product_task(&j, task, scratch + threadid() * each)
-            j.first = j.last
-        for g in range(j.G if mirrored else 0):
-            for i in range(j.C // kern.lanes):
-                kern.untranspose(c.dw + (g * j.C + i * kern.lanes) * j.K * z, j.K,
-                                 j.dw + (g * j.K * j.C + i * kern.lanes) * z, j.C, kern.lanes, j.K)
-    give(memory, size)
-    return 0
 
 
 cpdef weight_gradient(cnp.ndarray x, cnp.ndarray dy, cnp.ndarray dw, idx stride_h, idx stride_w, idx pad_h, idx pad_w,
@@ -1965,10 +1722,10 @@ cpdef weight_gradient(cnp.ndarray x, cnp.ndarray dy, cnp.ndarray dw, idx stride_
         memset(f.data, 0, cnp.PyArray_NBYTES(dw))
         return
     if handed_over(2, &j.x, &f, &j.dy, stride_h, stride_w, dilation_h, dilation_w, groups, z):
-        _winograd.weight_gradient(x, dy, dw, stride_h, pad_h, pad_w, dilation_h, dilation_w, groups)
+        winograd.weight_gradient(x, dy, dw, stride_h, pad_h, pad_w, dilation_h, dilation_w, groups)
         return
     if has_few_channels(2, &j.x, &f, &j.dy, stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w, groups, z):
-        _depthwise.weight_gradient(x, dy, dw, stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w, groups)
+        depthwise.weight_gradient(x, dy, dw, stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w, groups)
         return
     j.kern = kernels(z)
     j.G, j.K, j.C = groups, f.n // groups, f.c
@@ -1995,10 +1752,6 @@ cpdef weight_gradient(cnp.ndarray x, cnp.ndarray dy, cnp.ndarray dw, idx stride_
     try:
         work = <double>j.G * j.K * j.C * taps * j.grid.N * j.grid.P * j.grid.Q
         if taps == 1 and j.x.h == j.dy.h and j.x.w == j.dy.w and pad_h == 0 and pad_w == 0:
-            if (j.x.s_h == j.x.w * j.x.s_w and j.dy.s_h == j.dy.w * j.dy.s_w
-                    and pays_strassen(j.kern, 2, j.grid.N, j.C, j.K, j.grid.P, j.grid.Q)):
-                run_product(&j)
-                return
             mirror(&j)
         plan_correlate(&j, threads_for(work, j.C))
         # The outer form's table of pixels is of 32 bits.

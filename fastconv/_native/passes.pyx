@@ -9,8 +9,8 @@ from libc.math cimport NAN, log
 from libc.stdint cimport int64_t
 from libc.string cimport memset
 
-from fastconv._checks cimport DENSE, DENSE_RESULT, check_array, check_axis, check_real, check_size
-from fastconv._runtime cimport (
+from fastconv._native.checks cimport DENSE, DENSE_RESULT, check_array, check_axis, check_real, check_size
+from fastconv._native.runtime cimport (
     fc_flush_subnormals, fc_kernels, fc_restore_mode, give, idx, kernels, parts, take, threads_for,
 )
 
@@ -76,10 +76,10 @@ cpdef relu(cnp.ndarray x, cnp.ndarray y):
     cdef int n_threads = threads_for(10.0 * n, pieces)
     if n_threads == 1:
         with nogil:
-            kern.relu(py, px, n)
+            kern.passes.relu(py, px, n)
         return
     for piece in prange(pieces, nogil=True, num_threads=n_threads, schedule="static"):
-        kern.relu(py + piece * PIECE * z, px + piece * PIECE * z, min(PIECE, n - piece * PIECE))
+        kern.passes.relu(py + piece * PIECE * z, px + piece * PIECE * z, min(PIECE, n - piece * PIECE))
 
 
 cdef void combine(void (*kernel)(void *, const void *, const void *, idx) noexcept nogil, cnp.ndarray a, cnp.ndarray b,
@@ -102,14 +102,14 @@ cpdef relu_backward(cnp.ndarray dy, cnp.ndarray y, cnp.ndarray dx):
     """dx = dy where y > 0, else 0."""
     check_alike(dx, "dx", dy, "dy")
     check_alike(dx, "dx", y, "y")
-    combine(kernels(cnp.PyArray_ITEMSIZE(y)).relu_backward, dy, y, dx)
+    combine(kernels(cnp.PyArray_ITEMSIZE(y)).passes.relu_backward, dy, y, dx)
 
 
 cpdef add(cnp.ndarray a, cnp.ndarray b, cnp.ndarray y):
     """y = a + b; y may be either."""
     check_alike(y, "y", a, "a")
     check_alike(y, "y", b, "b")
-    combine(kernels(cnp.PyArray_ITEMSIZE(y)).add, a, b, y)
+    combine(kernels(cnp.PyArray_ITEMSIZE(y)).passes.add, a, b, y)
 
 
 def sgd(list parameters, list gradients, list buffers, double sign, double lr, double momentum, double fresh,
@@ -158,7 +158,7 @@ cdef void update(const fc_kernels *kern, char *p, char *dp, char *buffer, double
                  double fresh, double decay, bint nesterov, idx n) noexcept nogil:
     # The momentum of a weight without a gradient decays until it is subnormal, and there it stays.
     cdef unsigned mode = fc_flush_subnormals()
-    kern.sgd(p, dp, buffer, sign, lr, momentum, fresh, decay, nesterov, n)
+    kern.passes.sgd(p, dp, buffer, sign, lr, momentum, fresh, decay, nesterov, n)
     fc_restore_mode(mode)
 
 
@@ -191,10 +191,10 @@ cpdef bias_gradient(cnp.ndarray dy, cnp.ndarray db):
     if n_threads == 1:
         with nogil:
             for plane in range(N * C):
-                sums[plane] = kern.total(py + plane * pixels * z, pixels)
+                sums[plane] = kern.passes.total(py + plane * pixels * z, pixels)
     else:
         for plane in prange(N * C, nogil=True, num_threads=n_threads, schedule="static"):
-            sums[plane] = kern.total(py + plane * pixels * z, pixels)
+            sums[plane] = kern.passes.total(py + plane * pixels * z, pixels)
     for c in range(C):
         total = 0
         for n in range(N):
@@ -209,7 +209,7 @@ cpdef add_row(cnp.ndarray y, cnp.ndarray b):
     cdef idx z = cnp.PyArray_ITEMSIZE(y), C = y.shape[1], n
     cdef const fc_kernels *kern = kernels(z)
     for n in range(y.shape[0]):
-        kern.add(data(y) + n * C * z, data(y) + n * C * z, data(b), C)
+        kern.passes.add(data(y) + n * C * z, data(y) + n * C * z, data(b), C)
 
 
 cpdef column_sums(cnp.ndarray y, cnp.ndarray total):
@@ -221,7 +221,7 @@ cpdef column_sums(cnp.ndarray y, cnp.ndarray total):
     cdef double *sums = <double *>take(size)
     memset(sums, 0, C * sizeof(double))
     for n in range(y.shape[0]):
-        kern.add_to_doubles(sums, data(y) + n * C * z, C)
+        kern.passes.add_to_doubles(sums, data(y) + n * C * z, C)
     for c in range(C):
         put(data(total), c, sums[c], z)
     give(sums, size)
@@ -262,7 +262,7 @@ cpdef cross_entropy(cnp.ndarray x, cnp.ndarray labels, cnp.ndarray dx, long long
                 if label[m] == ignored:
                     memset(row, 0, C * z)
                     continue
-                kern.softmax(row, data(x) + m * C * z, C, weight, &largest, &total)
+                kern.passes.softmax(row, data(x) + m * C * z, C, weight, &largest, &total)
                 loss += log(total) + largest - get(data(x), m * C + label[m], z)
                 put(row, label[m], get(row, label[m], z) - weight, z)
     if memory != NULL:
@@ -306,7 +306,7 @@ cdef void sum_channels(const fc_kernels *kern, const Planes *p, const char *a, c
         mode = fc_flush_subnormals()
         c = task % chunks * p.some
         first = task // chunks * p.C + c
-        kern.sums(a + first * p.pixels * z, a_shift + c if a_shift != NULL else NULL, b + first * p.pixels * z,
+        kern.passes.sums(a + first * p.pixels * z, a_shift + c if a_shift != NULL else NULL, b + first * p.pixels * z,
                   b_shift + c, min(p.some, p.C - c), p.pixels, sums + first, dots + first)
         fc_restore_mode(mode)
     memset(total, 0, p.C * sizeof(double))
@@ -401,7 +401,7 @@ def affine(cnp.ndarray x, cnp.ndarray y, cnp.ndarray shift, cnp.ndarray scale, c
         mode = fc_flush_subnormals()
         c = task % chunks * p.some
         at = (task // chunks * p.C + c) * p.pixels * z
-        kern.affine(py + at, px + at, by + c, a + c, b + c, min(p.some, p.C - c), p.pixels)
+        kern.passes.affine(py + at, px + at, by + c, a + c, b + c, min(p.some, p.C - c), p.pixels)
         fc_restore_mode(mode)
 
 
@@ -431,5 +431,5 @@ def affine_pair(cnp.ndarray dy, cnp.ndarray x, cnp.ndarray dx, cnp.ndarray shift
         mode = fc_flush_subnormals()
         c = task % chunks * p.some
         at = (task // chunks * p.C + c) * p.pixels * z
-        kern.affine_pair(pr + at, pd + at, px + at, by + c, a + c, b + c, o + c, min(p.some, p.C - c), p.pixels)
+        kern.passes.affine_pair(pr + at, pd + at, px + at, by + c, a + c, b + c, o + c, min(p.some, p.C - c), p.pixels)
         fc_restore_mode(mode)

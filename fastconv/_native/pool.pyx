@@ -10,11 +10,11 @@ from libc.math cimport INFINITY
 from libc.stdint cimport int32_t, int64_t
 from libc.string cimport memcpy, memset
 
-from fastconv._checks cimport (
+from fastconv._native.checks cimport (
     DENSE, DENSE_RESULT, READ, check_array, check_axis, check_bytes, check_plane, check_real, check_size,
     check_windows, shape_of,
 )
-from fastconv._runtime cimport (
+from fastconv._native.runtime cimport (
     FC_POOL_BAND, fc_flush_subnormals, fc_kernels, fc_restore_mode, give, idx, kernels, parts, take, threads_for, up
 )
 
@@ -93,11 +93,11 @@ cdef void forward_plane(const Pool *j, idx plane, char *scratch) noexcept nogil:
     if (j.s_w != 1 or j.s_h < 0 or j.pad_w > 0 or j.reach > j.W
             or x + ((j.H - 1) * j.s_h + j.W + j.slack) * z > j.x_end):
         pitch = j.pitch
-        kern.stage(scratch, pitch, x, j.s_h, j.s_w, j.H, 0, j.H, j.pad_w, j.W, max(0, j.reach - j.W - j.pad_w),
+        kern.move.stage(scratch, pitch, x, j.s_h, j.s_w, j.H, 0, j.H, j.pad_w, j.W, max(0, j.reach - j.W - j.pad_w),
                    -INFINITY if j.largest else 0.0)
         x = scratch
     if not j.largest and j.area:
-        kern.average_plane(j.y + plane * j.P * j.Q * z, x, pitch, j.H, j.P, j.Q, j.kernel_h, j.kernel_w, j.stride_h,
+        kern.pool.average_plane(j.y + plane * j.P * j.Q * z, x, pitch, j.H, j.P, j.Q, j.kernel_h, j.kernel_w, j.stride_h,
                            j.stride_w, j.pad_h, j.area, row)
         return
     for p in range(j.P):
@@ -111,13 +111,13 @@ cdef void forward_plane(const Pool *j, idx plane, char *scratch) noexcept nogil:
             where = NULL
             if j.where != NULL:
                 where = row_where if spare else j.where + at
-            kern.max_row(y, where, x + top * pitch * z, j.dilation_h * pitch, n_rows, j.kernel_w, j.stride_w,
+            kern.pool.max_row(y, where, x + top * pitch * z, j.dilation_h * pitch, n_rows, j.kernel_w, j.stride_w,
                          j.dilation_w, top * j.W - j.pad_w, j.dilation_h * j.W,
                          min(top, j.H - 1) * j.W, j.columns, j.Q)
             if spare and where != NULL:
                 memcpy(j.where + at, row_where, j.Q * z)
         else:
-            kern.average_row(y, x + top * pitch * z, pitch, n_rows, j.kernel_w, j.stride_w,
+            kern.pool.average_row(y, x + top * pitch * z, pitch, n_rows, j.kernel_w, j.stride_w,
                              1.0 if j.override else
                              <double>counted(p, j.stride_h, j.pad_h, j.kernel_h, j.H, j.include_pad),
                              j.columns, j.Q)
@@ -138,7 +138,7 @@ cdef void average_plane_backward(const Pool *j, idx plane, char *scratch) noexce
     cdef char *x = j.x + plane * j.H * j.W * z
     cdef char *shares = scratch + j.copy_size + j.kernel_w * z
     if of_four(j):
-        kern.spread_plane(x, j.H, j.W, j.y + plane * j.P * j.Q * z, j.P, j.Q, 1.0 / j.area)
+        kern.pool.spread_plane(x, j.H, j.W, j.y + plane * j.P * j.Q * z, j.P, j.Q, 1.0 / j.area)
         return
     memset(scratch + j.copy_size, 0, j.row_size)
     for i in range(j.H):
@@ -148,11 +148,11 @@ cdef void average_plane_backward(const Pool *j, idx plane, char *scratch) noexce
             was0, was1 = p0, p1
             memset(shares, 0, j.Q * z)
             for p in range(p0, p1):
-                kern.share_row(shares, j.y + (plane * j.P + p) * j.Q * z,
+                kern.pool.share_row(shares, j.y + (plane * j.P + p) * j.Q * z,
                                1.0 if j.override else
                                <double>counted(p, j.stride_h, j.pad_h, j.kernel_h, j.H, j.include_pad),
                                j.columns, j.Q)
-            kern.spread_row(scratch, j.W + j.pad_w, shares, j.kernel_w, j.stride_w, j.Q)
+            kern.pool.spread_row(scratch, j.W + j.pad_w, shares, j.kernel_w, j.stride_w, j.Q)
         memcpy(x + i * j.W * z, scratch + j.pad_w * z, j.W * z)
 
 
@@ -163,13 +163,13 @@ cdef void run_planes(const Pool *j, idx first, idx last, bint backward, char *sc
     if not j.largest:
         mode = fc_flush_subnormals()
     if j.joined and backward:
-        j.kern.spread_plane(j.x + first * j.H * j.W * z, n * j.H, j.W, j.y + first * j.P * j.Q * z, n * j.P, j.Q,
+        j.kern.pool.spread_plane(j.x + first * j.H * j.W * z, n * j.H, j.W, j.y + first * j.P * j.Q * z, n * j.P, j.Q,
                             1.0 / j.area)
         first = last
     elif j.joined:
         # Whole vectors reach beyond what they sum: the last planes of all are copied.
         n = max(0, min(n, j.planes - parts(j.slack, j.H * j.W) - first))
-        j.kern.average_plane(j.y + first * j.P * j.Q * z, j.x + first * j.H * j.W * z, j.W, n * j.H, n * j.P, j.Q,
+        j.kern.pool.average_plane(j.y + first * j.P * j.Q * z, j.x + first * j.H * j.W * z, j.W, n * j.H, n * j.P, j.Q,
                              j.kernel_h, j.kernel_w, j.stride_h, j.stride_w, 0, j.area, scratch + j.copy_size)
         first += n
     for plane in range(first, last):
@@ -350,10 +350,10 @@ cdef idx max_backward_plane(const fc_kernels *kern, char *x, idx H, idx W, const
     """Returns how many indices are outside the plane."""
     # Perhaps each window is the four pixels that are its alone.
     if (index_size == kern.itemsize and 2 * P <= H and kern.lanes <= Q and 2 * Q <= W and H * W < COUNTED
-            and kern.spread_max(x, H, W, dy, where, P, Q)):
+            and kern.pool.spread_max(x, H, W, dy, where, P, Q)):
         return 0
     memset(x, 0, H * W * kern.itemsize)
-    return kern.scatter_add(x, H * W, dy, where, index_size == 8, P * Q)
+    return kern.pool.scatter_add(x, H * W, dy, where, index_size == 8, P * Q)
 
 
 cdef inline idx window_start(idx out, idx size, idx outputs) noexcept nogil:
@@ -381,9 +381,9 @@ cdef void adaptive_plane(const Pool *j, idx plane, bint backward) noexcept nogil
             at = p * j.Q + q
             if backward:
                 value = (<float *>y)[at] if z == 4 else (<double *>y)[at]
-                j.kern.window_add(window, j.s_h, h1 - h0, w1 - w0, value / ((h1 - h0) * (w1 - w0)))
+                j.kern.pool.window_add(window, j.s_h, h1 - h0, w1 - w0, value / ((h1 - h0) * (w1 - w0)))
             else:
-                value = j.kern.window_mean(window, j.s_h, j.s_w, h1 - h0, w1 - w0)
+                value = j.kern.pool.window_mean(window, j.s_h, j.s_w, h1 - h0, w1 - w0)
                 if z == 4:
                     (<float *>y)[at] = <float>value
                 else:

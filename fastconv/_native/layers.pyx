@@ -1,14 +1,14 @@
 """The common case of the layers that a training step passes: computed and recorded in one go.
 
-The functions of nn/functional.py ask here first. Common is what _quick.pyx calls so, in tensors. Otherwise a function
+The functions of nn/functional.py ask here first. Common is what quick.pyx calls so, in tensors. Otherwise a function
 here returns None, and nothing has happened. Gradients that turn out to be uncommon go the long way through ops.py.
 """
 
 cimport numpy as cnp
 from cpython.long cimport PyLong_CheckExact
 
-from fastconv cimport _quick
-from fastconv._tape cimport TensorBase, is_recording, record, wrap
+from fastconv._native cimport quick
+from fastconv._native.tape cimport TensorBase, is_recording, record, wrap
 
 from fastconv import elementwise, ops
 
@@ -35,7 +35,7 @@ def conv2d(x, w, b, stride, padding, dilation, groups):
         return None
     cdef bint recording = is_recording()
     cdef bint need_x = wanted(x, recording), need_w = wanted(w, recording), need_b = wanted(b, recording)
-    y = _quick.conv2d(array(x), array(w), array(b), stride, padding, dilation, groups)
+    y = quick.conv2d(array(x), array(w), array(b), stride, padding, dilation, groups)
     if y is None or not (need_x or need_w or need_b):
         return None if y is None else wrap(y)
     x_shape, w_shape = array(x).shape, array(w).shape
@@ -45,15 +45,15 @@ def conv2d(x, w, b, stride, padding, dilation, groups):
     def vjp(dy):
         dx = dw = db = None
         if need_x:
-            dx = _quick.conv2d_input(x_shape, w_array, dy, stride, padding, dilation, groups)
+            dx = quick.conv2d_input(x_shape, w_array, dy, stride, padding, dilation, groups)
             if dx is None:
                 dx = ops.conv2d_input(x_shape, w_array, dy, stride, padding, dilation, groups)
         if need_w:
-            dw = _quick.conv2d_weight(x_array, w_shape, dy, stride, padding, dilation, groups)
+            dw = quick.conv2d_weight(x_array, w_shape, dy, stride, padding, dilation, groups)
             if dw is None:
                 dw = ops.conv2d_weight(x_array, w_shape, dy, stride, padding, dilation, groups)
         if need_b:
-            db = _quick.bias_gradient(dy)
+            db = quick.bias_gradient(dy)
             if db is None:
                 db = ops.bias_gradient(dy)
         return dx, dw, db
@@ -67,7 +67,7 @@ def linear(x, w, b):
         return None
     cdef bint recording = is_recording()
     cdef bint need_x = wanted(x, recording), need_w = wanted(w, recording), need_b = wanted(b, recording)
-    y = _quick.linear(array(x), array(w), array(b))
+    y = quick.linear(array(x), array(w), array(b))
     if y is None or not (need_x or need_w or need_b):
         return None if y is None else wrap(y)
     x_array, w_array = array(x) if need_w else None, array(w) if need_x else None
@@ -75,15 +75,15 @@ def linear(x, w, b):
     def vjp(dy):
         dx = dw = db = None
         if need_x:
-            dx = _quick.linear_input(w_array, dy)
+            dx = quick.linear_input(w_array, dy)
             if dx is None:
                 dx = ops.linear_input(w_array, dy)
         if need_w:
-            dw = _quick.linear_weight(x_array, dy)
+            dw = quick.linear_weight(x_array, dy)
             if dw is None:
                 dw = ops.linear_weight(x_array, dy)
         if need_b:
-            db = _quick.linear_bias(dy)
+            db = quick.linear_bias(dy)
             if db is None:
                 db = ops.linear_bias(dy)
         return dx, dw, db
@@ -95,7 +95,7 @@ def max_pool2d(x, kernel_size, stride, padding, dilation, ceil_mode):
     """The largest of every window."""
     if not isinstance(x, TensorBase):
         return None
-    result = _quick.max_pool2d(array(x), kernel_size, stride, padding, dilation, ceil_mode)
+    result = quick.max_pool2d(array(x), kernel_size, stride, padding, dilation, ceil_mode)
     if result is None:
         return None
     y, indices = result
@@ -104,7 +104,7 @@ def max_pool2d(x, kernel_size, stride, padding, dilation, ceil_mode):
     shape = array(x).shape
 
     def vjp(dy):
-        dx = _quick.max_pool2d_backward(dy, indices, shape)
+        dx = quick.max_pool2d_backward(dy, indices, shape)
         return (ops.max_pool2d_backward(dy, indices, shape) if dx is None else dx,)
 
     return record(y, max_pool2d, vjp, (x,))
@@ -114,14 +114,14 @@ def avg_pool2d(x, kernel_size, stride, padding, ceil_mode, count_include_pad):
     """The mean of every window."""
     if not isinstance(x, TensorBase):
         return None
-    y = _quick.avg_pool2d(array(x), kernel_size, stride, padding, ceil_mode, count_include_pad)
+    y = quick.avg_pool2d(array(x), kernel_size, stride, padding, ceil_mode, count_include_pad)
     if y is None or not wanted(x, is_recording()):
         return None if y is None else wrap(y)
     shape = array(x).shape
     options = kernel_size, stride, padding, ceil_mode, count_include_pad
 
     def vjp(dy):
-        dx = _quick.avg_pool2d_backward(dy, shape, kernel_size, stride, padding, ceil_mode, count_include_pad)
+        dx = quick.avg_pool2d_backward(dy, shape, kernel_size, stride, padding, ceil_mode, count_include_pad)
         return (ops.avg_pool2d_backward(dy, shape, *options) if dx is None else dx,)
 
     return record(y, avg_pool2d, vjp, (x,))
@@ -131,12 +131,12 @@ def relu(x):
     """max(x, 0)."""
     if not isinstance(x, TensorBase):
         return None
-    y = _quick.relu(array(x))
+    y = quick.relu(array(x))
     if y is None or not wanted(x, is_recording()):
         return None if y is None else wrap(y)
 
     def vjp(dy, bint spent):
-        dx = _quick.relu_backward(dy, y, spent)
+        dx = quick.relu_backward(dy, y, spent)
         return (elementwise.relu_backward(dy, y) if dx is None else dx,)
 
     cdef TensorBase out = record(y, relu, vjp, (x,))
@@ -165,7 +165,7 @@ def cross_entropy(x, target, ignore_index, bint mean):
     if not tensors(x, target, None):
         return None
     cdef bint need_x = wanted(x, is_recording())
-    result = _quick.cross_entropy(array(x), array(target), ignore_index, mean, need_x)
+    result = quick.cross_entropy(array(x), array(target), ignore_index, mean, need_x)
     if result is None:
         return None
     y, dx = result

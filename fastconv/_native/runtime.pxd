@@ -40,23 +40,18 @@ cdef extern from "fastconv.h" nogil:
         idx start "from"
         idx stop "to"
 
+    ctypedef struct fc_ahead:
+        # "from" is a word of the language
+        const void *start "from"
+        idx step
+
     ctypedef struct fc_plane:
         idx h, w
         idx row, col
         idx dilation_h, dilation_w
         idx step_h, step_w
 
-    ctypedef struct fc_kernels:
-        idx itemsize
-        idx lanes
-        idx rows
-        idx *vecs
-        idx wgrad_rows
-        idx wgrad_vecs
-        idx dot_rows
-        idx dot_cols
-        idx gemm_rows
-        idx gemm_vecs
+    ctypedef struct fc_move_kernels:
         void (*stage)(void *dst, idx pitch, const void *src, idx src_h, idx src_w, idx n_rows, idx first, idx last,
                       idx left, idx count, idx right, double fill) noexcept nogil
         void (*fetch)(const void *src, idx step, idx n, idx count) noexcept nogil
@@ -64,59 +59,68 @@ cdef extern from "fastconv.h" nogil:
                              const idx *taps) noexcept nogil
         void (*pack_pixels)(void *dst, idx width, const void *src, idx depth, const idx *offsets, idx n_pieces,
                             const fc_piece *pieces, idx step) noexcept nogil
-        void (*tile[8][8])(idx depth, const void *a, const void *b, const idx *offsets, void *y, idx y_row,
-                           const void *bias, int accumulate) noexcept nogil
-        void (*strip[8][8])(idx depth, const void *a, const void *b, const idx *offsets, idx b_step, void *y,
-                            idx y_row, idx y_step, const void *bias) noexcept nogil
-        void (*panel[8][8])(idx n, idx depth, const void *a, const void *b, void *y, idx y_row, const void *bias,
-                            int accumulate, const void *ahead, idx ahead_step) noexcept nogil
-        void (*strassen_sums)(void *sums, const void *quarters, idx n, int filters) noexcept nogil
-        void (*strassen)(idx depth, const void *a, const void *a_sums, const void *b, const void *b_sums, void *y,
-                         idx y_row, const void *bias, int accumulate, const void *ahead, idx ahead_step) noexcept nogil
         void (*scatter)(const void *tile, idx width, void *y, idx y_row, idx y_col, idx rows, idx n_runs,
                         const fc_run *runs) noexcept nogil
-        void (*shifted_sums)(void *sums, const void *z, idx z_row, idx shift, idx n, idx count) noexcept nogil
         void (*interleave)(void *dst, const void **src, idx n, idx size) noexcept nogil
         void (*transpose)(void *dst, idx width, const void *src, idx src_row, idx src_col, idx rows,
                           idx count) noexcept nogil
         void (*untranspose)(void *dst, idx dst_row, const void *src, idx width, idx rows, idx count) noexcept nogil
         void (*untranspose_far)(void *dst, idx dst_row, const void *src, idx width, idx rows, idx count) noexcept nogil
-        void (*wgrad[8])(idx n_pixels, const int32_t *pixels, const void *x, const idx *offsets, const void *dy,
-                         void *acc, const void *ahead, idx ahead_step) noexcept nogil
+
+    ctypedef struct fc_product_kernels:
+        idx rows
+        idx *vecs
+        idx gemm_rows
+        idx gemm_vecs
+        void (*tile[8][8])(idx depth, const void *a, const void *b, const idx *offsets, void *y, idx y_row,
+                           const void *bias, int accumulate) noexcept nogil
+        void (*strip[8][8])(idx depth, const void *a, const void *b, const idx *offsets, idx b_step, void *y,
+                            idx y_row, idx y_step, const void *bias) noexcept nogil
+        void (*panel[8][8])(idx n, idx depth, const void *a, const void *b, void *y, idx y_row, const void *bias,
+                            int accumulate, const fc_ahead *ahead) noexcept nogil
+        void (*gemm[8])(idx rows, idx depth, const void *a, idx a_row, idx a_depth, const void *b, idx b_depth, void *y,
+                        idx y_row, int accumulate) noexcept nogil
+
+    ctypedef struct fc_correlate_kernels:
+        idx outer_rows
+        idx outer_vecs
+        idx dot_rows
+        idx dot_cols
+        void (*shifted_sums)(void *sums, const void *z, idx z_row, idx shift, idx n, idx count) noexcept nogil
+        void (*outer[8])(idx n_pixels, const int32_t *pixels, const void *x, const idx *offsets, const void *dy,
+                         void *acc, const fc_ahead *ahead) noexcept nogil
         void (*fold)(void *w, idx w_row, const void *sums, idx slice, idx n_slices, idx row, idx col, idx filters,
                      idx pairs) noexcept nogil
-        int (*finite)(const void *x, idx n) noexcept nogil
         void (*dot[8])(idx n_planes, idx n_rows, idx n_cols, const void *dy, idx dy_row, idx dy_plane, idx dy_pitch,
                        const void *x, const idx *offsets, idx x_plane, idx x_pitch, void *acc) noexcept nogil
 
-        void (*gemm[8])(idx rows, idx depth, const void *a, idx a_row, idx a_depth, const void *b, idx b_depth, void *y,
-                        idx y_row, int accumulate) noexcept nogil
-        void (*winograd_input[3])(void *v, idx v_point, idx v_tile, const void *x, const fc_plane *plane, idx h0,
+    ctypedef struct fc_winograd_kernels:
+        void (*input[3])(void *v, idx v_point, idx v_tile, const void *x, const fc_plane *plane, idx h0,
                                   idx w0, idx count) noexcept nogil
-        void (*winograd_spread[9])(void *z, idx z_point, idx z_tile, const void *dy, const fc_plane *plane, idx h0,
+        void (*output_gradient[9])(void *z, idx z_point, idx z_tile, const void *dy, const fc_plane *plane, idx h0,
                                    idx w0, idx count) noexcept nogil
-        void (*winograd_output[9])(void *y, const fc_plane *plane, idx h0, idx w0, idx count, const void *t,
+        void (*output[9])(void *y, const fc_plane *plane, idx h0, idx w0, idx count, const void *t,
                                    idx t_point, idx t_tile, const void *bias) noexcept nogil
-        void (*winograd_filters[9])(void *u, idx u_point, idx u_depth, const void *w, idx w_filter, idx w_depth,
+        void (*filters[9])(void *u, idx u_point, idx u_depth, const void *w, idx w_filter, idx w_depth,
                                     idx filters, idx depth, int flip, const void *end) noexcept nogil
-        void (*winograd_weights[9])(void *dw, const void *s, idx s_point, idx s_slice, idx n_slices,
+        void (*filter_gradient[9])(void *dw, const void *s, idx s_point, idx s_slice, idx n_slices,
                                     idx channels) noexcept nogil
 
-        void (*windows)(void *y, idx y_row, idx n_rows, const void **rows, const fc_windows *s, const void *w,
+    ctypedef struct fc_windows_kernels:
+        void (*rows)(void *y, idx y_row, idx n_rows, const void **rows, const fc_windows *s, const void *w,
                         const void *bias) noexcept nogil
-        void (*window_sums)(void *sums, const void *dy, idx dy_row, idx n_rows, const void **rows,
+        void (*row_sums)(void *sums, const void *dy, idx dy_row, idx n_rows, const void **rows,
                             const fc_windows *s, idx span, const fc_tap *taps) noexcept nogil
         void (*to_lanes)(void *dst, idx pitch, idx apart, const void *src, idx src_h, idx src_c, idx src_w,
                          idx channels, idx n_rows, idx count, int loose) noexcept nogil
-        void (*lane_windows)(void *y, idx y_step, const void *x, idx step, idx count, idx mix, idx n_taps, idx run,
+        void (*lanes)(void *y, idx y_step, const void *x, idx step, idx count, idx mix, idx n_taps, idx run,
                              const idx *offsets, const void *w, const void *bias) noexcept nogil
         void (*lane_sums)(void *sums, const void *dy, idx dy_row, idx dy_step, const void *x, idx x_row, idx step,
-                          idx n_rows, idx count, idx n_taps, const idx *offsets, const void *ahead,
-                          idx far) noexcept nogil
+                          idx n_rows, idx count, idx n_taps, const idx *offsets, const fc_ahead *ahead) noexcept nogil
         void (*mix_sums)(void *sums, const void *dy, idx dy_row, idx dy_step, const void *x, idx x_row, idx step,
-                         idx n_rows, idx count, idx mix, idx n_taps, const idx *offsets, const void *ahead,
-                         idx far) noexcept nogil
+                         idx n_rows, idx count, idx mix, idx n_taps, const idx *offsets, const fc_ahead *ahead) noexcept nogil
 
+    ctypedef struct fc_pool_kernels:
         void (*max_row)(void *y, void *where, const void *x, idx x_row, idx n_rows, idx n_cols, idx stride,
                         idx dilation, idx index, idx index_row, idx start, const void *first,
                         idx count) noexcept nogil
@@ -135,6 +139,9 @@ cdef extern from "fastconv.h" nogil:
                            idx count) noexcept nogil
         double (*window_mean)(const void *x, idx x_row, idx x_col, idx n_rows, idx n_cols) noexcept nogil
         void (*window_add)(void *x, idx x_row, idx n_rows, idx n_cols, double value) noexcept nogil
+
+    ctypedef struct fc_passes_kernels:
+        int (*finite)(const void *x, idx n) noexcept nogil
         void (*relu)(void *y, const void *x, idx n) noexcept nogil
         void (*relu_backward)(void *dx, const void *dy, const void *y, idx n) noexcept nogil
         double (*total)(const void *x, idx n) noexcept nogil
@@ -149,6 +156,17 @@ cdef extern from "fastconv.h" nogil:
                             const double *slope, const double *offset, idx n_planes, idx n) noexcept nogil
         void (*sgd)(void *p, const void *dp, void *buffer, double sign, double lr, double momentum, double fresh,
                     double decay, int nesterov, idx n) noexcept nogil
+
+    ctypedef struct fc_kernels:
+        idx itemsize
+        idx lanes
+        const fc_move_kernels *move
+        const fc_product_kernels *product
+        const fc_correlate_kernels *correlate
+        const fc_winograd_kernels *winograd
+        const fc_windows_kernels *windows
+        const fc_pool_kernels *pool
+        const fc_passes_kernels *passes
 
     ctypedef struct fc_isa:
         const char *name

@@ -1,6 +1,6 @@
 from numpy import ndarray
 
-def fewer_products(
+def winograd_side(
     which: int,
     N: int,
     C: int,
@@ -14,8 +14,6 @@ def fewer_products(
     Q: int,
     stride_h: int,
     stride_w: int,
-    pad_h: int,
-    pad_w: int,
     dilation_h: int,
     dilation_w: int,
     groups: int,

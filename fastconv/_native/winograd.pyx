@@ -27,8 +27,8 @@ cimport numpy as cnp
 from cython.parallel cimport prange, threadid
 from libc.string cimport memset
 
-from fastconv._checks cimport DENSE_RESULT, READ, check_array, check_axis, check_bytes, check_convolution
-from fastconv._runtime cimport (
+from fastconv._native.checks cimport DENSE_RESULT, READ, check_array, check_axis, check_bytes, check_convolution
+from fastconv._native.runtime cimport (
     FC_LINES, FC_MAX_VECS, FC_SMALL, Image, as_image, fc_flush_subnormals, fc_kernels, fc_plane, fc_restore_mode, give,
     idx, keeps_busy, kernels, parts, take, threads_for, up,
 )
@@ -254,7 +254,7 @@ cdef void plan(Winograd *j, idx target, idx threads) noexcept:
         j.n_blocks = min(all_bands, up(j.n_blocks, threads))
     j.block_bands = parts(all_bands, j.n_blocks)
     j.n_blocks = parts(all_bands, j.block_bands)
-    j.tiles = up(j.block_bands * j.band_tiles, j.kern.gemm_rows)
+    j.tiles = up(j.block_bands * j.band_tiles, j.kern.product.gemm_rows)
     j.c_point = point_pitch(j.tiles * j.c_tile)
     j.c_panel = j.points * j.c_point
     j.k_point = point_pitch(j.tiles * j.k_tile)
@@ -322,10 +322,10 @@ cdef const char *lay(const Winograd *j, const Image *x, idx n, idx c0, idx chann
     else:
         plane.row, plane.col = w * lanes, lanes
         if x.s_h == w * x.s_w:
-            j.kern.transpose(buffer, lanes, data, x.s_c, x.s_w, channels, h * w)
+            j.kern.move.transpose(buffer, lanes, data, x.s_c, x.s_w, channels, h * w)
         else:
             for i in range(h):
-                j.kern.transpose(buffer + i * w * lanes * z, lanes, data + i * x.s_h * z, x.s_c, x.s_w, channels, w)
+                j.kern.move.transpose(buffer + i * w * lanes * z, lanes, data + i * x.s_h * z, x.s_c, x.s_w, channels, w)
         data = buffer
     place_tiles(j, plane, h, w, stride)
     return data
@@ -350,9 +350,9 @@ cdef const char *lay_split(const Winograd *j, const Image *x, idx n, idx g, idx 
             first = last = h
         # Of a pixel outside of the image there may be no address.
         at = (h0 + first * s) * x.s_h + (w0 + begin * s) * x.s_w if first < last else 0
-        kern.stage(rows + i * h * w * z, w, x.data + (n * x.s_n + c * x.s_c + at) * z, s * x.s_h, s * x.s_w, h, first,
+        kern.move.stage(rows + i * h * w * z, w, x.data + (n * x.s_n + c * x.s_c + at) * z, s * x.s_h, s * x.s_w, h, first,
                    last, begin, end - begin, w - end, 0)
-    kern.transpose(buffer, lanes, rows, h * w, 1, pairs, h * w)
+    kern.move.transpose(buffer, lanes, rows, h * w, 1, pairs, h * w)
     plane.row, plane.col = w * lanes, lanes
     place_tiles(j, plane, h, w, 1)
     return buffer
@@ -381,7 +381,7 @@ cdef void transform_input(const Winograd *j, const Image *x, idx g, idx part, Ru
                     c = e * C + c0
                     h = h0 + s * (band * j.m_h * j.dilation_h + a) + e // s - top
                     w = w0 + s * b + e % s - left
-                    kern.winograd_input[(j.size >= FC_SMALL) + (j.size >= FC_LINES)](
+                    kern.winograd.input[(j.size >= FC_SMALL) + (j.size >= FC_LINES)](
                         v + (c // j.c_tile * j.c_panel + c % j.c_tile + tile * j.c_tile) * z, j.c_point, j.c_tile,
                         data, &plane, w if j.upright else h, h if j.upright else w, run.cols)
                 tile += run.cols
@@ -404,7 +404,7 @@ cdef void transform_output_gradient(const Winograd *j, const Image *dy, idx g, i
         for a in range(j.dilation_h):
             h = band * j.m_h * j.dilation_h + a
             for b in range(j.dilation_w):
-                kern.winograd_spread[j.size](v, j.k_point, j.k_tile, data, &plane, b if j.upright else h,
+                kern.winograd.output_gradient[j.size](v, j.k_point, j.k_tile, data, &plane, b if j.upright else h,
                                              h if j.upright else b, run.cols)
                 v += run.cols * j.k_tile * z
     fc_restore_mode(mode)
@@ -421,7 +421,7 @@ cdef void fetch_seen(const Winograd *j, const Image *x, bint gradient, const Run
     span(s * run.left - pad_w, s * (run.cols * j.m_w * j.dilation_w + reach_w), x.w, &left, &right)
     first = left + (right - left) * part // n_parts
     right = left + (right - left) * (part + 1) // n_parts
-    j.kern.fetch(x.data + (run.n * x.s_n + top * x.s_h + first * x.s_w) * j.kern.itemsize, x.s_h, bottom - top,
+    j.kern.move.fetch(x.data + (run.n * x.s_n + top * x.s_h + first * x.s_w) * j.kern.itemsize, x.s_h, bottom - top,
                  (right - first) * x.s_w)
 
 
@@ -489,14 +489,14 @@ cdef void transform_output(const Winograd *j, const Image *y, const char *bias, 
                     k = (vec + e) * lanes
                     h = h0 + s * (band * j.m_h * j.dilation_h + a) + e // s - top
                     w = w0 + s * b + e % s - left
-                    kern.winograd_output[j.size](
+                    kern.winograd.output[j.size](
                         buffer, &plane, w if j.upright else h, h if j.upright else w, run.cols,
                         t + (k // j.unit * j.k_panel + k % j.unit + tile * j.unit) * z, j.k_point, j.unit, bias)
                 tile += run.cols
     cdef char *to = y.data + (run.n * y.s_n + (g * K + k0) * y.s_c + top * j.y_w + left) * z
     cdef idx pieces = 1 if width == j.y_w else rows
     for i in range(pieces):
-        kern.untranspose(to + i * j.y_w * z, y.s_c, buffer + i * width * lanes * z, lanes, min(lanes, K - k0),
+        kern.move.untranspose(to + i * j.y_w * z, y.s_c, buffer + i * width * lanes * z, lanes, min(lanes, K - k0),
                          rows // pieces * width)
     fc_restore_mode(mode)
 
@@ -531,7 +531,7 @@ cdef void transform_filters(const Winograd *j, const Filters *w, idx g, idx pane
             depth = min(8, j.C - c)
             for i in range(min(j.unit, width - n * j.unit) // lanes):
                 k = k0 + n * j.unit + i * lanes
-                kern.winograd_filters[j.size](
+                kern.winograd.filters[j.size](
                     u + ((n * j.C + c) * j.unit + i * lanes) * z, w.point, j.unit,
                     w.data + (g * w.group + k * w.filter + c * w.channel) * z, w.filter, w.channel,
                     min(lanes, j.K - k), depth, w.flip, w.end)
@@ -590,7 +590,7 @@ cdef void gather_panel(const Winograd *j, const Filters *w, const Image *y, cons
                     depth = min(j.c_tile - c % j.c_tile, last[run] - c)
                     a = v + (c // j.c_tile * j.c_panel + point * j.c_point + c % j.c_tile) * z
                     b = u + (point * w.point + (n * j.C + c) * j.unit) * z
-                    kern.gemm[vecs - 1](tiles, depth, a, j.c_tile, 1, b, j.unit, to, j.unit, c > first[0])
+                    kern.product.gemm[vecs - 1](tiles, depth, a, j.c_tile, 1, b, j.unit, to, j.unit, c > first[0])
                     c += depth
     for n in range(width // lanes // phases):
         for i in range(runs):
@@ -620,7 +620,7 @@ cdef int gather(Winograd *j, const Image *x, const Image *y, Filters *w, const c
     """y = A' [U V] A: forward on x and w, or the input gradient on dy and the flipped w."""
     cdef idx z = j.kern.itemsize, lanes = j.kern.lanes
     cdef idx g, i, task, first, here
-    j.unit = min(j.kern.gemm_vecs * lanes, j.k_lanes)
+    j.unit = min(j.kern.product.gemm_vecs * lanes, j.k_lanes)
     cdef double all_tiles = <double>j.N * j.bands * j.band_tiles
     cdef int n_threads = threads_for(j.G * j.K * j.C * j.points * all_tiles,
                                      j.G * j.N * j.bands * parts(j.k_lanes, j.unit))
@@ -878,7 +878,7 @@ cdef void correlate(const Winograd *j, idx tiles, idx pair, idx point, const cha
             phase = (c0 + n * j.c_tile) // j.phase_channels
             if phase == (c0 + (n + 1) * j.c_tile - 1) // j.phase_channels and idle(j, point, phase):
                 continue
-        kern.gemm[vecs - 1](filters, tiles, zs, 1, j.k_tile, v + n * j.c_panel * z, j.c_tile, s + n * j.s_unit * z,
+        kern.product.gemm[vecs - 1](filters, tiles, zs, 1, j.k_tile, v + n * j.c_panel * z, j.c_tile, s + n * j.s_unit * z,
                             j.c_tile, accumulate)
     fc_restore_mode(mode)
 
@@ -890,7 +890,7 @@ cdef void finish(const Winograd *j, idx pair, idx n, const char *s, idx n_slices
     cdef unsigned mode = fc_flush_subnormals()
     if c0 < j.C:
         for k in range(min(j.k_tile, j.K - k0)):
-            j.kern.winograd_weights[j.size](dw + ((k0 + k) * j.C + c0) * j.taps * z,
+            j.kern.winograd.filter_gradient[j.size](dw + ((k0 + k) * j.C + c0) * j.taps * z,
                                             s + (n * j.s_unit + k * j.c_tile) * z, j.s_point,
                                             j.pairs * <idx>j.s_size // z, n_slices, min(j.c_tile, j.C - c0))
     fc_restore_mode(mode)
@@ -944,13 +944,13 @@ cpdef weight_gradient(cnp.ndarray x, cnp.ndarray dy, cnp.ndarray dw, idx stride,
     cdef idx z = j.kern.itemsize, lanes = j.kern.lanes
     cdef idx k_parts = j.k_lanes // lanes, runs, g, block, task
     cdef idx all_tiles = j.N * j.bands * j.band_tiles
-    j.c_tile = min(j.kern.gemm_vecs * lanes, j.c_lanes)
-    j.k_tile = min(up(FILTERS, lanes * (j.kern.gemm_rows // 2)), j.k_lanes)  # whole vectors and whole tiles
+    j.c_tile = min(j.kern.product.gemm_vecs * lanes, j.c_lanes)
+    j.k_tile = min(up(FILTERS, lanes * (j.kern.product.gemm_rows // 2)), j.k_lanes)  # whole vectors and whole tiles
     j.k_panels = parts(j.k_lanes, j.k_tile)
     j.group = up(min(GROUP, j.c_lanes), j.c_tile)
     cdef idx units = j.group // j.c_tile
     plan(&j, TILES, 1)
-    j.s_unit = up(j.k_tile, j.kern.gemm_rows) * j.c_tile
+    j.s_unit = up(j.k_tile, j.kern.product.gemm_rows) * j.c_tile
     j.s_point = point_pitch(units * j.s_unit)
     j.s_size = up(j.points * j.s_point * z, LINE)
     j.pairs = parts(j.c_lanes, j.group) * j.k_panels

@@ -2,7 +2,7 @@
 
 cimport numpy as cnp
 
-from fastconv._runtime cimport idx
+from fastconv._native.runtime cimport idx
 
 cdef enum:
     NEVER = 0

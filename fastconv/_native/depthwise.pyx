@@ -16,9 +16,9 @@ cimport numpy as cnp
 from cython.parallel cimport prange, threadid
 from libc.string cimport memcpy, memmove, memset
 
-from fastconv._checks cimport DENSE_RESULT, READ, check_array, check_axis, check_convolution
-from fastconv._runtime cimport (
-    FC_WINDOW_RUN, FC_WINDOW_SUMS, FC_WINDOW_TAPS, Image, as_image, fc_fence, fc_flush_subnormals, fc_kernels,
+from fastconv._native.checks cimport DENSE_RESULT, READ, check_array, check_axis, check_convolution
+from fastconv._native.runtime cimport (
+    FC_WINDOW_RUN, FC_WINDOW_SUMS, FC_WINDOW_TAPS, Image, as_image, fc_ahead, fc_fence, fc_flush_subnormals, fc_kernels,
     fc_restore_mode, fc_tap, fc_windows, give, idx, kernels, parts, take, threads_for, up,
 )
 
@@ -169,7 +169,7 @@ cdef const void **set_rows(const Rows *j, idx n, idx g, idx first, idx outputs, 
             if direct or (j.direct and row - j.left * z >= j.x.data and row + j.right * z <= j.x.end):
                 to[i] = row
             else:
-                kern.stage(copy, wide, row, 0, j.x.s_w, 1, 0, 1, j.left, j.x.w, j.right - j.x.w, 0)
+                kern.move.stage(copy, wide, row, 0, j.x.s_w, 1, 0, 1, j.left, j.x.w, j.right - j.x.w, 0)
                 to[i] = copy + j.left * z
                 copy += wide * z
     return rows
@@ -207,7 +207,7 @@ cdef void put_lanes(const fc_kernels *kern, const Image *x, char *src, idx s_c, 
     """Put rows of some channels, s_c apart, along the lanes of vectors `apart` bytes apart."""
     cdef idx far = max(0, (n_rows - 1) * x.s_h) + max(0, (channels - 1) * s_c)
     far += max(x.w, kern.lanes) if x.s_w == 1 else max(0, (x.w - 1) * x.s_w) + kern.lanes
-    kern.to_lanes(dst, columns, apart // kern.itemsize, src, x.s_h, s_c, x.s_w, channels, n_rows, x.w,
+    kern.windows.to_lanes(dst, columns, apart // kern.itemsize, src, x.s_h, s_c, x.s_w, channels, n_rows, x.w,
                   src + far * kern.itemsize <= x.end)
 
 
@@ -301,7 +301,7 @@ cdef void gather_band(const Gather *j, idx n, idx g, idx band, char *scratch) no
             # The last residues may have a row less.
             count = p1 - p0 - (1 if row + (p1 - p0 - 1) * j.n_sights >= j.H else 0)
             if count > 0:
-                kern.windows(j.y + ((n * j.G * j.K + f) * j.H + row) * j.W * z, j.n_sights * j.W, count, rows,
+                kern.windows.rows(j.y + ((n * j.G * j.K + f) * j.H + row) * j.W * z, j.n_sights * j.W, count, rows,
                              &s.windows, s.w + f * s.w_size * z, j.bias + f * z if j.bias != NULL else NULL)
 
 
@@ -387,7 +387,7 @@ cdef void gather_vector(const Lanes *s, const Unit *unit, idx v, const char *sta
                 if row == rows:
                     break
                 if s.far and not s.farthest:
-                    kern.fetch(dst + row * j.W * z, j.K * j.H * j.W, channels, j.W)
+                    kern.move.fetch(dst + row * j.W * z, j.K * j.H * j.W, channels, j.W)
                 for b in range(s.phases):
                     spot = &s.spots[a * s.phases + b]
                     r0, r1 = 0, spot.n_rows
@@ -398,10 +398,10 @@ cdef void gather_vector(const Lanes *s, const Unit *unit, idx v, const char *sta
                             r1 -= 1
                     to = y + (row * j.W + b) * lanes * z
                     at = r0 * spot.n_cols
-                    kern.lane_windows(to, s.phases * lanes, x, s.stride * lanes, spot.width, j.rows.mix,
+                    kern.windows.lanes(to, s.phases * lanes, x, s.stride * lanes, spot.width, j.rows.mix,
                                       (r1 - r0) * spot.n_cols, spot.run, spot.offsets + at,
                                       s.w + (f * s.n_taps + spot.at + at) * j.rows.mix * lanes * z, bias)
-        (kern.untranspose_far if s.farthest else kern.untranspose)(dst, j.K * j.H * j.W, y, lanes, channels,
+        (kern.move.untranspose_far if s.farthest else kern.move.untranspose)(dst, j.K * j.H * j.W, y, lanes, channels,
                                                                    rows * j.W)
 
 
@@ -504,7 +504,7 @@ cdef int gather_lanes(Gather *j, const Image *w, idx w_g, idx w_k, idx w_c, idx 
         for f in range(vectors * j.K * lanes if s.bias != NULL else 0):
             k = min(f // lanes // j.K * lanes + f % lanes, j.G - 1) * j.K + f // lanes % j.K
             memcpy(s.bias + f * z, j.bias + k * z, z)
-        s.skips = rows.kern.finite(s.w, vectors * j.K * s.n_taps * mix * lanes)
+        s.skips = rows.kern.passes.finite(s.w, vectors * j.K * s.n_taps * mix * lanes)
         if n_threads == 1:
             gather_vectors(&s, 0, units, scratch)
         else:
@@ -747,7 +747,7 @@ cdef void fold(const Correlate *j, idx groups, char *sums, double *totals) noexc
     for i in range(groups * j.K):
         for t in range(j.n_sums):
             if j.slots[t] >= 0:
-                totals[i * j.T + j.slots[t]] += j.rows.kern.total(sums + (i * j.n_sums + t) * step, j.rows.kern.lanes)
+                totals[i * j.T + j.slots[t]] += j.rows.kern.passes.total(sums + (i * j.n_sums + t) * step, j.rows.kern.lanes)
     memset(sums, 0, groups * j.K * j.n_sums * step)
 
 
@@ -776,11 +776,11 @@ cdef void correlate_task(const Correlate *j, idx task, char *scratch) noexcept n
                 dy_row = j.dy.s_h
                 if not (j.dy.s_w == 1 and dy_row >= 0
                         and (j.dy.w >= kern.lanes or dy + ((p1 - p0 - 1) * dy_row + kern.lanes) * z <= j.dy.end)):
-                    kern.stage(dy_copy, j.dy.w, dy, dy_row, j.dy.s_w, p1 - p0, 0, p1 - p0, 0, j.dy.w, 0, 0)
+                    kern.move.stage(dy_copy, j.dy.w, dy, dy_row, j.dy.s_w, p1 - p0, 0, p1 - p0, 0, j.dy.w, 0, 0)
                     dy, dy_row = dy_copy, j.dy.w
                 to = sums + (g * j.K + k) * j.n_sums * step
                 for t in range(j.tiles):
-                    kern.window_sums(to, dy, dy_row, p1 - p0, rows, &j.windows, j.spans[t], j.taps + t * FC_WINDOW_TAPS)
+                    kern.windows.row_sums(to, dy, dy_row, p1 - p0, rows, &j.windows, j.spans[t], j.taps + t * FC_WINDOW_TAPS)
                     to += j.windows.height * j.spans[t] * step
         pixels += (p1 - p0) * j.dy.w
         if pixels >= FOLD:
@@ -820,8 +820,8 @@ cdef void correlate_vectors(const LaneSums *j, idx task, char *memory) noexcept 
     cdef double *totals = <double *>(j.totals + task * j.totals_size)
     cdef unsigned mode = fc_flush_subnormals()
     cdef bint follows = False
-    cdef idx units = min(j.N * j.bands, (cut + 1) * j.slice_units), far = 0, done = 0
-    cdef const char *ahead = NULL
+    cdef idx units = min(j.N * j.bands, (cut + 1) * j.slice_units)
+    cdef fc_ahead ahead
     memset(memory, 0, together * j.stage_size)
     memset(sums, 0, j.sums_size)
     memset(totals, 0, j.totals_size)
@@ -836,10 +836,10 @@ cdef void correlate_vectors(const LaneSums *j, idx task, char *memory) noexcept 
                 stage_lanes(&j.rows, &unit, j.G, memory, j.stage_size)
                 follows = together == j.part
                 # dy's rows that follow come near meanwhile, if they are a run of memory.
-                ahead, far, done = memory, 0, 0
+                ahead.start, ahead.step = memory, 0
                 if (j.in_place and v == 0 and unit.v1 * lanes == j.dy.s_w and j.dy.s_h == Q * j.dy.s_w
                         and j.dy.s_n == P * j.dy.s_h and i + 1 < j.N * j.bands):
-                    ahead, far = j.dy.data + (n * j.dy.s_n + p1 * j.dy.s_h) * z, lanes
+                    ahead.start, ahead.step = j.dy.data + (n * j.dy.s_n + p1 * j.dy.s_h) * z, lanes
             stage = memory + (v - unit.v0) * j.stage_size
             for k in range(j.K):
                 dy = dys + (v - unit.v0) * j.dy_size
@@ -858,22 +858,22 @@ cdef void correlate_vectors(const LaneSums *j, idx task, char *memory) noexcept 
                     t = 0
                     while t < j.T and j.rows.mix == 1:
                         n_taps = min(j.T - t, j.tile)
-                        kern.lane_sums(to + t * lanes * z, dy + (p - p0) * j.dy_row * z, j.dy_row, j.dy_step,
+                        kern.windows.lane_sums(to + t * lanes * z, dy + (p - p0) * j.dy_row * z, j.dy_row, j.dy_step,
                                        stage + (p - p0) * step * pitch * z, step * pitch, j.stride * lanes, here, Q,
-                                       n_taps, j.offsets + t, ahead + done * far * z, far)
+                                       n_taps, j.offsets + t, &ahead)
                         t += n_taps
                     if j.rows.mix > 1:
-                        kern.mix_sums(to, dy + (p - p0) * j.dy_row * z, j.dy_row, j.dy_step,
+                        kern.windows.mix_sums(to, dy + (p - p0) * j.dy_row * z, j.dy_row, j.dy_step,
                                       stage + (p - p0) * step * pitch * z, step * pitch, j.stride * lanes, here, Q,
-                                      j.rows.mix, j.T, j.offsets, ahead + done * far * z, far)
+                                      j.rows.mix, j.T, j.offsets, &ahead)
                     pixels += here * Q
-                    done += here * Q
+                    ahead.start = <const char *>ahead.start + here * Q * ahead.step * z
                     p += here
                     if pixels >= LANE_FOLD:
-                        kern.add_to_doubles(totals + ((v - v0) * j.K + k) * count, to, count)
+                        kern.passes.add_to_doubles(totals + ((v - v0) * j.K + k) * count, to, count)
                         memset(to, 0, count * z)
                         pixels = 0
-    kern.add_to_doubles(totals, sums, (v1 - v0) * j.K * count)
+    kern.passes.add_to_doubles(totals, sums, (v1 - v0) * j.K * count)
     fc_restore_mode(mode)
 
 

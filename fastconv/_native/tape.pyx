@@ -8,7 +8,7 @@ cimport numpy as cnp
 from cpython.contextvars cimport get_value
 from cpython.ref cimport PyObject
 
-from fastconv cimport _quick
+from fastconv._native cimport quick
 
 from contextvars import ContextVar
 from heapq import heappop, heappush
@@ -89,7 +89,7 @@ cdef int accumulate(TensorBase leaf, cnp.ndarray gradient, bint own) except -1:
 
 
 cdef plus(a, b, out):
-    total = _quick.add(a, b, out)
+    total = quick.add(a, b, out)
     return np.asarray(np.add(a, b, out=out)) if total is None else total
 
 

@@ -10,8 +10,8 @@ cimport numpy as cnp
 from cpython.long cimport PyLong_AsLongAndOverflow, PyLong_CheckExact
 from cpython.tuple cimport PyTuple_CheckExact, PyTuple_GET_ITEM, PyTuple_GET_SIZE
 
-from fastconv cimport _conv, _elementwise, _pool
-from fastconv._runtime cimport new_array
+from fastconv._native cimport conv, passes, pool
+from fastconv._native.runtime cimport new_array
 
 cnp.import_array()
 
@@ -146,7 +146,7 @@ cpdef conv2d(x, w, b, stride, padding, dilation, groups):
             or b is not None and not (plain(b, 1, real) and (<cnp.ndarray>b).shape[0] == v.out[1])):
         return None
     y = new_array(4, v.out, real)
-    _conv.forward(x, w, b, y, v.stride_h, v.stride_w, v.pad_h, v.pad_w, v.dilation_h, v.dilation_w, v.groups)
+    conv.forward(x, w, b, y, v.stride_h, v.stride_w, v.pad_h, v.pad_w, v.dilation_h, v.dilation_w, v.groups)
     return y
 
 
@@ -159,7 +159,7 @@ cpdef conv2d_input(input_size, w, dy, stride, padding, dilation, groups):
             or not same((<cnp.ndarray>dy).shape, v.out, 4)):
         return None
     dx = new_array(4, size, real)
-    _conv.input_gradient(dy, w, dx, v.stride_h, v.stride_w, v.pad_h, v.pad_w, v.dilation_h, v.dilation_w, v.groups)
+    conv.input_gradient(dy, w, dx, v.stride_h, v.stride_w, v.pad_h, v.pad_w, v.dilation_h, v.dilation_w, v.groups)
     return dx
 
 
@@ -172,7 +172,7 @@ cpdef conv2d_weight(x, weight_size, dy, stride, padding, dilation, groups):
             or not same((<cnp.ndarray>dy).shape, v.out, 4)):
         return None
     dw = new_array(4, size, real)
-    _conv.weight_gradient(x, dy, dw, v.stride_h, v.stride_w, v.pad_h, v.pad_w, v.dilation_h, v.dilation_w, v.groups)
+    conv.weight_gradient(x, dy, dw, v.stride_h, v.stride_w, v.pad_h, v.pad_w, v.dilation_h, v.dilation_w, v.groups)
     return dw
 
 
@@ -181,7 +181,7 @@ cpdef bias_gradient(dy):
     if real < 0 or not plain(dy, 4, real) or not cnp.PyArray_IS_C_CONTIGUOUS(<cnp.ndarray>dy):
         return None
     db = new_array(1, &(<cnp.ndarray>dy).shape[1], real)
-    _elementwise.bias_gradient(dy, db)
+    passes.bias_gradient(dy, db)
     return db
 
 
@@ -211,9 +211,9 @@ cpdef linear(x, w, b):
                               and cnp.PyArray_IS_C_CONTIGUOUS(<cnp.ndarray>b)):
         return None
     cdef cnp.ndarray y = new_array(2, size, real)
-    _conv.weight_gradient(as_images(w), as_images(x), as_filters(y, 0, 1), 1, 1, 0, 0, 1, 1, 1)
+    conv.weight_gradient(as_images(w), as_images(x), as_filters(y, 0, 1), 1, 1, 0, 0, 1, 1, 1)
     if b is not None:
-        _elementwise.add_row(y, b)
+        passes.add_row(y, b)
     return y
 
 
@@ -224,7 +224,7 @@ cpdef linear_input(w, dy):
         return None
     cdef idx *size = [(<cnp.ndarray>dy).shape[0], (<cnp.ndarray>w).shape[1]]
     cdef cnp.ndarray dx = new_array(2, size, real)
-    _conv.forward(as_images(w), as_filters(dy, 0, 1), None, as_images(dx), 1, 1, 0, 0, 1, 1, 1)
+    conv.forward(as_images(w), as_filters(dy, 0, 1), None, as_images(dx), 1, 1, 0, 0, 1, 1, 1)
     return dx
 
 
@@ -235,7 +235,7 @@ cpdef linear_weight(x, dy):
         return None
     cdef idx *size = [(<cnp.ndarray>dy).shape[1], (<cnp.ndarray>x).shape[1]]
     cdef cnp.ndarray dw = new_array(2, size, real)
-    _conv.forward(as_images(x), as_filters(dy, 1, 0), None, as_images(dw), 1, 1, 0, 0, 1, 1, 1)
+    conv.forward(as_images(x), as_filters(dy, 1, 0), None, as_images(dw), 1, 1, 0, 0, 1, 1, 1)
     return dw
 
 
@@ -244,7 +244,7 @@ cpdef linear_bias(dy):
     if real < 0 or not plain(dy, 2, real) or not cnp.PyArray_IS_C_CONTIGUOUS(<cnp.ndarray>dy):
         return None
     db = new_array(1, &(<cnp.ndarray>dy).shape[1], real)
-    _elementwise.column_sums(dy, db)
+    passes.column_sums(dy, db)
     return db
 
 
@@ -272,7 +272,7 @@ cpdef max_pool2d(x, kernel_size, stride, padding, dilation, ceil_mode):
         return None
     y = new_array(4, v.out, real)
     indices = new_array(4, v.out, cnp.NPY_INT32 if real == cnp.NPY_FLOAT32 else cnp.NPY_INT64)
-    _pool.max_forward(x, y, indices, v.kernel_h, v.kernel_w, v.stride_h, v.stride_w, v.pad_h, v.pad_w, v.dilation_h,
+    pool.max_forward(x, y, indices, v.kernel_h, v.kernel_w, v.stride_h, v.stride_w, v.pad_h, v.pad_w, v.dilation_h,
                       v.dilation_w)
     return y, indices
 
@@ -286,7 +286,7 @@ cpdef max_pool2d_backward(dy, indices, input_size):
             or not same((<cnp.ndarray>dy).shape, size, 2)):
         return None
     dx = new_array(4, size, real)
-    return dx if _pool.max_backward(dy, indices, dx) else None
+    return dx if pool.max_backward(dy, indices, dx) else None
 
 
 cpdef avg_pool2d(x, kernel_size, stride, padding, ceil_mode, count_include_pad):
@@ -296,7 +296,7 @@ cpdef avg_pool2d(x, kernel_size, stride, padding, ceil_mode, count_include_pad):
             or not pooling(&v, (<cnp.ndarray>x).shape, kernel_size, stride, padding, 1)):
         return None
     y = new_array(4, v.out, real)
-    _pool.average_forward(x, y, v.kernel_h, v.kernel_w, v.stride_h, v.stride_w, v.pad_h, v.pad_w, count_include_pad, 0)
+    pool.average_forward(x, y, v.kernel_h, v.kernel_w, v.stride_h, v.stride_w, v.pad_h, v.pad_w, count_include_pad, 0)
     return y
 
 
@@ -309,7 +309,7 @@ cpdef avg_pool2d_backward(dy, input_size, kernel_size, stride, padding, ceil_mod
             or not same((<cnp.ndarray>dy).shape, v.out, 4)):
         return None
     dx = new_array(4, size, real)
-    _pool.average_backward(dy, dx, v.kernel_h, v.kernel_w, v.stride_h, v.stride_w, v.pad_h, v.pad_w, count_include_pad,
+    pool.average_backward(dy, dx, v.kernel_h, v.kernel_w, v.stride_h, v.stride_w, v.pad_h, v.pad_w, count_include_pad,
                            0)
     return dx
 
@@ -327,7 +327,7 @@ cpdef relu(x):
     if real < 0 or not dense(x, real):
         return None
     y = new_array(cnp.PyArray_NDIM(<cnp.ndarray>x), (<cnp.ndarray>x).shape, real)
-    _elementwise.relu(x, y)
+    passes.relu(x, y)
     return y
 
 
@@ -341,7 +341,7 @@ cpdef relu_backward(dy, y, bint spent=False):
     dx = dy
     if not (spent and cnp.PyArray_ISWRITEABLE(<cnp.ndarray>dy)):
         dx = new_array(cnp.PyArray_NDIM(<cnp.ndarray>y), (<cnp.ndarray>y).shape, real)
-    _elementwise.relu_backward(dy, y, dx)
+    passes.relu_backward(dy, y, dx)
     return dx
 
 
@@ -356,7 +356,7 @@ cpdef add(a, b, out=None):
         out = new_array(cnp.PyArray_NDIM(<cnp.ndarray>a), (<cnp.ndarray>a).shape, real)
     elif not (dense(out, real) and cnp.PyArray_ISWRITEABLE(<cnp.ndarray>out)):
         return None
-    _elementwise.add(a, b, out)
+    passes.add(a, b, out)
     return out
 
 
@@ -372,7 +372,7 @@ cpdef cross_entropy(x, labels, ignore_index, bint mean, bint need_dx):
     if overflow:
         return None
     dx = new_array(2, (<cnp.ndarray>x).shape, real) if need_dx else None
-    loss = _elementwise.cross_entropy(x, labels, dx, ignored, mean)
+    loss = passes.cross_entropy(x, labels, dx, ignored, mean)
     if loss is None:
         return None
     cdef cnp.ndarray y = new_array(0, NULL, real)

@@ -1,0 +1,1 @@
+"""All that is compiled: CONTRIBUTING.md has the map."""
