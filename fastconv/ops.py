@@ -18,7 +18,7 @@ from numpy import ndarray
 
 from ._checks import LARGEST
 from ._native import conv, passes, pool, quick
-from ._native.runtime import empty
+from ._native.memory import empty
 
 __all__ = [
     "adaptive_avg_pool2d",

@@ -8,7 +8,7 @@ from numpy cimport (  # noqa: F401
     NPY_ARRAY_ALIGNED as READ, NPY_ARRAY_CARRAY as DENSE_RESULT, NPY_ARRAY_CARRAY_RO as DENSE,
 )
 
-from fastconv._native.runtime cimport idx
+from fastconv._native.kernels cimport idx
 
 
 cdef inline list shape_of(cnp.ndarray a):

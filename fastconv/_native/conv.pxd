@@ -2,7 +2,7 @@
 
 cimport numpy as cnp
 
-from fastconv._native.runtime cimport idx
+from fastconv._native.kernels cimport idx
 
 cpdef forward(cnp.ndarray x, cnp.ndarray w, cnp.ndarray b, cnp.ndarray y, idx stride_h, idx stride_w, idx pad_h,
               idx pad_w, idx dilation_h, idx dilation_w, idx groups)

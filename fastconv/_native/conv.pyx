@@ -18,15 +18,17 @@ from fastconv._native cimport depthwise, winograd
 from fastconv._native.checks cimport (
     DENSE_RESULT, READ, check_array, check_axis, check_bytes, check_convolution,
 )
-from fastconv._native.runtime cimport (
-    FC_AHEAD, FC_MAX_ROWS, FC_MAX_VECS, Image, as_image, fc_ahead, fc_flush_subnormals, fc_kernels, fc_piece, fc_restore_mode,
-    fc_run, give, idx, keeps_busy, kernels, parts, take, threads_for, up,
+from fastconv._native.kernels cimport (
+    FC_AHEAD, FC_MAX_ROWS, FC_MAX_VECS, even, fc_ahead, fc_flush_subnormals, fc_kernels, fc_piece, fc_restore_mode,
+    fc_run, idx, parts, up,
 )
+from fastconv._native.memory cimport LINE, give, take
+from fastconv._native.problem cimport Image, as_image
+from fastconv._native.runtime cimport keeps_busy, kernels_of, threads_for
 
 cnp.import_array()
 
 cdef enum:
-    LINE = 64              # bytes in a cache line
     DEPTH = 400            # (channel, tap) pairs reduced in one go: a panel of pixels of this depth stays in L1
     MOST_DEPTH = 1024      # such pairs in one sum where nothing is packed: a longer one would round worse
     TILES = 4              # of filters that meet a panel in one call
@@ -41,11 +43,6 @@ cdef enum:
     PIXELS = 16            # whose channels, neighbours in memory, are copied at a time
     FEW_COLS = 16          # in a row that is staged as a whole rather than at its ends
     GRID_TABLES = 6        # tables of an element a tap: Grid's own five, and the filters' offsets
-
-
-cdef inline idx even(idx total, idx largest) noexcept nogil:
-    """The size of the fewest even parts of `total` that are no larger than `largest`."""
-    return parts(total, parts(total, largest)) if total > 0 else 1
 
 
 # ---- where pixels come from ----------------------------------------------------------------------------------------
@@ -1101,7 +1098,7 @@ cpdef forward(cnp.ndarray x, cnp.ndarray w, cnp.ndarray b, cnp.ndarray y, idx st
                         cnp.PyArray_ITEMSIZE(x)):
         depthwise.forward(x, w, b, y, stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w, groups)
         return
-    j.kern = kernels(cnp.PyArray_ITEMSIZE(x))
+    j.kern = kernels_of(cnp.PyArray_ITEMSIZE(x))
     j.G, j.K, j.C = groups, f.n // groups, f.c
     j.grid.N, j.grid.P, j.grid.Q = j.y.n, j.y.h, j.y.w
     j.grid.step_h, j.grid.step_w = stride_h, stride_w
@@ -1233,7 +1230,7 @@ cdef bint fans_out(cnp.ndarray dy, cnp.ndarray w, cnp.ndarray dx, idx stride_h, 
     cdef Fan j
     cdef Image f
     cdef idx z = cnp.PyArray_ITEMSIZE(dy), r, k, task, tasks
-    j.kern = kernels(z)
+    j.kern = kernels_of(z)
     as_image(w, &f)
     as_image(dy, &j.dy)
     j.K, j.C, j.R, j.S, j.H, j.W = f.n, f.c, f.h, f.w, dx.shape[2], dx.shape[3]
@@ -1348,7 +1345,7 @@ cpdef input_gradient(cnp.ndarray dy, cnp.ndarray w, cnp.ndarray dx, idx stride_h
                 continue
             j.grid.T = t
             j.x = image_dy
-            j.kern = kernels(z)
+            j.kern = kernels_of(z)
             j.G, j.K, j.C = groups, f.c, f.n // groups
             j.w, j.w_g, j.w_k, j.w_c = f.data, j.C * f.s_n, f.s_c, f.s_n
             j.bias = NULL
@@ -1727,7 +1724,7 @@ cpdef weight_gradient(cnp.ndarray x, cnp.ndarray dy, cnp.ndarray dw, idx stride_
     if has_few_channels(2, &j.x, &f, &j.dy, stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w, groups, z):
         depthwise.weight_gradient(x, dy, dw, stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w, groups)
         return
-    j.kern = kernels(z)
+    j.kern = kernels_of(z)
     j.G, j.K, j.C = groups, f.n // groups, f.c
     j.grid.N, j.grid.P, j.grid.Q = j.dy.n, j.dy.h, j.dy.w
     j.grid.step_h, j.grid.step_w = stride_h, stride_w

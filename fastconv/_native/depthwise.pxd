@@ -2,7 +2,8 @@
 
 cimport numpy as cnp
 
-from fastconv._native.runtime cimport Image, idx
+from fastconv._native.kernels cimport idx
+from fastconv._native.problem cimport Image
 
 cdef bint takes(int which, const Image *x, idx H, idx W, idx K, idx c, idx R, idx S, idx P, idx Q, idx stride_h,
                 idx stride_w, idx pad_h, idx pad_w, idx dilation_h, idx dilation_w, idx groups,

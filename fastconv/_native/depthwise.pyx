@@ -17,15 +17,17 @@ from cython.parallel cimport prange, threadid
 from libc.string cimport memcpy, memmove, memset
 
 from fastconv._native.checks cimport DENSE_RESULT, READ, check_array, check_axis, check_convolution
-from fastconv._native.runtime cimport (
-    FC_WINDOW_RUN, FC_WINDOW_SUMS, FC_WINDOW_TAPS, Image, as_image, fc_ahead, fc_fence, fc_flush_subnormals, fc_kernels,
-    fc_restore_mode, fc_tap, fc_windows, give, idx, kernels, parts, take, threads_for, up,
+from fastconv._native.kernels cimport (
+    FC_WINDOW_RUN, FC_WINDOW_SUMS, FC_WINDOW_TAPS, fc_ahead, fc_fence, fc_flush_subnormals, fc_kernels,
+    fc_restore_mode, fc_tap, fc_windows, idx, parts, up,
 )
+from fastconv._native.memory cimport LINE, give, take
+from fastconv._native.problem cimport Image, as_image
+from fastconv._native.runtime cimport kernels_of, threads_for
 
 cnp.import_array()
 
 cdef enum:
-    LINE = 64
     BAND = 4096               # outputs in a band of rows: what it reads stays in L1 or near it
     LEAST_ROWS = 5            # of a band that is not a whole plane
     TASK = 16384              # outputs in a task
@@ -81,7 +83,7 @@ cdef bint takes(int which, const Image *x, idx H, idx W, idx K, idx c, idx R, id
                 idx stride_w, idx pad_h, idx pad_w, idx dilation_h, idx dilation_w, idx groups,
                 idx itemsize) noexcept:
     """Whether pass `which` (forward, input or weight gradient) is faster in these nests than in the general ones."""
-    cdef idx lanes = kernels(itemsize).lanes, width = W // stride_w if which == 1 else Q
+    cdef idx lanes = kernels_of(itemsize).lanes, width = W // stride_w if which == 1 else Q
     # Groups of few channels that are neighbours in memory, or of one.
     cdef bint few = (channels_last(x) and c * groups == K and mixes(c, lanes) and 2 * K >= lanes if c > 1 else
                      K // groups <= MOST_FILTERS and (2 * width > lanes or fills(groups, lanes)))
@@ -626,7 +628,7 @@ cdef int gather(Gather *j, const Image *w, idx w_g, idx w_k, idx w_c, idx *tap_r
 
 
 cdef int prepare(Rows *j, cnp.ndarray x, idx C) noexcept:
-    j.kern = kernels(cnp.PyArray_ITEMSIZE(x))
+    j.kern = kernels_of(cnp.PyArray_ITEMSIZE(x))
     as_image(x, &j.x)
     j.C = C
     j.direct = j.x.s_w == 1 and j.x.s_n >= 0 and j.x.s_c >= 0 and j.x.s_h >= 0

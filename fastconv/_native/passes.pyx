@@ -10,9 +10,9 @@ from libc.stdint cimport int64_t
 from libc.string cimport memset
 
 from fastconv._native.checks cimport DENSE, DENSE_RESULT, check_array, check_axis, check_real, check_size
-from fastconv._native.runtime cimport (
-    fc_flush_subnormals, fc_kernels, fc_restore_mode, give, idx, kernels, parts, take, threads_for,
-)
+from fastconv._native.kernels cimport fc_flush_subnormals, fc_kernels, fc_restore_mode, idx, parts
+from fastconv._native.memory cimport give, take
+from fastconv._native.runtime cimport kernels_of, threads_for
 
 cnp.import_array()
 
@@ -70,7 +70,7 @@ cpdef relu(cnp.ndarray x, cnp.ndarray y):
     """y = max(x, 0); NaN stays NaN."""
     check_alike(y, "y", x, "x")
     cdef idx z = cnp.PyArray_ITEMSIZE(x), n = cnp.PyArray_SIZE(x), piece, pieces = parts(n, PIECE)
-    cdef const fc_kernels *kern = kernels(z)
+    cdef const fc_kernels *kern = kernels_of(z)
     cdef char *px = data(x)
     cdef char *py = data(y)
     cdef int n_threads = threads_for(10.0 * n, pieces)
@@ -102,14 +102,14 @@ cpdef relu_backward(cnp.ndarray dy, cnp.ndarray y, cnp.ndarray dx):
     """dx = dy where y > 0, else 0."""
     check_alike(dx, "dx", dy, "dy")
     check_alike(dx, "dx", y, "y")
-    combine(kernels(cnp.PyArray_ITEMSIZE(y)).passes.relu_backward, dy, y, dx)
+    combine(kernels_of(cnp.PyArray_ITEMSIZE(y)).passes.relu_backward, dy, y, dx)
 
 
 cpdef add(cnp.ndarray a, cnp.ndarray b, cnp.ndarray y):
     """y = a + b; y may be either."""
     check_alike(y, "y", a, "a")
     check_alike(y, "y", b, "b")
-    combine(kernels(cnp.PyArray_ITEMSIZE(y)).passes.add, a, b, y)
+    combine(kernels_of(cnp.PyArray_ITEMSIZE(y)).passes.add, a, b, y)
 
 
 def sgd(list parameters, list gradients, list buffers, double sign, double lr, double momentum, double fresh,
@@ -140,7 +140,7 @@ def sgd(list parameters, list gradients, list buffers, double sign, double lr, d
     for i in range(len(parameters)):
         p, dp, buffer = parameters[i], gradients[i], buffers[i]
         z, n = cnp.PyArray_ITEMSIZE(p), cnp.PyArray_SIZE(p)
-        kern = kernels(z)
+        kern = kernels_of(z)
         pieces = parts(n, PIECE)
         pp, pd, pb = data(p), data(dp), data(buffer) if buffer is not None else NULL
         n_threads = threads_for(10.0 * n, pieces)
@@ -181,7 +181,7 @@ cpdef bias_gradient(cnp.ndarray dy, cnp.ndarray db):
     if pixels == 0:
         # There may be more such planes than memory.
         N = 0
-    cdef const fc_kernels *kern = kernels(z)
+    cdef const fc_kernels *kern = kernels_of(z)
     cdef char *py = data(dy)
     cdef size_t size = max(N * C, 1) * sizeof(double)
     cdef double *sums = <double *>take(size)
@@ -207,7 +207,7 @@ cpdef add_row(cnp.ndarray y, cnp.ndarray b):
     """y[n] += b for every row n of y (N, C)."""
     check_row(y, "y", DENSE_RESULT, b, "b", DENSE)
     cdef idx z = cnp.PyArray_ITEMSIZE(y), C = y.shape[1], n
-    cdef const fc_kernels *kern = kernels(z)
+    cdef const fc_kernels *kern = kernels_of(z)
     for n in range(y.shape[0]):
         kern.passes.add(data(y) + n * C * z, data(y) + n * C * z, data(b), C)
 
@@ -216,7 +216,7 @@ cpdef column_sums(cnp.ndarray y, cnp.ndarray total):
     """total[c] = sum of y[:, c], row after row in float64, for y (N, C)."""
     check_row(y, "y", DENSE, total, "total", DENSE_RESULT)
     cdef idx z = cnp.PyArray_ITEMSIZE(y), C = y.shape[1], n, c
-    cdef const fc_kernels *kern = kernels(z)
+    cdef const fc_kernels *kern = kernels_of(z)
     cdef size_t size = max(C, 1) * sizeof(double)
     cdef double *sums = <double *>take(size)
     memset(sums, 0, C * sizeof(double))
@@ -242,7 +242,7 @@ cpdef cross_entropy(cnp.ndarray x, cnp.ndarray labels, cnp.ndarray dx, long long
         check_axis(dx, "dx", 0, x.shape[0])
         check_axis(dx, "dx", 1, x.shape[1])
     cdef idx z = cnp.PyArray_ITEMSIZE(x), M = x.shape[0], C = x.shape[1], m, counted = 0
-    cdef const fc_kernels *kern = kernels(z)
+    cdef const fc_kernels *kern = kernels_of(z)
     cdef const int64_t *label = <const int64_t *>data(labels)
     cdef char *row
     cdef double loss = 0, largest, total
@@ -329,7 +329,7 @@ def channel_statistics(cnp.ndarray x, cnp.ndarray shift, cnp.ndarray offset, cnp
     check_channels(offset, "offset", DENSE_RESULT, x)
     check_channels(variance, "variance", DENSE_RESULT, x)
     cdef Planes p = planes_of(x)
-    cdef const fc_kernels *kern = kernels(cnp.PyArray_ITEMSIZE(x))
+    cdef const fc_kernels *kern = kernels_of(cnp.PyArray_ITEMSIZE(x))
     cdef double *by = <double *>data(shift)
     cdef double *rest = <double *>data(offset)
     cdef double *square = <double *>data(variance)
@@ -375,7 +375,7 @@ def channel_dots(cnp.ndarray dy, cnp.ndarray x, cnp.ndarray shift, cnp.ndarray t
     cdef Planes p = planes_of(x)
     cdef size_t size = 2 * max(p.N * p.C, 1) * sizeof(double)
     cdef double *sums = <double *>take(size)
-    sum_channels(kernels(cnp.PyArray_ITEMSIZE(x)), &p, data(dy), NULL, data(x), <double *>data(shift), sums,
+    sum_channels(kernels_of(cnp.PyArray_ITEMSIZE(x)), &p, data(dy), NULL, data(x), <double *>data(shift), sums,
                  sums + p.N * p.C, <double *>data(total), <double *>data(dot))
     give(sums, size)
 
@@ -389,7 +389,7 @@ def affine(cnp.ndarray x, cnp.ndarray y, cnp.ndarray shift, cnp.ndarray scale, c
     check_channels(offset, "offset", DENSE, x)
     cdef Planes p = planes_of(x)
     cdef idx z = cnp.PyArray_ITEMSIZE(x), chunks = parts(p.C, p.some), task, c, at
-    cdef const fc_kernels *kern = kernels(z)
+    cdef const fc_kernels *kern = kernels_of(z)
     cdef char *px = data(x)
     cdef char *py = data(y)
     cdef double *by = <double *>data(shift)
@@ -417,7 +417,7 @@ def affine_pair(cnp.ndarray dy, cnp.ndarray x, cnp.ndarray dx, cnp.ndarray shift
     check_channels(offset, "offset", DENSE, x)
     cdef Planes p = planes_of(x)
     cdef idx z = cnp.PyArray_ITEMSIZE(x), chunks = parts(p.C, p.some), task, c, at
-    cdef const fc_kernels *kern = kernels(z)
+    cdef const fc_kernels *kern = kernels_of(z)
     cdef char *pd = data(dy)
     cdef char *px = data(x)
     cdef char *pr = data(dx)

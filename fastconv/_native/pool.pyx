@@ -14,9 +14,9 @@ from fastconv._native.checks cimport (
     DENSE, DENSE_RESULT, READ, check_array, check_axis, check_bytes, check_plane, check_real, check_size,
     check_windows, shape_of,
 )
-from fastconv._native.runtime cimport (
-    FC_POOL_BAND, fc_flush_subnormals, fc_kernels, fc_restore_mode, give, idx, kernels, parts, take, threads_for, up
-)
+from fastconv._native.kernels cimport FC_POOL_BAND, fc_flush_subnormals, fc_kernels, fc_restore_mode, idx, parts, up
+from fastconv._native.memory cimport give, take
+from fastconv._native.runtime cimport kernels_of, threads_for
 
 cnp.import_array()
 
@@ -248,7 +248,7 @@ cdef int describe(Pool *j, cnp.ndarray x, int x_flags, cnp.ndarray y, int y_flag
     if (x.shape[2] == 0 or x.shape[3] == 0) and cnp.PyArray_SIZE(y):
         raise ValueError(f"images of size {shape_of(x)} have no pixels for outputs of size {shape_of(y)}")
     cdef idx z = cnp.PyArray_ITEMSIZE(x)
-    j.kern = kernels(z)
+    j.kern = kernels_of(z)
     j.x = j.x_end = <char *>cnp.PyArray_DATA(x)
     j.y = <char *>cnp.PyArray_DATA(y)
     j.where = NULL
@@ -325,7 +325,7 @@ cpdef max_backward(cnp.ndarray dy, cnp.ndarray indices, cnp.ndarray dx):
     check_array(indices, "indices", 4, kind, DENSE)
     check_size(indices, "indices", dy)
     cdef idx z = cnp.PyArray_ITEMSIZE(dx), plane, planes = dx.shape[0] * dx.shape[1]
-    cdef const fc_kernels *kern = kernels(z)
+    cdef const fc_kernels *kern = kernels_of(z)
     cdef idx outside = 0
     cdef char *x = <char *>cnp.PyArray_DATA(dx)
     cdef char *y = <char *>cnp.PyArray_DATA(dy)

@@ -11,7 +11,7 @@ from cpython.long cimport PyLong_AsLongAndOverflow, PyLong_CheckExact
 from cpython.tuple cimport PyTuple_CheckExact, PyTuple_GET_ITEM, PyTuple_GET_SIZE
 
 from fastconv._native cimport conv, passes, pool
-from fastconv._native.runtime cimport new_array
+from fastconv._native.memory cimport new_array
 
 cnp.import_array()
 

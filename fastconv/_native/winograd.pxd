@@ -2,7 +2,7 @@
 
 cimport numpy as cnp
 
-from fastconv._native.runtime cimport idx
+from fastconv._native.kernels cimport idx
 
 cdef enum:
     NEVER = 0

@@ -28,15 +28,16 @@ from cython.parallel cimport prange, threadid
 from libc.string cimport memset
 
 from fastconv._native.checks cimport DENSE_RESULT, READ, check_array, check_axis, check_bytes, check_convolution
-from fastconv._native.runtime cimport (
-    FC_LINES, FC_MAX_VECS, FC_SMALL, Image, as_image, fc_flush_subnormals, fc_kernels, fc_plane, fc_restore_mode, give,
-    idx, keeps_busy, kernels, parts, take, threads_for, up,
+from fastconv._native.kernels cimport (
+    FC_LINES, FC_MAX_VECS, FC_SMALL, fc_flush_subnormals, fc_kernels, fc_plane, fc_restore_mode, idx, parts, up,
 )
+from fastconv._native.memory cimport LINE, give, take
+from fastconv._native.problem cimport Image, as_image
+from fastconv._native.runtime cimport keeps_busy, kernels_of, threads_for
 
 cnp.import_array()
 
 cdef enum:
-    LINE = 64
     SIDE = 6                  # of a square tile
     SMALL_SIDE = 5            # the same, for 2x2 and 3x3 taps
     LENGTH = 8                # of a tile of one row or column
@@ -150,7 +151,7 @@ cdef int takes(int which, idx N, idx C, idx H, idx W, idx K, idx c, idx R, idx S
 
     Both estimates are sums of what is done and what it costs.
     """
-    cdef const fc_kernels *kern = kernels(itemsize)
+    cdef const fc_kernels *kern = kernels_of(itemsize)
     if mode == NEVER or size_of(R, S, c if which == 1 else 0, stride_h, stride_w, dilation_h, dilation_w,
                                 kern.lanes) < 0:
         return 0
@@ -697,7 +698,7 @@ cdef int prepare(Winograd *j, cnp.ndarray x, cnp.ndarray y, idx channels, idx fi
     V is made of x's `channels`, with a stride of x_stride; where y is the result, it has `filters` and y_stride.
     """
     cdef idx s = x_stride * y_stride
-    j.kern = kernels(cnp.PyArray_ITEMSIZE(x))
+    j.kern = kernels_of(cnp.PyArray_ITEMSIZE(x))
     j.size = size_of(R, S, filters if y_stride > 1 else 0, s, s, dilation_h, dilation_w, j.kern.lanes)
     if j.size < 0:
         raise ValueError(
