@@ -48,3 +48,20 @@ class _Winograd:
 
 
 winograd = _Winograd()
+
+
+def candidates():
+    from ._native.tuning import FORMS
+    return FORMS
+
+
+@contextmanager
+def force(name):
+    from ._native import plan
+    from ._native.tuning import FORMS
+    b = plan.get_forced()
+    plan.set_forced(FORMS.index(name))
+    try:
+        yield
+    finally:
+        plan.set_forced(b)

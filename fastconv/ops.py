@@ -17,7 +17,7 @@ import numpy as np
 from numpy import ndarray
 
 from ._checks import LARGEST
-from ._native import conv, passes, pool, quick
+from ._native import conv, passes, plan, pool, quick
 from ._native.memory import empty
 
 __all__ = [
@@ -412,7 +412,7 @@ def _forward(op, dims, x, w, b, stride, padding, dilation, groups):
     y_shape, parameters = _convolution_sizes(op, dims, x4.shape, w4.shape, stride, padding, dilation, groups)
     y = _new(op, y_shape, x.dtype)
     if x.size:
-        conv.forward(x4, w4, b, y, *parameters)
+        plan.forward(x4, w4, b, y, *parameters)
     else:
         y[...] = 0 if b is None else b[:, None, None]
     return y if rank == 4 and dims == 2 else _as_asked(y, rank, dims)
@@ -481,7 +481,7 @@ def _input_gradient(op, dims, input_size, w, dy, stride, padding, dilation, grou
     dy4 = _check_gradient(op, dy, y_shape, dims, x_shape, w.shape, (stride, padding, dilation))
     dx = _new(op, x4_shape, dy.dtype, "input's gradient")
     if dx.size:
-        conv.input_gradient(dy4, w4, dx, *parameters)
+        plan.input_gradient(dy4, w4, dx, *parameters)
     return _as_asked(dx, len(x_shape), dims)
 
 
@@ -542,7 +542,7 @@ def _weight_gradient(op, dims, x, weight_size, dy, stride, padding, dilation, gr
     dy4 = _check_gradient(op, dy, y_shape, dims, x.shape, w_shape, (stride, padding, dilation))
     dw = _new(op, w4_shape, x.dtype, "weight's gradient")
     if x.size and dy.size:
-        conv.weight_gradient(x4, dy4, dw, *parameters)
+        plan.weight_gradient(x4, dy4, dw, *parameters)
     else:
         dw[...] = 0
     return dw if dims == 2 else dw[:, :, 0]
@@ -639,7 +639,7 @@ def conv_transpose2d(
     if not x.size:
         y[...] = 0
     elif y.size:
-        conv.input_gradient(x4, w, y, *parameters)
+        plan.input_gradient(x4, w, y, *parameters)
     if b is not None:
         y += b[:, None, None]
     return _as_asked(y, x.ndim, 2)
@@ -722,7 +722,7 @@ def conv_transpose2d_input(
     dy4 = _check_gradient(op, dy, y_shape, 2, x_shape, w.shape, (stride, padding, dilation))
     dx = _new(op, x4_shape, dy.dtype, "input's gradient")
     if dy.size:
-        conv.forward(dy4, w, None, dx, *parameters)
+        plan.forward(dy4, w, None, dx, *parameters)
     else:
         dx[...] = 0
     return _as_asked(dx, len(x_shape), 2)
@@ -761,7 +761,7 @@ def conv_transpose2d_weight(
     dy4 = _check_gradient(op, dy, y_shape, 2, x.shape, w_shape, (stride, padding, dilation))
     dw = _new(op, w_shape, x.dtype, "weight's gradient")
     if dy.size:
-        conv.weight_gradient(dy4, x4, dw, *parameters)
+        plan.weight_gradient(dy4, x4, dw, *parameters)
     else:
         dw[...] = 0
     return dw
@@ -836,7 +836,7 @@ def linear(x: ndarray, w: ndarray, b: ndarray | None = None) -> ndarray:
         b = _bias("linear", b, given, w.shape[0], w.shape)
     y = _new("linear", (x.shape[0], w.shape[0]), x.dtype)
     if y.size:
-        conv.weight_gradient(w[None, :, None], x[None, :, None], y[:, :, None, None], *_PLAIN)
+        plan.weight_gradient(w[None, :, None], x[None, :, None], y[:, :, None, None], *_PLAIN)
     if b is not None:
         y += b
     return y
@@ -879,7 +879,7 @@ def _product(op: str, a: ndarray, b: ndarray) -> ndarray:
     if not a.shape[1]:
         y.fill(0)
     elif y.size:
-        conv.forward(b[None, :, None], a[:, :, None, None], None, y[None, :, None], *_PLAIN)
+        plan.forward(b[None, :, None], a[:, :, None, None], None, y[None, :, None], *_PLAIN)
     return y
 
 

@@ -10,6 +10,9 @@ from numpy cimport (  # noqa: F401
 
 from fastconv._native.kernels cimport idx
 
+cdef enum:
+    RESULT = 0   # where flags are expected: an array that check_result() allows
+
 
 cdef inline list shape_of(cnp.ndarray a):
     return [cnp.PyArray_DIM(a, i) for i in range(cnp.PyArray_NDIM(a))]
@@ -28,6 +31,19 @@ cdef inline int check_array(cnp.ndarray a, str name, int rank, int kind, int fla
                          f"{', and writeable' if flags == DENSE_RESULT else ''}, got {a.flags}")
     if cnp.PyArray_SIZE(a) * <double>cnp.PyArray_ITEMSIZE(a) > 2.0**60:
         raise MemoryError(f"{name} of size {shape_of(a)} is too large")
+    return 0
+
+
+cdef inline int check_result(cnp.ndarray a, str name, int kind) except -1:
+    """What a pass may write: four axes, dense with the last one innermost, or with channels last."""
+    check_array(a, name, 4, kind, READ)
+    cdef idx itemsize = cnp.PyArray_ITEMSIZE(a)
+    if not cnp.PyArray_ISWRITEABLE(a):
+        raise ValueError(f"{name} must be writeable, got {a.flags}")
+    if not cnp.PyArray_IS_C_CONTIGUOUS(a) and not (
+            a.strides[1] == itemsize and a.strides[3] == a.shape[1] * itemsize
+            and a.strides[2] == a.shape[3] * a.strides[3] and a.strides[0] == a.shape[2] * a.strides[2]):
+        raise ValueError(f"{name} must be dense, in C order or with channels last, got {a.flags}")
     return 0
 
 
@@ -95,9 +111,15 @@ cdef inline int check_convolution(cnp.ndarray x, int x_flags, cnp.ndarray w, int
                                   idx groups) except -1:
     """That images, filters and outputs fit each other, whichever of the three is to be computed."""
     cdef int kind = check_real(x, "x")
-    check_array(x, "x", 4, kind, x_flags)
+    if x_flags == RESULT:
+        check_result(x, "x", kind)
+    else:
+        check_array(x, "x", 4, kind, x_flags)
     check_array(w, "w", 4, kind, w_flags)
-    check_array(y, "y", 4, kind, y_flags)
+    if y_flags == RESULT:
+        check_result(y, "y", kind)
+    else:
+        check_array(y, "y", 4, kind, y_flags)
     check_number(groups, "groups", 1)
     if x.shape[1] != groups * <double>w.shape[1] or w.shape[0] % groups or w.shape[0] == 0 or w.shape[1] == 0:
         raise ValueError(f"{groups} groups of filters of size {shape_of(w)} do not fit images of size {shape_of(x)}")

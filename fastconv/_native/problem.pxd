@@ -3,6 +3,7 @@
 cimport numpy as cnp
 
 from fastconv._native.kernels cimport fc_kernels, idx
+from fastconv._native.tuning cimport Tuning
 
 cdef enum Pass:
     FORWARD
@@ -22,6 +23,9 @@ cdef struct Problem:
     # Images x, filters w and outputs y, or their gradients: `which` says which of them is computed from the two others.
     Pass which
     const fc_kernels *kernels
+    const Tuning *tuning
+    int forced           # a form that is taken wherever it is possible, or -1
+    bint winograd        # whether minimal filtering may be taken
     Image x, w, y
     const char *bias     # dense, or NULL
     idx groups

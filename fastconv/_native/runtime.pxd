@@ -2,9 +2,13 @@
 
 from fastconv._native.kernels cimport fc_kernels, idx
 from fastconv._native.memory cimport Workspace
+from fastconv._native.tuning cimport Tuning
 
 # The kernels of the instruction set in use for elements of `itemsize` bytes: 4 (float32) or 8 (float64).
 cdef const fc_kernels *kernels_of(idx itemsize) noexcept
+
+# What is fitted to the instruction set in use.
+cdef const Tuning *tuning_in_use() noexcept
 
 # How many threads a job of `work` multiply-adds in `tasks` independent parts is worth: all or one.
 cdef int threads_for(double work, idx tasks) noexcept

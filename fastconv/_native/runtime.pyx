@@ -1,7 +1,7 @@
 """The machine: the instruction set in use, threads, and the one parallel loop."""
 
 from cython.parallel cimport parallel, prange, threadid
-from libc.string cimport strcmp
+from libc.string cimport memset, strcmp
 
 from fastconv._native.kernels cimport fc_flush_subnormals, fc_isa, fc_restore_mode, fc_usable_isas
 
@@ -20,15 +20,40 @@ import time
 
 import numpy as np
 
+from fastconv._native.tuning import FORMS, PASSES, tuning_of
+
 # ---- instruction set ---------------------------------------------------------------------------------------------
 
 cdef const fc_isa *isas[8]
 cdef int n_isas = fc_usable_isas(isas)
 cdef const fc_isa *isa = isas[n_isas - 1]
+cdef Tuning tuning
 
 
 cdef const fc_kernels *kernels_of(idx itemsize) noexcept:
     return isa.f32 if itemsize == 4 else isa.f64
+
+
+cdef const Tuning *tuning_in_use() noexcept:
+    return &tuning
+
+
+def _load_tuning() -> None:
+    cdef int form, which, i, k
+    blocks, costs = tuning_of(isa.name.decode())
+    global tuning
+    memset(&tuning, 0, sizeof(Tuning))
+    tuning.depth, tuning.tiles, tuning.stage_bytes = blocks["depth"], blocks["tiles"], blocks["stage_bytes"]
+    tuning.part_filters, tuning.part_pairs = blocks["part_filters"], blocks["part_pairs"]
+    tuning.slice_pixels, tuning.group_bytes = blocks["slice_pixels"], blocks["group_bytes"]
+    for form, name in enumerate(FORMS):
+        for which, pass_name in enumerate(PASSES):
+            for i, row in enumerate(costs.get((name, pass_name), ())):
+                for k, cost in enumerate(row):
+                    tuning.cost[form][which][i][k] = cost
+
+
+_load_tuning()
 
 
 def available_isas() -> list:
@@ -49,6 +74,7 @@ def set_isa(name: str) -> None:
     for i in range(n_isas):
         if strcmp(isas[i].name, name.encode()) == 0:
             isa = isas[i]
+            _load_tuning()
             return
     raise ValueError(f"instruction set {name!r} is not available here; choose one of {', '.join(available_isas())}")
 
