@@ -11,6 +11,7 @@ from numpy cimport (  # noqa: F401
 from fastconv._native.kernels cimport idx
 
 cdef enum:
+    LARGEST = 1152921504606846976   # 2**60
     RESULT = 0   # where flags are expected: an array that check_result() allows
 
 
@@ -70,7 +71,7 @@ cdef inline int check_size(cnp.ndarray a, str name, cnp.ndarray b) except -1:
 
 
 cdef inline int check_number(idx value, str name, idx least) except -1:
-    if not least <= value <= 1152921504606846976:
+    if not least <= value <= <idx>LARGEST:
         raise ValueError(f"{name} must be from {least} to 2**60, got {value}")
     return 0
 
@@ -89,9 +90,9 @@ cdef inline int check_bytes(double size) except -1:
     return 0
 
 
-cdef inline int check_windows(idx out_h, idx out_w, idx kernel_h, idx kernel_w, idx stride_h, idx stride_w, idx pad_h,
-                              idx pad_w, idx dilation_h, idx dilation_w, idx h, idx w) except -1:
-    """That windows over images of h x w, at their places, span no more than a plane may."""
+cdef inline int refuse_windows(idx kernel_h, idx kernel_w, idx stride_h, idx stride_w, idx pad_h, idx pad_w,
+                               idx dilation_h, idx dilation_w) except -1:
+    """Raise for the first number that is impossible."""
     check_number(kernel_h, "the kernel's height", 1)
     check_number(kernel_w, "the kernel's width", 1)
     check_number(stride_h, "stride_h", 1)
@@ -100,6 +101,16 @@ cdef inline int check_windows(idx out_h, idx out_w, idx kernel_h, idx kernel_w, 
     check_number(dilation_w, "dilation_w", 1)
     check_number(pad_h, "pad_h", 0)
     check_number(pad_w, "pad_w", 0)
+    return 0
+
+
+cdef inline int check_windows(idx out_h, idx out_w, idx kernel_h, idx kernel_w, idx stride_h, idx stride_w, idx pad_h,
+                              idx pad_w, idx dilation_h, idx dilation_w, idx h, idx w) except -1:
+    """That windows over images of h x w, at their places, span no more than a plane may."""
+    cdef idx least = min(min(min(kernel_h, kernel_w), min(stride_h, stride_w)), min(dilation_h, dilation_w))
+    cdef idx most = max(max(max(kernel_h, kernel_w), max(stride_h, stride_w)), max(dilation_h, dilation_w))
+    if least < 1 or min(pad_h, pad_w) < 0 or max(most, max(pad_h, pad_w)) > <idx>LARGEST:
+        refuse_windows(kernel_h, kernel_w, stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w)
     check_plane(h + <double>pad_h, w + <double>pad_w, "a padded image")
     return check_plane((out_h - 1) * <double>stride_h + (kernel_h - 1) * <double>dilation_h + 1,
                        (out_w - 1) * <double>stride_w + (kernel_w - 1) * <double>dilation_w + 1,

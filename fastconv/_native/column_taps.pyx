@@ -74,7 +74,6 @@ cdef void column_taps_features(const Problem *problem, int *rows, double *featur
     features[2] = <double>dx.n * dx.h * job.dy.w * parts(job.pairs, job.lane_width)
     features[3] = <double>dx.n * dx.h
     features[6] = <double>job.K * job.C * job.R * job.S
-    features[8] = 1
 
 
 cdef void lay_out_tables(ColumnTaps *job, Arena *arena) noexcept nogil:

@@ -118,7 +118,6 @@ cdef void outer_features(const Correlate *job, double *features) noexcept nogil:
     features[2 if channels_last(&job.dy) else 1] = pixels * filters * c_parts
     features[3] = 0.0 if stays(job) else pixels * job.C
     features[6] = job.groups * filters * pairs
-    features[8] = 1
 
 
 cdef void correlate_features(const Problem *problem, int *rows, double *features) noexcept nogil:
@@ -134,8 +133,7 @@ cdef void correlate_features(const Problem *problem, int *rows, double *features
     set_job(problem, &job)
     cdef const fc_kernels *kernels = job.kernels
     cdef idx lanes = kernels.lanes, Q = job.grid.Q, pairs = job.C * job.grid.R * job.grid.S, S = job.grid.S
-    for i in range(6 * FEATURES):
-        features[i] = 0
+    memset(features, 0, 6 * FEATURES * sizeof(double))
     outer_features(&job, features)
     if exchangeable(problem):
         mirrored = job
@@ -161,7 +159,6 @@ cdef void correlate_features(const Problem *problem, int *rows, double *features
         features[i * FEATURES + 4] = pixels * job.C if i % 2 or not x_stays else 0.0
         # Many pairs against many filters want the better reuse of OUTER.
         features[i * FEATURES + 5] = features[i * FEATURES] if outnumbered else 0.0
-        features[i * FEATURES + 8] = 1
     # Rows of pixels are joined where taps read neighbours, and columns of taps are neighbours likewise.
     if job.grid.slots_h * job.grid.slots_w > 1:
         rows[3] = rows[4] = rows[5] = -1

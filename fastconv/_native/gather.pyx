@@ -71,7 +71,7 @@ cdef inline bint packable(const Gather *job) noexcept nogil:
 
 
 cdef idx inspect(Gather *job) noexcept nogil:
-    """Fill in what follows from the sizes, and cut blocks for panels; returns the pixels of a run in the source."""
+    """Fill in what follows from the sizes; returns the pixels of a run in the source."""
     cdef Grid *grid = &job.grid
     cdef idx lanes = job.kernels.lanes, run
     survey(grid, &job.x)
@@ -79,9 +79,24 @@ cdef idx inspect(Gather *job) noexcept nogil:
     job.dense = (grid.inside and job.x.s_w == 1 and grid.step_w == 1 and job.x.s_h == grid.Q and grid.step_h == 1
                  and job.y.s_w == 1 and job.y.s_h == grid.Q)
     run = grid.P * grid.Q if job.dense else grid.Q
-    cut_blocks(grid, job.target if job.target else 512, job.width, lanes)
     job.staged = not job.dense and not (grid.inside and job.x.s_w == 1 and grid.step_w == 1 and run >= lanes)
     return run
+
+
+cdef inline void cut_for_panels(Gather *job) noexcept nogil:
+    cut_blocks(&job.grid, job.target if job.target else 512, job.width, job.kernels.lanes)
+
+
+cdef double staged_channels(Gather *job) noexcept nogil:
+    """Elements of all channels that a block stages, or fewer than matter where all images together have no more."""
+    cdef const Grid *grid = &job.grid
+    cdef double least = job.tuning.stage_bytes // job.kernels.itemsize
+    cdef double all_of_them = (<double>grid.N * (grid.P + grid.reach_h) * (grid.Q + grid.reach_w) * grid.slots_h
+                               * grid.slots_w + 32) * job.C
+    if all_of_them <= least:
+        return 0
+    cut_for_panels(job)
+    return <double>job.C * grid.stage_channel
 
 
 cdef void features_of(Gather *job, int *rows, double *features) noexcept nogil:
@@ -98,12 +113,9 @@ cdef void features_of(Gather *job, int *rows, double *features) noexcept nogil:
     cdef double steps = pixels * depth * K / (2 * lanes), filters = job.groups * K * depth
     cdef bint last = channels_last(&job.x), single = taps == 1
     cdef double turned = pixels * C if last else 0.0, copied = pixels * C if job.staged and not last else 0.0
-    cdef idx channel_bytes = parts(grid.stage_channel, grid.rows * grid.images) * kernels.itemsize
-    cdef idx form
-    for form in range(4 * FEATURES):
-        features[form] = 0
-    for form in range(4):
-        rows[form] = single
+    cdef double staged = staged_channels(job)
+    memset(features, 0, 4 * FEATURES * sizeof(double))
+    rows[0] = rows[1] = rows[2] = rows[3] = single
     # PANELS. Of few channels, storing the result takes the time: in pieces as wide as a panel, not whole rows.
     features[0] = steps
     features[1] = pixels * depth / lanes
@@ -111,7 +123,6 @@ cdef void features_of(Gather *job, int *rows, double *features) noexcept nogil:
     features[3] = pixels * K * parts(C, max(1, job.tuning.depth // taps))
     features[4], features[5], features[6] = turned, copied, filters
     features[7] = pixels * K if single and C <= FEW_CHANNELS else 0.0
-    features[8] = 1
     # TILES. The pixels of many staged channels lie too far apart to stay in L1 by themselves. Those of one tap that are
     # not near are waited for, where packing would have asked for them ahead.
     cdef double *of_tiles = features + FEATURES
@@ -121,22 +132,21 @@ cdef void features_of(Gather *job, int *rows, double *features) noexcept nogil:
     cdef bint waits = single and C >= 32 and not near and (packable(job) or (
         grid.inside and job.x.s_c == 1 and grid.step_w == 1 and grid.step_h == 1))
     of_tiles[0] = steps * up(run, lanes) / run
-    of_tiles[1] = steps if job.staged and <double>C * channel_bytes > job.tuning.stage_bytes else 0.0
+    of_tiles[1] = steps if job.staged and staged > 0 and (<double>C * parts(grid.stage_channel, grid.rows * grid.images)
+                                                          * kernels.itemsize > job.tuning.stage_bytes) else 0.0
     of_tiles[2] = steps if waits else 0.0
     of_tiles[4], features[5], features[6] = turned, copied, filters
-    of_tiles[8] = 1
     # OUTER. Its offsets are of 32 bits, which a window dilated by billions would not fit.
     cdef double *of_outer = features + 3 * FEATURES
     cdef idx width = kernels.correlate.outer_vecs * lanes, rest = parts(K % width, lanes)
     cdef double tiles = K // width * kernels.correlate.outer_vecs / 2.0
     if rest > 0:
         tiles += max(rest / 2.0, 4.0 / kernels.correlate.outer_rows)
-    if depth > MOST_DEPTH or <double>C * grid.stage_channel >= 1 << 30:
+    if depth > MOST_DEPTH or staged >= 1 << 30:
         rows[3] = -1
     of_outer[0] = pixels * depth * tiles
     of_outer[1] = pixels * K
     of_outer[4], features[5], features[6] = turned, copied, filters
-    of_outer[8] = 1
     # DOT. Only the ends of rows are staged, but for short rows.
     cdef double *of_dot = features + 2 * FEATURES
     if not last or K * depth * kernels.itemsize > NEAR_BYTES:
@@ -153,7 +163,6 @@ cdef void features_of(Gather *job, int *rows, double *features) noexcept nogil:
     of_dot[2] = calls * sums
     of_dot[3] = pixels * grid.R * C / lanes if grid.Q <= FEW_COLS else 0.0
     of_dot[6] = filters
-    of_dot[8] = 1
 
 
 cdef void gather_features(const Problem *problem, int *rows, double *features) noexcept nogil:
@@ -190,22 +199,26 @@ cdef void plan_gather(Gather *job) noexcept nogil:
     cdef idx lanes = kernels.lanes, slots = grid.slots_h * grid.slots_w, target = job.target
     job.chunk = job.C
     job.k_tile = kernels.product.rows
-    if job.form == PANELS:
-        job.chunk = even(job.C, max(1, job.tuning.depth // (grid.R * grid.S)))
-    elif job.form == TILES:
-        # As many rows as the staging budget holds: each block stages the rows at its seams again.
-        if target == 0:
-            target = min(8192, max(256, job.tuning.stage_bytes // (kernels.itemsize * job.C * slots)))
-            cut_blocks(grid, target, 1, lanes)
-    elif job.form == OUTER:
+    job.placed = False
+    if job.form == OUTER:
         job.k_tile = kernels.correlate.outer_vecs * lanes
         job.placed = grid.inside and narrow(&job.x)
-        if target == 0:
-            cut_blocks(grid, 128, kernels.correlate.outer_rows, lanes)
-    else:
+    elif job.form == DOT:
         job.k_tile = even(job.K, kernels.correlate.dot_rows)
-        if target == 0:
-            cut_blocks(grid, 2048, 1, lanes)
+    # Residues of a stride share blocks, which panels are cut for.
+    if job.form == PANELS:
+        job.chunk = even(job.C, max(1, job.tuning.depth // (grid.R * grid.S)))
+        cut_for_panels(job)
+    elif target != 0:
+        cut_for_panels(job)
+    elif job.form == TILES:
+        # As many rows as the staging budget holds: each block stages the rows at its seams again.
+        target = min(8192, max(256, job.tuning.stage_bytes // (kernels.itemsize * job.C * slots)))
+        cut_blocks(grid, target, 1, lanes)
+    elif job.form == OUTER:
+        cut_blocks(grid, 128, kernels.correlate.outer_rows, lanes)
+    else:
+        cut_blocks(grid, 2048, 1, lanes)
     job.n_chunks = parts(job.C, job.chunk)
 
 
@@ -255,19 +268,17 @@ cdef inline idx abs_of(idx a) noexcept nogil:
 cdef void fill_tables(const Gather *job) noexcept nogil:
     """Where the taps of each channel of a chunk read."""
     cdef const Grid *grid = &job.grid
-    cdef idx c, r, s, i = 0
+    cdef idx r, s, i = 0, taps = grid.R * grid.S
     for r in range(grid.R):
         for s in range(grid.S):
             job.filter_taps[i] = r * job.w_row + s * job.w_col
+            job.staged_taps[i] = staged_offset(grid, r, s)
+            # Of a tap outside of the image there may be no address.
+            job.placed_taps[i] = placed_offset(grid, &job.x, r, s) if grid.inside else 0
             i += 1
-    i = 0
-    for c in range(job.chunk):
-        for r in range(grid.R):
-            for s in range(grid.S):
-                job.staged_taps[i] = c * grid.stage_channel + staged_offset(grid, r, s)
-                # Of a tap outside of the image there may be no address.
-                job.placed_taps[i] = c * job.x.s_c + placed_offset(grid, &job.x, r, s) if grid.inside else 0
-                i += 1
+    for i in range(taps, job.chunk * taps):
+        job.staged_taps[i] = job.staged_taps[i - taps] + grid.stage_channel
+        job.placed_taps[i] = job.placed_taps[i - taps] + job.x.s_c if grid.inside else 0
 
 
 # ---- packing filters -----------------------------------------------------------------------------------------------

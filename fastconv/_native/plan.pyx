@@ -39,13 +39,15 @@ cdef struct Method:
 
 
 cdef enum:
-    N_METHODS = 4
+    MOST_METHODS = 3
 
-cdef Method[N_METHODS] METHODS
-METHODS[0] = Method(COLUMN_TAPS, 1, column_taps_features, column_taps_run)
-METHODS[1] = Method(PHASES, 1, phases_features, phases_run)
-METHODS[2] = Method(PANELS, 4, gather_features, gather_run)
-METHODS[3] = Method(OUTER, 6, correlate_features, correlate_run)
+cdef Method[3][MOST_METHODS] METHODS
+cdef int[3] N_METHODS = [1, 3, 1]
+METHODS[FORWARD][0] = Method(PANELS, 4, gather_features, gather_run)
+METHODS[INPUT_GRADIENT][0] = Method(PANELS, 4, gather_features, gather_run)
+METHODS[INPUT_GRADIENT][1] = Method(COLUMN_TAPS, 1, column_taps_features, column_taps_run)
+METHODS[INPUT_GRADIENT][2] = Method(PHASES, 1, phases_features, phases_run)
+METHODS[WEIGHT_GRADIENT][0] = Method(OUTER, 6, correlate_features, correlate_run)
 
 
 # ---- the choice ----------------------------------------------------------------------------------------------------
@@ -58,15 +60,17 @@ cdef void weigh(const Problem *problem, double *cycles) noexcept nogil:
     """Estimate the cycles of every form on one thread; infinity where it is impossible."""
     cdef double[MOST_FORMS * FEATURES] features
     cdef int[MOST_FORMS] rows
+    cdef const Method *method
     cdef int i, k
     for i in range(FORMS):
         cycles[i] = INFINITY
-    for i in range(N_METHODS):
-        METHODS[i].features(problem, rows, features)
-        for k in range(METHODS[i].count):
+    for i in range(N_METHODS[problem.which]):
+        method = &METHODS[problem.which][i]
+        method.features(problem, rows, features)
+        for k in range(method.count):
             if rows[k] >= 0:
-                cycles[METHODS[i].first + k] = cycles_of(problem.tuning, METHODS[i].first + k, problem.which, rows[k],
-                                                         features + k * FEATURES)
+                cycles[method.first + k] = cycles_of(problem.tuning, method.first + k, problem.which, rows[k],
+                                                     features + k * FEATURES)
 
 
 cdef int choose(const Problem *problem, const double *cycles) noexcept nogil:
@@ -84,13 +88,14 @@ cdef int choose(const Problem *problem, const double *cycles) noexcept nogil:
 
 cdef int run(const Problem *problem) except -1:
     cdef double[FORMS] cycles
+    cdef const Method *method
     cdef int form, i
     weigh(problem, cycles)
     form = choose(problem, cycles)
-    for i in range(N_METHODS):
-        if METHODS[i].first <= form and form < METHODS[i].first + METHODS[i].count and (form != OUTER or (
-                problem.which == WEIGHT_GRADIENT) == (METHODS[i].first == OUTER)):
-            METHODS[i].run(problem, form)
+    for i in range(N_METHODS[problem.which]):
+        method = &METHODS[problem.which][i]
+        if method.first <= form and form < method.first + method.count:
+            method.run(problem, form)
     return 0
 
 

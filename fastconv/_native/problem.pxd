@@ -5,10 +5,12 @@ cimport numpy as cnp
 from fastconv._native.kernels cimport fc_kernels, idx
 from fastconv._native.tuning cimport Tuning
 
-cdef enum Pass:
+cdef enum:   # the passes, in the order of tuning.py
     FORWARD
     INPUT_GRADIENT
     WEIGHT_GRADIENT
+
+ctypedef int Pass
 
 
 cdef struct Image:

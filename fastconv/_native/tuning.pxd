@@ -27,7 +27,7 @@ cdef enum:
 
 cdef enum:
     CLASSES = 3
-    FEATURES = 10
+    FEATURES = 8
 
 cdef struct Tuning:
     idx depth             # (channel, tap) pairs reduced in one go: a panel of pixels of this depth stays in L1
@@ -38,7 +38,7 @@ cdef struct Tuning:
     idx slice_pixels      # the fewest whose sums may leave L2
     idx group_bytes       # of pixels that stay in L2 beside the sums of the weight gradient
     # Cycles a feature takes, by form, pass and class of layers.
-    double[3][3][10] cost[14]
+    double[FORMS][3][CLASSES][FEATURES] cost
 
 
 cdef inline double cycles_of(const Tuning *tuning, int form, int which, int row, const double *features) noexcept nogil:

@@ -1,6 +1,6 @@
 """The figures of tuning.pxd for each instruction set: block sizes, and the cycles that a feature of a form costs.
 
-Rows are lists of up to ten costs, in the order of the features that the form's file counts, one row for each class of
+Rows are lists of up to eight costs, in the order of the features that the form's file counts, one row for each class of
 layers that the form tells apart. They are printed by ``python benchmarks/fit.py``; docs/decisions/tuning.md tells how they
 were measured, and on which machines.
 """
@@ -38,7 +38,7 @@ BLOCKS = {
 }
 
 NEVER = 1e3
-_PANELS = [[1.1, 1, 2.5, 0.2, 1.5, 0, 0, 0, 0], [1.1, 1, 2.5, 0.2, 0.6, 0, 0, NEVER, 0]]
+_PANELS = [[1.1, 1, 2.5, 0.2, 1.5], [1.1, 1, 2.5, 0.2, 0.6, 0, 0, NEVER]]
 _TILES = [[1.25, NEVER, NEVER, 0, 1.5], [1.25, NEVER, NEVER, 0, 0.6]]
 _OUTER = [[1.2, 1.2, 0, 0, 1.5], [NEVER, NEVER]]
 _DOT = [[1.15, 115, 4.6, 1.5], [1.15, 115, 4.6, 1.5]]
