@@ -479,6 +479,14 @@ cdef int takes(int which, idx N, idx C, idx H, idx W, idx K, idx c, idx R, idx S
     return layer.side if winograd < direct else 0
 
 
+cdef int flags_of(cnp.ndarray a):
+    """What a result must be: dense, with its axes in order or its channels last."""
+    if (a is not None and not cnp.PyArray_IS_C_CONTIGUOUS(a) and cnp.PyArray_NDIM(a) == 4
+            and cnp.PyArray_IS_C_CONTIGUOUS(a.transpose(0, 2, 3, 1))):
+        return cnp.NPY_ARRAY_BEHAVED
+    return DENSE_RESULT
+
+
 cdef int run_arrays(Pass which, cnp.ndarray x, cnp.ndarray w, cnp.ndarray b, cnp.ndarray y, idx stride, idx pad_h,
                     idx pad_w, idx dilation_h, idx dilation_w, idx groups) except -1:
     cdef Problem problem
@@ -499,7 +507,7 @@ cdef int run_arrays(Pass which, cnp.ndarray x, cnp.ndarray w, cnp.ndarray b, cnp
 cpdef forward(cnp.ndarray x, cnp.ndarray w, cnp.ndarray b, cnp.ndarray y, idx stride, idx pad_h, idx pad_w,
               idx dilation_h, idx dilation_w, idx groups):
     """y[n,k,p,q] = b[k] + sum_{c,r,s} w[k,c,r,s] x[n, c, p*stride + r*dilation_h - pad_h, ...]: equation 12.3."""
-    check_convolution(x, READ, w, READ, y, DENSE_RESULT, stride, stride, pad_h, pad_w, dilation_h, dilation_w, groups)
+    check_convolution(x, READ, w, READ, y, flags_of(y), stride, stride, pad_h, pad_w, dilation_h, dilation_w, groups)
     if b is not None:
         check_array(b, "b", 1, cnp.PyArray_TYPE(x), READ)
         check_axis(b, "b", 0, w.shape[0])
@@ -510,15 +518,13 @@ cpdef forward(cnp.ndarray x, cnp.ndarray w, cnp.ndarray b, cnp.ndarray y, idx st
 
 cpdef input_gradient(cnp.ndarray dy, cnp.ndarray w, cnp.ndarray dx, idx stride, idx pad_h, idx pad_w, idx dilation_h,
                      idx dilation_w, idx groups):
-    """dx = forward on dy with the flipped kernel, and channels and filters exchanged: equation 12.6. `dx` is dense."""
-    check_convolution(dx, DENSE_RESULT, w, READ, dy, READ, stride, stride, pad_h, pad_w, dilation_h, dilation_w, groups)
+    """dx = forward on dy with the flipped kernel, and channels and filters exchanged: equation 12.6."""
+    check_convolution(dx, flags_of(dx), w, READ, dy, READ, stride, stride, pad_h, pad_w, dilation_h, dilation_w, groups)
     run_arrays(INPUT_GRADIENT, dx, w, None, dy, stride, pad_h, pad_w, dilation_h, dilation_w, groups)
 
 
 cpdef weight_gradient(cnp.ndarray x, cnp.ndarray dy, cnp.ndarray dw, idx stride, idx pad_h, idx pad_w,
                       idx dilation_h, idx dilation_w, idx groups):
-    """dw[k,c,r,s] = sum_{n,p,q} dy[n,k,p,q] x[n, c, p*stride + r*dilation_h - pad_h, ...]: equation 12.5.
-
-    `dw` is dense."""
-    check_convolution(x, READ, dw, DENSE_RESULT, dy, READ, stride, stride, pad_h, pad_w, dilation_h, dilation_w, groups)
+    """dw[k,c,r,s] = sum_{n,p,q} dy[n,k,p,q] x[n, c, p*stride + r*dilation_h - pad_h, ...]: equation 12.5."""
+    check_convolution(x, READ, dw, flags_of(dw), dy, READ, stride, stride, pad_h, pad_w, dilation_h, dilation_w, groups)
     run_arrays(WEIGHT_GRADIENT, x, dw, None, dy, stride, pad_h, pad_w, dilation_h, dilation_w, groups)
