@@ -142,9 +142,9 @@ cdef int reserve(Workspace *workspace, Arena *tables, const Arena *scratch, int 
     if size > MOST:
         raise MemoryError(f"{size:.3g} bytes are more than can be addressed")
     workspace.n_threads, workspace.keeps_subnormals = n_threads, False
-    workspace.size, workspace.each = <size_t>size, <size_t>scratch.size
+    workspace.size, workspace.each = <idx>size, <idx>scratch.size
     workspace.block = <char *>take(workspace.size)
-    workspace.scratch = workspace.block + <size_t>tables.size
+    workspace.scratch = workspace.block + <idx>tables.size
     tables.block, tables.size = workspace.block, 0
     return 0
 
@@ -181,9 +181,12 @@ cdef cnp.ndarray new_array(int ndim, const cnp.npy_intp *dims, int type_num):
     cdef int i
     if allocator is not None:
         return allocator(tuple([dims[i] for i in range(ndim)]), cnp.PyArray_DescrFromType(type_num))
-    cdef double size = cnp.PyArray_DescrFromType(type_num).itemsize
+    cdef double size = 1
     for i in range(ndim):
         size *= dims[i]
+    # To ask for an element's size takes longer than to see that it is no matter, for none is of more than 32 bytes.
+    if size >= LEAST // 32:
+        size *= cnp.PyArray_DescrFromType(type_num).itemsize
     # NumPy says what is wrong with a shape that is negative or beyond all memory.
     if size < LEAST or size > MOST:
         return cnp.PyArray_EMPTY(ndim, <cnp.npy_intp *>dims, type_num, 0)
