@@ -12,7 +12,7 @@ from libc.string cimport memset
 from fastconv._native.checks cimport DENSE, DENSE_RESULT, check_array, check_axis, check_real, check_size
 from fastconv._native.kernels cimport fc_kernels, idx, parts
 from fastconv._native.memory cimport Arena, Workspace, carve, no_memory, release, reserve
-from fastconv._native.runtime cimport Task, kernels_of, run_tasks, threads_for
+from fastconv._native.runtime cimport Task, kernels_of, run_without_gil, threads_for
 
 cnp.import_array()
 
@@ -63,19 +63,16 @@ cdef inline void put(char *a, idx i, double value, idx itemsize) noexcept nogil:
 cdef double *new_doubles(Workspace *workspace, double count) except NULL:
     """A table of so many numbers: all the memory that a pass needs. Whoever asks for it releases the workspace."""
     cdef Arena table = [NULL, 0], scratch = [NULL, 0]
+    count = max(count, 1)
     carve(&table, count, sizeof(double))
     reserve(workspace, &table, &scratch, 1)
     return <double *>carve(&table, count, sizeof(double))
 
 
 cdef void run_pass(Task task, const void *job, idx count, double work, bint keeps_subnormals) noexcept:
-    """Run tasks that need no memory. Work of a few microseconds is not worth letting go of the GIL, and is done with it."""
+    """Run tasks that need no memory but their arrays."""
     cdef Workspace workspace = no_memory(threads_for(work, count), keeps_subnormals)
-    if work < 3e5:
-        run_tasks(task, job, count, count, &workspace)
-        return
-    with nogil:
-        run_tasks(task, job, count, parts(count, workspace.n_threads), &workspace)
+    run_without_gil(task, job, count, parts(count, workspace.n_threads), &workspace, work)
 
 
 # ---- element by element -------------------------------------------------------------------------------------------
