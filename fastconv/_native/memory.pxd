@@ -24,9 +24,10 @@ cdef struct Arena:
 cdef inline void *carve(Arena *arena, double count, idx itemsize) noexcept nogil:
     """The next piece of the arena, of so many items. Products of sizes may be more than an integer holds: counts are
     doubles, and what is beyond all memory is left to reserve() to refuse."""
-    cdef void *piece = arena.block + <size_t>arena.size if arena.block != NULL else NULL
+    cdef void *piece = arena.block + <idx>arena.size if arena.block != NULL else NULL
     cdef double size = count * itemsize
-    arena.size += ((<size_t>size + LINE - 1) // LINE * LINE) if size < 4e18 else size
+    # A signed integer is made of a double, and rounded up to lines, by one instruction each.
+    arena.size += ((<idx>size + LINE - 1) & -LINE) if size < 4e18 else size
     return piece
 
 
@@ -44,3 +45,8 @@ cdef struct Workspace:
 # that is more than there is. Whoever reserves a workspace releases it.
 cdef int reserve(Workspace *workspace, Arena *tables, const Arena *scratch, int n_threads) except -1
 cdef void release(Workspace *workspace) noexcept
+
+
+cdef inline Workspace no_memory(int n_threads, bint keeps_subnormals) noexcept nogil:
+    """The workspace of tasks that need none but their arrays; nobody releases it."""
+    return Workspace(NULL, 0, NULL, 0, n_threads, keeps_subnormals)

@@ -8,6 +8,9 @@ cimport numpy as cnp
 from cpython.ref cimport Py_INCREF
 from libc.stddef cimport size_t
 
+cdef extern from "Python.h":
+    const Py_ssize_t PY_SSIZE_T_MAX
+
 cdef extern from *:
     """
     #include <stdlib.h>
@@ -25,11 +28,18 @@ cdef extern from *:
     #endif
     #if defined(__linux__)
     #include <sys/mman.h>
+    #endif
+    #if defined(MADV_HUGEPAGE)
     static void ask_for_huge_pages(void *block, size_t size) { madvise(block, size, MADV_HUGEPAGE); }
     #else
     static void ask_for_huge_pages(void *block, size_t size) { (void)block; (void)size; }
     #endif
     /* Memory checkers see neither an overrun into a block's spare bytes nor what its former user left in it. */
+    #if defined(__has_feature)
+    #if __has_feature(address_sanitizer)
+    #define FASTCONV_EXACT_MEMORY
+    #endif
+    #endif
     #if defined(__SANITIZE_ADDRESS__) || defined(FASTCONV_EXACT_MEMORY)
     enum { EXACT_MEMORY = 1 };
     #else
@@ -45,16 +55,15 @@ import numpy as np
 
 cnp.import_array()
 
-# Blocks of one size class wait in a list, linked through
-# their own first bytes, until an array of that class is wanted. All blocks together are bounded by twice the most that
-# was in use: a training step wants each class at another time.
+# Blocks of one size class wait in a list, linked through their own first bytes, until a block of that class is wanted.
+# All blocks together are bounded by twice the most that was in use: a training step wants each class at another time.
 
 cdef enum:
     CLASSES = 4 * 60
     LEAST = 4096            # smallest block
     HUGE_PAGE = 2097152
 
-cdef size_t MOST = <size_t>1 << 62   # bytes of a block: size classes beyond it would not end
+cdef size_t MOST = PY_SSIZE_T_MAX // 2   # bytes of a block: size classes beyond it would not end
 
 cdef void *waiting[CLASSES]
 cdef size_t waiting_bytes = 0, used_bytes = 0, most_used_bytes = 0
@@ -142,15 +151,16 @@ cdef int reserve(Workspace *workspace, Arena *tables, const Arena *scratch, int 
     if size > MOST:
         raise MemoryError(f"{size:.3g} bytes are more than can be addressed")
     workspace.n_threads, workspace.keeps_subnormals = n_threads, False
-    workspace.size, workspace.each = <size_t>size, <size_t>scratch.size
-    workspace.block = <char *>take(workspace.size)
-    workspace.scratch = workspace.block + <size_t>tables.size
+    workspace.size, workspace.each = <idx>size, <idx>scratch.size
+    workspace.block = <char *>take(workspace.size) if workspace.size > 0 else NULL
+    workspace.scratch = workspace.block + <idx>tables.size
     tables.block, tables.size = workspace.block, 0
     return 0
 
 
 cdef void release(Workspace *workspace) noexcept:
-    give(workspace.block, workspace.size)
+    if workspace.block != NULL:
+        give(workspace.block, workspace.size)
 
 
 # ---- results ------------------------------------------------------------------------------------------------------
@@ -181,9 +191,12 @@ cdef cnp.ndarray new_array(int ndim, const cnp.npy_intp *dims, int type_num):
     cdef int i
     if allocator is not None:
         return allocator(tuple([dims[i] for i in range(ndim)]), cnp.PyArray_DescrFromType(type_num))
-    cdef double size = cnp.PyArray_DescrFromType(type_num).itemsize
+    cdef double size = 1
     for i in range(ndim):
         size *= dims[i]
+    # To ask for an element's size takes longer than to see that it is no matter, for none is of more than 32 bytes.
+    if size >= LEAST // 32:
+        size *= cnp.PyArray_DescrFromType(type_num).itemsize
     # NumPy says what is wrong with a shape that is negative or beyond all memory.
     if size < LEAST or size > MOST:
         return cnp.PyArray_EMPTY(ndim, <cnp.npy_intp *>dims, type_num, 0)

@@ -24,3 +24,7 @@ ctypedef void (*Task)(const void *job, idx task, char *scratch) noexcept nogil
 
 # Run task(job, 0 ... count - 1), `chunk` of them at a time, on the threads of a workspace, each with scratch of its own.
 cdef void run_tasks(Task task, const void *job, idx count, idx chunk, const Workspace *workspace) noexcept nogil
+
+# The same for a caller with the GIL, which is let go of unless `work`, as threads_for() counts it, takes no longer than that.
+cdef void run_without_gil(Task task, const void *job, idx count, idx chunk, const Workspace *workspace,
+                          double work) noexcept

@@ -9,10 +9,13 @@ cdef extern from *:
     """
     #ifdef _OPENMP
     #include <omp.h>
+    enum { HAS_OPENMP = 1 };
     #else
     static int omp_get_max_threads(void) { return 1; }
+    enum { HAS_OPENMP = 0 };
     #endif
     """
+    const bint HAS_OPENMP
     int omp_get_max_threads() nogil
 
 import os
@@ -97,11 +100,12 @@ def peak_gflops(seconds: float = 0.1) -> float:
 # ---- threads -----------------------------------------------------------------------------------------------------
 
 cdef int chosen_threads = 0  # 0: as many as OpenMP would start
-cdef bint forked = False     # a forked child must not enter OpenMP's inherited thread pool
+cdef bint alone = not HAS_OPENMP   # no threads here: without OpenMP, and in a forked child, which must not enter its
+#                                    parent's pool
 
 
 cdef int max_threads() noexcept:
-    if forked:
+    if alone:
         return 1
     return chosen_threads if chosen_threads > 0 else omp_get_max_threads()
 
@@ -110,6 +114,11 @@ cdef int threads_for(double work, idx tasks) noexcept:
     # A second thread must have some 40 microseconds of work to be worth waking. All or one: OpenMP ends the threads
     # that a smaller team leaves over, and starts them anew for the next one.
     return max_threads() if work >= 4e6 and tasks > 1 else 1
+
+
+def has_openmp() -> bool:
+    """Whether the compiled modules were built with OpenMP; otherwise everything runs on one thread."""
+    return HAS_OPENMP
 
 
 def get_num_threads() -> int:
@@ -128,8 +137,8 @@ def set_num_threads(n: int) -> None:
 
 
 def _after_fork_in_child():
-    global forked
-    forked = True
+    global alone
+    alone = True
 
 
 if hasattr(os, "register_at_fork"):
@@ -155,6 +164,16 @@ cdef void run_tasks(Task task, const void *job, idx count, idx chunk, const Work
             task(job, i, scratch)
         if flushes:
             fc_restore_mode(mode)
+
+
+cdef void run_without_gil(Task task, const void *job, idx count, idx chunk, const Workspace *workspace,
+                          double work) noexcept:
+    # Some three microseconds of work: to let go of the GIL and take it again costs as much as many a tiny layer.
+    if work < 3e5:
+        run_tasks(task, job, count, chunk, workspace)
+        return
+    with nogil:
+        run_tasks(task, job, count, chunk, workspace)
 
 
 # ---- the environment's wishes ------------------------------------------------------------------------------------
