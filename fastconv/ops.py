@@ -17,8 +17,11 @@ import numpy as np
 from numpy import ndarray
 
 from ._checks import LARGEST
-from ._native import conv, passes, plan, pool, quick
+from . import backends
+from ._native import passes, plan, pool, quick
 from ._native.memory import empty
+from ._native.tuning import PASSES
+from .explanation import Explanation
 
 __all__ = [
     "adaptive_avg_pool2d",
@@ -556,8 +559,14 @@ def explain(
     dilation: Size = 1,
     groups: int = 1,
     dtype: Any = np.float32,
-) -> dict[str, str]:
-    """Which algorithm each pass of :func:`conv2d` takes here and now, by sizes, instruction set and switches.
+    *,
+    memory_format: str = "contiguous",
+    force: str | None = None,
+) -> Explanation:
+    """Which form each pass of :func:`conv2d` takes here and now, and what every form is estimated to cost.
+
+    The choice depends on the sizes, the layout of the arrays, the instruction set and the switches of
+    ``fastconv.backends``.
 
     Parameters
     ----------
@@ -569,28 +578,30 @@ def explain(
         As for :func:`conv2d`, whose errors it raises.
     dtype : numpy.dtype
         float32 or float64.
+    memory_format : str
+        The layout of x, y and their gradients: 'contiguous' (C order), or 'channels_last' (N, H, W, C in memory).
+    force : str, optional
+        A form that is taken where it is possible, one of ``fastconv.backends.FORMS``.
 
     Returns
     -------
-    dict
-        'forward', 'input_gradient' and 'weight_gradient' to 'direct' or to Winograd's tile, as
-        'winograd F(4x4, 3x3)'.
+    Explanation
+        A dict of 'forward', 'input_gradient' and 'weight_gradient' to the name of the form, as 'panels' or
+        'winograd F(4x4, 3x3)'; ``cycles`` has the estimates of all possible forms, and ``print`` shows them.
     """
     itemsize = _float_array("explain", np.empty(0, dtype), "input").itemsize
     x, w = _shape("explain", input_size, "input_size", 2), _shape("explain", weight_size, "weight_size", 2)
     _check_weight("explain", w, 2)
     x = _four(x, 2)
+    if memory_format not in ("contiguous", "channels_last"):
+        raise ValueError(f"memory_format must be 'contiguous' or 'channels_last', got {memory_format!r}")
+    number = -1 if force is None else backends.form_number(force)
     y, parameters = _convolution_sizes("explain", 2, x, w, stride, padding, dilation, groups)
-    names = {}
-    for which, name in enumerate(("forward", "input_gradient", "weight_gradient")):
-        strides, dilations, groups = parameters[:2], parameters[4:6], parameters[6]
-        side = conv.winograd_side(which, *x, *w, *y[2:], *strides, *dilations, groups, itemsize)
-        # A stride splits the taps by their residues.
-        taps = [-(-n // step) for n, step in zip(w[2:], parameters, strict=False)]
-        m = [1 if n == 1 else side + 1 - n for n in taps]
-        winograd = f"winograd F({m[0]}x{m[1]}, {taps[0]}x{taps[1]})"
-        names[name] = winograd if side else "direct"
-    return names
+    explanation = Explanation(memory_format)
+    for which, name in enumerate(PASSES):
+        last = memory_format == "channels_last"
+        explanation.add(name, plan.weigh_sizes(which, x, w, tuple(y), tuple(parameters), itemsize, last, number))
+    return explanation
 
 
 def conv_transpose2d(

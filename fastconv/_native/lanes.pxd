@@ -3,7 +3,7 @@
 from fastconv._native.kernels cimport idx
 from fastconv._native.problem cimport Problem
 
-# Features of lanes, in counts; row 0 of the tuning is forward's and the input gradient's, row 1 the weight gradient's.
+# Features of lanes, in counts.
 cdef enum:
     LANES_PRODUCTS            # vectors of products, with the idle lanes of the last vector of channels
     LANES_LOADS               # vectors of pixels that are read for them
@@ -17,5 +17,5 @@ cdef enum:
     LANES_ONE
     LANES_FEATURES
 
-cdef int lanes_features(const Problem *problem, double *features) noexcept nogil
-cdef int lanes_run(const Problem *problem) except -1
+cdef void lanes_features(const Problem *problem, int *rows, double *features) noexcept nogil
+cdef int lanes_run(const Problem *problem, int form) except -1

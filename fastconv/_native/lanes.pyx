@@ -648,13 +648,15 @@ cdef void count_sums(LaneSums *job, double *features) noexcept nogil:
         count_moves(lanes, dy, 2 if lanes.filters == 1 else 1, pixels, features)
 
 
-cdef int lanes_features(const Problem *problem, double *features) noexcept nogil:
+cdef void lanes_features(const Problem *problem, int *rows, double *features) noexcept nogil:
     cdef LaneSums job
     cdef Lanes *lanes = &job.lanes
     cdef const Image *source = &lanes.layer.source
     cdef idx i
+    rows[0] = -1
     if not set_lanes(lanes, problem):
-        return -1
+        return
+    rows[0] = 0
     for i in range(LANES_FEATURES):
         features[i] = 0
     if problem.which == WEIGHT_GRADIENT:
@@ -669,10 +671,9 @@ cdef int lanes_features(const Problem *problem, double *features) noexcept nogil
                                * (lanes.bands - 1) * max(0, lanes.reach + 1 - lanes.step))
     features[LANES_FAR] = far_elements(&lanes.layer, lanes.kernels.itemsize)
     features[LANES_ONE] = 1
-    return 1 if problem.which == WEIGHT_GRADIENT else 0
 
 
-cdef int lanes_run(const Problem *problem) except -1:
+cdef int lanes_run(const Problem *problem, int form) except -1:
     cdef LaneOutputs outputs
     cdef LaneSums sums
     if problem.which == WEIGHT_GRADIENT:

@@ -3,7 +3,7 @@
 from fastconv._native.kernels cimport idx
 from fastconv._native.problem cimport Problem
 
-# Features of windows, in counts; row 0 of the tuning is forward's and the input gradient's, row 1 the weight gradient's.
+# Features of windows, in counts.
 cdef enum:
     WINDOWS_PRODUCTS          # vectors of products, with the idle lanes of ragged rows
     WINDOWS_LOADS             # vectors of pixels that are read for them: those of every second pixel count twice, others lanes times
@@ -16,5 +16,5 @@ cdef enum:
     WINDOWS_ONE
     WINDOWS_FEATURES
 
-cdef int windows_features(const Problem *problem, double *features) noexcept nogil
-cdef int windows_run(const Problem *problem) except -1
+cdef void windows_features(const Problem *problem, int *rows, double *features) noexcept nogil
+cdef int windows_run(const Problem *problem, int form) except -1

@@ -24,8 +24,10 @@ from fastconv._native.kernels cimport (
 from fastconv._native.memory cimport Arena, Workspace, carve, release, reserve
 from fastconv._native.problem cimport WEIGHT_GRADIENT, Image, Problem, at, channels_last
 from fastconv._native.runtime cimport run_tasks, threads_for
+from fastconv._native.tuning cimport FEATURES, WINDOWS
 
 cdef enum:
+    MOST_PAIRS = 16           # of a channel and a filter of a group
     BAND = 4096               # outputs in a band of rows: what it reads stays in L1 or near it
     FOLD = 4096               # pixels that float32 sums before they are added to the total in float64
     GROUPS = 32               # whose sums of the weight gradient are kept together
@@ -611,15 +613,20 @@ cdef void count_sums(const Problem *problem, double *features) noexcept nogil:
     features[WINDOWS_TAPS] = (pixels / FOLD + sums.slices) * dy.c * sums.n_sums
 
 
-cdef int windows_features(const Problem *problem, double *features) noexcept nogil:
+cdef void windows_features(const Problem *problem, int *rows, double *features) noexcept nogil:
+    """Where many channels meet many filters, the general forms share what they load: nobody asks what it would cost here."""
+    rows[0] = -1
+    if problem.forced != WINDOWS and problem.w.n // problem.groups * problem.w.c > MOST_PAIRS:
+        return
     if not has_small_windows(problem):
-        return -1
+        return
+    memset(features, 0, FEATURES * sizeof(double))
+    rows[0] = 0
     if problem.which == WEIGHT_GRADIENT:
         count_sums(problem, features)
-        return 1
-    count_products(problem, features)
-    return 0
+    else:
+        count_products(problem, features)
 
 
-cdef int windows_run(const Problem *problem) except -1:
+cdef int windows_run(const Problem *problem, int form) except -1:
     return sum_windows(problem) if problem.which == WEIGHT_GRADIENT else correlate(problem)

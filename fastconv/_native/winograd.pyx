@@ -13,13 +13,13 @@ The order: U of all filters, if they are few enough to be kept; then for each gr
 stays in a cache, and for each panel of filters M at all points, then y.
 """
 
-cimport numpy as cnp
 from libc.string cimport memcpy, memset
 
 from fastconv._native.kernels cimport fc_kernels, idx, parts, up
 from fastconv._native.memory cimport Arena, Workspace, carve, release, reserve
-from fastconv._native.problem cimport FORWARD, INPUT_GRADIENT, WEIGHT_GRADIENT, Image, Pass, Problem, as_image, at
-from fastconv._native.runtime cimport keeps_busy, kernels_of, run_tasks, threads_for
+from fastconv._native.problem cimport INPUT_GRADIENT, WEIGHT_GRADIENT, Image, Problem, at
+from fastconv._native.runtime cimport keeps_busy, run_tasks, threads_for
+from fastconv._native.tuning cimport FEATURES
 from fastconv._native.winograd_gradient cimport weight_gradient as run_weight_gradient
 from fastconv._native.winograd_tiles cimport (
     LARGE_TILES, MOST_STRIDE, Layer, Run, block_size, block_tiles, copy_taps, cut_blocks, describe, has_dense_taps,
@@ -40,13 +40,16 @@ cdef enum:
 
 # ---- the doors -----------------------------------------------------------------------------------------------------
 
-cdef int winograd_features(const Problem *problem, double *features) noexcept nogil:
+cdef void winograd_features(const Problem *problem, int *rows, double *features) noexcept nogil:
     """Multiply-adds of the products, in vectors; rows of their smaller operand, whose start and end cost; tiles and
     filters transformed, in vectors of those of 6x6 or 1x8 points; and 1. Rows of tuning: filters of a row or a column,
     strides, others."""
     cdef Layer layer
+    rows[0] = -1
     if not describe(problem, &layer):
-        return -1
+        return
+    rows[0] = 0 if layer.r != layer.s else 1 if problem.stride_h > 1 else 2
+    memset(features, 0, FEATURES * sizeof(double))
     cdef idx lanes = layer.kernels.lanes
     cdef double channels = layer.x.channels, filters = layer.y.channels
     cdef double channel_vecs = parts(layer.x.channels, lanes), filter_vecs = parts(layer.y.channels, lanes)
@@ -66,7 +69,6 @@ cdef int winograd_features(const Problem *problem, double *features) noexcept no
         features[1] = points * channels * filter_vecs
         features[4] = scale * channels * filter_vecs
     features[2], features[3], features[5] = scale * channel_vecs * tiles, scale * filter_vecs * tiles, 1
-    return 0 if layer.r != layer.s else 1 if problem.stride_h > 1 else 2
 
 
 cdef bint winograd_tile(const Problem *problem, idx *m_h, idx *m_w, idx *r, idx *s) noexcept nogil:
@@ -77,7 +79,7 @@ cdef bint winograd_tile(const Problem *problem, idx *m_h, idx *m_w, idx *r, idx 
     return True
 
 
-cdef int winograd_run(const Problem *problem) except -1:
+cdef int winograd_run(const Problem *problem, int form) except -1:
     cdef Layer layer
     if not describe(problem, &layer):
         raise ValueError(
@@ -391,140 +393,3 @@ cdef int run_forward(const Problem *problem, const Layer *described) except -1:
             run_tasks(block_task, &forward, layer.groups * layer.n_blocks, 1, &workspace)
     release(&workspace)
     return 0
-
-
-# ---- until plan.pyx ------------------------------------------------------------------------------------------------
-
-import os
-
-from fastconv._native.checks cimport DENSE_RESULT, READ, check_array, check_axis, check_convolution
-
-cnp.import_array()
-
-mode = IF_FASTER
-
-
-def get_mode() -> int:
-    """When convolutions are done this way: 0 never, 1 if estimated to be faster, 2 wherever possible."""
-    return mode
-
-
-def set_mode(int value) -> None:
-    """Set that; ValueError unless it is 0, 1 or 2."""
-    global mode
-    if not NEVER <= value <= WHEREVER_POSSIBLE:
-        raise ValueError(f"mode must be 0, 1 or 2, got {value}")
-    mode = value
-
-
-def _from_environment(environment):
-    value = environment.get("FASTCONV_WINOGRAD") or "1"
-    if value not in ("0", "1"):
-        raise ValueError(f"FASTCONV_WINOGRAD must be 0 or 1, got {value!r}")
-    set_mode(int(value))
-
-
-_from_environment(os.environ)
-
-
-# What is done costs, in steps of the direct kernel's inner loop, a vector of multiply-adds; fitted to measured layers.
-# For filters of one row or column, strides, and others; forward, input gradient and weight gradient. Where direct
-# convolution, too, copies its input, that of the tiles costs nothing beyond.
-cdef double[3][3][9] COSTS = [
-    [[1.19, 13, 0, 57, 5.4, 0.24, 49, 22, 0], [1.19, 13, 0, 57, 5.4, 0.24, 49, 22, 0],
-     [1.1, 5, 52, 107, 357, 0.12, 80, 4.3, 4.1]],
-    [[1.1, 20, 190, 560, 90, 0, 0, 0, 10], [0.985, 19, 0, 580, 12, 0.13, 0, 0, 25],
-     [1.13, 20, 170, 370, 990, 0, 0.75, 8.5, 0.24]],
-    [[0.91, 5, 280, 640, 170, 0.78, 6.5, 0, 0], [0.91, 5, 280, 640, 170, 0.78, 6.5, 0, 0],
-     [1.31, 5, 0, 640, 240, 0.32, 57, 0.63, 0]],
-]
-
-
-cdef int takes(int which, idx N, idx C, idx H, idx W, idx K, idx c, idx R, idx S, idx P, idx Q, idx stride_h,
-               idx stride_w, idx dilation_h, idx dilation_w, idx groups, idx itemsize) noexcept:
-    """The side of the tiles by which pass `which` (forward, input or weight gradient) is estimated to be faster than
-    directly, or 0."""
-    cdef Problem problem
-    cdef Layer layer
-    cdef double[6] features
-    problem.which, problem.kernels, problem.groups = <Pass>which, kernels_of(itemsize), groups
-    problem.x.n, problem.x.c, problem.x.h, problem.x.w = N, C, H, W
-    problem.w.n, problem.w.c, problem.w.h, problem.w.w = K, c, R, S
-    problem.y.n, problem.y.c, problem.y.h, problem.y.w = N, K, P, Q
-    problem.stride_h, problem.stride_w, problem.pad_h, problem.pad_w = stride_h, stride_w, 0, 0
-    problem.dilation_h, problem.dilation_w = dilation_h, dilation_w
-    cdef int row = -1 if mode == NEVER else winograd_features(&problem, features)
-    if row < 0:
-        return 0
-    describe(&problem, &layer)
-    if mode == WHEREVER_POSSIBLE:
-        return layer.side
-    cdef idx lanes = layer.kernels.lanes, m_h = layer.m_h * layer.dilation_h
-    P, Q = parts(layer.y.h, layer.y.stride), parts(layer.y.w, layer.y.stride)
-    cdef double direct = <double>N * P * Q / lanes * c * (K // groups) * R * S
-    # Rows that end within a vector cost direct convolution what its packing cannot save.
-    cdef double ragged = min(2.0, <double>up(Q, lanes) / Q) - 1
-    cdef const double *cost = COSTS[row][which]
-    cdef double filters = layer.y.channels, depth = layer.x.channels
-    # Tiles of a strided input gradient are counted without its padding.
-    cdef double tiles = <double>parts(P, m_h) * layer.dilation_h * parts(parts(Q, layer.dilation_w), layer.m_w) * layer.dilation_w
-    cdef double share = tiles / (<double>layer.bands * layer.band_tiles)
-    cdef double winograd = (cost[0] * (features[0] * share + cost[1] * features[1])
-                            + (cost[2] * features[2] + cost[3] * features[3]) * share + cost[4] * features[4])
-    if which < 2:
-        direct = direct * (1 + cost[5] * ragged) + (cost[7] + cost[8] * filters) * N * P * Q / lanes
-    else:
-        direct *= 1 + cost[5] * ragged + cost[7] / filters + cost[8] / depth
-    direct += cost[6] * depth * filters * layer.r * layer.s / lanes
-    return layer.side if winograd < direct else 0
-
-
-cdef int flags_of(cnp.ndarray a):
-    """What a result must be: dense, with its axes in order or its channels last."""
-    if (a is not None and not cnp.PyArray_IS_C_CONTIGUOUS(a) and cnp.PyArray_NDIM(a) == 4
-            and cnp.PyArray_IS_C_CONTIGUOUS(a.transpose(0, 2, 3, 1))):
-        return cnp.NPY_ARRAY_BEHAVED
-    return DENSE_RESULT
-
-
-cdef int run_arrays(Pass which, cnp.ndarray x, cnp.ndarray w, cnp.ndarray b, cnp.ndarray y, idx stride, idx pad_h,
-                    idx pad_w, idx dilation_h, idx dilation_w, idx groups) except -1:
-    cdef Problem problem
-    as_image(x, &problem.x)
-    as_image(w, &problem.w)
-    as_image(y, &problem.y)
-    if problem.y.n * problem.y.h * problem.y.w * problem.x.h * problem.x.w == 0:
-        if which == WEIGHT_GRADIENT:
-            memset(problem.w.data, 0, cnp.PyArray_NBYTES(w))
-        return 0
-    problem.which, problem.kernels, problem.groups = which, kernels_of(cnp.PyArray_ITEMSIZE(x)), groups
-    problem.bias = <const char *>cnp.PyArray_DATA(b) if b is not None else NULL
-    problem.stride_h = problem.stride_w = stride
-    problem.pad_h, problem.pad_w, problem.dilation_h, problem.dilation_w = pad_h, pad_w, dilation_h, dilation_w
-    return winograd_run(&problem)
-
-
-cpdef forward(cnp.ndarray x, cnp.ndarray w, cnp.ndarray b, cnp.ndarray y, idx stride, idx pad_h, idx pad_w,
-              idx dilation_h, idx dilation_w, idx groups):
-    """y[n,k,p,q] = b[k] + sum_{c,r,s} w[k,c,r,s] x[n, c, p*stride + r*dilation_h - pad_h, ...]: equation 12.3."""
-    check_convolution(x, READ, w, READ, y, flags_of(y), stride, stride, pad_h, pad_w, dilation_h, dilation_w, groups)
-    if b is not None:
-        check_array(b, "b", 1, cnp.PyArray_TYPE(x), READ)
-        check_axis(b, "b", 0, w.shape[0])
-        if not cnp.PyArray_IS_C_CONTIGUOUS(b):
-            b = b.copy()
-    run_arrays(FORWARD, x, w, b, y, stride, pad_h, pad_w, dilation_h, dilation_w, groups)
-
-
-cpdef input_gradient(cnp.ndarray dy, cnp.ndarray w, cnp.ndarray dx, idx stride, idx pad_h, idx pad_w, idx dilation_h,
-                     idx dilation_w, idx groups):
-    """dx = forward on dy with the flipped kernel, and channels and filters exchanged: equation 12.6."""
-    check_convolution(dx, flags_of(dx), w, READ, dy, READ, stride, stride, pad_h, pad_w, dilation_h, dilation_w, groups)
-    run_arrays(INPUT_GRADIENT, dx, w, None, dy, stride, pad_h, pad_w, dilation_h, dilation_w, groups)
-
-
-cpdef weight_gradient(cnp.ndarray x, cnp.ndarray dy, cnp.ndarray dw, idx stride, idx pad_h, idx pad_w,
-                      idx dilation_h, idx dilation_w, idx groups):
-    """dw[k,c,r,s] = sum_{n,p,q} dy[n,k,p,q] x[n, c, p*stride + r*dilation_h - pad_h, ...]: equation 12.5."""
-    check_convolution(x, READ, dw, flags_of(dw), dy, READ, stride, stride, pad_h, pad_w, dilation_h, dilation_w, groups)
-    run_arrays(WEIGHT_GRADIENT, x, dw, None, dy, stride, pad_h, pad_w, dilation_h, dilation_w, groups)
