@@ -14,6 +14,9 @@ cdef void give(void *block, size_t size) noexcept
 # A C-contiguous array, from recycled memory if it is large.
 cdef cnp.ndarray new_array(int ndim, const cnp.npy_intp *dims, int type_num)
 
+# Images (N, C, H, W) so, in C order or with channels last.
+cdef cnp.ndarray new_images(const cnp.npy_intp *dims, int type_num, bint last)
+
 
 cdef struct Arena:
     # Memory that is cut into pieces one after the other; without a block, only their sizes are added up.

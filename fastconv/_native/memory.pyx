@@ -209,6 +209,16 @@ cdef cnp.ndarray new_array(int ndim, const cnp.npy_intp *dims, int type_num):
     return array
 
 
+cdef cnp.ndarray new_images(const cnp.npy_intp *dims, int type_num, bint last):
+    cdef cnp.npy_intp[4] stored = [dims[0], dims[2], dims[3], dims[1]]
+    cdef cnp.npy_intp[4] order = [0, 3, 1, 2]
+    cdef cnp.PyArray_Dims axes
+    if not last:
+        return new_array(4, dims, type_num)
+    axes.ptr, axes.len = order, 4
+    return cnp.PyArray_Transpose(new_array(4, stored, type_num), &axes)
+
+
 def empty(shape, dtype) -> np.ndarray:
     """A C-contiguous array like ``numpy.empty``, from recycled memory if it is large."""
     cdef cnp.dtype descr = np.dtype(dtype)

@@ -82,6 +82,11 @@ def set_isa(name: str) -> None:
     raise ValueError(f"instruction set {name!r} is not available here; choose one of {', '.join(available_isas())}")
 
 
+def lanes() -> int:
+    """How many float32 numbers a vector of the instruction set in use holds."""
+    return isa.f32.lanes
+
+
 def peak_gflops(seconds: float = 0.1) -> float:
     """Measured float32 multiply-add peak of one core in GFLOP/s: independent FMA chains in registers."""
     cdef double done, best = 0.0

@@ -54,12 +54,13 @@ cdef void winograd_features(const Problem *problem, int *rows, double *features)
     cdef double channels = layer.x.channels, filters = layer.y.channels
     cdef double channel_vecs = parts(layer.x.channels, lanes), filter_vecs = parts(layer.y.channels, lanes)
     cdef double tiles = <double>layer.n * layer.bands * layer.band_tiles
-    cdef double scale = layer.points / 36.0 if layer.r == layer.s else 1
+    cdef double scale = problem.groups * (layer.points / 36.0 if layer.r == layer.s else 1)
     cdef double points = layer.points, side = layer.side
     # The filters of residues that lack a tap are zero at the last point of a side.
     if layer.phases > 1:
         side -= (layer.phases - layer.full_phases) / <double>layer.phases
         points = side * side
+    points *= problem.groups
     if problem.which == WEIGHT_GRADIENT:
         features[0] = points * filters * channel_vecs * tiles
         features[1] = points * channel_vecs * tiles
