@@ -28,6 +28,20 @@ def isa(request):
 
 
 @pytest.fixture
+def isas():
+    """A loop over these instruction sets, for what is prepared once for all of them."""
+    before = runtime.get_isa()
+
+    def each():
+        for name in runtime.available_isas():
+            runtime.set_isa(name)
+            yield name
+
+    yield each
+    runtime.set_isa(before)
+
+
+@pytest.fixture
 def threads():
     """A function that sets the number of threads; the former number returns after the test."""
     before = runtime.get_num_threads()
