@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from cases import LAYOUTS, RAGGED, SUITE, draw_case, fenced, make_case, parameters, shrunk, w_shape, x_shape
-from checks import TOLERANCE, Passes, assert_near, check_passes, spread
+from checks import AS_GIVEN, TOLERANCE, Passes, assert_near, check_passes, spread
 from hypothesis import HealthCheck, given, settings
 from strategies import convolutions, dtypes, layouts, seeds
 
@@ -95,7 +95,7 @@ def test_broadcast_operands(isas, dtype, guarded):
         def draw_dy(shape, broadcast=broadcast):
             return broadcast(rng.standard_normal(shape).astype(dtype))
 
-        Passes(x, w, None, draw_dy, 1, 1, 1, 2).check([np.asarray] * 3, isas=isas)
+        Passes(x, w, None, draw_dy, 1, 1, 1, 2).check(AS_GIVEN, isas=isas)
 
 
 @both_dtypes
@@ -266,7 +266,7 @@ def test_one_dimension(isas, dtype, guarded):
         shape, kernel = x_shape(case)[:2] + x_shape(case)[3:], w_shape(case)[:2] + w_shape(case)[3:]
         x, w, b = (rng.standard_normal(shape).astype(dtype) for shape in (shape, kernel, kernel[0]))
         passes = Passes(x, w, b, lambda shape: rng.standard_normal(shape).astype(dtype), *arguments, kind="conv1d")
-        passes.check([np.asarray] * 3, isas=isas)
+        passes.check(AS_GIVEN, isas=isas)
         dy = passes.operands[2]
         for _ in isas():
             assert_near(ops.bias_gradient(dy, dims=1), reference.bias_gradient(dy, dims=1), np.sqrt(dy.size))
@@ -306,7 +306,7 @@ def test_transposed(isas, dtype, guarded):
             assert "too small" in str(error)
             continue
         passes = Passes(x, w, b, lambda shape: rng.standard_normal(shape).astype(dtype), *rest, kind="conv_transpose2d")
-        passes.check([np.asarray] * 3, isas=isas)
+        passes.check(AS_GIVEN, isas=isas)
         guarded.check()
         done += 1
 
