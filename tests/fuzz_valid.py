@@ -6,7 +6,7 @@ them.
 
 import numpy as np
 from cases import LAYOUTS, draw_case, draw_strided_case, parameters, w_shape, x_shape
-from checks import TOLERANCE, assert_near, spread
+from checks import AS_GIVEN, TOLERANCE, Passes, Unchanged, assert_near, passes_of, spread
 
 import fastconv
 from fastconv import elementwise, nn, ops, reference
@@ -37,15 +37,27 @@ def norm(array):
     return float(np.linalg.norm(array.astype(np.float64).ravel()))
 
 
-def near_sum(actual, expected, a, b, terms):
-    """`actual` is made of sums of products of elements of a and b, `terms` in all.
+def tolerance(dtype, a, b):
+    """Of sums in this dtype of products of elements of a and b.
 
     Equal products, as of arrays that repeat, are rounded the same way each time: their errors add up, where those of
     random ones mostly cancel. Winograd's transforms multiply what float32 rounds.
     """
     repeated = any(step == 0 and n > 1 for array in (a, b) for n, step in zip(array.shape, array.strides, strict=True))
-    tolerance = TOLERANCE[actual.dtype] * (5 if repeated else 1) * (2.5 if winograd.get_mode() == 2 else 1)
-    assert_near(actual, expected, spread(a, b, terms), tolerance)
+    return TOLERANCE[dtype] * (5 if repeated else 1) * (2.5 if winograd.get_mode() == 2 else 1)
+
+
+def near_sum(actual, expected, a, b, terms):
+    """`actual` is made of sums of products of elements of a and b, `terms` in all."""
+    assert_near(actual, expected, spread(a, b, terms), tolerance(actual.dtype, a, b))
+
+
+def check_passes(passes, run=lambda function: function()):
+    """The three passes on operands as they are; `run` calls each."""
+    functions = [lambda *operands, f=f: run(lambda: f(*operands)) for f in passes_of(ops, passes.kind)]
+    x, w, dy = passes.operands
+    dtype = np.result_type(x, np.float32)  # that of the results: float16 is computed in float32
+    passes.check(AS_GIVEN, functions, [tolerance(dtype, a, b) for a, b in ((x, w), (w, dy), (x, dy))])
 
 
 def as_pair(value):
@@ -68,21 +80,6 @@ def draw_array(rng, shape, dtype, layouts=True):
     if not layouts or len(shape) < 3 or chance(rng, 0.25):
         return array
     return LAYOUTS[str(rng.choice(list(LAYOUTS)))](array)
-
-
-class Unchanged:
-    """While entered, arrays may not change."""
-
-    def __init__(self, *arrays):
-        self.arrays = [array for array in arrays if array is not None]
-
-    def __enter__(self):
-        self.copies = [array.copy() for array in self.arrays]
-
-    def __exit__(self, kind, *rest):
-        if kind is None:
-            for array, copy in zip(self.arrays, self.copies, strict=True):
-                assert np.array_equal(array, copy, equal_nan=True), "an input was written to"
 
 
 def same_on_any_threads(rng, function):
@@ -122,18 +119,9 @@ def conv2d(rng):
     x = draw_array(rng, x_shape(case), dtype)
     w = draw_array(rng, w_shape(case), dtype)
     b = draw_array(rng, (case["K"],), dtype) if chance(rng, 0.5) else None
-    y_shape = reference._Taps(x.shape, w.shape, *arguments).y_shape
-    dy = draw_array(rng, y_shape, dtype)
-    x, dy = _one_image(rng, x, dy)
-    y64 = reference.conv2d(x, w, b, *arguments)
-    terms = y64.size * case["R"] * case["S"] * case["C"] // case["groups"]
-    run = (lambda f: same_on_any_threads(rng, f)) if work > LARGE else (lambda f: f())
-    with Unchanged(x, w, b, dy):
-        near_sum(run(lambda: ops.conv2d(x, w, b, *arguments)), y64, x, w, terms)
-        dx = run(lambda: ops.conv2d_input(x.shape, w, dy, *arguments))
-        near_sum(dx, reference.conv2d_input(x.shape, w, dy, *arguments), w, dy, terms)
-        dw = run(lambda: ops.conv2d_weight(x, w.shape, dy, *arguments))
-        near_sum(dw, reference.conv2d_weight(x, w.shape, dy, *arguments), x, dy, terms)
+    (x,) = _one_image(rng, x)
+    passes = Passes(x, w, b, lambda shape: draw_array(rng, shape, dtype), *arguments)
+    check_passes(passes, (lambda f: same_on_any_threads(rng, f)) if work > LARGE else (lambda f: f()))
 
 
 def large_conv2d(rng):
@@ -176,15 +164,7 @@ def conv1d(rng):
     x = draw_array(rng, (images, channels, length), dtype)
     w = draw_array(rng, (filters, channels // groups, kernel), dtype)
     b = draw_array(rng, (filters,), dtype) if chance(rng, 0.5) else None
-    y64 = reference.conv1d(x, w, b, *arguments)
-    dy = draw_array(rng, y64.shape, dtype)
-    terms = y64.size * kernel * channels // groups
-    with Unchanged(x, w, b, dy):
-        near_sum(ops.conv1d(x, w, b, *arguments), y64, x, w, terms)
-        dx64 = reference.conv1d_input(x.shape, w, dy, *arguments)
-        near_sum(ops.conv1d_input(x.shape, w, dy, *arguments), dx64, w, dy, terms)
-        dw64 = reference.conv1d_weight(x, w.shape, dy, *arguments)
-        near_sum(ops.conv1d_weight(x, w.shape, dy, *arguments), dw64, x, dy, terms)
+    check_passes(Passes(x, w, b, lambda shape: draw_array(rng, shape, dtype), *arguments, kind="conv1d"))
 
 
 def conv_transpose2d(rng):
@@ -208,15 +188,7 @@ def conv_transpose2d(rng):
     x = draw_array(rng, (between(rng, 0, 2), channels, *size), dtype)
     w = draw_array(rng, (channels, filters // groups, *kernel), dtype)
     b = draw_array(rng, (filters,), dtype) if chance(rng, 0.5) else None
-    y64 = reference.conv_transpose2d(x, w, b, *arguments)
-    dy = draw_array(rng, y64.shape, dtype)
-    terms = x.size * kernel[0] * kernel[1] * filters // groups
-    with Unchanged(x, w, b, dy):
-        near_sum(ops.conv_transpose2d(x, w, b, *arguments), y64, x, w, terms)
-        dx64 = reference.conv_transpose2d_input(x.shape, w, dy, *arguments)
-        near_sum(ops.conv_transpose2d_input(x.shape, w, dy, *arguments), dx64, w, dy, terms)
-        dw64 = reference.conv_transpose2d_weight(x, w.shape, dy, *arguments)
-        near_sum(ops.conv_transpose2d_weight(x, w.shape, dy, *arguments), dw64, x, dy, terms)
+    check_passes(Passes(x, w, b, lambda shape: draw_array(rng, shape, dtype), *arguments, kind="conv_transpose2d"))
 
 
 def _pooling(rng, dilated):

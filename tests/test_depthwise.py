@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 from cases import LAYOUTS, RAGGED, draw_case, fenced, make_case, parameters, w_shape, x_shape
-from checks import assert_near, spread
+from checks import Passes, assert_near
 
 from fastconv import ops, reference
-from fastconv._native import depthwise
+from fastconv._native import depthwise, runtime
 
 DTYPES = [np.float32, np.float64]
 both_dtypes = pytest.mark.parametrize("dtype", DTYPES, ids=["float32", "float64"])
@@ -14,48 +14,34 @@ both_dtypes = pytest.mark.parametrize("dtype", DTYPES, ids=["float32", "float64"
 NATIVE = [LAYOUTS[name] for name in LAYOUTS if name not in ("foreign", "misaligned")]
 
 
-def check(case, rng, dtype, layouts=(fenced,) * 3) -> int:
-    """The three passes by these nests; returns how many of them they do."""
-    arguments = parameters(case)
-    pairs = [(v, v) if isinstance(v, int) else v for v in arguments[:3]]
-    numbers = (*pairs[0], *pairs[1], *pairs[2], case["groups"])
-    x, w = (rng.standard_normal(shape).astype(dtype) for shape in (x_shape(case), w_shape(case)))
-    b = rng.standard_normal(case["K"]).astype(dtype)
-    y64 = reference.conv2d(x, w, b, *arguments)
-    dy = rng.standard_normal(y64.shape).astype(dtype)
-    terms = y64.size * w[0].size
-    in_x, in_w, in_dy = (layout(array) for layout, array in zip(layouts, (x, w, dy), strict=True))
-    y, dx, dw = (ops.empty(shape, dtype) for shape in (y64.shape, x.shape, w.shape))
-    done = 0
-    for function, operands, result, expected, floor in (
-        (depthwise.forward, (in_x, in_w, b), y, lambda: y64, spread(x, w, terms)),
-        (
-            depthwise.input_gradient,
-            (in_dy, in_w),
-            dx,
-            lambda: reference.conv2d_input(x.shape, w, dy, *arguments),
-            spread(w, dy, terms),
-        ),
-        (
-            depthwise.weight_gradient,
-            (in_x, in_dy),
-            dw,
-            lambda: reference.conv2d_weight(x, w.shape, dy, *arguments),
-            spread(x, dy, terms),
-        ),
-    ):
+def nests(passes: Passes) -> list:
+    """The three passes by these nests, as functions like those of ops; None is what they leave to others."""
+
+    def into(function, operands, size, stride, padding, dilation, groups):
+        pairs = [(v, v) if isinstance(v, int) else v for v in (stride, padding, dilation)]
+        result = ops.empty(size, operands[0].dtype)
         try:
-            function(*operands, result, *numbers)
+            function(*operands, result, *pairs[0], *pairs[1], *pairs[2], groups)
         except ValueError as error:
             assert "for the general loop nests" in str(error)
-            continue
-        assert_near(result, expected(), floor)
-        done += 1
-    return done
+            return None
+        return result
+
+    return [
+        lambda x, w, b, *rest: into(depthwise.forward, (x, w, b), passes.expected[0].shape, *rest),
+        lambda size, w, dy, *rest: into(depthwise.input_gradient, (dy, w), size, *rest),
+        lambda x, size, dy, *rest: into(depthwise.weight_gradient, (x, dy), size, *rest),
+    ]
+
+
+def check(case, rng, dtype, layouts=(fenced,) * 3, isas=None) -> int:
+    """The three passes by these nests; returns how many of them they do, in all."""
+    passes = Passes.of_case(case, rng, dtype)
+    return passes.check(layouts, nests(passes), isas=isas)
 
 
 @both_dtypes
-def test_drawn_cases(isa, dtype, guarded):
+def test_drawn_cases(isas, dtype, guarded):
     rng = np.random.default_rng(41)
     done = 0
     for i in range(250):
@@ -65,25 +51,25 @@ def test_drawn_cases(isa, dtype, guarded):
             case["H"], case["W"] = case["H"] + 20, case["W"] + 20
         layouts = [NATIVE[k] for k in rng.integers(0, len(NATIVE), 3)] if i % 2 else [fenced] * 3
         try:
-            done += check(case, rng, dtype, layouts)
+            done += check(case, rng, dtype, layouts, isas)
         except AssertionError as error:
             raise AssertionError(f"case {i}: {case}, layouts {[f.__name__ for f in layouts]}: {error}") from error
         guarded.check()
-    assert done > 600
+    assert done > 600 * len(runtime.available_isas())
 
 
 @both_dtypes
-def test_ragged_cases(isa, dtype, guarded):
+def test_ragged_cases(isas, dtype, guarded):
     rng = np.random.default_rng(42)
     for case in RAGGED:
-        check(case, rng, dtype)
+        check(case, rng, dtype, isas=isas)
         guarded.check()
 
 
 @both_dtypes
 @pytest.mark.parametrize("kernel", [3, 5, 7])
 @pytest.mark.parametrize("stride", [1, 2, 3])
-def test_sizes_around_vectors_and_blocks(isa, dtype, guarded, kernel, stride):
+def test_sizes_around_vectors_and_blocks(isas, dtype, guarded, kernel, stride):
     """Every width up to some vectors, heights around a block of rows, with more and with less padding than usual."""
     rng = np.random.default_rng(43)
     for width in (*range(1, 20), 31, 32, 33, 65):
@@ -95,7 +81,7 @@ def test_sizes_around_vectors_and_blocks(isa, dtype, guarded, kernel, stride):
             (9, kernel // 2 + 2),
         ):
             size = [max(n, kernel - 2 * pad) for n in (height, width)]
-            check(make_case("", 2, 3, *size, 3, kernel, kernel, stride, (pad, pad), 1, 3), rng, dtype)
+            check(make_case("", 2, 3, *size, 3, kernel, kernel, stride, (pad, pad), 1, 3), rng, dtype, isas=isas)
         guarded.check()
 
 
@@ -118,12 +104,13 @@ def test_sizes_around_vectors_and_blocks(isa, dtype, guarded, kernel, stride):
 @both_dtypes
 def test_large_cases_on_any_number_of_threads(threads, dtype, case):
     results = []
+    rng = np.random.default_rng(44)
+    passes = Passes.of_case(case, rng, dtype)
+    x, w = (rng.standard_normal(shape).astype(dtype) for shape in (x_shape(case), w_shape(case)))
+    arguments = parameters(case)
     for n in (1, 2, 3, 8):
         threads(n)
-        rng = np.random.default_rng(44)
-        assert check(case, rng, dtype) == 3
-        x, w = (rng.standard_normal(shape).astype(dtype) for shape in (x_shape(case), w_shape(case)))
-        arguments = parameters(case)
+        assert passes.check(functions=nests(passes)) == 3
         y = ops.conv2d(x, w, None, *arguments)
         results.append((y, ops.conv2d_input(x.shape, w, y, *arguments), ops.conv2d_weight(x, w.shape, y, *arguments)))
     for others in results[1:]:
@@ -156,15 +143,16 @@ def test_large_cases_on_any_number_of_threads(threads, dtype, case):
     ],
     ids=lambda case: case["name"],
 )
-def test_channels_along_the_lanes(isa, dtype, guarded, threads, case):
+def test_channels_along_the_lanes(isas, dtype, guarded, threads, case):
     def last(array):
         wide = np.full((*array.shape[:1], *array.shape[2:], array.shape[1] + 3), np.nan, dtype)
         wide[..., : array.shape[1]] = array.transpose(0, 2, 3, 1)
         return wide[..., : array.shape[1]].transpose(0, 3, 1, 2)
 
+    passes = Passes.of_case(case, np.random.default_rng(46), dtype)
     for n, layouts in ((1, (fenced,) * 3), (1, (last, fenced, last)), (3, (last, fenced, fenced))):
         threads(n)
-        check(case, np.random.default_rng(46), dtype, layouts)
+        passes.check(layouts, nests(passes), isas=isas)
         guarded.check()
 
 

@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 from cases import LAYOUTS, draw_strided_case, fenced, make_case, parameters, w_shape, x_shape
-from checks import check_passes
+from checks import Passes, check_passes
 
 import fastconv
 from fastconv import backends, ops, reference
@@ -37,14 +37,15 @@ def draw_case(rng: np.random.Generator) -> dict:
 
 
 @both_dtypes
-def test_drawn_cases(isa, dtype, guarded, everywhere):
+def test_drawn_cases(isas, dtype, guarded, everywhere):
     rng = np.random.default_rng(31)
     names = list(LAYOUTS)
     for i in range(200):
         case = draw_strided_case(rng) if i % 3 == 0 else draw_case(rng)
         chosen = [LAYOUTS[name] for name in rng.choice(names, 3)] if i % 2 else [fenced] * 3
         try:
-            check_passes(case, rng, dtype, chosen, bias=i % 3 > 0, tolerance=TOLERANCE[np.dtype(dtype)])
+            tolerance = TOLERANCE[np.dtype(dtype)]
+            check_passes(case, rng, dtype, chosen, bias=i % 3 > 0, tolerance=tolerance, isas=isas)
         except AssertionError as error:
             raise AssertionError(f"case {i}: {case}, layouts {[f.__name__ for f in chosen]}: {error}") from error
         guarded.check()
@@ -94,9 +95,10 @@ def test_drawn_cases(isa, dtype, guarded, everywhere):
     ids=lambda case: case["name"],
 )
 def test_large_cases(threads, everywhere, case):
+    passes = Passes.of_case(case, np.random.default_rng(1), np.float32)
     for n in (1, 2, 3):
         threads(n)
-        check_passes(case, np.random.default_rng(n), np.float32, tolerance=TOLERANCE[np.dtype(np.float32)])
+        passes.check(tolerances=(TOLERANCE[np.dtype(np.float32)],) * 3)
 
 
 @pytest.mark.parametrize(("kernel", "stride"), [((3, 3), 1), ((1, 5), 1), ((3, 1), 1), ((3, 3), 2), ((7, 7), 2)])
