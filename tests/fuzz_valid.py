@@ -7,6 +7,7 @@ them.
 import numpy as np
 from cases import LAYOUTS, draw_case, draw_strided_case, parameters, w_shape, x_shape
 from checks import TOLERANCE, assert_near, spread
+from numerics import draw_scaled, pass_ratios
 
 import fastconv
 from fastconv import elementwise, nn, ops, reference
@@ -134,6 +135,15 @@ def conv2d(rng):
         near_sum(dx, reference.conv2d_input(x.shape, w, dy, *arguments), w, dy, terms)
         dw = run(lambda: ops.conv2d_weight(x, w.shape, dy, *arguments))
         near_sum(dw, reference.conv2d_weight(x, w.shape, dy, *arguments), x, dy, terms)
+
+
+def scaled_conv2d(rng):
+    """On data whose scales are far apart, errors element by element."""
+    case, _ = _small_case(rng)
+    arrays = draw_scaled(rng, case, rng.choice([np.float32, np.float64]))
+    layouts = [LAYOUTS[str(name)] for name in rng.choice(list(LAYOUTS), 3)]
+    ratios = pass_ratios(*arrays, parameters(case), layouts)
+    assert max(ratios.values()) <= 1, f"{case}: errors by their bounds {ratios}"
 
 
 def large_conv2d(rng):
@@ -443,6 +453,7 @@ def conv_layer(rng):
 # How often each is drawn.
 OPERATIONS = {
     conv2d: 10,
+    scaled_conv2d: 4,
     large_conv2d: 1,
     conv1d: 2,
     conv_transpose2d: 3,

@@ -16,7 +16,8 @@ outputs' gradients with sums of its pixels, so that every |dy| meets the largest
 from contextlib import contextmanager
 
 import numpy as np
-from cases import parameters, w_shape, x_shape
+import test_winograd
+from cases import draw_case, draw_strided_case, parameters, w_shape, x_shape
 
 import fastconv
 from fastconv import ops, reference
@@ -223,6 +224,13 @@ def exchange_scales(rng, x: np.ndarray, w: np.ndarray, groups: int) -> tuple[np.
     factors = scales(rng, x.shape[1])
     inverses = np.repeat(1 / factors.reshape(groups, -1), len(w) // groups, axis=0)
     return (x * factors[:, None, None]).astype(x.dtype), (w * inverses[:, :, None, None]).astype(w.dtype)
+
+
+def draw_case_of(rng, method: str) -> dict:
+    """A small convolution that the method can do."""
+    if method == "direct":
+        return draw_case(rng)
+    return draw_strided_case(rng) if rng.random() < 0.35 else test_winograd.draw_case(rng)
 
 
 def draw_scaled(rng, case: dict, dtype):

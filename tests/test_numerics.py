@@ -3,14 +3,14 @@ its own."""
 
 import numpy as np
 import pytest
-import test_winograd
-from cases import LAYOUTS, draw_case, draw_strided_case, make_case, parameters, w_shape, x_shape
+from cases import LAYOUTS, make_case, parameters, w_shape, x_shape
 from numerics import (
     METHODS,
     assert_within,
     conv2d_bound,
     conv2d_input_bound,
     conv2d_weight_bound,
+    draw_case_of,
     draw_scaled,
     forced,
     methods_taken,
@@ -25,20 +25,13 @@ both_dtypes = pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=["f
 each_method = pytest.mark.parametrize("method", METHODS)
 
 
-def drawn_case(rng, method: str) -> dict:
-    """A small convolution that the method can do."""
-    if method == "direct":
-        return draw_case(rng)
-    return draw_strided_case(rng) if rng.random() < 0.35 else test_winograd.draw_case(rng)
-
-
 @each_method
 @both_dtypes
 def test_drawn_scales(isa, dtype, method):
     names = list(LAYOUTS)
     for i in range(40):
         rng = np.random.default_rng([51, i])
-        case = drawn_case(rng, method)
+        case = draw_case_of(rng, method)
         x, w, b, dy = draw_scaled(rng, case, dtype)
         layouts = [LAYOUTS[str(name)] for name in rng.choice(names, 3)]
         with forced(method):
@@ -174,7 +167,7 @@ def test_an_image_does_not_depend_on_its_batch_nor_on_threads(isa, threads, meth
     """The bits of y[n] and dx[n] are the same alone, in other batches, beside any other images, on any threads."""
     names = "channels_last" if last else "fenced"
     lay = LAYOUTS[names]
-    for i, case in enumerate((*LAYERS, *(drawn_case(np.random.default_rng([56, i]), method) for i in range(10)))):
+    for i, case in enumerate((*LAYERS, *(draw_case_of(np.random.default_rng([56, i]), method) for i in range(10)))):
         rng = np.random.default_rng([57, i])
         arguments = parameters(case)
         x, w, b, dy = draw_scaled(rng, case | {"N": 7}, np.float32)
