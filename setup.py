@@ -3,6 +3,7 @@
 import os
 import platform
 import sys
+from pathlib import Path
 
 import numpy
 from Cython.Build import cythonize
@@ -29,7 +30,7 @@ def library(name, source, flags=()):
     return name, {"sources": [source], "obj_deps": {"": HEADERS}, "cflags": [*OPTIMISE, *DEBUG, *WARN, *flags]}
 
 
-MODULES = ["runtime", "conv", "winograd", "depthwise", "pool", "passes", "quick", "tape", "layers"]
+MODULES = sorted(path.stem for path in Path("fastconv/_native").glob("*.pyx"))
 
 libraries = [library(f"fc_{isa}", f"src_c/isa_{isa}.c", flags) for isa, flags in ISAS.items()]
 # The CPU test refers to the tables, so it is linked before them.

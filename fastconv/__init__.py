@@ -3,7 +3,8 @@
 # ruff: noqa: F401  (the names imported here are what the package offers)
 
 from . import _openmp, backends, nn, optim, utils
-from ._native.runtime import empty_cache, get_num_threads, set_num_threads
+from ._native.memory import empty_cache
+from ._native.runtime import get_num_threads, set_num_threads
 from .autograd import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
 from .creation import (
     arange,

@@ -1,13 +1,46 @@
-"""Switches of the algorithms that convolution may take."""
+"""The forms that a convolution may take: which of them is taken, and switches."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import numpy as np
 
-from ._native.winograd import get_mode, set_mode
+from ._native.plan import get_forced, get_winograd, set_forced, set_winograd
+from ._native.tuning import FORMS
 
-__all__ = ["winograd"]
+__all__ = ["FORMS", "force", "winograd"]
+
+
+def form_number(form: str) -> int:
+    """The number of a form; TypeError or ValueError unless it is the name of one."""
+    if not isinstance(form, str):
+        raise TypeError(f"a form is chosen by its name, got {form!r} of type {type(form).__name__}")
+    if form not in FORMS:
+        raise ValueError(f"there is no form {form!r} of convolution; choose one of {', '.join(FORMS)}")
+    return FORMS.index(form)
+
+
+@contextmanager
+def force(form: str) -> Iterator[None]:
+    """Have a form taken wherever it is possible, by all threads of the process; elsewhere the fastest one is taken.
+
+    Parameters
+    ----------
+    form : str
+        One of ``fastconv.backends.FORMS``; ``fastconv.explain`` tells which of them a layer can take, and at what cost.
+        "panels", "tiles", "dot" and "outer" stand for the residues of a stride in an input gradient as well.
+
+    Examples
+    --------
+    >>> with fastconv.backends.force("panels"):
+    ...     y = fastconv.nn.functional.conv2d(x, w)
+    """
+    number, before = form_number(form), get_forced()
+    set_forced(number)
+    try:
+        yield
+    finally:
+        set_forced(before)
 
 
 class _Winograd:
@@ -28,13 +61,13 @@ class _Winograd:
     @property
     def enabled(self) -> bool:
         """Whether it may be taken, by all threads of the process."""
-        return get_mode() > 0
+        return get_winograd()
 
     @enabled.setter
     def enabled(self, value: bool) -> None:
         if not isinstance(value, bool | np.bool_):
             raise TypeError(f"winograd.enabled expects True or False, got {value!r} of type {type(value).__name__}")
-        set_mode(int(value))
+        set_winograd(bool(value))
 
     @contextmanager
     def flags(self, enabled: bool = True) -> Iterator[None]:

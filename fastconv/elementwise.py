@@ -9,7 +9,7 @@ import math
 import numpy as np
 
 from ._native import passes, quick
-from ._native.runtime import empty
+from ._native.memory import empty
 
 
 def _like(x: np.ndarray) -> np.ndarray:

@@ -17,8 +17,11 @@ import numpy as np
 from numpy import ndarray
 
 from ._checks import LARGEST
-from ._native import conv, passes, pool, quick
-from ._native.runtime import empty
+from . import backends
+from ._native import passes, plan, pool, quick
+from ._native.memory import empty
+from ._native.tuning import PASSES
+from .explanation import Explanation
 
 __all__ = [
     "adaptive_avg_pool2d",
@@ -412,7 +415,7 @@ def _forward(op, dims, x, w, b, stride, padding, dilation, groups):
     y_shape, parameters = _convolution_sizes(op, dims, x4.shape, w4.shape, stride, padding, dilation, groups)
     y = _new(op, y_shape, x.dtype)
     if x.size:
-        conv.forward(x4, w4, b, y, *parameters)
+        plan.forward(x4, w4, b, y, *parameters)
     else:
         y[...] = 0 if b is None else b[:, None, None]
     return y if rank == 4 and dims == 2 else _as_asked(y, rank, dims)
@@ -481,7 +484,7 @@ def _input_gradient(op, dims, input_size, w, dy, stride, padding, dilation, grou
     dy4 = _check_gradient(op, dy, y_shape, dims, x_shape, w.shape, (stride, padding, dilation))
     dx = _new(op, x4_shape, dy.dtype, "input's gradient")
     if dx.size:
-        conv.input_gradient(dy4, w4, dx, *parameters)
+        plan.input_gradient(dy4, w4, dx, *parameters)
     return _as_asked(dx, len(x_shape), dims)
 
 
@@ -542,7 +545,7 @@ def _weight_gradient(op, dims, x, weight_size, dy, stride, padding, dilation, gr
     dy4 = _check_gradient(op, dy, y_shape, dims, x.shape, w_shape, (stride, padding, dilation))
     dw = _new(op, w4_shape, x.dtype, "weight's gradient")
     if x.size and dy.size:
-        conv.weight_gradient(x4, dy4, dw, *parameters)
+        plan.weight_gradient(x4, dy4, dw, *parameters)
     else:
         dw[...] = 0
     return dw if dims == 2 else dw[:, :, 0]
@@ -556,8 +559,14 @@ def explain(
     dilation: Size = 1,
     groups: int = 1,
     dtype: Any = np.float32,
-) -> dict[str, str]:
-    """Which algorithm each pass of :func:`conv2d` takes here and now, by sizes, instruction set and switches.
+    *,
+    memory_format: str = "contiguous",
+    force: str | None = None,
+) -> Explanation:
+    """Which form each pass of :func:`conv2d` takes here and now, and what every form is estimated to cost.
+
+    The choice depends on the sizes, the layout of the arrays, the instruction set and the switches of
+    ``fastconv.backends``.
 
     Parameters
     ----------
@@ -569,28 +578,30 @@ def explain(
         As for :func:`conv2d`, whose errors it raises.
     dtype : numpy.dtype
         float32 or float64.
+    memory_format : str
+        The layout of x, y and their gradients: 'contiguous' (C order), or 'channels_last' (N, H, W, C in memory).
+    force : str, optional
+        A form that is taken where it is possible, one of ``fastconv.backends.FORMS``.
 
     Returns
     -------
-    dict
-        'forward', 'input_gradient' and 'weight_gradient' to 'direct' or to Winograd's tile, as
-        'winograd F(4x4, 3x3)'.
+    Explanation
+        A dict of 'forward', 'input_gradient' and 'weight_gradient' to the name of the form, as 'panels' or
+        'winograd F(4x4, 3x3)'; ``cycles`` has the estimates of all possible forms, and ``print`` shows them.
     """
     itemsize = _float_array("explain", np.empty(0, dtype), "input").itemsize
     x, w = _shape("explain", input_size, "input_size", 2), _shape("explain", weight_size, "weight_size", 2)
     _check_weight("explain", w, 2)
     x = _four(x, 2)
+    if memory_format not in ("contiguous", "channels_last"):
+        raise ValueError(f"memory_format must be 'contiguous' or 'channels_last', got {memory_format!r}")
+    number = -1 if force is None else backends.form_number(force)
     y, parameters = _convolution_sizes("explain", 2, x, w, stride, padding, dilation, groups)
-    names = {}
-    for which, name in enumerate(("forward", "input_gradient", "weight_gradient")):
-        strides, dilations, groups = parameters[:2], parameters[4:6], parameters[6]
-        side = conv.winograd_side(which, *x, *w, *y[2:], *strides, *dilations, groups, itemsize)
-        # A stride splits the taps by their residues.
-        taps = [-(-n // step) for n, step in zip(w[2:], parameters, strict=False)]
-        m = [1 if n == 1 else side + 1 - n for n in taps]
-        winograd = f"winograd F({m[0]}x{m[1]}, {taps[0]}x{taps[1]})"
-        names[name] = winograd if side else "direct"
-    return names
+    explanation = Explanation(memory_format)
+    for which, name in enumerate(PASSES):
+        last = memory_format == "channels_last"
+        explanation.add(name, plan.weigh_sizes(which, x, w, tuple(y), tuple(parameters), itemsize, last, number))
+    return explanation
 
 
 def conv_transpose2d(
@@ -639,7 +650,7 @@ def conv_transpose2d(
     if not x.size:
         y[...] = 0
     elif y.size:
-        conv.input_gradient(x4, w, y, *parameters)
+        plan.input_gradient(x4, w, y, *parameters)
     if b is not None:
         y += b[:, None, None]
     return _as_asked(y, x.ndim, 2)
@@ -722,7 +733,7 @@ def conv_transpose2d_input(
     dy4 = _check_gradient(op, dy, y_shape, 2, x_shape, w.shape, (stride, padding, dilation))
     dx = _new(op, x4_shape, dy.dtype, "input's gradient")
     if dy.size:
-        conv.forward(dy4, w, None, dx, *parameters)
+        plan.forward(dy4, w, None, dx, *parameters)
     else:
         dx[...] = 0
     return _as_asked(dx, len(x_shape), 2)
@@ -761,7 +772,7 @@ def conv_transpose2d_weight(
     dy4 = _check_gradient(op, dy, y_shape, 2, x.shape, w_shape, (stride, padding, dilation))
     dw = _new(op, w_shape, x.dtype, "weight's gradient")
     if dy.size:
-        conv.weight_gradient(dy4, x4, dw, *parameters)
+        plan.weight_gradient(dy4, x4, dw, *parameters)
     else:
         dw[...] = 0
     return dw
@@ -836,7 +847,7 @@ def linear(x: ndarray, w: ndarray, b: ndarray | None = None) -> ndarray:
         b = _bias("linear", b, given, w.shape[0], w.shape)
     y = _new("linear", (x.shape[0], w.shape[0]), x.dtype)
     if y.size:
-        conv.weight_gradient(w[None, :, None], x[None, :, None], y[:, :, None, None], *_PLAIN)
+        plan.weight_gradient(w[None, :, None], x[None, :, None], y[:, :, None, None], *_PLAIN)
     if b is not None:
         y += b
     return y
@@ -879,7 +890,7 @@ def _product(op: str, a: ndarray, b: ndarray) -> ndarray:
     if not a.shape[1]:
         y.fill(0)
     elif y.size:
-        conv.forward(b[None, :, None], a[:, :, None, None], None, y[None, :, None], *_PLAIN)
+        plan.forward(b[None, :, None], a[:, :, None, None], None, y[None, :, None], *_PLAIN)
     return y
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import fastconv
-from fastconv._native import runtime, winograd
+from fastconv._native import memory, runtime, winograd
 
 # Programs that tests start import the package under test, wherever they are started.
 os.environ["PYTHONSAFEPATH"] = "1"
@@ -73,8 +73,8 @@ def everywhere():
 @pytest.fixture
 def guarded():
     """Results are allocated in :class:`GuardedMemory`, which is checked at the end of the test."""
-    memory = GuardedMemory()
-    runtime.set_allocator(memory.empty)
-    yield memory
-    runtime.set_allocator(None)
-    memory.check()
+    guard = GuardedMemory()
+    memory.set_allocator(guard.empty)
+    yield guard
+    memory.set_allocator(None)
+    guard.check()

@@ -32,18 +32,18 @@ def _run_valid(seed: int, first: int, seconds: float, most: int) -> tuple[int, l
     import conftest
     import fuzz_valid
 
-    from fastconv._native import runtime
+    from fastconv._native import memory
 
-    memory = conftest.GuardedMemory()
-    runtime.set_allocator(memory.empty)
+    guard = conftest.GuardedMemory()
+    memory.set_allocator(guard.empty)
     failures = []
     index, deadline = first, time.monotonic() + seconds
     while time.monotonic() < deadline and index - first < most and len(failures) < 20:
         try:
             fuzz_valid.run_case(seed, index)
-            memory.check()
+            guard.check()
         except Exception:
-            memory.buffers.clear()
+            guard.buffers.clear()
             failures.append([index, traceback.format_exc()])
             print(f"case {index} of seed {seed}:\n{failures[-1][1]}", flush=True)
         index += 1

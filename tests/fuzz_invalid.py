@@ -15,7 +15,7 @@ import numpy as np
 
 import fastconv
 from fastconv import Tensor, checkpoint, from_numpy, nn, ops, optim, train
-from fastconv._native import runtime
+from fastconv._native import memory, runtime
 from fastconv.nn import functional as F
 from fastconv.nn import grad, init
 from fastconv.nn import utils as nn_utils
@@ -981,7 +981,7 @@ def check_call(name: str, arguments: dict, spoiled: list, certain: bool) -> str:
         error = raised
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    runtime.empty_cache()
+    memory.empty_cache()
     grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - rss) * 1024
     # NumPy counts memory that it asked for and did not get as well.
     used = grown if isinstance(error, MemoryError) else max(peak, grown)

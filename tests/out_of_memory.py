@@ -12,7 +12,7 @@ import numpy as np
 
 import fastconv
 from fastconv import elementwise, nn, ops
-from fastconv._native import quick, runtime
+from fastconv._native import memory, quick
 
 # Whether Python's own objects are allocated by malloc too.
 ALL = os.environ.get("PYTHONMALLOC") == "malloc"
@@ -109,7 +109,7 @@ def same(a, b):
 
 def in_use():
     gc.collect()
-    return runtime.memory_stats()["in_use"]
+    return memory.memory_stats()["in_use"]
 
 
 def stop():

@@ -8,7 +8,7 @@ import pytest
 
 import fastconv
 from fastconv import elementwise, ops
-from fastconv._native import conv, depthwise, layers, passes, pool, runtime, tape, winograd
+from fastconv._native import conv, depthwise, layers, memory, passes, pool, tape, winograd
 
 REFUSALS = (TypeError, ValueError, MemoryError, OverflowError, RuntimeError)
 GUARD = 600  # bytes
@@ -371,22 +371,22 @@ def test_sizes_beyond_what_windows_can_count():
 @pytest.mark.parametrize("shape", [(-1,), (-1, -4096), (2**31, 2**31, 4), (2**62,), (2**63,), (-1, 0)])
 def test_memory_of_impossible_shapes(shape):
     with pytest.raises((ValueError, MemoryError, OverflowError)):
-        runtime.empty(shape, np.float32)
-    assert runtime.empty((5000,), np.float32).shape == (5000,)
+        memory.empty(shape, np.float32)
+    assert memory.empty((5000,), np.float32).shape == (5000,)
 
 
 def test_memory_of_other_types_is_numpys():
-    assert runtime.empty((5000,), ">f4").dtype == ">f4"
-    assert runtime.empty((5000,), object)[4999] is None
-    assert runtime.empty((1,) * 40 + (5000,), np.float32).ndim == 41
-    assert runtime.empty((50, 100), np.int64).dtype == np.int64
+    assert memory.empty((5000,), ">f4").dtype == ">f4"
+    assert memory.empty((5000,), object)[4999] is None
+    assert memory.empty((1,) * 40 + (5000,), np.float32).ndim == 41
+    assert memory.empty((50, 100), np.int64).dtype == np.int64
 
 
 def test_memory_that_waits_is_freed_before_memory_is_refused():
     """A block too large for this machine; what waited is given back, and the count of bytes in use stays right."""
-    before = runtime.memory_stats()["in_use"]
-    large = runtime.empty((2**20,), np.float32)
+    before = memory.memory_stats()["in_use"]
+    large = memory.empty((2**20,), np.float32)
     del large
     with pytest.raises(MemoryError):
-        runtime.empty((2**58,), np.float32)
-    assert runtime.memory_stats() == {"in_use": before, "waiting": 0}
+        memory.empty((2**58,), np.float32)
+    assert memory.memory_stats() == {"in_use": before, "waiting": 0}

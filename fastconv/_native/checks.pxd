@@ -8,7 +8,11 @@ from numpy cimport (  # noqa: F401
     NPY_ARRAY_ALIGNED as READ, NPY_ARRAY_CARRAY as DENSE_RESULT, NPY_ARRAY_CARRAY_RO as DENSE,
 )
 
-from fastconv._native.runtime cimport idx
+from fastconv._native.kernels cimport idx
+
+cdef enum:
+    LARGEST = 1152921504606846976   # 2**60
+    RESULT = 0   # where flags are expected: an array that check_result() allows
 
 
 cdef inline list shape_of(cnp.ndarray a):
@@ -28,6 +32,19 @@ cdef inline int check_array(cnp.ndarray a, str name, int rank, int kind, int fla
                          f"{', and writeable' if flags == DENSE_RESULT else ''}, got {a.flags}")
     if cnp.PyArray_SIZE(a) * <double>cnp.PyArray_ITEMSIZE(a) > 2.0**60:
         raise MemoryError(f"{name} of size {shape_of(a)} is too large")
+    return 0
+
+
+cdef inline int check_result(cnp.ndarray a, str name, int kind) except -1:
+    """What a pass may write: four axes, dense with the last one innermost, or with channels last."""
+    check_array(a, name, 4, kind, READ)
+    cdef idx itemsize = cnp.PyArray_ITEMSIZE(a)
+    if not cnp.PyArray_ISWRITEABLE(a):
+        raise ValueError(f"{name} must be writeable, got {a.flags}")
+    if not cnp.PyArray_IS_C_CONTIGUOUS(a) and not (
+            a.strides[1] == itemsize and a.strides[3] == a.shape[1] * itemsize
+            and a.strides[2] == a.shape[3] * a.strides[3] and a.strides[0] == a.shape[2] * a.strides[2]):
+        raise ValueError(f"{name} must be dense, in C order or with channels last, got {a.flags}")
     return 0
 
 
@@ -54,7 +71,7 @@ cdef inline int check_size(cnp.ndarray a, str name, cnp.ndarray b) except -1:
 
 
 cdef inline int check_number(idx value, str name, idx least) except -1:
-    if not least <= value <= 1152921504606846976:
+    if not least <= value <= <idx>LARGEST:
         raise ValueError(f"{name} must be from {least} to 2**60, got {value}")
     return 0
 
@@ -73,9 +90,9 @@ cdef inline int check_bytes(double size) except -1:
     return 0
 
 
-cdef inline int check_windows(idx out_h, idx out_w, idx kernel_h, idx kernel_w, idx stride_h, idx stride_w, idx pad_h,
-                              idx pad_w, idx dilation_h, idx dilation_w, idx h, idx w) except -1:
-    """That windows over images of h x w, at their places, span no more than a plane may."""
+cdef inline int refuse_windows(idx kernel_h, idx kernel_w, idx stride_h, idx stride_w, idx pad_h, idx pad_w,
+                               idx dilation_h, idx dilation_w) except -1:
+    """Raise for the first number that is impossible."""
     check_number(kernel_h, "the kernel's height", 1)
     check_number(kernel_w, "the kernel's width", 1)
     check_number(stride_h, "stride_h", 1)
@@ -84,6 +101,16 @@ cdef inline int check_windows(idx out_h, idx out_w, idx kernel_h, idx kernel_w, 
     check_number(dilation_w, "dilation_w", 1)
     check_number(pad_h, "pad_h", 0)
     check_number(pad_w, "pad_w", 0)
+    return 0
+
+
+cdef inline int check_windows(idx out_h, idx out_w, idx kernel_h, idx kernel_w, idx stride_h, idx stride_w, idx pad_h,
+                              idx pad_w, idx dilation_h, idx dilation_w, idx h, idx w) except -1:
+    """That windows over images of h x w, at their places, span no more than a plane may."""
+    cdef idx least = min(min(min(kernel_h, kernel_w), min(stride_h, stride_w)), min(dilation_h, dilation_w))
+    cdef idx most = max(max(max(kernel_h, kernel_w), max(stride_h, stride_w)), max(dilation_h, dilation_w))
+    if least < 1 or min(pad_h, pad_w) < 0 or max(most, max(pad_h, pad_w)) > <idx>LARGEST:
+        refuse_windows(kernel_h, kernel_w, stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w)
     check_plane(h + <double>pad_h, w + <double>pad_w, "a padded image")
     return check_plane((out_h - 1) * <double>stride_h + (kernel_h - 1) * <double>dilation_h + 1,
                        (out_w - 1) * <double>stride_w + (kernel_w - 1) * <double>dilation_w + 1,
@@ -95,9 +122,15 @@ cdef inline int check_convolution(cnp.ndarray x, int x_flags, cnp.ndarray w, int
                                   idx groups) except -1:
     """That images, filters and outputs fit each other, whichever of the three is to be computed."""
     cdef int kind = check_real(x, "x")
-    check_array(x, "x", 4, kind, x_flags)
+    if x_flags == RESULT:
+        check_result(x, "x", kind)
+    else:
+        check_array(x, "x", 4, kind, x_flags)
     check_array(w, "w", 4, kind, w_flags)
-    check_array(y, "y", 4, kind, y_flags)
+    if y_flags == RESULT:
+        check_result(y, "y", kind)
+    else:
+        check_array(y, "y", 4, kind, y_flags)
     check_number(groups, "groups", 1)
     if x.shape[1] != groups * <double>w.shape[1] or w.shape[0] % groups or w.shape[0] == 0 or w.shape[1] == 0:
         raise ValueError(f"{groups} groups of filters of size {shape_of(w)} do not fit images of size {shape_of(x)}")

@@ -1,43 +1,43 @@
-"""Element-wise layers and updates as single passes over memory: over planes or pieces, on threads where it pays.
+"""Element-wise layers, losses, sums and updates as single passes over memory, on threads where it pays.
 
-Arrays are dense (C order) and of one float dtype, unless said otherwise.
+Arrays are dense (C order) and of one float dtype, unless said otherwise. Results do not depend on the number of threads:
+an element belongs to one task, and sums of planes are added in the order of images.
 """
 
 cimport numpy as cnp
-from cython.parallel cimport prange
 from libc.math cimport NAN, log
 from libc.stdint cimport int64_t
 from libc.string cimport memset
 
 from fastconv._native.checks cimport DENSE, DENSE_RESULT, check_array, check_axis, check_real, check_size
-from fastconv._native.runtime cimport (
-    fc_flush_subnormals, fc_kernels, fc_restore_mode, give, idx, kernels, parts, take, threads_for,
-)
+from fastconv._native.kernels cimport fc_kernels, idx, parts
+from fastconv._native.memory cimport Arena, Workspace, carve, no_memory, release, reserve
+from fastconv._native.runtime cimport Task, kernels_of, run_without_gil, threads_for
 
 cnp.import_array()
 
 cdef enum:
     PIECE = 32768    # elements that a thread takes at a time
-    SOME = 16384     # of planes
+    BLOCK = 16384    # elements of planes that it takes at a time, unless a single plane has more
 
 
 cdef inline char *data(cnp.ndarray a) noexcept nogil:
     return <char *>cnp.PyArray_DATA(a)
 
 
-cdef int check_alike(cnp.ndarray result, str name, cnp.ndarray a, str a_name) except -1:
-    """Arrays of one size and type, the first to be written."""
-    cdef int kind = check_real(result, name)
-    check_array(result, name, -1, kind, DENSE_RESULT)
+cdef inline const fc_kernels *kernels_for(cnp.ndarray a) noexcept:
+    return kernels_of(cnp.PyArray_ITEMSIZE(a))
+
+
+cdef int check_alike(cnp.ndarray y, str name, cnp.ndarray a, str a_name, cnp.ndarray b, str b_name) except -1:
+    """Arrays of one size and type, the first to be written; b may be a."""
+    cdef int kind = check_real(y, name)
+    check_array(y, name, -1, kind, DENSE_RESULT)
     check_array(a, a_name, -1, kind, DENSE)
-    return check_size(a, a_name, result)
-
-
-cdef int check_planes(cnp.ndarray x, str name, int flags, cnp.ndarray like) except -1:
-    """(N, C, pixels), of the size of `like`."""
-    check_array(x, name, 3, check_real(like, "x"), flags)
-    for axis in range(3):
-        check_axis(x, name, axis, like.shape[axis])
+    check_size(a, a_name, y)
+    if b is not a:
+        check_array(b, b_name, -1, kind, DENSE)
+        check_size(b, b_name, y)
     return 0
 
 
@@ -47,12 +47,6 @@ cdef int check_row(cnp.ndarray a, str name, int flags, cnp.ndarray row, str row_
     check_array(a, name, 2, kind, flags)
     check_array(row, row_name, 1, kind, row_flags)
     return check_axis(row, row_name, 0, a.shape[1])
-
-
-cdef int check_channels(cnp.ndarray a, str name, int flags, cnp.ndarray x) except -1:
-    """A float64 for each channel of x."""
-    check_array(a, name, 1, cnp.NPY_FLOAT64, flags)
-    return check_axis(a, name, 0, x.shape[1])
 
 
 cdef inline double get(const char *a, idx i, idx itemsize) noexcept nogil:
@@ -66,100 +60,87 @@ cdef inline void put(char *a, idx i, double value, idx itemsize) noexcept nogil:
         (<double *>a)[i] = value
 
 
+cdef double *new_doubles(Workspace *workspace, double count) except NULL:
+    """A table of so many numbers: all the memory that a pass needs. Whoever asks for it releases the workspace."""
+    cdef Arena table = [NULL, 0], scratch = [NULL, 0]
+    count = max(count, 1)
+    carve(&table, count, sizeof(double))
+    reserve(workspace, &table, &scratch, 1)
+    return <double *>carve(&table, count, sizeof(double))
+
+
+cdef void run_pass(Task task, const void *job, idx count, double work, bint keeps_subnormals) noexcept:
+    """Run tasks that need no memory but their arrays."""
+    cdef Workspace workspace = no_memory(threads_for(work, count), keeps_subnormals)
+    run_without_gil(task, job, count, parts(count, workspace.n_threads), &workspace, work)
+
+
+# ---- element by element -------------------------------------------------------------------------------------------
+
+ctypedef void (*OfOne)(void *, const void *, idx) noexcept nogil
+ctypedef void (*OfTwo)(void *, const void *, const void *, idx) noexcept nogil
+
+
+cdef struct Elements:
+    # y from a, or from a and b, by one of two kernels.
+    OfOne of_one
+    OfTwo of_two
+    char *y
+    const char *a
+    const char *b
+    idx count, itemsize
+
+
+cdef void elements_task(const void *job, idx piece, char *_scratch) noexcept nogil:
+    cdef const Elements *e = <const Elements *>job
+    cdef idx at = piece * PIECE * e.itemsize, count = min(<idx>PIECE, e.count - piece * PIECE)
+    if e.of_one != NULL:
+        e.of_one(e.y + at, e.a + at, count)
+    else:
+        e.of_two(e.y + at, e.a + at, e.b + at, count)
+
+
+cdef void pass_over(OfOne of_one, OfTwo of_two, cnp.ndarray a, cnp.ndarray b, cnp.ndarray y) noexcept:
+    cdef Elements e = [of_one, of_two, data(y), data(a), data(b), cnp.PyArray_SIZE(y), cnp.PyArray_ITEMSIZE(y)]
+    # Nothing here is slow for subnormal numbers.
+    run_pass(elements_task, &e, parts(e.count, PIECE), 10.0 * e.count, True)
+
+
 cpdef relu(cnp.ndarray x, cnp.ndarray y):
     """y = max(x, 0); NaN stays NaN."""
-    check_alike(y, "y", x, "x")
-    cdef idx z = cnp.PyArray_ITEMSIZE(x), n = cnp.PyArray_SIZE(x), piece, pieces = parts(n, PIECE)
-    cdef const fc_kernels *kern = kernels(z)
-    cdef char *px = data(x)
-    cdef char *py = data(y)
-    cdef int n_threads = threads_for(10.0 * n, pieces)
-    if n_threads == 1:
-        with nogil:
-            kern.passes.relu(py, px, n)
-        return
-    for piece in prange(pieces, nogil=True, num_threads=n_threads, schedule="static"):
-        kern.passes.relu(py + piece * PIECE * z, px + piece * PIECE * z, min(PIECE, n - piece * PIECE))
-
-
-cdef void combine(void (*kernel)(void *, const void *, const void *, idx) noexcept nogil, cnp.ndarray a, cnp.ndarray b,
-                  cnp.ndarray y) noexcept:
-    """y from a and b of its shape, of which it may be either, element by element."""
-    cdef idx z = cnp.PyArray_ITEMSIZE(y), n = cnp.PyArray_SIZE(y), piece, pieces = parts(n, PIECE)
-    cdef char *pa = data(a)
-    cdef char *pb = data(b)
-    cdef char *py = data(y)
-    cdef int n_threads = threads_for(10.0 * n, pieces)
-    if n_threads == 1:
-        with nogil:
-            kernel(py, pa, pb, n)
-        return
-    for piece in prange(pieces, nogil=True, num_threads=n_threads, schedule="static"):
-        kernel(py + piece * PIECE * z, pa + piece * PIECE * z, pb + piece * PIECE * z, min(PIECE, n - piece * PIECE))
+    check_alike(y, "y", x, "x", x, "x")
+    pass_over(kernels_for(y).passes.relu, NULL, x, x, y)
 
 
 cpdef relu_backward(cnp.ndarray dy, cnp.ndarray y, cnp.ndarray dx):
-    """dx = dy where y > 0, else 0."""
-    check_alike(dx, "dx", dy, "dy")
-    check_alike(dx, "dx", y, "y")
-    combine(kernels(cnp.PyArray_ITEMSIZE(y)).passes.relu_backward, dy, y, dx)
+    """dx = dy where y > 0, else 0; dx may be dy."""
+    check_alike(dx, "dx", dy, "dy", y, "y")
+    pass_over(NULL, kernels_for(y).passes.relu_backward, dy, y, dx)
 
 
 cpdef add(cnp.ndarray a, cnp.ndarray b, cnp.ndarray y):
     """y = a + b; y may be either."""
-    check_alike(y, "y", a, "a")
-    check_alike(y, "y", b, "b")
-    combine(kernels(cnp.PyArray_ITEMSIZE(y)).passes.add, a, b, y)
+    check_alike(y, "y", a, "a", b, "b")
+    pass_over(NULL, kernels_for(y).passes.add, a, b, y)
 
 
-def sgd(list parameters, list gradients, list buffers, double sign, double lr, double momentum, double fresh,
-        double decay, bint nesterov):
-    """g = sign dp + decay p; buffer = momentum buffer + fresh g (unless None); p -= lr (g, buffer or nesterov's).
+# ---- the step of SGD ----------------------------------------------------------------------------------------------
 
-    The lists hold one array for each parameter. Returns whether that was done: nothing is unless all of them are dense
-    and of native float32 or float64, and with momentum there is a buffer for each.
-    """
-    cdef cnp.ndarray p, dp, buffer
-    cdef idx z, n, piece, pieces, i
-    cdef const fc_kernels *kern
-    cdef char *pp
-    cdef char *pd
-    cdef char *pb
-    cdef int n_threads
-    if len(gradients) != len(parameters) or len(buffers) != len(parameters):
-        raise ValueError(f"{len(parameters)} parameters have {len(gradients)} gradients and {len(buffers)} buffers")
-    for i in range(len(parameters)):
-        p = parameters[i]
-        buffer = buffers[i]
-        if not (dense(p, p) and dense(gradients[i], p) and cnp.PyArray_ISWRITEABLE(p)):
-            return False
-        if buffer is None and momentum != 0:
-            return False
-        if buffer is not None and not (dense(buffer, p) and cnp.PyArray_ISWRITEABLE(buffer)):
-            return False
-    for i in range(len(parameters)):
-        p, dp, buffer = parameters[i], gradients[i], buffers[i]
-        z, n = cnp.PyArray_ITEMSIZE(p), cnp.PyArray_SIZE(p)
-        kern = kernels(z)
-        pieces = parts(n, PIECE)
-        pp, pd, pb = data(p), data(dp), data(buffer) if buffer is not None else NULL
-        n_threads = threads_for(10.0 * n, pieces)
-        if n_threads == 1:
-            with nogil:
-                update(kern, pp, pd, pb, sign, lr, momentum, fresh, decay, nesterov, n)
-            continue
-        for piece in prange(pieces, nogil=True, num_threads=n_threads, schedule="static"):
-            update(kern, pp + piece * PIECE * z, pd + piece * PIECE * z, pb + piece * PIECE * z if pb != NULL else NULL,
-                   sign, lr, momentum, fresh, decay, nesterov, min(PIECE, n - piece * PIECE))
-    return True
+cdef struct Step:
+    const fc_kernels *kernels
+    char *p
+    char *dp
+    char *buffer
+    idx count
+    double sign, lr, momentum, fresh, decay
+    bint nesterov
 
 
-cdef void update(const fc_kernels *kern, char *p, char *dp, char *buffer, double sign, double lr, double momentum,
-                 double fresh, double decay, bint nesterov, idx n) noexcept nogil:
-    # The momentum of a weight without a gradient decays until it is subnormal, and there it stays.
-    cdef unsigned mode = fc_flush_subnormals()
-    kern.passes.sgd(p, dp, buffer, sign, lr, momentum, fresh, decay, nesterov, n)
-    fc_restore_mode(mode)
+cdef void step_task(const void *job, idx piece, char *_scratch) noexcept nogil:
+    cdef const Step *step = <const Step *>job
+    cdef idx at = piece * PIECE * step.kernels.itemsize, count = min(<idx>PIECE, step.count - piece * PIECE)
+    step.kernels.passes.sgd(step.p + at, step.dp + at, step.buffer + at if step.buffer != NULL else NULL, step.sign,
+                            step.lr, step.momentum, step.fresh, step.decay, step.nesterov, count)
 
 
 cdef bint dense(cnp.ndarray a, cnp.ndarray p) noexcept:
@@ -171,67 +152,72 @@ cdef bint dense(cnp.ndarray a, cnp.ndarray p) noexcept:
             and cnp.PyArray_ISCARRAY_RO(a) and cnp.PyArray_SIZE(a) == cnp.PyArray_SIZE(p))
 
 
-cpdef bias_gradient(cnp.ndarray dy, cnp.ndarray db):
-    """db[c] = sum of dy[:, c]. Every plane is summed by itself, in float64 over short runs, and the planes in order."""
-    cdef int kind = check_real(dy, "dy")
-    check_array(dy, "dy", 4, kind, DENSE)
-    check_array(db, "db", 1, kind, DENSE_RESULT)
-    check_axis(db, "db", 0, dy.shape[1])
-    cdef idx z = cnp.PyArray_ITEMSIZE(dy), N = dy.shape[0], C = dy.shape[1], pixels = dy.shape[2] * dy.shape[3], n, c
-    if pixels == 0:
-        # There may be more such planes than memory.
-        N = 0
-    cdef const fc_kernels *kern = kernels(z)
-    cdef char *py = data(dy)
-    cdef size_t size = max(N * C, 1) * sizeof(double)
-    cdef double *sums = <double *>take(size)
-    cdef double total
-    cdef int n_threads = threads_for(5.0 * N * C * pixels, N * C)
-    cdef idx plane
-    if n_threads == 1:
-        with nogil:
-            for plane in range(N * C):
-                sums[plane] = kern.passes.total(py + plane * pixels * z, pixels)
-    else:
-        for plane in prange(N * C, nogil=True, num_threads=n_threads, schedule="static"):
-            sums[plane] = kern.passes.total(py + plane * pixels * z, pixels)
-    for c in range(C):
-        total = 0
-        for n in range(N):
-            total += sums[n * C + c]
-        put(data(db), c, total, z)
-    give(sums, size)
+def sgd(list parameters, list gradients, list buffers, double sign, double lr, double momentum, double fresh,
+        double decay, bint nesterov):
+    """g = sign dp + decay p; buffer = momentum buffer + fresh g (unless None); p -= lr (g, buffer or nesterov's).
 
+    The lists hold one array for each parameter. Returns whether that was done: nothing is unless all of them are dense
+    and of native float32 or float64, and with momentum there is a buffer for each.
+    """
+    cdef cnp.ndarray p, dp, buffer
+    cdef idx i
+    cdef Step step
+    if len(gradients) != len(parameters) or len(buffers) != len(parameters):
+        raise ValueError(f"{len(parameters)} parameters have {len(gradients)} gradients and {len(buffers)} buffers")
+    for i in range(len(parameters)):
+        p, buffer = parameters[i], buffers[i]
+        if not (dense(p, p) and dense(gradients[i], p) and cnp.PyArray_ISWRITEABLE(p)):
+            return False
+        if buffer is None and momentum != 0:
+            return False
+        if buffer is not None and not (dense(buffer, p) and cnp.PyArray_ISWRITEABLE(buffer)):
+            return False
+    step.sign, step.lr, step.momentum, step.fresh, step.decay = sign, lr, momentum, fresh, decay
+    step.nesterov = nesterov
+    for i in range(len(parameters)):
+        p, dp, buffer = parameters[i], gradients[i], buffers[i]
+        step.kernels, step.count = kernels_for(p), cnp.PyArray_SIZE(p)
+        step.p, step.dp, step.buffer = data(p), data(dp), data(buffer) if buffer is not None else NULL
+        # The momentum of a weight without a gradient would decay until it is subnormal, and stay there: it becomes zero.
+        run_pass(step_task, &step, parts(step.count, PIECE), 10.0 * step.count, False)
+    return True
+
+
+# ---- rows of channels: linear layers and losses -------------------------------------------------------------------
 
 cpdef add_row(cnp.ndarray y, cnp.ndarray b):
     """y[n] += b for every row n of y (N, C)."""
     check_row(y, "y", DENSE_RESULT, b, "b", DENSE)
-    cdef idx z = cnp.PyArray_ITEMSIZE(y), C = y.shape[1], n
-    cdef const fc_kernels *kern = kernels(z)
-    for n in range(y.shape[0]):
-        kern.passes.add(data(y) + n * C * z, data(y) + n * C * z, data(b), C)
+    cdef const fc_kernels *kernels = kernels_for(y)
+    cdef idx channels = y.shape[1], size = channels * kernels.itemsize
+    cdef char *row = data(y)
+    for _ in range(y.shape[0]):
+        kernels.passes.add(row, row, data(b), channels)
+        row += size
 
 
 cpdef column_sums(cnp.ndarray y, cnp.ndarray total):
     """total[c] = sum of y[:, c], row after row in float64, for y (N, C)."""
     check_row(y, "y", DENSE, total, "total", DENSE_RESULT)
-    cdef idx z = cnp.PyArray_ITEMSIZE(y), C = y.shape[1], n, c
-    cdef const fc_kernels *kern = kernels(z)
-    cdef size_t size = max(C, 1) * sizeof(double)
-    cdef double *sums = <double *>take(size)
-    memset(sums, 0, C * sizeof(double))
-    for n in range(y.shape[0]):
-        kern.passes.add_to_doubles(sums, data(y) + n * C * z, C)
-    for c in range(C):
-        put(data(total), c, sums[c], z)
-    give(sums, size)
+    cdef const fc_kernels *kernels = kernels_for(y)
+    cdef idx channels = y.shape[1], size = channels * kernels.itemsize, c
+    cdef char *row = data(y)
+    cdef Workspace workspace
+    cdef double *sums = new_doubles(&workspace, channels)
+    memset(sums, 0, channels * sizeof(double))
+    for _ in range(y.shape[0]):
+        kernels.passes.add_to_doubles(sums, row, channels)
+        row += size
+    for c in range(channels):
+        put(data(total), c, sums[c], kernels.itemsize)
+    release(&workspace)
 
 
 cpdef cross_entropy(cnp.ndarray x, cnp.ndarray labels, cnp.ndarray dx, long long ignored, bint mean):
     """Cross entropy of the softmax of every row of x (M, C) with its class, summed or the mean of those not ignored.
 
     dx takes its gradient, unless it is None; labels are int64. Returns the loss, or None if a class is not from 0 to
-    C - 1; dx is garbage then.
+    C - 1; nothing is written then.
     """
     cdef int kind = check_real(x, "x")
     check_array(x, "x", 2, kind, DENSE)
@@ -241,80 +227,157 @@ cpdef cross_entropy(cnp.ndarray x, cnp.ndarray labels, cnp.ndarray dx, long long
         check_array(dx, "dx", 2, kind, DENSE_RESULT)
         check_axis(dx, "dx", 0, x.shape[0])
         check_axis(dx, "dx", 1, x.shape[1])
-    cdef idx z = cnp.PyArray_ITEMSIZE(x), M = x.shape[0], C = x.shape[1], m, counted = 0
-    cdef const fc_kernels *kern = kernels(z)
+    cdef const fc_kernels *kernels = kernels_for(x)
+    cdef idx itemsize = kernels.itemsize, rows = x.shape[0], classes = x.shape[1], size = classes * itemsize
+    cdef idx m, counted = 0
     cdef const int64_t *label = <const int64_t *>data(labels)
-    cdef char *row
-    cdef double loss = 0, largest, total
-    cdef size_t size = C * z
-    cdef char *memory = <char *>take(size) if dx is None else NULL
-    for m in range(M):
+    for m in range(rows):
         if label[m] != ignored:
-            if not 0 <= label[m] < C:
-                counted = -1
-                break
+            if not 0 <= label[m] < classes:
+                return None
             counted += 1
-    cdef double weight = 1.0 / max(counted, 1) if mean else 1.0
-    if counted >= 0:
-        with nogil:
-            for m in range(M):
-                row = memory if memory != NULL else data(dx) + m * C * z
-                if label[m] == ignored:
-                    memset(row, 0, C * z)
-                    continue
-                kern.passes.softmax(row, data(x) + m * C * z, C, weight, &largest, &total)
-                loss += log(total) + largest - get(data(x), m * C + label[m], z)
-                put(row, label[m], get(row, label[m], z) - weight, z)
-    if memory != NULL:
-        give(memory, size)
-    if counted < 0:
-        return None
+    cdef double loss = 0, largest, total, weight = 1.0 / max(counted, 1) if mean else 1.0
+    cdef Workspace workspace
+    # Without a gradient to be written every row's exponentials take the same place.
+    cdef char *row = data(dx) if dx is not None else <char *>new_doubles(&workspace, classes)
+    cdef const char *x_row = data(x)
+    cdef idx step = size if dx is not None else 0
+    with nogil:
+        for m in range(rows):
+            if label[m] == ignored:
+                memset(row, 0, size)
+            else:
+                kernels.passes.softmax(row, x_row, classes, weight, &largest, &total)
+                loss += log(total) + largest - get(x_row, label[m], itemsize)
+                put(row, label[m], get(row, label[m], itemsize) - weight, itemsize)
+            x_row += size
+            row += step
+    if dx is None:
+        release(&workspace)
     if not mean:
         return loss
     return loss / counted if counted else NAN
 
 
-# Batch norm passes over planes in the order of memory, some of an image at a time.
+# ---- planes of channels: batch norm and the gradient of a bias ----------------------------------------------------
 
 cdef struct Planes:
-    idx N, C, pixels
-    idx some, tasks
+    # A pass over arrays (N, C, pixels) in the order of memory, in blocks of some planes of an image.
+    const fc_kernels *kernels
+    idx images, channels, pixels
+    idx some, blocks       # planes of a block, blocks of an image
+    char *y
+    const char *a
+    const char *b
+    # Numbers of each channel
+    const double *a_shift
+    const double *shift
+    const double *scale
+    const double *slope
+    const double *offset
+    # Numbers of each plane
+    double *sums
+    double *dots
 
 
-cdef Planes planes_of(cnp.ndarray x) noexcept:
-    """x is (N, C, pixels)."""
-    cdef Planes p
-    p.N, p.C, p.pixels = x.shape[0], x.shape[1], x.shape[2]
-    if p.pixels == 0:
-        # There may be more such planes than memory.
-        p.N = 0
-    p.some = max(1, min(p.C, SOME // max(p.pixels, 1)))
-    p.tasks = p.N * parts(p.C, p.some)
-    return p
+cdef struct Block:
+    idx first, channel, count   # planes
+    idx at                      # where they begin, in bytes
 
 
-cdef void sum_channels(const fc_kernels *kern, const Planes *p, const char *a, const double *a_shift, const char *b,
-                       const double *b_shift, double *sums, double *dots, double *total, double *dot) noexcept:
-    """Sums of a - a_shift (unless NULL) and of its products with b - b_shift over each channel.
+cdef void set_sizes(Planes *planes, const fc_kernels *kernels, idx images, idx channels, idx pixels) noexcept:
+    # Of planes without pixels there may be more than memory holds numbers for.
+    planes.kernels = kernels
+    planes.images, planes.channels, planes.pixels = images if pixels > 0 else 0, channels, pixels
+    planes.some = max(1, min(channels, BLOCK // max(pixels, 1)))
+    planes.blocks = parts(channels, planes.some)
 
-    Every plane is summed by itself, into `sums` and `dots`, and the planes in their order.
-    """
-    cdef idx z = kern.itemsize, chunks = parts(p.C, p.some), task, c, n, first
-    cdef unsigned mode
-    cdef int n_threads = threads_for(10.0 * p.N * p.C * p.pixels, p.tasks)
-    for task in prange(p.tasks, nogil=True, num_threads=n_threads, use_threads_if=n_threads > 1, schedule="static"):
-        mode = fc_flush_subnormals()
-        c = task % chunks * p.some
-        first = task // chunks * p.C + c
-        kern.passes.sums(a + first * p.pixels * z, a_shift + c if a_shift != NULL else NULL, b + first * p.pixels * z,
-                  b_shift + c, min(p.some, p.C - c), p.pixels, sums + first, dots + first)
-        fc_restore_mode(mode)
-    memset(total, 0, p.C * sizeof(double))
-    memset(dot, 0, p.C * sizeof(double))
-    for n in range(p.N):
-        for c in range(p.C):
-            total[c] += sums[n * p.C + c]
-            dot[c] += dots[n * p.C + c]
+
+cdef int begin(Planes *planes, cnp.ndarray x) except -1:
+    """Begin a pass over x and arrays of its size and type."""
+    check_array(x, "x", 3, check_real(x, "x"), DENSE)
+    set_sizes(planes, kernels_for(x), x.shape[0], x.shape[1], x.shape[2])
+    return 0
+
+
+cdef char *planes_of(cnp.ndarray a, str name, int flags, cnp.ndarray x) except? NULL:
+    """The data of an array that must be of the size and type of x, which has been checked."""
+    check_array(a, name, 3, cnp.PyArray_TYPE(x), flags)
+    for axis in range(3):
+        check_axis(a, name, axis, x.shape[axis])
+    return data(a)
+
+
+cdef double *channels_of(cnp.ndarray a, str name, int flags, cnp.ndarray x) except? NULL:
+    """The data of an array that must hold a float64 for each channel of x."""
+    check_array(a, name, 1, cnp.NPY_FLOAT64, flags)
+    check_axis(a, name, 0, x.shape[1])
+    return <double *>data(a)
+
+
+cdef inline Block block_of(const Planes *planes, idx task) noexcept nogil:
+    cdef Block block
+    block.channel = task % planes.blocks * planes.some
+    block.first = task // planes.blocks * planes.channels + block.channel
+    block.count = min(planes.some, planes.channels - block.channel)
+    block.at = block.first * planes.pixels * planes.kernels.itemsize
+    return block
+
+
+cdef void run_blocks(Task task, const Planes *planes, double cost, bint keeps_subnormals) noexcept:
+    run_pass(task, planes, planes.images * planes.blocks, cost * planes.images * planes.channels * planes.pixels,
+             keeps_subnormals)
+
+
+cdef void add_images(const Planes *planes, const double *of_planes, double *total) noexcept:
+    """The sums of every channel's planes, in the order of images."""
+    cdef idx n, c
+    memset(total, 0, planes.channels * sizeof(double))
+    for n in range(planes.images):
+        for c in range(planes.channels):
+            total[c] += of_planes[n * planes.channels + c]
+
+
+cdef void totals_task(const void *job, idx task, char *_scratch) noexcept nogil:
+    cdef const Planes *planes = <const Planes *>job
+    cdef Block block = block_of(planes, task)
+    cdef idx i, size = planes.pixels * planes.kernels.itemsize
+    for i in range(block.count):
+        planes.sums[block.first + i] = planes.kernels.passes.total(planes.a + block.at + i * size, planes.pixels)
+
+
+cpdef bias_gradient(cnp.ndarray dy, cnp.ndarray db):
+    """db[c] = sum of dy[:, c]. Every plane is summed by itself, in float64 over short runs, and the planes in order."""
+    cdef int kind = check_real(dy, "dy")
+    check_array(dy, "dy", 4, kind, DENSE)
+    check_array(db, "db", 1, kind, DENSE_RESULT)
+    check_axis(db, "db", 0, dy.shape[1])
+    cdef Planes planes
+    cdef Workspace workspace
+    cdef idx c
+    set_sizes(&planes, kernels_for(dy), dy.shape[0], dy.shape[1], dy.shape[2] * dy.shape[3])
+    cdef double *total = new_doubles(&workspace, (planes.images + 1.0) * planes.channels)
+    planes.a, planes.sums = data(dy), total + planes.channels
+    run_blocks(totals_task, &planes, 5.0, True)
+    add_images(&planes, planes.sums, total)
+    for c in range(planes.channels):
+        put(data(db), c, total[c], planes.kernels.itemsize)
+    release(&workspace)
+
+
+cdef void sums_task(const void *job, idx task, char *_scratch) noexcept nogil:
+    cdef const Planes *planes = <const Planes *>job
+    cdef Block block = block_of(planes, task)
+    cdef const double *a_shift = planes.a_shift + block.channel if planes.a_shift != NULL else NULL
+    planes.kernels.passes.sums(planes.a + block.at, a_shift, planes.b + block.at, planes.shift + block.channel,
+                               block.count, planes.pixels, planes.sums + block.first, planes.dots + block.first)
+
+
+cdef void sum_channels(const Planes *planes, double *total, double *dot) noexcept:
+    """Sums of a - a_shift (unless NULL) and of its products with b - shift over each channel."""
+    run_blocks(sums_task, planes, 10.0, False)
+    add_images(planes, planes.sums, total)
+    add_images(planes, planes.dots, dot)
 
 
 def channel_statistics(cnp.ndarray x, cnp.ndarray shift, cnp.ndarray offset, cnp.ndarray variance):
@@ -324,112 +387,90 @@ def channel_statistics(cnp.ndarray x, cnp.ndarray shift, cnp.ndarray offset, cnp
     corrects for what that lacks. Where it lacks more than the deviation, digits of the variance were lost, and there is
     another pass, with the mean itself.
     """
-    check_planes(x, "x", DENSE, x)
-    check_channels(shift, "shift", DENSE_RESULT, x)
-    check_channels(offset, "offset", DENSE_RESULT, x)
-    check_channels(variance, "variance", DENSE_RESULT, x)
-    cdef Planes p = planes_of(x)
-    cdef const fc_kernels *kern = kernels(cnp.PyArray_ITEMSIZE(x))
-    cdef double *by = <double *>data(shift)
-    cdef double *rest = <double *>data(offset)
-    cdef double *square = <double *>data(variance)
-    cdef double n = max(p.N * p.pixels, 1)
-    cdef size_t size = 2 * max(p.N * p.C, 1) * sizeof(double)
-    cdef double *sums = <double *>take(size)
-    cdef double *squares = sums + p.N * p.C
-    cdef idx c
+    cdef Planes planes
+    begin(&planes, x)
+    cdef double *by = channels_of(shift, "shift", DENSE_RESULT, x)
+    cdef double *rest = channels_of(offset, "offset", DENSE_RESULT, x)
+    cdef double *square = channels_of(variance, "variance", DENSE_RESULT, x)
+    cdef idx images = planes.images, c
+    cdef double n = max(images * planes.pixels, 1)
+    cdef Workspace workspace
     cdef int _attempt
     cdef bint far
-    cdef Planes first = p
-    first.N = parts(p.N, 8)
-    first.tasks = first.N * parts(p.C, p.some)
-    memset(by, 0, p.C * sizeof(double))
-    sum_channels(kern, &first, data(x), NULL, data(x), by, sums, squares, rest, square)
-    for c in range(p.C):
-        rest[c] /= max(first.N * p.pixels, 1)
+    planes.sums = new_doubles(&workspace, 2.0 * images * planes.channels)
+    planes.dots = planes.sums + images * planes.channels
+    planes.a = planes.b = data(x)
+    planes.a_shift, planes.shift, planes.images = NULL, by, parts(images, 8)
+    memset(by, 0, planes.channels * sizeof(double))
+    sum_channels(&planes, rest, square)
+    for c in range(planes.channels):
+        rest[c] /= max(planes.images * planes.pixels, 1)
+    planes.a_shift, planes.images = by, images
     for _attempt in range(2):
-        for c in range(p.C):
-            by[c] = <float>(by[c] + rest[c]) if kern.itemsize == 4 else by[c] + rest[c]
-        sum_channels(kern, &p, data(x), by, data(x), by, sums, squares, rest, square)
+        for c in range(planes.channels):
+            by[c] = <float>(by[c] + rest[c]) if planes.kernels.itemsize == 4 else by[c] + rest[c]
+        sum_channels(&planes, rest, square)
         far = False
-        for c in range(p.C):
+        for c in range(planes.channels):
             rest[c] /= n
             square[c] /= n
             far |= rest[c] * rest[c] > square[c] / 2
         if not far:
             break
-    for c in range(p.C):
+    for c in range(planes.channels):
         square[c] -= rest[c] * rest[c]
         if square[c] < 0:
             square[c] = 0
-    give(sums, size)
+    release(&workspace)
 
 
 def channel_dots(cnp.ndarray dy, cnp.ndarray x, cnp.ndarray shift, cnp.ndarray total, cnp.ndarray dot):
     """total[c] = sum of dy[:, c], dot[c] = sum of dy[:, c] (x[:, c] - shift[c]); arrays as in channel_statistics."""
-    check_planes(x, "x", DENSE, x)
-    check_planes(dy, "dy", DENSE, x)
-    check_channels(shift, "shift", DENSE, x)
-    check_channels(total, "total", DENSE_RESULT, x)
-    check_channels(dot, "dot", DENSE_RESULT, x)
-    cdef Planes p = planes_of(x)
-    cdef size_t size = 2 * max(p.N * p.C, 1) * sizeof(double)
-    cdef double *sums = <double *>take(size)
-    sum_channels(kernels(cnp.PyArray_ITEMSIZE(x)), &p, data(dy), NULL, data(x), <double *>data(shift), sums,
-                 sums + p.N * p.C, <double *>data(total), <double *>data(dot))
-    give(sums, size)
+    cdef Planes planes
+    begin(&planes, x)
+    planes.a, planes.a_shift = planes_of(dy, "dy", DENSE, x), NULL
+    planes.b, planes.shift = data(x), channels_of(shift, "shift", DENSE, x)
+    cdef double *sum_of_dy = channels_of(total, "total", DENSE_RESULT, x)
+    cdef double *sum_of_products = channels_of(dot, "dot", DENSE_RESULT, x)
+    cdef Workspace workspace
+    planes.sums = new_doubles(&workspace, 2.0 * planes.images * planes.channels)
+    planes.dots = planes.sums + planes.images * planes.channels
+    sum_channels(&planes, sum_of_dy, sum_of_products)
+    release(&workspace)
+
+
+cdef void affine_task(const void *job, idx task, char *_scratch) noexcept nogil:
+    cdef const Planes *planes = <const Planes *>job
+    cdef Block block = block_of(planes, task)
+    cdef idx c = block.channel
+    if planes.a == NULL:
+        planes.kernels.passes.affine(planes.y + block.at, planes.b + block.at, planes.shift + c, planes.scale + c,
+                                     planes.offset + c, block.count, planes.pixels)
+    else:
+        planes.kernels.passes.affine_pair(planes.y + block.at, planes.a + block.at, planes.b + block.at,
+                                          planes.shift + c, planes.scale + c, planes.slope + c, planes.offset + c,
+                                          block.count, planes.pixels)
 
 
 def affine(cnp.ndarray x, cnp.ndarray y, cnp.ndarray shift, cnp.ndarray scale, cnp.ndarray offset):
     """y[:, c] = scale[c] (x[:, c] - shift[c]) + offset[c]; arrays as in channel_statistics."""
-    check_planes(x, "x", DENSE, x)
-    check_planes(y, "y", DENSE_RESULT, x)
-    check_channels(shift, "shift", DENSE, x)
-    check_channels(scale, "scale", DENSE, x)
-    check_channels(offset, "offset", DENSE, x)
-    cdef Planes p = planes_of(x)
-    cdef idx z = cnp.PyArray_ITEMSIZE(x), chunks = parts(p.C, p.some), task, c, at
-    cdef const fc_kernels *kern = kernels(z)
-    cdef char *px = data(x)
-    cdef char *py = data(y)
-    cdef double *by = <double *>data(shift)
-    cdef double *a = <double *>data(scale)
-    cdef double *b = <double *>data(offset)
-    cdef int n_threads = threads_for(10.0 * p.N * p.C * p.pixels, p.tasks)
-    cdef unsigned mode
-    for task in prange(p.tasks, nogil=True, num_threads=n_threads, use_threads_if=n_threads > 1, schedule="static"):
-        mode = fc_flush_subnormals()
-        c = task % chunks * p.some
-        at = (task // chunks * p.C + c) * p.pixels * z
-        kern.passes.affine(py + at, px + at, by + c, a + c, b + c, min(p.some, p.C - c), p.pixels)
-        fc_restore_mode(mode)
+    cdef Planes planes
+    begin(&planes, x)
+    planes.a, planes.b, planes.y = NULL, data(x), planes_of(y, "y", DENSE_RESULT, x)
+    planes.shift = channels_of(shift, "shift", DENSE, x)
+    planes.scale = channels_of(scale, "scale", DENSE, x)
+    planes.offset = channels_of(offset, "offset", DENSE, x)
+    run_blocks(affine_task, &planes, 10.0, False)
 
 
 def affine_pair(cnp.ndarray dy, cnp.ndarray x, cnp.ndarray dx, cnp.ndarray shift, cnp.ndarray scale, cnp.ndarray slope,
                 cnp.ndarray offset):
     """dx[:, c] = scale[c] dy[:, c] + slope[c] (x[:, c] - shift[c]) + offset[c]; arrays as in channel_statistics."""
-    check_planes(x, "x", DENSE, x)
-    check_planes(dy, "dy", DENSE, x)
-    check_planes(dx, "dx", DENSE_RESULT, x)
-    check_channels(shift, "shift", DENSE, x)
-    check_channels(scale, "scale", DENSE, x)
-    check_channels(slope, "slope", DENSE, x)
-    check_channels(offset, "offset", DENSE, x)
-    cdef Planes p = planes_of(x)
-    cdef idx z = cnp.PyArray_ITEMSIZE(x), chunks = parts(p.C, p.some), task, c, at
-    cdef const fc_kernels *kern = kernels(z)
-    cdef char *pd = data(dy)
-    cdef char *px = data(x)
-    cdef char *pr = data(dx)
-    cdef double *by = <double *>data(shift)
-    cdef double *a = <double *>data(scale)
-    cdef double *b = <double *>data(slope)
-    cdef double *o = <double *>data(offset)
-    cdef int n_threads = threads_for(10.0 * p.N * p.C * p.pixels, p.tasks)
-    cdef unsigned mode
-    for task in prange(p.tasks, nogil=True, num_threads=n_threads, use_threads_if=n_threads > 1, schedule="static"):
-        mode = fc_flush_subnormals()
-        c = task % chunks * p.some
-        at = (task // chunks * p.C + c) * p.pixels * z
-        kern.passes.affine_pair(pr + at, pd + at, px + at, by + c, a + c, b + c, o + c, min(p.some, p.C - c), p.pixels)
-        fc_restore_mode(mode)
+    cdef Planes planes
+    begin(&planes, x)
+    planes.a, planes.b, planes.y = planes_of(dy, "dy", DENSE, x), data(x), planes_of(dx, "dx", DENSE_RESULT, x)
+    planes.shift = channels_of(shift, "shift", DENSE, x)
+    planes.scale = channels_of(scale, "scale", DENSE, x)
+    planes.slope = channels_of(slope, "slope", DENSE, x)
+    planes.offset = channels_of(offset, "offset", DENSE, x)
+    run_blocks(affine_task, &planes, 10.0, False)

@@ -2,7 +2,7 @@
 
 cimport numpy as cnp
 
-from fastconv._native.runtime cimport idx
+from fastconv._native.kernels cimport idx
 
 cpdef max_forward(cnp.ndarray x, cnp.ndarray y, cnp.ndarray indices, idx kernel_h, idx kernel_w, idx stride_h,
                   idx stride_w, idx pad_h, idx pad_w, idx dilation_h, idx dilation_w)

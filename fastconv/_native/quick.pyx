@@ -10,8 +10,8 @@ cimport numpy as cnp
 from cpython.long cimport PyLong_AsLongAndOverflow, PyLong_CheckExact
 from cpython.tuple cimport PyTuple_CheckExact, PyTuple_GET_ITEM, PyTuple_GET_SIZE
 
-from fastconv._native cimport conv, passes, pool
-from fastconv._native.runtime cimport new_array
+from fastconv._native cimport passes, plan, pool
+from fastconv._native.memory cimport new_array
 
 cnp.import_array()
 
@@ -146,7 +146,7 @@ cpdef conv2d(x, w, b, stride, padding, dilation, groups):
             or b is not None and not (plain(b, 1, real) and (<cnp.ndarray>b).shape[0] == v.out[1])):
         return None
     y = new_array(4, v.out, real)
-    conv.forward(x, w, b, y, v.stride_h, v.stride_w, v.pad_h, v.pad_w, v.dilation_h, v.dilation_w, v.groups)
+    plan.forward(x, w, b, y, v.stride_h, v.stride_w, v.pad_h, v.pad_w, v.dilation_h, v.dilation_w, v.groups)
     return y
 
 
@@ -159,7 +159,7 @@ cpdef conv2d_input(input_size, w, dy, stride, padding, dilation, groups):
             or not same((<cnp.ndarray>dy).shape, v.out, 4)):
         return None
     dx = new_array(4, size, real)
-    conv.input_gradient(dy, w, dx, v.stride_h, v.stride_w, v.pad_h, v.pad_w, v.dilation_h, v.dilation_w, v.groups)
+    plan.input_gradient(dy, w, dx, v.stride_h, v.stride_w, v.pad_h, v.pad_w, v.dilation_h, v.dilation_w, v.groups)
     return dx
 
 
@@ -172,7 +172,7 @@ cpdef conv2d_weight(x, weight_size, dy, stride, padding, dilation, groups):
             or not same((<cnp.ndarray>dy).shape, v.out, 4)):
         return None
     dw = new_array(4, size, real)
-    conv.weight_gradient(x, dy, dw, v.stride_h, v.stride_w, v.pad_h, v.pad_w, v.dilation_h, v.dilation_w, v.groups)
+    plan.weight_gradient(x, dy, dw, v.stride_h, v.stride_w, v.pad_h, v.pad_w, v.dilation_h, v.dilation_w, v.groups)
     return dw
 
 
@@ -211,7 +211,7 @@ cpdef linear(x, w, b):
                               and cnp.PyArray_IS_C_CONTIGUOUS(<cnp.ndarray>b)):
         return None
     cdef cnp.ndarray y = new_array(2, size, real)
-    conv.weight_gradient(as_images(w), as_images(x), as_filters(y, 0, 1), 1, 1, 0, 0, 1, 1, 1)
+    plan.weight_gradient(as_images(w), as_images(x), as_filters(y, 0, 1), 1, 1, 0, 0, 1, 1, 1)
     if b is not None:
         passes.add_row(y, b)
     return y
@@ -224,7 +224,7 @@ cpdef linear_input(w, dy):
         return None
     cdef idx *size = [(<cnp.ndarray>dy).shape[0], (<cnp.ndarray>w).shape[1]]
     cdef cnp.ndarray dx = new_array(2, size, real)
-    conv.forward(as_images(w), as_filters(dy, 0, 1), None, as_images(dx), 1, 1, 0, 0, 1, 1, 1)
+    plan.forward(as_images(w), as_filters(dy, 0, 1), None, as_images(dx), 1, 1, 0, 0, 1, 1, 1)
     return dx
 
 
@@ -235,7 +235,7 @@ cpdef linear_weight(x, dy):
         return None
     cdef idx *size = [(<cnp.ndarray>dy).shape[1], (<cnp.ndarray>x).shape[1]]
     cdef cnp.ndarray dw = new_array(2, size, real)
-    conv.forward(as_images(x), as_filters(dy, 1, 0), None, as_images(dw), 1, 1, 0, 0, 1, 1, 1)
+    plan.forward(as_images(x), as_filters(dy, 1, 0), None, as_images(dw), 1, 1, 0, 0, 1, 1, 1)
     return dw
 
 

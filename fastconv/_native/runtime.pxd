@@ -1,205 +1,14 @@
-"""What the loop nests share: the kernel table, the number of threads, recycled memory."""
+"""The machine: the kernels in use, threads, and the one parallel loop."""
 
-cimport numpy as cnp
-from libc.stdint cimport int32_t
-
-ctypedef Py_ssize_t idx
-
-cdef extern from "fastconv.h" nogil:
-    enum:
-        FC_AHEAD
-        FC_MAX_ROWS
-        FC_MAX_VECS
-        FC_POOL_BAND
-        FC_WINDOW_TAPS
-        FC_WINDOW_SUMS
-        FC_WINDOW_RUN
-        FC_SMALL
-        FC_LINES
-
-    ctypedef struct fc_run:
-        idx offset
-        idx count
-
-    ctypedef struct fc_piece:
-        # "from" is a word of the language
-        idx source "from"
-        idx to
-
-    ctypedef struct fc_tap:
-        idx row, col
-
-    ctypedef struct fc_windows:
-        idx width
-        idx step, stride
-        idx height, span
-        idx phases
-        idx n_blocks[2]
-        const fc_tap *taps
-        const void *mask
-        idx start "from"
-        idx stop "to"
-
-    ctypedef struct fc_ahead:
-        # "from" is a word of the language
-        const void *start "from"
-        idx step
-
-    ctypedef struct fc_plane:
-        idx h, w
-        idx row, col
-        idx dilation_h, dilation_w
-        idx step_h, step_w
-
-    ctypedef struct fc_move_kernels:
-        void (*stage)(void *dst, idx pitch, const void *src, idx src_h, idx src_w, idx n_rows, idx first, idx last,
-                      idx left, idx count, idx right, double fill) noexcept nogil
-        void (*fetch)(const void *src, idx step, idx n, idx count) noexcept nogil
-        void (*pack_filters)(void *dst, const void *w, idx rows, idx w_row, idx channels, idx w_channel, idx n_taps,
-                             const idx *taps) noexcept nogil
-        void (*pack_pixels)(void *dst, idx width, const void *src, idx depth, const idx *offsets, idx n_pieces,
-                            const fc_piece *pieces, idx step) noexcept nogil
-        void (*scatter)(const void *tile, idx width, void *y, idx y_row, idx y_col, idx rows, idx n_runs,
-                        const fc_run *runs) noexcept nogil
-        void (*interleave)(void *dst, const void **src, idx n, idx size) noexcept nogil
-        void (*transpose)(void *dst, idx width, const void *src, idx src_row, idx src_col, idx rows,
-                          idx count) noexcept nogil
-        void (*untranspose)(void *dst, idx dst_row, const void *src, idx width, idx rows, idx count) noexcept nogil
-        void (*untranspose_far)(void *dst, idx dst_row, const void *src, idx width, idx rows, idx count) noexcept nogil
-
-    ctypedef struct fc_product_kernels:
-        idx rows
-        idx *vecs
-        idx gemm_rows
-        idx gemm_vecs
-        void (*tile[8][8])(idx depth, const void *a, const void *b, const idx *offsets, void *y, idx y_row,
-                           const void *bias, int accumulate) noexcept nogil
-        void (*strip[8][8])(idx depth, const void *a, const void *b, const idx *offsets, idx b_step, void *y,
-                            idx y_row, idx y_step, const void *bias) noexcept nogil
-        void (*panel[8][8])(idx n, idx depth, const void *a, const void *b, void *y, idx y_row, const void *bias,
-                            int accumulate, const fc_ahead *ahead) noexcept nogil
-        void (*gemm[8])(idx rows, idx depth, const void *a, idx a_row, idx a_depth, const void *b, idx b_depth, void *y,
-                        idx y_row, int accumulate) noexcept nogil
-
-    ctypedef struct fc_correlate_kernels:
-        idx outer_rows
-        idx outer_vecs
-        idx dot_rows
-        idx dot_cols
-        void (*shifted_sums)(void *sums, const void *z, idx z_row, idx shift, idx n, idx count) noexcept nogil
-        void (*outer[8])(idx n_pixels, const int32_t *pixels, const void *x, const idx *offsets, const void *dy,
-                         void *acc, const fc_ahead *ahead) noexcept nogil
-        void (*fold)(void *w, idx w_row, const void *sums, idx slice, idx n_slices, idx row, idx col, idx filters,
-                     idx pairs) noexcept nogil
-        void (*dot[8])(idx n_planes, idx n_rows, idx n_cols, const void *dy, idx dy_row, idx dy_plane, idx dy_pitch,
-                       const void *x, const idx *offsets, idx x_plane, idx x_pitch, void *acc) noexcept nogil
-
-    ctypedef struct fc_winograd_kernels:
-        void (*input[3])(void *v, idx v_point, idx v_tile, const void *x, const fc_plane *plane, idx h0,
-                                  idx w0, idx count) noexcept nogil
-        void (*output_gradient[9])(void *z, idx z_point, idx z_tile, const void *dy, const fc_plane *plane, idx h0,
-                                   idx w0, idx count) noexcept nogil
-        void (*output[9])(void *y, const fc_plane *plane, idx h0, idx w0, idx count, const void *t,
-                                   idx t_point, idx t_tile, const void *bias) noexcept nogil
-        void (*filters[9])(void *u, idx u_point, idx u_depth, const void *w, idx w_filter, idx w_depth,
-                                    idx filters, idx depth, int flip, const void *end) noexcept nogil
-        void (*filter_gradient[9])(void *dw, const void *s, idx s_point, idx s_slice, idx n_slices,
-                                    idx channels) noexcept nogil
-
-    ctypedef struct fc_windows_kernels:
-        void (*rows)(void *y, idx y_row, idx n_rows, const void **rows, const fc_windows *s, const void *w,
-                        const void *bias) noexcept nogil
-        void (*row_sums)(void *sums, const void *dy, idx dy_row, idx n_rows, const void **rows,
-                            const fc_windows *s, idx span, const fc_tap *taps) noexcept nogil
-        void (*to_lanes)(void *dst, idx pitch, idx apart, const void *src, idx src_h, idx src_c, idx src_w,
-                         idx channels, idx n_rows, idx count, int loose) noexcept nogil
-        void (*lanes)(void *y, idx y_step, const void *x, idx step, idx count, idx mix, idx n_taps, idx run,
-                             const idx *offsets, const void *w, const void *bias) noexcept nogil
-        void (*lane_sums)(void *sums, const void *dy, idx dy_row, idx dy_step, const void *x, idx x_row, idx step,
-                          idx n_rows, idx count, idx n_taps, const idx *offsets, const fc_ahead *ahead) noexcept nogil
-        void (*mix_sums)(void *sums, const void *dy, idx dy_row, idx dy_step, const void *x, idx x_row, idx step,
-                         idx n_rows, idx count, idx mix, idx n_taps, const idx *offsets, const fc_ahead *ahead) noexcept nogil
-
-    ctypedef struct fc_pool_kernels:
-        void (*max_row)(void *y, void *where, const void *x, idx x_row, idx n_rows, idx n_cols, idx stride,
-                        idx dilation, idx index, idx index_row, idx start, const void *first,
-                        idx count) noexcept nogil
-        void (*average_row)(void *y, const void *x, idx x_row, idx n_rows, idx n_cols, idx stride, double height,
-                            const void *widths, idx count) noexcept nogil
-        void (*average_plane)(void *y, const void *x, idx x_row, idx height, idx out_h, idx out_w, idx n_rows,
-                              idx n_cols, idx stride_h, idx stride_w, idx pad_h, double area,
-                              void *sums) noexcept nogil
-        void (*spread_plane)(void *x, idx height, idx width, const void *dy, idx out_h, idx out_w,
-                             double factor) noexcept nogil
-        int (*spread_max)(void *x, idx height, idx width, const void *dy, const void *where, idx out_h,
-                          idx out_w) noexcept nogil
-        void (*share_row)(void *shares, const void *dy, double height, const void *widths, idx count) noexcept nogil
-        void (*spread_row)(void *x, idx size, const void *shares, idx n_cols, idx stride, idx count) noexcept nogil
-        idx (*scatter_add)(void *x, idx size, const void *dy, const void *where, int wide,
-                           idx count) noexcept nogil
-        double (*window_mean)(const void *x, idx x_row, idx x_col, idx n_rows, idx n_cols) noexcept nogil
-        void (*window_add)(void *x, idx x_row, idx n_rows, idx n_cols, double value) noexcept nogil
-
-    ctypedef struct fc_passes_kernels:
-        int (*finite)(const void *x, idx n) noexcept nogil
-        void (*relu)(void *y, const void *x, idx n) noexcept nogil
-        void (*relu_backward)(void *dx, const void *dy, const void *y, idx n) noexcept nogil
-        double (*total)(const void *x, idx n) noexcept nogil
-        void (*add)(void *y, const void *a, const void *b, idx n) noexcept nogil
-        void (*add_to_doubles)(double *sums, const void *x, idx n) noexcept nogil
-        void (*softmax)(void *p, const void *x, idx n, double scale, double *largest, double *total) noexcept nogil
-        void (*sums)(const void *a, const double *a_shift, const void *b, const double *b_shift, idx n_planes, idx n,
-                     double *sum, double *dot) noexcept nogil
-        void (*affine)(void *y, const void *x, const double *shift, const double *scale, const double *offset,
-                       idx n_planes, idx n) noexcept nogil
-        void (*affine_pair)(void *dx, const void *dy, const void *x, const double *shift, const double *scale,
-                            const double *slope, const double *offset, idx n_planes, idx n) noexcept nogil
-        void (*sgd)(void *p, const void *dp, void *buffer, double sign, double lr, double momentum, double fresh,
-                    double decay, int nesterov, idx n) noexcept nogil
-
-    ctypedef struct fc_kernels:
-        idx itemsize
-        idx lanes
-        const fc_move_kernels *move
-        const fc_product_kernels *product
-        const fc_correlate_kernels *correlate
-        const fc_winograd_kernels *winograd
-        const fc_windows_kernels *windows
-        const fc_pool_kernels *pool
-        const fc_passes_kernels *passes
-
-    ctypedef struct fc_isa:
-        const char *name
-        const fc_kernels *f32
-        const fc_kernels *f64
-        double (*fma_burst)(idx n) noexcept nogil
-
-    int fc_usable_isas(const fc_isa **isas)
-    unsigned fc_flush_subnormals()
-    void fc_restore_mode(unsigned mode)
-    void fc_fence()
-
-
-cdef struct Image:
-    # A 4-D array; strides in elements.
-    char *data
-    char *end      # just past its highest byte
-    idx n, c, h, w
-    idx s_n, s_c, s_h, s_w
-
-cdef void as_image(cnp.ndarray a, Image *image) noexcept
-
-# Division that rounds up; the next multiple of b.
-cdef inline idx parts(idx a, idx b) noexcept nogil:
-    return (a + b - 1) // b
-
-
-cdef inline idx up(idx a, idx b) noexcept nogil:
-    return (a + b - 1) // b * b
-
+from fastconv._native.kernels cimport fc_kernels, idx
+from fastconv._native.memory cimport Workspace
+from fastconv._native.tuning cimport Tuning
 
 # The kernels of the instruction set in use for elements of `itemsize` bytes: 4 (float32) or 8 (float64).
-cdef const fc_kernels *kernels(idx itemsize) noexcept
+cdef const fc_kernels *kernels_of(idx itemsize) noexcept
+
+# What is fitted to the instruction set in use.
+cdef const Tuning *tuning_in_use() noexcept
 
 # How many threads a job of `work` multiply-adds in `tasks` independent parts is worth: all or one.
 cdef int threads_for(double work, idx tasks) noexcept
@@ -207,12 +16,15 @@ cdef int threads_for(double work, idx tasks) noexcept
 
 # Whether so many equal tasks keep the threads busy for three quarters of the time.
 cdef inline bint keeps_busy(idx tasks, idx n_threads) noexcept nogil:
-    return 4 * tasks >= 3 * up(tasks, n_threads)
+    return 4 * tasks >= 3 * ((tasks + n_threads - 1) // n_threads * n_threads)
 
-# Recycled memory, aligned to a cache line at the least. take() wants the GIL and raises MemoryError; every
-# block goes back with the size that it was taken with.
-cdef void *take(size_t size) except NULL
-cdef void give(void *block, size_t size) noexcept
 
-# A C-contiguous array, from recycled memory if it is large.
-cdef cnp.ndarray new_array(int ndim, const cnp.npy_intp *dims, int type_num)
+# One task of a job: `scratch` is the workspace of the thread that it runs on.
+ctypedef void (*Task)(const void *job, idx task, char *scratch) noexcept nogil
+
+# Run task(job, 0 ... count - 1), `chunk` of them at a time, on the threads of a workspace, each with scratch of its own.
+cdef void run_tasks(Task task, const void *job, idx count, idx chunk, const Workspace *workspace) noexcept nogil
+
+# The same for a caller with the GIL, which is let go of unless `work`, as threads_for() counts it, takes no longer than that.
+cdef void run_without_gil(Task task, const void *job, idx count, idx chunk, const Workspace *workspace,
+                          double work) noexcept

@@ -1,24 +1,5 @@
 from numpy import ndarray
 
-def winograd_side(
-    which: int,
-    N: int,
-    C: int,
-    H: int,
-    W: int,
-    K: int,
-    c: int,
-    R: int,
-    S: int,
-    P: int,
-    Q: int,
-    stride_h: int,
-    stride_w: int,
-    dilation_h: int,
-    dilation_w: int,
-    groups: int,
-    itemsize: int,
-) -> int: ...
 def forward(
     x: ndarray,
     w: ndarray,
@@ -56,3 +37,23 @@ def weight_gradient(
     dilation_w: int,
     groups: int,
 ) -> None: ...
+def get_forced() -> int: ...
+def set_forced(form: int) -> None: ...
+def get_winograd() -> bool: ...
+def set_winograd(allowed: bool) -> None: ...
+def weigh_sizes(
+    which: int,
+    x: tuple[int, ...],
+    w: tuple[int, ...],
+    y: tuple[int, ...],
+    parameters: tuple[int, ...],
+    itemsize: int,
+    last: bool,
+    force: int,
+) -> tuple[
+    int,
+    list[float | None],
+    tuple[int, int, int, int] | None,
+    list[int],
+    dict[int, tuple[int, list[float]]],
+]: ...

@@ -1,12 +1,8 @@
-"""Few channels a group, for the general loop nests to hand over to."""
+"""The three passes of convolution: whoever has arrays comes in here."""
 
 cimport numpy as cnp
 
-from fastconv._native.runtime cimport Image, idx
-
-cdef bint takes(int which, const Image *x, idx H, idx W, idx K, idx c, idx R, idx S, idx P, idx Q, idx stride_h,
-                idx stride_w, idx pad_h, idx pad_w, idx dilation_h, idx dilation_w, idx groups,
-                idx itemsize) noexcept
+from fastconv._native.kernels cimport idx
 
 cpdef forward(cnp.ndarray x, cnp.ndarray w, cnp.ndarray b, cnp.ndarray y, idx stride_h, idx stride_w, idx pad_h,
               idx pad_w, idx dilation_h, idx dilation_w, idx groups)

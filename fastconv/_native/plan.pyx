@@ -1,0 +1,265 @@
+"""The choice of a form: one list of methods a pass, each of which says what it would do and can do it.
+
+A method counts the features of a problem that cost time in each of its forms; the instruction set's tuning has the cycles
+of each feature; the form of the fewest cycles runs. A new method is a file, a line in METHODS and rows of the tuning.
+"""
+
+cimport numpy as cnp
+from libc.math cimport INFINITY
+from libc.string cimport memset
+
+from fastconv._native.checks cimport READ, RESULT, check_array, check_axis, check_convolution
+from fastconv._native.column_taps cimport column_taps_features, column_taps_run
+from fastconv._native.correlate cimport correlate_features, correlate_run
+from fastconv._native.gather cimport gather_features, gather_run
+from fastconv._native.kernels cimport idx
+from fastconv._native.lanes cimport lanes_features, lanes_run
+from fastconv._native.memory cimport new_array
+from fastconv._native.phases cimport phases_features, phases_form, phases_run
+from fastconv._native.problem cimport (
+    FORWARD, INPUT_GRADIENT, WEIGHT_GRADIENT, Image, Pass, Problem, as_image, channels_last,
+)
+from fastconv._native.runtime cimport kernels_of, tuning_in_use
+from fastconv._native.tuning cimport (
+    COLUMN_TAPS, FEATURES, FORMS, LANES, OUTER, PANELS, PHASES, WINDOWS, WINOGRAD, cycles_of,
+)
+from fastconv._native.windows cimport windows_features, windows_run
+from fastconv._native.winograd cimport winograd_features, winograd_run, winograd_tile
+
+import os
+
+cnp.import_array()
+
+cdef enum:
+    MOST_FORMS = 6   # of a method
+
+
+# ---- the list of methods -------------------------------------------------------------------------------------------
+
+cdef struct Method:
+    int first, count     # its forms
+    # For each form its row of the tuning, or -1 where it is impossible, and its features. Data is not read.
+    void (*features)(const Problem *problem, int *rows, double *features) noexcept nogil
+    int (*run)(const Problem *problem, int form) except -1
+
+
+cdef enum:
+    MOST_METHODS = 6
+
+cdef Method[3][MOST_METHODS] METHODS
+cdef int[3] N_METHODS
+
+
+cdef void add_method(int which, Method method) noexcept:
+    METHODS[which][N_METHODS[which]] = method
+    N_METHODS[which] += 1
+
+
+for _which in (FORWARD, INPUT_GRADIENT, WEIGHT_GRADIENT):
+    add_method(_which, Method(WINOGRAD, 1, winograd_features, winograd_run))
+    add_method(_which, Method(WINDOWS, 1, windows_features, windows_run))
+    add_method(_which, Method(LANES, 1, lanes_features, lanes_run))
+add_method(FORWARD, Method(PANELS, 4, gather_features, gather_run))
+add_method(INPUT_GRADIENT, Method(PANELS, 4, gather_features, gather_run))
+add_method(INPUT_GRADIENT, Method(COLUMN_TAPS, 1, column_taps_features, column_taps_run))
+add_method(INPUT_GRADIENT, Method(PHASES, 1, phases_features, phases_run))
+add_method(WEIGHT_GRADIENT, Method(OUTER, 6, correlate_features, correlate_run))
+
+
+# ---- the choice ----------------------------------------------------------------------------------------------------
+
+cdef int forced = -1           # a form that is taken wherever it is possible
+cdef bint winograd_allowed = True
+
+
+cdef void weigh(const Problem *problem, double *cycles) noexcept nogil:
+    """Estimate the cycles of every form on one thread; infinity where it is impossible."""
+    cdef double[MOST_FORMS * FEATURES] features
+    cdef int[MOST_FORMS] rows
+    cdef const Method *method
+    cdef int i, k
+    for i in range(FORMS):
+        cycles[i] = INFINITY
+    for i in range(N_METHODS[problem.which]):
+        method = &METHODS[problem.which][i]
+        method.features(problem, rows, features)
+        for k in range(method.count):
+            if rows[k] >= 0:
+                cycles[method.first + k] = cycles_of(problem.tuning, method.first + k, problem.which, rows[k],
+                                                     features + k * FEATURES)
+
+
+cdef int choose(const Problem *problem, const double *cycles) noexcept nogil:
+    """The form of the fewest cycles, or the one that is forced. Residues of a stride have forms of their own."""
+    cdef int form, best = -1
+    if problem.forced >= 0 and cycles[problem.forced] < INFINITY:
+        return problem.forced
+    if problem.forced >= PANELS and problem.forced <= OUTER and cycles[PHASES] < INFINITY:
+        return PHASES
+    for form in range(FORMS):
+        if (form != WINOGRAD or problem.winograd) and cycles[form] < (cycles[best] if best >= 0 else INFINITY):
+            best = form
+    return best
+
+
+cdef int run(const Problem *problem) except -1:
+    cdef double[FORMS] cycles
+    cdef const Method *method
+    cdef int form, i
+    weigh(problem, cycles)
+    form = choose(problem, cycles)
+    for i in range(N_METHODS[problem.which]):
+        method = &METHODS[problem.which][i]
+        if method.first <= form and form < method.first + method.count:
+            method.run(problem, form)
+    return 0
+
+
+cdef void state(Problem *problem, Pass which, cnp.ndarray x, cnp.ndarray w, cnp.ndarray y, idx stride_h, idx stride_w,
+                idx pad_h, idx pad_w, idx dilation_h, idx dilation_w, idx groups) noexcept:
+    cdef idx itemsize = cnp.PyArray_ITEMSIZE(x)
+    problem.which, problem.kernels, problem.tuning = which, kernels_of(itemsize), tuning_in_use()
+    problem.forced, problem.winograd = forced, winograd_allowed
+    as_image(x, &problem.x)
+    as_image(w, &problem.w)
+    as_image(y, &problem.y)
+    problem.bias, problem.groups = NULL, groups
+    problem.stride_h, problem.stride_w, problem.pad_h, problem.pad_w = stride_h, stride_w, pad_h, pad_w
+    problem.dilation_h, problem.dilation_w = dilation_h, dilation_w
+
+
+# ---- the three passes ----------------------------------------------------------------------------------------------
+
+
+cpdef forward(cnp.ndarray x, cnp.ndarray w, cnp.ndarray b, cnp.ndarray y, idx stride_h, idx stride_w, idx pad_h,
+              idx pad_w, idx dilation_h, idx dilation_w, idx groups):
+    """y[n,k,p,q] = b[k] + sum_{c,r,s} w[k,c,r,s] x[n, c, p*stride_h + r*dilation_h - pad_h, ...]: equation 12.3."""
+    cdef Problem problem
+    check_convolution(x, READ, w, READ, y, RESULT, stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w, groups)
+    if b is not None:
+        check_array(b, "b", 1, cnp.PyArray_TYPE(x), READ)
+        check_axis(b, "b", 0, w.shape[0])
+    if cnp.PyArray_SIZE(y) == 0:
+        return
+    state(&problem, FORWARD, x, w, y, stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w, groups)
+    if b is not None:
+        if not cnp.PyArray_IS_C_CONTIGUOUS(b):
+            b = b.copy()
+        problem.bias = <const char *>cnp.PyArray_DATA(b)
+    run(&problem)
+
+
+cpdef input_gradient(cnp.ndarray dy, cnp.ndarray w, cnp.ndarray dx, idx stride_h, idx stride_w, idx pad_h, idx pad_w,
+                     idx dilation_h, idx dilation_w, idx groups):
+    """dx[n,c,i,j] = sum_{k,r,s} w[k,c,r,s] dy[n,k,p,q] over p*stride_h + r*dilation_h - pad_h = i, and so for j:
+    equation 12.6."""
+    cdef Problem problem
+    check_convolution(dx, RESULT, w, READ, dy, READ, stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w, groups)
+    if cnp.PyArray_SIZE(dx) == 0:
+        return
+    state(&problem, INPUT_GRADIENT, dx, w, dy, stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w, groups)
+    run(&problem)
+
+
+cpdef weight_gradient(cnp.ndarray x, cnp.ndarray dy, cnp.ndarray dw, idx stride_h, idx stride_w, idx pad_h, idx pad_w,
+                      idx dilation_h, idx dilation_w, idx groups):
+    """dw[k,c,r,s] = sum_{n,p,q} dy[n,k,p,q] x[n, c, p*stride_h + r*dilation_h - pad_h, ...]: equation 12.5."""
+    cdef Problem problem
+    cdef cnp.ndarray dense = dw
+    check_convolution(x, READ, dw, RESULT, dy, READ, stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w,
+                      groups)
+    if cnp.PyArray_SIZE(dy) == 0:
+        memset(cnp.PyArray_DATA(dw), 0, cnp.PyArray_NBYTES(dw))
+        return
+    # Sums are folded into rows of dw, which is small: with channels last it is written in C order, and moved.
+    if not cnp.PyArray_IS_C_CONTIGUOUS(dw):
+        dense = new_array(4, dw.shape, cnp.PyArray_TYPE(dw))
+    state(&problem, WEIGHT_GRADIENT, x, dense, dy, stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w, groups)
+    run(&problem)
+    if dense is not dw:
+        cnp.PyArray_CopyInto(dw, dense)
+
+
+# ---- what is asked from Python -------------------------------------------------------------------------------------
+
+
+def get_forced() -> int:
+    """The number of the form that is taken wherever it is possible, or -1."""
+    return forced
+
+
+def set_forced(int form) -> None:
+    """Have that form taken; ValueError unless it is one, or -1."""
+    global forced
+    if not -1 <= form < FORMS:
+        raise ValueError(f"a form must be a number from -1 to {FORMS - 1}, got {form}")
+    forced = form
+
+
+def get_winograd() -> bool:
+    """Whether Winograd's filtering may be taken."""
+    return winograd_allowed
+
+
+def set_winograd(bint allowed) -> None:
+    """Set that."""
+    global winograd_allowed
+    winograd_allowed = allowed
+
+
+def _from_environment(environment):
+    value = environment.get("FASTCONV_WINOGRAD") or "1"
+    if value not in ("0", "1"):
+        raise ValueError(f"FASTCONV_WINOGRAD must be 0 or 1, got {value!r}")
+    set_winograd(value == "1")
+
+
+_from_environment(os.environ)
+
+
+cdef void describe(Image *image, tuple size, bint last) noexcept:
+    """An image of that size without data, dense in C order or with channels last."""
+    image.data = image.end = NULL
+    image.n, image.c, image.h, image.w = size
+    image.s_w, image.s_h = 1, image.w
+    image.s_c = image.h * image.w
+    if last:
+        image.s_c, image.s_w, image.s_h = 1, image.c, image.w * image.c
+    image.s_n = image.c * image.h * image.w
+
+
+def weigh_sizes(int which, tuple x, tuple w, tuple y, tuple parameters, idx itemsize, bint last, int force) -> tuple:
+    """For pass `which` of these sizes, x and y with channels last or not: the form that is taken, with `force` if that is
+    not -1; the cycles of each form, None where it is impossible; the tile (m_h, m_w, r, s) of Winograd's filtering; the
+    forms of the residues of a stride; and for each form the row of its tuning and its features."""
+    cdef Problem problem
+    cdef double[FORMS] cycles
+    cdef double[MOST_FORMS * FEATURES] features
+    cdef int[MOST_FORMS] rows
+    cdef int i, k, form
+    cdef idx m_h, m_w, r, s
+    cdef const Method *method
+    problem.which, problem.kernels, problem.tuning = which, kernels_of(itemsize), tuning_in_use()
+    problem.forced, problem.winograd, problem.bias = force if force >= 0 else forced, winograd_allowed, NULL
+    describe(&problem.x, x, last)
+    describe(&problem.w, w, False)
+    describe(&problem.y, y, last)
+    (problem.stride_h, problem.stride_w, problem.pad_h, problem.pad_w, problem.dilation_h, problem.dilation_w,
+     problem.groups) = parameters
+    weigh(&problem, cycles)
+    form = choose(&problem, cycles)
+    counts = {}
+    for i in range(N_METHODS[which]):
+        method = &METHODS[which][i]
+        method.features(&problem, rows, features)
+        for k in range(method.count):
+            if rows[k] >= 0:
+                counts[method.first + k] = (rows[k], [features[k * FEATURES + at] for at in range(FEATURES)])
+    tile = (m_h, m_w, r, s) if winograd_tile(&problem, &m_h, &m_w, &r, &s) else None
+    residues = []
+    if cycles[PHASES] < INFINITY:
+        i = 0
+        while phases_form(&problem, i) > -2:
+            residues.append(phases_form(&problem, i))
+            i += 1
+    return form, [value if value < INFINITY else None for value in cycles[:FORMS]], tile, residues, counts

@@ -1,0 +1,57 @@
+"""A convolution to be computed, as everything that is asked about it and done for it sees it. It is never rewritten."""
+
+cimport numpy as cnp
+
+from fastconv._native.kernels cimport fc_kernels, idx
+from fastconv._native.tuning cimport Tuning
+
+cdef enum:   # the passes, in the order of tuning.py
+    FORWARD
+    INPUT_GRADIENT
+    WEIGHT_GRADIENT
+
+ctypedef int Pass
+
+
+cdef struct Image:
+    # A 4-D array (N, C, H, W), or of filters (K, C, R, S); strides in elements.
+    char *data
+    char *end      # just past its highest byte
+    idx n, c, h, w
+    idx s_n, s_c, s_h, s_w
+
+
+cdef struct Problem:
+    # Images x, filters w and outputs y, or their gradients: `which` says which of them is computed from the two others.
+    Pass which
+    const fc_kernels *kernels
+    const Tuning *tuning
+    int forced           # a form that is taken wherever it is possible, or -1
+    bint winograd        # whether minimal filtering may be taken
+    Image x, w, y
+    const char *bias     # dense, or NULL
+    idx groups
+    idx stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w
+
+
+cdef inline void as_image(cnp.ndarray a, Image *image) noexcept:
+    cdef idx itemsize = cnp.PyArray_ITEMSIZE(a)
+    cdef int i
+    image.data = image.end = <char *>cnp.PyArray_DATA(a)
+    image.n, image.c, image.h, image.w = a.shape[0], a.shape[1], a.shape[2], a.shape[3]
+    image.s_n, image.s_c, image.s_h, image.s_w = (
+        a.strides[0] // itemsize, a.strides[1] // itemsize, a.strides[2] // itemsize, a.strides[3] // itemsize)
+    for i in range(4):
+        if a.strides[i] > 0:
+            image.end += (a.shape[i] - 1) * a.strides[i]
+    image.end += itemsize
+
+
+cdef inline bint channels_last(const Image *image) noexcept nogil:
+    """Whether channels are neighbours in memory and pixels are not."""
+    return image.s_c == 1 and image.s_w != 1
+
+
+cdef inline char *at(const Image *image, idx itemsize, idx n, idx c, idx h, idx w) noexcept nogil:
+    """The address of an element, which may lie outside of the image where nobody reads it."""
+    return image.data + (n * image.s_n + c * image.s_c + h * image.s_h + w * image.s_w) * itemsize
