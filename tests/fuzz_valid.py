@@ -7,6 +7,7 @@ them.
 import numpy as np
 from cases import LAYOUTS, draw_case, draw_strided_case, parameters, w_shape, x_shape
 from checks import AS_GIVEN, TOLERANCE, Passes, Unchanged, assert_near, passes_of, spread
+from numerics import draw_scaled, pass_ratios
 
 import fastconv
 from fastconv import elementwise, nn, ops, reference
@@ -122,6 +123,15 @@ def conv2d(rng):
     (x,) = _one_image(rng, x)
     passes = Passes(x, w, b, lambda shape: draw_array(rng, shape, dtype), *arguments)
     check_passes(passes, (lambda f: same_on_any_threads(rng, f)) if work > LARGE else (lambda f: f()))
+
+
+def scaled_conv2d(rng):
+    """On data whose scales are far apart, errors element by element."""
+    case, _ = _small_case(rng)
+    arrays = draw_scaled(rng, case, rng.choice([np.float32, np.float64]))
+    layouts = [LAYOUTS[str(name)] for name in rng.choice(list(LAYOUTS), 3)]
+    ratios = pass_ratios(*arrays, parameters(case), layouts)
+    assert max(ratios.values()) <= 1, f"{case}: errors by their bounds {ratios}"
 
 
 def large_conv2d(rng):
@@ -415,6 +425,7 @@ def conv_layer(rng):
 # How often each is drawn.
 OPERATIONS = {
     conv2d: 10,
+    scaled_conv2d: 4,
     large_conv2d: 1,
     conv1d: 2,
     conv_transpose2d: 3,
