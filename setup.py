@@ -3,12 +3,13 @@
 import os
 import platform
 import sys
+from glob import glob
 
 import numpy
 from Cython.Build import cythonize
 from setuptools import Extension, setup
 
-HEADERS = ["src_c/fastconv.h", "src_c/isa.h", "src_c/real.h", "src_c/winograd.h", "src_c/depthwise.h"]
+HEADERS = sorted(glob("src_c/*.h"))
 # Contraction to FMA is the one liberty taken with arithmetic; -ffast-math would change the whole process's mode.
 OPTIMISE = ["-O3", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math"]
 # Python's own flags ask for debug information, three quarters of the wheel; CFLAGS=-g brings it back.
