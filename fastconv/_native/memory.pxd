@@ -15,6 +15,18 @@ cdef void give(void *block, size_t size) noexcept
 cdef cnp.ndarray new_array(int ndim, const cnp.npy_intp *dims, int type_num)
 
 
+# A number of float32 (4 bytes) or float64 (8 bytes) in memory.
+cdef inline double get(const char *a, idx i, idx itemsize) noexcept nogil:
+    return (<const float *>a)[i] if itemsize == 4 else (<const double *>a)[i]
+
+
+cdef inline void put(char *a, idx i, double value, idx itemsize) noexcept nogil:
+    if itemsize == 4:
+        (<float *>a)[i] = <float>value
+    else:
+        (<double *>a)[i] = value
+
+
 cdef struct Arena:
     # Memory that is cut into pieces one after the other; without a block, only their sizes are added up.
     char *block
