@@ -1,7 +1,7 @@
 """Element-wise layers, losses, sums and updates as single passes over memory, on threads where it pays.
 
-Arrays are dense (C order) and of one float dtype, unless said otherwise. Results do not depend on the number of threads:
-an element belongs to one task, and sums of planes are added in the order of images.
+Arrays are dense (C order) and of one float dtype, unless said otherwise. Results do not depend on the number of
+threads: an element belongs to one task, and sums of planes are added in the order of images.
 """
 
 cimport numpy as cnp
@@ -167,7 +167,7 @@ def sgd(list parameters, list gradients, list buffers, double sign, double lr, d
         p, dp, buffer = parameters[i], gradients[i], buffers[i]
         step.kernels, step.count = kernels_for(p), cnp.PyArray_SIZE(p)
         step.p, step.dp, step.buffer = data(p), data(dp), data(buffer) if buffer is not None else NULL
-        # The momentum of a weight without a gradient would decay until it is subnormal, and stay there: it becomes zero.
+        # Without a gradient, momentum would decay to a subnormal number, which is slow, and stay there: it becomes 0.
         run_pass(step_task, &step, parts(step.count, PIECE), 10.0 * step.count, False)
     return True
 

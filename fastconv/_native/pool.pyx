@@ -1,9 +1,9 @@
 """Pooling: its doors, and its loop nests over planes and rows of outputs; a kernel computes one row.
 
 Outputs lie along the lanes. Rows are read in place where every window lies inside the image and pixels are dense;
-otherwise each plane is first copied, padded with the value that changes nothing: -infinity for the largest, zero for the
-sum. Results may be dense in C order or with channels last; where images have channels last as well, the loop nests are
-those of pool_channels.pyx, and nothing is copied.
+otherwise each plane is first copied, padded with the value that changes nothing: -infinity for the largest, zero for
+the sum. Results are dense in C order or with channels last; where images have channels last as well, the loop nests
+are those of pool_channels.pyx, and nothing is copied.
 """
 
 cimport numpy as cnp
@@ -12,7 +12,7 @@ from libc.stdint cimport int32_t, int64_t
 from libc.string cimport memcpy, memset
 
 from fastconv._native.checks cimport (
-    DENSE, DENSE_RESULT, READ, check_array, check_axis, check_plane, check_real, check_size, check_windows, shape_of,
+    DENSE_RESULT, READ, check_array, check_axis, check_plane, check_real, check_size, check_windows, shape_of,
 )
 from fastconv._native.kernels cimport FC_POOL_BAND, fc_kernels, idx, parts, up
 from fastconv._native.memory cimport Arena, Workspace, carve, get, put, release, reserve
@@ -291,8 +291,8 @@ cdef bint goes_by_channels(const Pool *pool, cnp.ndarray result) noexcept:
     """Whether vectors of channels are to be pooled. A gradient is, wherever channels are innermost in it."""
     if pool.backward:
         return not cnp.PyArray_IS_C_CONTIGUOUS(result)
-    # Without channels enough for a vector nothing is gained, with gaps between pixels little. Other averages than of equal
-    # windows are summed in another order, and results of one pixel that are dense in either order keep that of planes.
+    # Kernels need a vector of channels, and would sum the gaps between pixels too. Results of one pixel are dense in
+    # either order: averages over windows that differ keep the order of sums that planes have.
     return (pool.x.s_c == 1 and pool.x.c >= pool.kernels.lanes and pool.x.c <= pool.x.s_w <= 2 * pool.x.c
             and (pool.kernels.itemsize == 8 or pool.x.h * <double>pool.x.w * pool.x.s_w < 2147483648.0)
             and (pool.largest or pool.area != 0 or not pool.y_dense) and is_channels_last(result))
@@ -360,7 +360,10 @@ cdef void set_windows(Pool *pool, idx kernel_h, idx kernel_w, idx stride_h, idx 
 
 cpdef max_forward(cnp.ndarray x, cnp.ndarray y, cnp.ndarray indices, idx kernel_h, idx kernel_w, idx stride_h,
                   idx stride_w, idx pad_h, idx pad_w, idx dilation_h, idx dilation_w):
-    """Largest of each window; `indices` (integers of the element's size, laid out as y, or None) takes its place in H*W."""
+    """Largest of each window; `indices` takes its place in H*W, or is None.
+
+    They are integers of the element's size and laid out as y.
+    """
     cdef Pool pool
     begin(&pool, x, y, True, False, False)
     if indices is not None:

@@ -1,8 +1,8 @@
 """Pooling by channels, where they are neighbours in memory: channels lie along the lanes.
 
-Kernels take the pixels of a window for rows or columns that are as far apart as pixels are. No image is copied, what hangs
-over it is left out, and results are written with channels last, dense. Where vectors must not reach beyond a pixel's
-channels the last one moves left to fit: they take two calls of a kernel then.
+Kernels take the pixels of a window for rows or columns that are as far apart as pixels are. No image is copied, what
+hangs over it is left out, and results are written with channels last, dense. Vectors must not reach beyond a pixel's
+channels: where these are no whole number of vectors, the last one moves left to fit, and is a call of its own.
 """
 
 from libc.stdint cimport int32_t, int64_t
@@ -52,8 +52,8 @@ cdef void max_row(const void *job, idx task, char *_scratch) noexcept nogil:
                                  pool.table + c * itemsize, so_many(pool, call))
     if where == NULL:
         return
-    # The kernel counts elements of the image from its first channel on, a place counts pixels. To divide by a product is
-    # exact here: what is less than 2**31 is half an element's share away from the next whole number.
+    # The kernel counts elements, c + pixel * place, and a place counts pixels. The product with 1 / pixel is exact for
+    # what is below 2**31: half an element more keeps it away from whole numbers by more than it is rounded.
     where = pool.where + (at(&pool.y, itemsize, n, 0, p, 0) - pool.y.data)
     cdef double share = 1.0 / pixel
     for i in range(pool.y.w * pool.x.c):

@@ -1,4 +1,4 @@
-"""Pooling as its doors describe it and its loop nests see it, by planes (pool.pyx) and by channels (pool_channels.pyx)."""
+"""What the loop nests of pooling share: its description, the layout of scratch, and where windows begin and end."""
 
 from libc.stdint cimport int64_t
 
@@ -111,7 +111,7 @@ cdef inline idx steps(const Pool *pool) noexcept nogil:
     return (pool.x.h - 1 + pool.pad_h) // pool.stride_h - pool.pad_h // pool.stride_h + 1
 
 
-# An adaptive window begins at the rounded down and ends at the rounded up share of the image.
+# Adaptive windows share out the image: they begin where a share does, rounded down, and end where it does, rounded up.
 cdef inline idx window_start(idx out, idx size, idx outputs) noexcept nogil:
     return out * size // outputs
 
