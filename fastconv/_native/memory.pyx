@@ -84,7 +84,6 @@ cdef (int, size_t) size_class(size_t size) noexcept:
 
 
 cdef void *take(size_t size) except NULL:
-    """A block aligned to a cache line at the least; MemoryError if there is none. It goes back by give(), with its size."""
     global waiting_bytes, used_bytes, most_used_bytes
     cdef int k
     cdef size_t whole
@@ -229,5 +228,3 @@ def empty(shape, dtype) -> np.ndarray:
     for i in range(ndim):
         dims[i] = shape[i]
     return new_array(ndim, dims, descr.num)
-
-

@@ -105,8 +105,8 @@ def peak_gflops(seconds: float = 0.1) -> float:
 # ---- threads -----------------------------------------------------------------------------------------------------
 
 cdef int chosen_threads = 0  # 0: as many as OpenMP would start
-cdef bint alone = not HAS_OPENMP   # no threads here: without OpenMP, and in a forked child, which must not enter its
-#                                    parent's pool
+# One thread is all there is without OpenMP, and in a forked child, which must not enter its parent's pool of threads.
+cdef bint alone = not HAS_OPENMP
 
 
 cdef int max_threads() noexcept:
@@ -173,7 +173,7 @@ cdef void run_tasks(Task task, const void *job, idx count, idx chunk, const Work
 
 cdef void run_without_gil(Task task, const void *job, idx count, idx chunk, const Workspace *workspace,
                           double work) noexcept:
-    # Some three microseconds of work: to let go of the GIL and take it again costs as much as many a tiny layer.
+    # Below some three microseconds, to release the GIL and to take it again would cost as much as many a layer.
     if work < 3e5:
         run_tasks(task, job, count, chunk, workspace)
         return
