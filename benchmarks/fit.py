@@ -2,9 +2,10 @@
 
     python benchmarks/fit.py --layers 400 --seed 1 [--isa avx2] [--json times.json] [--from-json times.json]
 
-Draws layers, times every form that each pass can take, in turns on one thread, and fits each row of costs by non-negative
-least squares of the relative errors, the more carefully the nearer a form is to the fastest one. The rows are then moved by
-small factors as long as that lessens the time lost to wrong picks. Prints the rows, and what is lost before and after.
+Draws layers, times every form that each pass can take, in turns on one thread, and fits each row of costs by
+non-negative least squares of the relative errors, the more carefully the nearer a form is to the fastest one. The rows
+are then moved by small factors as long as that lessens the time lost to wrong picks. Prints the rows, and what is lost
+before and after.
 """
 
 import argparse
@@ -20,6 +21,8 @@ from fastconv._native import runtime
 from fastconv._native.tuning import FORMS, PASSES
 
 ROW = tuple[int, int, int]  # form, pass, class
+FEATURES = 10
+LEAST_SAMPLES = 20
 
 
 def nonnegative(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -44,68 +47,83 @@ def nonnegative(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return x
 
 
-class Sample:
-    """A pass of a layer: for each form its row, features and measured cycles."""
+class Samples:
+    """Passes of layers: for each form its row of costs, its features and its measured cycles (infinite: impossible)."""
 
-    def __init__(self, layer: Layer, which: int, cycles: dict[int, float]) -> None:
-        _, _, _, _, counts = layer.plan(which)
-        self.name, self.which, self.cycles = f"{PASSES[which]} {layer}", which, cycles
-        self.rows: dict[int, ROW] = {form: (form, which, counts[form][0]) for form in cycles}
-        self.features = {form: np.array(counts[form][1]) for form in cycles}
-        self.best = min(cycles.values())
+    def __init__(self, measured: list[tuple[Layer, int, dict[int, float]]]) -> None:
+        shape = len(measured), len(FORMS)
+        self.cycles, self.rows = np.full(shape, np.inf), np.full(shape, -1)
+        self.features = np.zeros((*shape, FEATURES))
+        self.names: list[ROW] = []
+        for i, (layer, which, cycles) in enumerate(measured):
+            counts = layer.plan(which)[4]
+            for form, value in cycles.items():
+                row = (form, which, counts[form][0])
+                if row not in self.names:
+                    self.names.append(row)
+                self.rows[i, form], self.features[i, form] = self.names.index(row), counts[form][1]
+                self.cycles[i, form] = value
+        self.best = self.cycles.min(axis=1)
 
-    def pick(self, costs: dict[ROW, np.ndarray]) -> int:
-        return min(self.cycles, key=lambda form: costs[self.rows[form]] @ self.features[form])
+    def of(self, row: int) -> tuple[np.ndarray, int]:
+        """The samples in which a row takes part, and its form."""
+        form = self.names[row][0]
+        return np.flatnonzero(self.rows[:, form] == row), form
 
-    def lost(self, costs: dict[ROW, np.ndarray]) -> float:
-        """The logarithm of the picked form's time over the best one's."""
-        return math.log(self.cycles[self.pick(costs)] / self.best)
+    def estimates(self, costs: np.ndarray) -> np.ndarray:
+        return np.where(self.rows < 0, np.inf, (self.features * costs[self.rows]).sum(axis=2))
+
+    def lost(self, estimates: np.ndarray, at: np.ndarray | slice = slice(None)) -> np.ndarray:
+        """The logarithms of the picked forms' times over the best ones'."""
+        picked = np.take_along_axis(self.cycles[at], estimates.argmin(axis=1)[:, None], axis=1)[:, 0]
+        return np.log(picked / self.best[at])
 
 
-def fit(samples: list[Sample], start: dict[ROW, np.ndarray]) -> dict[ROW, np.ndarray]:
+def fit(samples: Samples, costs: np.ndarray) -> np.ndarray:
     """Rows of costs by least squares; those of too few samples stay as they are."""
-    costs = dict(start)
-    for row in sorted({row for sample in samples for row in sample.rows.values()}):
-        of = [s for s in samples if row in s.rows.values()]
-        if len(of) < 20:
+    costs = costs.copy()
+    for row in range(len(samples.names)):
+        at, form = samples.of(row)
+        if len(at) < LEAST_SAMPLES:
             continue
-        weight = np.array([(s.best / s.cycles[row[0]]) ** 0.5 / s.cycles[row[0]] for s in of])
-        a = np.array([s.features[row[0]] for s in of]) * weight[:, None]
-        size = np.maximum(np.abs(a).max(axis=0), 1e-300)
-        x = nonnegative(a / size, np.array([s.cycles[row[0]] for s in of]) * weight)
-        costs[row] = x / size * (np.abs(a).max(axis=0) > 0)
+        cycles = samples.cycles[at, form]
+        weight = (samples.best[at] / cycles) ** 0.5 / cycles
+        a = samples.features[at, form] * weight[:, None]
+        size = np.maximum(a.max(axis=0), 1e-300)
+        costs[row] = nonnegative(a / size, cycles * weight) / size * (a.max(axis=0) > 0)
     return costs
 
 
-def refine(samples: list[Sample], costs: dict[ROW, np.ndarray], rounds: int) -> dict[ROW, np.ndarray]:
-    """Move rows, and single costs, by factors that lessen what is lost."""
-    costs = {row: cost.copy() for row, cost in costs.items()}
+def refine(samples: Samples, costs: np.ndarray, rounds: int) -> np.ndarray:
+    """Move rows, and single costs, by factors that lessen what is lost. A move must gain in proportion to its size:
+    what gains in one sample alone says nothing of other layers."""
+    costs = costs.copy()
     for _ in range(rounds):
         moved = False
-        for row, cost in costs.items():
-            of = [s for s in samples if row in s.rows.values()]
-            if len(of) < 20:
+        for row in range(len(samples.names)):
+            at, form = samples.of(row)
+            if len(at) < LEAST_SAMPLES:
                 continue
-            parts = [slice(None), *[slice(i, i + 1) for i in range(len(cost)) if cost[i] > 0]]
-            for part in parts:
-                best, chosen = sum(s.lost(costs) for s in of), None
+            estimates = samples.estimates(costs)[at]
+            for part in [slice(None), *np.flatnonzero(costs[row])]:
+                best, chosen = samples.lost(estimates, at).sum(), 1.0
                 for factor in (0.8, 0.9, 0.95, 1.05, 1.1, 1.25):
-                    trial = cost.copy()
+                    trial = costs[row].copy()
                     trial[part] *= factor
-                    # A cost that grows without bound says nothing: each step must gain what it moves.
-                    lost = sum(s.lost(costs | {row: trial}) for s in of) + 0.002 * abs(math.log(factor)) * len(of)
-                    if lost < best - 1e-9:
-                        best, chosen = lost, trial
-                if chosen is not None:
-                    cost[:] = chosen
-                    moved = True
+                    estimates[:, form] = samples.features[at, form] @ trial
+                    lost = samples.lost(estimates, at).sum() + 0.01 * len(at) ** 0.5 * abs(math.log(factor))
+                    if lost < best:
+                        best, chosen = lost, factor
+                costs[row, part] *= chosen
+                estimates[:, form] = samples.features[at, form] @ costs[row]
+                moved |= chosen != 1
         if not moved:
             break
     return costs
 
 
-def report(samples: list[Sample], costs: dict[ROW, np.ndarray]) -> str:
-    lost = np.array([s.lost(costs) for s in samples])
+def report(samples: Samples, costs: np.ndarray) -> str:
+    lost = samples.lost(samples.estimates(costs))
     return f"within 10 %: {np.mean(lost <= math.log(1.1)):.1%}, time lost {np.expm1(lost.mean()):.1%}"
 
 
@@ -116,7 +134,7 @@ def present(isa: str) -> dict[ROW, np.ndarray]:
     costs = {}
     for (form, name), rows in tuning_of(isa)[1].items():
         for i, row in enumerate(rows):
-            costs[FORMS.index(form), PASSES.index(name), i] = np.array([*row, *[0.0] * (10 - len(row))])
+            costs[FORMS.index(form), PASSES.index(name), i] = np.array([*row, *[0.0] * (FEATURES - len(row))])
     return costs
 
 
@@ -141,34 +159,32 @@ def main() -> None:
     options = parser.parse_args()
     runtime.set_isa(options.isa)
     fastconv.set_num_threads(1)
-    samples = []
+    measured = []
     if options.from_json:
-        for file in options.from_json:
-            for line in file.read_text().splitlines():
-                record = json.loads(line)
-                layer = Layer(*(tuple(a) if isinstance(a, list) else a for a in record["layer"]))
-                cycles = {int(form): value for form, value in record["cycles"].items()}
-                samples.append(Sample(layer, record["which"], cycles))
+        for line in "".join(file.read_text() for file in options.from_json).splitlines():
+            record = json.loads(line)
+            layer = Layer(*(tuple(a) if isinstance(a, list) else a for a in record["layer"]))
+            measured.append((layer, record["which"], {int(form): value for form, value in record["cycles"].items()}))
     else:
         rng = np.random.default_rng(options.seed)
+        # Two vectors of multiply-adds a cycle.
         clock = runtime.peak_gflops(0.5) * 1e9 / (4 * runtime.lanes())
         for _ in range(options.layers):
             layer = draw(rng)
             for which in range(3):
                 cycles = {form: time * clock for form, time in layer.measure(which, options.repeats).items()}
-                samples.append(Sample(layer, which, cycles))
+                measured.append((layer, which, cycles))
                 if options.json:
-                    how = layer.how
-                    arguments = (*layer.sizes, how["stride"], how["padding"], how["dilation"], how["groups"], layer.last)
                     with options.json.open("a") as file:
-                        print(json.dumps({"layer": arguments, "which": which, "cycles": cycles}), file=file)
-    start = {row: np.zeros(10) for sample in samples for row in sample.rows.values()} | present(options.isa)
-    print("before:", report(samples, start))
-    costs = fit(samples, start)
+                        print(json.dumps({"layer": layer.arguments, "which": which, "cycles": cycles}), file=file)
+    samples, start = Samples(measured), present(options.isa)
+    costs = np.array([start.get(row, np.zeros(FEATURES)) for row in samples.names])
+    print("before:", report(samples, costs))
+    costs = fit(samples, costs)
     print("least squares:", report(samples, costs))
-    costs = refine(samples, costs, 6)
+    costs = refine(samples, costs, 10)
     print("refined:", report(samples, costs))
-    show(costs)
+    show(start | dict(zip(samples.names, costs, strict=True)))
 
 
 if __name__ == "__main__":

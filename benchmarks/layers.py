@@ -17,10 +17,14 @@ MOST_WORK = 4e8  # multiply-adds of a layer, so that a run stays a matter of min
 def draw(rng: np.random.Generator) -> "Layer":
     """A layer: sizes spread evenly by their logarithm; dense, grouped, depthwise, first layers, single taps, lines."""
     while True:
-        kind = str(rng.choice(["dense", "dense", "dense", "strided", "single", "line", "depthwise", "grouped", "first"]))
+        kind = str(
+            rng.choice(["dense", "dense", "dense", "strided", "single", "line", "depthwise", "grouped", "first"])
+        )
         images, groups, stride, dilation = int(2 ** rng.uniform(0, 6)), 1, 1, 1
         channels, filters = (max(1, int(2 ** rng.uniform(0, 9))) for _ in range(2))
-        height = width = int(rng.choice([4, 7, 8, 14, 16, 28, 32, 56])) if rng.random() < 0.5 else int(2 ** rng.uniform(2, 7))
+        height = width = (
+            int(rng.choice([4, 7, 8, 14, 16, 28, 32, 56])) if rng.random() < 0.5 else int(2 ** rng.uniform(2, 7))
+        )
         if rng.random() < 0.3:
             width = int(2 ** rng.uniform(2, 7))
         size = int(rng.choice([2, 3, 3, 3, 4, 5, 7]))
@@ -46,7 +50,10 @@ def draw(rng: np.random.Generator) -> "Layer":
             dilation = int(rng.choice([2, 3]))
         padding = tuple(int(rng.choice([0, n // 2 * dilation])) for n in kernel)
         last = bool(rng.random() < 0.25)
-        out = [(n + 2 * p - (k - 1) * dilation - 1) // stride + 1 for n, p, k in zip((height, width), padding, kernel, strict=True)]
+        out = [
+            (n + 2 * p - (k - 1) * dilation - 1) // stride + 1
+            for n, p, k in zip((height, width), padding, kernel, strict=True)
+        ]
         work = images * filters * channels // groups * kernel[0] * kernel[1] * float(max(out[0], 0) * max(out[1], 0))
         if min(out) > 0 and 1e4 < work < MOST_WORK:
             x, w = (images, channels, height, width), (filters, channels // groups, *kernel)
@@ -57,6 +64,7 @@ class Layer:
     """A convolution with arrays to compute its passes on, and the plans of these."""
 
     def __init__(self, x, w, y, stride, padding, dilation, groups, last) -> None:
+        self.arguments = x, w, y, stride, padding, dilation, groups, last
         self.sizes = x, w, y
         self.how = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
         self.last = last

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 
-from ._checks import LARGEST
 from . import backends
+from ._checks import LARGEST
 from ._native import passes, plan, pool, quick
 from ._native.memory import empty
 from ._native.tuning import PASSES

@@ -1,8 +1,8 @@
 """The figures of tuning.pxd for each instruction set: block sizes, and the cycles that a feature of a form costs.
 
 Rows are lists of up to ten costs, in the order of the features that the form's file counts, one row for each class of
-layers that the form tells apart. They are printed by ``python benchmarks/fit.py``; docs/decisions/tuning.md tells how they
-were measured, and on which machines.
+layers that the form tells apart. They are printed by ``python benchmarks/fit.py``; docs/decisions/tuning.md tells how
+they were measured, and on which machines.
 """
 
 __all__ = ["BLOCKS", "COSTS", "FORMS", "PASSES", "tuning_of"]
