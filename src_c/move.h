@@ -214,7 +214,7 @@ static void NAME(pack_pixels)(void *dst_, idx width, const void *src_, idx depth
     REAL *dst = dst_;
     const REAL *src = src_;
 #define PIECES(n)                                                                                                      \
-    case n: {                                                                                                          \
+    if (n_pieces == n) {                                                                                               \
         fc_piece few[n];                                                                                               \
         memcpy(few, pieces, sizeof(few));                                                                              \
         if (step == 2)                                                                                                 \
@@ -223,13 +223,12 @@ static void NAME(pack_pixels)(void *dst_, idx width, const void *src_, idx depth
             NAME(pack_few)(dst, width, src, depth, offsets, n, few, 1);                                                \
         return;                                                                                                        \
     }
-    switch (n_pieces) {
-        PIECES(1)
-        PIECES(2)
-        PIECES(3) PIECES(4) PIECES(5) PIECES(6) PIECES(7) PIECES(8) default
-            : for (idx k = 0; k < depth; k++, dst += width) for (idx i = 0; i < n_pieces; i++)
-                  store(dst + pieces[i].to, NAME(load_every)(src + offsets[k] + pieces[i].from, step));
-    }
+    /* clang-format off */
+    PIECES(1); PIECES(2); PIECES(3); PIECES(4); PIECES(5); PIECES(6); PIECES(7); PIECES(8);
+    /* clang-format on */
+    for (idx k = 0; k < depth; k++, dst += width)
+        for (idx i = 0; i < n_pieces; i++)
+            store(dst + pieces[i].to, NAME(load_every)(src + offsets[k] + pieces[i].from, step));
 #undef PIECES
 }
 

@@ -18,8 +18,7 @@
 #define UNROLL_FOR(...) _Pragma("GCC unroll 32") for (__VA_ARGS__)
 #endif
 
-/* An entry of a family's table: the member and its function have one name. FAMILIES are all tables of an element
- * type. */
+/* An entry of a family's table, whose member and function have the same name; and the tables of all families. */
 #define KERNEL(name) .name = NAME(name),
 #define FAMILIES                                                                                                       \
     {.itemsize = REAL_BYTES,                                                                                           \
@@ -59,19 +58,16 @@
 #define SHUFFLE(a, b, PLACE, ...) __builtin_shuffle(a, b, (mask_vec){PLACES(PLACE, __VA_ARGS__)})
 #endif
 
-/* Places: of a[0], b[0], a[1], b[1], ... from element `from` on; of every second element, from the first or the second
- * on; of the lanes turned by some; of the lanes in reverse; of a's first and b's second half; of channel c of each
- * group of `mix` lanes. */
-#define ZIPPED(i, from) (((from) + (i)) / 2 + ((from) + (i)) % 2 * LANES)
-#define SECONDS(i, odd) (2 * (i) + (odd))
-#define TURNED(i, by) (((i) + (by)) % LANES)
-#define REVERSED(i, last) ((last) - (i))
-#define HALVES(i, other) (2 * (i) < LANES ? (i) : (i) + (other))
+/* The places that kernels of several families take from. */
+#define ZIPPED(i, from) (((from) + (i)) / 2 + ((from) + (i)) % 2 * LANES) /* a[0], b[0], a[1], b[1], ... */
+#define SECONDS(i, odd) (2 * (i) + (odd))                                 /* every second lane of a and b in a row */
+#define TURNED(i, by) (((i) + (by)) % LANES)                              /* a's lanes, turned */
+#define REVERSED(i, last) ((last) - (i))                                  /* a's lanes, the last one first */
+#define HALVES(i, other) (2 * (i) < LANES ? (i) : (i) + (other))          /* a's first half, the other's second */
 
 /* AVX2 moves 16 bytes as a whole, or elements within 16 bytes, in one step each, and takes more steps for anything
- * else.
- * Places: of a's and b's first 16 bytes, or with `second` of their second; of every second element, and of elements
- * zipped, within each 16 bytes of a and b. */
+ * else. So there the shuffles go in two steps: first the blocks, all first ones or all second ones, and then every
+ * second element, or elements zipped, within each block. */
 #define BLOCKS_OF_16(i, second) ((i) + (i) / (LANES / 2) * (LANES / 2) + (second) * (LANES / 2))
 #define SECONDS_IN_16(i, odd)                                                                                          \
     ((i) / (LANES / 2) * (LANES / 2) + (i) % (LANES / 4) * 2 + (i) / (LANES / 4) % 2 * LANES + (odd))

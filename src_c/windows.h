@@ -381,14 +381,14 @@ INLINE vec NAME(of_group)(const REAL *p, const int mix, const int c)
     if (mix == 1) return load(p);
     if (mix >= LANES) return splat(p[c]);
     const vec v = load(p);
-#define CHANNEL(mix_, c_)                                                                                              \
-    if (mix == mix_ && c == c_) return SHUFFLE(v, v, OF_GROUP, mix_, c_);
-    CHANNEL(2, 0)
-    CHANNEL(2, 1)
-    CHANNEL(4, 0) CHANNEL(4, 1) CHANNEL(4, 2) CHANNEL(4, 3) CHANNEL(8, 0) CHANNEL(8, 1) CHANNEL(8, 2) CHANNEL(8, 3)
-        CHANNEL(8, 4) CHANNEL(8, 5) CHANNEL(8, 6) CHANNEL(8, 7)
+    /* clang-format off */
+#define CHANNEL(mix_, c_) if (mix == mix_ && c == c_) return SHUFFLE(v, v, OF_GROUP, mix_, c_)
+    CHANNEL(2, 0); CHANNEL(2, 1);
+    CHANNEL(4, 0); CHANNEL(4, 1); CHANNEL(4, 2); CHANNEL(4, 3);
+    CHANNEL(8, 0); CHANNEL(8, 1); CHANNEL(8, 2); CHANNEL(8, 3); CHANNEL(8, 4); CHANNEL(8, 5); CHANNEL(8, 6);
+    /* clang-format on */
 #undef CHANNEL
-            return v;
+    return SHUFFLE(v, v, OF_GROUP, 8, 7);
 }
 #undef OF_GROUP
 

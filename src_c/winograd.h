@@ -65,7 +65,8 @@ typedef struct {
 #define HALF_ROOT ((REAL)0.70710678118654752440)
 #define ROOT ((REAL)1.41421356237309504880)
 
-/* p, p^2 and 1 / M'(p) of each pair +-p of the 5, 6 and 8 points; the sign that B^T takes instead is in the last. */
+/* For each pair +-p of the 5, 6 and 8 points: p, p^2 and 1 / M'(p). At -p of the 5 points, whose M' is odd, the changed
+ * sign of row j makes the last number serve both; M' of the others is even. */
 static const REAL NAME(pairs)[3][3][3] = {
     {{(REAL)0.5, (REAL)0.25, (REAL)(-16.0 / 21)}, {(REAL)1.25, (REAL)1.5625, (REAL)(32.0 / 105)}},
     {{HALF_ROOT, (REAL)0.5, (REAL)(-2.0 / 3)}, {ROOT, 2, (REAL)(1.0 / 6)}},
