@@ -11,6 +11,7 @@ from checks import Passes, check_passes
 
 import fastconv
 from fastconv import backends, ops, reference
+from fastconv._native import winograd
 
 # The transforms of 6x6 tiles raise float32's error some four times over direct convolution's 3e-7, and the weight
 # gradient's sums of a few tiles again by as much (docs/decisions/winograd.md). float64: 100 operations of 1e-16,
@@ -125,6 +126,57 @@ def test_results_do_not_depend_on_the_number_of_threads(threads, everywhere, siz
     for others in results[1:]:
         for one, other in zip(results[0], others, strict=True):
             assert (one == other).all()
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        make_case("of.many.filters", 9, 300, 9, 9, 500, 5, 5, padding=(2, 2)),
+        make_case("of.few.tiles", 9, 512, 7, 7, 96, 3, 3, padding=(1, 1)),
+        make_case("of.long.rows", 9, 8, 3, 700, 8, 3, 3, padding=(1, 1)),
+        make_case("with.a.stride", 9, 32, 15, 15, 64, 3, 3, 2, (1, 1)),
+        make_case("of.few.channels.with.a.stride", 9, 3, 40, 40, 24, 7, 7, 2, (3, 3)),
+    ],
+    ids=lambda case: case["name"],
+)
+def test_an_image_does_not_depend_on_its_batch(isa, threads, everywhere, case):
+    rng = np.random.default_rng(35)
+    x = rng.standard_normal(x_shape(case), dtype=np.float32)
+    w = rng.standard_normal(w_shape(case), dtype=np.float32)
+    threads(1)
+    y = ops.conv2d(x, w, None, *parameters(case))
+    dy = rng.standard_normal(y.shape, dtype=np.float32)
+    dx = ops.conv2d_input(x.shape, w, dy, *parameters(case))
+    for n, some in itertools.product((1, 3), (slice(4, 5), slice(3, 7))):
+        threads(n)
+        assert (ops.conv2d(x[some], w, None, *parameters(case)) == y[some]).all()
+        assert (ops.conv2d_input(x[some].shape, w, dy[some], *parameters(case)) == dx[some]).all()
+
+
+@both_dtypes
+def test_results_with_channels_last(isa, dtype, threads, guarded):
+    """They have the bits of those in order."""
+    rng = np.random.default_rng(36)
+    for i in range(60):
+        case = draw_strided_case(rng) if i % 2 else draw_case(rng)
+        stride, padding, dilation, groups = parameters(case)
+        rest = stride, *padding, *np.broadcast_to(dilation, 2).tolist(), groups
+        x, w, b = (rng.standard_normal(s).astype(dtype) for s in (x_shape(case), w_shape(case), (case["K"],)))
+        dy = rng.standard_normal(ops.conv2d(x, w, b, *parameters(case)).shape).astype(dtype)
+        threads(1 + i % 3)
+        for function, inputs, shape in (
+            (winograd.forward, (x, w, b), dy.shape),
+            (winograd.input_gradient, (dy, w), x.shape),
+            (winograd.weight_gradient, (x, dy), w.shape),
+        ):
+            if function is winograd.input_gradient and stride > 1 and w.shape[1] % 16:
+                continue  # A result that is put together from residues needs whole vectors of channels.
+            in_order = guarded.empty(shape, dtype)
+            last = np.moveaxis(guarded.empty((shape[0], *shape[2:], shape[1]), dtype), -1, 1)
+            function(*inputs, in_order, *rest)
+            function(*inputs, last, *rest)
+            assert (last == in_order).all(), (function.__name__, case)
+        guarded.check()
 
 
 @pytest.mark.parametrize(
