@@ -16,8 +16,8 @@ The figures behind this are in docs/decisions/depthwise.md.
 from libc.string cimport memmove, memset
 
 from fastconv._native.few_channels cimport (
-    FAR, LEAST_ROWS, MOST_BYTES, SLICES, TASK, Axis, Layer, copy_number, far_elements, has_small_windows,
-    lay_out_taps, put_number, set_axes, set_layer, taps_of,
+    FAR, LEAST_ROWS, MOST_BYTES, TASK, Axis, Layer, Slices, copy_number, cut_slices, far_elements, has_small_windows,
+    lay_out_slices, lay_out_taps, put_total, set_axes, set_layer, taps_of,
 )
 from fastconv._native.kernels cimport (
     FC_WINDOW_RUN, FC_WINDOW_SUMS, fc_ahead, fc_fence, fc_kernels, fc_run, idx, parts, up,
@@ -47,7 +47,7 @@ cdef struct Lanes:
     idx vectors               # of channels
     idx lowest, reach, step   # output row p sees rows p * step + lowest ... p * step + lowest + reach
     idx left, columns         # zeros to the left of a staged row; its columns in all
-    idx outputs               # rows of each residue, at the most
+    idx height                # rows of outputs of each residue, at the most
     idx bands, band           # how many, and how many rows of outputs each has at the most
     idx together              # vectors of channels that are staged at once
     idx pitch                 # bytes from one of them to the next
@@ -78,7 +78,7 @@ cdef bint set_lanes(Lanes *lanes, const Problem *problem) noexcept nogil:
     lanes.filters = layer.filters if lanes.mix == 1 else 1
     lanes.vectors = parts(lanes.channels, kernels.lanes)
     lanes.lowest, lanes.reach, lanes.step = layer.rows.least, layer.rows.most - layer.rows.least, layer.rows.step
-    lanes.outputs = parts(layer.outputs.h, layer.rows.residues)
+    lanes.height = parts(layer.outputs.h, layer.rows.residues)
     width = parts(layer.outputs.w, layer.columns.residues)
     lanes.left = max(0, -layer.columns.least)
     lanes.columns = lanes.left + max(layer.source.w, (width - 1) * layer.columns.step + layer.columns.most + 1)
@@ -93,14 +93,14 @@ cdef bint set_lanes(Lanes *lanes, const Problem *problem) noexcept nogil:
         least = max(2, lanes.reach // lanes.step)
         # Of a pixel as many neighbours as there is room for in some rows; a band is as high as the room is then.
         line = max(1, LINE // (kernels.lanes * kernels.itemsize))
-        lanes.together = max(line, STAGED // (row * table_rows(lanes, min(lanes.outputs, least))) // line * line)
+        lanes.together = max(line, STAGED // (row * table_rows(lanes, min(lanes.height, least))) // line * line)
         # Few images are shared out among threads by channels.
         lanes.together = min(lanes.together,
-                             parts(lanes.vectors, parts(UNITS, layer.outputs.n * parts(lanes.outputs, 16))))
+                             parts(lanes.vectors, parts(UNITS, layer.outputs.n * parts(lanes.height, 16))))
         lanes.together = min(lanes.vectors, up(parts(lanes.vectors, parts(lanes.vectors, lanes.together)), line))
         most = min(most, (STAGED // (row * lanes.together) - lanes.reach - 1) // lanes.step + 1)
-    lanes.bands = max(1, min(parts(lanes.outputs, max(1, most)), lanes.outputs // least))
-    lanes.band = parts(lanes.outputs, lanes.bands)
+    lanes.bands = max(1, min(parts(lanes.height, max(1, most)), lanes.height // least))
+    lanes.band = parts(lanes.height, lanes.bands)
     lanes.pitch = odd_lines(table_rows(lanes, lanes.band) * lanes.columns, kernels)
     return True
 
@@ -114,7 +114,7 @@ cdef struct Unit:
 
 cdef void set_unit(Unit *unit, const Lanes *lanes, idx n, idx v0, idx v1, idx band, bint follows) noexcept nogil:
     """With `follows`, `unit` is the band before of the same channels."""
-    cdef idx p0 = band * lanes.outputs // lanes.bands, p1 = (band + 1) * lanes.outputs // lanes.bands
+    cdef idx p0 = band * lanes.height // lanes.bands, p1 = (band + 1) * lanes.height // lanes.bands
     cdef idx first = p0 * lanes.step + lanes.lowest
     unit.held = max(0, unit.first + unit.count - first) if follows and band > 0 else 0
     unit.moved = first - unit.first if follows and band > 0 else 0
@@ -320,6 +320,8 @@ cdef void run_vector(const LaneOutputs *job, const Unit *unit, idx v, const char
                 row = (p - unit.p0) * residues + a
                 if row == rows:
                     break
+                if direct and v == unit.v0 and job.far:
+                    kernels.move.fetch(y + row * outputs.s_h * itemsize, outputs.s_w, Q, (unit.v1 - v) * width)
                 if job.dense and job.far and not job.farthest:
                     kernels.move.fetch(y + row * Q * itemsize, lanes.filters * outputs.h * Q, channels, Q)
                 if direct:
@@ -396,11 +398,8 @@ cdef struct LaneSums:
     bint in_place             # dy is read where it lies
     idx dy_row, dy_step       # elements from a row of dy, or a pixel, to the next
     idx dy_pitch              # bytes from a vector of dy's copy to the next
-    idx part, vector_parts    # vectors in a task, whose sums are kept together
-    idx slices, slice_units   # of (image, band) pairs
-    idx totals_pitch
+    Slices slices             # with totals [vector][filter][tap][channel of the group][lane]
     idx *offsets              # of each tap
-    double *totals            # [part of the vectors][slice] of [vector][filter][tap][channel of the group][lane]
 
 
 cdef void set_sums(LaneSums *job) noexcept nogil:
@@ -408,37 +407,31 @@ cdef void set_sums(LaneSums *job) noexcept nogil:
     cdef Lanes *lanes = &job.lanes
     cdef const Image *dy = &lanes.layer.outputs
     cdef const Image *w = &lanes.layer.w
-    cdef idx units = dy.n * lanes.bands, itemsize = lanes.kernels.itemsize, width = lanes.kernels.lanes
+    cdef idx itemsize = lanes.kernels.itemsize, width = lanes.kernels.lanes, together = lanes.together
     job.n_taps = w.h * w.w
     job.vector_sums = lanes.filters * job.n_taps * lanes.mix
     # Whole rows of taps, whose sums share what they load; or about as many in each tile.
     job.tile = FC_WINDOW_SUMS // w.w * w.w if 1 < w.w <= 5 else parts(job.n_taps, parts(job.n_taps, FC_WINDOW_SUMS))
-    # By the shape alone, so that sums never depend on the number of threads.
-    job.part = lanes.together
     if not channels_last(&lanes.layer.source):
-        job.part = parts(lanes.vectors, parts(lanes.vectors, max(1, CHANNELS // width)))
-    job.vector_parts = parts(lanes.vectors, job.part)
-    job.slice_units = parts(units, min(units, parts(SLICES, job.vector_parts)))
-    job.slices = parts(units, job.slice_units)
+        together = parts(lanes.vectors, parts(lanes.vectors, max(1, CHANNELS // width)))
+    cut_slices(&job.slices, dy.n * lanes.bands, lanes.vectors, together, job.vector_sums * width)
     # Whole vectors of channels that are read once or few times, whose pixels do not fall into few sets of the caches.
     job.in_place = (lanes.filters == 1 and job.n_taps <= FC_WINDOW_SUMS and channels_last(dy)
                     and lanes.channels % width == 0 and dy.s_w * itemsize % 2048 != 0)
     job.dy_row, job.dy_step = dy.s_h if job.in_place else dy.w * width, dy.s_w if job.in_place else width
     job.dy_pitch = 0 if job.in_place else odd_lines(lanes.band * dy.w, lanes.kernels)
-    job.totals_pitch = up(job.part * job.vector_sums * width, 8)
 
 
 cdef void lay_out_sums(LaneSums *job, Arena *tables) noexcept nogil:
-    cdef double tasks = job.vector_parts * job.slices
     job.offsets = <idx *>carve(tables, job.n_taps, sizeof(idx))
-    job.totals = <double *>carve(tables, tasks * job.totals_pitch, sizeof(double))
+    lay_out_slices(&job.slices, tables)
 
 
 cdef void lay_out_slice(const LaneSums *job, Arena *arena, Scratch *scratch) noexcept nogil:
     cdef const Lanes *lanes = &job.lanes
     scratch.staged = <char *>carve(arena, <double>lanes.together * lanes.pitch, 1)
     scratch.dy = <char *>carve(arena, <double>lanes.together * job.dy_pitch, 1)
-    scratch.sums = <char *>carve(arena, odd_lines(job.part * job.vector_sums, lanes.kernels), 1)
+    scratch.sums = <char *>carve(arena, odd_lines(job.slices.together * job.vector_sums, lanes.kernels), 1)
 
 
 cdef const char *dy_of(const LaneSums *job, const Unit *unit, idx v, idx k, char *copies) noexcept nogil:
@@ -506,12 +499,13 @@ cdef void ask_ahead(const LaneSums *job, const Unit *unit, idx v0, const char *s
 cdef void sum_slice(const void *address, idx task, char *memory) noexcept nogil:
     cdef const LaneSums *job = <const LaneSums *>address
     cdef const Lanes *lanes = &job.lanes
-    cdef idx v0 = task // job.slices * job.part, v1 = min(v0 + job.part, lanes.vectors), cut = task % job.slices
-    cdef idx itemsize = lanes.kernels.itemsize, count = job.n_taps * lanes.mix * lanes.kernels.lanes
-    cdef idx units = min(lanes.layer.outputs.n * lanes.bands, (cut + 1) * job.slice_units), i, v, k, f
+    cdef idx part = task // job.slices.n_slices, cut = task % job.slices.n_slices, v0 = part * job.slices.together
+    cdef idx v1 = min(v0 + job.slices.together, lanes.vectors), itemsize = lanes.kernels.itemsize, i, v, k, f
+    cdef idx units = min(lanes.layer.outputs.n * lanes.bands, (cut + 1) * job.slices.units)
+    cdef idx count = job.n_taps * lanes.mix * lanes.kernels.lanes
     cdef idx held = 0, before
     cdef bint follows = False
-    cdef double *totals = job.totals + task * job.totals_pitch
+    cdef double *totals = job.slices.totals + task * job.slices.pitch
     cdef fc_ahead ahead
     cdef Unit unit
     cdef Scratch scratch
@@ -519,15 +513,15 @@ cdef void sum_slice(const void *address, idx task, char *memory) noexcept nogil:
     arena.block, arena.size = memory, 0
     lay_out_slice(job, &arena, &scratch)
     memset(scratch.staged, 0, lanes.together * lanes.pitch)
-    memset(scratch.sums, 0, job.part * job.vector_sums * lanes.kernels.lanes * itemsize)
-    memset(totals, 0, job.totals_pitch * sizeof(double))
-    for i in range(cut * job.slice_units, units):
+    memset(scratch.sums, 0, (v1 - v0) * lanes.filters * count * itemsize)
+    memset(totals, 0, job.slices.pitch * sizeof(double))
+    for i in range(cut * job.slices.units, units):
         before = held
         for v in range(v0, v1):
             if (v - v0) % lanes.together == 0:
                 set_unit(&unit, lanes, i // lanes.bands, v, min(v1, v + lanes.together), i % lanes.bands, follows)
                 stage(lanes, &unit, scratch.staged)
-                follows = lanes.together == job.part
+                follows = lanes.together == job.slices.together
                 ask_ahead(job, &unit, v, scratch.staged, &ahead)
             for k in range(lanes.filters):
                 f = (v - v0) * lanes.filters + k
@@ -541,19 +535,16 @@ cdef void add_slices(const LaneSums *job) noexcept nogil:
     """dw, out of the totals of all slices."""
     cdef const Lanes *lanes = &job.lanes
     cdef const Image *w = &lanes.layer.w
-    cdef idx itemsize = lanes.kernels.itemsize, width = lanes.kernels.lanes, f, c, r, s, v, task, sum
-    cdef double total
+    cdef idx itemsize = lanes.kernels.itemsize, width = lanes.kernels.lanes, together = job.slices.together
+    cdef idx f, c, r, s, v, place
     for f in range(w.n):
         v = f // lanes.filters // width
         for c in range(w.c):
             for r in range(w.h):
                 for s in range(w.w):
-                    sum = (v % job.part * lanes.filters + f % lanes.filters) * job.n_taps + r * w.w + s
-                    sum = (sum * lanes.mix + c) * width + f // lanes.filters % width
-                    total = 0
-                    for task in range(v // job.part * job.slices, (v // job.part + 1) * job.slices):
-                        total += job.totals[task * job.totals_pitch + sum]
-                    put_number(at(w, itemsize, f, c, r, s), total, itemsize)
+                    place = (v % together * lanes.filters + f % lanes.filters) * job.n_taps + r * w.w + s
+                    place = (place * lanes.mix + c) * width + f // lanes.filters % width
+                    put_total(&job.slices, v // together, place, at(w, itemsize, f, c, r, s), itemsize)
 
 
 cdef int sum_lanes(LaneSums *job, const Problem *problem) except -1:
@@ -568,10 +559,9 @@ cdef int sum_lanes(LaneSums *job, const Problem *problem) except -1:
     tables.size = each.size = 0
     lay_out_sums(job, &tables)
     lay_out_slice(job, &each, &scratch)
-    tasks = job.vector_parts * job.slices
+    tasks = job.slices.n_parts * job.slices.n_slices
     pixels = <double>dy.n * job.lanes.channels * dy.h * dy.w
-    reserve(&workspace, &tables, &each,
-            threads_for(pixels * job.vector_sums, tasks))
+    reserve(&workspace, &tables, &each, threads_for(pixels * job.vector_sums, tasks))
     lay_out_sums(job, &tables)
     with nogil:
         for t in range(job.n_taps):
@@ -587,85 +577,69 @@ cdef int sum_lanes(LaneSums *job, const Problem *problem) except -1:
 # ---- the doors -----------------------------------------------------------------------------------------------------
 
 
-cdef void count_moves(const Lanes *lanes, const Image *image, idx neighbours, double pixels,
-                      double *features) noexcept nogil:
-    """That pixels go along the lanes, or back; of an image where so many channels of a vector lie side by side."""
+cdef void count_moves(const Lanes *lanes, const Image *image, bint single, double *features) noexcept nogil:
+    """That an image goes along the lanes, or back; with `single`, channels of a vector are no neighbours in memory."""
+    cdef double pixels = <double>image.n * image.h * image.w
     cdef idx width = lanes.kernels.lanes
-    if image.s_w == 1 or not channels_last(image) and image == &lanes.layer.outputs:
-        features[LANES_TRANSPOSED] += pixels * lanes.vectors * lanes.filters
-    elif channels_last(image) and neighbours > 1:
+    if image.s_w == 1:
+        features[LANES_TRANSPOSED] += pixels * parts(image.c, width)
+    elif single or image.s_c != 1:
+        features[LANES_SINGLE] += pixels * image.c
+    else:
         features[LANES_COPIED] += pixels * (lanes.channels // width)
         features[LANES_SINGLE] += pixels * (lanes.channels % width)
-    else:
-        features[LANES_SINGLE] += pixels * image.c
-
-
-cdef void count_products(const Lanes *lanes, const Problem *problem, double *features) noexcept nogil:
-    """Forward and input gradient."""
-    cdef const Image *outputs = &lanes.layer.outputs
-    cdef const Axis *columns = &lanes.layer.columns
-    cdef idx r, b, width, run, first, pairs = 0
-    cdef double rows
-    # Pairs of an output row and a row of taps that meet in the image, for others are left out. The passes share them.
-    for r in range(problem.w.h):
-        first = problem.pad_h - r * problem.dilation_h
-        pairs += max(0, min(problem.y.h, parts(max(0, problem.x.h + first), problem.stride_h))
-                     - parts(max(0, first), problem.stride_h))
-    rows = <double>outputs.n * lanes.vectors * lanes.filters * pairs * lanes.mix
-    for b in range(columns.residues):
-        width, run = parts(outputs.w - b, columns.residues), taps_of(columns, b)
-        features[LANES_PRODUCTS] += rows * width * run
-        # Eight outputs share the taps of a run, and these the pixels.
-        if columns.side_by_side and columns.step == 1 and (run == 3 or run == 5):
-            features[LANES_LOADS] += rows * (width + parts(width, 8) * (run - 1))
-        else:
-            features[LANES_LOADS] += rows * width * run
-    features[LANES_CALLS] = <double>outputs.n * lanes.vectors * lanes.filters * outputs.h * columns.residues
-    features[LANES_TAPS] = <double>lanes.vectors * lanes.filters * problem.w.h * problem.w.w * lanes.mix
-    if not channels_last(outputs) or lanes.filters > 1:
-        count_moves(lanes, outputs, 1, <double>outputs.n * outputs.h * outputs.w, features)
-    else:
-        # Whole vectors of neighbours are stored where they belong.
-        features[LANES_SINGLE] += (<double>outputs.n * outputs.h * outputs.w) * (lanes.channels % lanes.kernels.lanes)
-
-
-cdef void count_sums(LaneSums *job, double *features) noexcept nogil:
-    """Weight gradient."""
-    cdef const Lanes *lanes = &job.lanes
-    cdef const Image *dy = &lanes.layer.outputs
-    cdef idx taps = lanes.layer.w.w
-    cdef double pixels = <double>dy.n * dy.h * dy.w, loads = 1
-    set_sums(job)
-    features[LANES_PRODUCTS] = pixels * lanes.vectors * job.vector_sums
-    # Two pixels of dy share what a run of taps sees.
-    if lanes.layer.columns.side_by_side and lanes.layer.columns.step == 1 and (taps % 3 == 0 or taps == 5):
-        loads = 4.0 / 6 if taps % 3 == 0 else 6.0 / 10
-    features[LANES_LOADS] = features[LANES_PRODUCTS] * loads
-    features[LANES_CALLS] = (<double>dy.n * lanes.vectors * lanes.filters * parts(job.n_taps, job.tile)
-                             * parts(dy.h, max(1, FC_WINDOW_RUN // dy.w)))
-    features[LANES_TAPS] = (pixels / FOLD + job.slices) * lanes.vectors * job.vector_sums
-    if not job.in_place:
-        count_moves(lanes, dy, 2 if lanes.filters == 1 else 1, pixels, features)
 
 
 cdef int lanes_features(const Problem *problem, double *features) noexcept nogil:
     cdef LaneSums job
     cdef Lanes *lanes = &job.lanes
-    cdef const Image *source = &lanes.layer.source
-    cdef idx i
+    cdef Image outputs
+    cdef const Axis *columns = &lanes.layer.columns
+    cdef idx i, width, taps, first, pairs = 0
+    cdef double rows, pixels
+    cdef bint runs
     if not set_lanes(lanes, problem):
         return -1
     for i in range(LANES_FEATURES):
         features[i] = 0
+    outputs = lanes.layer.outputs
+    runs = columns.side_by_side and columns.step == 1
     if problem.which == WEIGHT_GRADIENT:
-        count_sums(&job, features)
+        set_sums(&job)
+        pixels = <double>outputs.n * outputs.h * outputs.w
+        taps = lanes.layer.w.w
+        features[LANES_PRODUCTS] = pixels * lanes.vectors * job.vector_sums
+        # Two pixels of dy share what a run of taps sees.
+        features[LANES_LOADS] = features[LANES_PRODUCTS] * (
+            4.0 / 6 if runs and taps % 3 == 0 else 6.0 / 10 if runs and taps == 5 else 1)
+        features[LANES_CALLS] = (<double>outputs.n * lanes.vectors * lanes.filters * parts(job.n_taps, job.tile)
+                                 * parts(outputs.h, max(1, FC_WINDOW_RUN // outputs.w)))
+        features[LANES_TAPS] = (pixels / FOLD + job.slices.n_slices) * lanes.vectors * job.vector_sums
+        if not job.in_place:
+            count_moves(lanes, &outputs, lanes.filters > 1, features)
     else:
-        count_products(lanes, problem, features)
+        # Only pairs of an output row and a row of taps count that meet in the image. All passes have the same.
+        for i in range(problem.w.h):
+            first = problem.pad_h - i * problem.dilation_h
+            pairs += max(0, min(problem.y.h, parts(max(0, problem.x.h + first), problem.stride_h))
+                         - parts(max(0, first), problem.stride_h))
+        rows = <double>outputs.n * lanes.vectors * lanes.filters * pairs * lanes.mix
+        for i in range(columns.residues):
+            width, taps = parts(outputs.w - i, columns.residues), taps_of(columns, i)
+            features[LANES_PRODUCTS] += rows * width * taps
+            # Eight outputs share what a run of taps sees.
+            features[LANES_LOADS] += rows * (width + parts(width, 8) * (taps - 1) if runs and (taps == 3 or taps == 5)
+                                             else width * taps)
+        features[LANES_CALLS] = <double>outputs.n * lanes.vectors * lanes.filters * outputs.h * columns.residues
+        features[LANES_TAPS] = <double>lanes.vectors * lanes.filters * problem.w.h * problem.w.w * lanes.mix
+        count_moves(lanes, &outputs, lanes.filters > 1, features)
+        # Whole vectors of channels are stored where they belong.
+        features[LANES_COPIED] = 0
     if lanes.mix > 1:
         features[LANES_SPREAD] = features[LANES_LOADS]
+    count_moves(lanes, &lanes.layer.source, False, features)
     # Rows that two bands see are moved.
-    count_moves(lanes, source, 2, <double>source.n * source.h * source.w, features)
-    features[LANES_COPIED] += (<double>source.n * lanes.vectors * lanes.columns
+    features[LANES_COPIED] += (<double>outputs.n * lanes.vectors * lanes.columns
                                * (lanes.bands - 1) * max(0, lanes.reach + 1 - lanes.step))
     features[LANES_FAR] = far_elements(&lanes.layer, lanes.kernels.itemsize)
     features[LANES_ONE] = 1
