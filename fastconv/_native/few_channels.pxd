@@ -27,7 +27,7 @@ cdef struct Axis:
     idx residues, step
     idx first[MOST_RESIDUES + 1]
     idx least, most           # of all at[t]
-    bint side_by_side         # the taps of a residue see neighbours
+    idx apart                 # places from a tap of a residue to its next
     idx *tap
     idx *at                   # ascending within a residue
 
@@ -64,7 +64,7 @@ cdef inline void set_axis(Axis *axis, bint backward, idx n_taps, idx stride, idx
     """Sort the taps by residue, into tables if there are any."""
     cdef idx residue, i, tap, place, before = 0, n = 0
     axis.residues, axis.step = stride if backward else 1, 1 if backward else stride
-    axis.least, axis.most, axis.side_by_side = 1 << 60, -(1 << 60), True
+    axis.least, axis.most, axis.apart = 1 << 60, -(1 << 60), 1
     axis.first[0] = 0
     for residue in range(axis.residues):
         for i in range(n_taps):
@@ -77,8 +77,8 @@ cdef inline void set_axis(Axis *axis, bint backward, idx n_taps, idx stride, idx
                 place = (residue - place) // stride
             if axis.tap != NULL:
                 axis.tap[n], axis.at[n] = tap, place
-            if n > axis.first[residue] and place != before + 1:
-                axis.side_by_side = False
+            if n > axis.first[residue]:
+                axis.apart = place - before
             axis.least, axis.most = min(axis.least, place), max(axis.most, place)
             before = place
             n += 1
@@ -119,8 +119,8 @@ cdef inline void lay_out_taps(Layer *layer, Arena *tables) noexcept nogil:
 
 
 cdef struct Slices:
-    # The weight gradient is done by parts of the channels and by slices of the (image, band) pairs, all of the same size
-    # but the last. Each has totals of its own, so that the sums never depend on the number of threads.
+    # The weight gradient is done by parts of the channels and by slices of the (image, band) pairs, as the shape alone
+    # says and with totals of their own, so that sums never depend on the number of threads.
     idx together, n_parts     # groups, or vectors of channels, in a part
     idx units, n_slices       # pairs in a slice
     idx pitch                 # from the totals of one to those of the next

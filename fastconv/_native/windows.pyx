@@ -1,8 +1,8 @@
-"""Convolution with few channels a group, depthwise layers above all, by windows over rows that are read where they lie.
+"""Convolution with few channels a group, as in depthwise layers, by windows over rows that are read where they lie.
 
 Nothing but the filters is packed, and where rows are dense nothing is copied. A kernel reads rows of pixels through a
-table of a band's rows and keeps its sums in registers. A row above or below the image is a row of zeros in that table; a
-row that whole vectors cannot be read from is a copy. Columns beside the image are masked in the kernel.
+table of a band's rows and keeps its sums in registers. A row above or below the image is a row of zeros in that table,
+and a row that whole vectors cannot be read from is a copy. Columns beside the image are masked in the kernel.
 
 Forward and input gradient go over images, groups and bands of rows, of which a task does some; in a band over the
 filters and the residues of rows. Even and odd columns of the input gradient with stride 2 have taps of their own, and
@@ -22,7 +22,7 @@ from fastconv._native.kernels cimport (
     FC_WINDOW_SUMS, FC_WINDOW_TAPS, fc_kernels, fc_run, fc_tap, fc_windows, idx, parts, up,
 )
 from fastconv._native.memory cimport Arena, Workspace, carve, release, reserve
-from fastconv._native.problem cimport WEIGHT_GRADIENT, Image, Problem, at, channels_last
+from fastconv._native.problem cimport INPUT_GRADIENT, WEIGHT_GRADIENT, Image, Problem, at, channels_last
 from fastconv._native.runtime cimport run_tasks, threads_for
 
 cdef enum:
@@ -180,7 +180,7 @@ cdef void set_windows(Windows *windows, const Problem *problem) noexcept nogil:
     windows.height = parts(layer.outputs.h, layer.rows.residues)
     windows.bias = problem.bias
     set_rows(rows, layer, problem.kernels, windows.height)
-    side_by_side = layer.rows.side_by_side and (phases == 2 or layer.columns.side_by_side)
+    side_by_side = layer.rows.apart == 1 and (phases == 2 or layer.columns.apart == 1)
     for i in range(layer.rows.residues):
         seen = &windows.residues[i].windows
         seen.width, seen.phases = layer.outputs.w, phases
@@ -326,32 +326,6 @@ cdef void run_bands(const void *job, idx task, char *memory) noexcept nogil:
             n += 1
 
 
-cdef int correlate(const Problem *problem) except -1:
-    cdef Windows windows
-    cdef Scratch scratch
-    cdef Arena tables, each
-    cdef Workspace workspace
-    cdef idx tasks, row_taps
-    cdef double outputs
-    set_windows(&windows, problem)
-    tables.block = each.block = NULL
-    tables.size = each.size = 0
-    lay_out_windows(&windows, &tables)
-    lay_out_band(&windows, &each, &scratch)
-    tasks = parts(windows.units, windows.per_task)
-    row_taps = windows.layer.channels * windows.layer.w.h * windows.layer.w.w
-    row_taps = row_taps // windows.layer.rows.residues // windows.layer.columns.residues
-    outputs = <double>windows.layer.outputs.n * windows.layer.outputs.c
-    outputs = outputs * windows.layer.outputs.h * windows.layer.outputs.w
-    reserve(&workspace, &tables, &each, threads_for(outputs * (row_taps + 4), tasks))
-    lay_out_windows(&windows, &tables)
-    with nogil:
-        fill_tables(&windows, problem)
-        run_tasks(run_bands, &windows, tasks, 1, &workspace)
-    release(&workspace)
-    return 0
-
-
 # ---- weight gradient -----------------------------------------------------------------------------------------------
 
 cdef struct WindowSums:
@@ -451,11 +425,12 @@ cdef void sum_band(const WindowSums *sums, idx n, idx group, idx p0, idx p1, con
     cdef const Image *image = &sums.layer.outputs
     cdef idx itemsize = kernels.itemsize, k, t, dy_row
     cdef const char *dy
+    cdef const char *last
     fill_table(&sums.rows, n, group, p0, p1, scratch)
     for k in range(sums.layer.filters):
         dy, dy_row = at(image, itemsize, n, group * sums.layer.filters + k, p0, 0), image.s_h
-        if not (image.s_w == 1 and dy_row >= 0
-                and (image.w >= kernels.lanes or dy + ((p1 - p0 - 1) * dy_row + kernels.lanes) * itemsize <= image.end)):
+        last = dy + ((p1 - p0 - 1) * dy_row + kernels.lanes) * itemsize
+        if image.s_w != 1 or dy_row < 0 or image.w < kernels.lanes and last > image.end:
             kernels.move.stage(scratch.dy, image.w, dy, dy_row, image.s_w, p1 - p0, 0, p1 - p0, 0, image.w, 0, 0)
             dy, dy_row = scratch.dy, image.w
         for t in range(sums.tiles):
@@ -501,30 +476,6 @@ cdef void add_slices(const WindowSums *sums) noexcept nogil:
                 for s in range(w.w):
                     put_total(&sums.slices, i // part_size, i % part_size, at(w, itemsize, f, c, r, s), itemsize)
                     i += 1
-
-
-cdef int sum_windows(const Problem *problem) except -1:
-    cdef WindowSums sums
-    cdef Scratch scratch
-    cdef Arena tables, each
-    cdef Workspace workspace
-    cdef idx tasks
-    cdef double pixels
-    set_sums(&sums, problem)
-    tables.block = each.block = NULL
-    tables.size = each.size = 0
-    lay_out_sums(&sums, &tables)
-    lay_out_slice(&sums, &each, &scratch)
-    tasks = sums.slices.n_parts * sums.slices.n_slices
-    pixels = <double>sums.layer.outputs.n * sums.layer.outputs.c * sums.layer.outputs.h * sums.layer.outputs.w
-    reserve(&workspace, &tables, &each, threads_for(pixels * sums.n_taps, tasks))
-    lay_out_sums(&sums, &tables)
-    with nogil:
-        fill_sums_tables(&sums, problem)
-        run_tasks(sum_slice, &sums, tasks, 1, &workspace)
-        add_slices(&sums)
-    release(&workspace)
-    return 0
 
 
 # ---- the doors -----------------------------------------------------------------------------------------------------
@@ -588,4 +539,38 @@ cdef int windows_features(const Problem *problem, double *features) noexcept nog
 
 
 cdef int windows_run(const Problem *problem) except -1:
-    return sum_windows(problem) if problem.which == WEIGHT_GRADIENT else correlate(problem)
+    cdef const Image *y = &problem.x if problem.which == INPUT_GRADIENT else &problem.y
+    cdef double outputs = <double>y.n * y.c * y.h * y.w
+    cdef Windows windows
+    cdef WindowSums sums
+    cdef Scratch scratch
+    cdef Arena tables, each
+    cdef Workspace workspace
+    cdef idx tasks, taps
+    tables.block = each.block = NULL
+    tables.size = each.size = 0
+    if problem.which == WEIGHT_GRADIENT:
+        set_sums(&sums, problem)
+        lay_out_sums(&sums, &tables)
+        lay_out_slice(&sums, &each, &scratch)
+        tasks = sums.slices.n_parts * sums.slices.n_slices
+        reserve(&workspace, &tables, &each, threads_for(outputs * sums.n_taps, tasks))
+        lay_out_sums(&sums, &tables)
+        with nogil:
+            fill_sums_tables(&sums, problem)
+            run_tasks(sum_slice, &sums, tasks, 1, &workspace)
+            add_slices(&sums)
+    else:
+        set_windows(&windows, problem)
+        lay_out_windows(&windows, &tables)
+        lay_out_band(&windows, &each, &scratch)
+        tasks = parts(windows.units, windows.per_task)
+        taps = (windows.layer.channels * problem.w.h * problem.w.w // windows.layer.rows.residues
+                // windows.layer.columns.residues)
+        reserve(&workspace, &tables, &each, threads_for(outputs * (taps + 4), tasks))
+        lay_out_windows(&windows, &tables)
+        with nogil:
+            fill_tables(&windows, problem)
+            run_tasks(run_bands, &windows, tasks, 1, &workspace)
+    release(&workspace)
+    return 0
