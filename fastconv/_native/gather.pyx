@@ -128,7 +128,7 @@ cdef void features_of(Gather *job, int *rows, double *features) noexcept nogil:
     of_tiles[1] = steps if job.staged and staged > 0 and (<double>C * parts(grid.stage_channel, grid.rows * grid.images)
                                                           * kernels.itemsize > job.tuning.stage_bytes) else 0.0
     of_tiles[2] = steps if waits else 0.0
-    of_tiles[4], features[5], features[6] = turned, copied, filters
+    of_tiles[4], of_tiles[5], of_tiles[6] = turned, copied, filters
     # OUTER. Its offsets are of 32 bits, which a window dilated by billions would not fit.
     cdef double *of_outer = features + 3 * FEATURES
     cdef idx width = kernels.correlate.outer_vecs * lanes, rest = parts(K % width, lanes)
@@ -139,7 +139,7 @@ cdef void features_of(Gather *job, int *rows, double *features) noexcept nogil:
         rows[3] = -1
     of_outer[0] = pixels * depth * tiles
     of_outer[1] = pixels * K
-    of_outer[4], features[5], features[6] = turned, copied, filters
+    of_outer[4], of_outer[5], of_outer[6] = turned, copied, filters
     # DOT. Only the ends of rows are staged, but for short rows.
     cdef double *of_dot = features + 2 * FEATURES
     if not last or K * depth * kernels.itemsize > NEAR_BYTES:
