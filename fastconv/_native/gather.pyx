@@ -92,70 +92,87 @@ cdef double staged_channels(Gather *job) noexcept nogil:
     return <double>job.C * grid.stage_channel
 
 
+cdef double tile_calls(const Gather *job, idx run) noexcept nogil:
+    """Of one image and group, where rows of the source are runs of so many pixels."""
+    cdef const fc_kernels *kernels = job.kernels
+    cdef idx lanes = kernels.lanes, rows = job.grid.P * job.grid.Q // run, filters = min(job.K, kernels.product.rows)
+    cdef idx vecs = kernels.product.vecs[filters], tiles = parts(job.K, kernels.product.rows)
+    if run < vecs * lanes:
+        # A strip holds a vector of each of several rows.
+        return <double>tiles * parts(rows, vecs) * parts(run, lanes)
+    return <double>tiles * rows * parts(run, vecs * lanes)
+
+
 cdef void features_of(Gather *job, int *rows, double *features) noexcept nogil:
-    """Counts of what costs time: steps of a vector of multiply-adds at two a cycle, elements moved, calls.
+    """Counts of what costs time: steps of a vector of multiply-adds at two a cycle, elements moved, rows, calls.
 
     Tiles that read pixels in their place lose the lanes past the end of a run. Packing moves pieces of runs. OUTER
-    transposes its sums. A class is of one tap (1) or of more (0).
+    transposes its sums. The rows of tuning: more taps than one; one; one, of few channels.
     """
-    cdef idx run = inspect(job)
+    cdef idx run = inspect(job), i
     cdef const Grid *grid = &job.grid
     cdef const fc_kernels *kernels = job.kernels
     cdef idx lanes = kernels.lanes, taps = grid.R * grid.S, K = job.K, C = job.C
-    cdef double depth = <double>C * taps, pixels = <double>job.groups * grid.N * grid.P * grid.Q
+    cdef double images = <double>job.groups * grid.N, pixels = images * grid.P * grid.Q, depth = <double>C * taps
     cdef double steps = pixels * depth * K / (2 * lanes), filters = job.groups * K * depth
     cdef bint last = channels_last(&job.x), single = taps == 1
     cdef double turned = pixels * C if last else 0.0, copied = pixels * C if job.staged and not last else 0.0
+    cdef double copied_rows = images * grid.P * grid.slots_h * grid.slots_w * C if job.staged and not last else 0.0
     cdef double staged = staged_channels(job)
+    cdef double *of_tiles = features + FEATURES
+    cdef double *of_dot = features + 2 * FEATURES
+    cdef double *of_outer = features + 3 * FEATURES
     memset(features, 0, 4 * FEATURES * sizeof(double))
-    rows[0] = rows[1] = rows[2] = rows[3] = single
-    # PANELS. Of few channels, storing the result takes the time: in pieces as wide as a panel, not whole rows.
+    for i in range(4):
+        rows[i] = 0 if not single else 1 if C > FEW_CHANNELS else 2
+        # What all forms have in common: filters are packed, pixels perhaps staged, something is called.
+        features[i * FEATURES + 4], features[i * FEATURES + 5] = turned, copied
+        features[i * FEATURES + 6], features[i * FEATURES + 7], features[i * FEATURES + 9] = filters, copied_rows, 1
+    # PANELS. Where a panel's depth is short, storing the result takes the time, in pieces as wide as a panel.
     features[0] = steps
     features[1] = pixels * depth / lanes
     features[2] = pixels * depth / run
     features[3] = pixels * K * parts(C, max(1, job.tuning.depth // taps))
-    features[4], features[5], features[6] = turned, copied, filters
-    features[7] = pixels * K if single and C <= FEW_CHANNELS else 0.0
+    features[8] = parts(<idx>pixels, job.width) * <double>parts(K, kernels.product.rows * job.tuning.tiles)
     # TILES. The pixels of many staged channels lie too far apart to stay in L1 by themselves. Those of one tap that are
     # not near are waited for, where packing would have asked for them ahead.
-    cdef double *of_tiles = features + FEATURES
     cdef bint near = (K <= FEW_TILES * kernels.product.rows and depth <= MOST_DEPTH and grid.inside and job.x.s_w == 1
                       and grid.step_w == 1
                       and <double>C * max(job.x.s_c, -job.x.s_c) * kernels.itemsize <= 4 * job.tuning.stage_bytes)
     cdef bint waits = single and C >= 32 and not near and (packable(job) or (
         grid.inside and job.x.s_c == 1 and grid.step_w == 1 and grid.step_h == 1))
     of_tiles[0] = steps * up(run, lanes) / run
-    of_tiles[1] = steps if job.staged and staged > 0 and (<double>C * parts(grid.stage_channel, grid.rows * grid.images)
-                                                          * kernels.itemsize > job.tuning.stage_bytes) else 0.0
+    if job.staged and staged > 0 and (<double>C * parts(grid.stage_channel, grid.rows * grid.images)
+                                      * kernels.itemsize > job.tuning.stage_bytes):
+        of_tiles[1] = steps
     of_tiles[2] = steps if waits else 0.0
-    of_tiles[4], of_tiles[5], of_tiles[6] = turned, copied, filters
+    of_tiles[3] = 0.0 if job.y.s_w == 1 and run >= lanes else pixels * K
+    of_tiles[8] = images * tile_calls(job, run)
     # OUTER. Its offsets are of 32 bits, which a window dilated by billions would not fit.
-    cdef double *of_outer = features + 3 * FEATURES
     cdef idx width = kernels.correlate.outer_vecs * lanes, rest = parts(K % width, lanes)
     cdef double tiles = K // width * kernels.correlate.outer_vecs / 2.0
     if rest > 0:
+        # A narrow tile has too few sums to keep two units busy: each waits four cycles for itself.
         tiles += max(rest / 2.0, 4.0 / kernels.correlate.outer_rows)
     if depth > MOST_DEPTH or staged >= 1 << 30:
         rows[3] = -1
     of_outer[0] = pixels * depth * tiles
     of_outer[1] = pixels * K
-    of_outer[4], of_outer[5], of_outer[6] = turned, copied, filters
+    of_outer[8] = parts(<idx>pixels, kernels.correlate.outer_rows) * <double>parts(K, width)
     # DOT. Only the ends of rows are staged, but for short rows.
-    cdef double *of_dot = features + 2 * FEATURES
     if not last or K * depth * kernels.itemsize > NEAR_BYTES:
         rows[2] = -1
         return
     cdef double calls = parts(K, kernels.correlate.dot_rows), sums = K / calls * kernels.correlate.dot_cols
-    cdef idx vecs = grid.R * (parts(grid.S * C, lanes) if grid.apart_w * grid.apart_w == 1 else grid.S * parts(C, lanes))
-    cdef double groups_of_pixels = parts(grid.Q, kernels.correlate.dot_cols)
-    if grid.Q > FEW_COLS and not grid.inside:
-        groups_of_pixels += 2
-    calls *= <double>job.groups * grid.N * grid.P * groups_of_pixels
+    cdef idx vecs = grid.R * (parts(grid.S * C, lanes) if abs_of(grid.apart_w) == 1 else grid.S * parts(C, lanes))
+    # The two ends of a row are runs of their own.
+    calls *= images * grid.P * (parts(grid.Q, kernels.correlate.dot_cols)
+                                + (2.0 if grid.Q > FEW_COLS and not grid.inside else 0.0))
     of_dot[0] = calls * vecs * max(4.0, sums / 2)
     of_dot[1] = calls
     of_dot[2] = calls * sums
     of_dot[3] = pixels * grid.R * C / lanes if grid.Q <= FEW_COLS else 0.0
-    of_dot[6] = filters
+    of_dot[4] = of_dot[7] = 0
 
 
 cdef void gather_features(const Problem *problem, int *rows, double *features) noexcept nogil:

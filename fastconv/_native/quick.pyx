@@ -271,8 +271,9 @@ cpdef max_pool2d(x, kernel_size, stride, padding, dilation, ceil_mode):
             or (<cnp.ndarray>x).shape[2] * (<cnp.ndarray>x).shape[3] >= 2147483647
             or not pooling(&v, (<cnp.ndarray>x).shape, kernel_size, stride, padding, dilation)):
         return None
-    y = new_array(4, v.out, real)
-    indices = new_array(4, v.out, cnp.NPY_INT32 if real == cnp.NPY_FLOAT32 else cnp.NPY_INT64)
+    cdef bint last = keeps_channels_last(<cnp.ndarray>x)
+    y = new_images(v.out, real, last)
+    indices = new_images(v.out, cnp.NPY_INT32 if real == cnp.NPY_FLOAT32 else cnp.NPY_INT64, last)
     pool.max_forward(x, y, indices, v.kernel_h, v.kernel_w, v.stride_h, v.stride_w, v.pad_h, v.pad_w, v.dilation_h,
                       v.dilation_w)
     return y, indices
@@ -286,7 +287,7 @@ cpdef max_pool2d_backward(dy, indices, input_size):
             or not same((<cnp.ndarray>dy).shape, (<cnp.ndarray>indices).shape, 4)
             or not same((<cnp.ndarray>dy).shape, size, 2)):
         return None
-    dx = new_array(4, size, real)
+    dx = new_images(size, real, keeps_channels_last(<cnp.ndarray>dy))
     return dx if pool.max_backward(dy, indices, dx) else None
 
 
@@ -296,7 +297,7 @@ cpdef avg_pool2d(x, kernel_size, stride, padding, ceil_mode, count_include_pad):
     if (real < 0 or ceil_mode is not False or not plain(x, 4, real)
             or not pooling(&v, (<cnp.ndarray>x).shape, kernel_size, stride, padding, 1)):
         return None
-    y = new_array(4, v.out, real)
+    y = new_images(v.out, real, keeps_channels_last(<cnp.ndarray>x))
     pool.average_forward(x, y, v.kernel_h, v.kernel_w, v.stride_h, v.stride_w, v.pad_h, v.pad_w, count_include_pad, 0)
     return y
 
@@ -309,7 +310,7 @@ cpdef avg_pool2d_backward(dy, input_size, kernel_size, stride, padding, ceil_mod
             or not pooling(&v, size, kernel_size, stride, padding, 1)
             or not same((<cnp.ndarray>dy).shape, v.out, 4)):
         return None
-    dx = new_array(4, size, real)
+    dx = new_images(size, real, keeps_channels_last(<cnp.ndarray>dy))
     pool.average_backward(dy, dx, v.kernel_h, v.kernel_w, v.stride_h, v.stride_w, v.pad_h, v.pad_w, count_include_pad,
                            0)
     return dx
