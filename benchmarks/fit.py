@@ -22,7 +22,7 @@ from fastconv._native.tuning import FORMS, PASSES
 
 ROW = tuple[int, int, int]  # form, pass, class
 FEATURES = 10
-LEAST_SAMPLES = 20
+LEAST_SAMPLES = 8
 
 
 def nonnegative(a: np.ndarray, b: np.ndarray) -> np.ndarray:

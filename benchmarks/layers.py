@@ -11,6 +11,7 @@ from fastconv._native.tuning import FORMS, PASSES
 
 __all__ = ["Layer", "draw"]
 
+KINDS = ("dense", "dense", "dense", "strided", "single", "single", "line", "depthwise", "grouped", "first")
 MOST_WORK = 4e8  # multiply-adds of a layer, so that a run stays a matter of minutes
 
 
@@ -18,7 +19,7 @@ def draw(rng: np.random.Generator) -> "Layer":
     """A layer: sizes spread evenly by their logarithm; dense, grouped, depthwise, first layers, single taps, lines."""
     while True:
         kind = str(
-            rng.choice(["dense", "dense", "dense", "strided", "single", "line", "depthwise", "grouped", "first"])
+            rng.choice(KINDS)
         )
         images, groups, stride, dilation = int(2 ** rng.uniform(0, 6)), 1, 1, 1
         channels, filters = (max(1, int(2 ** rng.uniform(0, 9))) for _ in range(2))

@@ -19,7 +19,7 @@ from libc.string cimport memset
 from fastconv._native.ahead cimport Ahead, ask, plan_ahead
 from fastconv._native.grid cimport (
     Block, Grid, cut_blocks, in_place, locate, look_ahead, narrow, placed_offset, stage, stage_channels, stage_lanes,
-    staged_offset, survey,
+    staged_offset, staged_rows, survey,
 )
 from fastconv._native.kernels cimport FC_AHEAD, FC_MAX_ROWS, FC_MAX_VECS, even, fc_ahead, fc_kernels, idx, parts, up
 from fastconv._native.memory cimport LINE, Arena, Workspace, carve, release, reserve
@@ -123,9 +123,8 @@ cdef void outer_features(const Correlate *job, double *features) noexcept nogil:
     cdef bint placed = stays(job)
     features[0] = pixels * filters * (pairs / (2.0 * kernels.lanes))
     features[2 if channels_last(&job.dy) else 1] = pixels * filters * c_parts
-    features[4 if channels_last(&job.x) else 3] = 0.0 if placed else pixels * job.C
-    features[5] = 0.0 if placed else (<double>job.groups * job.grid.N * job.grid.P * job.C * job.grid.slots_h
-                                      * job.grid.slots_w)
+    features[5] = 0.0 if placed else job.groups * job.C * staged_rows(&job.grid)
+    features[4 if channels_last(&job.x) else 3] = features[5] * (job.grid.Q + job.grid.reach_w)
     features[6] = job.groups * filters * pairs * min(<double>LEAST_SLICES, <double>job.grid.N)
     features[8] = (job.groups * blocks_of(job, 448) * (pairs // kernels.correlate.outer_rows)
                    * parts(job.K, job.lane_width))
@@ -155,8 +154,8 @@ cdef void dot_features(const Correlate *job, bint runs, bint turned, double *fea
     features[0] = rows * sums / (2 * lanes) * (Q if shared or runs else up(Q, lanes))
     features[1] = rows * sums / (2 * lanes) * (grid.reach_w if runs else lanes)
     features[3 if channels_last(&job.dy) else 2] = 0.0 if dy_stays else pixels * job.K
-    features[4] = 0.0 if x_stays else pixels * job.C
-    features[5] = 0.0 if x_stays else rows * job.C * grid.slots_h * grid.slots_w
+    features[5] = 0.0 if x_stays else job.groups * job.C * staged_rows(grid)
+    features[4] = features[5] * (Q + grid.reach_w)
     features[6] = job.groups * sums * min(<double>LEAST_SLICES, <double>grid.N)
     features[7] = rows * tiles
     features[8] = job.groups * tiles * blocks_of(job, min(512.0 * lanes, max(256.0, target)))

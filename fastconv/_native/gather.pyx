@@ -20,7 +20,7 @@ from libc.string cimport memset
 
 from fastconv._native.gather_forms cimport gather_dot, gather_outer, gather_panels, gather_tiles
 from fastconv._native.grid cimport (
-    Block, Grid, cut_blocks, locate, narrow, placed_offset, staged_offset, survey,
+    Block, Grid, cut_blocks, locate, narrow, placed_offset, staged_offset, staged_rows, survey,
 )
 from fastconv._native.kernels cimport (
     FC_MAX_ROWS, FC_MAX_VECS, even, fc_kernels, fc_piece, fc_run, idx, parts, up,
@@ -116,8 +116,9 @@ cdef void features_of(Gather *job, int *rows, double *features) noexcept nogil:
     cdef double images = <double>job.groups * grid.N, pixels = images * grid.P * grid.Q, depth = <double>C * taps
     cdef double steps = pixels * depth * K / (2 * lanes), filters = job.groups * K * depth
     cdef bint last = channels_last(&job.x), single = taps == 1
-    cdef double turned = pixels * C if last else 0.0, copied = pixels * C if job.staged and not last else 0.0
-    cdef double copied_rows = images * grid.P * grid.slots_h * grid.slots_w * C if job.staged and not last else 0.0
+    cdef double moved_rows = job.groups * C * staged_rows(grid), moved = moved_rows * (grid.Q + grid.reach_w)
+    cdef double turned = moved if last else 0.0, copied = moved if job.staged and not last else 0.0
+    cdef double copied_rows = moved_rows if job.staged and not last else 0.0
     cdef double staged = staged_channels(job)
     cdef double *of_tiles = features + FEATURES
     cdef double *of_dot = features + 2 * FEATURES

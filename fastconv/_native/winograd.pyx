@@ -45,7 +45,7 @@ cdef enum:
 cdef void winograd_features(const Problem *problem, int *rows, double *features) noexcept nogil:
     """The products' multiply-adds, in vectors, and the same for a single tile (of the weight gradient: a filter), which
     stands for what a product costs beyond; vectors of tiles of x and of y, and of filters, that are transformed, in
-    units of 6x6 or of 1x8 points; and 1. The rows of tuning: filters of a row or a column; strides; others."""
+    units of 6x6 or of 1x8 points; 1; and vectors of products' results. The rows of tuning: filters of a row or a column; strides; others."""
     cdef Layer layer
     rows[0] = -1
     if not describe(problem, &layer):
@@ -65,10 +65,12 @@ cdef void winograd_features(const Problem *problem, int *rows, double *features)
     points *= problem.groups
     if problem.which == WEIGHT_GRADIENT:
         features[0] = points * filters * channel_vecs * tiles
+        features[6] = points * filters * channel_vecs
         features[1] = points * channel_vecs * tiles
         features[4] = scale * filters * channel_vecs
     else:
         features[0] = points * channels * filter_vecs * tiles
+        features[6] = points * filter_vecs * tiles
         features[1] = points * channels * filter_vecs
         features[4] = scale * channels * filter_vecs
     features[2], features[3], features[5] = scale * channel_vecs * tiles, scale * filter_vecs * tiles, 1
