@@ -1,4 +1,4 @@
-/* Windows of layers with few channels a group: depthwise convolution.
+/* Windows of layers with few channels a group: depthwise convolution. (The name windows.h belongs to the system.)
  *
  * Pixels of a row lie along the lanes, and rows are read where they are. Where a vector reaches over the end of a row,
  * it is masked by the same columns of a row of ones and zeros; a row above or below the image is a row of zeros. Taps
@@ -7,8 +7,8 @@
  * Or channels lie along the lanes, in a copy with zeros around it. Then nothing needs a mask, and taps may lie
  * anywhere.
  */
-#ifndef FC_WINDOWS_H
-#define FC_WINDOWS_H
+#ifndef FC_WINDOW_H
+#define FC_WINDOW_H
 
 /* Where a tap, or the first of a block of taps, reads: which row of a table of rows, and which column of it. */
 typedef struct {
