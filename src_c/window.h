@@ -174,30 +174,25 @@ static void NAME(rows)(void *y, idx y_row, idx n_rows, const void *const *rows_,
 {
     const REAL *const *rows = (const REAL *const *)rows_;
     const REAL bias = bias_ ? *(const REAL *)bias_ : 0;
-#define FORM(height, span, step, stride, phases)                                                                       \
-    NAME(rows_body)(height, span, step, stride, phases, y, y_row, n_rows, rows, windows, w, bias)
-    if (windows->phases == 2 && windows->height == 3)
-        FORM(3, 1, 1, 1, 2);
-    else if (windows->phases == 2 && windows->height == 2)
-        FORM(2, 1, 1, 1, 2);
-    else if (windows->phases == 2)
-        FORM(1, 1, windows->step, 1, 2);
-    else if (windows->stride == 1 && windows->height == 3)
-        FORM(3, 3, 1, 1, 1);
-    else if (windows->stride == 1 && windows->height == 5)
-        FORM(5, 5, 1, 1, 1);
-    else if (windows->stride == 1 && windows->height == 7)
-        FORM(7, 1, 1, 1, 1);
-    else if (windows->stride == 1)
-        FORM(1, 1, windows->step, 1, 1);
-    else if (windows->stride == 2 && windows->height == 3)
-        FORM(3, 3, 2, 2, 1);
-    else if (windows->stride == 2 && windows->height == 5)
-        FORM(5, 1, 2, 2, 1);
-    else if (windows->stride == 2)
-        FORM(1, 1, windows->step, 2, 1);
-    else
-        FORM(1, 1, windows->step, windows->stride, 1);
+    const idx height = windows->height, stride = windows->stride;
+#define FORM(fits, height, span, step, stride, phases)                                                                 \
+    if (fits) {                                                                                                        \
+        NAME(rows_body)(height, span, step, stride, phases, y, y_row, n_rows, rows, windows, w, bias);                 \
+        return;                                                                                                        \
+    }
+    if (windows->phases == 2) {
+        FORM(height == 3, 3, 1, 1, 1, 2);
+        FORM(height == 2, 2, 1, 1, 1, 2);
+        FORM(1, 1, 1, windows->step, 1, 2);
+    }
+    FORM(stride == 1 && height == 3, 3, 3, 1, 1, 1);
+    FORM(stride == 1 && height == 5, 5, 5, 1, 1, 1);
+    FORM(stride == 1 && height == 7, 7, 1, 1, 1, 1);
+    FORM(stride == 1, 1, 1, windows->step, 1, 1);
+    FORM(stride == 2 && height == 3, 3, 3, 2, 2, 1);
+    FORM(stride == 2 && height == 5, 5, 1, 2, 2, 1);
+    FORM(stride == 2, 1, 1, windows->step, 2, 1);
+    FORM(1, 1, 1, windows->step, stride, 1);
 #undef FORM
 }
 
@@ -299,28 +294,22 @@ static void NAME(row_sums)(void *sums, const void *dy, idx dy_row, idx n_rows, c
                            const fc_windows *windows, idx span, const fc_tap *taps)
 {
     const REAL *const *rows = (const REAL *const *)rows_;
-#define FORM(height, span, M, step)                                                                                    \
-    NAME(row_sums_body)(height, span, M, step, sums, dy, dy_row, n_rows, rows, windows, taps)
-    if (windows->stride == 1 && windows->height == 3)
-        FORM(3, 3, 4, 1);
-    else if (windows->stride == 1 && windows->height == 5 && span == 2)
-        FORM(5, 2, 4, 1);
-    else if (windows->stride == 1 && windows->height == 5)
-        FORM(5, 1, 4, 1);
-    else if (windows->stride == 1 && windows->height == 7)
-        FORM(7, 1, 4, 1);
-    else if (windows->stride == 1)
-        FORM(0, FC_WINDOW_TAPS, 1, 1);
-    else if (windows->stride == 2 && windows->height == 3)
-        FORM(3, 3, 2, 2);
-    else if (windows->stride == 2 && windows->height == 5 && span == 2)
-        FORM(5, 2, 2, 2);
-    else if (windows->stride == 2 && windows->height == 5)
-        FORM(5, 1, 2, 2);
-    else if (windows->stride == 2)
-        FORM(0, FC_WINDOW_TAPS, 1, 2);
-    else
-        FORM(0, FC_WINDOW_TAPS, 1, windows->stride);
+    const idx height = windows->height, stride = windows->stride;
+#define FORM(fits, height, span, M, step)                                                                              \
+    if (fits) {                                                                                                        \
+        NAME(row_sums_body)(height, span, M, step, sums, dy, dy_row, n_rows, rows, windows, taps);                     \
+        return;                                                                                                        \
+    }
+    FORM(stride == 1 && height == 3, 3, 3, 4, 1);
+    FORM(stride == 1 && height == 5 && span == 2, 5, 2, 4, 1);
+    FORM(stride == 1 && height == 5, 5, 1, 4, 1);
+    FORM(stride == 1 && height == 7, 7, 1, 4, 1);
+    FORM(stride == 1, 0, FC_WINDOW_TAPS, 1, 1);
+    FORM(stride == 2 && height == 3, 3, 3, 2, 2);
+    FORM(stride == 2 && height == 5 && span == 2, 5, 2, 2, 2);
+    FORM(stride == 2 && height == 5, 5, 1, 2, 2);
+    FORM(stride == 2, 0, FC_WINDOW_TAPS, 1, 2);
+    FORM(1, 0, FC_WINDOW_TAPS, 1, stride);
 #undef FORM
 }
 
@@ -445,23 +434,20 @@ static void NAME(lanes)(void *y, idx y_step, const void *x, idx step, idx count,
                         const idx *offsets, const void *w, const void *bias)
 {
     const vec start = bias ? load(bias) : (vec){0};
-#define ROW(mix, run, step) NAME(lane_row)(mix, run, y, y_step, x, step, count, n_taps, offsets, w, start)
-#define RUNS(mix)                                                                                                      \
-    if (run == 3)                                                                                                      \
-        ROW(mix, 3, step);                                                                                             \
-    else if (run == 5)                                                                                                 \
-        ROW(mix, 5, step);                                                                                             \
-    else                                                                                                               \
-        ROW(mix, 1, step)
-    if (mix == 1 && run == 1 && step == LANES) {
-        ROW(1, 1, LANES);
-    } else if (mix == 1) {
-        RUNS(1);
-    } else if (mix == 2) {
-        RUNS(2);
-    } else if (mix == 4) {
-        RUNS(4);
-    } else if (LANES >= 8) {
+#define ROW(fits, mix, run, step)                                                                                      \
+    if (fits) {                                                                                                        \
+        NAME(lane_row)(mix, run, y, y_step, x, step, count, n_taps, offsets, w, start);                                \
+        return;                                                                                                        \
+    }
+#define RUNS(n)                                                                                                        \
+    ROW(mix == n && run == 3, n, 3, step);                                                                             \
+    ROW(mix == n && run == 5, n, 5, step);                                                                             \
+    ROW(mix == n, n, 1, step)
+    ROW(mix == 1 && run == 1 && step == LANES, 1, 1, LANES);
+    RUNS(1);
+    RUNS(2);
+    RUNS(4);
+    if (LANES >= 8) {
         RUNS(8);
     }
 #undef RUNS
