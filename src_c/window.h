@@ -363,24 +363,6 @@ static void NAME(to_lanes)(void *dst_, idx pitch, idx apart, const void *src_, i
                                   channels - c < LANES ? channels - c : LANES, n_rows, count, loose);
 }
 
-#define OF_GROUP(i, mix, c) (((i) / (mix) * (mix) + (c)) % LANES)
-/* Lane i is channel c of its group of `mix` lanes, which is 1, 2, 4 or 8. */
-INLINE vec NAME(of_group)(const REAL *p, const int mix, const int c)
-{
-    if (mix == 1) return load(p);
-    if (mix >= LANES) return splat(p[c]);
-    const vec v = load(p);
-    /* clang-format off */
-#define CHANNEL(mix_, c_) if (mix == mix_ && c == c_) return SHUFFLE(v, v, OF_GROUP, mix_, c_)
-    CHANNEL(2, 0); CHANNEL(2, 1);
-    CHANNEL(4, 0); CHANNEL(4, 1); CHANNEL(4, 2); CHANNEL(4, 3);
-    CHANNEL(8, 0); CHANNEL(8, 1); CHANNEL(8, 2); CHANNEL(8, 3); CHANNEL(8, 4); CHANNEL(8, 5); CHANNEL(8, 6);
-    /* clang-format on */
-#undef CHANNEL
-    return SHUFFLE(v, v, OF_GROUP, 8, 7);
-}
-#undef OF_GROUP
-
 /* M outputs side by side. Taps of a run see neighbouring pixels, so each channel of a pixel is loaded and spread over
  * the lanes once for all of the run. */
 INLINE void NAME(lane_outputs)(const int mix, const int run, const int M, REAL *y, idx y_step, const REAL *x, idx step,
