@@ -32,7 +32,7 @@ typedef struct {
 #include "product.h"
 #include "correlate.h"
 #include "winograd.h"
-#include "windows.h"
+#include "window.h"
 #include "pool.h"
 #include "passes.h"
 

@@ -67,7 +67,7 @@
 #include "product.h"
 #include "correlate.h"
 #include "winograd.h"
-#include "windows.h"
+#include "window.h"
 #include "pool.h"
 #include "passes.h"
 static const fc_kernels NAME(kernels) = FAMILIES;
@@ -85,7 +85,7 @@ static const fc_kernels NAME(kernels) = FAMILIES;
 #include "product.h"
 #include "correlate.h"
 #include "winograd.h"
-#include "windows.h"
+#include "window.h"
 #include "pool.h"
 #include "passes.h"
 static const fc_kernels NAME(kernels) = FAMILIES;

@@ -64,6 +64,7 @@
 #define TURNED(i, by) (((i) + (by)) % LANES)                              /* a's lanes, turned */
 #define REVERSED(i, last) ((last) - (i))                                  /* a's lanes, the last one first */
 #define HALVES(i, other) (2 * (i) < LANES ? (i) : (i) + (other))          /* a's first half, the other's second */
+#define OF_GROUP(i, mix, c) (((i) / (mix) * (mix) + (c)) % LANES)         /* channel c of each group of lanes */
 
 /* AVX2 moves 16 bytes as a whole, or elements within 16 bytes, in one step each, and takes more steps for anything
  * else. So there the shuffles go in two steps: first the blocks, all first ones or all second ones, and then every
@@ -137,6 +138,22 @@ INLINE vec NAME(load_every)(const REAL *p, const idx stride)
     vec v;
     for (int i = 0; i < LANES; i++) v[i] = p[i * stride];
     return v;
+}
+
+/* Lane i is channel c of its group of `mix` lanes, which is 1, 2, 4 or 8. */
+INLINE vec NAME(of_group)(const REAL *p, const int mix, const int c)
+{
+    if (mix == 1) return load(p);
+    if (mix >= LANES) return splat(p[c]);
+    const vec v = load(p);
+    /* clang-format off */
+#define CHANNEL(mix_, c_) if (mix == mix_ && c == c_) return SHUFFLE(v, v, OF_GROUP, mix_, c_)
+    CHANNEL(2, 0); CHANNEL(2, 1);
+    CHANNEL(4, 0); CHANNEL(4, 1); CHANNEL(4, 2); CHANNEL(4, 3);
+    CHANNEL(8, 0); CHANNEL(8, 1); CHANNEL(8, 2); CHANNEL(8, 3); CHANNEL(8, 4); CHANNEL(8, 5); CHANNEL(8, 6);
+    /* clang-format on */
+#undef CHANNEL
+    return SHUFFLE(v, v, OF_GROUP, 8, 7);
 }
 
 /* The sum of the lanes, by halves. This is no loop, because GCC would put the places together one by one at run

@@ -227,7 +227,7 @@ def report_lines(folder):
             path = Path(folder / file["file"]).resolve()
             if not path.is_relative_to(folder.resolve()):
                 continue
-            generated = path.suffix == ".c" and path.parent.name == "fastconv"
+            generated = path.suffix == ".c" and path.parent.name == "_native"
             if path.suffix in (".c", ".h", ".pyx", ".pxd") and path.exists() and not generated:
                 lines = counts.setdefault(path, {})
                 for line in file["lines"]:

@@ -1,4 +1,4 @@
-/* Windows of layers with few channels a group: depthwise convolution.
+/* Windows of layers with few channels a group: depthwise convolution. (The name windows.h belongs to the system.)
  *
  * Pixels of a row lie along the lanes, and rows are read where they are. Where a vector reaches over the end of a row,
  * it is masked by the same columns of a row of ones and zeros; a row above or below the image is a row of zeros. Taps
@@ -7,8 +7,8 @@
  * Or channels lie along the lanes, in a copy with zeros around it. Then nothing needs a mask, and taps may lie
  * anywhere.
  */
-#ifndef FC_WINDOWS_H
-#define FC_WINDOWS_H
+#ifndef FC_WINDOW_H
+#define FC_WINDOW_H
 
 /* Where a tap, or the first of a block of taps, reads: which row of a table of rows, and which column of it. */
 typedef struct {
@@ -174,30 +174,25 @@ static void NAME(rows)(void *y, idx y_row, idx n_rows, const void *const *rows_,
 {
     const REAL *const *rows = (const REAL *const *)rows_;
     const REAL bias = bias_ ? *(const REAL *)bias_ : 0;
-#define FORM(height, span, step, stride, phases)                                                                       \
-    NAME(rows_body)(height, span, step, stride, phases, y, y_row, n_rows, rows, windows, w, bias)
-    if (windows->phases == 2 && windows->height == 3)
-        FORM(3, 1, 1, 1, 2);
-    else if (windows->phases == 2 && windows->height == 2)
-        FORM(2, 1, 1, 1, 2);
-    else if (windows->phases == 2)
-        FORM(1, 1, windows->step, 1, 2);
-    else if (windows->stride == 1 && windows->height == 3)
-        FORM(3, 3, 1, 1, 1);
-    else if (windows->stride == 1 && windows->height == 5)
-        FORM(5, 5, 1, 1, 1);
-    else if (windows->stride == 1 && windows->height == 7)
-        FORM(7, 1, 1, 1, 1);
-    else if (windows->stride == 1)
-        FORM(1, 1, windows->step, 1, 1);
-    else if (windows->stride == 2 && windows->height == 3)
-        FORM(3, 3, 2, 2, 1);
-    else if (windows->stride == 2 && windows->height == 5)
-        FORM(5, 1, 2, 2, 1);
-    else if (windows->stride == 2)
-        FORM(1, 1, windows->step, 2, 1);
-    else
-        FORM(1, 1, windows->step, windows->stride, 1);
+    const idx height = windows->height, stride = windows->stride;
+#define FORM(fits, height, span, step, stride, phases)                                                                 \
+    if (fits) {                                                                                                        \
+        NAME(rows_body)(height, span, step, stride, phases, y, y_row, n_rows, rows, windows, w, bias);                 \
+        return;                                                                                                        \
+    }
+    if (windows->phases == 2) {
+        FORM(height == 3, 3, 1, 1, 1, 2);
+        FORM(height == 2, 2, 1, 1, 1, 2);
+        FORM(1, 1, 1, windows->step, 1, 2);
+    }
+    FORM(stride == 1 && height == 3, 3, 3, 1, 1, 1);
+    FORM(stride == 1 && height == 5, 5, 5, 1, 1, 1);
+    FORM(stride == 1 && height == 7, 7, 1, 1, 1, 1);
+    FORM(stride == 1, 1, 1, windows->step, 1, 1);
+    FORM(stride == 2 && height == 3, 3, 3, 2, 2, 1);
+    FORM(stride == 2 && height == 5, 5, 1, 2, 2, 1);
+    FORM(stride == 2, 1, 1, windows->step, 2, 1);
+    FORM(1, 1, 1, windows->step, stride, 1);
 #undef FORM
 }
 
@@ -299,28 +294,22 @@ static void NAME(row_sums)(void *sums, const void *dy, idx dy_row, idx n_rows, c
                            const fc_windows *windows, idx span, const fc_tap *taps)
 {
     const REAL *const *rows = (const REAL *const *)rows_;
-#define FORM(height, span, M, step)                                                                                    \
-    NAME(row_sums_body)(height, span, M, step, sums, dy, dy_row, n_rows, rows, windows, taps)
-    if (windows->stride == 1 && windows->height == 3)
-        FORM(3, 3, 4, 1);
-    else if (windows->stride == 1 && windows->height == 5 && span == 2)
-        FORM(5, 2, 4, 1);
-    else if (windows->stride == 1 && windows->height == 5)
-        FORM(5, 1, 4, 1);
-    else if (windows->stride == 1 && windows->height == 7)
-        FORM(7, 1, 4, 1);
-    else if (windows->stride == 1)
-        FORM(0, FC_WINDOW_TAPS, 1, 1);
-    else if (windows->stride == 2 && windows->height == 3)
-        FORM(3, 3, 2, 2);
-    else if (windows->stride == 2 && windows->height == 5 && span == 2)
-        FORM(5, 2, 2, 2);
-    else if (windows->stride == 2 && windows->height == 5)
-        FORM(5, 1, 2, 2);
-    else if (windows->stride == 2)
-        FORM(0, FC_WINDOW_TAPS, 1, 2);
-    else
-        FORM(0, FC_WINDOW_TAPS, 1, windows->stride);
+    const idx height = windows->height, stride = windows->stride;
+#define FORM(fits, height, span, M, step)                                                                              \
+    if (fits) {                                                                                                        \
+        NAME(row_sums_body)(height, span, M, step, sums, dy, dy_row, n_rows, rows, windows, taps);                     \
+        return;                                                                                                        \
+    }
+    FORM(stride == 1 && height == 3, 3, 3, 4, 1);
+    FORM(stride == 1 && height == 5 && span == 2, 5, 2, 4, 1);
+    FORM(stride == 1 && height == 5, 5, 1, 4, 1);
+    FORM(stride == 1 && height == 7, 7, 1, 4, 1);
+    FORM(stride == 1, 0, FC_WINDOW_TAPS, 1, 1);
+    FORM(stride == 2 && height == 3, 3, 3, 2, 2);
+    FORM(stride == 2 && height == 5 && span == 2, 5, 2, 2, 2);
+    FORM(stride == 2 && height == 5, 5, 1, 2, 2);
+    FORM(stride == 2, 0, FC_WINDOW_TAPS, 1, 2);
+    FORM(1, 0, FC_WINDOW_TAPS, 1, stride);
 #undef FORM
 }
 
@@ -373,24 +362,6 @@ static void NAME(to_lanes)(void *dst_, idx pitch, idx apart, const void *src_, i
             NAME(vector_to_lanes)(dst, pitch, src + c * src_c, src_h, src_c, src_w,
                                   channels - c < LANES ? channels - c : LANES, n_rows, count, loose);
 }
-
-#define OF_GROUP(i, mix, c) (((i) / (mix) * (mix) + (c)) % LANES)
-/* Lane i is channel c of its group of `mix` lanes, which is 1, 2, 4 or 8. */
-INLINE vec NAME(of_group)(const REAL *p, const int mix, const int c)
-{
-    if (mix == 1) return load(p);
-    if (mix >= LANES) return splat(p[c]);
-    const vec v = load(p);
-    /* clang-format off */
-#define CHANNEL(mix_, c_) if (mix == mix_ && c == c_) return SHUFFLE(v, v, OF_GROUP, mix_, c_)
-    CHANNEL(2, 0); CHANNEL(2, 1);
-    CHANNEL(4, 0); CHANNEL(4, 1); CHANNEL(4, 2); CHANNEL(4, 3);
-    CHANNEL(8, 0); CHANNEL(8, 1); CHANNEL(8, 2); CHANNEL(8, 3); CHANNEL(8, 4); CHANNEL(8, 5); CHANNEL(8, 6);
-    /* clang-format on */
-#undef CHANNEL
-    return SHUFFLE(v, v, OF_GROUP, 8, 7);
-}
-#undef OF_GROUP
 
 /* M outputs side by side. Taps of a run see neighbouring pixels, so each channel of a pixel is loaded and spread over
  * the lanes once for all of the run. */
@@ -445,23 +416,20 @@ static void NAME(lanes)(void *y, idx y_step, const void *x, idx step, idx count,
                         const idx *offsets, const void *w, const void *bias)
 {
     const vec start = bias ? load(bias) : (vec){0};
-#define ROW(mix, run, step) NAME(lane_row)(mix, run, y, y_step, x, step, count, n_taps, offsets, w, start)
-#define RUNS(mix)                                                                                                      \
-    if (run == 3)                                                                                                      \
-        ROW(mix, 3, step);                                                                                             \
-    else if (run == 5)                                                                                                 \
-        ROW(mix, 5, step);                                                                                             \
-    else                                                                                                               \
-        ROW(mix, 1, step)
-    if (mix == 1 && run == 1 && step == LANES) {
-        ROW(1, 1, LANES);
-    } else if (mix == 1) {
-        RUNS(1);
-    } else if (mix == 2) {
-        RUNS(2);
-    } else if (mix == 4) {
-        RUNS(4);
-    } else if (LANES >= 8) {
+#define ROW(fits, mix, run, step)                                                                                      \
+    if (fits) {                                                                                                        \
+        NAME(lane_row)(mix, run, y, y_step, x, step, count, n_taps, offsets, w, start);                                \
+        return;                                                                                                        \
+    }
+#define RUNS(n)                                                                                                        \
+    ROW(mix == n && run == 3, n, 3, step);                                                                             \
+    ROW(mix == n && run == 5, n, 5, step);                                                                             \
+    ROW(mix == n, n, 1, step)
+    ROW(mix == 1 && run == 1 && step == LANES, 1, 1, LANES);
+    RUNS(1);
+    RUNS(2);
+    RUNS(4);
+    if (LANES >= 8) {
         RUNS(8);
     }
 #undef RUNS
