@@ -167,7 +167,7 @@ def print_range() -> None:
             if results is None:
                 cells.append("-")
             else:
-                cells.append(f"{bad / results[0].size:.0%} not finite" if bad else error(results[0], exact[0]))
+                cells.append(f"{bad} outputs not finite" if bad else error(results[0], exact[0]))
         print_row(method, *cells)
 
 
