@@ -14,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import numpy as np
 from cases import LAYOUTS, make_case, parameters
-from numerics import METHODS, draw_case_of, draw_scaled, forced, pass_ratios
+from numerics import FORMS, draw_case_of, draw_scaled, pass_ratios
 
 from fastconv._native import runtime
 
@@ -38,11 +38,11 @@ def run_case(seed: int, index: int) -> tuple[dict, str]:
     """The worst error by its bound of each (pass, method, type) of a case, and a description of the case."""
     rng = np.random.default_rng([seed, index])
     dtype = rng.choice([np.float32, np.float64], p=[0.8, 0.2])
-    method = str(rng.choice(METHODS))
+    form = str(rng.choice([*FORMS, *["direct", "winograd"] * (len(FORMS) // 2)]))
     if rng.random() < 0.15:
         case = draw_deep_case(rng)
     else:
-        case = draw_case_of(rng, method)
+        case = draw_case_of(rng, form)
     isa, threads = str(rng.choice(runtime.available_isas())), int(rng.integers(1, 4))
     layouts = [str(name) for name in rng.choice(list(LAYOUTS), 3)]
     arrays = draw_scaled(rng, case, dtype)
@@ -50,14 +50,13 @@ def run_case(seed: int, index: int) -> tuple[dict, str]:
     runtime.set_isa(isa)
     runtime.set_num_threads(threads)
     try:
-        with forced(method):
-            ratios = pass_ratios(*arrays, parameters(case), [LAYOUTS[name] for name in layouts])
+        ratios = pass_ratios(*arrays, parameters(case), form, [LAYOUTS[name] for name in layouts])
     finally:
         runtime.set_isa(before[0])
         runtime.set_num_threads(before[1])
     name = np.dtype(dtype).name
     sizes = ", ".join(f"{key} {value}" for key, value in case.items() if key != "name")
-    return {(*key, name): ratio for key, ratio in ratios.items()}, f"{isa}, {sizes}, {' '.join(layouts)}"
+    return {(*key, name): ratio for key, ratio in ratios.items()}, f"{form}, {isa}, {sizes}, {' '.join(layouts)}"
 
 
 def main() -> int:

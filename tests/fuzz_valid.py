@@ -7,7 +7,7 @@ them.
 import numpy as np
 from cases import LAYOUTS, draw_case, draw_strided_case, parameters, w_shape, x_shape
 from checks import AS_GIVEN, TOLERANCE, Passes, Unchanged, assert_near, passes_of, spread
-from numerics import draw_scaled, pass_ratios
+from numerics import FORMS, draw_scaled, pass_ratios
 
 import fastconv
 from fastconv import elementwise, nn, ops, reference
@@ -130,7 +130,7 @@ def scaled_conv2d(rng):
     case, _ = _small_case(rng)
     arrays = draw_scaled(rng, case, rng.choice([np.float32, np.float64]))
     layouts = [LAYOUTS[str(name)] for name in rng.choice(list(LAYOUTS), 3)]
-    ratios = pass_ratios(*arrays, parameters(case), layouts)
+    ratios = pass_ratios(*arrays, parameters(case), str(rng.choice(FORMS)), layouts)
     assert max(ratios.values()) <= 1, f"{case}: errors by their bounds {ratios}"
 
 

@@ -20,11 +20,11 @@ import test_winograd
 from cases import draw_case, draw_strided_case, parameters, w_shape, x_shape
 
 import fastconv
-from fastconv import ops, reference
-from fastconv._native import winograd
+from fastconv import backends, ops, reference
 
-METHODS = ("direct", "winograd")
 PASSES = ("forward", "input_gradient", "weight_gradient")
+# "direct" is the fastest form but Winograd's filtering.
+FORMS = ("direct", *backends.FORMS)
 
 # Points along a side of the largest tiles: square ones, and those of a row or a column.
 SQUARE = 6
@@ -32,19 +32,21 @@ LINE = 8
 
 
 @contextmanager
-def forced(method: str):
-    """Inside, convolutions are direct, or by Winograd's filtering wherever it is possible."""
-    before = winograd.get_mode()
-    winograd.set_mode({"direct": 0, "winograd": 2}[method])
-    try:
-        yield
-    finally:
-        winograd.set_mode(before)
+def forced(form: str):
+    """Inside, convolutions take one of FORMS wherever it is possible, and elsewhere a direct one."""
+    with backends.winograd.flags(enabled=form == "winograd"):
+        if form == "direct":
+            yield
+        else:
+            with backends.force(form):
+                yield
 
 
-def methods_taken(x_size, w_size, arguments, dtype) -> list[str]:
-    """Which of METHODS each pass takes at present."""
-    names = fastconv.explain(x_size, w_size, *arguments, dtype=dtype)
+def methods_taken(x_size, w_size, arguments, dtype, form: str) -> list[str]:
+    """By which method, "direct" or "winograd", each pass is done where the form is forced."""
+    if form != "winograd":
+        return ["direct"] * len(PASSES)
+    names = fastconv.explain(x_size, w_size, *arguments, dtype=dtype, force=form)
     return ["winograd" if names[name].startswith("winograd") else "direct" for name in PASSES]
 
 
@@ -228,9 +230,9 @@ def exchange_scales(rng, x: np.ndarray, w: np.ndarray, groups: int) -> tuple[np.
     return (x * factors[:, None, None]).astype(x.dtype), (w * inverses[:, :, None, None]).astype(w.dtype)
 
 
-def draw_case_of(rng, method: str) -> dict:
-    """A small convolution that the method can do."""
-    if method == "direct":
+def draw_case_of(rng, form: str) -> dict:
+    """A small convolution, which Winograd's filtering can do if that is the form."""
+    if form != "winograd":
         return draw_case(rng)
     return draw_strided_case(rng) if rng.random() < 0.35 else test_winograd.draw_case(rng)
 
@@ -251,25 +253,22 @@ def draw_scaled(rng, case: dict, dtype):
 # The three passes
 
 
-def pass_ratios(x, w, b, dy, arguments, layouts=None) -> dict[tuple[str, str], float]:
-    """The three passes beside the reference: of each (pass, method taken) the worst error by its bound."""
+def pass_ratios(x, w, b, dy, arguments, form: str, layouts=None) -> dict[tuple[str, str], float]:
+    """The three passes, a form of them forced, beside the reference: of each (pass, method) the worst error by its
+    bound."""
     in_x, in_w, in_dy = (lay(a) for lay, a in zip(layouts, (x, w, dy), strict=True)) if layouts else (x, w, dy)
-    taken = methods_taken(x.shape, w.shape, arguments, x.dtype)
-    cases = (
-        (
-            ops.conv2d(in_x, in_w, b, *arguments),
-            reference.conv2d(x, w, b, *arguments),
-            conv2d_bound(x, w, b, *arguments, method=taken[0]),
+    of_y, of_dx, of_dw = methods_taken(x.shape, w.shape, arguments, x.dtype, form)
+    with forced(form):
+        y = ops.conv2d(in_x, in_w, b, *arguments)
+        dx = ops.conv2d_input(x.shape, in_w, in_dy, *arguments)
+        dw = ops.conv2d_weight(in_x, w.shape, in_dy, *arguments)
+    y64 = reference.conv2d(x, w, b, *arguments)
+    dx64 = reference.conv2d_input(x.shape, w, dy, *arguments)
+    dw64 = reference.conv2d_weight(x, w.shape, dy, *arguments)
+    return {
+        ("forward", of_y): worst_ratio(y, y64, conv2d_bound(x, w, b, *arguments, method=of_y)),
+        ("input_gradient", of_dx): worst_ratio(dx, dx64, conv2d_input_bound(x.shape, w, dy, *arguments, method=of_dx)),
+        ("weight_gradient", of_dw): worst_ratio(
+            dw, dw64, conv2d_weight_bound(x, w.shape, dy, *arguments, method=of_dw)
         ),
-        (
-            ops.conv2d_input(x.shape, in_w, in_dy, *arguments),
-            reference.conv2d_input(x.shape, w, dy, *arguments),
-            conv2d_input_bound(x.shape, w, dy, *arguments, method=taken[1]),
-        ),
-        (
-            ops.conv2d_weight(in_x, w.shape, in_dy, *arguments),
-            reference.conv2d_weight(x, w.shape, dy, *arguments),
-            conv2d_weight_bound(x, w.shape, dy, *arguments, method=taken[2]),
-        ),
-    )
-    return {key: worst_ratio(*case) for key, case in zip(zip(PASSES, taken, strict=True), cases, strict=True)}
+    }

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from cases import LAYOUTS, make_case, parameters, w_shape, x_shape
 from numerics import (
-    METHODS,
+    FORMS,
     assert_within,
     conv2d_bound,
     conv2d_input_bound,
@@ -13,33 +13,31 @@ from numerics import (
     draw_case_of,
     draw_scaled,
     forced,
-    methods_taken,
     pass_ratios,
-    scales,
     worst_ratio,
 )
 
 from fastconv import ops, reference
 
 both_dtypes = pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=["float32", "float64"])
-each_method = pytest.mark.parametrize("method", METHODS)
+each_form = pytest.mark.parametrize("form", FORMS)
+each_method = pytest.mark.parametrize("method", ["direct", "winograd"])
 
 
-@each_method
+@each_form
 @both_dtypes
-def test_drawn_scales(isa, dtype, method):
+def test_drawn_scales(isa, dtype, form):
     names = list(LAYOUTS)
-    for i in range(40):
-        rng = np.random.default_rng([51, i])
-        case = draw_case_of(rng, method)
+    for i in range(24 if form in ("direct", "winograd") else 12):
+        rng = np.random.default_rng([51, FORMS.index(form), i])
+        case = draw_case_of(rng, form)
         x, w, b, dy = draw_scaled(rng, case, dtype)
         layouts = [LAYOUTS[str(name)] for name in rng.choice(names, 3)]
-        with forced(method):
-            ratios = pass_ratios(x, w, b, dy, parameters(case), layouts)
+        ratios = pass_ratios(x, w, b, dy, parameters(case), form, layouts)
         assert max(ratios.values()) <= 1, f"case {i}, {case}: errors by their bounds {ratios}"
 
 
-# Of each form of the loop nests a layer of its own.
+# Every form takes some of them.
 LAYERS = (
     make_case("pointwise.deep", 2, 512, 6, 7, 300, 1, 1),
     make_case("3x3.deep", 1, 300, 9, 9, 40, 3, 3, padding=(1, 1)),
@@ -53,17 +51,14 @@ LAYERS = (
 )
 
 
-@each_method
-@pytest.mark.parametrize("case", LAYERS, ids=lambda case: case["name"])
-@pytest.mark.parametrize("last", [False, True], ids=["channels-first", "channels-last"])
-def test_layers(isa, method, case, last):
-    layouts = [LAYOUTS["channels_last" if last else "fenced"]] * 3
-    for i in range(3):
+@each_form
+@pytest.mark.parametrize("layout", ["fenced", "channels_last"])
+def test_layers(isa, form, layout):
+    for i, case in enumerate(LAYERS):
         rng = np.random.default_rng([52, i])
         x, w, b, dy = draw_scaled(rng, case, np.float32)
-        with forced(method):
-            ratios = pass_ratios(x, w, b, dy, parameters(case), layouts)
-        assert max(ratios.values()) <= 1, f"draw {i}: errors by their bounds {ratios}"
+        ratios = pass_ratios(x, w, b, dy, parameters(case), form, [LAYOUTS[layout]] * 3)
+        assert max(ratios.values()) <= 1, f"{case['name']}: errors by their bounds {ratios}"
 
 
 @pytest.mark.parametrize("size", [1e3, 65535.0, 1e9, 1e30])
@@ -83,22 +78,22 @@ def test_a_hot_pixel(isa, method, size):
     assert_within(y[beyond], y64[beyond], conv2d_bound(x, w, padding=1, method="direct")[beyond] * 6)
 
 
-@each_method
+@each_form
 @pytest.mark.parametrize("case", LAYERS, ids=lambda case: case["name"])
-def test_what_is_zero_stays_zero(isa, method, case):
-    """Exactly: a filter, an image, a channel, and gradients of one of each."""
+def test_what_is_zero_stays_zero(isa, form, case):
+    """Exactly: the results of a filter, an image or a channel that is zero, and the gradients of each."""
     rng = np.random.default_rng(54)
-    arguments, groups = parameters(case), case["groups"]
-    x = rng.standard_normal(x_shape(case), dtype=np.float32) * scales(rng, (case["N"], 1, 1, 1)).astype(np.float32)
+    arguments = parameters(case)
+    x = rng.standard_normal(x_shape(case), dtype=np.float32)
     w = rng.standard_normal(w_shape(case), dtype=np.float32)
-    image, filter_, channel = case["N"] - 1, case["K"] // 2, case["C"] // 3
     dy = rng.standard_normal(reference._Taps(x.shape, w.shape, *arguments).y_shape).astype(np.float32)
-    x[image] = 0
+    image, filter_, channel = case["N"] - 1, case["K"] // 2, case["C"] // 3
+    for array in (x, dy):
+        array[image] = 0
     x[:, channel] = 0
     w[filter_] = 0
-    dy[image] = 0
     dy[:, filter_] = 0
-    with forced(method):
+    with forced(form):
         y = ops.conv2d(x, w, None, *arguments)
         biased = ops.conv2d(x, w, np.full(case["K"], 3, np.float32), *arguments)
         dx = ops.conv2d_input(x.shape, w, dy, *arguments)
@@ -108,9 +103,9 @@ def test_what_is_zero_stays_zero(isa, method, case):
     assert not y[:, filter_].any(), "a filter"
     assert not dx[image].any(), "an image's gradient"
     assert not dw[filter_].any(), "a filter's gradient"
-    filters = case["K"] // groups
-    of_group = slice(channel // w.shape[1] * filters, (channel // w.shape[1] + 1) * filters)
-    assert not dw[of_group, channel % w.shape[1]].any(), "a channel's gradient"
+    group, of_group = divmod(channel, w.shape[1])
+    filters = case["K"] // case["groups"]
+    assert not dw[group * filters : (group + 1) * filters, of_group].any(), "a channel's gradient"
 
 
 def test_the_bounds_of_a_single_product():
@@ -161,29 +156,32 @@ def test_errors_that_the_bounds_find():
 # An image's result is its own
 
 
-@each_method
-@pytest.mark.parametrize("last", [False, True], ids=["channels-first", "channels-last"])
-def test_an_image_does_not_depend_on_its_batch_nor_on_threads(isa, threads, method, last):
+def passes_of(images, lay, case, x, w, b, dy) -> tuple[np.ndarray, np.ndarray]:
+    """y and dx of some images of a batch."""
+    size = len(images), *x.shape[1:]
+    y = ops.conv2d(lay(x[images]), w, b, *parameters(case))
+    return y, ops.conv2d_input(size, w, lay(dy[images]), *parameters(case))
+
+
+@each_form
+@pytest.mark.parametrize("layout", ["fenced", "channels_last"])
+def test_an_image_does_not_depend_on_its_batch_nor_on_threads(isa, threads, form, layout):
     """The bits of y[n] and dx[n] are the same alone, in other batches, beside any other images, on any threads."""
-    names = "channels_last" if last else "fenced"
-    lay = LAYOUTS[names]
-    for i, case in enumerate((*LAYERS, *(draw_case_of(np.random.default_rng([56, i]), method) for i in range(10)))):
-        rng = np.random.default_rng([57, i])
-        arguments = parameters(case)
-        x, w, b, dy = draw_scaled(rng, case | {"N": 7}, np.float32)
-        with forced(method):
-            taken = [methods_taken((n, *x.shape[1:]), w.shape, arguments, np.float32)[:2] for n in (1, 3, 7)]
-            assert taken[0] == taken[1] == taken[2], "the same method whatever the batch"
-
-            def passes(images, w=w, b=b, arguments=arguments, x=x, dy=dy):
-                size = (len(x[images]), *x.shape[1:])
-                y = ops.conv2d(lay(x[images]), w, b, *arguments)
-                return y, ops.conv2d_input(size, w, lay(dy[images]), *arguments)
-
+    lay = LAYOUTS[layout]
+    drawn = [draw_case_of(np.random.default_rng([56, i]), form) for i in range(4)]
+    for i, case in enumerate((*LAYERS, *drawn)):
+        arrays = draw_scaled(np.random.default_rng([57, i]), case | {"N": 7}, np.float32)
+        with forced(form):
             threads(1)
-            whole = passes(slice(None))
-            for number in (1, 3):
+            whole = passes_of(list(range(7)), lay, case, *arrays)
+            for number, images in (
+                (1, [0]),
+                (2, [4]),
+                (1, [6]),
+                (3, [1, 2, 3]),
+                (1, [4, 0, 5, 6]),
+                (3, list(range(7))),
+            ):
                 threads(number)
-                for images in ([0], [4], [6], [1, 2, 3], [4, 0, 5, 6], list(range(7))):
-                    for got, all_of_them, name in zip(passes(images), whole, ("y", "dx"), strict=True):
-                        assert np.array_equal(got, all_of_them[images]), f"{name} of {images}, {case}, {number} threads"
+                for got, expected, name in zip(passes_of(images, lay, case, *arrays), whole, ("y", "dx"), strict=True):
+                    assert np.array_equal(got, expected[images]), f"{name} of {images}, {number} threads, {case}"
