@@ -16,8 +16,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy import ndarray
 
-from fastconv import ops
-from fastconv._native import winograd
+from fastconv import backends, ops
 
 PASSES = ("forward", "input gradient", "weight gradient")
 
@@ -34,13 +33,13 @@ def run(x, w, dy, padding) -> Passes:
 
 
 def run_direct(x, w, dy, padding) -> Passes:
-    winograd.set_mode(0)
-    return run(x, w, dy, padding)
+    with backends.winograd.flags(enabled=False):
+        return run(x, w, dy, padding)
 
 
 def run_winograd(x, w, dy, padding) -> Passes:
-    winograd.set_mode(2)
-    return run(x, w, dy, padding)
+    with backends.force("winograd"):
+        return run(x, w, dy, padding)
 
 
 def run_torch(x, w, dy, padding) -> Passes | None:

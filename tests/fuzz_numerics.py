@@ -16,6 +16,7 @@ import numpy as np
 from cases import LAYOUTS, make_case, parameters
 from numerics import METHODS, draw_case_of, draw_scaled, forced, pass_ratios
 
+from fastconv import backends
 from fastconv._native import runtime
 
 
@@ -38,7 +39,7 @@ def run_case(seed: int, index: int) -> tuple[dict, str]:
     """The worst error by its bound of each (pass, method, type) of a case, and a description of the case."""
     rng = np.random.default_rng([seed, index])
     dtype = rng.choice([np.float32, np.float64], p=[0.8, 0.2])
-    method = str(rng.choice(METHODS))
+    method = str(rng.choice([*METHODS, str(rng.choice(backends.FORMS))]))
     if rng.random() < 0.15:
         case = draw_deep_case(rng)
     else:

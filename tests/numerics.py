@@ -13,15 +13,14 @@ the input gradient, whose tiles are of dy, and for the weight gradient: a tile's
 outputs' gradients with sums of its pixels, so that every |dy| meets the largest |x| of any tile that it can be in.
 """
 
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack
 
 import numpy as np
 import test_winograd
 from cases import draw_case, draw_strided_case, parameters, w_shape, x_shape
 
 import fastconv
-from fastconv import ops, reference
-from fastconv._native import winograd
+from fastconv import backends, ops, reference
 
 METHODS = ("direct", "winograd")
 PASSES = ("forward", "input_gradient", "weight_gradient")
@@ -31,15 +30,15 @@ SQUARE = 6
 LINE = 8
 
 
-@contextmanager
-def forced(method: str):
-    """Inside, convolutions are direct, or by Winograd's filtering wherever it is possible."""
-    before = winograd.get_mode()
-    winograd.set_mode({"direct": 0, "winograd": 2}[method])
-    try:
-        yield
-    finally:
-        winograd.set_mode(before)
+def forced(method: str) -> AbstractContextManager:
+    """Inside, convolutions take any form but Winograd's filtering, or that or another form wherever it is possible."""
+    if method == "winograd":
+        return backends.force(method)
+    stack = ExitStack()
+    stack.enter_context(backends.winograd.flags(enabled=False))
+    if method != "direct":
+        stack.enter_context(backends.force(method))
+    return stack
 
 
 def methods_taken(x_size, w_size, arguments, dtype) -> list[str]:
@@ -230,7 +229,7 @@ def exchange_scales(rng, x: np.ndarray, w: np.ndarray, groups: int) -> tuple[np.
 
 def draw_case_of(rng, method: str) -> dict:
     """A small convolution that the method can do."""
-    if method == "direct":
+    if method != "winograd":
         return draw_case(rng)
     return draw_strided_case(rng) if rng.random() < 0.35 else test_winograd.draw_case(rng)
 
