@@ -42,8 +42,8 @@ def tolerance(dtype, a, b):
     """Of sums in this dtype of products of elements of a and b.
 
     Equal products, as of arrays that repeat, are rounded the same way each time: their errors add up, where those of
-    random ones mostly cancel. Winograd's transforms, which run_case() allows where it forces them, multiply what float32
-    rounds.
+    random ones mostly cancel. Winograd's transforms multiply what float32 rounds; where run_case() does not force them,
+    it switches them off.
     """
     repeated = any(step == 0 and n > 1 for array in (a, b) for n, step in zip(array.shape, array.strides, strict=True))
     return TOLERANCE[dtype] * (5 if repeated else 1) * (2.5 if backends.winograd.enabled else 1)
@@ -452,8 +452,8 @@ def run_case(seed: int, index: int) -> str:
     isa = str(rng.choice(runtime.available_isas()))
     threads = between(rng, 1, 3)
     operation = NAMES[int(rng.choice(len(NAMES), p=WEIGHTS))]
-    # Drawn cases are too small for some forms to be chosen: half of the cases take one wherever it is possible, and half
-    # of these Winograd's filtering, whose errors are larger, so that the others do without it.
+    # Drawn cases are too small for some forms to be chosen: half of the cases take one wherever it is possible, half of
+    # these Winograd's filtering. Its errors are larger, and the other cases do without it.
     wishes = np.random.default_rng([seed, index, 1])
     form = str(wishes.choice(["direct", "winograd", str(wishes.choice(backends.FORMS))], p=[0.5, 0.25, 0.25]))
     name = f"{operation.__name__} on {isa} with {threads} threads, {form} wherever possible"
