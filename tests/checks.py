@@ -8,8 +8,9 @@ import sys
 import numpy as np
 from cases import fenced, parameters, w_shape, x_shape
 
-from fastconv import ops, reference
+from fastconv import backends, ops, reference
 from fastconv._native import runtime
+from fastconv._native.tuning import PASSES
 
 # Norm-wise: float32 carries 6e-8 an operation, which blocked sums of some thousand random terms raise to about 3e-7;
 # float64 carries 1e-16. Ten times more than that is a bug.
@@ -83,6 +84,23 @@ class Passes:
         w = rng.standard_normal(w_shape(case)).astype(dtype)
         b = rng.standard_normal(case["K"]).astype(dtype) if bias else None
         return cls(x, w, b, lambda shape: rng.standard_normal(shape).astype(dtype), *parameters(case))
+
+    def by_form(self, form: str, memory_format: str = "contiguous") -> list:
+        """The three functions of ops, forced to take a form; each returns None where that form is impossible."""
+        x, w, _ = self.operands
+
+        def taking(name, function):
+            def run(*operands):
+                options = {"memory_format": memory_format, "force": form}
+                # Residues of a stride take the form by themselves: "phases (panels)".
+                if form not in ops.explain(x.shape, w.shape, *self.arguments, x.dtype, **options)[name]:
+                    return None
+                with backends.force(form):
+                    return function(*operands)
+
+            return run
+
+        return [taking(*pair) for pair in zip(PASSES, passes_of(ops), strict=True)]
 
     def check(self, layouts=(fenced,) * 3, functions=None, tolerances=(None,) * 3, isas=None) -> int:
         """Hold three functions, those of ops if none are given, against the reference, on operands in these layouts.

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 import fastconv
-from fastconv._native import memory, runtime, winograd
+from fastconv._native import memory, runtime
 
 # Programs that tests start import the package under test, wherever they are started.
 os.environ["PYTHONSAFEPATH"] = "1"
@@ -83,10 +83,8 @@ class GuardedMemory:
 @pytest.fixture
 def everywhere():
     """Take Winograd's filtering wherever it is possible."""
-    before = winograd.get_mode()
-    winograd.set_mode(2)
-    yield
-    winograd.set_mode(before)
+    with fastconv.backends.force("winograd"):
+        yield
 
 
 @pytest.fixture

@@ -7,11 +7,11 @@ them.
 import numpy as np
 from cases import LAYOUTS, draw_case, draw_strided_case, parameters, w_shape, x_shape
 from checks import AS_GIVEN, TOLERANCE, Passes, Unchanged, assert_near, passes_of, spread
-from numerics import FORMS, draw_scaled, pass_ratios
+from numerics import FORMS, draw_scaled, forced, pass_ratios
 
 import fastconv
-from fastconv import elementwise, nn, ops, reference
-from fastconv._native import runtime, winograd
+from fastconv import backends, elementwise, nn, ops, reference
+from fastconv._native import runtime
 from fastconv.nn import functional as F
 
 # A case of so many multiplications is worth a second thread, and of more than this waits for the reference.
@@ -42,10 +42,11 @@ def tolerance(dtype, a, b):
     """Of sums in this dtype of products of elements of a and b.
 
     Equal products, as of arrays that repeat, are rounded the same way each time: their errors add up, where those of
-    random ones mostly cancel. Winograd's transforms multiply what float32 rounds.
+    random ones mostly cancel. Winograd's transforms multiply what float32 rounds; where run_case() does not force them,
+    it switches them off.
     """
     repeated = any(step == 0 and n > 1 for array in (a, b) for n, step in zip(array.shape, array.strides, strict=True))
-    return TOLERANCE[dtype] * (5 if repeated else 1) * (2.5 if winograd.get_mode() == 2 else 1)
+    return TOLERANCE[dtype] * (5 if repeated else 1) * (2.5 if backends.winograd.enabled else 1)
 
 
 def near_sum(actual, expected, a, b, terms):
@@ -97,7 +98,7 @@ def same_on_any_threads(rng, function):
 
 def _small_case(rng):
     while True:
-        strided = winograd.get_mode() == 2 and chance(rng, 0.2)
+        strided = backends.winograd.enabled and chance(rng, 0.2)
         case = draw_strided_case(rng) if strided else draw_case(rng)
         work = case["C"] // case["groups"] * case["K"] * case["R"] * case["S"] * case["H"] * case["W"]
         work *= max(case["N"], 1)
@@ -451,23 +452,22 @@ def run_case(seed: int, index: int) -> str:
     isa = str(rng.choice(runtime.available_isas()))
     threads = between(rng, 1, 3)
     operation = NAMES[int(rng.choice(len(NAMES), p=WEIGHTS))]
-    name = f"{operation.__name__} on {isa} with {threads} threads"
-    # Drawn cases are too small for Winograd's filtering to be chosen: some take it wherever it is possible.
-    everywhere = chance(np.random.default_rng([seed, index, 1]), 0.25)
-    before = runtime.get_isa(), runtime.get_num_threads(), winograd.get_mode()
+    # Drawn cases are too small for some forms to be chosen: half of the cases take one wherever it is possible, half of
+    # these Winograd's filtering. Its errors are larger, and the other cases do without it.
+    wishes = np.random.default_rng([seed, index, 1])
+    form = str(wishes.choice(["direct", "winograd", str(wishes.choice(backends.FORMS))], p=[0.5, 0.25, 0.25]))
+    name = f"{operation.__name__} on {isa} with {threads} threads, {form} wherever possible"
+    before = runtime.get_isa(), runtime.get_num_threads()
     runtime.set_isa(isa)
     runtime.set_num_threads(threads)
-    if everywhere:
-        name += ", Winograd's filtering wherever possible"
-        winograd.set_mode(2)
     fastconv.manual_seed(index)
     try:
-        operation(rng)
+        with forced(form):
+            operation(rng)
     except Exception as error:
         error.add_note(f"in {name}, seed {seed}, case {index}")
         raise
     finally:
         runtime.set_isa(before[0])
         runtime.set_num_threads(before[1])
-        winograd.set_mode(before[2])
     return name

@@ -13,12 +13,11 @@ import numpy as np
 import pytest
 from cases import RAGGED, SUITE, draw_case, make_case, shrunk
 from checks import Passes, assert_near
-from test_depthwise import nests as few_channels_nests
 from test_pool import check_adaptive, check_average, check_max, draw_pooling
 
-from fastconv import elementwise, ops
+from fastconv import backends, elementwise, ops
 from fastconv._native import passes as single_passes
-from fastconv._native import runtime, winograd
+from fastconv._native import runtime
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="asks Linux for unreadable pages")
 both_dtypes = pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=["float32", "float64"])
@@ -125,13 +124,24 @@ def test_a_read_beyond_the_pages_ends_the_process(pages, layout, beyond):
     assert os.WTERMSIG(os.waitpid(child, 0)[1]) in (signal.SIGSEGV, signal.SIGBUS)
 
 
-def check_everywhere(pages, passes, isas, functions=None, tolerance=None, layouts=LAYOUTS):
-    """The passes in each of these layouts; returns how many of them were done, in all."""
-    done = 0
+def check_everywhere(pages, passes, isas, form=None, tolerance=None, layouts=LAYOUTS):
+    """The passes in each of these layouts, by a form if one is given; returns how many of them were done, in all."""
+    done, b = 0, passes.b
     for name in layouts:
+        memory_format = "channels_last" if name == "channels_last_at_end" else "contiguous"
+        functions = passes.by_form(form, memory_format) if form else None
+        passes.b = pages.at_end(b)
         done += passes.check([getattr(pages, name)] * 3, functions, (tolerance,) * 3, isas)
         pages.release()
+    passes.b = b
     return done
+
+
+@pytest.fixture(autouse=True)
+def direct():
+    """Winograd's filtering, whose errors are larger, is taken where it is forced."""
+    with backends.winograd.flags(enabled=False):
+        yield
 
 
 @both_dtypes
@@ -165,36 +175,19 @@ def test_winograd(pages, isas, dtype):
     cases += [make_case("5x5", 2, 19, 9, 11, 21, 5, 5, 1, (2, 1), (1, 2)), make_case("one tile", 1, 1, 6, 6, 1, 3, 3)]
     assert len(cases) > 10
     for case in cases:
-        passes = Passes.of_case(case, rng, dtype)
-        check_everywhere(pages, passes, isas, winograd_nests(passes, pages, case["name"].startswith("few")), tolerance)
-
-
-def winograd_nests(passes, pages, few):
-    """The three passes by Winograd's filtering, as functions like those of ops; few channels have no input gradient."""
-
-    def into(function, operands, size, stride, padding, dilation, groups):
-        pads, steps = ((v, v) if isinstance(v, int) else v for v in (padding, dilation))
-        result = ops.empty(size, operands[0].dtype)
-        function(*operands, result, stride, *pads, *steps, groups)
-        return result
-
-    return [
-        lambda x, w, b, *rest: into(winograd.forward, (x, w, pages.at_end(b)), passes.expected[0].shape, *rest),
-        lambda size, w, dy, *rest: None if few else into(winograd.input_gradient, (dy, w), size, *rest),
-        lambda x, size, dy, *rest: into(winograd.weight_gradient, (x, dy), size, *rest),
-    ]
+        assert check_everywhere(pages, Passes.of_case(case, rng, dtype), isas, "winograd", tolerance)
 
 
 @both_dtypes
-def test_few_channels(pages, isas, dtype):
-    """All that the nests of few channels can take, whether they would be chosen or not."""
+def test_every_other_form(pages, isas, dtype):
+    """All that each form can take, whether it would be chosen or not."""
     rng = np.random.default_rng(6)
-    done = 0
+    done = dict.fromkeys(backends.FORMS[1:], 0)
     for case in (*RAGGED, *[draw_case(rng) for _ in range(60)]):
-        if case["padding"] != "same":
-            passes = Passes.of_case(case, rng, dtype)
-            done += check_everywhere(pages, passes, isas, few_channels_nests(passes))
-    assert done > 200 * len(LAYOUTS) * len(runtime.available_isas())
+        passes = Passes.of_case(case, rng, dtype)
+        for form in done:
+            done[form] += check_everywhere(pages, passes, isas, form, layouts=LAYOUTS[:3])
+    assert min(done.values()) >= 20 * len(runtime.available_isas()), done
 
 
 @both_dtypes

@@ -236,64 +236,66 @@ def test_what_is_not_finite_in_a_sequence_stays_within_its_tiles(everywhere, bad
         assert np.isfinite(beyond).all(), "nothing but its tiles, 5 pixels around those windows"
 
 
-def test_explain_tells_what_is_taken():
-    assert fastconv.explain((16, 64, 56, 56), (64, 64, 3, 3), padding=1) == dict.fromkeys(
-        ("forward", "input_gradient", "weight_gradient"), "winograd F(4x4, 3x3)"
-    )
-    assert fastconv.explain((16, 128, 27, 27), (192, 128, 5, 5), padding=2)["forward"] == "winograd F(2x2, 5x5)"
-    assert fastconv.explain((16, 192, 17, 17), (192, 192, 1, 7), padding=(0, 3))["forward"] == "winograd F(1x2, 1x7)"
-    assert fastconv.explain((16, 64, 35, 35), (96, 64, 5, 1), padding=(2, 0))["forward"] == "winograd F(4x1, 5x1)"
-    assert fastconv.explain((32, 128, 1, 1000), (128, 128, 1, 3), dilation=(1, 4)) == dict.fromkeys(
-        ("forward", "input_gradient", "weight_gradient"), "winograd F(1x6, 1x3)"
-    )
-    for size, tile in ((50, "5x5"), (56, "4x4")):
-        assert fastconv.explain((16, 64, size, size), (64, 64, 4, 4), 2, 1) == dict.fromkeys(
-            ("forward", "input_gradient", "weight_gradient"), f"winograd F({tile}, 2x2)"
-        )
-    assert fastconv.explain((64, 128, 6, 6), (128, 128, 3, 3), padding=1)["forward"] == "winograd F(3x3, 3x3)"
-    assert fastconv.explain((16, 64, 56, 56), (64, 64, 5, 5), 2, 2)["forward"] == "winograd F(4x4, 3x3)"
-    assert fastconv.explain((16, 64, 56, 56), (64, 64, 7, 7), 2, 3)["forward"] == "winograd F(3x3, 4x4)"
-    # A stride splits an image of any number of channels, a result only of whole vectors.
-    assert fastconv.explain((16, 3, 224, 224), (64, 3, 11, 11), 4, 2) == {
-        "forward": "winograd F(4x4, 3x3)",
-        "input_gradient": "direct",
-        "weight_gradient": "winograd F(4x4, 3x3)",
-    }
-    for arguments in (
-        ((32, 128, 1, 1000), (128, 128, 1, 3), 2),
-        ((32, 128, 1, 1000), (128, 128, 1, 9)),
-        ((32, 128, 1, 1000), (128, 128, 1, 4)),
-        ((32, 1, 1, 1000), (8, 1, 1, 3)),
-        ((16, 64, 56, 56), (64, 64, 4, 4), (2, 1)),
-        ((16, 64, 56, 56), (64, 64, 7, 7), 1),
-        ((16, 64, 56, 56), (64, 64, 11, 11), 2),
-        ((16, 64, 56, 56), (64, 64, 1, 1)),
-        ((16, 64, 56, 56), (64, 64, 3, 5)),
-        ((16, 64, 56, 56), (64, 1, 3, 3), 1, 0, 1, 64),
-        ((1, 3, 32, 32), (4, 3, 3, 3)),
-        ((0, 64, 56, 56), (64, 64, 3, 3)),
-    ):
-        assert set(fastconv.explain(*arguments).values()) == {"direct"}, arguments
-    with pytest.raises(RuntimeError, match=r"explain: .*\[64, 64, 7, 7\]"):
-        fastconv.explain((1, 64, 3, 3), (64, 64, 7, 7))
-    with pytest.raises(TypeError, match="int64"):
-        fastconv.explain((1, 64, 8, 8), (64, 64, 3, 3), dtype=np.int64)
+@pytest.mark.parametrize(
+    ("arguments", "tiles"),
+    [
+        (((16, 64, 56, 56), (64, 64, 3, 3), 1, 1), ["F(4x4, 3x3)"] * 3),
+        (((16, 128, 27, 27), (192, 128, 5, 5), 1, 2), ["F(2x2, 5x5)"] * 3),
+        (((16, 192, 17, 17), (192, 192, 1, 7), 1, (0, 3)), ["F(1x2, 1x7)"] * 3),
+        (((16, 64, 35, 35), (96, 64, 5, 1), 1, (2, 0)), ["F(4x1, 5x1)"] * 3),
+        (((32, 128, 1, 1000), (128, 128, 1, 3), 1, 0, (1, 4)), ["F(1x6, 1x3)"] * 3),
+        (((64, 128, 6, 6), (128, 128, 3, 3), 1, 1), ["F(3x3, 3x3)"] * 3),
+        (((16, 64, 50, 50), (64, 64, 4, 4), 2, 1), ["F(5x5, 2x2)"] * 3),
+        (((16, 64, 56, 56), (64, 64, 4, 4), 2, 1), ["F(4x4, 2x2)"] * 3),
+        (((16, 64, 56, 56), (64, 64, 5, 5), 2, 2), ["F(4x4, 3x3)"] * 3),
+        (((16, 64, 56, 56), (64, 64, 7, 7), 2, 3), ["F(3x3, 4x4)"] * 3),
+        # A stride splits an image of any number of channels, a result only of whole vectors.
+        (((16, 3, 224, 224), (64, 3, 11, 11), 4, 2), ["F(4x4, 3x3)", None, "F(4x4, 3x3)"]),
+        (((32, 128, 1, 1000), (128, 128, 1, 3), 2), [None] * 3),
+        (((32, 128, 1, 1000), (128, 128, 1, 9)), [None] * 3),
+        (((32, 128, 1, 1000), (128, 128, 1, 4)), [None] * 3),
+        (((16, 64, 56, 56), (64, 64, 4, 4), (2, 1)), [None] * 3),
+        (((16, 64, 56, 56), (64, 64, 7, 7)), [None] * 3),
+        (((16, 64, 56, 56), (64, 64, 11, 11), 2), [None] * 3),
+        (((16, 64, 56, 56), (64, 64, 1, 1)), [None] * 3),
+        (((16, 64, 56, 56), (64, 64, 3, 5)), [None] * 3),
+    ],
+)
+def test_explain_names_the_tiles(arguments, tiles):
+    explanation = fastconv.explain(*arguments, force="winograd")
+    for (name, form), tile in zip(explanation.items(), tiles, strict=True):
+        assert (form == f"winograd {tile}") is (tile is not None), name
+        assert (f"winograd {tile}" in explanation.cycles[name]) is (tile is not None), name
+
+
+def taken(**options):
+    """Which passes of a layer of many channels and 3x3 taps, whose choice is no question, take Winograd's filtering."""
+    explanation = fastconv.explain((16, 256, 28, 28), (256, 256, 3, 3), padding=1, **options)
+    return [form.startswith("winograd") for form in explanation.values()]
 
 
 def test_the_switch():
-    sizes = (16, 64, 56, 56), (64, 64, 3, 3)
     assert backends.winograd.enabled
+    assert all(taken())
     with backends.winograd.flags(enabled=False):
         assert not backends.winograd.enabled
-        assert set(fastconv.explain(*sizes).values()) == {"direct"}
+        assert not any(taken())
+        # What is forced is taken all the same.
+        assert all(taken(force="winograd"))
+        with backends.force("winograd"):
+            assert all(taken())
+    assert backends.winograd.enabled
+    with pytest.raises(KeyError), backends.winograd.flags(enabled=False):
+        raise KeyError
     assert backends.winograd.enabled
     backends.winograd.enabled = False
     try:
-        assert set(fastconv.explain(*sizes).values()) == {"direct"}
+        assert not any(taken())
     finally:
         backends.winograd.enabled = True
     with pytest.raises(TypeError, match="got 1 of type int"):
         backends.winograd.enabled = 1
+    assert backends.winograd.enabled
 
 
 @pytest.mark.parametrize(("value", "enabled"), [("0", False), ("1", True), ("", True)])
@@ -318,7 +320,7 @@ def test_same_passes_as_without(everywhere):
     x = rng.standard_normal(x_shape(case), dtype=np.float32)
     w = rng.standard_normal(w_shape(case), dtype=np.float32)
     one = ops.conv2d(x, w, None, *parameters(case))
-    with backends.winograd.flags(enabled=False):
+    with backends.force("panels"):
         other = ops.conv2d(x, w, None, *parameters(case))
     assert (one != other).any(), "the same algorithm ran twice"
     assert np.linalg.norm(one - other) <= 3e-6 * np.linalg.norm(other)
