@@ -1,4 +1,4 @@
-"""The loop nests of few channels against the float64 reference, wherever they are possible."""
+"""Few channels a group, by windows and by lanes, against the float64 reference wherever these can do it."""
 
 import numpy as np
 import pytest
@@ -14,8 +14,16 @@ both_dtypes = pytest.mark.parametrize("dtype", DTYPES, ids=["float32", "float64"
 NATIVE = [LAYOUTS[name] for name in LAYOUTS if name not in ("foreign", "misaligned")]
 
 
+def nchw(shape, dtype):
+    return ops.empty(shape, dtype)
+
+
+def channels_last(shape, dtype):
+    return ops.empty((shape[0], *shape[2:], shape[1]), dtype).transpose(0, 3, 1, 2)
+
+
 def check(case, rng, dtype, layouts=(fenced,) * 3) -> int:
-    """The three passes by these nests; returns how many of them they do."""
+    """The three passes by windows and by lanes, into results of both layouts; returns how many passes these can do."""
     arguments = parameters(case)
     pairs = [(v, v) if isinstance(v, int) else v for v in arguments[:3]]
     numbers = (*pairs[0], *pairs[1], *pairs[2], case["groups"])
@@ -25,32 +33,38 @@ def check(case, rng, dtype, layouts=(fenced,) * 3) -> int:
     dy = rng.standard_normal(y64.shape).astype(dtype)
     terms = y64.size * w[0].size
     in_x, in_w, in_dy = (layout(array) for layout, array in zip(layouts, (x, w, dy), strict=True))
-    y, dx, dw = (ops.empty(shape, dtype) for shape in (y64.shape, x.shape, w.shape))
-    done = 0
-    for function, operands, result, expected, floor in (
-        (depthwise.forward, (in_x, in_w, b), y, lambda: y64, spread(x, w, terms)),
+    passes = (
+        (lambda y: (in_x, in_w, b, y), y64.shape, lambda: y64, spread(x, w, terms)),
         (
-            depthwise.input_gradient,
-            (in_dy, in_w),
-            dx,
+            lambda dx: (dx, in_w, None, in_dy),
+            x.shape,
             lambda: reference.conv2d_input(x.shape, w, dy, *arguments),
             spread(w, dy, terms),
         ),
         (
-            depthwise.weight_gradient,
-            (in_x, in_dy),
-            dw,
+            lambda dw: (in_x, dw, None, in_dy),
+            w.shape,
             lambda: reference.conv2d_weight(x, w.shape, dy, *arguments),
             spread(x, dy, terms),
         ),
-    ):
-        try:
-            function(*operands, result, *numbers)
-        except ValueError as error:
-            assert "for the general loop nests" in str(error)
-            continue
-        assert_near(result, expected(), floor)
-        done += 1
+    )
+    done = 0
+    for which, (operands, shape, expected, floor) in enumerate(passes):
+        results = []
+        for method in ("windows", "lanes"):
+            for empty in (nchw, channels_last):
+                result = empty(shape, dtype)
+                try:
+                    depthwise.run(method, which, *operands(result), *numbers)
+                except ValueError as error:
+                    assert "for the general loop nests" in str(error)
+                else:
+                    results.append(result)
+        if results:
+            done += 1
+            result64 = expected()
+            for result in results:
+                assert_near(result, result64, floor)
     return done
 
 

@@ -124,4 +124,4 @@ def features(method, int which, cnp.ndarray x, cnp.ndarray w, cnp.ndarray y, idx
     problem.stride_h, problem.stride_w, problem.pad_h, problem.pad_w = stride_h, stride_w, pad_h, pad_w
     problem.dilation_h, problem.dilation_w = dilation_h, dilation_w
     row = windows_features(&problem, counts) if method == "windows" else lanes_features(&problem, counts)
-    return [row] if row < 0 else [row] + [counts[i] for i in range(9 if method == "windows" else 10)]
+    return [row] if row < 0 else [row] + [counts[i] for i in range(9)]

@@ -3,10 +3,10 @@
 from fastconv._native.kernels cimport idx
 from fastconv._native.problem cimport Problem
 
-# Features of windows, in counts; row 0 of the tuning is forward's and the input gradient's, row 1 the weight gradient's.
+# Features of windows, in counts. Row 0 of the tuning is forward's and the input gradient's, row 1 the weight gradient's.
 cdef enum:
     WINDOWS_PRODUCTS          # vectors of products, with the idle lanes of ragged rows
-    WINDOWS_LOADS             # vectors of pixels that are read for them: those of every second pixel count twice, others lanes times
+    WINDOWS_LOADS             # reads for them: one a vector, with stride 2 or 4 so many, with other strides one a lane
     WINDOWS_MASKED            # of these, what is masked for columns beside the image
     WINDOWS_FAR               # elements of arrays that no cache near holds
     WINDOWS_COPIED            # elements of rows that cannot be read, or outputs that cannot be written, where they lie
