@@ -37,3 +37,32 @@ def weight_gradient(
     dilation_w: int,
     groups: int,
 ) -> None: ...
+def run(
+    method: str | None,
+    which: int,
+    x: ndarray,
+    w: ndarray,
+    b: ndarray | None,
+    y: ndarray,
+    stride_h: int,
+    stride_w: int,
+    pad_h: int,
+    pad_w: int,
+    dilation_h: int,
+    dilation_w: int,
+    groups: int,
+) -> None: ...
+def features(
+    method: str,
+    which: int,
+    x: ndarray,
+    w: ndarray,
+    y: ndarray,
+    stride_h: int,
+    stride_w: int,
+    pad_h: int,
+    pad_w: int,
+    dilation_h: int,
+    dilation_w: int,
+    groups: int,
+) -> list[float]: ...

@@ -115,12 +115,12 @@ cdef inline void stage(const Lanes *lanes, const Unit *unit, char *to) noexcept 
     """What a unit sees; beside its columns lie zeros already."""
     cdef const Image *source = &lanes.layer.source
     cdef idx itemsize = lanes.kernels.itemsize, width = lanes.kernels.lanes
-    cdef idx row = lanes.columns * width * itemsize, c = unit.v0 * width, v
+    cdef idx row = lanes.columns * width * itemsize, c = unit.v0 * width
     cdef idx first = unit.p0 * lanes.step + lanes.lowest, start = first + unit.held
     cdef idx end = first + table_rows(lanes, unit.p1 - unit.p0)
     cdef idx top = min(max(start, 0), end), bottom = max(top, min(end, source.h))
     cdef char *vector = to
-    for v in range(unit.v0, unit.v1):
+    for _ in range(unit.v0, unit.v1):
         memmove(vector, vector + unit.moved * row, unit.held * row)
         memset(vector + unit.held * row, 0, (top - start) * row)
         memset(vector + (bottom - first) * row, 0, (end - bottom) * row)

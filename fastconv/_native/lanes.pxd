@@ -3,8 +3,8 @@
 from fastconv._native.kernels cimport idx
 from fastconv._native.problem cimport Problem
 
-# Features of lanes, in counts. Row 0 of the tuning is forward's and the input gradient's, row 1 the weight gradient's; rows
-# 2 and 3 are the same of groups of several channels, which are spread over the lanes of their group as they are read.
+# Features of lanes, in counts. Row 0 of the tuning is forward's and the input gradient's, row 1 the weight gradient's.
+# Rows 2 and 3 are the same for groups of several channels, which are spread over the lanes of their group when read.
 cdef enum:
     LANES_PRODUCTS            # vectors of products, with the idle lanes of the last vector of channels
     LANES_LOADS               # vectors of pixels that are read for them

@@ -166,7 +166,7 @@ cdef void run_row(const LaneOutputs *outputs, idx p, idx a, const char *staged, 
 
 cdef void run_vector(const LaneOutputs *outputs, const Unit *unit, idx v, const char *staged,
                      char *tile) noexcept nogil:
-    """The outputs of a vector of channels of a unit."""
+    """The outputs of a vector of channels of a unit. They are dense: their steps follow from their sizes."""
     cdef const Lanes *lanes = &outputs.lanes
     cdef const fc_kernels *kernels = lanes.kernels
     cdef const Image *y = &lanes.layer.outputs
@@ -187,8 +187,8 @@ cdef void run_vector(const LaneOutputs *outputs, const Unit *unit, idx v, const 
                     break
                 if direct:
                     if outputs.far and v == unit.v0:
-                        kernels.move.fetch(to + row * y.s_h * itemsize, y.s_w, Q, (unit.v1 - v) * width)
-                    run_row(outputs, p, a, x, v, to + row * y.s_h * itemsize, y.s_w)
+                        kernels.move.fetch(to + row * Q * y.c * itemsize, y.c, Q, (unit.v1 - v) * width)
+                    run_row(outputs, p, a, x, v, to + row * Q * y.c * itemsize, y.c)
                     continue
                 if outputs.far and outputs.dense and not outputs.farthest:
                     kernels.move.fetch(to + row * Q * itemsize, lanes.filters * y.h * Q, channels, Q)
@@ -198,7 +198,7 @@ cdef void run_vector(const LaneOutputs *outputs, const Unit *unit, idx v, const 
             continue
         if not outputs.dense:
             run.offset, run.count = 0, channels
-            kernels.move.scatter(tile, width, to, y.s_w, lanes.filters, rows * Q, 1, &run)
+            kernels.move.scatter(tile, width, to, y.c, lanes.filters, rows * Q, 1, &run)
         elif outputs.farthest:
             kernels.move.untranspose_far(to, lanes.filters * y.h * Q, tile, width, channels, rows * Q)
         else:
@@ -257,7 +257,7 @@ cdef bint set_sums(LaneSums *sums, const Problem *problem) noexcept nogil:
     cut_slices(&sums.slices, dy.n * lanes.bands, lanes.vectors, together, sums.vector_sums * width)
     # Whole vectors of channels that are read once or few times, whose pixels do not fall into few sets of the caches.
     sums.in_place = (lanes.filters == 1 and sums.n_taps <= FC_WINDOW_SUMS and channels_last(dy)
-                    and lanes.channels % width == 0 and dy.s_w * itemsize % 2048 != 0)
+                     and lanes.channels % width == 0 and dy.s_w * itemsize % 2048 != 0)
     sums.dy_row, sums.dy_step = dy.s_h if sums.in_place else dy.w * width, dy.s_w if sums.in_place else width
     sums.dy_pitch = 0 if sums.in_place else odd_lines(lanes.band * dy.w, lanes.kernels)
     return True

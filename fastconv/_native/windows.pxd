@@ -3,7 +3,7 @@
 from fastconv._native.kernels cimport idx
 from fastconv._native.problem cimport Problem
 
-# Features of windows, in counts. Row 0 of the tuning is forward's and the input gradient's, row 1 the weight gradient's.
+# Features of windows, in counts. Row 0 of the tuning is for forward and input gradient, row 1 for the weight gradient.
 cdef enum:
     WINDOWS_PRODUCTS          # vectors of products, with the idle lanes of ragged rows
     WINDOWS_LOADS             # reads for them: one a vector, with stride 2 or 4 so many, with other strides one a lane
