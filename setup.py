@@ -29,7 +29,20 @@ def library(name, source, flags=()):
     return name, {"sources": [source], "obj_deps": {"": HEADERS}, "cflags": [*OPTIMISE, *DEBUG, *WARN, *flags]}
 
 
-MODULES = ["memory", "runtime", "conv", "winograd", "windows", "lanes", "depthwise", "pool", "passes", "quick", "tape", "layers"]
+MODULES = [
+    "memory",
+    "runtime",
+    "conv",
+    "winograd",
+    "windows",
+    "lanes",
+    "depthwise",
+    "pool",
+    "passes",
+    "quick",
+    "tape",
+    "layers",
+]
 
 libraries = [library(f"fc_{isa}", f"src_c/isa_{isa}.c", flags) for isa, flags in ISAS.items()]
 # The CPU test refers to the tables, so it is linked before them.
