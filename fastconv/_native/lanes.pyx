@@ -1,9 +1,8 @@
-"""Convolution with few channels a group, depthwise layers above all, with channels along the lanes.
+"""Convolution with few channels a group, as in depthwise layers, with channels along the lanes.
 
-A vector of channels of some rows is copied to [row][column][lane] with zeros around it, so that there are neither masks
-nor forms of taps, and a row need not fill a vector. Of channels that are neighbours in memory as many vectors are
-copied at once as stay in L2, and the rows that the next band sees too are moved. Channels of one group may lie in one
-vector, if they are 2, 4 or 8 and have as many filters: a kernel spreads each over its group's lanes.
+Vectors of channels are staged with zeros around them (lane_staging.pxd), so that there are neither masks nor forms of
+taps, and a row need not fill a vector. Channels of one group may lie in one vector, if they are 2, 4 or 8 and have as
+many filters: a kernel spreads each over its group's lanes.
 
 Forward and input gradient go over images, vectors of channels and bands of rows, of which a task does some; in a band
 over the vectors, filters, rows and residues of columns. Outputs that are neighbours in memory are stored where they
@@ -13,142 +12,24 @@ belong; rows of pixels are transposed back. A task of the weight gradient is a p
 The figures behind this are in docs/decisions/depthwise.md.
 """
 
-from libc.string cimport memmove, memset
+from libc.string cimport memset
 
 from fastconv._native.few_channels cimport (
-    FAR, LEAST_ROWS, MOST_BYTES, TASK, Axis, Layer, Slices, copy_number, cut_slices, far_elements, has_small_windows,
-    lay_out_slices, lay_out_taps, put_total, set_axes, set_layer, taps_of,
+    FAR, TASK, Axis, Layer, Slices, copy_number, cut_slices, far_elements, lay_out_slices, lay_out_taps, put_total,
+    set_axes, taps_of,
 )
 from fastconv._native.kernels cimport (
-    FC_WINDOW_RUN, FC_WINDOW_SUMS, fc_ahead, fc_fence, fc_kernels, fc_run, idx, parts, up,
+    FC_WINDOW_RUN, FC_WINDOW_SUMS, fc_ahead, fc_fence, fc_kernels, fc_run, idx, parts,
 )
+from fastconv._native.lane_staging cimport UNITS, Lanes, Unit, odd_lines, put_lanes, set_lanes, set_unit, stage
 from fastconv._native.memory cimport LINE, Arena, Workspace, carve, release, reserve
 from fastconv._native.problem cimport INPUT_GRADIENT, WEIGHT_GRADIENT, Image, Problem, at, channels_last
 from fastconv._native.runtime cimport run_tasks, threads_for
 
 cdef enum:
-    BAND = 1024               # outputs of a channel in a band
-    STAGED = 196608           # bytes that are staged at once, where channels are neighbours
-    UNITS = 8                 # pieces of the work there, at the least
     FOLD = 512                # pixels that float32 sums before they are added to the total in float64
     CHANNELS = 128            # whose sums are kept together
     FARTHEST = 1 << 24        # bytes of an array that no cache holds
-
-
-# ---- a source with channels along the lanes ------------------------------------------------------------------------
-
-cdef struct Lanes:
-    # What all passes share: the layer, and how its source is cut and staged.
-    Layer layer
-    const fc_kernels *kernels
-    idx mix                   # neighbours along the lanes that see each other: channels of a group, or 1
-    idx channels              # of the source
-    idx filters               # of each channel; or 1 of a group's, and then with `mix` channels
-    idx vectors               # of channels
-    idx lowest, reach, step   # output row p sees rows p * step + lowest ... p * step + lowest + reach
-    idx left, columns         # zeros to the left of a staged row; its columns in all
-    idx height                # rows of outputs of each residue, at the most
-    idx bands, band           # how many, and how many rows of outputs each has at the most
-    idx together              # vectors of channels that are staged at once
-    idx pitch                 # bytes from one of them to the next
-
-
-cdef inline idx table_rows(const Lanes *lanes, idx outputs) noexcept nogil:
-    return (outputs - 1) * lanes.step + lanes.reach + 1
-
-
-cdef inline idx odd_lines(idx vectors, const fc_kernels *kernels) noexcept nogil:
-    """Bytes for so many vectors: an odd number of lines, so that the same pixel of many is not in one set of a cache."""
-    return (parts(vectors * kernels.lanes * kernels.itemsize, LINE) | 1) * LINE
-
-
-cdef bint set_lanes(Lanes *lanes, const Problem *problem) noexcept nogil:
-    """Whether there are kernels for it, and how the source is cut."""
-    cdef Layer *layer = &lanes.layer
-    cdef const fc_kernels *kernels = problem.kernels
-    cdef idx width, row, line, most, written, least = LEAST_ROWS
-    if not has_small_windows(problem):
-        return False
-    set_layer(layer, problem)
-    lanes.kernels = kernels
-    lanes.mix = layer.channels
-    if lanes.mix > 1 and (layer.filters != lanes.mix or lanes.mix > kernels.lanes or lanes.mix not in (2, 4, 8)):
-        return False
-    lanes.channels = layer.groups * lanes.mix
-    lanes.filters = layer.filters if lanes.mix == 1 else 1
-    lanes.vectors = parts(lanes.channels, kernels.lanes)
-    lanes.lowest, lanes.reach, lanes.step = layer.rows.least, layer.rows.most - layer.rows.least, layer.rows.step
-    lanes.height = parts(layer.outputs.h, layer.rows.residues)
-    width = parts(layer.outputs.w, layer.columns.residues)
-    lanes.left = max(0, -layer.columns.least)
-    lanes.columns = lanes.left + max(layer.source.w, (width - 1) * layer.columns.step + layer.columns.most + 1)
-    if (lanes.reach + 1.0 + 2.0 * LEAST_ROWS * lanes.step) * lanes.columns * LINE > MOST_BYTES:
-        return False
-    written = layer.outputs.w * layer.rows.residues
-    row = lanes.columns * kernels.lanes * kernels.itemsize
-    most = BAND // max(written, lanes.step * lanes.columns)
-    lanes.together = 1
-    if channels_last(&layer.source):
-        # Rows that the next band sees too are moved, so that it may be low.
-        least = max(2, lanes.reach // lanes.step)
-        # Of a pixel as many neighbours as there is room for in some rows; a band is as high as the room is then.
-        line = max(1, LINE // (kernels.lanes * kernels.itemsize))
-        lanes.together = max(line, STAGED // (row * table_rows(lanes, min(lanes.height, least))) // line * line)
-        # Few images are shared out among threads by channels.
-        lanes.together = min(lanes.together,
-                             parts(lanes.vectors, parts(UNITS, layer.outputs.n * parts(lanes.height, 16))))
-        lanes.together = min(lanes.vectors, up(parts(lanes.vectors, parts(lanes.vectors, lanes.together)), line))
-        most = min(most, (STAGED // (row * lanes.together) - lanes.reach - 1) // lanes.step + 1)
-    lanes.bands = max(1, min(parts(lanes.height, max(1, most)), lanes.height // least))
-    lanes.band = parts(lanes.height, lanes.bands)
-    lanes.pitch = odd_lines(table_rows(lanes, lanes.band) * lanes.columns, kernels)
-    return True
-
-
-cdef struct Unit:
-    # Rows p0 ... p1 of outputs of vectors v0 ... v1 of an image's channels, which see `count` rows from `first` on.
-    idx n, p0, p1, v0, v1
-    idx first, count
-    idx held, moved           # how many of these the unit before has staged, and from which of its rows on
-
-
-cdef void set_unit(Unit *unit, const Lanes *lanes, idx n, idx v0, idx v1, idx band, bint follows) noexcept nogil:
-    """With `follows`, `unit` is the band before of the same channels."""
-    cdef idx p0 = band * lanes.height // lanes.bands, p1 = (band + 1) * lanes.height // lanes.bands
-    cdef idx first = p0 * lanes.step + lanes.lowest
-    unit.held = max(0, unit.first + unit.count - first) if follows and band > 0 else 0
-    unit.moved = first - unit.first if follows and band > 0 else 0
-    unit.n, unit.p0, unit.p1, unit.v0, unit.v1 = n, p0, p1, v0, v1
-    unit.first, unit.count = first, table_rows(lanes, p1 - p0)
-
-
-cdef void put_lanes(const fc_kernels *kernels, const Image *image, const char *source, idx apart, idx channels,
-                    idx n_rows, char *to, idx columns, idx pitch) noexcept nogil:
-    """Put rows of some channels, `apart` elements apart, along the lanes of vectors `pitch` bytes apart."""
-    # Where no vector can leave the array, vectors are read for single elements too.
-    cdef idx far = max(0, (n_rows - 1) * image.s_h) + max(0, (channels - 1) * apart) + kernels.lanes
-    far += max(image.w - kernels.lanes, 0) if image.s_w == 1 else max(0, (image.w - 1) * image.s_w)
-    kernels.windows.to_lanes(to, columns, pitch // kernels.itemsize, source, image.s_h, apart, image.s_w, channels,
-                             n_rows, image.w, source + far * kernels.itemsize <= image.end)
-
-
-cdef void stage(const Lanes *lanes, const Unit *unit, char *to) noexcept nogil:
-    """What a unit sees; beside its columns lie zeros already."""
-    cdef const Image *source = &lanes.layer.source
-    cdef idx itemsize = lanes.kernels.itemsize, width = lanes.kernels.lanes
-    cdef idx row = lanes.columns * width * itemsize, c = unit.v0 * width, end = unit.first + unit.count, v
-    cdef idx start = unit.first + unit.held
-    cdef idx top = min(max(start, 0), end), bottom = max(top, min(end, source.h))
-    cdef char *vector = to
-    for v in range(unit.v0, unit.v1):
-        memmove(vector, vector + unit.moved * row, unit.held * row)
-        memset(vector + unit.held * row, 0, (top - start) * row)
-        memset(vector + (bottom - unit.first) * row, 0, (end - bottom) * row)
-        vector += lanes.pitch
-    if bottom > top:
-        put_lanes(lanes.kernels, source, at(source, itemsize, unit.n, c, top, 0), source.s_c,
-                  min(unit.v1 * width, lanes.channels) - c, bottom - top,
-                  to + (top - unit.first) * row + lanes.left * width * itemsize, lanes.columns, lanes.pitch)
 
 
 # ---- forward and input gradient ------------------------------------------------------------------------------------
@@ -285,7 +166,7 @@ cdef void run_row(const LaneOutputs *outputs, idx p, idx a, const char *staged, 
 
 cdef void run_vector(const LaneOutputs *outputs, const Unit *unit, idx v, const char *staged,
                      char *tile) noexcept nogil:
-    """The outputs of a vector of channels of a unit."""
+    """The outputs of a vector of channels of a unit. They are dense: their steps follow from their sizes."""
     cdef const Lanes *lanes = &outputs.lanes
     cdef const fc_kernels *kernels = lanes.kernels
     cdef const Image *y = &lanes.layer.outputs
@@ -306,8 +187,8 @@ cdef void run_vector(const LaneOutputs *outputs, const Unit *unit, idx v, const 
                     break
                 if direct:
                     if outputs.far and v == unit.v0:
-                        kernels.move.fetch(to + row * y.s_h * itemsize, y.s_w, Q, (unit.v1 - v) * width)
-                    run_row(outputs, p, a, x, v, to + row * y.s_h * itemsize, y.s_w)
+                        kernels.move.fetch(to + row * Q * y.c * itemsize, y.c, Q, (unit.v1 - v) * width)
+                    run_row(outputs, p, a, x, v, to + row * Q * y.c * itemsize, y.c)
                     continue
                 if outputs.far and outputs.dense and not outputs.farthest:
                     kernels.move.fetch(to + row * Q * itemsize, lanes.filters * y.h * Q, channels, Q)
@@ -317,7 +198,7 @@ cdef void run_vector(const LaneOutputs *outputs, const Unit *unit, idx v, const 
             continue
         if not outputs.dense:
             run.offset, run.count = 0, channels
-            kernels.move.scatter(tile, width, to, y.s_w, lanes.filters, rows * Q, 1, &run)
+            kernels.move.scatter(tile, width, to, y.c, lanes.filters, rows * Q, 1, &run)
         elif outputs.farthest:
             kernels.move.untranspose_far(to, lanes.filters * y.h * Q, tile, width, channels, rows * Q)
         else:
@@ -376,7 +257,7 @@ cdef bint set_sums(LaneSums *sums, const Problem *problem) noexcept nogil:
     cut_slices(&sums.slices, dy.n * lanes.bands, lanes.vectors, together, sums.vector_sums * width)
     # Whole vectors of channels that are read once or few times, whose pixels do not fall into few sets of the caches.
     sums.in_place = (lanes.filters == 1 and sums.n_taps <= FC_WINDOW_SUMS and channels_last(dy)
-                    and lanes.channels % width == 0 and dy.s_w * itemsize % 2048 != 0)
+                     and lanes.channels % width == 0 and dy.s_w * itemsize % 2048 != 0)
     sums.dy_row, sums.dy_step = dy.s_h if sums.in_place else dy.w * width, dy.s_w if sums.in_place else width
     sums.dy_pitch = 0 if sums.in_place else odd_lines(lanes.band * dy.w, lanes.kernels)
     return True
@@ -534,12 +415,12 @@ cdef void count_moves(const Lanes *lanes, const Image *image, bint single, doubl
 cdef void lanes_features(const Problem *problem, int *rows, double *features) noexcept nogil:
     cdef LaneOutputs outputs
     cdef LaneSums sums
-    cdef bint summing = problem.which == WEIGHT_GRADIENT
+    cdef bint summing = problem.which == WEIGHT_GRADIENT, runs
     cdef const Lanes *lanes = &sums.lanes if summing else &outputs.lanes
     cdef const Image *y = &lanes.layer.outputs
     cdef const Axis *columns = &lanes.layer.columns
     cdef idx i, taps = problem.w.w, first, pairs = 0
-    cdef double vectors, shared = 1
+    cdef double vectors
     rows[0] = -1
     if not (set_sums(&sums, problem) if summing else set_outputs(&outputs, problem)):
         return
@@ -548,13 +429,14 @@ cdef void lanes_features(const Problem *problem, int *rows, double *features) no
         features[i] = 0
     vectors = <double>y.n * lanes.vectors * lanes.filters
     if summing:
-        # Two pixels of dy share what a run of taps sees.
-        if columns.apart == 1 and columns.step == 1 and (taps % 3 == 0 or taps == 5):
-            shared = 4.0 / 6 if taps % 3 == 0 else 6.0 / 10
         features[LANES_PRODUCTS] = vectors * y.h * y.w * sums.n_taps * lanes.mix
-        features[LANES_LOADS] = features[LANES_PRODUCTS] * shared
+        # Two pixels of dy share what a run of taps sees.
+        runs = columns.apart == 1 and columns.step == 1
+        features[LANES_LOADS] = features[LANES_PRODUCTS] * (
+            4.0 / 6 if runs and taps % 3 == 0 else 6.0 / 10 if runs and taps == 5 else 1)
         features[LANES_CALLS] = vectors * parts(sums.n_taps, sums.tile) * parts(y.h, max(1, FC_WINDOW_RUN // y.w))
-        features[LANES_TAPS] = (<double>y.n * y.h * y.w / FOLD + sums.slices.n_slices) * lanes.vectors * sums.vector_sums
+        features[LANES_TAPS] = (<double>y.n * y.h * y.w / FOLD + sums.slices.n_slices) * lanes.vectors
+        features[LANES_TAPS] *= sums.vector_sums
         if not sums.in_place:
             count_moves(lanes, y, lanes.filters > 1, features)
     else:
@@ -574,13 +456,13 @@ cdef void lanes_features(const Problem *problem, int *rows, double *features) no
         count_moves(lanes, y, lanes.filters > 1, features)
         # Whole vectors of channels are stored where they belong.
         features[LANES_COPIED] = 0
-    features[LANES_SPREAD] = features[LANES_LOADS] if lanes.mix > 1 else 0
     count_moves(lanes, &lanes.layer.source, False, features)
     # Rows that two bands see are moved.
     features[LANES_COPIED] += (<double>y.n * lanes.vectors * lanes.columns * (lanes.bands - 1)
                                * max(0, lanes.reach + 1 - lanes.step))
     features[LANES_FAR] = far_elements(&lanes.layer, lanes.kernels.itemsize)
     features[LANES_ONE] = 1
+    return (2 if lanes.mix > 1 else 0) + summing
 
 
 cdef int lanes_run(const Problem *problem, int form) except -1:

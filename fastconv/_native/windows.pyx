@@ -174,7 +174,7 @@ cdef struct Windows:
 cdef void set_windows(Windows *windows, const Problem *problem) noexcept nogil:
     cdef Layer *layer = &windows.layer
     cdef Rows *rows = &windows.rows
-    cdef idx phases, n_taps = 0, i, b
+    cdef idx phases, i, b
     cdef bint side_by_side
     cdef fc_windows *seen
     set_layer(layer, problem)
