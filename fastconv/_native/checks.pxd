@@ -117,20 +117,18 @@ cdef inline int check_windows(idx out_h, idx out_w, idx kernel_h, idx kernel_w, 
                        "the span of the windows")
 
 
+cdef inline int check_operand(cnp.ndarray a, str name, int kind, int flags) except -1:
+    return check_result(a, name, kind) if flags == RESULT else check_array(a, name, 4, kind, flags)
+
+
 cdef inline int check_convolution(cnp.ndarray x, int x_flags, cnp.ndarray w, int w_flags, cnp.ndarray y, int y_flags,
                                   idx stride_h, idx stride_w, idx pad_h, idx pad_w, idx dilation_h, idx dilation_w,
                                   idx groups) except -1:
     """That images, filters and outputs fit each other, whichever of the three is to be computed."""
     cdef int kind = check_real(x, "x")
-    if x_flags == RESULT:
-        check_result(x, "x", kind)
-    else:
-        check_array(x, "x", 4, kind, x_flags)
-    check_array(w, "w", 4, kind, w_flags)
-    if y_flags == RESULT:
-        check_result(y, "y", kind)
-    else:
-        check_array(y, "y", 4, kind, y_flags)
+    check_operand(x, "x", kind, x_flags)
+    check_operand(w, "w", kind, w_flags)
+    check_operand(y, "y", kind, y_flags)
     check_number(groups, "groups", 1)
     if x.shape[1] != groups * <double>w.shape[1] or w.shape[0] % groups or w.shape[0] == 0 or w.shape[1] == 0:
         raise ValueError(f"{groups} groups of filters of size {shape_of(w)} do not fit images of size {shape_of(x)}")

@@ -32,6 +32,7 @@ cnp.import_array()
 
 cdef enum:
     MOST_FORMS = 6         # of a method
+    NOMINAL_IMAGES = 8
     LEAST_WORK = 32768     # multiply-adds that are worth weighing minimal filtering, which a call would cost more than
 
 
@@ -80,18 +81,27 @@ cdef void weigh(const Problem *problem, double *cycles) noexcept nogil:
     cdef double[MOST_FORMS * FEATURES] features
     cdef int[MOST_FORMS] rows
     cdef const Method *method
+    cdef Problem nominal = problem[0]
+    cdef double share = 1
     cdef int i, k
+    # An image's bits shall not depend on its batch: forms that add in different orders are weighed for a batch of one
+    # size. Minimal filtering is not, for a small batch does not repay its filters.
+    if problem.which != WEIGHT_GRADIENT:
+        nominal.x.n = nominal.y.n = NOMINAL_IMAGES
+        share = problem.y.n / <double>NOMINAL_IMAGES
     for i in range(FORMS):
         cycles[i] = INFINITY
     for i in range(N_METHODS[problem.which]):
         method = &METHODS[problem.which][i]
         if method.first == WINOGRAD and work < LEAST_WORK and problem.forced != WINOGRAD:
             continue
-        method.features(problem, rows, features)
+        method.features(problem if method.first == WINOGRAD else &nominal, rows, features)
         for k in range(method.count):
             if rows[k] >= 0:
                 cycles[method.first + k] = cycles_of(problem.tuning, method.first + k, problem.which, rows[k],
                                                      features + k * FEATURES)
+                if method.first != WINOGRAD:
+                    cycles[method.first + k] *= share
 
 
 cdef int choose(const Problem *problem, const double *cycles) noexcept nogil:
