@@ -1,15 +1,22 @@
-"""How the extensions are compiled; everything else is in pyproject.toml."""
+"""How the compiled half is built; everything else is in pyproject.toml."""
 
 import os
 import platform
+import shlex
+import subprocess
 import sys
+import sysconfig
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from glob import glob
 from pathlib import Path
 
 import numpy
 from Cython.Build import cythonize
 from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+from setuptools.modified import newer_group
 
-HEADERS = ["src_c/fastconv.h", "src_c/isa.h", "src_c/real.h", "src_c/winograd.h", "src_c/depthwise.h"]
 # Contraction to FMA is the one liberty taken with arithmetic; -ffast-math would change the whole process's mode.
 OPTIMISE = ["-O3", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math"]
 # Python's own flags ask for debug information, three quarters of the wheel; CFLAGS=-g brings it back.
@@ -17,50 +24,123 @@ DEBUG = [] if "-g" in os.environ.get("CFLAGS", "") else ["-g0"]
 WARN = ["-Wall", "-Wextra", "-Wno-psabi"]
 
 # Each instruction set is one file compiled with its own flags; which of them runs is decided at import.
+# The widest takes the compiler longest, so it comes first.
 ISAS = {"baseline": []}
 machine = platform.machine().lower()
 if machine in ("x86_64", "amd64"):
-    ISAS["avx2"] = ["-mavx2", "-mfma"]
-    ISAS["avx512"] = [*ISAS["avx2"], "-mavx512f", "-mavx512dq", "-mavx512bw", "-mavx512vl", "-mprefer-vector-width=512"]
+    avx2 = ["-mavx2", "-mfma"]
+    avx512 = [*avx2, "-mavx512f", "-mavx512dq", "-mavx512bw", "-mavx512vl", "-mprefer-vector-width=512"]
+    ISAS = {"avx512": avx512, "avx2": avx2, **ISAS}
 elif machine in ("aarch64", "arm64"):
-    ISAS["neon"] = []
+    ISAS = {"neon": [], **ISAS}
+
+KERNELS = {f"src_c/isa_{isa}.c": flags for isa, flags in ISAS.items()}
+HEADERS = glob("src_c/*.h")
+DIRECTIVES = {
+    "language_level": 3,
+    "boundscheck": False,
+    "wraparound": False,
+    "cdivision": True,
+    "annotation_typing": False,
+}
+
+COMPILER = os.environ.get("CC") or sysconfig.get_config_var("CC") or "cl"
+NEEDED = f"""\
+fastconv needs GCC or Clang and Python's headers; "{COMPILER}" compiles no program with them (CC=clang names another).
+Debian, Ubuntu: apt install gcc python3-dev. Fedora: dnf install gcc python3-devel. macOS: xcode-select --install.
+Windows: MSVC has no vector extensions; install WSL, and build there as on Ubuntu."""
 
 
-def library(name, source, flags=()):
-    return name, {"sources": [source], "obj_deps": {"": HEADERS}, "cflags": [*OPTIMISE, *DEBUG, *WARN, *flags]}
+def links(program, *flags):
+    """Whether the compiler makes a shared library of this program."""
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder, "program.c")
+        source.write_text(program)
+        command = [*shlex.split(COMPILER), "-shared", "-fPIC", *flags, source, "-o", source.with_suffix(".so")]
+        try:
+            return subprocess.run(command, capture_output=True).returncode == 0
+        except OSError:
+            return False
 
 
-MODULES = sorted(path.stem for path in Path("fastconv/_native").glob("*.pyx"))
+def compiles_kernels():
+    """Whether there are Python's headers and a compiler that has the vector extensions of GCC and Clang."""
+    includes = {f"-I{sysconfig.get_path(kind)}" for kind in ("include", "platinclude")}
+    program = """
+        #include <Python.h>
+        typedef float four_floats __attribute__((vector_size(16)));
+        four_floats twice(four_floats a) { return a + a; }
+    """
+    return links(program, *includes)
 
-libraries = [library(f"fc_{isa}", f"src_c/isa_{isa}.c", flags) for isa, flags in ISAS.items()]
-# The CPU test refers to the tables, so it is linked before them.
-libraries = [library("fc_mode", "src_c/mode.c"), library("fc_cpu", "src_c/cpu.c"), *libraries]
 
-openmp = [] if os.environ.get("FASTCONV_NO_OPENMP") or sys.platform == "darwin" else ["-fopenmp"]
+def openmp_flags():
+    """What compiles and links OpenMP, or nothing where the compiler has none: one thread does all the work then."""
+    if os.environ.get("FASTCONV_NO_OPENMP"):
+        return []
+    if links("#include <omp.h>\nint threads(void) { return omp_get_max_threads(); }", "-fopenmp"):
+        return ["-fopenmp"]
+    print(
+        f'note: "{COMPILER}" has no OpenMP, so this fastconv will use one thread. '
+        "GCC has it; for Clang on Debian: apt install libomp-dev.",
+        file=sys.stderr,
+    )
+    return []
 
 
-def extension(name):
+class BuildExt(build_ext):
+    """Compiles kernels and modules side by side, on all cores."""
+
+    def build_extensions(self):
+        openmp = openmp_flags()
+        for module in self.extensions:
+            module.extra_compile_args += openmp
+            module.extra_link_args += openmp
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+        pool = ThreadPoolExecutor(self.parallel or cores)
+        try:
+            # The kernels take longest, so they begin; Cython translates in this thread meanwhile.
+            kernels = [pool.submit(self.compile_c, source, flags) for source, flags in KERNELS.items()]
+            # Every module that computes calls mode.c; the kernels are linked to the one that chooses among them.
+            mode = self.compile_c("src_c/mode.c")
+            modules = []
+            for module in sorted(self.extensions, key=lambda module: module.name.endswith(".runtime")):
+                module.sources = cythonize([module], compiler_directives=DIRECTIVES, force=self.force)[0].sources
+                module.extra_objects = [mode]
+                if module.name.endswith(".runtime"):
+                    module.extra_objects += [self.compile_c("src_c/cpu.c"), *[kernel.result() for kernel in kernels]]
+                module.depends = [*HEADERS, *module.extra_objects]
+                modules.append(pool.submit(self.build_extension, module))
+            for module in modules:
+                module.result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+    def compile_c(self, source, flags=()):
+        """The object of a C file, compiled if it is not up to date."""
+        (target,) = self.compiler.object_filenames([source], output_dir=self.build_temp)
+        if self.force or newer_group([source, *HEADERS], target):
+            options = [*OPTIMISE, *DEBUG, *WARN, *flags]
+            self.compiler.compile([source], output_dir=self.build_temp, extra_postargs=options)
+        return target
+
+
+def extension(source):
     return Extension(
-        f"fastconv._native.{name}",
-        [f"fastconv/_native/{name}.pyx"],
+        f"fastconv._native.{Path(source).stem}",
+        [source],
         include_dirs=["src_c", numpy.get_include()],
-        depends=HEADERS,
         define_macros=[("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION")],
-        extra_compile_args=["-O2", *DEBUG, *openmp],
-        extra_link_args=openmp,
+        extra_compile_args=["-O2", *DEBUG],
     )
 
 
+# Asked before setuptools begins, so that what is missing is not lost in pages of other output.
+BUILDING = {"build", "build_ext", "bdist_wheel", "editable_wheel", "install", "develop"}
+if BUILDING.intersection(sys.argv) and not compiles_kernels():
+    sys.exit(NEEDED)
+
 setup(
-    libraries=libraries,
-    ext_modules=cythonize(
-        [extension(name) for name in MODULES],
-        compiler_directives={
-            "language_level": 3,
-            "boundscheck": False,
-            "wraparound": False,
-            "cdivision": True,
-            "annotation_typing": False,
-        },
-    ),
+    cmdclass={"build_ext": BuildExt},
+    ext_modules=[extension(source) for source in sorted(glob("fastconv/_native/*.pyx"))],
 )

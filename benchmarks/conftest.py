@@ -25,6 +25,10 @@ def pytest_addoption(parser):
     )
 
 
+def pytest_xdist_auto_num_workers(config):
+    return 0  # times are measured in one process, one after the other
+
+
 def pytest_benchmark_update_machine_info(config, machine_info):
     machine_info["threads"] = config.getoption("--threads")
     machine_info["versions"] = {"fastconv": fastconv.__version__, "numpy": numpy.__version__}

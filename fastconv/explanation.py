@@ -6,7 +6,7 @@ __all__ = ["Explanation"]
 
 
 class Explanation(dict):
-    """The name of the form of each pass, ``'forward'``, ``'input_gradient'`` and ``'weight_gradient'``; printed, a table.
+    """The form of each pass, ``'forward'``, ``'input_gradient'`` and ``'weight_gradient'``, by name; printed, a table.
 
     Attributes
     ----------
@@ -38,5 +38,7 @@ class Explanation(dict):
         lines = [f"arrays: {self.memory_format}; estimated cycles on one thread"]
         for name, cycles in self.cycles.items():
             lines.append(f"{name}: {self[name]}")
-            lines += [f"    {'>' if form == self[name] else ' '} {form:24} {cost:12.3g}" for form, cost in cycles.items()]
+            lines += [
+                f"    {'>' if form == self[name] else ' '} {form:24} {cost:12.3g}" for form, cost in cycles.items()
+            ]
         return "\n".join(lines)

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 
-from ._checks import LARGEST
 from . import backends
+from ._checks import LARGEST
 from ._native import passes, plan, pool, quick
 from ._native.memory import empty
 from ._native.tuning import PASSES
@@ -190,6 +190,16 @@ def _new(op: str, shape: tuple[int, ...], dtype: np.dtype, name: str = "output")
         return empty(shape, dtype)
     except MemoryError:
         raise MemoryError(f"{op}: no memory for {name} of size {list(shape)}, {size} bytes") from None
+
+
+def _new_images(op: str, shape: tuple[int, ...], like: ndarray, dtype: Any = None, name: str = "output") -> ndarray:
+    """Images of that shape, with channels last where those that they are made of have them last."""
+    dtype = like.dtype if dtype is None else dtype
+    if like.ndim == 4 and like.shape[1] > 1 and not like.flags.c_contiguous:
+        n, c, h, w = shape
+        if like.transpose(0, 2, 3, 1).flags.c_contiguous:
+            return _new(op, (n, h, w, c), dtype, name).transpose(0, 3, 1, 2)
+    return _new(op, shape, dtype, name)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -413,7 +423,7 @@ def _forward(op, dims, x, w, b, stride, padding, dilation, groups):
         b = _bias(op, b, given, w.shape[0], w.shape)
     x4, w4 = _four_dimensional(x, dims), _four_dimensional(w, dims)
     y_shape, parameters = _convolution_sizes(op, dims, x4.shape, w4.shape, stride, padding, dilation, groups)
-    y = _new(op, y_shape, x.dtype)
+    y = _new_images(op, y_shape, x4)
     if x.size:
         plan.forward(x4, w4, b, y, *parameters)
     else:
@@ -482,7 +492,7 @@ def _input_gradient(op, dims, input_size, w, dy, stride, padding, dilation, grou
     x4_shape = _four(x_shape, dims)
     y_shape, parameters = _convolution_sizes(op, dims, x4_shape, w4.shape, stride, padding, dilation, groups)
     dy4 = _check_gradient(op, dy, y_shape, dims, x_shape, w.shape, (stride, padding, dilation))
-    dx = _new(op, x4_shape, dy.dtype, "input's gradient")
+    dx = _new_images(op, x4_shape, dy4, name="input's gradient")
     if dx.size:
         plan.input_gradient(dy4, w4, dx, *parameters)
     return _as_asked(dx, len(x_shape), dims)
@@ -646,7 +656,7 @@ def conv_transpose2d(
     y_shape, parameters = _transposed_sizes(op, x4.shape, w.shape, stride, padding, output_padding, groups, dilation)
     if b is not None:
         b = _bias(op, b, given, y_shape[1], w.shape)
-    y = _new(op, y_shape, x.dtype)
+    y = _new_images(op, y_shape, x4)
     if not x.size:
         y[...] = 0
     elif y.size:
@@ -731,7 +741,7 @@ def conv_transpose2d_input(
     x4_shape = _four(x_shape, 2)
     y_shape, parameters = _transposed_sizes(op, x4_shape, w.shape, stride, padding, output_padding, groups, dilation)
     dy4 = _check_gradient(op, dy, y_shape, 2, x_shape, w.shape, (stride, padding, dilation))
-    dx = _new(op, x4_shape, dy.dtype, "input's gradient")
+    dx = _new_images(op, x4_shape, dy4, name="input's gradient")
     if dy.size:
         plan.forward(dy4, w, None, dx, *parameters)
     else:
@@ -1133,8 +1143,8 @@ def max_pool2d(
     index_dtype = _INDEX_DTYPES[x.dtype.itemsize]
     if x4.shape[2] * x4.shape[3] > _MOST_PIXELS[x.dtype.itemsize]:
         raise ValueError(f"{op}: a plane of {x4.shape[2]} x {x4.shape[3]} pixels has more than {index_dtype} can index")
-    y = _new(op, y_shape, x.dtype)
-    indices = _new(op, y_shape, index_dtype, "indices")
+    y = _new_images(op, y_shape, x4)
+    indices = _new_images(op, y_shape, x4, index_dtype, "indices")
     if y.size:
         pool.max_forward(x4, y, indices, *window, *steps)
     return (y, indices) if x.ndim == 4 else (y[0], indices[0])
@@ -1174,10 +1184,10 @@ def max_pool2d_backward(dy: ndarray, indices: ndarray, input_size: Sequence[int]
             f"{op}: expected gradient and indices of one size, with the batch and channels of the input, got gradient "
             f"{list(dy.shape)}, indices {list(indices.shape)}, input {list(x_shape)}"
         )
-    flags = indices.flags
-    if not (flags.c_contiguous and flags.aligned and indices.dtype.isnative):
+    dense = indices.flags.c_contiguous or (indices.ndim == 4 and indices.transpose(0, 2, 3, 1).flags.c_contiguous)
+    if not (dense and indices.flags.aligned and indices.dtype.isnative):
         indices = np.require(indices, indices.dtype.newbyteorder("="), ["C", "A"])
-    dx = _new(op, x_shape, dy.dtype, "input's gradient")
+    dx = _new_images(op, x_shape, dy, name="input's gradient")
     if not dy.size:
         dx[...] = 0
     elif not (
@@ -1236,7 +1246,7 @@ def avg_pool2d(
     x4 = x if x.ndim == 4 else x[None]
     y_shape, window, _ = _pooling_sizes(op, x4.shape, kernel_size, stride, padding, 1, ceil_mode)
     divisor = _divisor(divisor_override)
-    y = _new(op, y_shape, x.dtype)
+    y = _new_images(op, y_shape, x4)
     if y.size:
         pool.average_forward(x4, y, *window, bool(count_include_pad), divisor)
     return y if x.ndim == 4 else y[0]
@@ -1287,7 +1297,7 @@ def avg_pool2d_backward(
     y_shape, window, _ = _pooling_sizes(op, x4_shape, kernel_size, stride, padding, 1, ceil_mode)
     divisor = _divisor(divisor_override)
     dy4 = _check_gradient(op, dy, y_shape, 2, x_shape, None, (kernel_size, stride, padding))
-    dx = _new(op, x4_shape, dy.dtype, "input's gradient")
+    dx = _new_images(op, x4_shape, dy4, name="input's gradient")
     if dy.size:
         pool.average_backward(dy4, dx, *window, bool(count_include_pad), divisor)
     return _as_asked(dx, len(x_shape), 2)
@@ -1326,7 +1336,7 @@ def adaptive_avg_pool2d(x: ndarray, output_size: int | Sequence[int | None] | No
     x4 = x if x.ndim == 4 else x[None]
     if not (x4.shape[1] and height and width):
         raise RuntimeError(f"{op}: an input may be empty in its batch alone, got input of size {list(x.shape)}")
-    y = _new(op, (*x4.shape[:2], *y_size), x.dtype)
+    y = _new_images(op, (*x4.shape[:2], *y_size), x4)
     if y.size:
         pool.adaptive_average_forward(x4, y)
     return y if x.ndim == 4 else y[0]
@@ -1353,7 +1363,7 @@ def adaptive_avg_pool2d_backward(dy: ndarray, input_size: Sequence[int]) -> ndar
             f"{op}: expected gradient with the batch and channels of the input {list(x_shape)}, "
             f"got gradient of size {list(dy.shape)}"
         )
-    dx = _new(op, _four(x_shape, 2), dy.dtype, "input's gradient")
+    dx = _new_images(op, _four(x_shape, 2), dy, name="input's gradient")
     if dy.size and dx.size:
         pool.adaptive_average_backward(_four_dimensional(dy, 2), dx)
     else:

@@ -5,20 +5,17 @@
  *   KEEP(v)        holds v in a vector register
  *   STREAM(p, v)   stores v to the aligned p past the caches, where the CPU can
  */
-#include <string.h>
-
 #include "fastconv.h"
 
-#define INLINE static inline __attribute__((always_inline))
-#define UNROLL _Pragma("GCC unroll 32")
-
-/* Register tiles: all products below the count of accumulators that leaves room for the operands. A panel of packed
- * pixels is PANEL vectors wide, as many as the widest tile of ROWS filters. */
+/* Register tiles: rows times vectors are as many accumulators as leave room for the operands among the registers. TILES
+ * has every such tile, VECS the widest of each number of rows, and a panel of packed pixels is PANEL vectors wide, as
+ * the widest tile of ROWS filters. OUTER and DOT are the two tiles of the weight gradient, GEMM that of the plain
+ * matrix product. */
 #if REGISTERS == 32
 #define ROWS 8
 #define PANEL 3
-#define WGRAD_ROWS 8
-#define WGRAD_VECS 2
+#define OUTER_ROWS 8
+#define OUTER_VECS 2
 #define DOT_ROWS 4
 #define DOT_COLS 6
 #define GEMM_ROWS 6
@@ -42,8 +39,8 @@
 #else
 #define ROWS 4
 #define PANEL 3
-#define WGRAD_ROWS 6
-#define WGRAD_VECS 2
+#define OUTER_ROWS 6
+#define OUTER_VECS 2
 #define DOT_ROWS 3
 #define DOT_COLS 4
 #define GEMM_ROWS 6
@@ -58,42 +55,60 @@
 #define DOTS(D) D(1) D(2) D(3)
 #define GEMMS(M) M(1) M(2)
 #endif
-#define WGRADS(W) W(1) W(2)
+#define OUTERS(O) O(1) O(2)
 /* clang-format on */
 
-#define GLUE_(a, b) a##_##b
-#define GLUE(a, b) GLUE_(a, b)
-
 #define REAL float
+#define REAL_BYTES 4
 #define SIGNED int32_t
 #define NAME(x) x##_f32
-#include "real.h"
+#include "vec.h"
+#include "move.h"
+#include "product.h"
+#include "correlate.h"
+#include "winograd.h"
+#include "window.h"
+#include "pool.h"
+#include "passes.h"
+static const fc_kernels NAME(kernels) = FAMILIES;
 #undef REAL
+#undef REAL_BYTES
 #undef SIGNED
 #undef NAME
 
 #define REAL double
+#define REAL_BYTES 8
 #define SIGNED int64_t
 #define NAME(x) x##_f64
-#include "real.h"
+#include "vec.h"
+#include "move.h"
+#include "product.h"
+#include "correlate.h"
+#include "winograd.h"
+#include "window.h"
+#include "pool.h"
+#include "passes.h"
+static const fc_kernels NAME(kernels) = FAMILIES;
 #undef REAL
+#undef REAL_BYTES
 #undef SIGNED
 #undef NAME
 
 static double fma_burst(idx n)
 {
     enum { CHAINS = 12 };
-    typedef vec_f32 vec;
-    vec acc[CHAINS], a = splat_f32(0.999f), b = splat_f32(0.001f);
-    UNROLL for (int i = 0; i < CHAINS; i++) acc[i] = splat_f32((float)i);
+    vec_f32 acc[CHAINS], a = splat_f32(0.999f), b = splat_f32(0.001f);
+    UNROLL_FOR (int i = 0; i < CHAINS; i++) acc[i] = splat_f32((float)i);
     for (idx k = 0; k < n; k++) {
-        UNROLL for (int i = 0; i < CHAINS; i++) acc[i] = acc[i] * a + b;
+        UNROLL_FOR (int i = 0; i < CHAINS; i++) acc[i] = acc[i] * a + b;
         /* Each value is used through a register, so that no step can be folded away. */
-        UNROLL for (int i = 0; i < CHAINS; i++) KEEP(acc[i]);
+        UNROLL_FOR (int i = 0; i < CHAINS; i++) KEEP(acc[i]);
     }
-    return 2.0 * CHAINS * (VECTOR_BYTES / sizeof(float)) * (double)n;
+    return 2.0 * CHAINS * (sizeof(vec_f32) / sizeof(float)) * (double)n;
 }
 
+#define GLUE_(a, b) a##_##b
+#define GLUE(a, b) GLUE_(a, b)
 #define STRING_(x) #x
 #define STRING(x) STRING_(x)
 

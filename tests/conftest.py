@@ -2,8 +2,13 @@
 
 import os
 
-# Tests ask for more threads than cores: those that wait should sleep, not spin. OpenMP reads this when it is loaded.
+# Libraries read these when they are loaded. Tests ask for more threads than cores: those that wait should sleep, not
+# spin. NumPy's BLAS computes small products for the reference alone. Several processes of pytest-xdist share the cores,
+# and two threads in each show what more would show.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "2")
 
 from pathlib import Path
 
@@ -11,7 +16,7 @@ import numpy as np
 import pytest
 
 import fastconv
-from fastconv._native import memory, runtime, winograd
+from fastconv._native import memory, runtime
 
 # Programs that tests start import the package under test, wherever they are started.
 os.environ["PYTHONSAFEPATH"] = "1"
@@ -24,6 +29,20 @@ def isa(request):
     before = runtime.get_isa()
     runtime.set_isa(request.param)
     yield request.param
+    runtime.set_isa(before)
+
+
+@pytest.fixture
+def isas():
+    """A loop over these instruction sets, for what is prepared once for all of them."""
+    before = runtime.get_isa()
+
+    def each():
+        for name in runtime.available_isas():
+            runtime.set_isa(name)
+            yield name
+
+    yield each
     runtime.set_isa(before)
 
 
@@ -64,10 +83,8 @@ class GuardedMemory:
 @pytest.fixture
 def everywhere():
     """Take Winograd's filtering wherever it is possible."""
-    before = winograd.get_mode()
-    winograd.set_mode(2)
-    yield
-    winograd.set_mode(before)
+    with fastconv.backends.force("winograd"):
+        yield
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ import tracemalloc
 import numpy as np
 
 import fastconv
-from fastconv import Tensor, checkpoint, from_numpy, nn, ops, optim, train
+from fastconv import Tensor, backends, checkpoint, from_numpy, nn, ops, optim, train
 from fastconv._native import memory, runtime
 from fastconv.nn import functional as F
 from fastconv.nn import grad, init
@@ -221,6 +221,11 @@ def _dataset():
     return data.TensorDataset(from_numpy(array(6, 1, 8, 8)), from_numpy(np.arange(6) % 3))
 
 
+def _forced(**options):
+    with backends.force(**options):
+        return ops.conv2d(X, W, B, 1, 0, 1, 2)
+
+
 def _picture():
     from PIL import Image
 
@@ -276,6 +281,18 @@ ENTRIES = {
         ops.conv_transpose2d_weight,
         {"x": _y(X), "weight_size": shape(WT.shape), "dy": _y(YT), **TRANSPOSED},
     ),
+    "ops.explain": (
+        ops.explain,
+        {
+            "input_size": shape(X.shape),
+            "weight_size": shape(W.shape),
+            **STEPS,
+            "dtype": Kind(np.float64, [np.int64, "zebra", Odd(), 3]),
+            "memory_format": choice("channels_last"),
+            "force": choice("panels"),
+        },
+    ),
+    "backends.force": (_forced, {"form": choice("lanes")}),
     "ops.bias_gradient": (
         ops.bias_gradient,
         {"dy": floats(Y, array(), array(5), array(1, 1, 1, 1, 1), giants=False), "dims": Kind(2, [*NOT_INT, 0, 3, -1])},

@@ -6,12 +6,12 @@ them.
 
 import numpy as np
 from cases import LAYOUTS, draw_case, draw_strided_case, parameters, w_shape, x_shape
-from checks import TOLERANCE, assert_near, spread
-from numerics import FORMS, draw_scaled, pass_ratios
+from checks import AS_GIVEN, TOLERANCE, Passes, Unchanged, assert_near, passes_of, spread
+from numerics import FORMS, draw_scaled, forced, pass_ratios
 
 import fastconv
-from fastconv import elementwise, nn, ops, reference
-from fastconv._native import runtime, winograd
+from fastconv import backends, elementwise, nn, ops, reference
+from fastconv._native import runtime
 from fastconv.nn import functional as F
 
 # A case of so many multiplications is worth a second thread, and of more than this waits for the reference.
@@ -38,15 +38,28 @@ def norm(array):
     return float(np.linalg.norm(array.astype(np.float64).ravel()))
 
 
-def near_sum(actual, expected, a, b, terms):
-    """`actual` is made of sums of products of elements of a and b, `terms` in all.
+def tolerance(dtype, a, b):
+    """Of sums in this dtype of products of elements of a and b.
 
     Equal products, as of arrays that repeat, are rounded the same way each time: their errors add up, where those of
-    random ones mostly cancel. Winograd's transforms multiply what float32 rounds.
+    random ones mostly cancel. Winograd's transforms multiply what float32 rounds; where run_case() does not force them,
+    it switches them off.
     """
     repeated = any(step == 0 and n > 1 for array in (a, b) for n, step in zip(array.shape, array.strides, strict=True))
-    tolerance = TOLERANCE[actual.dtype] * (5 if repeated else 1) * (2.5 if winograd.get_mode() == 2 else 1)
-    assert_near(actual, expected, spread(a, b, terms), tolerance)
+    return TOLERANCE[dtype] * (5 if repeated else 1) * (2.5 if backends.winograd.enabled else 1)
+
+
+def near_sum(actual, expected, a, b, terms):
+    """`actual` is made of sums of products of elements of a and b, `terms` in all."""
+    assert_near(actual, expected, spread(a, b, terms), tolerance(actual.dtype, a, b))
+
+
+def check_passes(passes, run=lambda function: function()):
+    """The three passes on operands as they are; `run` calls each."""
+    functions = [lambda *operands, f=f: run(lambda: f(*operands)) for f in passes_of(ops, passes.kind)]
+    x, w, dy = passes.operands
+    dtype = np.result_type(x, np.float32)  # that of the results: float16 is computed in float32
+    passes.check(AS_GIVEN, functions, [tolerance(dtype, a, b) for a, b in ((x, w), (w, dy), (x, dy))])
 
 
 def as_pair(value):
@@ -71,21 +84,6 @@ def draw_array(rng, shape, dtype, layouts=True):
     return LAYOUTS[str(rng.choice(list(LAYOUTS)))](array)
 
 
-class Unchanged:
-    """While entered, arrays may not change."""
-
-    def __init__(self, *arrays):
-        self.arrays = [array for array in arrays if array is not None]
-
-    def __enter__(self):
-        self.copies = [array.copy() for array in self.arrays]
-
-    def __exit__(self, kind, *rest):
-        if kind is None:
-            for array, copy in zip(self.arrays, self.copies, strict=True):
-                assert np.array_equal(array, copy, equal_nan=True), "an input was written to"
-
-
 def same_on_any_threads(rng, function):
     """The result, the same bits for every number of threads."""
     y = function()
@@ -100,7 +98,7 @@ def same_on_any_threads(rng, function):
 
 def _small_case(rng):
     while True:
-        strided = winograd.get_mode() == 2 and chance(rng, 0.2)
+        strided = backends.winograd.enabled and chance(rng, 0.2)
         case = draw_strided_case(rng) if strided else draw_case(rng)
         work = case["C"] // case["groups"] * case["K"] * case["R"] * case["S"] * case["H"] * case["W"]
         work *= max(case["N"], 1)
@@ -123,18 +121,9 @@ def conv2d(rng):
     x = draw_array(rng, x_shape(case), dtype)
     w = draw_array(rng, w_shape(case), dtype)
     b = draw_array(rng, (case["K"],), dtype) if chance(rng, 0.5) else None
-    y_shape = reference._Taps(x.shape, w.shape, *arguments).y_shape
-    dy = draw_array(rng, y_shape, dtype)
-    x, dy = _one_image(rng, x, dy)
-    y64 = reference.conv2d(x, w, b, *arguments)
-    terms = y64.size * case["R"] * case["S"] * case["C"] // case["groups"]
-    run = (lambda f: same_on_any_threads(rng, f)) if work > LARGE else (lambda f: f())
-    with Unchanged(x, w, b, dy):
-        near_sum(run(lambda: ops.conv2d(x, w, b, *arguments)), y64, x, w, terms)
-        dx = run(lambda: ops.conv2d_input(x.shape, w, dy, *arguments))
-        near_sum(dx, reference.conv2d_input(x.shape, w, dy, *arguments), w, dy, terms)
-        dw = run(lambda: ops.conv2d_weight(x, w.shape, dy, *arguments))
-        near_sum(dw, reference.conv2d_weight(x, w.shape, dy, *arguments), x, dy, terms)
+    (x,) = _one_image(rng, x)
+    passes = Passes(x, w, b, lambda shape: draw_array(rng, shape, dtype), *arguments)
+    check_passes(passes, (lambda f: same_on_any_threads(rng, f)) if work > LARGE else (lambda f: f()))
 
 
 def scaled_conv2d(rng):
@@ -186,15 +175,7 @@ def conv1d(rng):
     x = draw_array(rng, (images, channels, length), dtype)
     w = draw_array(rng, (filters, channels // groups, kernel), dtype)
     b = draw_array(rng, (filters,), dtype) if chance(rng, 0.5) else None
-    y64 = reference.conv1d(x, w, b, *arguments)
-    dy = draw_array(rng, y64.shape, dtype)
-    terms = y64.size * kernel * channels // groups
-    with Unchanged(x, w, b, dy):
-        near_sum(ops.conv1d(x, w, b, *arguments), y64, x, w, terms)
-        dx64 = reference.conv1d_input(x.shape, w, dy, *arguments)
-        near_sum(ops.conv1d_input(x.shape, w, dy, *arguments), dx64, w, dy, terms)
-        dw64 = reference.conv1d_weight(x, w.shape, dy, *arguments)
-        near_sum(ops.conv1d_weight(x, w.shape, dy, *arguments), dw64, x, dy, terms)
+    check_passes(Passes(x, w, b, lambda shape: draw_array(rng, shape, dtype), *arguments, kind="conv1d"))
 
 
 def conv_transpose2d(rng):
@@ -218,15 +199,7 @@ def conv_transpose2d(rng):
     x = draw_array(rng, (between(rng, 0, 2), channels, *size), dtype)
     w = draw_array(rng, (channels, filters // groups, *kernel), dtype)
     b = draw_array(rng, (filters,), dtype) if chance(rng, 0.5) else None
-    y64 = reference.conv_transpose2d(x, w, b, *arguments)
-    dy = draw_array(rng, y64.shape, dtype)
-    terms = x.size * kernel[0] * kernel[1] * filters // groups
-    with Unchanged(x, w, b, dy):
-        near_sum(ops.conv_transpose2d(x, w, b, *arguments), y64, x, w, terms)
-        dx64 = reference.conv_transpose2d_input(x.shape, w, dy, *arguments)
-        near_sum(ops.conv_transpose2d_input(x.shape, w, dy, *arguments), dx64, w, dy, terms)
-        dw64 = reference.conv_transpose2d_weight(x, w.shape, dy, *arguments)
-        near_sum(ops.conv_transpose2d_weight(x, w.shape, dy, *arguments), dw64, x, dy, terms)
+    check_passes(Passes(x, w, b, lambda shape: draw_array(rng, shape, dtype), *arguments, kind="conv_transpose2d"))
 
 
 def _pooling(rng, dilated):
@@ -479,23 +452,22 @@ def run_case(seed: int, index: int) -> str:
     isa = str(rng.choice(runtime.available_isas()))
     threads = between(rng, 1, 3)
     operation = NAMES[int(rng.choice(len(NAMES), p=WEIGHTS))]
-    name = f"{operation.__name__} on {isa} with {threads} threads"
-    # Drawn cases are too small for Winograd's filtering to be chosen: some take it wherever it is possible.
-    everywhere = chance(np.random.default_rng([seed, index, 1]), 0.25)
-    before = runtime.get_isa(), runtime.get_num_threads(), winograd.get_mode()
+    # Drawn cases are too small for some forms to be chosen: half of the cases take one wherever it is possible, half of
+    # these Winograd's filtering. Its errors are larger, and the other cases do without it.
+    wishes = np.random.default_rng([seed, index, 1])
+    form = str(wishes.choice(["direct", "winograd", str(wishes.choice(backends.FORMS))], p=[0.5, 0.25, 0.25]))
+    name = f"{operation.__name__} on {isa} with {threads} threads, {form} wherever possible"
+    before = runtime.get_isa(), runtime.get_num_threads()
     runtime.set_isa(isa)
     runtime.set_num_threads(threads)
-    if everywhere:
-        name += ", Winograd's filtering wherever possible"
-        winograd.set_mode(2)
     fastconv.manual_seed(index)
     try:
-        operation(rng)
+        with forced(form):
+            operation(rng)
     except Exception as error:
         error.add_note(f"in {name}, seed {seed}, case {index}")
         raise
     finally:
         runtime.set_isa(before[0])
         runtime.set_num_threads(before[1])
-        winograd.set_mode(before[2])
     return name

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from cases import LAYOUTS, RAGGED, SUITE, draw_case, fenced, make_case, parameters, shrunk, w_shape, x_shape
-from checks import TOLERANCE, assert_near, check_passes, spread
+from checks import AS_GIVEN, TOLERANCE, Passes, assert_near, check_passes, spread
 from hypothesis import HealthCheck, given, settings
 from strategies import convolutions, dtypes, layouts, seeds
 
@@ -24,14 +24,14 @@ def direct():
 
 
 @both_dtypes
-def test_drawn_cases(isa, dtype, guarded):
+def test_drawn_cases(isas, dtype, guarded):
     rng = np.random.default_rng(12_345)
     names = list(LAYOUTS)
     for i in range(400):
         case = draw_case(rng)
         chosen = [LAYOUTS[name] for name in rng.choice(names, 3)] if i % 2 else [fenced] * 3
         try:
-            check_passes(case, rng, dtype, chosen, bias=i % 3 > 0)
+            check_passes(case, rng, dtype, chosen, bias=i % 3 > 0, isas=isas)
         except AssertionError as error:
             raise AssertionError(f"case {i}: {case}, layouts {[f.__name__ for f in chosen]}: {error}") from error
         guarded.check()
@@ -47,40 +47,40 @@ def test_any_case(guarded, case, dtype, x_layout, w_layout, dy_layout, seed):
 
 @both_dtypes
 @pytest.mark.parametrize("case", RAGGED, ids=lambda case: case["name"])
-def test_ragged_cases(isa, dtype, guarded, case):
-    check_passes(case, np.random.default_rng(1), dtype)
+def test_ragged_cases(isas, dtype, guarded, case):
+    check_passes(case, np.random.default_rng(1), dtype, isas=isas)
 
 
 @pytest.mark.parametrize("case", SUITE, ids=lambda case: case["name"])
-def test_suite_cases_on_small_images(isa, guarded, case):
-    check_passes(shrunk(case), np.random.default_rng(2), np.float32)
+def test_suite_cases_on_small_images(isas, guarded, case):
+    check_passes(shrunk(case), np.random.default_rng(2), np.float32, isas=isas)
 
 
 @both_dtypes
-def test_sizes_around_the_tiles(isa, dtype, guarded):
+def test_sizes_around_the_tiles(isas, dtype, guarded):
     rng = np.random.default_rng(3)
     case = RAGGED[0]
     for channels in (1, 2, 7, 8, 9):
         for filters in (1, 5, 6, 7, 12, 13):
             for width in (1, 2, 3, 4, 7, 8, 9, 15, 16, 17, 31, 32, 33, 49):
                 sizes = {"C": channels, "K": filters, "H": 3, "W": width, "R": 3, "S": 3, "padding": (1, 1)}
-                check_passes(case | sizes, rng, dtype, bias=False)
+                check_passes(case | sizes, rng, dtype, bias=False, isas=isas)
         guarded.check()
 
 
 @both_dtypes
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("name", ["tiles.plus.one", "groups.strided", "depthwise.odd", "pointwise.ragged"])
-def test_layouts(isa, dtype, guarded, name, layout):
+def test_layouts(isas, dtype, guarded, name, layout):
     """Each operand in turn lies in memory in this way, then all of them."""
     case = next(c for c in RAGGED if c["name"] == name)
+    passes = Passes.of_case(case, np.random.default_rng(4), dtype)
     for chosen in [(0,), (1,), (2,), (0, 1, 2)]:
-        functions = [LAYOUTS[layout] if i in chosen else fenced for i in range(3)]
-        check_passes(case, np.random.default_rng(4), dtype, functions)
+        passes.check([LAYOUTS[layout] if i in chosen else fenced for i in range(3)], isas=isas)
 
 
 @both_dtypes
-def test_broadcast_operands(isa, dtype, guarded):
+def test_broadcast_operands(isas, dtype, guarded):
     """Strides of zero along each axis, and along all of them."""
     rng = np.random.default_rng(5)
     for axes in [(0,), (1,), (2,), (3,), (0, 1, 2, 3)]:
@@ -91,12 +91,11 @@ def test_broadcast_operands(isa, dtype, guarded):
 
         x = broadcast(rng.standard_normal((2, 6, 9, 11)).astype(dtype))
         w = broadcast(rng.standard_normal((8, 3, 3, 3)).astype(dtype))
-        arguments = (1, 1, 1, 2)
-        y64 = reference.conv2d(x, w, None, *arguments)
-        dy = broadcast(rng.standard_normal(y64.shape).astype(dtype))
-        assert_near(ops.conv2d(x, w, None, *arguments), y64)
-        assert_near(ops.conv2d_input(x.shape, w, dy, *arguments), reference.conv2d_input(x.shape, w, dy, *arguments))
-        assert_near(ops.conv2d_weight(x, w.shape, dy, *arguments), reference.conv2d_weight(x, w.shape, dy, *arguments))
+
+        def draw_dy(shape, broadcast=broadcast):
+            return broadcast(rng.standard_normal(shape).astype(dtype))
+
+        Passes(x, w, None, draw_dy, 1, 1, 1, 2).check(AS_GIVEN, isas=isas)
 
 
 @both_dtypes
@@ -145,7 +144,7 @@ def test_not_finite_pixels_reach_the_windows_that_see_them_and_no_others(isa):
 
 
 @both_dtypes
-def test_few_channels_of_small_images(isa, dtype, guarded):
+def test_few_channels_of_small_images(isas, dtype, guarded):
     """The shapes whose input gradient is spread and whose weight gradient runs over whole images."""
     rng = np.random.default_rng(4)
     base = {"name": "", "stride": 1, "padding": (0, 0), "groups": 1}
@@ -155,12 +154,12 @@ def test_few_channels_of_small_images(isa, dtype, guarded):
         H, W = dilation * (R - 1) + rng.integers(1, 15), dilation * (S - 1) + rng.integers(1, 40)
         sizes = dict(zip("NCHWKRS", map(int, (N, C, H, W, K, R, S)), strict=True)) | {"dilation": int(dilation)}
         layouts = [LAYOUTS[name] for name in rng.choice(list(LAYOUTS), 3)] if i % 2 else [fenced] * 3
-        check_passes(base | sizes, rng, dtype, layouts)
+        check_passes(base | sizes, rng, dtype, layouts, isas=isas)
         guarded.check()
 
 
 @both_dtypes
-def test_few_filters_and_single_taps_of_channels_last(isa, dtype, guarded):
+def test_few_filters_and_single_taps_of_channels_last(isas, dtype, guarded):
     """The shapes whose channels lie along the lanes, or are copied there, in any of the passes."""
     rng = np.random.default_rng(6)
     base = {"name": "", "stride": 1, "groups": 1}
@@ -173,7 +172,8 @@ def test_few_filters_and_single_taps_of_channels_last(isa, dtype, guarded):
         sizes["padding"] = (int(rng.integers(0, kernel)), int(rng.integers(0, kernel)))
         if i % 4 == 3:
             sizes |= {"groups": 2, "C": 2 * C, "K": 2 * K}
-        check_passes(base | sizes, rng, dtype, [LAYOUTS["channels_last"], fenced, LAYOUTS["channels_last"]])
+        layouts = [LAYOUTS["channels_last"], fenced, LAYOUTS["channels_last"]]
+        check_passes(base | sizes, rng, dtype, layouts, isas=isas)
         guarded.check()
 
 
@@ -255,7 +255,7 @@ def test_same_padding_puts_the_odd_one_right_and_below(isa, kernel, dilation):
 
 
 @both_dtypes
-def test_one_dimension(isa, dtype, guarded):
+def test_one_dimension(isas, dtype, guarded):
     rng = np.random.default_rng(11)
     for _ in range(100):
         case = draw_case(rng)
@@ -265,21 +265,11 @@ def test_one_dimension(isa, dtype, guarded):
         arguments = (stride, padding, dilation, case["groups"])
         shape, kernel = x_shape(case)[:2] + x_shape(case)[3:], w_shape(case)[:2] + w_shape(case)[3:]
         x, w, b = (rng.standard_normal(shape).astype(dtype) for shape in (shape, kernel, kernel[0]))
-        y64 = reference.conv1d(x, w, b, *arguments)
-        assert_near(ops.conv1d(x, w, b, *arguments), y64)
-        dy = rng.standard_normal(y64.shape).astype(dtype)
-        terms = y64.size * w.size // case["K"]
-        assert_near(
-            ops.conv1d_input(x.shape, w, dy, *arguments),
-            reference.conv1d_input(x.shape, w, dy, *arguments),
-            spread(w, dy, terms),
-        )
-        assert_near(
-            ops.conv1d_weight(x, w.shape, dy, *arguments),
-            reference.conv1d_weight(x, w.shape, dy, *arguments),
-            spread(x, dy, terms),
-        )
-        assert_near(ops.bias_gradient(dy, dims=1), reference.bias_gradient(dy, dims=1), np.sqrt(dy.size))
+        passes = Passes(x, w, b, lambda shape: rng.standard_normal(shape).astype(dtype), *arguments, kind="conv1d")
+        passes.check(AS_GIVEN, isas=isas)
+        dy = passes.operands[2]
+        for _ in isas():
+            assert_near(ops.bias_gradient(dy, dims=1), reference.bias_gradient(dy, dims=1), np.sqrt(dy.size))
         guarded.check()
 
 
@@ -296,7 +286,7 @@ def test_one_dimension_single_signal():
 
 
 @both_dtypes
-def test_transposed(isa, dtype, guarded):
+def test_transposed(isas, dtype, guarded):
     rng = np.random.default_rng(13)
     done = 0
     while done < 100:
@@ -311,23 +301,12 @@ def test_transposed(isa, dtype, guarded):
         x = rng.standard_normal((case["N"], case["K"], *rng.integers(1, 9, 2))).astype(dtype)
         b = rng.standard_normal(case["C"]).astype(dtype)
         try:
-            y = ops.conv_transpose2d(x, w, b, *rest)
+            ops.conv_transpose2d(x, w, b, *rest)
         except RuntimeError as error:
             assert "too small" in str(error)
             continue
-        assert_near(y, reference.conv_transpose2d(x, w, b, *rest))
-        dy = rng.standard_normal(y.shape).astype(dtype)
-        terms = x.size * w.size // case["K"]
-        assert_near(
-            ops.conv_transpose2d_input(x.shape, w, dy, *rest),
-            reference.conv_transpose2d_input(x.shape, w, dy, *rest),
-            spread(w, dy, terms),
-        )
-        assert_near(
-            ops.conv_transpose2d_weight(x, w.shape, dy, *rest),
-            reference.conv_transpose2d_weight(x, w.shape, dy, *rest),
-            spread(x, dy, terms),
-        )
+        passes = Passes(x, w, b, lambda shape: rng.standard_normal(shape).astype(dtype), *rest, kind="conv_transpose2d")
+        passes.check(AS_GIVEN, isas=isas)
         guarded.check()
         done += 1
 
@@ -649,9 +628,10 @@ def test_filters_whose_columns_come_first(isa, shape):
 
 @both_dtypes
 @pytest.mark.parametrize("channels", [16, 20, 32])
-def test_threads_share_channels_whose_residues_take_other_forms(isa, threads, dtype, channels):
+def test_threads_share_channels_whose_residues_take_other_forms(isas, threads, dtype, channels):
     """Columns of 5, 5 and 4 taps: kernels with tiles of their own, whose parts of the channels must be the same."""
     case = make_case("residues", 3, channels, 14, 20, 17, 14, 14, (1, 3), (1, 6))
+    passes = Passes.of_case(case, np.random.default_rng(2), dtype)
     for n in (2, 3, 4):
         threads(n)
-        check_passes(case, np.random.default_rng(n), dtype)
+        passes.check(isas=isas)

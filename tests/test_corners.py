@@ -14,7 +14,6 @@ import pytest
 
 import fastconv
 from fastconv import (
-    backends,
     bench,
     checkpoint,
     contenders,
@@ -67,26 +66,6 @@ def test_the_import_leaves_the_environment_as_it_was(name):
     program = "import os, fastconv; print(os.environ.get('GOMP_SPINCOUNT'), os.environ.get('OMP_WAIT_POLICY'))"
     done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
     assert done.stdout.split() == [environment.get(key, "None") for key in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")]
-
-
-def test_winograd_is_switched_for_a_while():
-    before = backends.winograd.enabled
-    with backends.winograd.flags(enabled=not before):
-        assert backends.winograd.enabled is not before
-    assert backends.winograd.enabled is before
-    with pytest.raises(TypeError, match="got 'zebra' of type str"):
-        backends.winograd.enabled = "zebra"
-
-
-def test_the_algorithm_is_told():
-    big = (8, 64, 32, 32), (64, 64, 3, 3)
-    with backends.winograd.flags(enabled=False):
-        assert set(ops.explain(*big, padding=1).values()) == {"direct"}
-    with backends.winograd.flags(enabled=True):
-        assert ops.explain(*big, padding=1)["forward"] == "winograd F(4x4, 3x3)"
-        assert set(ops.explain(*big, stride=5).values()) == {"direct"}
-    with pytest.raises(RuntimeError, match="4-D weight"):
-        ops.explain((1, 1, 5, 5), (1, 3, 3))
 
 
 def test_a_generator_begins_anew_and_tells_its_seed():

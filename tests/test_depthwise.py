@@ -1,89 +1,59 @@
-"""The loop nests of few channels against the float64 reference, wherever they are possible."""
+"""The forms of few channels a group, windows and lanes, against the float64 reference, wherever they are possible."""
 
 import numpy as np
 import pytest
-from cases import LAYOUTS, RAGGED, draw_case, fenced, make_case, parameters, w_shape, x_shape
-from checks import assert_near, spread
+from cases import LAYOUTS, RAGGED, draw_case, fenced, make_case
+from checks import Passes, assert_near
+from numerics import forced
 
 from fastconv import ops, reference
-from fastconv._native import depthwise
+from fastconv._native import runtime
 
+FORMS = ("windows", "lanes")
 DTYPES = [np.float32, np.float64]
 both_dtypes = pytest.mark.parametrize("dtype", DTYPES, ids=["float32", "float64"])
-# Byte order and alignment are ops.py's business.
-NATIVE = [LAYOUTS[name] for name in LAYOUTS if name not in ("foreign", "misaligned")]
 
 
-def check(case, rng, dtype, layouts=(fenced,) * 3) -> int:
-    """The three passes by these nests; returns how many of them they do."""
-    arguments = parameters(case)
-    pairs = [(v, v) if isinstance(v, int) else v for v in arguments[:3]]
-    numbers = (*pairs[0], *pairs[1], *pairs[2], case["groups"])
-    x, w = (rng.standard_normal(shape).astype(dtype) for shape in (x_shape(case), w_shape(case)))
-    b = rng.standard_normal(case["K"]).astype(dtype)
-    y64 = reference.conv2d(x, w, b, *arguments)
-    dy = rng.standard_normal(y64.shape).astype(dtype)
-    terms = y64.size * w[0].size
-    in_x, in_w, in_dy = (layout(array) for layout, array in zip(layouts, (x, w, dy), strict=True))
-    y, dx, dw = (ops.empty(shape, dtype) for shape in (y64.shape, x.shape, w.shape))
-    done = 0
-    for function, operands, result, expected, floor in (
-        (depthwise.forward, (in_x, in_w, b), y, lambda: y64, spread(x, w, terms)),
-        (
-            depthwise.input_gradient,
-            (in_dy, in_w),
-            dx,
-            lambda: reference.conv2d_input(x.shape, w, dy, *arguments),
-            spread(w, dy, terms),
-        ),
-        (
-            depthwise.weight_gradient,
-            (in_x, in_dy),
-            dw,
-            lambda: reference.conv2d_weight(x, w.shape, dy, *arguments),
-            spread(x, dy, terms),
-        ),
-    ):
-        try:
-            function(*operands, result, *numbers)
-        except ValueError as error:
-            assert "for the general loop nests" in str(error)
-            continue
-        assert_near(result, expected(), floor)
-        done += 1
-    return done
+@pytest.fixture(params=FORMS)
+def form(request):
+    """Taken wherever it is possible."""
+    with forced(request.param):
+        yield request.param
+
+
+def check(case, rng, dtype, layouts=(fenced,) * 3, isas=None) -> int:
+    """The three passes by both forms; returns how many of them could be done, in all."""
+    passes = Passes.of_case(case, rng, dtype)
+    return sum(passes.check(layouts, passes.by_form(form), isas=isas) for form in FORMS)
 
 
 @both_dtypes
-def test_drawn_cases(isa, dtype, guarded):
+def test_drawn_cases(isas, dtype, guarded):
     rng = np.random.default_rng(41)
     done = 0
     for i in range(250):
         case = draw_case(rng)
-        if case["padding"] == "same":
-            case["padding"] = (0, 1)
-            case["H"], case["W"] = case["H"] + 20, case["W"] + 20
-        layouts = [NATIVE[k] for k in rng.integers(0, len(NATIVE), 3)] if i % 2 else [fenced] * 3
+        layouts = [LAYOUTS[name] for name in rng.choice(list(LAYOUTS), 3)] if i % 2 else [fenced] * 3
         try:
-            done += check(case, rng, dtype, layouts)
+            done += check(case, rng, dtype, layouts, isas)
         except AssertionError as error:
             raise AssertionError(f"case {i}: {case}, layouts {[f.__name__ for f in layouts]}: {error}") from error
         guarded.check()
-    assert done > 600
+    assert done > 600 * len(runtime.available_isas())
 
 
 @both_dtypes
-def test_ragged_cases(isa, dtype, guarded):
+def test_ragged_cases(isas, dtype, guarded):
     rng = np.random.default_rng(42)
     for case in RAGGED:
-        check(case, rng, dtype)
+        check(case, rng, dtype, isas=isas)
         guarded.check()
 
 
 @both_dtypes
 @pytest.mark.parametrize("kernel", [3, 5, 7])
 @pytest.mark.parametrize("stride", [1, 2, 3])
-def test_sizes_around_vectors_and_blocks(isa, dtype, guarded, kernel, stride):
+def test_sizes_around_vectors_and_blocks(isas, dtype, guarded, kernel, stride):
     """Every width up to some vectors, heights around a block of rows, with more and with less padding than usual."""
     rng = np.random.default_rng(43)
     for width in (*range(1, 20), 31, 32, 33, 65):
@@ -95,7 +65,7 @@ def test_sizes_around_vectors_and_blocks(isa, dtype, guarded, kernel, stride):
             (9, kernel // 2 + 2),
         ):
             size = [max(n, kernel - 2 * pad) for n in (height, width)]
-            check(make_case("", 2, 3, *size, 3, kernel, kernel, stride, (pad, pad), 1, 3), rng, dtype)
+            check(make_case("", 2, 3, *size, 3, kernel, kernel, stride, (pad, pad), 1, 3), rng, dtype, isas=isas)
         guarded.check()
 
 
@@ -117,18 +87,11 @@ def test_sizes_around_vectors_and_blocks(isa, dtype, guarded, kernel, stride):
 )
 @both_dtypes
 def test_large_cases_on_any_number_of_threads(threads, dtype, case):
-    results = []
+    passes = Passes.of_case(case, np.random.default_rng(44), dtype)
     for n in (1, 2, 3, 8):
         threads(n)
-        rng = np.random.default_rng(44)
-        assert check(case, rng, dtype) == 3
-        x, w = (rng.standard_normal(shape).astype(dtype) for shape in (x_shape(case), w_shape(case)))
-        arguments = parameters(case)
-        y = ops.conv2d(x, w, None, *arguments)
-        results.append((y, ops.conv2d_input(x.shape, w, y, *arguments), ops.conv2d_weight(x, w.shape, y, *arguments)))
-    for others in results[1:]:
-        for one, other in zip(results[0], others, strict=True):
-            np.testing.assert_array_equal(one, other)
+        assert passes.check(functions=passes.by_form("windows")) == 3
+        passes.check(functions=passes.by_form("lanes"))
 
 
 @both_dtypes
@@ -156,20 +119,21 @@ def test_large_cases_on_any_number_of_threads(threads, dtype, case):
     ],
     ids=lambda case: case["name"],
 )
-def test_channels_along_the_lanes(isa, dtype, guarded, threads, case):
+def test_channels_along_the_lanes(isas, dtype, guarded, threads, case):
     def last(array):
         wide = np.full((*array.shape[:1], *array.shape[2:], array.shape[1] + 3), np.nan, dtype)
         wide[..., : array.shape[1]] = array.transpose(0, 2, 3, 1)
         return wide[..., : array.shape[1]].transpose(0, 3, 1, 2)
 
+    passes = Passes.of_case(case, np.random.default_rng(46), dtype)
     for n, layouts in ((1, (fenced,) * 3), (1, (last, fenced, last)), (3, (last, fenced, fenced))):
         threads(n)
-        check(case, np.random.default_rng(46), dtype, layouts)
+        passes.check(layouts, passes.by_form("lanes"), isas=isas)
         guarded.check()
 
 
 @pytest.mark.parametrize("last, mix", [(False, 1), (True, 1), (True, 4)])
-def test_not_finite_filters_meet_the_padding(isa, last, mix):
+def test_not_finite_filters_meet_the_padding(isa, form, last, mix):
     rng = np.random.default_rng(47)
     x, w = rng.standard_normal((2, 16, 7, 7), dtype=np.float32), rng.standard_normal((16, mix, 3, 3), dtype=np.float32)
     w[3, 0, 0, 0], w[5, 0, 2, 1] = np.inf, np.nan
@@ -185,7 +149,7 @@ def test_not_finite_filters_meet_the_padding(isa, last, mix):
 @pytest.mark.parametrize("stride", [1, 2])
 @pytest.mark.parametrize("width", [7, 14, 21])
 @pytest.mark.parametrize("last, mix", [(False, 1), (True, 1), (True, 4)])
-def test_not_finite_values_reach_what_sees_them_and_nothing_else(isa, value, stride, width, last, mix):
+def test_not_finite_values_reach_what_sees_them_and_nothing_else(isa, form, value, stride, width, last, mix):
     """In every corner: vectors reach over the ends of rows, and into the planes beside."""
 
     def laid_out(array):
@@ -214,16 +178,10 @@ def test_not_finite_values_reach_what_sees_them_and_nothing_else(isa, value, str
 
 @pytest.mark.parametrize("term", [0.1, 0.7, 1.1, 1.3])
 @pytest.mark.parametrize("last, mix", [(False, 1), (True, 1), (True, 4)])
-def test_long_sums_stay_accurate(isa, term, last, mix):
+def test_long_sums_stay_accurate(isa, form, term, last, mix):
     """2**20 equal terms a tap, whose rounding errors all have one sign."""
     x = np.full((4, 513, 513, 8) if last else (4, 2, 513, 513), term, np.float32)
     x = x.transpose(0, 3, 1, 2) if last else x
     dw = ops.conv2d_weight(x, (x.shape[1], mix, 3, 3), np.ones_like(x), 1, 1, 1, x.shape[1] // mix)
     pixels = 4 * np.outer([512, 513, 512], [512, 513, 512])
     assert_near(dw, np.broadcast_to(np.float64(np.float32(term)) * pixels, dw.shape))
-
-
-def test_what_they_leave_to_others_is_refused():
-    x, w, y = (np.ones(shape, np.float32) for shape in ((1, 2, 30, 30), (2, 1, 3, 3), (1, 2, 6, 6)))
-    with pytest.raises(ValueError, match="windows of 3x3 taps at these strides are for the general loop nests"):
-        depthwise.input_gradient(y, w, x, 5, 5, 0, 0, 1, 1, 2)

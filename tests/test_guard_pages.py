@@ -11,18 +11,15 @@ import sys
 
 import numpy as np
 import pytest
-from cases import RAGGED, SUITE, draw_case, make_case, parameters, shrunk, w_shape, x_shape
-from checks import assert_near, check_passes
-from test_depthwise import check as check_few_channels
-from test_pool import check_average, check_max, draw_pooling
+from cases import RAGGED, SUITE, draw_case, make_case, shrunk
+from checks import Passes, assert_near
+from test_pool import check_adaptive, check_average, check_max, draw_pooling
 
-from fastconv import elementwise, ops, reference
-from fastconv._native import passes, winograd
+from fastconv import backends, elementwise, ops
+from fastconv._native import passes as single_passes
+from fastconv._native import runtime
 
-pytestmark = [
-    pytest.mark.skipif(not sys.platform.startswith("linux"), reason="asks Linux for unreadable pages"),
-    pytest.mark.usefixtures("isa", "guarded"),
-]
+pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="asks Linux for unreadable pages")
 both_dtypes = pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=["float32", "float64"])
 
 PAGE = mmap.PAGESIZE
@@ -31,7 +28,8 @@ PAGE = mmap.PAGESIZE
 class Pages:
     """Arrays between unreadable pages, against the one or the other."""
 
-    def __init__(self):
+    def __init__(self, results):
+        self.results = results
         self.libc = ctypes.CDLL(None, use_errno=True)
         self.libc.mmap.restype = ctypes.c_void_p
         self.libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, *[ctypes.c_int] * 3, ctypes.c_long]
@@ -87,6 +85,8 @@ class Pages:
         return self.at_end(array.T).T
 
     def release(self):
+        """Check what was written, and forget it with what was read."""
+        self.results.check()
         for start, size in self.maps:
             self.libc.munmap(start, size)
         self.maps.clear()
@@ -105,8 +105,8 @@ LAYOUTS = [
 
 
 @pytest.fixture
-def pages():
-    pages = Pages()
+def pages(guarded):
+    pages = Pages(guarded)
     yield pages
     pages.release()
 
@@ -124,28 +124,42 @@ def test_a_read_beyond_the_pages_ends_the_process(pages, layout, beyond):
     assert os.WTERMSIG(os.waitpid(child, 0)[1]) in (signal.SIGSEGV, signal.SIGBUS)
 
 
+def check_everywhere(pages, passes, isas, form=None, tolerance=None, layouts=LAYOUTS):
+    """The passes in each of these layouts, by a form if one is given; returns how many of them were done, in all."""
+    done, b = 0, passes.b
+    for name in layouts:
+        memory_format = "channels_last" if name == "channels_last_at_end" else "contiguous"
+        functions = passes.by_form(form, memory_format) if form else None
+        passes.b = pages.at_end(b)
+        done += passes.check([getattr(pages, name)] * 3, functions, (tolerance,) * 3, isas)
+        pages.release()
+    passes.b = b
+    return done
+
+
+@pytest.fixture(autouse=True)
+def direct():
+    """Winograd's filtering, whose errors are larger, is taken where it is forced."""
+    with backends.winograd.flags(enabled=False):
+        yield
+
+
 @both_dtypes
-@pytest.mark.parametrize("layout", LAYOUTS)
-def test_convolution(pages, dtype, layout):
+def test_convolution(pages, isas, dtype):
     rng = np.random.default_rng(0)
     for case in (*RAGGED, *[draw_case(rng) for _ in range(30)]):
-        check_passes(case, rng, dtype, [getattr(pages, layout)] * 3)
-        pages.release()
+        check_everywhere(pages, Passes.of_case(case, rng, dtype), isas)
 
 
-@pytest.mark.parametrize("layout", LAYOUTS[:2])
-def test_layers_that_people_train(pages, layout):
-    rng = np.random.default_rng(1)
-    for case in SUITE:
-        check_passes(shrunk(case), rng, np.float32, [getattr(pages, layout)] * 3)
-        pages.release()
+@pytest.mark.parametrize("case", SUITE, ids=lambda case: case["name"])
+def test_layers_that_people_train(pages, isas, case):
+    passes = Passes.of_case(shrunk(case), np.random.default_rng(1), np.float32)
+    check_everywhere(pages, passes, isas, layouts=LAYOUTS[:2])
 
 
 @both_dtypes
-@pytest.mark.parametrize("layout", LAYOUTS)
-def test_winograd(pages, dtype, layout):
+def test_winograd(pages, isas, dtype):
     """All sizes that Winograd's filtering can take, whether it would be chosen or not."""
-    place = getattr(pages, layout)
     rng = np.random.default_rng(2)
     # The transforms multiply rounding errors: ten to thirty times what the direct sums carry.
     tolerance = {np.float32: 2e-5, np.float64: 1e-12}[dtype]
@@ -161,58 +175,37 @@ def test_winograd(pages, dtype, layout):
     cases += [make_case("5x5", 2, 19, 9, 11, 21, 5, 5, 1, (2, 1), (1, 2)), make_case("one tile", 1, 1, 6, 6, 1, 3, 3)]
     assert len(cases) > 10
     for case in cases:
-        stride, padding, dilation, groups = parameters(case)
-        pads = (padding, padding) if isinstance(padding, int) else padding
-        steps = (dilation, dilation) if isinstance(dilation, int) else dilation
-        x, w = (rng.standard_normal(shape).astype(dtype) for shape in (x_shape(case), w_shape(case)))
-        b = rng.standard_normal(case["K"]).astype(dtype)
-        y64 = reference.conv2d(x, w, b, stride, padding, dilation, groups)
-        dy = rng.standard_normal(y64.shape).astype(dtype)
-        in_x, in_w, in_dy, in_b = place(x), place(w), place(dy), pages.at_end(b)
-        y, dx, dw = (ops.empty(shape, dtype) for shape in (y64.shape, x.shape, w.shape))
-        winograd.forward(in_x, in_w, in_b, y, stride, *pads, *steps, groups)
-        assert_near(y, y64, tolerance=tolerance)
-        rest = (stride, padding, dilation, groups)
-        if not case["name"].startswith("few"):
-            winograd.input_gradient(in_dy, in_w, dx, stride, *pads, *steps, groups)
-            assert_near(dx, reference.conv2d_input(x.shape, w, dy, *rest), tolerance=tolerance)
-        winograd.weight_gradient(in_x, in_dy, dw, stride, *pads, *steps, groups)
-        assert_near(dw, reference.conv2d_weight(x, w.shape, dy, *rest), tolerance=tolerance)
-        pages.release()
+        assert check_everywhere(pages, Passes.of_case(case, rng, dtype), isas, "winograd", tolerance)
 
 
 @both_dtypes
-@pytest.mark.parametrize("layout", LAYOUTS)
-def test_few_channels(pages, dtype, layout):
-    """All that the nests of few channels can take, whether they would be chosen or not."""
+def test_every_other_form(pages, isas, dtype):
+    """All that each form can take, whether it would be chosen or not."""
     rng = np.random.default_rng(6)
-    cases = [case for case in (*RAGGED, *[draw_case(rng) for _ in range(60)]) if case["padding"] != "same"]
-    assert sum(check_few_channels(case, rng, dtype, [getattr(pages, layout)] * 3) for case in cases) > 200
+    done = dict.fromkeys(backends.FORMS[1:], 0)
+    for case in (*RAGGED, *[draw_case(rng) for _ in range(60)]):
+        passes = Passes.of_case(case, rng, dtype)
+        for form in done:
+            done[form] += check_everywhere(pages, passes, isas, form, layouts=LAYOUTS[:3])
+    assert min(done.values()) >= 20 * len(runtime.available_isas()), done
 
 
 @both_dtypes
-@pytest.mark.parametrize("layout", LAYOUTS)
-def test_pooling(pages, dtype, layout):
+def test_pooling(pages, isas, dtype):
     rng = np.random.default_rng(3)
-    place = getattr(pages, layout)
+    layouts = [getattr(pages, name) for name in LAYOUTS]
     for _ in range(80):
         shape, arguments = draw_pooling(rng)
-        check_max(shape, arguments, rng, dtype, place)
-        check_average(shape, arguments, rng, dtype, place)
+        check_max(shape, arguments, rng, dtype, layouts, isas)
+        check_average(shape, arguments, rng, dtype, layouts, isas)
         if shape[0]:
-            x = rng.standard_normal(shape).astype(dtype)
-            size = tuple(map(int, rng.integers(1, 9, 2)))
-            y64 = reference.adaptive_avg_pool2d(x, size)
-            assert_near(ops.adaptive_avg_pool2d(place(x), size), y64)
-            dy = rng.standard_normal(y64.shape).astype(dtype)
-            dx64 = reference.adaptive_avg_pool2d_backward(dy, shape)
-            assert_near(ops.adaptive_avg_pool2d_backward(place(dy), shape), dx64)
+            check_adaptive(shape, tuple(map(int, rng.integers(1, 9, 2))), rng, dtype, layouts, isas)
         pages.release()
 
 
 @both_dtypes
 @pytest.mark.parametrize("layout", LAYOUTS[:2])
-def test_linear_layers(pages, dtype, layout):
+def test_linear_layers(pages, isa, dtype, layout):
     rng = np.random.default_rng(4)
     place = getattr(pages, layout)
     for n, c, k in [(1, 1, 1), (3, 5, 7), (17, 33, 9), (64, 100, 65), (2, 300, 3), (5, 16, 16)]:
@@ -227,7 +220,7 @@ def test_linear_layers(pages, dtype, layout):
 
 @both_dtypes
 @pytest.mark.parametrize("layout", LAYOUTS[:2])
-def test_single_passes(pages, dtype, layout):
+def test_single_passes(pages, isa, dtype, layout):
     """Element-wise layers, losses, sums and updates, on every size around a vector."""
     rng = np.random.default_rng(5)
     place = getattr(pages, layout)
@@ -244,7 +237,7 @@ def test_single_passes(pages, dtype, layout):
         elementwise.batch_norm_backward(place(dy), place(x), shift, offset, variance, None, True, True)
         assert_near(ops.bias_gradient(place(x[..., None])), x.sum((0, 2), np.float64), np.sqrt(x.size))
         dx = ops.empty((6, n), dtype)
-        loss = passes.cross_entropy(place(x.reshape(6, n)), place(np.zeros(6, np.int64)), dx, -100, True)
+        loss = single_passes.cross_entropy(place(x.reshape(6, n)), place(np.zeros(6, np.int64)), dx, -100, True)
         assert np.isfinite(loss)
         assert np.isfinite(dx).all()
         p, buffer = place(x.copy()), place(np.zeros_like(x))

@@ -12,7 +12,7 @@ import random
 import numpy as np
 import pytest
 from cases import RAGGED, channels_last, fenced, misaligned, parameters, reversed_all, sliced, turned, w_shape, x_shape
-from checks import assert_near, check_passes, output_of
+from checks import AS_GIVEN, Passes, assert_near, check_passes, output_of
 
 import fastconv
 from fastconv import nn, ops, optim, reference
@@ -21,7 +21,7 @@ from fastconv.nn import functional as F
 from fastconv.utils.data import DataLoader, Dataset
 
 pytestmark = pytest.mark.usefixtures("isa", "guarded")
-# For what is the same on every instruction set.
+# For what is the same on every instruction set: what is refused, sizes that loop nests count, what layers do.
 once = pytest.mark.parametrize("isa", [runtime.get_isa()], indirect=True)
 
 
@@ -40,17 +40,14 @@ def nothing(*shape):
 
 def check(x, w, *arguments):
     """The three passes of one convolution against the reference."""
-    y64 = reference.conv2d(x, w, None, *arguments)
-    assert_near(ops.conv2d(x, w, None, *arguments), y64)
-    dy = normal(*y64.shape, dtype=x.dtype, seed=1)
-    assert_near(ops.conv2d_input(x.shape, w, dy, *arguments), reference.conv2d_input(x.shape, w, dy, *arguments))
-    assert_near(ops.conv2d_weight(x, w.shape, dy, *arguments), reference.conv2d_weight(x, w.shape, dy, *arguments))
+    Passes(x, w, None, lambda shape: normal(*shape, dtype=x.dtype, seed=1), *arguments).check(AS_GIVEN)
 
 
 # ---- sizes -----------------------------------------------------------------------------------------------------------
 
 
 # pytorch#9404: the unfolded image had more elements than an int counts
+@once
 def test_dilated_kernel_on_a_large_image():
     y = ops.conv2d(nothing(1, 64, 1167, 1167), ones(1, 64, 5, 5), ones(1), dilation=2)
     assert y.shape == (1, 1, 1159, 1159)
@@ -58,6 +55,7 @@ def test_dilated_kernel_on_a_large_image():
 
 
 # tensorflow#47525
+@once
 def test_unfolded_image_beyond_2_to_the_31():
     y = ops.conv2d(nothing(1, 32, 2800, 2800), ones(1, 32, 3, 3), ones(1), padding=1)
     assert y.shape == (1, 1, 2800, 2800)
@@ -83,6 +81,7 @@ def test_padded_size_beyond_int32():
 
 
 # pytorch#73191, pytorch#73190
+@once
 def test_pooling_window_beyond_the_address_space():
     for kernel, dilation in [(2**31, 2**31), (2**60, 2**60), (3, 2**59), ((2**40, 1), 1)]:
         with pytest.raises(RuntimeError, match=f"dilation={dilation}"):
@@ -95,6 +94,7 @@ def test_pooling_window_beyond_the_address_space():
 
 
 # The same for the kernels' own memory, which holds padded rows: computed where it can be, refused where not.
+@once
 @pytest.mark.parametrize("huge", [2**45, 2**59])
 def test_parameters_beyond_any_memory(huge):
     x, w, y, one = normal(1, 1, 8, 8), normal(1, 1, 2, 2), normal(1, 1, 8, 8), normal(1, 1, 1, 1)
@@ -119,6 +119,7 @@ def test_parameters_beyond_any_memory(huge):
 
 
 # pytorch#27598, pytorch#41767, cumo#307: a division by zero killed the process
+@once
 def test_stride_of_zero():
     x, w, y = ones(1, 1, 8, 8), ones(1, 1, 3, 3), ones(1, 1, 6, 6)
     for call in (
@@ -135,6 +136,7 @@ def test_stride_of_zero():
 
 
 # pytorch#17247
+@once
 def test_kernel_larger_than_the_padded_input():
     with pytest.raises(RuntimeError, match="padded input per channel 3 x 3, kernel 7 x 7"):
         ops.conv2d(ones(1, 1, 3, 3), ones(1, 1, 7, 7))
@@ -143,6 +145,7 @@ def test_kernel_larger_than_the_padded_input():
 
 
 # pytorch#3039
+@once
 def test_weight_of_another_rank():
     for shape in [(3, 3), (3,), (), (4, 3, 3), (1, 4, 3, 3, 3)]:
         with pytest.raises(RuntimeError, match=f"4-D weight.*{len(shape)}-D weight"):
@@ -282,6 +285,7 @@ def test_divisor_does_not_count_what_hangs_over():
 
 
 # FastNN#5
+@once
 def test_windows_of_nothing_but_padding_are_refused():
     for pool in (ops.max_pool2d, ops.avg_pool2d):
         with pytest.raises(ValueError, match=r"at most half.*padding=3, kernel_size=3"):
@@ -347,6 +351,7 @@ def test_transposed_convolution_of_one_channel():
 
 
 # pytorch#42578, pytorch#42582
+@once
 def test_adaptive_output_sizes_that_are_none_or_huge():
     x = ones(1, 1, 8, 8)
     with pytest.raises(ValueError, match=r"output_size.*\[\]"):
@@ -358,6 +363,7 @@ def test_adaptive_output_sizes_that_are_none_or_huge():
 
 
 # XNNPACK#10454
+@once
 @pytest.mark.parametrize("bad", [-1, 64, -(2**31), 2**31 - 1])
 def test_indices_outside_the_image_are_refused(bad):
     y, indices = ops.max_pool2d(normal(2, 3, 8, 8), 2)
@@ -406,22 +412,26 @@ def test_long_weight_gradients_do_not_stall():
 
 
 # cython#2316, pytorch#88718, pytorch#2201
-def test_no_race_and_no_dependence_on_the_number_of_threads(threads):
+@once
+def test_no_race_and_no_dependence_on_the_number_of_threads(isas, threads):
     for name in ("many.small.images", "groups.strided", "depthwise.5x5", "pointwise.ragged", "many.channels"):
         case = next(c for c in RAGGED if c["name"] == name)
         case = case | {"N": 12, "H": case["H"] + 24, "W": case["W"] + 24}
         arguments = parameters(case)
         x, w = normal(*x_shape(case)), normal(*w_shape(case))
-        threads(1)
-        y = ops.conv2d(x, w, None, *arguments)
-        dx, dw = ops.conv2d_input(x.shape, w, y, *arguments), ops.conv2d_weight(x, w.shape, y, *arguments)
-        assert_near(dw, reference.conv2d_weight(x, w.shape, y, *arguments))
-        for number in (2, 3, 8):
-            threads(number)
-            for _ in range(2):
-                np.testing.assert_array_equal(ops.conv2d(x, w, None, *arguments), y)
-                np.testing.assert_array_equal(ops.conv2d_input(x.shape, w, y, *arguments), dx)
-                np.testing.assert_array_equal(ops.conv2d_weight(x, w.shape, y, *arguments), dw)
+        dy = normal(*ops.conv2d(x, w, None, *arguments).shape, seed=1)
+        dw64 = reference.conv2d_weight(x, w.shape, dy, *arguments)
+        for _ in isas():
+            threads(1)
+            y = ops.conv2d(x, w, None, *arguments)
+            dx, dw = ops.conv2d_input(x.shape, w, dy, *arguments), ops.conv2d_weight(x, w.shape, dy, *arguments)
+            assert_near(dw, dw64)
+            for number in (2, 3, 8):
+                threads(number)
+                for _ in range(2):
+                    np.testing.assert_array_equal(ops.conv2d(x, w, None, *arguments), y)
+                    np.testing.assert_array_equal(ops.conv2d_input(x.shape, w, dy, *arguments), dx)
+                    np.testing.assert_array_equal(ops.conv2d_weight(x, w.shape, dy, *arguments), dw)
 
 
 # ---- losses, layers and optimizers -----------------------------------------------------------------------------------

@@ -3,12 +3,14 @@
 `ops` never passes such arguments; these tests are for whoever comes without it.
 """
 
+import itertools
+
 import numpy as np
 import pytest
 
 import fastconv
-from fastconv import elementwise, ops
-from fastconv._native import conv, depthwise, layers, memory, passes, pool, tape, winograd
+from fastconv import backends, elementwise, ops
+from fastconv._native import layers, memory, passes, plan, pool, tape
 
 REFUSALS = (TypeError, ValueError, MemoryError, OverflowError, RuntimeError)
 GUARD = 600  # bytes
@@ -16,11 +18,20 @@ POISON = 0x3A  # small numbers
 
 
 class Entry:
-    """A function of a compiled module with arguments that it takes; arrays are given by shape, or (shape, dtype)."""
+    """A function of a compiled module with arguments that it takes; arrays are given by shape, or (shape, dtype).
 
-    def __init__(self, function, *arguments, results):
-        self.function, self.arguments, self.results = function, arguments, results
-        self.name = f"{function.__module__.split('.')[-1]}.{function.__name__}"
+    Convolutions take the form that they are given, on images with channels last if asked to.
+    """
+
+    def __init__(self, function, *arguments, results, form=None, last=False):
+        self.function, self.arguments, self.results, self.form, self.last = function, arguments, results, form, last
+        self.name = " ".join(filter(None, [f"{function.__module__.split('.')[-1]}.{function.__name__}", form]))
+
+    def __call__(self, *arguments):
+        if self.form is None:
+            return self.function(*arguments)
+        with backends.force(self.form):
+            return self.function(*arguments)
 
     def draw(self, rng, dtype):
         """Arguments, and the buffers around those that the function writes to."""
@@ -40,6 +51,9 @@ class Entry:
                 arguments.append(rng.integers(0, 4, shape).astype(kind))
             else:
                 arguments.append(rng.standard_normal(shape).astype(kind))
+            if self.last and len(shape) == 4:
+                n, c, h, w = shape
+                arguments[-1] = np.moveaxis(arguments[-1].reshape(n, h, w, c), -1, 1)
         return arguments, buffers
 
 
@@ -52,11 +66,51 @@ def sgd(p, dp, buffer, *numbers):
 X, W, Y = (2, 6, 7, 9), (4, 3, 3, 2), (2, 4, 3, 8)
 POOLED = (2, 6, 3, 4)
 PLANES, CHANNELS = (3, 5, 40), ((5,), "f8")
+
+# Layers x, w, y, (stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w, groups), and forms that some passes of each
+# can take on every instruction set.
+LAYERS = [
+    (X, W, Y, (2, 1, 0, 0, 1, 1, 2), ("panels", "tiles", "dot", "outer", "phases", "rows")),
+    (
+        X,
+        (4, 3, 3, 3),
+        (2, 4, 7, 9),
+        (1, 1, 1, 1, 1, 1, 2),
+        ("winograd", "panels", "tiles", "dot", "outer", "rows", "runs"),
+    ),
+    ((2, 6, 1, 9), (4, 3, 1, 7), (2, 4, 1, 9), (1, 1, 0, 3, 1, 1, 2), ("winograd",)),
+    (X, (4, 3, 5, 1), (2, 4, 7, 9), (1, 1, 2, 0, 1, 1, 2), ("winograd",)),
+    ((2, 16, 7, 9), (4, 16, 3, 3), (2, 4, 4, 5), (2, 2, 1, 1, 1, 1, 1), ("winograd",)),
+    ((2, 3, 17, 19), (4, 3, 7, 7), (2, 4, 9, 10), (2, 2, 3, 3, 1, 1, 1), ("winograd",)),
+    (X, (6, 3, 3, 2), (2, 6, 4, 8), (2, 1, 1, 0, 1, 1, 2), ("windows",)),
+    (X, (6, 1, 3, 3), (2, 6, 4, 9), (2, 1, 1, 1, 1, 1, 6), ("windows", "lanes")),
+    ((2, 8, 7, 9), (8, 2, 3, 3), (2, 8, 7, 9), (1, 1, 1, 1, 1, 1, 4), ("lanes",)),
+    (X, (2, 6, 3, 2), (2, 2, 5, 8), (1, 1, 0, 0, 1, 1, 1), ("column taps", "turned rows", "turned runs")),
+    (X, (2, 6, 1, 1), (2, 2, 7, 9), (1, 1, 0, 0, 1, 1, 1), ("mirrored", "outer")),
+]
+
+
+def entries_of(x, w, y, parameters, forms):
+    """Of each form, the passes of a layer that it can compute."""
+    for form in forms:
+        last = form == "dot"
+        number = backends.FORMS.index(form)
+        entries = (
+            Entry(plan.forward, x, w, w[:1], y, *parameters, results=[3], form=form, last=last),
+            Entry(plan.input_gradient, y, w, x, *parameters, results=[2], form=form, last=last),
+            Entry(plan.weight_gradient, x, y, w, *parameters, results=[2], form=form, last=last),
+        )
+        for which, entry in enumerate(entries):
+            if plan.weigh_sizes(which, x, w, y, parameters, 4, last, number)[1][number] is not None:
+                yield entry
+
+
 ENTRIES = [
-    Entry(conv.forward, X, W, (4,), Y, 2, 1, 0, 0, 1, 1, 2, results=[3]),
-    Entry(conv.forward, X, W, None, Y, 2, 1, 0, 0, 1, 1, 2, results=[3]),
-    Entry(conv.input_gradient, Y, W, X, 2, 1, 0, 0, 1, 1, 2, results=[2]),
-    Entry(conv.weight_gradient, X, Y, W, 2, 1, 0, 0, 1, 1, 2, results=[2]),
+    Entry(plan.forward, X, W, (4,), Y, 2, 1, 0, 0, 1, 1, 2, results=[3]),
+    Entry(plan.forward, X, W, None, Y, 2, 1, 0, 0, 1, 1, 2, results=[3]),
+    Entry(plan.input_gradient, Y, W, X, 2, 1, 0, 0, 1, 1, 2, results=[2]),
+    Entry(plan.weight_gradient, X, Y, W, 2, 1, 0, 0, 1, 1, 2, results=[2]),
+    *itertools.chain(*(entries_of(*layer) for layer in LAYERS)),
     Entry(pool.max_forward, X, POOLED, (POOLED, "index"), 3, 3, 2, 2, 0, 0, 1, 1, results=[1, 2]),
     Entry(pool.max_forward, X, POOLED, None, 3, 3, 2, 2, 1, 1, 1, 1, results=[1]),
     Entry(pool.max_backward, POOLED, (POOLED, "index"), X, results=[2]),
@@ -73,20 +127,6 @@ ENTRIES = [
     Entry(passes.column_sums, (7, 40), (40,), results=[1]),
     Entry(passes.cross_entropy, (7, 40), ((7,), "i8"), (7, 40), -100, True, results=[2]),
     Entry(passes.cross_entropy, (7, 40), ((7,), "i8"), None, -100, True, results=[]),
-    Entry(winograd.forward, (2, 6, 7, 9), (4, 3, 3, 3), (4,), (2, 4, 7, 9), 1, 1, 1, 1, 1, 2, results=[3]),
-    Entry(winograd.forward, (2, 6, 1, 9), (4, 3, 1, 7), (4,), (2, 4, 1, 9), 1, 0, 3, 1, 1, 2, results=[3]),
-    Entry(winograd.forward, (2, 16, 7, 9), (4, 16, 3, 3), (4,), (2, 4, 4, 5), 2, 1, 1, 1, 1, 1, results=[3]),
-    Entry(winograd.forward, (2, 3, 17, 19), (4, 3, 7, 7), (4,), (2, 4, 9, 10), 2, 3, 3, 1, 1, 1, results=[3]),
-    Entry(winograd.input_gradient, (2, 4, 7, 9), (4, 3, 3, 3), (2, 6, 7, 9), 1, 1, 1, 1, 1, 2, results=[2]),
-    Entry(winograd.input_gradient, (2, 4, 7, 9), (4, 3, 5, 1), (2, 6, 7, 9), 1, 2, 0, 1, 1, 2, results=[2]),
-    Entry(winograd.input_gradient, (2, 4, 4, 5), (4, 16, 3, 3), (2, 16, 7, 9), 2, 1, 1, 1, 1, 1, results=[2]),
-    Entry(winograd.weight_gradient, (2, 6, 7, 9), (2, 4, 7, 9), (4, 3, 3, 3), 1, 1, 1, 1, 1, 2, results=[2]),
-    Entry(winograd.weight_gradient, (2, 6, 1, 9), (2, 4, 1, 9), (4, 3, 1, 3), 1, 0, 1, 1, 1, 2, results=[2]),
-    Entry(winograd.weight_gradient, (2, 16, 7, 9), (2, 4, 4, 5), (4, 16, 3, 3), 2, 1, 1, 1, 1, 1, results=[2]),
-    Entry(winograd.weight_gradient, (2, 3, 17, 19), (2, 4, 9, 10), (4, 3, 7, 7), 2, 3, 3, 1, 1, 1, results=[2]),
-    Entry(depthwise.forward, (2, 6, 7, 9), (6, 3, 3, 2), (6,), (2, 6, 4, 8), 2, 1, 1, 0, 1, 1, 2, results=[3]),
-    Entry(depthwise.input_gradient, (2, 6, 4, 8), (6, 3, 3, 2), (2, 6, 7, 9), 2, 1, 1, 0, 1, 1, 2, results=[2]),
-    Entry(depthwise.weight_gradient, (2, 6, 7, 9), (2, 6, 4, 8), (6, 3, 3, 2), 2, 1, 1, 0, 1, 1, 2, results=[2]),
     Entry(passes.channel_statistics, PLANES, CHANNELS, CHANNELS, CHANNELS, results=[1, 2, 3]),
     Entry(passes.channel_dots, PLANES, PLANES, CHANNELS, CHANNELS, CHANNELS, results=[3, 4]),
     Entry(passes.affine, PLANES, PLANES, CHANNELS, CHANNELS, CHANNELS, results=[1]),
@@ -147,13 +187,13 @@ WRONG_RESULT = {
 @pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=["float32", "float64"])
 def test_the_arguments_drawn_here_are_taken(isa, entry, dtype):
     arguments, buffers = entry.draw(np.random.default_rng(0), dtype)
-    entry.function(*arguments)
+    entry(*arguments)
     assert within(buffers)
     assert not (buffers and untouched(buffers))
 
 
 MAY_BE_LEFT_OUT = {
-    **dict.fromkeys((conv.forward, winograd.forward, depthwise.forward, pool.max_forward, passes.cross_entropy), (2,)),
+    **dict.fromkeys((plan.forward, pool.max_forward, passes.cross_entropy), (2,)),
 }
 
 
@@ -172,7 +212,7 @@ def test_wrong_arrays_are_refused_before_anything_is_written(entry):
                 continue  # only the number of elements counts
             arguments[i] = change(arguments[i])
             with pytest.raises(REFUSALS):
-                entry.function(*arguments)
+                entry(*arguments)
             assert untouched(buffers), (i, name)
 
 
@@ -196,7 +236,7 @@ def test_arrays_of_another_size_or_type_are_refused_or_fit(entry):
                     shape = other_size(array, axis, change).shape
                     arguments[i] = buffer[GUARD : GUARD + size].view(array.dtype).reshape(shape)
                 try:
-                    entry.function(*arguments)
+                    entry(*arguments)
                 except REFUSALS:
                     assert untouched(buffers)
                 assert within(buffers)
@@ -207,11 +247,11 @@ def test_arrays_of_another_size_or_type_are_refused_or_fit(entry):
             entry.function,
             i,
         ) in ((pool.max_backward, 1), (passes.channel_statistics, 0)):
-            entry.function(*arguments)
+            entry(*arguments)
             assert within(buffers)
             continue
         with pytest.raises(REFUSALS):
-            entry.function(*arguments)
+            entry(*arguments)
         assert untouched(buffers)
 
 
@@ -228,7 +268,7 @@ def test_numbers_beyond_all_bounds_are_refused_or_fit(entry):
             arguments, buffers = entry.draw(rng, np.float32)
             arguments[i] = value
             try:
-                entry.function(*arguments)
+                entry(*arguments)
             except REFUSALS:
                 assert untouched(buffers)
             assert within(buffers)
@@ -251,15 +291,16 @@ def test_several_wrong_arguments_at_once(isa, entry):
             elif type(argument) is int:
                 arguments[i] = int(rng.choice(np.array([*HUGE, 1, 2, 3, 5, 8], object)))
         try:
-            entry.function(*arguments)
+            entry(*arguments)
         except REFUSALS:
             assert untouched(buffers)
         assert within(buffers)
 
 
 def test_indices_outside_of_the_image_are_left_out():
+    (entry,) = (entry for entry in ENTRIES if entry.function is pool.max_backward)
     for bad in (-1, 63, 2**31 - 1, -(2**31)):
-        (dy, indices, dx), buffers = ENTRIES[6].draw(np.random.default_rng(5), np.float32)
+        (dy, indices, dx), buffers = entry.draw(np.random.default_rng(5), np.float32)
         assert pool.max_backward(dy, indices, dx) is True
         indices[1, 5, 2, 3] = bad
         expected = dx.copy()
@@ -270,15 +311,23 @@ def test_indices_outside_of_the_image_are_left_out():
         assert within(buffers)
 
 
-@pytest.mark.parametrize("module", [conv, winograd, depthwise])
-def test_empty_batches(module):
+def test_every_form_has_an_entry():
+    assert {entry.form for entry in ENTRIES} == {None, *backends.FORMS}
+
+
+@pytest.mark.parametrize("layer", LAYERS, ids=lambda layer: layer[4][0])
+def test_empty_batches(layer):
     """Nothing to write, but for the gradient of the filters, which is zero."""
-    x, w, y = (np.ones(shape, np.float32) for shape in ((0, 6, 7, 9), (4, 3, 3, 3), (0, 4, 7, 9)))
-    parameters = (1, 1, 1, 1, 1, 2) if module is winograd else (1, 1, 1, 1, 1, 1, 2)
-    module.forward(x, w, None, y, *parameters)
-    module.input_gradient(y, w, x, *parameters)
-    module.weight_gradient(x, y, w, *parameters)
-    assert not w.any()
+    *sizes, parameters, forms = layer
+    for form in forms:
+        x, w, y = (np.ones(size, np.float32) for size in sizes)
+        with backends.force(form):
+            plan.forward(x[:0], w, None, y[:0], *parameters)
+            plan.input_gradient(y[:0], w, x[:0], *parameters)
+            plan.weight_gradient(x[:0], y[:0], w, *parameters)
+        assert not w.any()
+        assert x.all()
+        assert y.all()
 
 
 def test_lists_of_parameters_of_unequal_length():

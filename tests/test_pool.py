@@ -33,20 +33,24 @@ def draw_pooling(rng: np.random.Generator) -> tuple[tuple[int, int, int, int], d
     return (int(rng.integers(0, 4)), int(rng.integers(1, 6)), *map(int, size)), arguments
 
 
-def check_max(shape, arguments, rng, dtype, layout, values=None):
-    """Forward and backward, on few distinct values (many ties) or on those given."""
+def check_max(shape, arguments, rng, dtype, layouts, isas, values=None):
+    """Forward and backward on few distinct values (many ties) or on those given."""
     x = rng.integers(-3, 4, shape).astype(dtype) if values is None else values
     y64, places = reference.max_pool2d(x, **arguments)
-    y, indices = ops.max_pool2d(layout(x), **arguments)
-    assert y.dtype == dtype
-    assert indices.dtype.kind == "i"
-    np.testing.assert_array_equal(y, y64)
-    np.testing.assert_array_equal(indices, places)
-    dy = rng.standard_normal(y.shape).astype(dtype)
-    assert_near(ops.max_pool2d_backward(layout(dy), indices, shape), reference.max_pool2d_backward(dy, places, shape))
+    dy = rng.standard_normal(y64.shape).astype(dtype)
+    dx64 = reference.max_pool2d_backward(dy, places, shape)
+    for layout in layouts:
+        in_x, in_dy = layout(x), layout(dy)
+        for _ in isas():
+            y, indices = ops.max_pool2d(in_x, **arguments)
+            assert y.dtype == dtype
+            assert indices.dtype.kind == "i"
+            np.testing.assert_array_equal(y, y64)
+            np.testing.assert_array_equal(indices, places)
+            assert_near(ops.max_pool2d_backward(in_dy, indices, shape), dx64)
 
 
-def check_average(shape, arguments, rng, dtype, layout):
+def check_average(shape, arguments, rng, dtype, layouts, isas):
     arguments = {name: value for name, value in arguments.items() if name != "dilation"}
     kernel = arguments["kernel_size"]
     kernel = (kernel, kernel) if isinstance(kernel, int) else kernel
@@ -56,25 +60,40 @@ def check_average(shape, arguments, rng, dtype, layout):
     arguments["divisor_override"] = int(rng.integers(1, 9)) if rng.random() < 0.3 else None
     x = rng.standard_normal(shape).astype(dtype)
     y64 = reference.avg_pool2d(x, **arguments)
-    assert_near(ops.avg_pool2d(layout(x), **arguments), y64)
     dy = rng.standard_normal(y64.shape).astype(dtype)
     dx64 = reference.avg_pool2d_backward(dy, shape, **arguments)
-    assert_near(ops.avg_pool2d_backward(layout(dy), shape, **arguments), dx64)
+    for layout in layouts:
+        in_x, in_dy = layout(x), layout(dy)
+        for _ in isas():
+            assert_near(ops.avg_pool2d(in_x, **arguments), y64)
+            assert_near(ops.avg_pool2d_backward(in_dy, shape, **arguments), dx64)
+
+
+def check_adaptive(shape, size, rng, dtype, layouts, isas):
+    x = rng.standard_normal(shape).astype(dtype)
+    y64 = reference.adaptive_avg_pool2d(x, size)
+    dy = rng.standard_normal(y64.shape).astype(dtype)
+    dx64 = reference.adaptive_avg_pool2d_backward(dy, shape)
+    for layout in layouts:
+        in_x, in_dy = layout(x), layout(dy)
+        for _ in isas():
+            assert_near(ops.adaptive_avg_pool2d(in_x, size), y64)
+            assert_near(ops.adaptive_avg_pool2d_backward(in_dy, shape), dx64)
 
 
 # ---- values ----------------------------------------------------------------------------------------------------------
 
 
 @both_dtypes
-def test_drawn_cases(isa, dtype, guarded):
+def test_drawn_cases(isas, dtype, guarded):
     rng = np.random.default_rng(1)
     names = list(LAYOUTS)
     for i in range(150):
         shape, arguments = draw_pooling(rng)
         layout = LAYOUTS[str(rng.choice(names))] if i % 2 else fenced
         try:
-            check_max(shape, arguments, rng, dtype, layout)
-            check_average(shape, arguments, rng, dtype, layout)
+            check_max(shape, arguments, rng, dtype, [layout], isas)
+            check_average(shape, arguments, rng, dtype, [layout], isas)
         except AssertionError as error:
             raise AssertionError(f"case {i}: {shape}, {arguments}, {layout.__name__}: {error}") from error
         guarded.check()
@@ -82,15 +101,15 @@ def test_drawn_cases(isa, dtype, guarded):
 
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(poolings(), dtypes, layouts, seeds)
-def test_any_case(guarded, pooling, dtype, layout, seed):
+def test_any_case(isas, guarded, pooling, dtype, layout, seed):
     rng = np.random.default_rng(seed)
-    check_max(*pooling, rng, dtype, LAYOUTS[layout])
-    check_average(*pooling, rng, dtype, LAYOUTS[layout])
+    check_max(*pooling, rng, dtype, [LAYOUTS[layout]], isas)
+    check_average(*pooling, rng, dtype, [LAYOUTS[layout]], isas)
     guarded.check()
 
 
 @both_dtypes
-def test_special_values(isa, dtype):
+def test_special_values(isas, dtype):
     """NaN, both infinities and both zeros, scattered over images and over whole windows."""
     rng = np.random.default_rng(2)
     special = np.array([np.nan, -np.inf, np.inf, -0.0, 0.0, 1.0, -1.0], dtype)
@@ -98,35 +117,30 @@ def test_special_values(isa, dtype):
         for _ in range(30):
             shape, arguments = draw_pooling(rng)
             x = rng.choice(special, shape, p=probability)
-            check_max(shape, arguments, rng, dtype, fenced, x)
+            check_max(shape, arguments, rng, dtype, [fenced], isas, x)
 
 
 @both_dtypes
-def test_adaptive_drawn_cases(isa, dtype, guarded):
+def test_adaptive_drawn_cases(isas, dtype, guarded):
     rng = np.random.default_rng(3)
     names = list(LAYOUTS)
     for i in range(100):
         layout = LAYOUTS[str(rng.choice(names))] if i % 2 else fenced
-        x = rng.standard_normal((*rng.integers(1, 4, 2), *rng.integers(1, 25, 2))).astype(dtype)
-        size = tuple(map(int, rng.integers(1, 12, 2)))
-        y64 = reference.adaptive_avg_pool2d(x, size)
-        assert_near(ops.adaptive_avg_pool2d(layout(x), size), y64)
-        dy = rng.standard_normal(y64.shape).astype(dtype)
-        dx64 = reference.adaptive_avg_pool2d_backward(dy, x.shape)
-        assert_near(ops.adaptive_avg_pool2d_backward(layout(dy), x.shape), dx64)
+        shape = (*map(int, rng.integers(1, 4, 2)), *map(int, rng.integers(1, 25, 2)))
+        check_adaptive(shape, tuple(map(int, rng.integers(1, 12, 2))), rng, dtype, [layout], isas)
         guarded.check()
 
 
 @both_dtypes
 @pytest.mark.parametrize("size", [(2, 2), (4, 2), (6, 10), (6, 9), (5, 10), (4, 34)])
 @pytest.mark.parametrize("kernel, stride", [(2, 2), ((2, 1), 2), ((1, 2), (2, 2)), (1, 2)])
-def test_averages_of_small_planes(isa, threads, dtype, size, kernel, stride, guarded):
+def test_averages_of_small_planes(isas, threads, dtype, size, kernel, stride, guarded):
     """Whose rows of windows follow each other from plane to plane, or not."""
     rng = np.random.default_rng(5)
     arguments = {"kernel_size": kernel, "stride": stride, "padding": 0, "ceil_mode": False}
     for images, number in ((1, 1), (2, 1), (700, 1), (700, 3)):
         threads(number)
-        check_average((images, 3, *size), arguments, rng, dtype, fenced)
+        check_average((images, 3, *size), arguments, rng, dtype, [fenced], isas)
         guarded.check()
 
 

@@ -7,10 +7,11 @@ import sys
 import numpy as np
 import pytest
 from cases import LAYOUTS, draw_strided_case, fenced, make_case, parameters, w_shape, x_shape
-from checks import check_passes
+from checks import Passes, check_passes
 
 import fastconv
 from fastconv import backends, ops, reference
+from fastconv._native import winograd
 
 # The transforms of 6x6 tiles raise float32's error some four times over direct convolution's 3e-7, and the weight
 # gradient's sums of a few tiles again by as much (docs/decisions/winograd.md). float64: 100 operations of 1e-16,
@@ -37,14 +38,15 @@ def draw_case(rng: np.random.Generator) -> dict:
 
 
 @both_dtypes
-def test_drawn_cases(isa, dtype, guarded, everywhere):
+def test_drawn_cases(isas, dtype, guarded, everywhere):
     rng = np.random.default_rng(31)
     names = list(LAYOUTS)
     for i in range(200):
         case = draw_strided_case(rng) if i % 3 == 0 else draw_case(rng)
         chosen = [LAYOUTS[name] for name in rng.choice(names, 3)] if i % 2 else [fenced] * 3
         try:
-            check_passes(case, rng, dtype, chosen, bias=i % 3 > 0, tolerance=TOLERANCE[np.dtype(dtype)])
+            tolerance = TOLERANCE[np.dtype(dtype)]
+            check_passes(case, rng, dtype, chosen, bias=i % 3 > 0, tolerance=tolerance, isas=isas)
         except AssertionError as error:
             raise AssertionError(f"case {i}: {case}, layouts {[f.__name__ for f in chosen]}: {error}") from error
         guarded.check()
@@ -94,9 +96,10 @@ def test_drawn_cases(isa, dtype, guarded, everywhere):
     ids=lambda case: case["name"],
 )
 def test_large_cases(threads, everywhere, case):
+    passes = Passes.of_case(case, np.random.default_rng(1), np.float32)
     for n in (1, 2, 3):
         threads(n)
-        check_passes(case, np.random.default_rng(n), np.float32, tolerance=TOLERANCE[np.dtype(np.float32)])
+        passes.check(tolerances=(TOLERANCE[np.dtype(np.float32)],) * 3)
 
 
 @pytest.mark.parametrize(("kernel", "stride"), [((3, 3), 1), ((1, 5), 1), ((3, 1), 1), ((3, 3), 2), ((7, 7), 2)])
@@ -123,6 +126,57 @@ def test_results_do_not_depend_on_the_number_of_threads(threads, everywhere, siz
     for others in results[1:]:
         for one, other in zip(results[0], others, strict=True):
             assert (one == other).all()
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        make_case("of.many.filters", 9, 300, 9, 9, 500, 5, 5, padding=(2, 2)),
+        make_case("of.few.tiles", 9, 512, 7, 7, 96, 3, 3, padding=(1, 1)),
+        make_case("of.long.rows", 9, 8, 3, 700, 8, 3, 3, padding=(1, 1)),
+        make_case("with.a.stride", 9, 32, 15, 15, 64, 3, 3, 2, (1, 1)),
+        make_case("of.few.channels.with.a.stride", 9, 3, 40, 40, 24, 7, 7, 2, (3, 3)),
+    ],
+    ids=lambda case: case["name"],
+)
+def test_an_image_does_not_depend_on_its_batch(isa, threads, everywhere, case):
+    rng = np.random.default_rng(35)
+    x = rng.standard_normal(x_shape(case), dtype=np.float32)
+    w = rng.standard_normal(w_shape(case), dtype=np.float32)
+    threads(1)
+    y = ops.conv2d(x, w, None, *parameters(case))
+    dy = rng.standard_normal(y.shape, dtype=np.float32)
+    dx = ops.conv2d_input(x.shape, w, dy, *parameters(case))
+    for n, some in itertools.product((1, 3), (slice(4, 5), slice(3, 7))):
+        threads(n)
+        assert (ops.conv2d(x[some], w, None, *parameters(case)) == y[some]).all()
+        assert (ops.conv2d_input(x[some].shape, w, dy[some], *parameters(case)) == dx[some]).all()
+
+
+@both_dtypes
+def test_results_with_channels_last(isa, dtype, threads, guarded):
+    """They have the bits of those in order."""
+    rng = np.random.default_rng(36)
+    for i in range(60):
+        case = draw_strided_case(rng) if i % 2 else draw_case(rng)
+        stride, padding, dilation, groups = parameters(case)
+        rest = stride, *padding, *np.broadcast_to(dilation, 2).tolist(), groups
+        x, w, b = (rng.standard_normal(s).astype(dtype) for s in (x_shape(case), w_shape(case), (case["K"],)))
+        dy = rng.standard_normal(ops.conv2d(x, w, b, *parameters(case)).shape).astype(dtype)
+        threads(1 + i % 3)
+        for function, inputs, shape in (
+            (winograd.forward, (x, w, b), dy.shape),
+            (winograd.input_gradient, (dy, w), x.shape),
+            (winograd.weight_gradient, (x, dy), w.shape),
+        ):
+            if function is winograd.input_gradient and stride > 1 and w.shape[1] % 16:
+                continue  # A result that is put together from residues needs whole vectors of channels.
+            in_order = guarded.empty(shape, dtype)
+            last = np.moveaxis(guarded.empty((shape[0], *shape[2:], shape[1]), dtype), -1, 1)
+            function(*inputs, in_order, *rest)
+            function(*inputs, last, *rest)
+            assert (last == in_order).all(), (function.__name__, case)
+        guarded.check()
 
 
 @pytest.mark.parametrize(
@@ -182,64 +236,66 @@ def test_what_is_not_finite_in_a_sequence_stays_within_its_tiles(everywhere, bad
         assert np.isfinite(beyond).all(), "nothing but its tiles, 5 pixels around those windows"
 
 
-def test_explain_tells_what_is_taken():
-    assert fastconv.explain((16, 64, 56, 56), (64, 64, 3, 3), padding=1) == dict.fromkeys(
-        ("forward", "input_gradient", "weight_gradient"), "winograd F(4x4, 3x3)"
-    )
-    assert fastconv.explain((16, 128, 27, 27), (192, 128, 5, 5), padding=2)["forward"] == "winograd F(2x2, 5x5)"
-    assert fastconv.explain((16, 192, 17, 17), (192, 192, 1, 7), padding=(0, 3))["forward"] == "winograd F(1x2, 1x7)"
-    assert fastconv.explain((16, 64, 35, 35), (96, 64, 5, 1), padding=(2, 0))["forward"] == "winograd F(4x1, 5x1)"
-    assert fastconv.explain((32, 128, 1, 1000), (128, 128, 1, 3), dilation=(1, 4)) == dict.fromkeys(
-        ("forward", "input_gradient", "weight_gradient"), "winograd F(1x6, 1x3)"
-    )
-    for size, tile in ((50, "5x5"), (56, "4x4")):
-        assert fastconv.explain((16, 64, size, size), (64, 64, 4, 4), 2, 1) == dict.fromkeys(
-            ("forward", "input_gradient", "weight_gradient"), f"winograd F({tile}, 2x2)"
-        )
-    assert fastconv.explain((64, 128, 6, 6), (128, 128, 3, 3), padding=1)["forward"] == "winograd F(3x3, 3x3)"
-    assert fastconv.explain((16, 64, 56, 56), (64, 64, 5, 5), 2, 2)["forward"] == "winograd F(4x4, 3x3)"
-    assert fastconv.explain((16, 64, 56, 56), (64, 64, 7, 7), 2, 3)["forward"] == "winograd F(3x3, 4x4)"
-    # A stride splits an image of any number of channels, a result only of whole vectors.
-    assert fastconv.explain((16, 3, 224, 224), (64, 3, 11, 11), 4, 2) == {
-        "forward": "winograd F(4x4, 3x3)",
-        "input_gradient": "direct",
-        "weight_gradient": "winograd F(4x4, 3x3)",
-    }
-    for arguments in (
-        ((32, 128, 1, 1000), (128, 128, 1, 3), 2),
-        ((32, 128, 1, 1000), (128, 128, 1, 9)),
-        ((32, 128, 1, 1000), (128, 128, 1, 4)),
-        ((32, 1, 1, 1000), (8, 1, 1, 3)),
-        ((16, 64, 56, 56), (64, 64, 4, 4), (2, 1)),
-        ((16, 64, 56, 56), (64, 64, 7, 7), 1),
-        ((16, 64, 56, 56), (64, 64, 11, 11), 2),
-        ((16, 64, 56, 56), (64, 64, 1, 1)),
-        ((16, 64, 56, 56), (64, 64, 3, 5)),
-        ((16, 64, 56, 56), (64, 1, 3, 3), 1, 0, 1, 64),
-        ((1, 3, 32, 32), (4, 3, 3, 3)),
-        ((0, 64, 56, 56), (64, 64, 3, 3)),
-    ):
-        assert set(fastconv.explain(*arguments).values()) == {"direct"}, arguments
-    with pytest.raises(RuntimeError, match=r"explain: .*\[64, 64, 7, 7\]"):
-        fastconv.explain((1, 64, 3, 3), (64, 64, 7, 7))
-    with pytest.raises(TypeError, match="int64"):
-        fastconv.explain((1, 64, 8, 8), (64, 64, 3, 3), dtype=np.int64)
+@pytest.mark.parametrize(
+    ("arguments", "tiles"),
+    [
+        (((16, 64, 56, 56), (64, 64, 3, 3), 1, 1), ["F(4x4, 3x3)"] * 3),
+        (((16, 128, 27, 27), (192, 128, 5, 5), 1, 2), ["F(2x2, 5x5)"] * 3),
+        (((16, 192, 17, 17), (192, 192, 1, 7), 1, (0, 3)), ["F(1x2, 1x7)"] * 3),
+        (((16, 64, 35, 35), (96, 64, 5, 1), 1, (2, 0)), ["F(4x1, 5x1)"] * 3),
+        (((32, 128, 1, 1000), (128, 128, 1, 3), 1, 0, (1, 4)), ["F(1x6, 1x3)"] * 3),
+        (((64, 128, 6, 6), (128, 128, 3, 3), 1, 1), ["F(3x3, 3x3)"] * 3),
+        (((16, 64, 50, 50), (64, 64, 4, 4), 2, 1), ["F(5x5, 2x2)"] * 3),
+        (((16, 64, 56, 56), (64, 64, 4, 4), 2, 1), ["F(4x4, 2x2)"] * 3),
+        (((16, 64, 56, 56), (64, 64, 5, 5), 2, 2), ["F(4x4, 3x3)"] * 3),
+        (((16, 64, 56, 56), (64, 64, 7, 7), 2, 3), ["F(3x3, 4x4)"] * 3),
+        # A stride splits an image of any number of channels, a result only of whole vectors.
+        (((16, 3, 224, 224), (64, 3, 11, 11), 4, 2), ["F(4x4, 3x3)", None, "F(4x4, 3x3)"]),
+        (((32, 128, 1, 1000), (128, 128, 1, 3), 2), [None] * 3),
+        (((32, 128, 1, 1000), (128, 128, 1, 9)), [None] * 3),
+        (((32, 128, 1, 1000), (128, 128, 1, 4)), [None] * 3),
+        (((16, 64, 56, 56), (64, 64, 4, 4), (2, 1)), [None] * 3),
+        (((16, 64, 56, 56), (64, 64, 7, 7)), [None] * 3),
+        (((16, 64, 56, 56), (64, 64, 11, 11), 2), [None] * 3),
+        (((16, 64, 56, 56), (64, 64, 1, 1)), [None] * 3),
+        (((16, 64, 56, 56), (64, 64, 3, 5)), [None] * 3),
+    ],
+)
+def test_explain_names_the_tiles(arguments, tiles):
+    explanation = fastconv.explain(*arguments, force="winograd")
+    for (name, form), tile in zip(explanation.items(), tiles, strict=True):
+        assert (form == f"winograd {tile}") is (tile is not None), name
+        assert (f"winograd {tile}" in explanation.cycles[name]) is (tile is not None), name
+
+
+def taken(**options):
+    """Which passes of a layer of many channels and 3x3 taps, whose choice is no question, take Winograd's filtering."""
+    explanation = fastconv.explain((16, 256, 28, 28), (256, 256, 3, 3), padding=1, **options)
+    return [form.startswith("winograd") for form in explanation.values()]
 
 
 def test_the_switch():
-    sizes = (16, 64, 56, 56), (64, 64, 3, 3)
     assert backends.winograd.enabled
+    assert all(taken())
     with backends.winograd.flags(enabled=False):
         assert not backends.winograd.enabled
-        assert set(fastconv.explain(*sizes).values()) == {"direct"}
+        assert not any(taken())
+        # What is forced is taken all the same.
+        assert all(taken(force="winograd"))
+        with backends.force("winograd"):
+            assert all(taken())
+    assert backends.winograd.enabled
+    with pytest.raises(KeyError), backends.winograd.flags(enabled=False):
+        raise KeyError
     assert backends.winograd.enabled
     backends.winograd.enabled = False
     try:
-        assert set(fastconv.explain(*sizes).values()) == {"direct"}
+        assert not any(taken())
     finally:
         backends.winograd.enabled = True
     with pytest.raises(TypeError, match="got 1 of type int"):
         backends.winograd.enabled = 1
+    assert backends.winograd.enabled
 
 
 @pytest.mark.parametrize(("value", "enabled"), [("0", False), ("1", True), ("", True)])
@@ -264,7 +320,7 @@ def test_same_passes_as_without(everywhere):
     x = rng.standard_normal(x_shape(case), dtype=np.float32)
     w = rng.standard_normal(w_shape(case), dtype=np.float32)
     one = ops.conv2d(x, w, None, *parameters(case))
-    with backends.winograd.flags(enabled=False):
+    with backends.force("panels"):
         other = ops.conv2d(x, w, None, *parameters(case))
     assert (one != other).any(), "the same algorithm ran twice"
     assert np.linalg.norm(one - other) <= 3e-6 * np.linalg.norm(other)

@@ -19,7 +19,7 @@ from libc.string cimport memset
 from fastconv._native.ahead cimport Ahead, ask, plan_ahead
 from fastconv._native.grid cimport (
     Block, Grid, cut_blocks, in_place, locate, look_ahead, narrow, placed_offset, stage, stage_channels, stage_lanes,
-    staged_offset, survey,
+    staged_offset, staged_rows, survey,
 )
 from fastconv._native.kernels cimport FC_AHEAD, FC_MAX_ROWS, FC_MAX_VECS, even, fc_ahead, fc_kernels, idx, parts, up
 from fastconv._native.memory cimport LINE, Arena, Workspace, carve, release, reserve
@@ -106,33 +106,71 @@ cdef bint lanes_staged(const Correlate *job) noexcept nogil:
             and job.C >= job.kernels.lanes)
 
 
+cdef inline double blocks_of(const Correlate *job, double target) noexcept nogil:
+    """How many blocks of about so many pixels there are, the last rows and images being what they are."""
+    cdef double pixels = <double>job.grid.N * job.grid.P * job.grid.Q
+    return max(1.0, pixels / target)
+
+
 cdef void outer_features(const Correlate *job, double *features) noexcept nogil:
     """Products of whole vectors of filters with whole tiles of pairs; what is transposed of dy, once for each part of the
-    channels; what is staged of x."""
+    channels; what is staged of x; calls, and sums that are folded."""
     cdef const fc_kernels *kernels = job.kernels
-    cdef idx taps = job.grid.R * job.grid.S
-    cdef double pixels = <double>job.groups * job.grid.N * job.grid.P * job.grid.Q, pairs = <double>job.C * taps
-    cdef double filters = up(job.K, kernels.lanes), tile = kernels.correlate.outer_rows
+    cdef idx taps = job.grid.R * job.grid.S, pairs = up(job.C * taps, kernels.correlate.outer_rows)
+    cdef double pixels = <double>job.groups * job.grid.N * job.grid.P * job.grid.Q
+    cdef double filters = up(job.K, kernels.lanes)
     cdef double c_parts = parts(job.C, max(1, job.tuning.part_pairs // taps))
-    features[0] = pixels * filters * (up(<idx>pairs, kernels.correlate.outer_rows) / (2.0 * kernels.lanes))
+    cdef bint placed = stays(job)
+    features[0] = pixels * filters * (pairs / (2.0 * kernels.lanes))
     features[2 if channels_last(&job.dy) else 1] = pixels * filters * c_parts
-    features[3] = 0.0 if stays(job) else pixels * job.C
-    features[6] = job.groups * filters * pairs
+    features[5] = 0.0 if placed else job.groups * job.C * staged_rows(&job.grid)
+    features[4 if channels_last(&job.x) else 3] = features[5] * (job.grid.Q + job.grid.reach_w)
+    features[6] = job.groups * filters * pairs * min(<double>LEAST_SLICES, <double>job.grid.N)
+    features[8] = (job.groups * blocks_of(job, 448) * (pairs // kernels.correlate.outer_rows)
+                   * parts(job.K, job.lane_width))
+    features[9] = 1
+
+
+cdef void dot_features(const Correlate *job, bint runs, bint turned, double *features) noexcept nogil:
+    """Steps of a vector of a row, or of a whole image's rows as one; ends of rows, or the zeros between them; elements of
+    dy and of x that are copied; calls, each of which sums along the lanes in the end; and sums that are folded.
+
+    A row's end costs more than idle lanes, of which there are none where two rows share a vector. What is joined, or not
+    dense, is copied.
+    """
+    cdef const fc_kernels *kernels = job.kernels
+    cdef const Grid *grid = &job.grid
+    cdef idx lanes = kernels.lanes, Q = grid.Q, pairs = job.C * grid.R * grid.S, tiles
+    cdef double rows = <double>job.groups * grid.N * grid.P, pixels = rows * Q, target
+    cdef bint shared = Q >= lanes and 2 * (Q % lanes) == lanes
+    cdef bint dy_stays = not runs and job.dy.s_w == 1 and Q >= lanes
+    cdef bint x_stays = not runs and grid.inside and job.x.s_w == 1 and grid.step_w == 1 and Q >= lanes
+    tiles = parts(job.K, kernels.correlate.dot_rows) * parts(pairs, kernels.correlate.dot_cols)
+    if turned:
+        tiles = (parts(job.K, kernels.correlate.dot_cols) * parts(grid.S, kernels.correlate.dot_rows)
+                 * (pairs // grid.S))
+    cdef double sums = <double>tiles * kernels.correlate.dot_rows * kernels.correlate.dot_cols
+    target = job.tuning.stage_bytes / (2.0 * kernels.itemsize * (min(job.C, 512) + min(job.K, 4 * job.lane_width)))
+    features[0] = rows * sums / (2 * lanes) * (Q if shared or runs else up(Q, lanes))
+    features[1] = rows * sums / (2 * lanes) * (grid.reach_w if runs else lanes)
+    features[3 if channels_last(&job.dy) else 2] = 0.0 if dy_stays else pixels * job.K
+    features[5] = 0.0 if x_stays else job.groups * job.C * staged_rows(grid)
+    features[4] = features[5] * (Q + grid.reach_w)
+    features[6] = job.groups * sums * min(<double>LEAST_SLICES, <double>grid.N)
+    features[7] = rows * tiles
+    features[8] = job.groups * tiles * blocks_of(job, min(512.0 * lanes, max(256.0, target)))
+    features[9] = 1
 
 
 cdef void correlate_features(const Problem *problem, int *rows, double *features) noexcept nogil:
-    """A row's end costs more than idle lanes, of which there are none where two rows share a vector. What is joined, or
-    not dense, is copied. A class is of one tap (1) or of more (0)."""
+    """The rows of tuning: more taps than one, or one."""
     cdef Correlate job, mirrored
     cdef int i
-    cdef bint single = problem.w.h * problem.w.w == 1
     for i in range(6):
-        rows[i] = single if problem.which == WEIGHT_GRADIENT else -1
+        rows[i] = problem.w.h * problem.w.w == 1 if problem.which == WEIGHT_GRADIENT else -1
     if problem.which != WEIGHT_GRADIENT:
         return
     set_job(problem, &job)
-    cdef const fc_kernels *kernels = job.kernels
-    cdef idx lanes = kernels.lanes, Q = job.grid.Q, pairs = job.C * job.grid.R * job.grid.S, S = job.grid.S
     memset(features, 0, 6 * FEATURES * sizeof(double))
     outer_features(&job, features)
     if exchangeable(problem):
@@ -141,29 +179,14 @@ cdef void correlate_features(const Problem *problem, int *rows, double *features
         outer_features(&mirrored, features + FEATURES)
     else:
         rows[1] = -1
-    # The forms with pixels along the lanes: steps of a vector of a row, ends of rows, elements copied of dy and of x.
-    cdef double lines = <double>job.groups * job.grid.N * job.grid.P, pixels = lines * Q
-    cdef double tiles = (up(job.K, kernels.correlate.dot_rows) * <double>up(pairs, kernels.correlate.dot_cols)
-                         / (2.0 * lanes))
-    cdef double turned = (up(job.K, kernels.correlate.dot_cols) * <double>up(S, kernels.correlate.dot_rows) * (pairs // S)
-                          / (2.0 * lanes))
-    cdef bint shared = Q >= lanes and 2 * (Q % lanes) == lanes, turn = channels_last(&job.dy)
-    cdef bint dy_stays = job.dy.s_w == 1 and Q >= lanes
-    cdef bint x_stays = job.grid.inside and job.x.s_w == 1 and job.grid.step_w == 1 and Q >= lanes
-    cdef bint outnumbered = job.K >= lanes and pairs >= 64
-    for i in range(2, 6):
-        features[i * FEATURES] = lines * (turned if i >= 4 else tiles) * (Q if shared or i % 2 else up(Q, lanes))
-        features[i * FEATURES + 1] = lines * (turned if i >= 4 else tiles) * (job.grid.reach_w if i % 2 else lanes)
-        features[i * FEATURES + 2] = 0.0 if dy_stays and i % 2 == 0 else pixels * job.K
-        features[i * FEATURES + 3] = features[i * FEATURES + 2] if turn else 0.0
-        features[i * FEATURES + 4] = pixels * job.C if i % 2 or not x_stays else 0.0
-        # Many pairs against many filters want the better reuse of OUTER.
-        features[i * FEATURES + 5] = features[i * FEATURES] if outnumbered else 0.0
     # Rows of pixels are joined where taps read neighbours, and columns of taps are neighbours likewise.
     if job.grid.slots_h * job.grid.slots_w > 1:
         rows[3] = rows[4] = rows[5] = -1
-    if job.K > lanes:
+    if job.K > job.kernels.lanes:
         rows[4] = rows[5] = -1
+    for i in range(4):
+        if rows[2 + i] >= 0:
+            dot_features(&job, i % 2, i >= 2, features + (2 + i) * FEATURES)
 
 
 # ---- the schedule --------------------------------------------------------------------------------------------------

@@ -5,14 +5,14 @@ stride the input gradient has outputs of several residues modulo the stride, eac
 with stride 1 it is forward with the taps turned around. The weight gradient sees x as forward does, and reads dy.
 """
 
-from fastconv._native.kernels cimport idx
-from fastconv._native.memory cimport Arena, carve
+from fastconv._native.kernels cimport idx, parts, up
+from fastconv._native.memory cimport LINE, Arena, carve
 from fastconv._native.problem cimport INPUT_GRADIENT, Image, Problem
 
 cdef enum:
     LEAST_ROWS = 5            # of outputs in a band that is not a whole plane
     TASK = 16384              # outputs in a task, about
-    SLICES = 16               # sums of the weight gradient that are made apart and then added up
+    SLICES = 16               # tasks of the weight gradient, about
     FAR = 1 << 21             # bytes of an array that no cache near holds
     MOST_RESIDUES = 4
     # No sizes beyond these are taken, so that tables and the scratch of a thread stay small and no product overflows.
@@ -27,7 +27,7 @@ cdef struct Axis:
     idx residues, step
     idx first[MOST_RESIDUES + 1]
     idx least, most           # of all at[t]
-    bint side_by_side         # the taps of a residue see neighbours
+    idx apart                 # places from a tap of a residue to its next
     idx *tap
     idx *at                   # ascending within a residue
 
@@ -64,7 +64,7 @@ cdef inline void set_axis(Axis *axis, bint backward, idx n_taps, idx stride, idx
     """Sort the taps by residue, into tables if there are any."""
     cdef idx residue, i, tap, place, before = 0, n = 0
     axis.residues, axis.step = stride if backward else 1, 1 if backward else stride
-    axis.least, axis.most, axis.side_by_side = 1 << 60, -(1 << 60), True
+    axis.least, axis.most, axis.apart = 1 << 60, -(1 << 60), 1
     axis.first[0] = 0
     for residue in range(axis.residues):
         for i in range(n_taps):
@@ -77,8 +77,8 @@ cdef inline void set_axis(Axis *axis, bint backward, idx n_taps, idx stride, idx
                 place = (residue - place) // stride
             if axis.tap != NULL:
                 axis.tap[n], axis.at[n] = tap, place
-            if n > axis.first[residue] and place != before + 1:
-                axis.side_by_side = False
+            if n > axis.first[residue]:
+                axis.apart = place - before
             axis.least, axis.most = min(axis.least, place), max(axis.most, place)
             before = place
             n += 1
@@ -118,18 +118,45 @@ cdef inline void lay_out_taps(Layer *layer, Arena *tables) noexcept nogil:
     layer.columns.at = <idx *>carve(tables, layer.w.w, sizeof(idx))
 
 
+cdef struct Slices:
+    # The weight gradient is done by parts of the channels and by slices of the (image, band) pairs, as the shape alone
+    # says and with totals of their own, so that sums never depend on the number of threads.
+    idx together, n_parts     # groups, or vectors of channels, in a part
+    idx units, n_slices       # pairs in a slice
+    idx pitch                 # from the totals of one to those of the next
+    double *totals            # [part][slice]
+
+
+cdef inline void cut_slices(Slices *slices, idx units, idx channels, idx together, idx n_totals) noexcept nogil:
+    """For `together` of the `channels` in a part, each with n_totals."""
+    slices.together, slices.n_parts = together, parts(channels, together)
+    slices.units = parts(units, min(units, parts(SLICES, slices.n_parts)))
+    slices.n_slices = parts(units, slices.units)
+    slices.pitch = up(together * n_totals, LINE // 8)
+
+
+cdef inline void lay_out_slices(Slices *slices, Arena *tables) noexcept nogil:
+    slices.totals = <double *>carve(tables, <double>slices.n_parts * slices.n_slices * slices.pitch, sizeof(double))
+
+
+cdef inline void put_total(const Slices *slices, idx part, idx place, void *to, idx itemsize) noexcept nogil:
+    """Add up a total of all slices."""
+    cdef const double *totals = slices.totals + part * slices.n_slices * slices.pitch + place
+    cdef double total = 0
+    cdef idx i
+    for i in range(slices.n_slices):
+        total += totals[i * slices.pitch]
+    if itemsize == 4:
+        (<float *>to)[0] = <float>total
+    else:
+        (<double *>to)[0] = total
+
+
 cdef inline void copy_number(void *to, const void *source, idx itemsize) noexcept nogil:
     if itemsize == 4:
         (<float *>to)[0] = (<const float *>source)[0]
     else:
         (<double *>to)[0] = (<const double *>source)[0]
-
-
-cdef inline void put_number(void *to, double value, idx itemsize) noexcept nogil:
-    if itemsize == 4:
-        (<float *>to)[0] = <float>value
-    else:
-        (<double *>to)[0] = value
 
 
 cdef inline double far_elements(const Layer *layer, idx itemsize) noexcept nogil:

@@ -8,6 +8,9 @@ from fastconv._native.memory cimport Arena
 from fastconv._native.problem cimport Image, Problem
 from fastconv._native.tuning cimport Tuning
 
+cdef enum:
+    FEW_COLS = 16          # in a row that DOT stages as a whole rather than at its ends
+
 
 cdef struct Gather:
     # y[n, group*K + k, p, q] = bias[group*K + k] + sum_{c, r, s} w[group, k, c, r, s] * x[n, group*C + c, pixel of (r, s)]
@@ -63,3 +66,13 @@ cdef void lay_out_scratch(const Gather *job, Arena *arena, Scratch *scratch) noe
 cdef void fill_tables(const Gather *job) noexcept nogil
 cdef void pack_chunk(const Gather *job, idx index) noexcept nogil
 cdef void gather_block(const Gather *job, idx group, Block *block, idx k0, idx k1, char *memory) noexcept nogil
+
+
+cdef inline bint packable(const Gather *job) noexcept nogil:
+    """Whether pixels can be packed from where they lie: neighbours, or every second where each is read once."""
+    return (job.grid.inside and job.x.s_w == 1
+            and (job.grid.step_w == 1 or (job.grid.step_w == 2 and job.grid.R * job.grid.S == 1)))
+
+
+cdef inline idx abs_of(idx a) noexcept nogil:
+    return a if a >= 0 else -a

@@ -89,3 +89,8 @@ cdef inline bint narrow(const Image *x) noexcept nogil:
     """Whether offsets between an image's pixels fit into 32 bits."""
     return (x.n * max(x.s_n, -x.s_n) + x.c * max(x.s_c, -x.s_c) + x.h * max(x.s_h, -x.s_h)
             + x.w * max(x.s_w, -x.s_w) < 2147483647)
+
+
+cdef inline double staged_rows(const Grid *grid) noexcept nogil:
+    """Rows of one channel that are staged for all images, were each plane one block."""
+    return <double>grid.N * (grid.P + grid.reach_h) * grid.slots_h * grid.slots_w

@@ -1,9 +1,8 @@
-"""Convolution with few channels a group, depthwise layers above all, with channels along the lanes.
+"""Convolution with few channels a group, as in depthwise layers, with channels along the lanes.
 
-A vector of channels of some rows is copied to [row][column][lane] with zeros around it, so that there are neither masks
-nor forms of taps, and a row need not fill a vector. Of channels that are neighbours in memory as many vectors are
-copied at once as stay in L2, and the rows that the next band sees too are moved. Channels of one group may lie in one
-vector, if they are 2, 4 or 8 and have as many filters: a kernel spreads each over its group's lanes.
+Vectors of channels are staged with zeros around them (lane_staging.pxd), so that there are neither masks nor forms of
+taps, and a row need not fill a vector. Channels of one group may lie in one vector, if they are 2, 4 or 8 and have as
+many filters: a kernel spreads each over its group's lanes.
 
 Forward and input gradient go over images, vectors of channels and bands of rows, of which a task does some; in a band
 over the vectors, filters, rows and residues of columns. Outputs that are neighbours in memory are stored where they
@@ -13,165 +12,38 @@ belong; rows of pixels are transposed back. A task of the weight gradient is a p
 The figures behind this are in docs/decisions/depthwise.md.
 """
 
-from libc.string cimport memmove, memset
+from libc.string cimport memset
 
 from fastconv._native.few_channels cimport (
-    FAR, LEAST_ROWS, MOST_BYTES, SLICES, TASK, Axis, Layer, copy_number, far_elements, has_small_windows,
-    lay_out_taps, put_number, set_axes, set_layer, taps_of,
+    FAR, TASK, Axis, Layer, Slices, copy_number, cut_slices, far_elements, lay_out_slices, lay_out_taps, put_total,
+    set_axes, taps_of,
 )
 from fastconv._native.kernels cimport (
-    FC_WINDOW_RUN, FC_WINDOW_SUMS, fc_ahead, fc_fence, fc_kernels, fc_run, idx, parts, up,
+    FC_WINDOW_RUN, FC_WINDOW_SUMS, fc_ahead, fc_fence, fc_kernels, fc_run, idx, parts,
 )
+from fastconv._native.lane_staging cimport UNITS, Lanes, Unit, odd_lines, put_lanes, set_lanes, set_unit, stage
 from fastconv._native.memory cimport LINE, Arena, Workspace, carve, release, reserve
-from fastconv._native.problem cimport WEIGHT_GRADIENT, Image, Problem, at, channels_last
+from fastconv._native.problem cimport INPUT_GRADIENT, WEIGHT_GRADIENT, Image, Problem, at, channels_last
 from fastconv._native.runtime cimport run_tasks, threads_for
 
 cdef enum:
-    BAND = 1024               # outputs of a channel in a band
-    STAGED = 196608           # bytes that are staged at once, where channels are neighbours
-    UNITS = 8                 # pieces of the work there, at the least
     FOLD = 512                # pixels that float32 sums before they are added to the total in float64
     CHANNELS = 128            # whose sums are kept together
     FARTHEST = 1 << 24        # bytes of an array that no cache holds
 
 
-# ---- a source with channels along the lanes ------------------------------------------------------------------------
-
-cdef struct Lanes:
-    # What all passes share: the layer, and how its source is cut and staged.
-    Layer layer
-    const fc_kernels *kernels
-    idx mix                   # neighbours along the lanes that see each other: channels of a group, or 1
-    idx channels              # of the source
-    idx filters               # of each channel; or 1 of a group's, and then with `mix` channels
-    idx vectors               # of channels
-    idx lowest, reach, step   # output row p sees rows p * step + lowest ... p * step + lowest + reach
-    idx left, columns         # zeros to the left of a staged row; its columns in all
-    idx outputs               # rows of each residue, at the most
-    idx bands, band           # how many, and how many rows of outputs each has at the most
-    idx together              # vectors of channels that are staged at once
-    idx pitch                 # bytes from one of them to the next
-
-
-cdef inline idx table_rows(const Lanes *lanes, idx outputs) noexcept nogil:
-    return (outputs - 1) * lanes.step + lanes.reach + 1
-
-
-cdef inline idx odd_lines(idx vectors, const fc_kernels *kernels) noexcept nogil:
-    """Bytes for so many vectors: an odd number of lines, for else one pixel of many vectors would fall into one cache set."""
-    return (parts(vectors * kernels.lanes * kernels.itemsize, LINE) | 1) * LINE
-
-
-cdef bint set_lanes(Lanes *lanes, const Problem *problem) noexcept nogil:
-    """Whether there are kernels for it, and how the source is cut."""
-    cdef Layer *layer = &lanes.layer
-    cdef const fc_kernels *kernels = problem.kernels
-    cdef idx width, row, line, most, written, least = LEAST_ROWS
-    if not has_small_windows(problem):
-        return False
-    set_layer(layer, problem)
-    lanes.kernels = kernels
-    lanes.mix = layer.channels
-    if lanes.mix > 1 and (layer.filters != lanes.mix or lanes.mix > kernels.lanes or lanes.mix not in (2, 4, 8)):
-        return False
-    lanes.channels = layer.groups * lanes.mix
-    lanes.filters = layer.filters if lanes.mix == 1 else 1
-    lanes.vectors = parts(lanes.channels, kernels.lanes)
-    lanes.lowest, lanes.reach, lanes.step = layer.rows.least, layer.rows.most - layer.rows.least, layer.rows.step
-    lanes.outputs = parts(layer.outputs.h, layer.rows.residues)
-    width = parts(layer.outputs.w, layer.columns.residues)
-    lanes.left = max(0, -layer.columns.least)
-    lanes.columns = lanes.left + max(layer.source.w, (width - 1) * layer.columns.step + layer.columns.most + 1)
-    if (lanes.reach + 1.0 + 2.0 * LEAST_ROWS * lanes.step) * lanes.columns * LINE > MOST_BYTES:
-        return False
-    written = layer.outputs.w * layer.rows.residues
-    row = lanes.columns * kernels.lanes * kernels.itemsize
-    most = BAND // max(written, lanes.step * lanes.columns)
-    lanes.together = 1
-    if channels_last(&layer.source):
-        # Rows that the next band sees too are moved, so that it may be low.
-        least = max(2, lanes.reach // lanes.step)
-        # Of a pixel as many neighbours as there is room for in some rows; a band is as high as the room is then.
-        line = max(1, LINE // (kernels.lanes * kernels.itemsize))
-        lanes.together = max(line, STAGED // (row * table_rows(lanes, min(lanes.outputs, least))) // line * line)
-        # Few images are shared out among threads by channels.
-        lanes.together = min(lanes.together,
-                             parts(lanes.vectors, parts(UNITS, layer.outputs.n * parts(lanes.outputs, 16))))
-        lanes.together = min(lanes.vectors, up(parts(lanes.vectors, parts(lanes.vectors, lanes.together)), line))
-        most = min(most, (STAGED // (row * lanes.together) - lanes.reach - 1) // lanes.step + 1)
-    lanes.bands = max(1, min(parts(lanes.outputs, max(1, most)), lanes.outputs // least))
-    lanes.band = parts(lanes.outputs, lanes.bands)
-    lanes.pitch = odd_lines(table_rows(lanes, lanes.band) * lanes.columns, kernels)
-    return True
-
-
-cdef struct Unit:
-    # Rows p0 ... p1 of outputs of vectors v0 ... v1 of an image's channels, which see `count` rows from `first` on.
-    idx n, p0, p1, v0, v1
-    idx first, count
-    idx held, moved           # how many of these the unit before has staged, and from which of its rows on
-
-
-cdef void set_unit(Unit *unit, const Lanes *lanes, idx n, idx v0, idx v1, idx band, bint follows) noexcept nogil:
-    """With `follows`, `unit` is the band before of the same channels."""
-    cdef idx p0 = band * lanes.outputs // lanes.bands, p1 = (band + 1) * lanes.outputs // lanes.bands
-    cdef idx first = p0 * lanes.step + lanes.lowest
-    unit.held = max(0, unit.first + unit.count - first) if follows and band > 0 else 0
-    unit.moved = first - unit.first if follows and band > 0 else 0
-    unit.n, unit.p0, unit.p1, unit.v0, unit.v1 = n, p0, p1, v0, v1
-    unit.first, unit.count = first, table_rows(lanes, p1 - p0)
-
-
-cdef void put_lanes(const fc_kernels *kernels, const Image *image, const char *source, idx apart, idx channels,
-                    idx n_rows, char *to, idx columns, idx pitch) noexcept nogil:
-    """Put rows of some channels, `apart` elements apart, along the lanes of vectors `pitch` bytes apart."""
-    # Where no vector can leave the array, vectors are read for single elements too.
-    cdef idx far = max(0, (n_rows - 1) * image.s_h) + max(0, (channels - 1) * apart) + kernels.lanes
-    far += max(image.w - kernels.lanes, 0) if image.s_w == 1 else max(0, (image.w - 1) * image.s_w)
-    kernels.windows.to_lanes(to, columns, pitch // kernels.itemsize, source, image.s_h, apart, image.s_w, channels,
-                             n_rows, image.w, source + far * kernels.itemsize <= image.end)
-
-
-cdef void stage(const Lanes *lanes, const Unit *unit, char *to) noexcept nogil:
-    """What a unit sees; beside its columns lie zeros already."""
-    cdef const Image *source = &lanes.layer.source
-    cdef idx itemsize = lanes.kernels.itemsize, width = lanes.kernels.lanes
-    cdef idx row = lanes.columns * width * itemsize, c = unit.v0 * width, end = unit.first + unit.count, v
-    cdef idx start = unit.first + unit.held
-    cdef idx top = min(max(start, 0), end), bottom = max(top, min(end, source.h))
-    cdef char *vector = to
-    for v in range(unit.v0, unit.v1):
-        memmove(vector, vector + unit.moved * row, unit.held * row)
-        memset(vector + unit.held * row, 0, (top - start) * row)
-        memset(vector + (bottom - unit.first) * row, 0, (end - bottom) * row)
-        vector += lanes.pitch
-    if bottom > top:
-        put_lanes(lanes.kernels, source, at(source, itemsize, unit.n, c, top, 0), source.s_c,
-                  min(unit.v1 * width, lanes.channels) - c, bottom - top,
-                  to + (top - unit.first) * row + lanes.left * width * itemsize, lanes.columns, lanes.pitch)
-
-
 # ---- forward and input gradient ------------------------------------------------------------------------------------
-
-cdef struct Spot:
-    # Outputs of one residue of rows and one of columns, which see the same taps.
-    idx n_rows, n_cols        # of these taps
-    const idx *rows           # of the source, ascending, for the first output
-    const idx *offsets        # of the taps in what is staged
-    idx first                 # of these among a filter's taps
-    idx run                   # of neighbouring taps, as far apart as outputs, that the kernel has a form for
-    idx width                 # outputs of a row
-
 
 cdef struct LaneOutputs:
     Lanes lanes
     bint dense                # outputs are rows of pixels, which are transposed back
     bint skips                # taps outside of the image may be left out: all are finite
-    bint far, farthest        # source and outputs lie in no cache near; outputs in none at all, and planes begin with a line
+    bint far, farthest        # no cache near holds the source; none at all the outputs, whose planes begin with a line
     idx units, per_task
-    Spot *spots               # [residue of rows][residue of columns]
-    idx n_taps                # of a filter
-    idx *offsets
+    idx width[2]              # of each residue of columns: outputs in a row,
+    idx run[2]                # ... and how many taps of a row are a run that the kernel has a form for
+    idx n_taps                # of a filter and a channel
+    idx *offsets              # of the taps in what is staged: [residue of rows][residue of columns][row][column]
     char *w                   # [vector][filter][tap][channel of the group][lane]
     char *bias                # [vector][filter][lane], or NULL
 
@@ -183,64 +55,59 @@ cdef struct Scratch:
     char *sums                # [vector][filter][tap][channel of the group][lane]
 
 
-cdef void set_outputs(LaneOutputs *job) noexcept nogil:
-    """All but the tables, where the lanes are set."""
-    cdef Lanes *lanes = &job.lanes
+cdef bint set_outputs(LaneOutputs *outputs, const Problem *problem) noexcept nogil:
+    cdef Lanes *lanes = &outputs.lanes
+    cdef const Axis *columns = &lanes.layer.columns
     cdef const Image *source = &lanes.layer.source
-    cdef const Image *outputs = &lanes.layer.outputs
-    cdef idx itemsize = lanes.kernels.itemsize
-    job.dense = not channels_last(outputs)
-    job.n_taps = lanes.layer.w.h * lanes.layer.w.w
-    job.far = source.s_w != 1 and <double>source.n * lanes.channels * source.h * source.w * itemsize >= FAR
-    job.farthest = (job.dense and outputs.h * outputs.w * itemsize % LINE == 0
-                    and <double>outputs.n * outputs.c * outputs.h * outputs.w * itemsize >= FARTHEST)
-    job.units = outputs.n * lanes.bands * parts(lanes.vectors, lanes.together)
-    job.per_task = max(1, TASK // (lanes.band * lanes.layer.rows.residues * outputs.w * lanes.kernels.lanes
-                                   * lanes.together))
+    cdef const Image *y = &lanes.layer.outputs
+    cdef idx itemsize = problem.kernels.itemsize, b, taps
+    if not set_lanes(lanes, problem):
+        return False
+    outputs.n_taps = problem.w.h * problem.w.w
+    for b in range(columns.residues):
+        taps = taps_of(columns, b)
+        outputs.width[b] = parts(y.w - b, columns.residues)
+        outputs.run[b] = taps if columns.apart == columns.step and (taps == 3 or taps == 5) else 1
+    outputs.dense = not channels_last(y)
+    outputs.far = source.s_w != 1 and <double>source.n * source.c * source.h * source.w * itemsize >= FAR
+    outputs.farthest = (outputs.dense and y.h * y.w * itemsize % LINE == 0
+                        and <double>y.n * y.c * y.h * y.w * itemsize >= FARTHEST)
+    outputs.units = y.n * lanes.bands * parts(lanes.vectors, lanes.together)
+    outputs.per_task = max(1, TASK // (lanes.band * lanes.layer.rows.residues * y.w * lanes.kernels.lanes
+                                       * lanes.together))
     if lanes.bands > 1:
         # A band moves what the one before has staged: all of an image, if there are as many.
-        job.per_task = max(job.per_task, min(lanes.bands, job.units // UNITS))
+        outputs.per_task = max(outputs.per_task, min(lanes.bands, outputs.units // UNITS))
+    return True
 
 
-cdef void lay_out_outputs(LaneOutputs *job, Arena *tables) noexcept nogil:
-    cdef Lanes *lanes = &job.lanes
+cdef void lay_out_outputs(LaneOutputs *outputs, Arena *tables) noexcept nogil:
+    cdef Lanes *lanes = &outputs.lanes
     cdef idx itemsize = lanes.kernels.itemsize
     cdef double filters = lanes.vectors * lanes.filters
-    job.spots = <Spot *>carve(tables, lanes.layer.rows.residues * lanes.layer.columns.residues, sizeof(Spot))
-    job.offsets = <idx *>carve(tables, job.n_taps, sizeof(idx))
-    job.w = <char *>carve(tables, filters * job.n_taps * lanes.mix * lanes.kernels.lanes, itemsize)
-    job.bias = <char *>carve(tables, filters * lanes.kernels.lanes, itemsize)
+    outputs.offsets = <idx *>carve(tables, outputs.n_taps, sizeof(idx))
+    outputs.w = <char *>carve(tables, filters * outputs.n_taps * lanes.mix * lanes.kernels.lanes, itemsize)
+    outputs.bias = <char *>carve(tables, filters * lanes.kernels.lanes, itemsize)
     lay_out_taps(&lanes.layer, tables)
 
 
-cdef void lay_out_unit(const LaneOutputs *job, Arena *arena, Scratch *scratch) noexcept nogil:
-    cdef const Lanes *lanes = &job.lanes
+cdef void lay_out_unit(const LaneOutputs *outputs, Arena *arena, Scratch *scratch) noexcept nogil:
+    cdef const Lanes *lanes = &outputs.lanes
     cdef idx pixels = lanes.band * lanes.layer.rows.residues * lanes.layer.outputs.w
     scratch.staged = <char *>carve(arena, <double>lanes.together * lanes.pitch, 1)
     scratch.tile = <char *>carve(arena, odd_lines(pixels, lanes.kernels), 1)
 
 
-cdef idx run_of(const Axis *columns, idx residue) noexcept nogil:
-    """How many taps of a row make a run: three or five in all that see places as far apart as outputs, or one."""
-    cdef idx i, count = taps_of(columns, residue)
-    if count != 3 and count != 5:
-        return 1
-    for i in range(columns.first[residue] + 1, columns.first[residue + 1]):
-        if columns.at[i] - columns.at[i - 1] != columns.step:
-            return 1
-    return count
-
-
-cdef void pack_taps(const LaneOutputs *job, idx r, idx s, idx n) noexcept nogil:
+cdef void pack_taps(const LaneOutputs *outputs, idx r, idx s, idx n) noexcept nogil:
     """Tap n of each filter and its channels, which is in row r and column s of the filter."""
-    cdef const Lanes *lanes = &job.lanes
+    cdef const Lanes *lanes = &outputs.lanes
     cdef const Layer *layer = &lanes.layer
     cdef idx itemsize = lanes.kernels.itemsize, width = lanes.kernels.lanes, v, k, c, lane, channel
     cdef const char *source = layer.w.data + (r * layer.w.s_h + s * layer.w.s_w) * itemsize
     cdef char *to
     for v in range(lanes.vectors):
         for k in range(lanes.filters):
-            to = job.w + ((v * lanes.filters + k) * job.n_taps + n) * lanes.mix * width * itemsize
+            to = outputs.w + ((v * lanes.filters + k) * outputs.n_taps + n) * lanes.mix * width * itemsize
             for c in range(lanes.mix):
                 for lane in range(width):
                     # Lanes beyond the channels repeat the last.
@@ -250,140 +117,113 @@ cdef void pack_taps(const LaneOutputs *job, idx r, idx s, idx n) noexcept nogil:
                     to += itemsize
 
 
-cdef void fill_outputs_tables(LaneOutputs *job, const Problem *problem) noexcept nogil:
-    cdef Lanes *lanes = &job.lanes
+cdef void fill_outputs_tables(LaneOutputs *outputs, const Problem *problem) noexcept nogil:
+    cdef Lanes *lanes = &outputs.lanes
     cdef Axis *rows = &lanes.layer.rows
     cdef Axis *columns = &lanes.layer.columns
-    cdef Spot *spot = job.spots
     cdef idx itemsize = lanes.kernels.itemsize, width = lanes.kernels.lanes, a, b, r, s, n = 0, f, v, k, channel
     set_axes(&lanes.layer, problem)
     for a in range(rows.residues):
         for b in range(columns.residues):
-            spot.n_rows, spot.n_cols, spot.rows = taps_of(rows, a), taps_of(columns, b), rows.at + rows.first[a]
-            spot.offsets, spot.first, spot.run = job.offsets + n, n, run_of(columns, b)
-            spot.width = parts(lanes.layer.outputs.w - b, columns.residues)
-            spot += 1
             for r in range(rows.first[a], rows.first[a + 1]):
                 for s in range(columns.first[b], columns.first[b + 1]):
-                    job.offsets[n] = ((rows.at[r] - lanes.lowest) * lanes.columns + lanes.left + columns.at[s]) * width
-                    pack_taps(job, rows.tap[r], columns.tap[s], n)
+                    outputs.offsets[n] = ((rows.at[r] - lanes.lowest) * lanes.columns
+                                          + lanes.left + columns.at[s]) * width
+                    pack_taps(outputs, rows.tap[r], columns.tap[s], n)
                     n += 1
     if problem.bias == NULL:
-        job.bias = NULL
+        outputs.bias = NULL
     else:
         for f in range(lanes.vectors * lanes.filters * width):
             v, k = f // width // lanes.filters, f // width % lanes.filters
             channel = min(v * width + f % width, lanes.channels - 1)
-            copy_number(job.bias + f * itemsize, problem.bias + (channel * lanes.filters + k) * itemsize, itemsize)
-    job.skips = lanes.kernels.passes.finite(job.w, lanes.vectors * lanes.filters * job.n_taps * lanes.mix * width)
+            copy_number(outputs.bias + f * itemsize, problem.bias + (channel * lanes.filters + k) * itemsize, itemsize)
+    outputs.skips = lanes.kernels.passes.finite(outputs.w, lanes.vectors * lanes.filters * n * lanes.mix * width)
 
 
-cdef void run_row(const LaneOutputs *job, idx p, idx a, const char *staged, idx f, char *y, idx y_step) noexcept nogil:
-    """Row p of residue a of filter f of all vectors, whose pixels are y_step elements apart."""
-    cdef const Lanes *lanes = &job.lanes
-    cdef const fc_kernels *kernels = lanes.kernels
-    cdef idx vector = kernels.lanes * kernels.itemsize, residues = lanes.layer.columns.residues, b, r0, r1, first
-    cdef const char *bias = job.bias + f * vector if job.bias != NULL else NULL
-    cdef const Spot *spot
+cdef void run_row(const LaneOutputs *outputs, idx p, idx a, const char *staged, idx f, char *to,
+                  idx step) noexcept nogil:
+    """Row p of residue a of filter f of all vectors, whose pixels are `step` elements apart."""
+    cdef const Lanes *lanes = &outputs.lanes
+    cdef const Axis *rows = &lanes.layer.rows
+    cdef const Axis *columns = &lanes.layer.columns
+    cdef idx itemsize = lanes.kernels.itemsize, width = lanes.kernels.lanes, residues = columns.residues, b, n_cols, tap
+    cdef idx first = rows.first[a], r0 = first, r1 = rows.first[a + 1], n_rows = r1 - r0
+    cdef const char *bias = outputs.bias + f * width * itemsize if outputs.bias != NULL else NULL
+    if outputs.skips:
+        while r0 < r1 and p * lanes.step + rows.at[r0] < 0:
+            r0 += 1
+        while r0 < r1 and p * lanes.step + rows.at[r1 - 1] >= lanes.layer.source.h:
+            r1 -= 1
     for b in range(residues):
-        spot = &job.spots[a * residues + b]
-        r0, r1 = 0, spot.n_rows
-        if job.skips:
-            while r0 < r1 and p * lanes.step + spot.rows[r0] < 0:
-                r0 += 1
-            while r0 < r1 and p * lanes.step + spot.rows[r1 - 1] >= lanes.layer.source.h:
-                r1 -= 1
-        first = r0 * spot.n_cols
-        kernels.windows.lanes(y + b * y_step * kernels.itemsize, residues * y_step, staged,
-                              lanes.layer.columns.step * kernels.lanes, spot.width, lanes.mix,
-                              (r1 - r0) * spot.n_cols, spot.run, spot.offsets + first,
-                              job.w + (f * job.n_taps + spot.first + first) * lanes.mix * vector, bias)
+        n_cols = taps_of(columns, b)
+        tap = first * lanes.layer.w.w + n_rows * columns.first[b] + (r0 - first) * n_cols
+        lanes.kernels.windows.lanes(to + b * step * itemsize, residues * step, staged, columns.step * width,
+                                    outputs.width[b], lanes.mix, (r1 - r0) * n_cols, outputs.run[b],
+                                    outputs.offsets + tap,
+                                    outputs.w + (f * outputs.n_taps + tap) * lanes.mix * width * itemsize, bias)
 
 
-cdef void run_vector(const LaneOutputs *job, const Unit *unit, idx v, const char *staged, char *tile) noexcept nogil:
-    """The outputs of a vector of channels of a unit."""
-    cdef const Lanes *lanes = &job.lanes
+cdef void run_vector(const LaneOutputs *outputs, const Unit *unit, idx v, const char *staged,
+                     char *tile) noexcept nogil:
+    """The outputs of a vector of channels of a unit. They are dense: their steps follow from their sizes."""
+    cdef const Lanes *lanes = &outputs.lanes
     cdef const fc_kernels *kernels = lanes.kernels
-    cdef const Image *outputs = &lanes.layer.outputs
-    cdef idx itemsize = kernels.itemsize, width = kernels.lanes, residues = lanes.layer.rows.residues, Q = outputs.w
+    cdef const Image *y = &lanes.layer.outputs
+    cdef idx itemsize = kernels.itemsize, width = kernels.lanes, residues = lanes.layer.rows.residues, Q = y.w
     cdef idx c = v * width * lanes.filters, channels = min(width, lanes.channels - v * width), k, p, a, row
-    cdef idx first = unit.p0 * residues, rows = min(outputs.h, unit.p1 * residues) - first
-    cdef bint direct = not job.dense and lanes.filters == 1 and channels == width
+    cdef idx first = unit.p0 * residues, rows = min(y.h, unit.p1 * residues) - first
+    cdef bint direct = not outputs.dense and lanes.filters == 1 and channels == width
     cdef fc_run run
     cdef const char *x
-    cdef char *y
+    cdef char *to
     for k in range(lanes.filters):
-        y = at(outputs, itemsize, unit.n, c + k, first, 0)
+        to = at(y, itemsize, unit.n, c + k, first, 0)
         x = staged
         for p in range(unit.p0, unit.p1):
             for a in range(residues):
                 row = (p - unit.p0) * residues + a
                 if row == rows:
                     break
-                if job.dense and job.far and not job.farthest:
-                    kernels.move.fetch(y + row * Q * itemsize, lanes.filters * outputs.h * Q, channels, Q)
                 if direct:
-                    run_row(job, p, a, x, v, y + row * outputs.s_h * itemsize, outputs.s_w)
-                else:
-                    run_row(job, p, a, x, v * lanes.filters + k, tile + row * Q * width * itemsize, width)
+                    if outputs.far and v == unit.v0:
+                        kernels.move.fetch(to + row * Q * y.c * itemsize, y.c, Q, (unit.v1 - v) * width)
+                    run_row(outputs, p, a, x, v, to + row * Q * y.c * itemsize, y.c)
+                    continue
+                if outputs.far and outputs.dense and not outputs.farthest:
+                    kernels.move.fetch(to + row * Q * itemsize, lanes.filters * y.h * Q, channels, Q)
+                run_row(outputs, p, a, x, v * lanes.filters + k, tile + row * Q * width * itemsize, width)
             x += lanes.step * lanes.columns * width * itemsize
         if direct:
             continue
-        if not job.dense:
+        if not outputs.dense:
             run.offset, run.count = 0, channels
-            kernels.move.scatter(tile, width, y, outputs.s_w, lanes.filters, rows * Q, 1, &run)
-        elif job.farthest:
-            kernels.move.untranspose_far(y, lanes.filters * outputs.h * Q, tile, width, channels, rows * Q)
+            kernels.move.scatter(tile, width, to, y.c, lanes.filters, rows * Q, 1, &run)
+        elif outputs.farthest:
+            kernels.move.untranspose_far(to, lanes.filters * y.h * Q, tile, width, channels, rows * Q)
         else:
-            kernels.move.untranspose(y, lanes.filters * outputs.h * Q, tile, width, channels, rows * Q)
+            kernels.move.untranspose(to, lanes.filters * y.h * Q, tile, width, channels, rows * Q)
 
 
-cdef void run_units(const void *address, idx task, char *memory) noexcept nogil:
-    cdef const LaneOutputs *job = <const LaneOutputs *>address
-    cdef const Lanes *lanes = &job.lanes
-    cdef idx first = task * job.per_task, count = parts(lanes.vectors, lanes.together), i, v, v0
+cdef void run_units(const void *job, idx task, char *memory) noexcept nogil:
+    cdef const LaneOutputs *outputs = <const LaneOutputs *>job
+    cdef const Lanes *lanes = &outputs.lanes
+    cdef idx first = task * outputs.per_task, count = parts(lanes.vectors, lanes.together), i, v, v0
     cdef Unit unit
     cdef Scratch scratch
     cdef Arena arena
     arena.block, arena.size = memory, 0
-    lay_out_unit(job, &arena, &scratch)
+    lay_out_unit(outputs, &arena, &scratch)
     memset(scratch.staged, 0, lanes.together * lanes.pitch)
-    for i in range(first, min(job.units, first + job.per_task)):
+    for i in range(first, min(outputs.units, first + outputs.per_task)):
         v0 = i // lanes.bands % count * lanes.together
         set_unit(&unit, lanes, i // lanes.bands // count, v0, min(lanes.vectors, v0 + lanes.together),
                  i % lanes.bands, i > first)
         stage(lanes, &unit, scratch.staged)
         for v in range(v0, unit.v1):
-            run_vector(job, &unit, v, scratch.staged + (v - v0) * lanes.pitch, scratch.tile)
-    if job.farthest:
+            run_vector(outputs, &unit, v, scratch.staged + (v - v0) * lanes.pitch, scratch.tile)
+    if outputs.farthest:
         fc_fence()
-
-
-cdef int correlate(LaneOutputs *job, const Problem *problem) except -1:
-    cdef const Image *outputs = &job.lanes.layer.outputs
-    cdef Scratch scratch
-    cdef Arena tables, each
-    cdef Workspace workspace
-    cdef idx tasks, taps
-    cdef int n_threads
-    set_outputs(job)
-    tables.block = each.block = NULL
-    tables.size = each.size = 0
-    lay_out_outputs(job, &tables)
-    lay_out_unit(job, &each, &scratch)
-    tasks = parts(job.units, job.per_task)
-    taps = job.n_taps * job.lanes.mix // job.lanes.layer.rows.residues // job.lanes.layer.columns.residues
-    n_threads = threads_for(<double>outputs.n * outputs.c * outputs.h * outputs.w * (taps + 4), tasks)
-    if n_threads == 1:
-        # Zeros around what is staged are set once a task.
-        job.per_task, tasks = job.units, 1
-    reserve(&workspace, &tables, &each, n_threads)
-    lay_out_outputs(job, &tables)
-    with nogil:
-        fill_outputs_tables(job, problem)
-        run_tasks(run_units, job, tasks, 1, &workspace)
-    release(&workspace)
-    return 0
 
 
 # ---- weight gradient -----------------------------------------------------------------------------------------------
@@ -396,288 +236,273 @@ cdef struct LaneSums:
     bint in_place             # dy is read where it lies
     idx dy_row, dy_step       # elements from a row of dy, or a pixel, to the next
     idx dy_pitch              # bytes from a vector of dy's copy to the next
-    idx part, vector_parts    # vectors in a task, whose sums are kept together
-    idx slices, slice_units   # of (image, band) pairs
-    idx totals_pitch
+    Slices slices             # with totals [vector][filter][tap][channel of the group][lane]
     idx *offsets              # of each tap
-    double *totals            # [part of the vectors][slice] of [vector][filter][tap][channel of the group][lane]
 
 
-cdef void set_sums(LaneSums *job) noexcept nogil:
-    """All but the tables, where the lanes are set."""
-    cdef Lanes *lanes = &job.lanes
-    cdef const Image *dy = &lanes.layer.outputs
-    cdef const Image *w = &lanes.layer.w
-    cdef idx units = dy.n * lanes.bands, itemsize = lanes.kernels.itemsize, width = lanes.kernels.lanes
-    job.n_taps = w.h * w.w
-    job.vector_sums = lanes.filters * job.n_taps * lanes.mix
+cdef bint set_sums(LaneSums *sums, const Problem *problem) noexcept nogil:
+    cdef Lanes *lanes = &sums.lanes
+    cdef const Image *dy = &problem.y
+    cdef const Image *w = &problem.w
+    cdef idx itemsize = problem.kernels.itemsize, width = problem.kernels.lanes, together
+    if not set_lanes(lanes, problem):
+        return False
+    sums.n_taps = w.h * w.w
+    sums.vector_sums = lanes.filters * sums.n_taps * lanes.mix
     # Whole rows of taps, whose sums share what they load; or about as many in each tile.
-    job.tile = FC_WINDOW_SUMS // w.w * w.w if 1 < w.w <= 5 else parts(job.n_taps, parts(job.n_taps, FC_WINDOW_SUMS))
-    # By the shape alone, so that sums never depend on the number of threads.
-    job.part = lanes.together
+    sums.tile = FC_WINDOW_SUMS // w.w * w.w if 1 < w.w <= 5 else parts(sums.n_taps, parts(sums.n_taps, FC_WINDOW_SUMS))
+    together = lanes.together
     if not channels_last(&lanes.layer.source):
-        job.part = parts(lanes.vectors, parts(lanes.vectors, max(1, CHANNELS // width)))
-    job.vector_parts = parts(lanes.vectors, job.part)
-    job.slice_units = parts(units, min(units, parts(SLICES, job.vector_parts)))
-    job.slices = parts(units, job.slice_units)
+        together = parts(lanes.vectors, parts(lanes.vectors, max(1, CHANNELS // width)))
+    cut_slices(&sums.slices, dy.n * lanes.bands, lanes.vectors, together, sums.vector_sums * width)
     # Whole vectors of channels that are read once or few times, whose pixels do not fall into few sets of the caches.
-    job.in_place = (lanes.filters == 1 and job.n_taps <= FC_WINDOW_SUMS and channels_last(dy)
-                    and lanes.channels % width == 0 and dy.s_w * itemsize % 2048 != 0)
-    job.dy_row, job.dy_step = dy.s_h if job.in_place else dy.w * width, dy.s_w if job.in_place else width
-    job.dy_pitch = 0 if job.in_place else odd_lines(lanes.band * dy.w, lanes.kernels)
-    job.totals_pitch = up(job.part * job.vector_sums * width, 8)
+    sums.in_place = (lanes.filters == 1 and sums.n_taps <= FC_WINDOW_SUMS and channels_last(dy)
+                     and lanes.channels % width == 0 and dy.s_w * itemsize % 2048 != 0)
+    sums.dy_row, sums.dy_step = dy.s_h if sums.in_place else dy.w * width, dy.s_w if sums.in_place else width
+    sums.dy_pitch = 0 if sums.in_place else odd_lines(lanes.band * dy.w, lanes.kernels)
+    return True
 
 
-cdef void lay_out_sums(LaneSums *job, Arena *tables) noexcept nogil:
-    cdef double tasks = job.vector_parts * job.slices
-    job.offsets = <idx *>carve(tables, job.n_taps, sizeof(idx))
-    job.totals = <double *>carve(tables, tasks * job.totals_pitch, sizeof(double))
+cdef void lay_out_sums(LaneSums *sums, Arena *tables) noexcept nogil:
+    sums.offsets = <idx *>carve(tables, sums.n_taps, sizeof(idx))
+    lay_out_slices(&sums.slices, tables)
 
 
-cdef void lay_out_slice(const LaneSums *job, Arena *arena, Scratch *scratch) noexcept nogil:
-    cdef const Lanes *lanes = &job.lanes
+cdef void lay_out_slice(const LaneSums *sums, Arena *arena, Scratch *scratch) noexcept nogil:
+    cdef const Lanes *lanes = &sums.lanes
     scratch.staged = <char *>carve(arena, <double>lanes.together * lanes.pitch, 1)
-    scratch.dy = <char *>carve(arena, <double>lanes.together * job.dy_pitch, 1)
-    scratch.sums = <char *>carve(arena, odd_lines(job.part * job.vector_sums, lanes.kernels), 1)
+    scratch.dy = <char *>carve(arena, <double>lanes.together * sums.dy_pitch, 1)
+    scratch.sums = <char *>carve(arena, odd_lines(sums.slices.together * sums.vector_sums, lanes.kernels), 1)
 
 
-cdef const char *dy_of(const LaneSums *job, const Unit *unit, idx v, idx k, char *copies) noexcept nogil:
+cdef const char *dy_of(const LaneSums *sums, const Unit *unit, idx v, idx k, char *copies) noexcept nogil:
     """Rows of dy of filter k of a vector of channels, where they lie or copied to the lanes."""
-    cdef const Lanes *lanes = &job.lanes
+    cdef const Lanes *lanes = &sums.lanes
     cdef const Image *dy = &lanes.layer.outputs
     cdef idx width = lanes.kernels.lanes, c = v * width, last = v + 1
     cdef const char *source = at(dy, lanes.kernels.itemsize, unit.n, c * lanes.filters + k, unit.p0, 0)
-    cdef char *copy = copies + (v - unit.v0) * job.dy_pitch
-    if job.in_place:
+    cdef char *copy = copies + (v - unit.v0) * sums.dy_pitch
+    if sums.in_place:
         return source
     # Of one filter a channel, all vectors of the unit are copied with the first.
     if lanes.filters == 1:
         last = unit.v1
     if lanes.filters > 1 or v == unit.v0:
         put_lanes(lanes.kernels, dy, source, lanes.filters * dy.s_c, min(last * width, lanes.channels) - c,
-                  unit.p1 - unit.p0, copy, dy.w, job.dy_pitch)
+                  unit.p1 - unit.p0, copy, dy.w, sums.dy_pitch)
     return copy
 
 
-cdef idx sum_filter(const LaneSums *job, idx n_rows, const char *dy, const char *staged, idx pixels, char *sums,
+cdef void fill_offsets(LaneSums *sums, const Problem *problem) noexcept nogil:
+    """Where the taps lie in what is staged, which begins with the first one's row and column."""
+    cdef idx t
+    for t in range(sums.n_taps):
+        sums.offsets[t] = (t // problem.w.w * problem.dilation_h * sums.lanes.columns
+                           + t % problem.w.w * problem.dilation_w) * sums.lanes.kernels.lanes
+
+
+cdef idx sum_filter(const LaneSums *sums, idx n_rows, const char *dy, const char *staged, idx pixels, char *to,
                     double *totals, fc_ahead *ahead) noexcept nogil:
     """Add to a filter's sums what rows of dy give, and these to the totals whenever they hold many pixels. `pixels` is
     how many they hold; returns how many they hold then."""
-    cdef const Lanes *lanes = &job.lanes
+    cdef const Lanes *lanes = &sums.lanes
     cdef const fc_kernels *kernels = lanes.kernels
     cdef idx itemsize = kernels.itemsize, width = kernels.lanes, Q = lanes.layer.outputs.w, p = 0, t, n_taps, here
     cdef idx x_row = lanes.step * lanes.columns * width, x_step = lanes.layer.columns.step * width
-    cdef idx count = job.n_taps * lanes.mix * width
+    cdef idx count = sums.n_taps * lanes.mix * width
     while p < n_rows:
         here = min(n_rows - p, max(1, FC_WINDOW_RUN // Q))
         if lanes.mix > 1:
-            kernels.windows.mix_sums(sums, dy, job.dy_row, job.dy_step, staged, x_row, x_step, here, Q, lanes.mix,
-                                     job.n_taps, job.offsets, ahead)
+            kernels.windows.mix_sums(to, dy, sums.dy_row, sums.dy_step, staged, x_row, x_step, here, Q, lanes.mix,
+                                     sums.n_taps, sums.offsets, ahead)
         else:
             t = 0
-            while t < job.n_taps:
-                n_taps = min(job.n_taps - t, job.tile)
-                kernels.windows.lane_sums(sums + t * width * itemsize, dy, job.dy_row, job.dy_step, staged, x_row,
-                                          x_step, here, Q, n_taps, job.offsets + t, ahead)
+            while t < sums.n_taps:
+                n_taps = min(sums.n_taps - t, sums.tile)
+                kernels.windows.lane_sums(to + t * width * itemsize, dy, sums.dy_row, sums.dy_step, staged, x_row,
+                                          x_step, here, Q, n_taps, sums.offsets + t, ahead)
                 t += n_taps
-        dy += here * job.dy_row * itemsize
+        dy += here * sums.dy_row * itemsize
         staged += here * x_row * itemsize
         ahead.start = <const char *>ahead.start + here * Q * ahead.step * itemsize
         pixels += here * Q
         p += here
         if pixels >= FOLD:
-            kernels.passes.add_to_doubles(totals, sums, count)
-            memset(sums, 0, count * itemsize)
+            kernels.passes.add_to_doubles(totals, to, count)
+            memset(to, 0, count * itemsize)
             pixels = 0
     return pixels
 
 
-cdef void ask_ahead(const LaneSums *job, const Unit *unit, idx v0, const char *staged, fc_ahead *ahead) noexcept nogil:
+cdef void ask_ahead(const LaneSums *sums, const Unit *unit, idx v0, const char *staged, fc_ahead *ahead) noexcept nogil:
     """Bring near the rows of dy that follow a unit's, if they are a run of memory; or always the same line."""
-    cdef const Lanes *lanes = &job.lanes
+    cdef const Lanes *lanes = &sums.lanes
     cdef const Image *dy = &lanes.layer.outputs
     ahead.start, ahead.step = staged, 0
-    if (job.in_place and v0 == 0 and unit.v1 * lanes.kernels.lanes == dy.s_w and dy.s_h == dy.w * dy.s_w
+    if (sums.in_place and v0 == 0 and unit.v1 * lanes.kernels.lanes == dy.s_w and dy.s_h == dy.w * dy.s_w
             and dy.s_n == dy.h * dy.s_h and (unit.p1 < dy.h or unit.n + 1 < dy.n)):
         ahead.start = at(dy, lanes.kernels.itemsize, unit.n, 0, unit.p1, 0)
         ahead.step = lanes.kernels.lanes
 
 
-cdef void sum_slice(const void *address, idx task, char *memory) noexcept nogil:
-    cdef const LaneSums *job = <const LaneSums *>address
-    cdef const Lanes *lanes = &job.lanes
-    cdef idx v0 = task // job.slices * job.part, v1 = min(v0 + job.part, lanes.vectors), cut = task % job.slices
-    cdef idx itemsize = lanes.kernels.itemsize, count = job.n_taps * lanes.mix * lanes.kernels.lanes
-    cdef idx units = min(lanes.layer.outputs.n * lanes.bands, (cut + 1) * job.slice_units), i, v, k, f
+cdef void sum_slice(const void *job, idx task, char *memory) noexcept nogil:
+    cdef const LaneSums *sums = <const LaneSums *>job
+    cdef const Lanes *lanes = &sums.lanes
+    cdef idx part = task // sums.slices.n_slices, cut = task % sums.slices.n_slices, v0 = part * sums.slices.together
+    cdef idx v1 = min(v0 + sums.slices.together, lanes.vectors), itemsize = lanes.kernels.itemsize, i, v, k, f
+    cdef idx units = min(lanes.layer.outputs.n * lanes.bands, (cut + 1) * sums.slices.units)
+    cdef idx count = sums.n_taps * lanes.mix * lanes.kernels.lanes
     cdef idx held = 0, before
     cdef bint follows = False
-    cdef double *totals = job.totals + task * job.totals_pitch
+    cdef double *totals = sums.slices.totals + task * sums.slices.pitch
     cdef fc_ahead ahead
     cdef Unit unit
     cdef Scratch scratch
     cdef Arena arena
     arena.block, arena.size = memory, 0
-    lay_out_slice(job, &arena, &scratch)
+    lay_out_slice(sums, &arena, &scratch)
     memset(scratch.staged, 0, lanes.together * lanes.pitch)
-    memset(scratch.sums, 0, job.part * job.vector_sums * lanes.kernels.lanes * itemsize)
-    memset(totals, 0, job.totals_pitch * sizeof(double))
-    for i in range(cut * job.slice_units, units):
+    memset(scratch.sums, 0, (v1 - v0) * lanes.filters * count * itemsize)
+    memset(totals, 0, sums.slices.pitch * sizeof(double))
+    for i in range(cut * sums.slices.units, units):
         before = held
         for v in range(v0, v1):
             if (v - v0) % lanes.together == 0:
                 set_unit(&unit, lanes, i // lanes.bands, v, min(v1, v + lanes.together), i % lanes.bands, follows)
                 stage(lanes, &unit, scratch.staged)
-                follows = lanes.together == job.part
-                ask_ahead(job, &unit, v, scratch.staged, &ahead)
+                follows = lanes.together == sums.slices.together
+                ask_ahead(sums, &unit, v, scratch.staged, &ahead)
             for k in range(lanes.filters):
                 f = (v - v0) * lanes.filters + k
-                held = sum_filter(job, unit.p1 - unit.p0, dy_of(job, &unit, v, k, scratch.dy),
+                held = sum_filter(sums, unit.p1 - unit.p0, dy_of(sums, &unit, v, k, scratch.dy),
                                   scratch.staged + (v - unit.v0) * lanes.pitch, before,
                                   scratch.sums + f * count * itemsize, totals + f * count, &ahead)
     lanes.kernels.passes.add_to_doubles(totals, <void *>scratch.sums, (v1 - v0) * lanes.filters * count)
 
 
-cdef void add_slices(const LaneSums *job) noexcept nogil:
+cdef void add_slices(const LaneSums *sums) noexcept nogil:
     """dw, out of the totals of all slices."""
-    cdef const Lanes *lanes = &job.lanes
+    cdef const Lanes *lanes = &sums.lanes
     cdef const Image *w = &lanes.layer.w
-    cdef idx itemsize = lanes.kernels.itemsize, width = lanes.kernels.lanes, f, c, r, s, v, task, sum
-    cdef double total
+    cdef idx itemsize = lanes.kernels.itemsize, width = lanes.kernels.lanes, together = sums.slices.together
+    cdef idx f, c, r, s, v, place
     for f in range(w.n):
         v = f // lanes.filters // width
         for c in range(w.c):
             for r in range(w.h):
                 for s in range(w.w):
-                    sum = (v % job.part * lanes.filters + f % lanes.filters) * job.n_taps + r * w.w + s
-                    sum = (sum * lanes.mix + c) * width + f // lanes.filters % width
-                    total = 0
-                    for task in range(v // job.part * job.slices, (v // job.part + 1) * job.slices):
-                        total += job.totals[task * job.totals_pitch + sum]
-                    put_number(at(w, itemsize, f, c, r, s), total, itemsize)
-
-
-cdef int sum_lanes(LaneSums *job, const Problem *problem) except -1:
-    cdef const Image *dy = &job.lanes.layer.outputs
-    cdef Scratch scratch
-    cdef Arena tables, each
-    cdef Workspace workspace
-    cdef idx tasks, t
-    cdef double pixels
-    set_sums(job)
-    tables.block = each.block = NULL
-    tables.size = each.size = 0
-    lay_out_sums(job, &tables)
-    lay_out_slice(job, &each, &scratch)
-    tasks = job.vector_parts * job.slices
-    pixels = <double>dy.n * job.lanes.channels * dy.h * dy.w
-    reserve(&workspace, &tables, &each,
-            threads_for(pixels * job.vector_sums, tasks))
-    lay_out_sums(job, &tables)
-    with nogil:
-        for t in range(job.n_taps):
-            # What is staged begins with the first tap's row and column.
-            job.offsets[t] = (t // problem.w.w * problem.dilation_h * job.lanes.columns
-                              + t % problem.w.w * problem.dilation_w) * job.lanes.kernels.lanes
-        run_tasks(sum_slice, job, tasks, 1, &workspace)
-        add_slices(job)
-    release(&workspace)
-    return 0
+                    place = (v % together * lanes.filters + f % lanes.filters) * sums.n_taps + r * w.w + s
+                    place = (place * lanes.mix + c) * width + f // lanes.filters % width
+                    put_total(&sums.slices, v // together, place, at(w, itemsize, f, c, r, s), itemsize)
 
 
 # ---- the doors -----------------------------------------------------------------------------------------------------
 
 
-cdef void count_moves(const Lanes *lanes, const Image *image, idx neighbours, double pixels,
-                      double *features) noexcept nogil:
-    """That pixels go along the lanes, or back; of an image where so many channels of a vector lie side by side."""
+cdef void count_moves(const Lanes *lanes, const Image *image, bint single, double *features) noexcept nogil:
+    """That an image goes along the lanes, or back; with `single`, channels of a vector are no neighbours in memory."""
+    cdef double pixels = <double>image.n * image.h * image.w
     cdef idx width = lanes.kernels.lanes
-    if image.s_w == 1 or not channels_last(image) and image == &lanes.layer.outputs:
-        features[LANES_TRANSPOSED] += pixels * lanes.vectors * lanes.filters
-    elif channels_last(image) and neighbours > 1:
+    if image.s_w == 1:
+        features[LANES_TRANSPOSED] += pixels * parts(image.c, width)
+    elif single or image.s_c != 1:
+        features[LANES_SINGLE] += pixels * image.c
+    else:
         features[LANES_COPIED] += pixels * (lanes.channels // width)
         features[LANES_SINGLE] += pixels * (lanes.channels % width)
-    else:
-        features[LANES_SINGLE] += pixels * image.c
-
-
-cdef void count_products(const Lanes *lanes, const Problem *problem, double *features) noexcept nogil:
-    """Forward and input gradient."""
-    cdef const Image *outputs = &lanes.layer.outputs
-    cdef const Axis *columns = &lanes.layer.columns
-    cdef idx r, b, width, run, first, pairs = 0
-    cdef double rows
-    # Pairs of an output row and a row of taps that meet in the image, for others are left out. The passes share them.
-    for r in range(problem.w.h):
-        first = problem.pad_h - r * problem.dilation_h
-        pairs += max(0, min(problem.y.h, parts(max(0, problem.x.h + first), problem.stride_h))
-                     - parts(max(0, first), problem.stride_h))
-    rows = <double>outputs.n * lanes.vectors * lanes.filters * pairs * lanes.mix
-    for b in range(columns.residues):
-        width, run = parts(outputs.w - b, columns.residues), taps_of(columns, b)
-        features[LANES_PRODUCTS] += rows * width * run
-        # Eight outputs share the taps of a run, and these the pixels.
-        if columns.side_by_side and columns.step == 1 and (run == 3 or run == 5):
-            features[LANES_LOADS] += rows * (width + parts(width, 8) * (run - 1))
-        else:
-            features[LANES_LOADS] += rows * width * run
-    features[LANES_CALLS] = <double>outputs.n * lanes.vectors * lanes.filters * outputs.h * columns.residues
-    features[LANES_TAPS] = <double>lanes.vectors * lanes.filters * problem.w.h * problem.w.w * lanes.mix
-    if not channels_last(outputs) or lanes.filters > 1:
-        count_moves(lanes, outputs, 1, <double>outputs.n * outputs.h * outputs.w, features)
-    else:
-        # Whole vectors of neighbours are stored where they belong.
-        features[LANES_SINGLE] += (<double>outputs.n * outputs.h * outputs.w) * (lanes.channels % lanes.kernels.lanes)
-
-
-cdef void count_sums(LaneSums *job, double *features) noexcept nogil:
-    """Weight gradient."""
-    cdef const Lanes *lanes = &job.lanes
-    cdef const Image *dy = &lanes.layer.outputs
-    cdef idx taps = lanes.layer.w.w
-    cdef double pixels = <double>dy.n * dy.h * dy.w, loads = 1
-    set_sums(job)
-    features[LANES_PRODUCTS] = pixels * lanes.vectors * job.vector_sums
-    # Two pixels of dy share what a run of taps sees.
-    if lanes.layer.columns.side_by_side and lanes.layer.columns.step == 1 and (taps % 3 == 0 or taps == 5):
-        loads = 4.0 / 6 if taps % 3 == 0 else 6.0 / 10
-    features[LANES_LOADS] = features[LANES_PRODUCTS] * loads
-    features[LANES_CALLS] = (<double>dy.n * lanes.vectors * lanes.filters * parts(job.n_taps, job.tile)
-                             * parts(dy.h, max(1, FC_WINDOW_RUN // dy.w)))
-    features[LANES_TAPS] = (pixels / FOLD + job.slices) * lanes.vectors * job.vector_sums
-    if not job.in_place:
-        count_moves(lanes, dy, 2 if lanes.filters == 1 else 1, pixels, features)
 
 
 cdef void lanes_features(const Problem *problem, int *rows, double *features) noexcept nogil:
-    cdef LaneSums job
-    cdef Lanes *lanes = &job.lanes
-    cdef const Image *source = &lanes.layer.source
-    cdef idx i
+    cdef LaneOutputs outputs
+    cdef LaneSums sums
+    cdef bint summing = problem.which == WEIGHT_GRADIENT, runs
+    cdef const Lanes *lanes = &sums.lanes if summing else &outputs.lanes
+    cdef const Image *y = &lanes.layer.outputs
+    cdef const Axis *columns = &lanes.layer.columns
+    cdef idx i, taps = problem.w.w, first, pairs = 0
+    cdef double vectors
     rows[0] = -1
-    if not set_lanes(lanes, problem):
+    if not (set_sums(&sums, problem) if summing else set_outputs(&outputs, problem)):
         return
     rows[0] = 0
     for i in range(LANES_FEATURES):
         features[i] = 0
-    if problem.which == WEIGHT_GRADIENT:
-        count_sums(&job, features)
+    vectors = <double>y.n * lanes.vectors * lanes.filters
+    if summing:
+        features[LANES_PRODUCTS] = vectors * y.h * y.w * sums.n_taps * lanes.mix
+        # Two pixels of dy share what a run of taps sees.
+        runs = columns.apart == 1 and columns.step == 1
+        features[LANES_LOADS] = features[LANES_PRODUCTS] * (
+            4.0 / 6 if runs and taps % 3 == 0 else 6.0 / 10 if runs and taps == 5 else 1)
+        features[LANES_CALLS] = vectors * parts(sums.n_taps, sums.tile) * parts(y.h, max(1, FC_WINDOW_RUN // y.w))
+        features[LANES_TAPS] = (<double>y.n * y.h * y.w / FOLD + sums.slices.n_slices) * lanes.vectors
+        features[LANES_TAPS] *= sums.vector_sums
+        if not sums.in_place:
+            count_moves(lanes, y, lanes.filters > 1, features)
     else:
-        count_products(lanes, problem, features)
-    if lanes.mix > 1:
-        features[LANES_SPREAD] = features[LANES_LOADS]
+        # Only pairs of an output row and a row of taps count that meet in the image. All passes have the same.
+        for i in range(problem.w.h):
+            first = problem.pad_h - i * problem.dilation_h
+            pairs += max(0, min(problem.y.h, parts(max(0, problem.x.h + first), problem.stride_h))
+                         - parts(max(0, first), problem.stride_h))
+        for i in range(columns.residues):
+            taps = taps_of(columns, i)
+            features[LANES_PRODUCTS] += vectors * pairs * lanes.mix * outputs.width[i] * taps
+            # Eight outputs share what a run of taps sees.
+            features[LANES_LOADS] += (vectors * pairs * lanes.mix * taps / outputs.run[i]
+                                      * (outputs.width[i] + parts(outputs.width[i], 8) * (outputs.run[i] - 1)))
+        features[LANES_CALLS] = vectors * y.h * columns.residues
+        features[LANES_TAPS] = <double>lanes.vectors * lanes.filters * outputs.n_taps * lanes.mix
+        count_moves(lanes, y, lanes.filters > 1, features)
+        # Whole vectors of channels are stored where they belong.
+        features[LANES_COPIED] = 0
+    count_moves(lanes, &lanes.layer.source, False, features)
     # Rows that two bands see are moved.
-    count_moves(lanes, source, 2, <double>source.n * source.h * source.w, features)
-    features[LANES_COPIED] += (<double>source.n * lanes.vectors * lanes.columns
-                               * (lanes.bands - 1) * max(0, lanes.reach + 1 - lanes.step))
+    features[LANES_COPIED] += (<double>y.n * lanes.vectors * lanes.columns * (lanes.bands - 1)
+                               * max(0, lanes.reach + 1 - lanes.step))
     features[LANES_FAR] = far_elements(&lanes.layer, lanes.kernels.itemsize)
     features[LANES_ONE] = 1
+    return (2 if lanes.mix > 1 else 0) + summing
 
 
 cdef int lanes_run(const Problem *problem, int form) except -1:
+    cdef const Image *y = &problem.x if problem.which == INPUT_GRADIENT else &problem.y
+    cdef double pixels = <double>y.n * y.h * y.w
     cdef LaneOutputs outputs
     cdef LaneSums sums
+    cdef Scratch scratch
+    cdef Arena tables, each
+    cdef Workspace workspace
+    cdef idx tasks, taps
+    cdef int n_threads
+    tables.block = each.block = NULL
+    tables.size = each.size = 0
     if problem.which == WEIGHT_GRADIENT:
-        set_lanes(&sums.lanes, problem)
-        return sum_lanes(&sums, problem)
-    set_lanes(&outputs.lanes, problem)
-    return correlate(&outputs, problem)
+        set_sums(&sums, problem)
+        lay_out_sums(&sums, &tables)
+        lay_out_slice(&sums, &each, &scratch)
+        tasks = sums.slices.n_parts * sums.slices.n_slices
+        n_threads = threads_for(pixels * sums.lanes.channels * sums.vector_sums, tasks)
+        reserve(&workspace, &tables, &each, n_threads)
+        lay_out_sums(&sums, &tables)
+        with nogil:
+            fill_offsets(&sums, problem)
+            run_tasks(sum_slice, &sums, tasks, 1, &workspace)
+            add_slices(&sums)
+    else:
+        set_outputs(&outputs, problem)
+        lay_out_outputs(&outputs, &tables)
+        lay_out_unit(&outputs, &each, &scratch)
+        tasks = parts(outputs.units, outputs.per_task)
+        taps = outputs.n_taps * outputs.lanes.mix // outputs.lanes.layer.rows.residues
+        n_threads = threads_for(pixels * y.c * (taps // outputs.lanes.layer.columns.residues + 4), tasks)
+        if n_threads == 1:
+            # A task begins with zeros around what it stages, and one is enough.
+            outputs.per_task, tasks = outputs.units, 1
+        reserve(&workspace, &tables, &each, n_threads)
+        lay_out_outputs(&outputs, &tables)
+        with nogil:
+            fill_outputs_tables(&outputs, problem)
+            run_tasks(run_units, &outputs, tasks, 1, &workspace)
+    release(&workspace)
+    return 0

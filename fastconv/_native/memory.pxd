@@ -7,12 +7,27 @@ from fastconv._native.kernels cimport idx
 cdef enum:
     LINE = 64   # bytes of a cache line, to which every piece of memory is aligned
 
-# A block aligned to a cache line at the least; MemoryError if there is none. It goes back with the size it was taken with.
+# A block aligned to a cache line at the least; MemoryError if there is none. It goes back with the size it came with.
 cdef void *take(size_t size) except NULL
 cdef void give(void *block, size_t size) noexcept
 
 # A C-contiguous array, from recycled memory if it is large.
 cdef cnp.ndarray new_array(int ndim, const cnp.npy_intp *dims, int type_num)
+
+# Images (N, C, H, W) so, in C order or with channels last.
+cdef cnp.ndarray new_images(const cnp.npy_intp *dims, int type_num, bint last)
+
+
+# A number of float32 (4 bytes) or float64 (8 bytes) in memory.
+cdef inline double get(const char *a, idx i, idx itemsize) noexcept nogil:
+    return (<const float *>a)[i] if itemsize == 4 else (<const double *>a)[i]
+
+
+cdef inline void put(char *a, idx i, double value, idx itemsize) noexcept nogil:
+    if itemsize == 4:
+        (<float *>a)[i] = <float>value
+    else:
+        (<double *>a)[i] = value
 
 
 cdef struct Arena:
@@ -41,8 +56,8 @@ cdef struct Workspace:
     bint keeps_subnormals   # results of its tasks may be subnormal numbers; otherwise these count as zero
 
 
-# Allocate what `tables` and, for each thread, `scratch` have added up to, and give `tables` its block; MemoryError where
-# that is more than there is. Whoever reserves a workspace releases it.
+# Allocate what `tables` and, for each thread, `scratch` have added up to, and give `tables` its block; NULL if that is
+# nothing, MemoryError if it is more than there is. Whoever reserves a workspace releases it.
 cdef int reserve(Workspace *workspace, Arena *tables, const Arena *scratch, int n_threads) except -1
 cdef void release(Workspace *workspace) noexcept
 

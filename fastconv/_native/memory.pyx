@@ -84,7 +84,6 @@ cdef (int, size_t) size_class(size_t size) noexcept:
 
 
 cdef void *take(size_t size) except NULL:
-    """A block aligned to a cache line at the least; MemoryError if there is none. It goes back by give(), with its size."""
     global waiting_bytes, used_bytes, most_used_bytes
     cdef int k
     cdef size_t whole
@@ -209,6 +208,16 @@ cdef cnp.ndarray new_array(int ndim, const cnp.npy_intp *dims, int type_num):
     return array
 
 
+cdef cnp.ndarray new_images(const cnp.npy_intp *dims, int type_num, bint last):
+    cdef cnp.npy_intp[4] stored = [dims[0], dims[2], dims[3], dims[1]]
+    cdef cnp.npy_intp[4] order = [0, 3, 1, 2]
+    cdef cnp.PyArray_Dims axes
+    if not last:
+        return new_array(4, dims, type_num)
+    axes.ptr, axes.len = order, 4
+    return cnp.PyArray_Transpose(new_array(4, stored, type_num), &axes)
+
+
 def empty(shape, dtype) -> np.ndarray:
     """A C-contiguous array like ``numpy.empty``, from recycled memory if it is large."""
     cdef cnp.dtype descr = np.dtype(dtype)
@@ -219,5 +228,3 @@ def empty(shape, dtype) -> np.ndarray:
     for i in range(ndim):
         dims[i] = shape[i]
     return new_array(ndim, dims, descr.num)
-
-

@@ -1,7 +1,7 @@
 """Element-wise layers, losses, sums and updates as single passes over memory, on threads where it pays.
 
-Arrays are dense (C order) and of one float dtype, unless said otherwise. Results do not depend on the number of threads:
-an element belongs to one task, and sums of planes are added in the order of images.
+Arrays are dense (C order) and of one float dtype, unless said otherwise. Results do not depend on the number of
+threads: an element belongs to one task, and sums of planes are added in the order of images.
 """
 
 cimport numpy as cnp
@@ -11,7 +11,7 @@ from libc.string cimport memset
 
 from fastconv._native.checks cimport DENSE, DENSE_RESULT, check_array, check_axis, check_real, check_size
 from fastconv._native.kernels cimport fc_kernels, idx, parts
-from fastconv._native.memory cimport Arena, Workspace, carve, no_memory, release, reserve
+from fastconv._native.memory cimport Arena, Workspace, carve, get, no_memory, put, release, reserve
 from fastconv._native.runtime cimport Task, kernels_of, run_without_gil, threads_for
 
 cnp.import_array()
@@ -47,17 +47,6 @@ cdef int check_row(cnp.ndarray a, str name, int flags, cnp.ndarray row, str row_
     check_array(a, name, 2, kind, flags)
     check_array(row, row_name, 1, kind, row_flags)
     return check_axis(row, row_name, 0, a.shape[1])
-
-
-cdef inline double get(const char *a, idx i, idx itemsize) noexcept nogil:
-    return (<const float *>a)[i] if itemsize == 4 else (<const double *>a)[i]
-
-
-cdef inline void put(char *a, idx i, double value, idx itemsize) noexcept nogil:
-    if itemsize == 4:
-        (<float *>a)[i] = <float>value
-    else:
-        (<double *>a)[i] = value
 
 
 cdef double *new_doubles(Workspace *workspace, double count) except NULL:
@@ -178,7 +167,7 @@ def sgd(list parameters, list gradients, list buffers, double sign, double lr, d
         p, dp, buffer = parameters[i], gradients[i], buffers[i]
         step.kernels, step.count = kernels_for(p), cnp.PyArray_SIZE(p)
         step.p, step.dp, step.buffer = data(p), data(dp), data(buffer) if buffer is not None else NULL
-        # The momentum of a weight without a gradient would decay until it is subnormal, and stay there: it becomes zero.
+        # Without a gradient, momentum would decay to a subnormal number, which is slow, and stay there: it becomes 0.
         run_pass(step_task, &step, parts(step.count, PIECE), 10.0 * step.count, False)
     return True
 

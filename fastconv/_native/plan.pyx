@@ -31,7 +31,8 @@ import os
 cnp.import_array()
 
 cdef enum:
-    MOST_FORMS = 6   # of a method
+    MOST_FORMS = 6         # of a method
+    LEAST_WORK = 32768     # multiply-adds that are worth weighing minimal filtering, which a call would cost more than
 
 
 # ---- the list of methods -------------------------------------------------------------------------------------------
@@ -73,7 +74,9 @@ cdef bint winograd_allowed = True
 
 
 cdef void weigh(const Problem *problem, double *cycles) noexcept nogil:
-    """Estimate the cycles of every form on one thread; infinity where it is impossible."""
+    """Estimate the cycles of every form on one thread; infinity where it is impossible, or not worth asking."""
+    cdef const Image *w = &problem.w
+    cdef double work = <double>w.n * w.c * w.h * w.w * problem.y.n * problem.y.h * problem.y.w
     cdef double[MOST_FORMS * FEATURES] features
     cdef int[MOST_FORMS] rows
     cdef const Method *method
@@ -82,6 +85,8 @@ cdef void weigh(const Problem *problem, double *cycles) noexcept nogil:
         cycles[i] = INFINITY
     for i in range(N_METHODS[problem.which]):
         method = &METHODS[problem.which][i]
+        if method.first == WINOGRAD and work < LEAST_WORK and problem.forced != WINOGRAD:
+            continue
         method.features(problem, rows, features)
         for k in range(method.count):
             if rows[k] >= 0:
@@ -218,9 +223,10 @@ _from_environment(os.environ)
 
 
 cdef void describe(Image *image, tuple size, bint last) noexcept:
-    """An image of that size without data, dense in C order or with channels last."""
+    """An image of that size without data, dense in C order or with channels last. What is empty counts as one: nobody
+    computes it, but sizes are divided by."""
     image.data = image.end = NULL
-    image.n, image.c, image.h, image.w = size
+    image.n, image.c, image.h, image.w = [max(1, length) for length in size]
     image.s_w, image.s_h = 1, image.w
     image.s_c = image.h * image.w
     if last:

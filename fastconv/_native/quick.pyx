@@ -11,7 +11,8 @@ from cpython.long cimport PyLong_AsLongAndOverflow, PyLong_CheckExact
 from cpython.tuple cimport PyTuple_CheckExact, PyTuple_GET_ITEM, PyTuple_GET_SIZE
 
 from fastconv._native cimport passes, plan, pool
-from fastconv._native.memory cimport new_array
+from fastconv._native.memory cimport new_array, new_images
+from fastconv._native.problem cimport keeps_channels_last
 
 cnp.import_array()
 
@@ -145,7 +146,7 @@ cpdef conv2d(x, w, b, stride, padding, dilation, groups):
             or not convolution(&v, (<cnp.ndarray>x).shape, (<cnp.ndarray>w).shape, stride, padding, dilation, groups)
             or b is not None and not (plain(b, 1, real) and (<cnp.ndarray>b).shape[0] == v.out[1])):
         return None
-    y = new_array(4, v.out, real)
+    y = new_images(v.out, real, keeps_channels_last(<cnp.ndarray>x))
     plan.forward(x, w, b, y, v.stride_h, v.stride_w, v.pad_h, v.pad_w, v.dilation_h, v.dilation_w, v.groups)
     return y
 
@@ -158,7 +159,7 @@ cpdef conv2d_input(input_size, w, dy, stride, padding, dilation, groups):
             or not convolution(&v, size, (<cnp.ndarray>w).shape, stride, padding, dilation, groups)
             or not same((<cnp.ndarray>dy).shape, v.out, 4)):
         return None
-    dx = new_array(4, size, real)
+    dx = new_images(size, real, keeps_channels_last(<cnp.ndarray>dy))
     plan.input_gradient(dy, w, dx, v.stride_h, v.stride_w, v.pad_h, v.pad_w, v.dilation_h, v.dilation_w, v.groups)
     return dx
 
@@ -270,8 +271,9 @@ cpdef max_pool2d(x, kernel_size, stride, padding, dilation, ceil_mode):
             or (<cnp.ndarray>x).shape[2] * (<cnp.ndarray>x).shape[3] >= 2147483647
             or not pooling(&v, (<cnp.ndarray>x).shape, kernel_size, stride, padding, dilation)):
         return None
-    y = new_array(4, v.out, real)
-    indices = new_array(4, v.out, cnp.NPY_INT32 if real == cnp.NPY_FLOAT32 else cnp.NPY_INT64)
+    cdef bint last = keeps_channels_last(<cnp.ndarray>x)
+    y = new_images(v.out, real, last)
+    indices = new_images(v.out, cnp.NPY_INT32 if real == cnp.NPY_FLOAT32 else cnp.NPY_INT64, last)
     pool.max_forward(x, y, indices, v.kernel_h, v.kernel_w, v.stride_h, v.stride_w, v.pad_h, v.pad_w, v.dilation_h,
                       v.dilation_w)
     return y, indices
@@ -285,7 +287,7 @@ cpdef max_pool2d_backward(dy, indices, input_size):
             or not same((<cnp.ndarray>dy).shape, (<cnp.ndarray>indices).shape, 4)
             or not same((<cnp.ndarray>dy).shape, size, 2)):
         return None
-    dx = new_array(4, size, real)
+    dx = new_images(size, real, keeps_channels_last(<cnp.ndarray>dy))
     return dx if pool.max_backward(dy, indices, dx) else None
 
 
@@ -295,7 +297,7 @@ cpdef avg_pool2d(x, kernel_size, stride, padding, ceil_mode, count_include_pad):
     if (real < 0 or ceil_mode is not False or not plain(x, 4, real)
             or not pooling(&v, (<cnp.ndarray>x).shape, kernel_size, stride, padding, 1)):
         return None
-    y = new_array(4, v.out, real)
+    y = new_images(v.out, real, keeps_channels_last(<cnp.ndarray>x))
     pool.average_forward(x, y, v.kernel_h, v.kernel_w, v.stride_h, v.stride_w, v.pad_h, v.pad_w, count_include_pad, 0)
     return y
 
@@ -308,7 +310,7 @@ cpdef avg_pool2d_backward(dy, input_size, kernel_size, stride, padding, ceil_mod
             or not pooling(&v, size, kernel_size, stride, padding, 1)
             or not same((<cnp.ndarray>dy).shape, v.out, 4)):
         return None
-    dx = new_array(4, size, real)
+    dx = new_images(size, real, keeps_channels_last(<cnp.ndarray>dy))
     pool.average_backward(dy, dx, v.kernel_h, v.kernel_w, v.stride_h, v.stride_w, v.pad_h, v.pad_w, count_include_pad,
                            0)
     return dx
@@ -322,41 +324,66 @@ cdef inline bint dense(object a, int type_num) noexcept:
             and cnp.PyArray_ISCARRAY_RO(<cnp.ndarray>a) and cnp.PyArray_SIZE(<cnp.ndarray>a) > 0)
 
 
+cdef cnp.ndarray in_order(object a):
+    """The array as it lies in memory: with its channels last, as (N, H, W, C)."""
+    cdef cnp.npy_intp[4] order = [0, 2, 3, 1]
+    cdef cnp.PyArray_Dims axes
+    if cnp.PyArray_IS_C_CONTIGUOUS(<cnp.ndarray>a):
+        return <cnp.ndarray>a
+    axes.ptr, axes.len = order, 4
+    return cnp.PyArray_Transpose(<cnp.ndarray>a, &axes)
+
+
+cdef inline bint solid(object a, int type_num) noexcept:
+    """Whether it is dense, in C order or with channels last."""
+    return dense(a, type_num) or (plain(a, 4, type_num) and keeps_channels_last(<cnp.ndarray>a))
+
+
+cdef cnp.ndarray new_like(cnp.ndarray a, int type_num):
+    if cnp.PyArray_IS_C_CONTIGUOUS(a):
+        return new_array(cnp.PyArray_NDIM(a), a.shape, type_num)
+    return new_images(a.shape, type_num, True)
+
+
+cdef inline bint alike(object a, object b, int type_num) noexcept:
+    """Whether both are so, of one shape and in one order."""
+    return (solid(a, type_num) and solid(b, type_num)
+            and cnp.PyArray_NDIM(<cnp.ndarray>a) == cnp.PyArray_NDIM(<cnp.ndarray>b)
+            and same((<cnp.ndarray>a).shape, (<cnp.ndarray>b).shape, cnp.PyArray_NDIM(<cnp.ndarray>a))
+            and cnp.PyArray_IS_C_CONTIGUOUS(<cnp.ndarray>a) == cnp.PyArray_IS_C_CONTIGUOUS(<cnp.ndarray>b))
+
+
 cpdef relu(x):
     cdef int real = real_type(x)
-    if real < 0 or not dense(x, real):
+    if real < 0 or not solid(x, real):
         return None
-    y = new_array(cnp.PyArray_NDIM(<cnp.ndarray>x), (<cnp.ndarray>x).shape, real)
-    passes.relu(x, y)
+    y = new_like(<cnp.ndarray>x, real)
+    passes.relu(in_order(x), in_order(y))
     return y
 
 
 cpdef relu_backward(dy, y, bint spent=False):
     """With `spent`, the result may be written over dy."""
     cdef int real = real_type(y)
-    if (real < 0 or not dense(y, real) or not dense(dy, real)
-            or cnp.PyArray_NDIM(<cnp.ndarray>y) != cnp.PyArray_NDIM(<cnp.ndarray>dy)
-            or not same((<cnp.ndarray>y).shape, (<cnp.ndarray>dy).shape, cnp.PyArray_NDIM(<cnp.ndarray>y))):
+    if real < 0 or not alike(dy, y, real):
         return None
     dx = dy
     if not (spent and cnp.PyArray_ISWRITEABLE(<cnp.ndarray>dy)):
-        dx = new_array(cnp.PyArray_NDIM(<cnp.ndarray>y), (<cnp.ndarray>y).shape, real)
-    passes.relu_backward(dy, y, dx)
+        dx = new_like(<cnp.ndarray>y, real)
+    passes.relu_backward(in_order(dy), in_order(y), in_order(dx))
     return dx
 
 
 cpdef add(a, b, out=None):
     """The sum of arrays of one shape; `out` may be one of them."""
     cdef int real = real_type(a)
-    if (real < 0 or not dense(a, real) or not dense(b, real)
-            or cnp.PyArray_NDIM(<cnp.ndarray>a) != cnp.PyArray_NDIM(<cnp.ndarray>b)
-            or not same((<cnp.ndarray>a).shape, (<cnp.ndarray>b).shape, cnp.PyArray_NDIM(<cnp.ndarray>a))):
+    if real < 0 or not alike(a, b, real):
         return None
     if out is None:
-        out = new_array(cnp.PyArray_NDIM(<cnp.ndarray>a), (<cnp.ndarray>a).shape, real)
-    elif not (dense(out, real) and cnp.PyArray_ISWRITEABLE(<cnp.ndarray>out)):
+        out = new_like(<cnp.ndarray>a, real)
+    elif not (alike(out, a, real) and cnp.PyArray_ISWRITEABLE(<cnp.ndarray>out)):
         return None
-    passes.add(a, b, out)
+    passes.add(in_order(a), in_order(b), in_order(out))
     return out
 
 

@@ -22,9 +22,9 @@ cdef inline bint keeps_busy(idx tasks, idx n_threads) noexcept nogil:
 # One task of a job: `scratch` is the workspace of the thread that it runs on.
 ctypedef void (*Task)(const void *job, idx task, char *scratch) noexcept nogil
 
-# Run task(job, 0 ... count - 1), `chunk` of them at a time, on the threads of a workspace, each with scratch of its own.
+# Run task(job, 0 ... count - 1), `chunk` of them at a time, on the threads of a workspace, each with its own scratch.
 cdef void run_tasks(Task task, const void *job, idx count, idx chunk, const Workspace *workspace) noexcept nogil
 
-# The same for a caller with the GIL, which is let go of unless `work`, as threads_for() counts it, takes no longer than that.
+# The same for a caller that holds the GIL: it is released, unless `work`, as threads_for() counts it, is tiny.
 cdef void run_without_gil(Task task, const void *job, idx count, idx chunk, const Workspace *workspace,
                           double work) noexcept

@@ -82,6 +82,11 @@ def set_isa(name: str) -> None:
     raise ValueError(f"instruction set {name!r} is not available here; choose one of {', '.join(available_isas())}")
 
 
+def lanes() -> int:
+    """How many float32 numbers a vector of the instruction set in use holds."""
+    return isa.f32.lanes
+
+
 def peak_gflops(seconds: float = 0.1) -> float:
     """Measured float32 multiply-add peak of one core in GFLOP/s: independent FMA chains in registers."""
     cdef double done, best = 0.0
@@ -100,8 +105,8 @@ def peak_gflops(seconds: float = 0.1) -> float:
 # ---- threads -----------------------------------------------------------------------------------------------------
 
 cdef int chosen_threads = 0  # 0: as many as OpenMP would start
-cdef bint alone = not HAS_OPENMP   # no threads here: without OpenMP, and in a forked child, which must not enter its
-#                                    parent's pool
+# One thread is all there is without OpenMP, and in a forked child, which must not enter its parent's pool of threads.
+cdef bint alone = not HAS_OPENMP
 
 
 cdef int max_threads() noexcept:
@@ -168,7 +173,7 @@ cdef void run_tasks(Task task, const void *job, idx count, idx chunk, const Work
 
 cdef void run_without_gil(Task task, const void *job, idx count, idx chunk, const Workspace *workspace,
                           double work) noexcept:
-    # Some three microseconds of work: to let go of the GIL and take it again costs as much as many a tiny layer.
+    # Below some three microseconds, to release the GIL and to take it again would cost as much as many a layer.
     if work < 3e5:
         run_tasks(task, job, count, chunk, workspace)
         return

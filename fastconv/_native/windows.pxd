@@ -6,7 +6,7 @@ from fastconv._native.problem cimport Problem
 # Features of windows, in counts.
 cdef enum:
     WINDOWS_PRODUCTS          # vectors of products, with the idle lanes of ragged rows
-    WINDOWS_LOADS             # vectors of pixels that are read for them: those of every second pixel count twice, others lanes times
+    WINDOWS_LOADS             # reads for them: one a vector, with stride 2 or 4 so many, with other strides one a lane
     WINDOWS_MASKED            # of these, what is masked for columns beside the image
     WINDOWS_FAR               # elements of arrays that no cache near holds
     WINDOWS_COPIED            # elements of rows that cannot be read, or outputs that cannot be written, where they lie

@@ -1,8 +1,8 @@
-"""Convolution with few channels a group, depthwise layers above all, by windows over rows that are read where they lie.
+"""Convolution with few channels a group, as in depthwise layers, by windows over rows that are read where they lie.
 
 Nothing but the filters is packed, and where rows are dense nothing is copied. A kernel reads rows of pixels through a
-table of a band's rows and keeps its sums in registers. A row above or below the image is a row of zeros in that table; a
-row that whole vectors cannot be read from is a copy. Columns beside the image are masked in the kernel.
+table of a band's rows and keeps its sums in registers. A row above or below the image is a row of zeros in that table,
+and a row that whole vectors cannot be read from is a copy. Columns beside the image are masked in the kernel.
 
 Forward and input gradient go over images, groups and bands of rows, of which a task does some; in a band over the
 filters and the residues of rows. Even and odd columns of the input gradient with stride 2 have taps of their own, and
@@ -15,14 +15,14 @@ The figures behind this are in docs/decisions/depthwise.md.
 from libc.string cimport memset
 
 from fastconv._native.few_channels cimport (
-    LEAST_ROWS, MOST_RESIDUES, SLICES, TASK, Layer, copy_number, far_elements, has_small_windows, lay_out_taps,
-    put_number, set_axes, set_layer, taps_of,
+    LEAST_ROWS, MOST_RESIDUES, TASK, Layer, Slices, copy_number, cut_slices, far_elements, has_small_windows,
+    lay_out_slices, lay_out_taps, put_total, set_axes, set_layer, taps_of,
 )
 from fastconv._native.kernels cimport (
     FC_WINDOW_SUMS, FC_WINDOW_TAPS, fc_kernels, fc_run, fc_tap, fc_windows, idx, parts, up,
 )
 from fastconv._native.memory cimport Arena, Workspace, carve, release, reserve
-from fastconv._native.problem cimport WEIGHT_GRADIENT, Image, Problem, at, channels_last
+from fastconv._native.problem cimport INPUT_GRADIENT, WEIGHT_GRADIENT, Image, Problem, at, channels_last
 from fastconv._native.runtime cimport run_tasks, threads_for
 from fastconv._native.tuning cimport FEATURES, WINDOWS
 
@@ -165,7 +165,7 @@ cdef struct Windows:
     Rows rows
     Residue residues[MOST_RESIDUES]
     const char *bias
-    idx outputs               # rows of each residue, at the most
+    idx height                # rows of outputs of each residue, at the most
     idx units, per_task       # (image, group, band) triples, in all and in a task
     char *w
     fc_tap *taps
@@ -174,22 +174,22 @@ cdef struct Windows:
 cdef void set_windows(Windows *windows, const Problem *problem) noexcept nogil:
     cdef Layer *layer = &windows.layer
     cdef Rows *rows = &windows.rows
-    cdef idx phases, n_taps = 0, i, b
+    cdef idx phases, i, b
     cdef bint side_by_side
     cdef fc_windows *seen
     set_layer(layer, problem)
     phases = layer.columns.residues
-    windows.outputs = parts(layer.outputs.h, layer.rows.residues)
+    windows.height = parts(layer.outputs.h, layer.rows.residues)
     windows.bias = problem.bias
-    set_rows(rows, layer, problem.kernels, windows.outputs)
-    side_by_side = layer.rows.side_by_side and (phases == 2 or layer.columns.side_by_side)
+    set_rows(rows, layer, problem.kernels, windows.height)
+    side_by_side = layer.rows.apart == 1 and (phases == 2 or layer.columns.apart == 1)
     for i in range(layer.rows.residues):
         seen = &windows.residues[i].windows
         seen.width, seen.phases = layer.outputs.w, phases
         seen.step, seen.stride = rows.step, layer.columns.step
         seen.start, seen.stop = rows.start, rows.stop
         choose_block(seen, taps_of(&layer.rows, i), layer.w.w, side_by_side,
-                     min(windows.outputs, max(0, parts(layer.outputs.h - i, layer.rows.residues))))
+                     min(windows.height, max(0, parts(layer.outputs.h - i, layer.rows.residues))))
         for b in range(phases):
             seen.n_blocks[b] = (taps_of(&layer.columns, b) // seen.span * (taps_of(&layer.rows, i) // seen.height)
                                 * layer.channels)
@@ -282,7 +282,7 @@ cdef void run_band(const Windows *windows, idx n, idx group, idx band, const Scr
     cdef const Image *outputs = &windows.layer.outputs
     cdef const Residue *residue
     cdef const char *bias
-    cdef idx itemsize = kernels.itemsize, residues = windows.layer.rows.residues, p0 = 0, p1 = windows.outputs
+    cdef idx itemsize = kernels.itemsize, residues = windows.layer.rows.residues, p0 = 0, p1 = windows.height
     cdef idx k, i, f, row, count
     cdef bint dense = not channels_last(outputs)
     cdef fc_run whole_row
@@ -328,32 +328,6 @@ cdef void run_bands(const void *job, idx task, char *memory) noexcept nogil:
             n += 1
 
 
-cdef int correlate(const Problem *problem) except -1:
-    cdef Windows windows
-    cdef Scratch scratch
-    cdef Arena tables, each
-    cdef Workspace workspace
-    cdef idx tasks, row_taps
-    cdef double outputs
-    set_windows(&windows, problem)
-    tables.block = each.block = NULL
-    tables.size = each.size = 0
-    lay_out_windows(&windows, &tables)
-    lay_out_band(&windows, &each, &scratch)
-    tasks = parts(windows.units, windows.per_task)
-    row_taps = windows.layer.channels * windows.layer.w.h * windows.layer.w.w
-    row_taps = row_taps // windows.layer.rows.residues // windows.layer.columns.residues
-    outputs = <double>windows.layer.outputs.n * windows.layer.outputs.c
-    outputs = outputs * windows.layer.outputs.h * windows.layer.outputs.w
-    reserve(&workspace, &tables, &each, threads_for(outputs * (row_taps + 4), tasks))
-    lay_out_windows(&windows, &tables)
-    with nogil:
-        fill_tables(&windows, problem)
-        run_tasks(run_bands, &windows, tasks, 1, &workspace)
-    release(&workspace)
-    return 0
-
-
 # ---- weight gradient -----------------------------------------------------------------------------------------------
 
 cdef struct WindowSums:
@@ -363,19 +337,15 @@ cdef struct WindowSums:
     idx n_taps                # of a filter
     idx span                  # columns of a block in a tile of taps
     idx tiles, n_sums         # tiles of taps, and their sums
-    idx together, group_parts # groups in a task, whose sums are kept together
-    idx slices, slice_units   # of (image, band) pairs
+    Slices slices             # with totals [group][filter][tap]
     fc_tap *taps              # of each tile; single ones are repeated to fill the last tile
     idx *spans                # of each tile
     idx *slots                # of each sum, its tap, or -1
-    double *totals            # [part of the groups][slice] of [group][filter][tap], each on lines of its own
-    idx totals_pitch
 
 
 cdef void set_sums(WindowSums *sums, const Problem *problem) noexcept nogil:
     cdef Layer *layer = &sums.layer
     cdef const Image *w = &problem.w
-    cdef idx units, lane_sums
     set_layer(layer, problem)
     set_rows(&sums.rows, layer, problem.kernels, layer.outputs.h)
     sums.n_taps = layer.channels * w.h * w.w
@@ -391,27 +361,21 @@ cdef void set_sums(WindowSums *sums, const Problem *problem) noexcept nogil:
         sums.span = FC_WINDOW_TAPS
         sums.tiles = parts(sums.n_taps, FC_WINDOW_TAPS)
         sums.n_sums = sums.tiles * FC_WINDOW_TAPS
-    # By the shape alone, so that sums never depend on the number of threads.
-    units = layer.outputs.n * sums.rows.bands
-    sums.together = parts(layer.groups, parts(layer.groups, GROUPS))
-    sums.group_parts = parts(layer.groups, sums.together)
-    sums.slice_units = parts(units, min(units, parts(SLICES, sums.group_parts)))
-    sums.slices = parts(units, sums.slice_units)
-    sums.totals_pitch = up(sums.together * layer.filters * sums.n_taps, 8)
+    cut_slices(&sums.slices, layer.outputs.n * sums.rows.bands, layer.groups,
+               parts(layer.groups, parts(layer.groups, GROUPS)), layer.filters * sums.n_taps)
 
 
 cdef void lay_out_sums(WindowSums *sums, Arena *tables) noexcept nogil:
-    cdef double tasks = sums.group_parts * sums.slices
     sums.taps = <fc_tap *>carve(tables, sums.tiles * FC_WINDOW_TAPS, sizeof(fc_tap))
     sums.spans = <idx *>carve(tables, sums.tiles, sizeof(idx))
     sums.slots = <idx *>carve(tables, sums.n_sums, sizeof(idx))
-    sums.totals = <double *>carve(tables, tasks * sums.totals_pitch, sizeof(double))
+    lay_out_slices(&sums.slices, tables)
     lay_out_borders(&sums.rows, tables)
 
 
 cdef void lay_out_slice(const WindowSums *sums, Arena *arena, Scratch *scratch) noexcept nogil:
     cdef const fc_kernels *kernels = sums.rows.kernels
-    cdef double count = sums.together * sums.layer.filters * sums.n_sums
+    cdef double count = sums.slices.together * sums.layer.filters * sums.n_sums
     scratch.sums = <char *>carve(arena, count * kernels.lanes, kernels.itemsize)
     # The kernel may read a vector more.
     scratch.dy = <char *>carve(arena, <double>sums.rows.band * sums.layer.outputs.w + kernels.lanes, kernels.itemsize)
@@ -463,11 +427,12 @@ cdef void sum_band(const WindowSums *sums, idx n, idx group, idx p0, idx p1, con
     cdef const Image *image = &sums.layer.outputs
     cdef idx itemsize = kernels.itemsize, k, t, dy_row
     cdef const char *dy
+    cdef const char *last
     fill_table(&sums.rows, n, group, p0, p1, scratch)
     for k in range(sums.layer.filters):
         dy, dy_row = at(image, itemsize, n, group * sums.layer.filters + k, p0, 0), image.s_h
-        if not (image.s_w == 1 and dy_row >= 0
-                and (image.w >= kernels.lanes or dy + ((p1 - p0 - 1) * dy_row + kernels.lanes) * itemsize <= image.end)):
+        last = dy + ((p1 - p0 - 1) * dy_row + kernels.lanes) * itemsize
+        if image.s_w != 1 or dy_row < 0 or image.w < kernels.lanes and last > image.end:
             kernels.move.stage(scratch.dy, image.w, dy, dy_row, image.s_w, p1 - p0, 0, p1 - p0, 0, image.w, 0, 0)
             dy, dy_row = scratch.dy, image.w
         for t in range(sums.tiles):
@@ -479,21 +444,22 @@ cdef void sum_band(const WindowSums *sums, idx n, idx group, idx p0, idx p1, con
 cdef void sum_slice(const void *job, idx task, char *memory) noexcept nogil:
     cdef const WindowSums *sums = <const WindowSums *>job
     cdef const Layer *layer = &sums.layer
-    cdef idx part = task // sums.slices, cut = task % sums.slices, bands = sums.rows.bands, P = layer.outputs.h
-    cdef idx groups = min(sums.together, layer.groups - part * sums.together), units = layer.outputs.n * bands
+    cdef idx part = task // sums.slices.n_slices, cut = task % sums.slices.n_slices, bands = sums.rows.bands
+    cdef idx first = part * sums.slices.together, groups = min(sums.slices.together, layer.groups - first)
     cdef idx step = layer.filters * sums.n_sums * sums.rows.kernels.lanes * sums.rows.kernels.itemsize
+    cdef idx P = layer.outputs.h, units = min(layer.outputs.n * bands, (cut + 1) * sums.slices.units)
     cdef idx unit, p0, p1, group, pixels = 0
-    cdef double *totals = sums.totals + task * sums.totals_pitch
+    cdef double *totals = sums.slices.totals + task * sums.slices.pitch
     cdef Scratch scratch
     cdef Arena arena
     arena.block, arena.size = memory, 0
     lay_out_slice(sums, &arena, &scratch)
     memset(scratch.sums, 0, groups * step)
-    memset(totals, 0, sums.totals_pitch * sizeof(double))
-    for unit in range(cut * sums.slice_units, min(units, (cut + 1) * sums.slice_units)):
+    memset(totals, 0, sums.slices.pitch * sizeof(double))
+    for unit in range(cut * sums.slices.units, units):
         p0, p1 = unit % bands * P // bands, (unit % bands + 1) * P // bands
         for group in range(groups):
-            sum_band(sums, unit // bands, part * sums.together + group, p0, p1, &scratch, scratch.sums + group * step)
+            sum_band(sums, unit // bands, first + group, p0, p1, &scratch, scratch.sums + group * step)
         pixels += (p1 - p0) * layer.outputs.w
         if pixels >= FOLD:
             fold(sums, groups, scratch.sums, totals)
@@ -503,130 +469,115 @@ cdef void sum_slice(const void *job, idx task, char *memory) noexcept nogil:
 
 cdef void add_slices(const WindowSums *sums) noexcept nogil:
     """dw, out of the totals of all slices."""
-    cdef const Layer *layer = &sums.layer
-    cdef const Image *w = &layer.w
-    cdef idx itemsize = sums.rows.kernels.itemsize, f, c, r, s, i = 0, task
-    cdef idx part_size = sums.together * layer.filters * sums.n_taps
-    cdef double total
+    cdef const Image *w = &sums.layer.w
+    cdef idx f, c, r, s, part_size = sums.slices.together * sums.layer.filters * sums.n_taps, i = 0
+    cdef idx itemsize = sums.rows.kernels.itemsize
     for f in range(w.n):
         for c in range(w.c):
             for r in range(w.h):
                 for s in range(w.w):
-                    total = 0
-                    for task in range(i // part_size * sums.slices, (i // part_size + 1) * sums.slices):
-                        total += sums.totals[task * sums.totals_pitch + i % part_size]
-                    put_number(at(w, itemsize, f, c, r, s), total, itemsize)
+                    put_total(&sums.slices, i // part_size, i % part_size, at(w, itemsize, f, c, r, s), itemsize)
                     i += 1
-
-
-cdef int sum_windows(const Problem *problem) except -1:
-    cdef WindowSums sums
-    cdef Scratch scratch
-    cdef Arena tables, each
-    cdef Workspace workspace
-    cdef idx tasks
-    cdef double pixels
-    set_sums(&sums, problem)
-    tables.block = each.block = NULL
-    tables.size = each.size = 0
-    lay_out_sums(&sums, &tables)
-    lay_out_slice(&sums, &each, &scratch)
-    tasks = sums.group_parts * sums.slices
-    pixels = <double>sums.layer.outputs.n * sums.layer.outputs.c * sums.layer.outputs.h * sums.layer.outputs.w
-    reserve(&workspace, &tables, &each, threads_for(pixels * sums.n_taps, tasks))
-    lay_out_sums(&sums, &tables)
-    with nogil:
-        fill_sums_tables(&sums, problem)
-        run_tasks(sum_slice, &sums, tasks, 1, &workspace)
-        add_slices(&sums)
-    release(&workspace)
-    return 0
 
 
 # ---- the doors -----------------------------------------------------------------------------------------------------
 
-cdef void count_common(const Layer *layer, const Rows *rows, double *features) noexcept nogil:
-    """What all passes share. Products and loads are those of one tap in one row: each pass multiplies them."""
-    cdef const fc_kernels *kernels = rows.kernels
-    cdef idx width = parts(layer.outputs.w, layer.columns.residues), stride = layer.columns.step
-    cdef idx vectors = parts(width, kernels.lanes)
-    cdef idx inside = min(vectors, max(0, min(rows.stop, width) - rows.start) // kernels.lanes)
+cdef void count_reads(const Layer *layer, const Rows *rows, double *features) noexcept nogil:
+    """What all passes share; products and loads are those of one tap in one row of outputs, which a pass multiplies."""
+    cdef idx width = parts(layer.outputs.w, layer.columns.residues), lanes = rows.kernels.lanes
+    cdef idx stride = layer.columns.step, vectors = parts(width, lanes)
+    cdef idx inside = min(vectors, max(0, min(rows.stop, width) - rows.start) // lanes)
     cdef double images = <double>layer.outputs.n * layer.groups
     features[WINDOWS_ROWS] = images * rows.channels * rows.bands * table_rows(rows, rows.band)
     features[WINDOWS_COPIED] = 0 if rows.in_place else features[WINDOWS_ROWS] * layer.source.w
     features[WINDOWS_CALLS] = images * layer.filters * rows.bands
-    features[WINDOWS_FAR] = far_elements(layer, kernels.itemsize)
     features[WINDOWS_PRODUCTS] = images * layer.filters * vectors
-    features[WINDOWS_LOADS] = features[WINDOWS_PRODUCTS] * (stride if stride in (1, 2, 4) else kernels.lanes)
-    features[WINDOWS_MASKED] = features[WINDOWS_LOADS] / vectors * (vectors - inside)
+    features[WINDOWS_LOADS] = features[WINDOWS_PRODUCTS] * (stride if stride in (1, 2, 4) else lanes)
+    features[WINDOWS_MASKED] = features[WINDOWS_LOADS] * (vectors - inside) / vectors
+    features[WINDOWS_FAR] = far_elements(layer, rows.kernels.itemsize)
     features[WINDOWS_ONE] = 1
 
 
-cdef void count_products(const Problem *problem, double *features) noexcept nogil:
-    """Forward and input gradient."""
-    cdef Windows windows
-    cdef const fc_windows *seen
-    cdef idx i, blocks, rows
-    cdef double products = 0, loads = 0
-    set_windows(&windows, problem)
-    count_common(&windows.layer, &windows.rows, features)
-    for i in range(windows.layer.rows.residues):
-        seen = &windows.residues[i].windows
-        blocks = seen.n_blocks[0] + (seen.n_blocks[1] if seen.phases == 2 else 0)
-        # Kernels do four rows at a time, the last of them anew; but single taps of fewer rows by themselves.
-        rows = windows.rows.band if seen.height == 1 and windows.rows.band < 4 else up(windows.rows.band, 4)
-        rows *= windows.rows.bands
-        products += <double>rows * blocks * seen.height * seen.span
-        loads += rows * (1.0 if seen.height == 1 else (3 * seen.step + seen.height) / 4.0) * blocks * seen.span
-    features[WINDOWS_PRODUCTS] *= products
-    features[WINDOWS_LOADS] *= loads
-    features[WINDOWS_MASKED] *= loads
-    features[WINDOWS_CALLS] *= windows.layer.rows.residues
-    features[WINDOWS_TAPS] = (<double>windows.layer.groups * windows.layer.filters * windows.layer.channels
-                              * windows.layer.w.h * windows.layer.w.w)
-    if channels_last(&windows.layer.outputs):
-        features[WINDOWS_COPIED] += (<double>windows.layer.outputs.n * windows.layer.outputs.c * windows.layer.outputs.h
-                                     * windows.layer.outputs.w)
-
-
-cdef void count_sums(const Problem *problem, double *features) noexcept nogil:
-    """Weight gradient."""
-    cdef WindowSums sums
-    cdef const Image *dy = &sums.layer.outputs
-    cdef double pixels, loads
-    cdef idx together
-    set_sums(&sums, problem)
-    count_common(&sums.layer, &sums.rows, features)
-    loads = sums.n_sums
-    if sums.windows.height > 1:
-        # Rows of dy that share what they load.
-        together = 4 if sums.windows.step == 1 else 2
-        loads = ((together - 1.0) * sums.windows.step + sums.windows.height) / together
-        loads *= sums.layer.channels * sums.layer.w.w
-    features[WINDOWS_PRODUCTS] *= <double>dy.h * sums.n_sums
-    features[WINDOWS_LOADS] *= dy.h * loads
-    features[WINDOWS_MASKED] *= dy.h * loads
-    features[WINDOWS_CALLS] *= sums.tiles
-    pixels = <double>dy.n * dy.h * dy.w
-    if dy.s_w != 1 or dy.s_h < 0:
-        features[WINDOWS_COPIED] += pixels * dy.c
-    features[WINDOWS_TAPS] = (pixels / FOLD + sums.slices) * dy.c * sums.n_sums
-
-
 cdef void windows_features(const Problem *problem, int *rows, double *features) noexcept nogil:
-    """Where many channels meet many filters, the general forms share what they load: nobody asks what it would cost here."""
+    """Where many channels meet many filters, the general forms share what they load: what it would cost here is not asked."""
+    cdef Windows windows
+    cdef WindowSums sums
+    cdef const Layer *layer = &sums.layer if problem.which == WEIGHT_GRADIENT else &windows.layer
+    cdef const fc_windows *seen = &sums.windows
+    cdef double products = 0, loads = 0, outputs
+    cdef idx i, blocks, n_rows
     rows[0] = -1
     if problem.forced != WINDOWS and problem.w.n // problem.groups * problem.w.c > MOST_PAIRS:
         return
     if not has_small_windows(problem):
         return
-    memset(features, 0, FEATURES * sizeof(double))
     rows[0] = 0
+    memset(features, 0, FEATURES * sizeof(double))
     if problem.which == WEIGHT_GRADIENT:
-        count_sums(problem, features)
+        set_sums(&sums, problem)
+        count_reads(layer, &sums.rows, features)
+        products = loads = <double>sums.n_sums * layer.outputs.h
+        if seen.height > 1:
+            # Rows of dy that are done at once share what they load: four of them, or two with stride 2.
+            n_rows = 4 // seen.step
+            loads *= ((n_rows - 1.0) * seen.step + seen.height) / (n_rows * seen.height)
+        features[WINDOWS_CALLS] *= sums.tiles
+        outputs = <double>layer.outputs.n * layer.outputs.h * layer.outputs.w
+        features[WINDOWS_COPIED] += outputs * layer.outputs.c if layer.outputs.s_w != 1 else 0
+        features[WINDOWS_TAPS] = (outputs / FOLD + sums.slices.n_slices) * layer.outputs.c * sums.n_sums
     else:
-        count_products(problem, features)
+        set_windows(&windows, problem)
+        count_reads(layer, &windows.rows, features)
+        for i in range(layer.rows.residues):
+            seen = &windows.residues[i].windows
+            blocks = seen.n_blocks[0] + (seen.n_blocks[1] if seen.phases == 2 else 0)
+            # Kernels do four rows at once, the last of them anew; only single taps of fewer rows are done row by row.
+            n_rows = windows.rows.band if seen.height == 1 and windows.rows.band < 4 else up(windows.rows.band, 4)
+            n_rows *= windows.rows.bands * seen.span
+            products += <double>n_rows * blocks * seen.height
+            loads += <double>n_rows * blocks * (1 if seen.height == 1 else (3 * seen.step + seen.height) / 4.0)
+        features[WINDOWS_CALLS] *= layer.rows.residues
+        outputs = <double>layer.outputs.n * layer.outputs.c * layer.outputs.h * layer.outputs.w
+        features[WINDOWS_COPIED] += outputs if channels_last(&layer.outputs) else 0
+        features[WINDOWS_TAPS] = <double>layer.w.n * layer.w.c * layer.w.h * layer.w.w
+    features[WINDOWS_PRODUCTS] *= products
+    features[WINDOWS_LOADS] *= loads
+    features[WINDOWS_MASKED] *= loads
 
 
 cdef int windows_run(const Problem *problem, int form) except -1:
-    return sum_windows(problem) if problem.which == WEIGHT_GRADIENT else correlate(problem)
+    cdef const Image *y = &problem.x if problem.which == INPUT_GRADIENT else &problem.y
+    cdef double outputs = <double>y.n * y.c * y.h * y.w
+    cdef Windows windows
+    cdef WindowSums sums
+    cdef Scratch scratch
+    cdef Arena tables, each
+    cdef Workspace workspace
+    cdef idx tasks, taps
+    tables.block = each.block = NULL
+    tables.size = each.size = 0
+    if problem.which == WEIGHT_GRADIENT:
+        set_sums(&sums, problem)
+        lay_out_sums(&sums, &tables)
+        lay_out_slice(&sums, &each, &scratch)
+        tasks = sums.slices.n_parts * sums.slices.n_slices
+        reserve(&workspace, &tables, &each, threads_for(outputs * sums.n_taps, tasks))
+        lay_out_sums(&sums, &tables)
+        with nogil:
+            fill_sums_tables(&sums, problem)
+            run_tasks(sum_slice, &sums, tasks, 1, &workspace)
+            add_slices(&sums)
+    else:
+        set_windows(&windows, problem)
+        lay_out_windows(&windows, &tables)
+        lay_out_band(&windows, &each, &scratch)
+        tasks = parts(windows.units, windows.per_task)
+        taps = (windows.layer.channels * problem.w.h * problem.w.w // windows.layer.rows.residues
+                // windows.layer.columns.residues)
+        reserve(&workspace, &tables, &each, threads_for(outputs * (taps + 4), tasks))
+        lay_out_windows(&windows, &tables)
+        with nogil:
+            fill_tables(&windows, problem)
+            run_tasks(run_bands, &windows, tasks, 1, &workspace)
+    release(&workspace)
+    return 0

@@ -1,16 +1,18 @@
-"""Convolution by Winograd's minimal filtering (Winograd 1980; Lavin and Gray 2016): forward, and the three doors.
+"""Convolution by Winograd's minimal filtering (Winograd 1980; Lavin and Gray 2016): the doors, and forward.
 
-It serves filters of 2x2 to 5x5 taps, those of 3, 5 or 7 in a row or a column, and square ones of so many for each residue
-of the stride. src_c/winograd.h has the transforms and their matrices, docs/decisions/winograd.md what was measured.
+It serves filters of 2x2 to 5x5 taps, those of 3, 5 or 7 in a row or a column, and square ones of 2x2 to 5x5 for each
+residue of the stride. src_c/winograd.h has the transforms with their matrices, docs/decisions/winograd.md what was
+measured.
 
-F(m x m, r x r) makes m x m outputs of a tile of (m + r - 1) x (m + r - 1) pixels. Each tile is transformed, V = B^T x B,
-as is each filter, U = G w G^T; at each point of the tiles, M of all tiles and filters is the product of two matrices,
-M[tile, k] = sum_c V[tile, c] U[c, k]; and y = A^T M A. Filters of a row or a column take tiles of 8 pixels along it, and
-each matrix from one side. The input gradient is forward on dy with the flipped filters, channels and filters exchanged:
-here x is then dy, and y is dx. The weight gradient is in winograd_gradient.pyx, the tiles are in winograd_tiles.pyx.
+F(m x m, r x r) makes m x m outputs of a tile of (m + r - 1) x (m + r - 1) pixels. Each tile is transformed,
+V = B^T x B, as is each filter, U = G w G^T. At each point of the tiles, M of all tiles and filters is then a product of
+two matrices, M[tile, k] = sum_c V[tile, c] U[c, k], and y = A^T M A. Filters of a row or a column take tiles of 8
+pixels along it, and each matrix from one side. The input gradient is forward on dy with the flipped filters, channels
+and filters exchanged: x is then dy here, and y is dx. The weight gradient is in winograd_gradient.pyx, and what both
+have in common in winograd_tiles.pyx.
 
-The order: U of all filters, if they are few enough to be kept; then for each group, blocks of tiles; of a block V, which
-stays in a cache, and for each panel of filters M at all points, then y.
+The order of the loops: U of all filters comes first, if they are few enough to be kept. Then, for each group and block
+of tiles, V of the block, which stays in a cache; and for each panel of filters M at all points, and y of it.
 """
 
 from libc.string cimport memcpy, memset
@@ -41,9 +43,9 @@ cdef enum:
 # ---- the doors -----------------------------------------------------------------------------------------------------
 
 cdef void winograd_features(const Problem *problem, int *rows, double *features) noexcept nogil:
-    """Multiply-adds of the products, in vectors; rows of their smaller operand, whose start and end cost; tiles and
-    filters transformed, in vectors of those of 6x6 or 1x8 points; and 1. Rows of tuning: filters of a row or a column,
-    strides, others."""
+    """The products' multiply-adds, in vectors, and the same for a single tile (of the weight gradient: a filter), which
+    stands for what a product costs beyond; vectors of tiles of x and of y, and of filters, that are transformed, in
+    units of 6x6 or of 1x8 points; 1; and vectors of products' results. The rows of tuning: filters of a row or a column; strides; others."""
     cdef Layer layer
     rows[0] = -1
     if not describe(problem, &layer):
@@ -54,18 +56,21 @@ cdef void winograd_features(const Problem *problem, int *rows, double *features)
     cdef double channels = layer.x.channels, filters = layer.y.channels
     cdef double channel_vecs = parts(layer.x.channels, lanes), filter_vecs = parts(layer.y.channels, lanes)
     cdef double tiles = <double>layer.n * layer.bands * layer.band_tiles
-    cdef double scale = layer.points / 36.0 if layer.r == layer.s else 1
+    cdef double scale = problem.groups * (layer.points / 36.0 if layer.r == layer.s else 1)
     cdef double points = layer.points, side = layer.side
     # The filters of residues that lack a tap are zero at the last point of a side.
     if layer.phases > 1:
         side -= (layer.phases - layer.full_phases) / <double>layer.phases
         points = side * side
+    points *= problem.groups
     if problem.which == WEIGHT_GRADIENT:
         features[0] = points * filters * channel_vecs * tiles
+        features[6] = points * filters * channel_vecs
         features[1] = points * channel_vecs * tiles
         features[4] = scale * filters * channel_vecs
     else:
         features[0] = points * channels * filter_vecs * tiles
+        features[6] = points * filter_vecs * tiles
         features[1] = points * channels * filter_vecs
         features[4] = scale * channels * filter_vecs
     features[2], features[3], features[5] = scale * channel_vecs * tiles, scale * filter_vecs * tiles, 1
@@ -83,10 +88,10 @@ cdef int winograd_run(const Problem *problem, int form) except -1:
     cdef Layer layer
     if not describe(problem, &layer):
         raise ValueError(
-            "Winograd's filtering is for filters of 2x2 to 5x5 taps for each residue of the stride, or of 3, 5 or 7 in a "
-            f"row or column; with a stride, a result must have whole vectors of {problem.kernels.lanes} channels, and "
-            f"there must be no dilation: got {problem.w.h}x{problem.w.w} taps, stride {problem.stride_h}, "
-            f"{problem.stride_w} and dilation {problem.dilation_h}, {problem.dilation_w}")
+            "filters must be of 2x2 to 5x5 taps for each residue of the stride, or of 3, 5 or 7 in a row or column; "
+            f"with a stride, an input's gradient must have vectors of {problem.kernels.lanes} channels, and there must "
+            f"be no dilation: got {problem.w.h}x{problem.w.w} taps, stride {problem.stride_h}, {problem.stride_w}, "
+            f"{problem.w.c} channels and dilation {problem.dilation_h}, {problem.dilation_w}")
     if problem.which == WEIGHT_GRADIENT:
         return run_weight_gradient(problem, &layer)
     return run_forward(problem, &layer)
@@ -95,19 +100,20 @@ cdef int winograd_run(const Problem *problem, int form) except -1:
 # ---- forward -------------------------------------------------------------------------------------------------------
 
 cdef struct Forward:
-    Layer layer
+    Layer *layer
     const Image *w
     const char *b
     bint flip                 # the filters, for the input gradient
-    bint copied               # the taps, where they do not lie side by side or have a stride, whose residues follow each
-    idx stride, run           # other, `run` channels of each in turn
-    idx filter, channel, end  # elements of w between filters, and between channels; bytes to its end
-    idx wide, panels          # filters in a panel of the product; panels of a group
+    bint copied               # The taps do not lie side by side, or have a stride, and a copy of them is used: the
+    idx stride, run           # residues of the stride follow each other, each with `run` channels at a time.
+    idx filter, channel       # elements of the taps between filters and between channels
+    idx taps_bytes            # from the first of them to the last one's end
+    idx wide, panels          # filters in a panel, panels of a group
     idx point, panel          # elements of U between points and panels
-    bint kept                 # U of all panels, for all blocks
-    bint shared               # Threads share the V of `together` blocks.
-    idx together, v_size      # elements of a block's V
-    idx group, first, here    # at work, where shared: `here` blocks from `first` on
+    bint kept                 # U of all panels is made once, for all blocks.
+    bint shared               # Threads share V, of `together` blocks at a time.
+    idx together, v_size      # v_size: elements of a block's V
+    idx group, first, here    # at work, where V is shared: `here` blocks from `first` on
     char *u                   # [group][panel][point][tile of the product][channel][filter]
     char *bias                # of each group, whole vectors
     char *taps
@@ -115,15 +121,16 @@ cdef struct Forward:
 
 
 cdef struct Scratch:
+    # Of one thread: V of a block, M and U of a panel, and pixels.
     char *v
-    char *m                   # of a panel
+    char *m
+    char *u
     char *stage
-    char *u                   # of a panel
 
 
 cdef void lay_out(Forward *forward, Arena *arena) noexcept nogil:
     """What all threads share."""
-    cdef const Layer *layer = &forward.layer
+    cdef const Layer *layer = forward.layer
     cdef const Image *w = forward.w
     cdef idx itemsize = layer.kernels.itemsize
     if forward.kept:
@@ -139,7 +146,7 @@ cdef void lay_out(Forward *forward, Arena *arena) noexcept nogil:
 
 cdef void lay_out_scratch(const Forward *forward, Arena *arena, Scratch *scratch) noexcept nogil:
     """What each thread has for itself."""
-    cdef const Layer *layer = &forward.layer
+    cdef const Layer *layer = forward.layer
     cdef idx itemsize = layer.kernels.itemsize
     if not forward.shared:
         scratch.v = <char *>carve(arena, forward.v_size, itemsize)
@@ -159,10 +166,11 @@ cdef inline Scratch scratch_of(const Forward *forward, char *block) noexcept nog
 
 cdef void transform_filters(const Forward *forward, idx group, idx panel, char *u) noexcept nogil:
     """U of a panel of filters."""
-    cdef const Layer *layer = &forward.layer
-    cdef idx itemsize = layer.kernels.itemsize, lanes = layer.kernels.lanes, unit = layer.y.width, k0 = panel * forward.wide
-    cdef idx width = min(forward.wide, up(layer.y.channels, lanes) - k0), channels = layer.x.channels, n, c, i, k, depth
-    # The group's filters are those of w; in the input gradient these are the channels.
+    cdef const Layer *layer = forward.layer
+    cdef idx itemsize = layer.kernels.itemsize, lanes = layer.kernels.lanes, unit = layer.y.width
+    cdef idx channels = layer.x.channels, first = panel * forward.wide, n, c, i, k, depth
+    cdef idx width = min(forward.wide, up(layer.y.channels, lanes) - first)
+    # A group has filters of w of its own: in the input gradient these are its channels.
     cdef idx start = group * (channels * forward.channel if forward.flip else layer.y.channels * forward.filter)
     cdef const char *taps = forward.taps if forward.copied else forward.w.data
     for n in range(parts(width, unit)):
@@ -171,11 +179,12 @@ cdef void transform_filters(const Forward *forward, idx group, idx panel, char *
             # A few channels at a time, so that whole lines are written together.
             depth = min(8, channels - c)
             for i in range(min(unit, width - n * unit) // lanes):
-                k = k0 + n * unit + i * lanes
+                k = first + n * unit + i * lanes
                 layer.kernels.winograd.filters[layer.kernel](
                     u + ((n * channels + c) * unit + i * lanes) * itemsize, forward.point, unit,
                     taps + (start + k * forward.filter + c * forward.channel) * itemsize, forward.filter,
-                    forward.channel, min(lanes, layer.y.channels - k), depth, forward.flip, taps + forward.end)
+                    forward.channel, min(lanes, layer.y.channels - k), depth, forward.flip,
+                    taps + forward.taps_bytes)
             c += depth
 
 
@@ -197,7 +206,7 @@ cdef idx runs_of_channels(const Layer *layer, idx point, idx *first, idx *end) n
 
 cdef void multiply(const Forward *forward, idx tiles, idx width, const char *v, const char *u, char *m) noexcept nogil:
     """M of a block's tiles and a panel of `width` filters."""
-    cdef const Layer *layer = &forward.layer
+    cdef const Layer *layer = forward.layer
     cdef const fc_kernels *kernels = layer.kernels
     cdef idx itemsize = kernels.itemsize, unit = layer.y.width, point, n, run, runs, c, depth, vecs
     cdef idx[MOST_STRIDE * MOST_STRIDE] first
@@ -220,7 +229,7 @@ cdef void multiply(const Forward *forward, idx tiles, idx width, const char *v, 
 cdef void make_panel(const Forward *forward, idx group, idx block, idx panel, const char *v,
                      const Scratch *scratch) noexcept nogil:
     """y of a block of tiles, whose V is there, and a panel of filters."""
-    cdef const Layer *layer = &forward.layer
+    cdef const Layer *layer = forward.layer
     cdef idx itemsize = layer.kernels.itemsize, lanes = layer.kernels.lanes, residues = layer.y.stride * layer.y.stride
     cdef idx width = min(forward.wide, up(layer.y.channels, lanes) - panel * forward.wide), n, i, k
     cdef const char *u = scratch.u
@@ -270,7 +279,7 @@ cdef void filters_task(const void *job, idx task, char *block) noexcept nogil:
 cdef void block_task(const void *job, idx task, char *block) noexcept nogil:
     """y of a block of tiles of a group."""
     cdef const Forward *forward = <const Forward *>job
-    cdef const Layer *layer = &forward.layer
+    cdef const Layer *layer = forward.layer
     cdef idx group = task // layer.n_blocks, i
     cdef Scratch scratch = scratch_of(forward, block)
     transform_block(layer, &layer.x, group, task % layer.n_blocks, scratch.v, scratch.stage)
@@ -286,7 +295,7 @@ cdef inline idx most_runs(const Layer *layer) noexcept nogil:
 cdef void input_task(const void *job, idx task, char *block) noexcept nogil:
     """V of a vector of channels and a run of one of the blocks whose V is shared."""
     cdef const Forward *forward = <const Forward *>job
-    cdef const Layer *layer = &forward.layer
+    cdef const Layer *layer = forward.layer
     cdef idx runs = most_runs(layer), index = task // runs // layer.x.vecs
     cdef Run run
     if task % runs < n_runs(layer, forward.first + index):
@@ -308,7 +317,7 @@ cdef void panel_task(const void *job, idx task, char *block) noexcept nogil:
 
 cdef void run_shared(Forward *forward, idx group, const Workspace *workspace) noexcept nogil:
     """Threads share some blocks' V, and take panels of filters of each."""
-    cdef const Layer *layer = &forward.layer
+    cdef const Layer *layer = forward.layer
     forward.group, forward.first = group, 0
     while forward.first < layer.n_blocks:
         forward.here = min(forward.together, layer.n_blocks - forward.first)
@@ -317,24 +326,24 @@ cdef void run_shared(Forward *forward, idx group, const Workspace *workspace) no
         forward.first += forward.here
 
 
-cdef int run_forward(const Problem *problem, const Layer *described) except -1:
+cdef int run_forward(const Problem *problem, Layer *layer) except -1:
     """y[n,k,p,q] = b[k] + sum_{c,r,s} w[k,c,r,s] x[n, c, p*stride + r*dilation_h - pad_h, ...]: equation 12.3; or dx of
     dy, equation 12.6."""
     cdef Forward forward
-    cdef Layer *layer = &forward.layer
     cdef const Image *w = &problem.w
     cdef const fc_kernels *kernels = problem.kernels
     cdef Arena tables, scratch
     cdef Scratch pieces
     cdef Workspace workspace
     cdef idx itemsize = kernels.itemsize, lanes = kernels.lanes, group
-    layer[0] = described[0]
     cdef idx padded_filters = up(layer.y.channels, lanes), bands = layer.n * layer.bands
     cdef double all_tiles = bands * <double>layer.band_tiles
-    forward.w, forward.b, forward.stride, forward.flip = w, problem.bias, problem.stride_h, problem.which == INPUT_GRADIENT
+    forward.layer, forward.w, forward.b, forward.stride = layer, w, problem.bias, problem.stride_h
+    forward.flip = problem.which == INPUT_GRADIENT
     layer.y.width = min(kernels.product.gemm_vecs * lanes, padded_filters)
-    cdef int n_threads = threads_for(<double>layer.groups * layer.y.channels * layer.x.channels * layer.points * all_tiles,
-                                     layer.groups * bands * parts(padded_filters, layer.y.width))
+    cdef int n_threads = threads_for(
+        <double>layer.groups * layer.y.channels * layer.x.channels * layer.points * all_tiles,
+        layer.groups * bands * parts(padded_filters, layer.y.width))
     forward.kept = <double>layer.points * layer.x.channels * padded_filters * itemsize <= KEPT_BYTES
     # Threads take blocks by themselves; or, where these are few or read many filters, they share some blocks.
     forward.shared = n_threads > 1 and (not forward.kept or layer.groups * all_tiles < FEW_TILES * <double>n_threads)
@@ -354,8 +363,8 @@ cdef int run_forward(const Problem *problem, const Layer *described) except -1:
         step += least
     # Every panel reads all of V again.
     forward.v_size = up(<idx>block_size(layer, &layer.x), 16)
-    forward.wide = min(up(WIDE if forward.v_size * itemsize > NEAR_BYTES else NARROW, step),
-                       up(padded_filters if forward.kept or not forward.shared else parts(padded_filters, n_threads), step))
+    forward.wide = padded_filters if forward.kept or not forward.shared else parts(padded_filters, n_threads)
+    forward.wide = up(min(forward.wide, WIDE if forward.v_size * itemsize > NEAR_BYTES else NARROW), step)
     forward.panels = parts(padded_filters, forward.wide)
     forward.together = max(1, min(layer.n_blocks, SHARED_BYTES // (forward.v_size * itemsize))) if forward.kept else 1
     forward.point = point_pitch(layer.x.channels * forward.wide)
@@ -364,11 +373,11 @@ cdef int run_forward(const Problem *problem, const Layer *described) except -1:
     # Residues follow each other in x, and alternate in y by vectors of channels.
     forward.run = lanes if forward.flip else w.c
     cdef idx s_n = w.s_n, s_c = w.s_c
-    forward.end = w.end - w.data
+    forward.taps_bytes = w.end - w.data
     if forward.copied:
         s_c = layer.r * layer.s
         s_n = w.c * forward.stride * forward.stride * s_c
-        forward.end = w.n * s_n * itemsize
+        forward.taps_bytes = w.n * s_n * itemsize
     forward.filter, forward.channel = s_c if forward.flip else s_n, s_n if forward.flip else s_c
     tables.block = scratch.block = NULL
     tables.size = scratch.size = 0

@@ -1,12 +1,13 @@
-"""The weight gradient by Winograd's filtering: dw = G^T S G, where S = sum over tiles of Z x V at each point.
+"""The weight gradient by Winograd's filtering: dw = G^T S G.
 
-It is the adjoint of forward, whose V = B^T x B it shares; Z = A dy A^T. At each point of the tiles, S of all filters and
-channels is the product of two matrices, filters x tiles by tiles x channels.
+It is the adjoint of forward, whose V = B^T x B it shares. Z = A dy A^T, and at each point of the tiles, S of all
+filters and channels is the product of two matrices, S[k, c] = sum_tile Z[tile, k] V[tile, c].
 
-The order: for each group, blocks of tiles; of a block V and Z; then for each pair of a panel of filters and some panels
-of channels, whose sums of all points stay in L2, and each point the product. dw is made of a pair's sums at the end.
-Sums must not depend on the number of threads: blocks are cut into slices by the shape alone, each slice sums its blocks
-in order, and the slices are added in order. Threads take slices; where these are too few, they share a block's work.
+The order of the loops: for each group and block of tiles, V and Z of the block; then, for each pair of a panel of
+filters and some panels of channels, whose sums of all points stay in L2, the product at each point. dw is made of the
+sums at the end. Results must not depend on the number of threads: blocks are cut into slices by the shape alone, each
+slice sums its blocks in order, and slices are added in order. Threads take slices; where these are too few, they share
+the work of each block.
 """
 
 from fastconv._native.kernels cimport fc_kernels, idx, parts, up
@@ -27,10 +28,10 @@ cdef enum:
 
 
 cdef struct Gradient:
-    Layer layer
+    Layer *layer
     const Image *dw
     idx stride
-    bint in_place             # dw lies as the transform writes it
+    bint in_place             # dw lies as the transform writes it.
     idx filter_panels, pairs  # panels of filters; pairs of such a panel and some channels
     idx channels              # of a pair
     idx point, panel          # elements between the sums of two points, and of two panels of channels
@@ -45,16 +46,17 @@ cdef struct Gradient:
 
 
 cdef struct Scratch:
+    # Of one thread: pixels, taps of a filter and a panel of channels, sums of a pair, V and Z of a block.
     char *stage
-    char *taps                # of a panel of channels of one filter, side by side
-    char *sums                # of a pair
+    char *taps
+    char *sums
     char *v
     char *z
 
 
 cdef void lay_out(Gradient *gradient, Arena *arena) noexcept nogil:
     """What all threads share."""
-    cdef const Layer *layer = &gradient.layer
+    cdef const Layer *layer = gradient.layer
     cdef idx itemsize = layer.kernels.itemsize
     cdef double pairs = 0 if gradient.at_once else <double>gradient.slices * gradient.pairs
     gradient.sums = <char *>carve(arena, pairs * gradient.pair_size, itemsize)
@@ -65,7 +67,7 @@ cdef void lay_out(Gradient *gradient, Arena *arena) noexcept nogil:
 
 cdef void lay_out_scratch(const Gradient *gradient, Arena *arena, Scratch *scratch) noexcept nogil:
     """What each thread has for itself."""
-    cdef const Layer *layer = &gradient.layer
+    cdef const Layer *layer = gradient.layer
     cdef idx itemsize = layer.kernels.itemsize
     scratch.stage = <char *>carve(arena, layer.stage, itemsize)
     scratch.taps = <char *>carve(arena, 0 if gradient.in_place else layer.x.width * layer.r * layer.s, itemsize)
@@ -86,7 +88,7 @@ cdef inline Scratch scratch_of(const Gradient *gradient, char *block) noexcept n
 cdef void sum_point(const Gradient *gradient, idx tiles, idx pair, idx point, const char *v, const char *z, char *sums,
                     bint accumulate) noexcept nogil:
     """S of a pair at one point, of a block's V and Z."""
-    cdef const Layer *layer = &gradient.layer
+    cdef const Layer *layer = gradient.layer
     cdef idx itemsize = layer.kernels.itemsize, lanes = layer.kernels.lanes, width = layer.x.width
     cdef idx c0 = pair // gradient.filter_panels * gradient.channels, filter_panel = pair % gradient.filter_panels
     cdef idx channels = min(gradient.channels, up(layer.x.channels, lanes) - c0)
@@ -109,11 +111,12 @@ cdef void sum_point(const Gradient *gradient, idx tiles, idx pair, idx point, co
 cdef void finish_panel(const Gradient *gradient, idx pair, idx n, const char *sums, idx n_slices,
                        char *taps) noexcept nogil:
     """dw of the n-th panel of channels of a pair, from the sums of the slices."""
-    cdef const Layer *layer = &gradient.layer
+    cdef const Layer *layer = gradient.layer
     cdef const Image *dw = gradient.dw
     cdef idx itemsize = layer.kernels.itemsize, width = layer.x.width, n_taps = layer.r * layer.s
-    cdef idx c0 = pair // gradient.filter_panels * gradient.channels + n * width, end = min(c0 + width, layer.x.channels)
-    cdef idx k0 = pair % gradient.filter_panels * layer.y.width, k, c, residue, following
+    cdef idx c0 = pair // gradient.filter_panels * gradient.channels + n * width
+    cdef idx k0 = pair % gradient.filter_panels * layer.y.width
+    cdef idx end = min(c0 + width, layer.x.channels), k, c, residue, following
     cdef char *filter
     if c0 >= end:
         return
@@ -139,23 +142,24 @@ cdef void finish_panel(const Gradient *gradient, idx pair, idx n, const char *su
 cdef void slice_task(const void *job, idx task, char *block) noexcept nogil:
     """The sums of all pairs and of one slice of the blocks."""
     cdef const Gradient *gradient = <const Gradient *>job
-    cdef const Layer *layer = &gradient.layer
+    cdef const Layer *layer = gradient.layer
     cdef Scratch scratch = scratch_of(gradient, block)
-    cdef idx first = task * gradient.slice_blocks, end = min(layer.n_blocks, first + gradient.slice_blocks), b, pair, point
+    cdef idx first = task * gradient.slice_blocks, end = min(layer.n_blocks, first + gradient.slice_blocks)
+    cdef idx index, pair, point
     cdef char *sums = gradient.sums + task * gradient.pairs * gradient.pair_size * layer.kernels.itemsize
-    for b in range(first, end):
-        transform_block(layer, &layer.x, gradient.group, b, scratch.v, scratch.stage)
-        transform_block(layer, &layer.y, gradient.group, b, scratch.z, scratch.stage)
+    for index in range(first, end):
+        transform_block(layer, &layer.x, gradient.group, index, scratch.v, scratch.stage)
+        transform_block(layer, &layer.y, gradient.group, index, scratch.z, scratch.stage)
         for pair in range(gradient.pairs):
             for point in range(layer.points):
-                sum_point(gradient, block_tiles(layer, b), pair, point, scratch.v, scratch.z,
-                          sums + pair * gradient.pair_size * layer.kernels.itemsize, b > first)
+                sum_point(gradient, block_tiles(layer, index), pair, point, scratch.v, scratch.z,
+                          sums + pair * gradient.pair_size * layer.kernels.itemsize, index > first)
 
 
 cdef void transform_task(const void *job, idx task, char *block) noexcept nogil:
     """V of a run and a vector of channels of the block at work, or after all of these Z of filters."""
     cdef const Gradient *gradient = <const Gradient *>job
-    cdef const Layer *layer = &gradient.layer
+    cdef const Layer *layer = gradient.layer
     cdef idx runs = n_runs(layer, gradient.block), vec = task // runs
     cdef Run run = run_of(layer, gradient.block, task % runs)
     cdef Scratch scratch = scratch_of(gradient, block)
@@ -168,7 +172,7 @@ cdef void transform_task(const void *job, idx task, char *block) noexcept nogil:
 cdef void point_task(const void *job, idx task, char *block) noexcept nogil:
     """The sums of a pair at one point over the block at work."""
     cdef const Gradient *gradient = <const Gradient *>job
-    cdef const Layer *layer = &gradient.layer
+    cdef const Layer *layer = gradient.layer
     cdef idx pair = task // layer.points, slice = gradient.block // gradient.slice_blocks
     sum_point(gradient, block_tiles(layer, gradient.block), pair, task % layer.points, gradient.v, gradient.z,
               gradient.sums + (slice * gradient.pairs + pair) * gradient.pair_size * layer.kernels.itemsize,
@@ -178,7 +182,7 @@ cdef void point_task(const void *job, idx task, char *block) noexcept nogil:
 cdef void pair_task(const void *job, idx task, char *block) noexcept nogil:
     """dw of a pair, from first to last."""
     cdef const Gradient *gradient = <const Gradient *>job
-    cdef const Layer *layer = &gradient.layer
+    cdef const Layer *layer = gradient.layer
     cdef Scratch scratch = scratch_of(gradient, block)
     cdef idx i
     for i in range(layer.points):
@@ -198,7 +202,7 @@ cdef void finish_task(const void *job, idx task, char *block) noexcept nogil:
 # ---- the order -----------------------------------------------------------------------------------------------------
 
 cdef void run_group(Gradient *gradient, const Workspace *workspace) noexcept nogil:
-    cdef const Layer *layer = &gradient.layer
+    cdef const Layer *layer = gradient.layer
     cdef idx finishes = gradient.pairs * (gradient.channels // layer.x.width), block
     if gradient.shared:
         for block in range(layer.n_blocks):
@@ -213,19 +217,17 @@ cdef void run_group(Gradient *gradient, const Workspace *workspace) noexcept nog
     run_tasks(finish_task, gradient, finishes, parts(finishes, workspace.n_threads), workspace)
 
 
-cdef int weight_gradient(const Problem *problem, Layer *described) except -1:
+cdef int weight_gradient(const Problem *problem, Layer *layer) except -1:
     """dw[k,c,r,s] = sum_{n,p,q} dy[n,k,p,q] x[n, c, p*stride + r*dilation_h - pad_h, ...]: equation 12.5."""
     cdef Gradient gradient
-    cdef Layer *layer = &gradient.layer
     cdef Arena tables, scratch
     cdef Scratch pieces
     cdef Workspace workspace
     cdef idx group
-    layer[0] = described[0]
     cdef const fc_kernels *kernels = layer.kernels
     cdef idx lanes = kernels.lanes, padded_channels = up(layer.x.channels, lanes)
     cdef idx padded_filters = up(layer.y.channels, lanes)
-    gradient.dw, gradient.stride = &problem.w, problem.stride_h
+    gradient.layer, gradient.dw, gradient.stride = layer, &problem.w, problem.stride_h
     gradient.in_place = (gradient.stride == 1 and has_dense_taps(gradient.dw)
                          and (gradient.dw.s_c == layer.r * layer.s or gradient.dw.c == 1))
     layer.x.width = min(kernels.product.gemm_vecs * lanes, padded_channels)
@@ -242,8 +244,8 @@ cdef int weight_gradient(const Problem *problem, Layer *described) except -1:
     gradient.slice_blocks = parts(layer.n_blocks, max(1, min(min(SLICES, layer.n_blocks // 2), most_slices)))
     gradient.slices = parts(layer.n_blocks, gradient.slice_blocks)
     cdef double all_tiles = <double>layer.n * layer.bands * layer.band_tiles
-    cdef int n_threads = threads_for(layer.groups * <double>layer.y.channels * layer.x.channels * layer.points * all_tiles,
-                                     layer.points)
+    cdef int n_threads = threads_for(
+        <double>layer.groups * layer.y.channels * layer.x.channels * layer.points * all_tiles, layer.points)
     gradient.shared = gradient.slices == 1 or not keeps_busy(gradient.slices, n_threads)
     gradient.at_once = layer.n_blocks == 1 and gradient.pairs >= 2 * n_threads
     tables.block = scratch.block = NULL

@@ -1,7 +1,8 @@
 """Winograd's tiles: how a convolution is cut into them, and the transforms of a block of them.
 
-Images are cut into bands, the rows of tiles that as many rows of outputs are made of as a tile has, times the dilation.
-A block is some whole bands, of one image or of several, or a segment of a band that is longer than a block.
+Images are cut into bands: a band makes as many rows of outputs as a tile has, times the dilation, and holds the tiles
+of every residue of the dilation. A block is some whole bands, of one image or of several, or a segment of a band that
+is longer than a block.
 
 Channels lie along the lanes: a tile's shape then never leaves a lane idle, and tiles of all images and of every residue
 of a dilation stand side by side in one matrix product. Images whose channels are neighbours in memory are read, and
@@ -16,7 +17,7 @@ from libc.stdint cimport int32_t, int64_t
 from libc.string cimport memcpy
 
 from fastconv._native.kernels cimport FC_LINES, FC_SMALL, fc_kernels, fc_plane, idx, parts, up
-from fastconv._native.problem cimport INPUT_GRADIENT, WEIGHT_GRADIENT, Image, Problem, at, channels_last
+from fastconv._native.problem cimport INPUT_GRADIENT, Image, Problem, at, channels_last
 
 cdef enum:
     SIDE = 6                  # of a square tile
@@ -67,6 +68,7 @@ cdef idx zeros_before(idx taps, idx stride, idx pad) noexcept nogil:
 
 
 cdef bint describe(const Problem *problem, Layer *layer) noexcept nogil:
+    # What cannot be done is found first.
     cdef const Image *w = &problem.w
     cdef const Image *image_x = &problem.x
     cdef const Image *image_y = &problem.y
@@ -82,7 +84,7 @@ cdef bint describe(const Problem *problem, Layer *layer) noexcept nogil:
     layer.kernel = kernel_of(layer.r, layer.s)
     if layer.kernel < 0 or not 1 <= min(dilation_h, dilation_w) <= max(dilation_h, dilation_w) <= MOST_DILATION:
         return False
-    # Of what is empty there are no tiles.
+    # What is empty has no tiles.
     if (min(min(image_x.n, image_x.h), min(image_x.w, groups)) < 1 or min(w.n, w.c) < 1
             or min(image_y.h, image_y.w) < 1):
         return False
@@ -118,8 +120,8 @@ cdef bint describe(const Problem *problem, Layer *layer) noexcept nogil:
         x.h, x.w, x.pad_h, x.pad_w = layer.out_h + x.reach_h, layer.out_w + x.reach_w, 0, 0
     x.vecs = parts(x.channels // (x.stride * x.stride), lanes)
     cdef Tiled *y = &layer.y
-    y.image, y.channels, y.vecs, y.stride, y.split = image_y, filters * y_stride * y_stride, parts(filters, lanes), y_stride, 1
-    y.h, y.w, y.reach_h, y.reach_w = image_y.h, image_y.w, 0, 0
+    y.image, y.channels, y.stride, y.split = image_y, filters * y_stride * y_stride, y_stride, 1
+    y.h, y.w, y.reach_h, y.reach_w, y.vecs = image_y.h, image_y.w, 0, 0, parts(filters, lanes)
     # What has no second tap has no dilation.
     layer.dilation_h = 1 if layer.r == 1 else dilation_h
     layer.dilation_w = 1 if layer.s == 1 else dilation_w
@@ -162,7 +164,8 @@ cdef void cut_blocks(Layer *layer, idx target, idx n_threads) noexcept nogil:
     layer.tiles = up(layer.block_bands * layer.band_tiles, layer.kernels.product.gemm_rows)
     x.point, y.point = point_pitch(layer.tiles * x.width), point_pitch(layer.tiles * y.width)
     x.panel, y.panel = layer.points * x.point, layer.points * y.point
-    cdef idx height = layer.block_bands * layer.m_h * layer.dilation_h, width = layer.cols * layer.m_w * layer.dilation_w
+    cdef idx height = layer.block_bands * layer.m_h * layer.dilation_h
+    cdef idx width = layer.cols * layer.m_w * layer.dilation_w
     cdef double pixels_x = <double>min(x.stride * (height + x.reach_h), x.h) * min(x.stride * (width + x.reach_w), x.w)
     cdef double pixels_y = <double>min(y.stride * height, y.h) * min(y.stride * width, y.w)
     layer.stage = max(pixels_x * (1 if x.split == 1 else 2), pixels_y) * layer.kernels.lanes
@@ -197,6 +200,7 @@ cdef idx block_tiles(const Layer *layer, idx block) noexcept nogil:
 # ---- pixels --------------------------------------------------------------------------------------------------------
 
 cdef struct Area:
+    # Rows top to bottom - 1 and columns left to right - 1 of an image.
     idx top, bottom, left, right
 
 
@@ -234,8 +238,8 @@ cdef const char *lay_channels(const Layer *layer, const Tiled *tiled, idx n, idx
     """A vector of channels of an area of image n, channels along the lanes: where they lie, or in `stage`."""
     cdef const fc_kernels *kernels = layer.kernels
     cdef const Image *image = tiled.image
-    cdef idx itemsize = kernels.itemsize, lanes = kernels.lanes, h = area.bottom - area.top, w = area.right - area.left, i
-    cdef idx channels = tiled.channels // (tiled.stride * tiled.stride), c = group * channels + c0
+    cdef idx itemsize = kernels.itemsize, lanes = kernels.lanes, h = area.bottom - area.top, w = area.right - area.left
+    cdef idx channels = tiled.channels // (tiled.stride * tiled.stride), c = group * channels + c0, i
     cdef const char *pixels = at(image, itemsize, n, c, area.top, area.left)
     if image.s_c == 1 and c + lanes <= image.c:
         plane[0] = plane_of(layer, area, tiled.stride, image.s_h, image.s_w)
@@ -246,8 +250,8 @@ cdef const char *lay_channels(const Layer *layer, const Tiled *tiled, idx n, idx
         kernels.move.transpose(stage, lanes, pixels, image.s_c, image.s_w, channels, h * w)
     else:
         for i in range(h):
-            kernels.move.transpose(stage + i * w * lanes * itemsize, lanes, pixels + i * image.s_h * itemsize, image.s_c,
-                                   image.s_w, channels, w)
+            kernels.move.transpose(stage + i * w * lanes * itemsize, lanes, pixels + i * image.s_h * itemsize,
+                                   image.s_c, image.s_w, channels, w)
     return stage
 
 
@@ -260,6 +264,7 @@ cdef const char *lay_residues(const Layer *layer, const Tiled *tiled, idx n, idx
     cdef idx s = tiled.split, channels = layer.phase_channels, pairs = min(lanes, tiled.channels - c0), i
     cdef idx h0, w0, first, last, begin, end
     cdef char *planes = stage + h * w * lanes * itemsize
+    cdef const char *pixels
     for i in range(pairs):
         h0 = s * area.top + (c0 + i) // channels // s - tiled.split_top
         w0 = s * area.left + (c0 + i) // channels % s - tiled.split_left
@@ -273,9 +278,9 @@ cdef const char *lay_residues(const Layer *layer, const Tiled *tiled, idx n, idx
         # Of a pixel outside of the image there may be no address.
         if first == last:
             h0, w0 = -first * s, -begin * s
-        kernels.move.stage(planes + i * h * w * itemsize, w,
-                           at(image, itemsize, n, group * channels + (c0 + i) % channels, h0 + first * s, w0 + begin * s),
-                           s * image.s_h, s * image.s_w, h, first, last, begin, end - begin, w - end, 0)
+        pixels = at(image, itemsize, n, group * channels + (c0 + i) % channels, h0 + first * s, w0 + begin * s)
+        kernels.move.stage(planes + i * h * w * itemsize, w, pixels, s * image.s_h, s * image.s_w, h, first, last,
+                           begin, end - begin, w - end, 0)
     kernels.move.transpose(stage, lanes, planes, h * w, 1, pairs, h * w)
     plane[0] = plane_of(layer, area, 1, w * lanes, lanes)
     return stage
@@ -413,8 +418,8 @@ ctypedef fused item:
     int64_t
 
 
-cdef void copy_items(item *side_by_side, item *w, const Image *image, idx channels, idx stride, idx residue, idx zeros_h,
-                     idx zeros_w, bint back) noexcept nogil:
+cdef void copy_items(item *side_by_side, item *w, const Image *image, idx channels, idx stride, idx residue,
+                     idx zeros_h, idx zeros_w, bint back) noexcept nogil:
     cdef idx r = parts(image.h, stride), s = parts(image.w, stride), c, row, col
     # The first tap of the residue, which is the next one where zeros stand before it.
     cdef idx top = residue // stride - zeros_h, left = residue % stride - zeros_w

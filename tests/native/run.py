@@ -3,12 +3,15 @@
 python tests/native/run.py sanitizers   the suite under AddressSanitizer and UndefinedBehaviorSanitizer
 python tests/native/run.py valgrind     the tests of convolution and pooling under memcheck
 python tests/native/run.py kernels      each kernel against plain loops: alone, under memcheck, under the sanitizers
+python tests/native/run.py clang        the same, built by clang, or with --compiler by another compiler; alone
 python tests/native/run.py aarch64      the same on an emulated aarch64
+python tests/native/run.py windows      the same, built by clang for Windows, under wine
+python tests/native/run.py macos        that clang compiles the kernels for an arm64 Mac; nothing runs
 python tests/native/run.py old-cpu      the installed wheel on an emulated x86-64 without AVX
 python tests/native/run.py coverage     the lines of C and Cython that no test executes
 
 Each builds a copy of the package in a temporary folder and runs there; arguments that follow go to pytest. It needs
-what the tests need, gcc, and the tool that it is named after.
+what the tests need, gcc or clang, and the tool that it is named after.
 """
 
 import argparse
@@ -20,6 +23,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -99,39 +103,76 @@ def valgrind(folder, arguments):
     )
 
 
-# As setup.py has them.
-ISAS = {"baseline": "", "avx2": "-mavx2 -mfma", "neon": ""}
+# As setup.py has them, but for the scalar kernels, which only these checks compile.
+ISAS = {"scalar": "", "baseline": "", "avx2": "-mavx2 -mfma", "neon": ""}
 ISAS["avx512"] = f"{ISAS['avx2']} -mavx512f -mavx512dq -mavx512bw -mavx512vl -mprefer-vector-width=512"
-OPTIMISE = "-O3 -ffp-contract=fast -fno-math-errno -fno-trapping-math -Wall -Wextra -Wno-psabi"
+OPTIMISE = "-O3 -ffp-contract=fast -fno-math-errno -fno-trapping-math -Wall -Wextra -Werror -Wno-psabi"
 
 
-def driver(folder, name, isas, compiler="gcc", flags=""):
-    """The program that checks the kernels of these instruction sets."""
-    objects = []
-    include = f"-I{ROOT / 'src_c'}"
-    for file in ["cpu", "mode", *[f"isa_{isa}" for isa in isas]]:
-        objects.append(folder / f"{name}_{file}.o")
-        own = f"{OPTIMISE} {flags} {ISAS.get(file.removeprefix('isa_'), '')}".split()
-        run(compiler, *own, "-c", ROOT / "src_c" / f"{file}.c", "-o", objects[-1], cwd=folder)
-    source = ROOT / "tests" / "native" / "kernels.c"
-    warn = ["-O1", "-g", "-Wall", "-Wextra", "-Werror", include]
-    run(compiler, *warn, *flags.split(), source, *objects, "-lm", "-o", folder / name, cwd=folder)
+HERE = ["baseline", "avx2", "avx512"] if platform.machine() == "x86_64" else ["baseline", "neon"]
+
+
+def objects(folder, name, isas, compiler, flags=()):
+    """The C files of these instruction sets, compiled side by side: an object file each."""
+    kernels = {f"isa_{isa}": ISAS[isa].split() for isa in isas}
+
+    def compiled(file):
+        target = folder / f"{name}_{file}.o"
+        own = [*OPTIMISE.split(), *flags, *kernels.get(file, ())]
+        run(*compiler, *own, "-c", ROOT / "src_c" / f"{file}.c", "-o", target, cwd=folder)
+        return target
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return list(pool.map(compiled, ["cpu", "mode", *kernels]))
+
+
+def driver(folder, name, isas, compiler, flags=(), linker=None):
+    """The program that checks the kernels of these instruction sets, and the scalar ones."""
+    parts = objects(folder, name, ["scalar", *isas], compiler, flags)
+    checks = ROOT / "tests" / "native"
+    for source in [checks / "kernels.c", *sorted(checks.glob("check_*.c"))]:
+        parts.append(folder / f"{name}_{source.stem}.o")
+        own = ["-O1", "-g", "-Wall", "-Wextra", "-Werror", f"-I{ROOT / 'src_c'}", *flags]
+        run(*compiler, *own, "-c", source, "-o", parts[-1], cwd=folder)
+    run(*(linker or compiler), *flags, *parts, "-lm", "-o", folder / name, cwd=folder)
     return folder / name
 
 
 def kernels(folder, _):
     """All three runs on this machine; memcheck knows no AVX-512 and has the run-time test leave it out."""
-    here = ["baseline", "avx2", "avx512"] if platform.machine() == "x86_64" else ["baseline", "neon"]
-    plain = driver(folder, "kernels", here)
+    plain = driver(folder, "kernels", HERE, ["gcc"])
     run(plain, cwd=folder)
     run("valgrind", "--quiet", "--error-exitcode=99", plain, "--any-mode", cwd=folder)
-    checked = "-O1 -g1 -fsanitize=address,undefined -fno-sanitize-recover=undefined"
-    run(driver(folder, "kernels-sanitized", here, flags=checked), cwd=folder)
+    checked = ["-O1", "-g1", "-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"]
+    run(driver(folder, "kernels-sanitized", HERE, ["gcc"], checked), cwd=folder)
+
+
+def clang(folder, arguments):
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--compiler", default="clang")
+    compiler = parser.parse_args(arguments).compiler
+    run(driver(folder, "kernels-clang", HERE, [compiler]), cwd=folder)
 
 
 def aarch64(folder, _):
-    program = driver(folder, "kernels-aarch64", ["baseline", "neon"], "aarch64-linux-gnu-gcc", "-static")
+    program = driver(folder, "kernels-aarch64", ["baseline", "neon"], ["aarch64-linux-gnu-gcc"], ["-static"])
     run("qemu-aarch64", program, cwd=folder)
+
+
+def windows(folder, _):
+    """Debian's mingw gcc only links, for what it compiles saves AVX's registers where they must not lie (bug 54412)."""
+    compiler, linker = ["clang", "--target=x86_64-w64-mingw32"], ["x86_64-w64-mingw32-gcc"]
+    program = driver(folder, "kernels.exe", ["baseline", "avx2", "avx512"], compiler, linker=linker)
+    wine = shutil.which("wine64") or "/usr/lib/wine/wine64"
+    run(wine, program, cwd=folder, WINEPREFIX=str(folder / "wine"), WINEDEBUG="-all")
+
+
+def macos(folder, _):
+    """Without Apple's headers: the kernels want memcpy alone, and the compiler brings the rest."""
+    declaration = "#include <stddef.h>\nvoid *memcpy(void *restrict to, const void *restrict from, size_t size);\n"
+    (folder / "string.h").write_text(declaration)
+    compiler = ["clang", "--target=arm64-apple-macos", "-ffreestanding", f"-I{folder}"]
+    objects(folder, "macos", ["baseline", "neon", "scalar"], compiler)
 
 
 def old_cpu(folder, arguments):
@@ -186,7 +227,7 @@ def report_lines(folder):
             path = Path(folder / file["file"]).resolve()
             if not path.is_relative_to(folder.resolve()):
                 continue
-            generated = path.suffix == ".c" and path.parent.name == "fastconv"
+            generated = path.suffix == ".c" and path.parent.name == "_native"
             if path.suffix in (".c", ".h", ".pyx", ".pxd") and path.exists() and not generated:
                 lines = counts.setdefault(path, {})
                 for line in file["lines"]:
@@ -200,7 +241,8 @@ def report_lines(folder):
             print(f"    {n}: {text[n - 1].strip()}")
 
 
-COMMANDS = {f.__name__.replace("_", "-"): f for f in (sanitizers, valgrind, kernels, aarch64, old_cpu, coverage)}
+FUNCTIONS = (sanitizers, valgrind, kernels, clang, aarch64, windows, macos, old_cpu, coverage)
+COMMANDS = {f.__name__.replace("_", "-"): f for f in FUNCTIONS}
 
 
 def main():

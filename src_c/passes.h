@@ -1,0 +1,255 @@
+/* Single passes over memory: activations, sums, losses and the step of an optimiser. */
+#ifndef FC_PASSES_H
+#define FC_PASSES_H
+
+typedef struct {
+    /* Whether no element is infinite or NaN. */
+    int (*finite)(const void *x, idx n);
+
+    /* Passes over n elements that lie side by side. */
+    void (*relu)(void *y, const void *x, idx n);                           /* max(x, 0), NaN stays NaN */
+    void (*relu_backward)(void *dx, const void *dy, const void *y, idx n); /* y > 0 ? dy : 0; dx may be dy */
+    double (*total)(const void *x, idx n);
+    void (*add)(void *y, const void *a, const void *b, idx n); /* a + b; y may be either */
+    void (*add_to_doubles)(double *sums, const void *x, idx n);
+
+    /* p = scale * exp(x - largest) / total, where total is the sum of those exponentials. */
+    void (*softmax)(void *p, const void *x, idx n, double scale, double *largest, double *total);
+
+    /* Passes over planes of n elements, where each plane has numbers of its own.
+     * sums: of a - a_shift (or of a if a_shift is NULL), and of its products with b - b_shift.
+     * affine: y = scale * (x - shift) + offset.
+     * affine_pair: dx = scale * dy + slope * (x - shift) + offset, where dx may be dy. */
+    void (*sums)(const void *a, const double *a_shift, const void *b, const double *b_shift, idx n_planes, idx n,
+                 double *sum, double *dot);
+    void (*affine)(void *y, const void *x, const double *shift, const double *scale, const double *offset, idx n_planes,
+                   idx n);
+    void (*affine_pair)(void *dx, const void *dy, const void *x, const double *shift, const double *scale,
+                        const double *slope, const double *offset, idx n_planes, idx n);
+
+    /* One step of SGD: g = sign * dp + decay * p; v = momentum * buffer + fresh * g; p -= lr * (nesterov ? g + momentum
+     * * v : v), where v is kept in buffer. Without a buffer p -= lr * g. */
+    void (*sgd)(void *p, const void *dp, void *buffer, double sign, double lr, double momentum, double fresh,
+                double decay, int nesterov, idx n);
+} fc_passes_kernels;
+
+#endif
+
+#ifdef REAL
+
+static int NAME(finite)(const void *x_, idx n)
+{
+    const REAL *x = x_;
+    vec odd[4] = {{0}};
+    REAL rest = 0;
+    idx i = 0;
+    for (; i + 4 * LANES <= n; i += 4 * LANES)
+        UNROLL_FOR (int k = 0; k < 4; k++) odd[k] += load(x + i + k * LANES) - load(x + i + k * LANES);
+    for (; i < n; i++) rest += x[i] - x[i];
+    return rest + NAME(sum)((odd[0] + odd[1]) + (odd[2] + odd[3])) == 0;
+}
+
+static void NAME(relu)(void *y_, const void *x_, idx n)
+{
+    REAL *restrict y = y_;
+    const REAL *restrict x = x_;
+    for (idx i = 0; i < n; i++) y[i] = x[i] < 0 ? 0 : x[i];
+}
+
+static void NAME(relu_backward)(void *dx_, const void *dy_, const void *y_, idx n)
+{
+    /* dx may be dy. */
+    REAL *dx = dx_;
+    const REAL *dy = dy_, *y = y_;
+    idx i = 0;
+    for (; i + LANES <= n; i += LANES) store(dx + i, (vec)((mask_vec)load(dy + i) & (mask_vec)(load(y + i) > 0)));
+    for (; i < n; i++) dx[i] = y[i] > 0 ? dy[i] : 0;
+}
+
+/* Sums run in REAL over a block and in double over the blocks: the former is fast, and the latter keeps small terms
+ * from being lost in a large total. */
+enum { NAME(BLOCK) = 64 * LANES };
+
+static void NAME(sums)(const void *a_, const double *a_shift, const void *b_, const double *b_shift, idx n_planes,
+                       idx n, double *sum, double *dot)
+{
+    const REAL *a = a_, *b = b_;
+    for (idx p = 0; p < n_planes; p++, a += n, b += n) {
+        const REAL a_by = a_shift ? (REAL)a_shift[p] : 0, b_by = (REAL)b_shift[p];
+        double total = 0, total2 = 0;
+        idx i = 0;
+        while (i + LANES <= n) {
+            const idx end = n - i < NAME(BLOCK) ? n : i + NAME(BLOCK);
+            vec s[4] = {{0}}, s2[4] = {{0}};
+            for (; i + 4 * LANES <= end; i += 4 * LANES)
+                UNROLL_FOR (int k = 0; k < 4; k++) {
+                    vec v = load(a + i + k * LANES) - a_by;
+                    s[k] += v;
+                    s2[k] += v * (load(b + i + k * LANES) - b_by);
+                }
+            for (; i + LANES <= end; i += LANES) {
+                vec v = load(a + i) - a_by;
+                s[0] += v;
+                s2[0] += v * (load(b + i) - b_by);
+            }
+            total += NAME(sum)((s[0] + s[1]) + (s[2] + s[3]));
+            total2 += NAME(sum)((s2[0] + s2[1]) + (s2[2] + s2[3]));
+        }
+        for (; i < n; i++) {
+            double v = a[i] - a_by;
+            total += v;
+            total2 += v * (b[i] - b_by);
+        }
+        sum[p] = total;
+        dot[p] = total2;
+    }
+}
+
+static double NAME(total)(const void *x_, idx n)
+{
+    const REAL *x = x_;
+    double total = 0;
+    idx i = 0;
+    while (i + LANES <= n) {
+        const idx end = n - i < NAME(BLOCK) ? n : i + NAME(BLOCK);
+        vec s[4] = {{0}};
+        for (; i + 4 * LANES <= end; i += 4 * LANES)
+            UNROLL_FOR (int k = 0; k < 4; k++) s[k] += load(x + i + k * LANES);
+        for (; i + LANES <= end; i += LANES) s[0] += load(x + i);
+        if (end == n && i < n) {
+            /* The last vector moves left to fit, without the lanes that have been added. */
+            s[1] += (vec)((mask_vec)load(x + n - LANES) & (NAME(lane)() >= (SIGNED)(LANES - (n - i))));
+            i = n;
+        }
+        total += NAME(sum)((s[0] + s[1]) + (s[2] + s[3]));
+    }
+    for (; i < n; i++) total += x[i];
+    return total;
+}
+
+static void NAME(add)(void *y_, const void *a_, const void *b_, idx n)
+{
+    REAL *y = y_;
+    const REAL *a = a_, *b = b_;
+    idx i = 0;
+    for (; i + LANES <= n; i += LANES) store(y + i, load(a + i) + load(b + i));
+    for (; i < n; i++) y[i] = a[i] + b[i];
+}
+
+static void NAME(add_to_doubles)(double *restrict sums, const void *x_, idx n)
+{
+    const REAL *restrict x = x_;
+    for (idx i = 0; i < n; i++) sums[i] += x[i];
+}
+
+/* exp(x) for x <= 0, to an ulp or two: with x = n log(2) + r it is 2^n exp(r), and exp(r) comes by its series. Results
+ * below the smallest normal number are 0. */
+INLINE vec NAME(exp)(vec x)
+{
+    static const double inverse_factorial[] = {
+        1.,        1.,         1. / 2,      1. / 6,       1. / 24,       1. / 120,       1. / 720,
+        1. / 5040, 1. / 40320, 1. / 362880, 1. / 3628800, 1. / 39916800, 1. / 479001600, 1. / 6227020800};
+    const int is_float = REAL_BYTES == 4, degree = is_float ? 7 : 13, mantissa = is_float ? 23 : 52;
+    /* Adding this number leaves the nearest integer in the low bits. */
+    const REAL big = is_float ? (REAL)12582912.0 : (REAL)6755399441055744.0;
+    const REAL log2_high = is_float ? (REAL)0.693359375 : (REAL)6.93147180369123816490e-01;
+    const REAL log2_low = is_float ? (REAL)-2.12194440e-4 : (REAL)1.90821492927058770002e-10;
+    const REAL least = is_float ? (REAL)-87.0 : (REAL)-708.0;
+    /* Smaller numbers would overflow the exponent, so they are taken as 0 and the results masked. */
+    const mask_vec enough = (mask_vec)(x >= least);
+    const vec held = (vec)((mask_vec)x & enough);
+    vec t = held * (REAL)1.4426950408889634 + big;
+    vec n = t - big;
+    vec r = (held - n * log2_high) - n * log2_low;
+    vec y = splat((REAL)inverse_factorial[degree]);
+    UNROLL_FOR (int k = degree - 1; k >= 0; k--) y = y * r + (REAL)inverse_factorial[k];
+    y = (vec)((mask_vec)y + ((mask_vec)t << mantissa));
+    y = (vec)((mask_vec)y & enough);
+    return NAME(select)((mask_vec)(x != x), x, y);
+}
+
+static void NAME(softmax)(void *p_, const void *x_, idx n, double scale, double *largest, double *total)
+{
+    REAL *p = p_;
+    const REAL *x = x_;
+    REAL most = (REAL)-__builtin_inf();
+    for (idx i = 0; i < n; i++)
+        if (x[i] > most || x[i] != x[i]) most = x[i];
+    double sum = 0;
+    for (idx i = 0; i < n; i += LANES) {
+        vec v = splat((REAL)-__builtin_inf());
+        const idx count = n - i < LANES ? n - i : LANES;
+        if (count == LANES)
+            v = load(x + i);
+        else
+            for (idx k = 0; k < count; k++) v[k] = x[i + k];
+        v = NAME(exp)(v - most);
+        sum += NAME(sum)(v);
+        if (count == LANES)
+            store(p + i, v);
+        else
+            for (idx k = 0; k < count; k++) p[i + k] = v[k];
+    }
+    const REAL by = (REAL)(scale / sum);
+    for (idx i = 0; i < n; i++) p[i] *= by;
+    *largest = most;
+    *total = sum;
+}
+
+static void NAME(affine)(void *y_, const void *x_, const double *shift, const double *scale, const double *offset,
+                         idx n_planes, idx n)
+{
+    REAL *y = y_;
+    const REAL *x = x_;
+    for (idx p = 0; p < n_planes; p++, y += n, x += n) {
+        const REAL by = (REAL)shift[p], a = (REAL)scale[p], b = (REAL)offset[p];
+        idx i = 0;
+        for (; i + LANES <= n; i += LANES) store(y + i, a * (load(x + i) - by) + b);
+        for (; i < n; i++) y[i] = a * (x[i] - by) + b;
+    }
+}
+
+static void NAME(affine_pair)(void *dx_, const void *dy_, const void *x_, const double *shift, const double *scale,
+                              const double *slope, const double *offset, idx n_planes, idx n)
+{
+    REAL *dx = dx_;
+    const REAL *dy = dy_, *x = x_;
+    for (idx p = 0; p < n_planes; p++, dx += n, dy += n, x += n) {
+        const REAL by = (REAL)shift[p], a = (REAL)scale[p], b = (REAL)slope[p], c = (REAL)offset[p];
+        idx i = 0;
+        for (; i + LANES <= n; i += LANES) store(dx + i, a * load(dy + i) + (b * (load(x + i) - by) + c));
+        for (; i < n; i++) dx[i] = a * dy[i] + (b * (x[i] - by) + c);
+    }
+}
+
+static void NAME(sgd)(void *p_, const void *dp_, void *buffer_, double sign_, double lr_, double momentum_,
+                      double fresh_, double decay_, int nesterov, idx n)
+{
+    REAL *restrict p = p_;
+    const REAL *restrict dp = dp_;
+    REAL *restrict buffer = buffer_;
+    const REAL sign = (REAL)sign_, lr = (REAL)lr_, momentum = (REAL)momentum_, fresh = (REAL)fresh_;
+    const REAL decay = (REAL)decay_;
+    if (!buffer)
+        for (idx i = 0; i < n; i++) p[i] -= lr * (sign * dp[i] + decay * p[i]);
+    else if (nesterov)
+        for (idx i = 0; i < n; i++) {
+            REAL g = sign * dp[i] + decay * p[i];
+            buffer[i] = momentum * buffer[i] + fresh * g;
+            p[i] -= lr * (g + momentum * buffer[i]);
+        }
+    else
+        for (idx i = 0; i < n; i++) {
+            buffer[i] = momentum * buffer[i] + fresh * (sign * dp[i] + decay * p[i]);
+            p[i] -= lr * buffer[i];
+        }
+}
+
+/* clang-format off */
+static const fc_passes_kernels NAME(passes) = {
+    KERNEL(finite) KERNEL(relu) KERNEL(relu_backward) KERNEL(total) KERNEL(add) KERNEL(add_to_doubles) KERNEL(softmax)
+    KERNEL(sums) KERNEL(affine) KERNEL(affine_pair) KERNEL(sgd)
+};
+/* clang-format on */
+
+#endif

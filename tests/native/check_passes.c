@@ -1,0 +1,164 @@
+#include "kernels.h"
+
+static void check_finite(void)
+{
+    static const double bad[] = {NAN, INFINITY, -INFINITY};
+    for (idx n = 0; n < 5 * kern->lanes; n++) {
+        void *x = input(n);
+        SAY("n %td", n);
+        if (!kern->passes->finite(x, n)) fail("finite numbers");
+        if (n) {
+            idx at = below(n);
+            put(x, at, bad[below(3)]);
+            if (kern->passes->finite(x, n)) fail("one that is not finite");
+        }
+        release();
+    }
+}
+
+static void check_relu(void)
+{
+    for (idx n = 0; n < 6 * kern->lanes; n++) {
+        void *x = input(n), *dy = input(n), *y = output(n), *dx = output(n);
+        if (n > 2) put(x, 1, NAN), put(x, 2, -INFINITY);
+        SAY("n %td", n);
+        kern->passes->relu(y, x, n);
+        kern->passes->relu_backward(dx, dy, y, n);
+        void *in_place = copy_of(dy, n);
+        kern->passes->relu_backward(in_place, in_place, y, n);
+        for (idx i = 0; i < n; i++) {
+            double v = get(x, i);
+            if (!same(get(y, i), v < 0 ? 0 : v)) fail("wrong value");
+            if (!same(get(dx, i), v > 0 ? get(dy, i) : 0)) fail("wrong gradient");
+            if (!same(get(in_place, i), get(dx, i))) fail("wrong gradient in place");
+        }
+        release();
+    }
+}
+
+static void check_total_and_add(void)
+{
+    for (idx n = 0; n < 150 * kern->lanes; n += n < 9 * kern->lanes ? 1 : 1 + below(40)) {
+        void *x = input(n), *y0 = input(n), *y = copy_of(y0, n);
+        double *sums = new_buffer((size_t)n * sizeof(double), 0), sum = 0;
+        for (idx i = 0; i < n; i++) sum += get(x, i), sums[i] = (double)i;
+        SAY("n %td", n);
+        if (kern->passes->total(x, n) != sum) fail("wrong total");
+        void *apart = output(n), *same_as_b = copy_of(y0, n);
+        kern->passes->add(y, y, x, n);
+        kern->passes->add(same_as_b, x, same_as_b, n);
+        kern->passes->add(apart, y0, x, n);
+        kern->passes->add_to_doubles(sums, x, n);
+        for (idx i = 0; i < n; i++) {
+            if (get(y, i) != get(y0, i) + get(x, i)) fail("wrong sum");
+            if (get(apart, i) != get(y, i) || get(same_as_b, i) != get(y, i)) fail("wrong sum in another place");
+            if (sums[i] != (double)i + get(x, i)) fail("wrong sum in double");
+        }
+        release();
+    }
+}
+
+static void check_softmax(void)
+{
+    const double tolerance = kern->itemsize == 4 ? 1e-6 : 1e-14;
+    for (idx n = 1; n < 6 * kern->lanes; n++) {
+        void *x = input(n), *p = output(n);
+        double largest = NAN, total = NAN, most = -INFINITY, sum = 0;
+        if (n % 3 == 0) put(x, below(n), -1000);
+        if (n % 7 == 0) put(x, below(n), 1000);
+        for (idx i = 0; i < n; i++) most = fmax(most, get(x, i));
+        for (idx i = 0; i < n; i++) sum += exp(get(x, i) - most);
+        SAY("n %td", n);
+        kern->passes->softmax(p, x, n, 0.5, &largest, &total);
+        if (largest != most || fabs(total - sum) > tolerance * sum) fail("wrong total");
+        for (idx i = 0; i < n; i++) {
+            double e = 0.5 * exp(get(x, i) - most) / sum;
+            if (fabs(get(p, i) - e) > 4 * tolerance * e + 1e-38) fail("wrong probability");
+        }
+        put(x, below(n), NAN);
+        kern->passes->softmax(p, x, n, 0.5, &largest, &total);
+        for (idx i = 0; i < n; i++)
+            if (get(p, i) == get(p, i)) fail("NaN is lost");
+        release();
+    }
+}
+
+/* For planes of up to some blocks of vectors. */
+static idx draw_planes(idx round, idx *n_planes)
+{
+    *n_planes = 1 + below(5);
+    return round % 2 ? below(9 * kern->lanes) : below(150 * kern->lanes);
+}
+
+static void check_sums(void)
+{
+    static const double a_shift[] = {1, 0, -2, 3, 1}, b_shift[] = {2, -1, 0, 1, -3};
+    for (int round = 0; round < 200; round++) {
+        idx n_planes, n = draw_planes(round, &n_planes);
+        void *x = input(n_planes * n), *dy = input(n_planes * n);
+        double sum[5], dot[5];
+        SAY("planes %td n %td", n_planes, n);
+        for (int shifted = 0; shifted < 2; shifted++) {
+            kern->passes->sums(dy, shifted ? a_shift : NULL, x, b_shift, n_planes, n, sum, dot);
+            for (idx p = 0; p < n_planes; p++) {
+                for (idx i = p * n; i < (p + 1) * n; i++) {
+                    double v = get(dy, i) - (shifted ? a_shift[p] : 0);
+                    sum[p] -= v;
+                    dot[p] -= v * (get(x, i) - b_shift[p]);
+                }
+                if (sum[p] != 0 || dot[p] != 0) fail("wrong sum");
+            }
+        }
+        release();
+    }
+}
+
+static void check_affine(void)
+{
+    static const double shift[] = {1, 0, -2, 3, 1}, scale[] = {3, 1, 0, 2, -1}, offset[] = {0.5, 0, 2, -1, 1};
+    static const double slope[] = {0.25, 0, -1, 4, 2};
+    for (int round = 0; round < 200; round++) {
+        idx n_planes, n = draw_planes(round, &n_planes), size = n_planes * n;
+        void *x = input(size), *dy = input(size), *y = output(size), *dx = output(size), *in_place = copy_of(dy, size);
+        SAY("planes %td n %td", n_planes, n);
+        kern->passes->affine(y, x, shift, scale, offset, n_planes, n);
+        kern->passes->affine_pair(dx, dy, x, shift, scale, slope, offset, n_planes, n);
+        kern->passes->affine_pair(in_place, in_place, x, shift, scale, slope, offset, n_planes, n);
+        for (idx i = 0; i < size; i++) {
+            idx p = i / n;
+            double v = get(x, i) - shift[p];
+            if (get(y, i) != scale[p] * v + offset[p]) fail("wrong value");
+            if (get(dx, i) != scale[p] * get(dy, i) + slope[p] * v + offset[p]) fail("wrong pair");
+            if (!same(get(in_place, i), get(dx, i))) fail("wrong pair in place");
+        }
+        release();
+    }
+}
+
+static void check_sgd(void)
+{
+    for (idx n = 0; n < 6 * kern->lanes; n++)
+        for (int kind = 0; kind < 3; kind++) {
+            void *p0 = input(n), *dp = input(n), *b0 = input(n), *p = copy_of(p0, n), *b = copy_of(b0, n);
+            SAY("n %td kind %d", n, kind);
+            kern->passes->sgd(p, dp, kind ? b : NULL, -1, 0.5, 0.25, 0.5, 2, kind == 2, n);
+            for (idx i = 0; i < n; i++) {
+                double g = -get(dp, i) + 2 * get(p0, i), v = 0.25 * get(b0, i) + 0.5 * g;
+                double step = kind == 0 ? g : kind == 1 ? v : g + 0.25 * v;
+                if (get(p, i) != get(p0, i) - 0.5 * step) fail("wrong parameter");
+                if (get(b, i) != (kind ? v : get(b0, i))) fail("wrong buffer");
+            }
+            release();
+        }
+}
+
+const kernel_check passes_checks[] = {
+    {"finite", check_finite},
+    {"relu, relu_backward", check_relu},
+    {"total, add, add_to_doubles", check_total_and_add},
+    {"softmax", check_softmax},
+    {"sums", check_sums},
+    {"affine, affine_pair", check_affine},
+    {"sgd", check_sgd},
+    {NULL, NULL},
+};
