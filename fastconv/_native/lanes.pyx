@@ -25,6 +25,7 @@ from fastconv._native.lane_staging cimport UNITS, Lanes, Unit, odd_lines, put_la
 from fastconv._native.memory cimport LINE, Arena, Workspace, carve, release, reserve
 from fastconv._native.problem cimport INPUT_GRADIENT, WEIGHT_GRADIENT, Image, Problem, at, channels_last
 from fastconv._native.runtime cimport run_tasks, threads_for
+from fastconv._native.tuning cimport FEATURES
 
 cdef enum:
     FOLD = 512                # pixels that float32 sums before they are added to the total in float64
@@ -424,9 +425,8 @@ cdef void lanes_features(const Problem *problem, int *rows, double *features) no
     rows[0] = -1
     if not (set_sums(&sums, problem) if summing else set_outputs(&outputs, problem)):
         return
-    rows[0] = 0
-    for i in range(LANES_FEATURES):
-        features[i] = 0
+    rows[0] = lanes.mix > 1
+    memset(features, 0, FEATURES * sizeof(double))
     vectors = <double>y.n * lanes.vectors * lanes.filters
     if summing:
         features[LANES_PRODUCTS] = vectors * y.h * y.w * sums.n_taps * lanes.mix
@@ -462,7 +462,6 @@ cdef void lanes_features(const Problem *problem, int *rows, double *features) no
                                * max(0, lanes.reach + 1 - lanes.step))
     features[LANES_FAR] = far_elements(&lanes.layer, lanes.kernels.itemsize)
     features[LANES_ONE] = 1
-    return (2 if lanes.mix > 1 else 0) + summing
 
 
 cdef int lanes_run(const Problem *problem, int form) except -1:
