@@ -42,12 +42,11 @@ def forced(form: str):
                 yield
 
 
-def methods_taken(x_size, w_size, arguments, dtype, form: str) -> list[str]:
-    """By which method, "direct" or "winograd", each pass is done where the form is forced."""
-    if form != "winograd":
-        return ["direct"] * len(PASSES)
-    names = fastconv.explain(x_size, w_size, *arguments, dtype=dtype, force=form)
-    return ["winograd" if names[name].startswith("winograd") else "direct" for name in PASSES]
+def forms_taken(x_size, w_size, arguments, form: str, dtype=np.float32, memory_format="contiguous") -> list[str]:
+    """The form of each pass, with its tile or its residues' forms, where this one is forced."""
+    with forced(form):
+        names = fastconv.explain(x_size, w_size, *arguments, dtype=dtype, memory_format=memory_format)
+    return [names[name] for name in PASSES]
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -257,7 +256,8 @@ def pass_ratios(x, w, b, dy, arguments, form: str, layouts=None) -> dict[tuple[s
     """The three passes, a form of them forced, beside the reference: of each (pass, method) the worst error by its
     bound."""
     in_x, in_w, in_dy = (lay(a) for lay, a in zip(layouts, (x, w, dy), strict=True)) if layouts else (x, w, dy)
-    of_y, of_dx, of_dw = methods_taken(x.shape, w.shape, arguments, x.dtype, form)
+    names = forms_taken(x.shape, w.shape, arguments, form, x.dtype)
+    of_y, of_dx, of_dw = ("winograd" if name.startswith("winograd") else "direct" for name in names)
     with forced(form):
         y = ops.conv2d(in_x, in_w, b, *arguments)
         dx = ops.conv2d_input(x.shape, in_w, in_dy, *arguments)
