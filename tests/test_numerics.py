@@ -1,5 +1,4 @@
-"""The bounds of docs/numerics.md, element by element, on data whose scales are far apart; and that an image's result is
-its own."""
+"""The bounds of docs/numerics.md, element by element, on data whose scales are far apart."""
 
 import numpy as np
 import pytest
@@ -13,7 +12,6 @@ from numerics import (
     draw_case_of,
     draw_scaled,
     forced,
-    methods_taken,
     pass_ratios,
     scales,
     worst_ratio,
@@ -155,35 +153,3 @@ def test_errors_that_the_bounds_find():
         wrong = exact.astype(np.float32)
         wrong[0, k, 4, 4] += np.float32(value)
         assert worst_ratio(wrong, exact, bound) > 1, (k, value)
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# An image's result is its own
-
-
-@each_method
-@pytest.mark.parametrize("last", [False, True], ids=["channels-first", "channels-last"])
-def test_an_image_does_not_depend_on_its_batch_nor_on_threads(isa, threads, method, last):
-    """The bits of y[n] and dx[n] are the same alone, in other batches, beside any other images, on any threads."""
-    names = "channels_last" if last else "fenced"
-    lay = LAYOUTS[names]
-    for i, case in enumerate((*LAYERS, *(draw_case_of(np.random.default_rng([56, i]), method) for i in range(10)))):
-        rng = np.random.default_rng([57, i])
-        arguments = parameters(case)
-        x, w, b, dy = draw_scaled(rng, case | {"N": 7}, np.float32)
-        with forced(method):
-            taken = [methods_taken((n, *x.shape[1:]), w.shape, arguments, np.float32)[:2] for n in (1, 3, 7)]
-            assert taken[0] == taken[1] == taken[2], "the same method whatever the batch"
-
-            def passes(images, w=w, b=b, arguments=arguments, x=x, dy=dy):
-                size = (len(x[images]), *x.shape[1:])
-                y = ops.conv2d(lay(x[images]), w, b, *arguments)
-                return y, ops.conv2d_input(size, w, lay(dy[images]), *arguments)
-
-            threads(1)
-            whole = passes(slice(None))
-            for number in (1, 3):
-                threads(number)
-                for images in ([0], [4], [6], [1, 2, 3], [4, 0, 5, 6], list(range(7))):
-                    for got, all_of_them, name in zip(passes(images), whole, ("y", "dx"), strict=True):
-                        assert np.array_equal(got, all_of_them[images]), f"{name} of {images}, {case}, {number} threads"
