@@ -105,6 +105,26 @@ def test_results_in_either_layout(isas, dtype, guarded):
         guarded.check()
 
 
+@each_layer
+def test_not_finite_values_reach_what_sees_them_and_nothing_else(isas, case):
+    """By every form but Winograd's filtering, whatever lies in the lanes, rows and zeros beside."""
+    passes = Passes.of_case(case | {"N": 2}, np.random.default_rng(63), np.float32, bias=False)
+    x, w, dy = passes.operands
+    x[1, 2, -1, -1], x[0, 0, 0, x.shape[3] // 2] = np.nan, np.inf
+    dy[0, 1, 0, 0], dy[1, 3, -1, dy.shape[3] // 2] = np.inf, np.nan
+    with np.errstate(invalid="ignore"):
+        expected = (
+            reference.conv2d(x, w, None, *passes.arguments),
+            reference.conv2d_input(x.shape, w, dy, *passes.arguments),
+            reference.conv2d_weight(x, w.shape, dy, *passes.arguments),
+        )
+    for isa, form, last in itertools.product(isas(), backends.FORMS[1:], (False, True)):
+        results = results_of(passes, form, last)
+        for name, got, exact in zip(PASSES, results, expected, strict=True):
+            if got is not None:
+                np.testing.assert_array_equal(np.isfinite(got), np.isfinite(exact), f"{name} by {form} on {isa}")
+
+
 # ---- an image's result is its own ------------------------------------------------------------------------------------
 
 
