@@ -11,8 +11,8 @@ import sys
 import numpy as np
 
 import fastconv
-from fastconv import elementwise, nn, ops
-from fastconv._native import memory, quick
+from fastconv import backends, elementwise, nn, ops
+from fastconv._native import memory, plan, quick
 
 # Whether Python's own objects are allocated by malloc too.
 ALL = os.environ.get("PYTHONMALLOC") == "malloc"
@@ -29,6 +29,20 @@ def normal(*shape):
     return rng.standard_normal(shape, np.float32)
 
 
+def forced(form, call):
+    """The call by a form. A context manager would need memory itself."""
+    number = backends.FORMS.index(form)
+
+    def run():
+        plan.set_forced(number)
+        try:
+            return call()
+        finally:
+            plan.set_forced(-1)
+
+    return run
+
+
 def calls():
     # Large enough that results and scratch are recycled memory.
     x, w, b, dy = normal(2, 6, 24, 23), normal(8, 3, 3, 3), normal(8), normal(2, 8, 12, 12)
@@ -38,11 +52,17 @@ def calls():
     yield "conv2d_weight", lambda: ops.conv2d_weight(x, w.shape, dy, *arguments)
     yield "conv2d of copies", lambda: ops.conv2d(x.astype(">f4"), w.astype(">f4"), b.astype(">f4"), *arguments)
     yield "conv2d_input of strides", lambda: ops.conv2d_input(x.shape, w[::-1], dy[..., ::-1], *arguments)
-    plain = normal(16, 16, 3, 3)
-    x16, dy16 = normal(2, 16, 30, 31), normal(2, 16, 30, 31)
-    yield "conv2d by Winograd", lambda: ops.conv2d(x16, plain, None, 1, 1)
-    yield "conv2d_input by Winograd", lambda: ops.conv2d_input(x16.shape, plain.swapaxes(2, 3), dy16, 1, 1)
-    yield "conv2d_weight by Winograd", lambda: ops.conv2d_weight(x16, plain.shape, dy16, 1, 1)
+    # A pass of this layer by every form, but for those of strides and of single taps.
+    few, dy4 = normal(4, 1, 3, 3), normal(2, 4, 22, 21)
+    for form in backends.FORMS:
+        x4 = normal(2, 4, 24, 23)
+        if form == "dot":
+            x4 = np.moveaxis(normal(2, 24, 23, 4), -1, 1)
+        yield f"conv2d by {form}", forced(form, lambda x4=x4: ops.conv2d(x4, few, None, 1, 0, 1, 4))
+        yield f"conv2d_input by {form}", forced(form, lambda: ops.conv2d_input((2, 1, 24, 23), few, dy4))
+        yield f"conv2d_weight by {form}", forced(form, lambda x4=x4: ops.conv2d_weight(x4, few.shape, dy4, 1, 0, 1, 4))
+    single, dy1 = normal(4, 6, 1, 1), normal(2, 4, 24, 23)
+    yield "conv2d_weight by mirrored", forced("mirrored", lambda: ops.conv2d_weight(x, single.shape, dy1))
     thin, b16 = normal(16, 1, 3, 3)[:, :, ::-1], normal(32)[::2]
     x8, dy8 = normal(2, 8, 24, 23), normal(2, 16, 12, 12)
     yield "conv2d of depthwise layers", lambda: ops.conv2d(x8, thin, b16, 2, 1, 1, 8)

@@ -1,0 +1,336 @@
+"""The forms that a convolution can take: each of them, forced, beside the reference; force() and explain()."""
+
+import itertools
+
+import numpy as np
+import pytest
+import test_winograd
+from cases import LAYOUTS, RAGGED, channels_last, draw_case, draw_strided_case, make_case, parameters
+from checks import TOLERANCE, Passes, assert_near
+from numerics import forced
+
+import fastconv
+from fastconv import backends, ops, reference
+from fastconv._native import memory, plan, runtime
+from fastconv._native.tuning import PASSES
+from fastconv.nn import functional as F
+
+both_dtypes = pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=["float32", "float64"])
+each_form = pytest.mark.parametrize("form", backends.FORMS)
+either_layout = pytest.mark.parametrize("last", [False, True], ids=["channels-first", "channels-last"])
+
+# Large enough for several threads; together they can take every form.
+LAYERS = (
+    make_case("dense", 5, 20, 31, 29, 24, 3, 3, padding=(1, 1)),
+    make_case("pointwise", 5, 70, 19, 20, 7, 1, 1),
+    make_case("first", 5, 3, 45, 47, 24, 7, 7, 2, (3, 3)),
+    make_case("few", 5, 5, 24, 25, 6, 5, 4),
+    make_case("strided", 5, 32, 21, 20, 17, 3, 3, 2, (1, 1)),
+    make_case("dilated", 5, 20, 24, 25, 20, 3, 2, padding=(2, 4), dilation=(2, 4)),
+    make_case("sequence", 5, 40, 1, 190, 30, 1, 7, padding=(0, 3)),
+    make_case("grouped", 5, 24, 25, 27, 36, 3, 3, padding=(1, 1), groups=3),
+    make_case("depthwise", 5, 37, 29, 31, 37, 3, 3, padding=(1, 1), groups=37),
+    make_case("depthwise.strided", 5, 20, 39, 41, 20, 5, 5, 2, (2, 2), groups=20),
+    make_case("groups.of.four", 5, 24, 25, 27, 24, 3, 3, padding=(1, 1), groups=6),
+)
+each_layer = pytest.mark.parametrize("case", LAYERS, ids=lambda case: case["name"])
+
+
+def tolerances(form, dtype) -> tuple:
+    return ((test_winograd.TOLERANCE if form == "winograd" else TOLERANCE)[np.dtype(dtype)],) * 3
+
+
+def results_of(passes, form, last) -> list:
+    """Those passes of a case that a form can take; None for the others."""
+    lay = channels_last if last else np.ascontiguousarray
+    functions = passes.by_form(form, "channels_last" if last else "contiguous")
+    x, w, dy = passes.operands
+    arguments = (lay(x), w, passes.b), (x.shape, w, lay(dy)), (lay(x), w.shape, lay(dy))
+    return [function(*some, *passes.arguments) for function, some in zip(functions, arguments, strict=True)]
+
+
+# ---- values ----------------------------------------------------------------------------------------------------------
+
+
+@both_dtypes
+def test_every_form_beside_the_reference(isas, dtype, guarded):
+    rng = np.random.default_rng(61)
+    done = dict.fromkeys(backends.FORMS, 0)
+    last = ["channels_last", "fenced", "channels_last"]
+    drawn = [draw_strided_case(rng) if i % 4 == 0 else draw_case(rng) for i in range(30)]
+    for i, case in enumerate((*RAGGED, *LAYERS, *drawn)):
+        passes = Passes.of_case(case, rng, dtype, bias=i % 3 > 0)
+        layouts = ["fenced"] * 3, last, rng.choice(list(LAYOUTS), 3).tolist()
+        for form, names in itertools.product(done, layouts):
+            functions = passes.by_form(form, "channels_last" if names is last else "contiguous")
+            try:
+                chosen = [LAYOUTS[name] for name in names]
+                done[form] += passes.check(chosen, functions, tolerances(form, dtype), isas)
+            except AssertionError as error:
+                error.add_note(f"{form}, case {i}: {case}, layouts {names}")
+                raise
+        guarded.check()
+    assert min(done.values()) >= 9 * len(runtime.available_isas()), done
+
+
+def empty_images(shape, dtype, last):
+    if not last:
+        return memory.empty(shape, dtype)
+    n, c, h, w = shape
+    return np.moveaxis(memory.empty((n, h, w, c), dtype), -1, 1)
+
+
+@both_dtypes
+def test_results_in_either_layout(isas, dtype, guarded):
+    """Whatever the layout of what they are made of; dw in either layout as well."""
+    rng = np.random.default_rng(62)
+    for case in LAYERS:
+        passes = Passes.of_case(case | {"N": 2}, rng, dtype)
+        steps = [n for value in passes.arguments[:3] for n in ((value, value) if isinstance(value, int) else value)]
+        for last_in, last_out in ((False, True), (True, False), (True, True)):
+            x, w, dy = passes.operands
+            x, dy = (channels_last(a) if last_in else a for a in (x, dy))
+            for isa, form in itertools.product(isas(), backends.FORMS):
+                y, dx, dw = results = [empty_images(a.shape, dtype, last_out) for a in passes.expected]
+                with forced(form):
+                    plan.forward(x, w, passes.b, y, *steps, case["groups"])
+                    plan.input_gradient(dy, w, dx, *steps, case["groups"])
+                    plan.weight_gradient(x, dy, dw, *steps, case["groups"])
+                try:
+                    for bounds in zip(results, passes.expected, passes.floors, tolerances(form, dtype), strict=True):
+                        assert_near(*bounds)
+                except AssertionError as error:
+                    error.add_note(f"{form} on {isa}, {case}, channels last: {last_in}, of results: {last_out}")
+                    raise
+        guarded.check()
+
+
+@each_layer
+def test_not_finite_values_reach_what_sees_them_and_nothing_else(isas, case):
+    """By every form but Winograd's filtering, whatever lies in the lanes, rows and zeros beside."""
+    passes = Passes.of_case(case | {"N": 2}, np.random.default_rng(63), np.float32, bias=False)
+    x, w, dy = passes.operands
+    x[1, 2, -1, -1], x[0, 0, 0, x.shape[3] // 2] = np.nan, np.inf
+    dy[0, 1, 0, 0], dy[1, 3, -1, dy.shape[3] // 2] = np.inf, np.nan
+    with np.errstate(invalid="ignore"):
+        expected = (
+            reference.conv2d(x, w, None, *passes.arguments),
+            reference.conv2d_input(x.shape, w, dy, *passes.arguments),
+            reference.conv2d_weight(x, w.shape, dy, *passes.arguments),
+        )
+    for isa, form, last in itertools.product(isas(), backends.FORMS[1:], (False, True)):
+        results = results_of(passes, form, last)
+        for name, got, exact in zip(PASSES, results, expected, strict=True):
+            if got is not None:
+                np.testing.assert_array_equal(np.isfinite(got), np.isfinite(exact), f"{name} by {form} on {isa}")
+
+
+# ---- an image's result is its own ------------------------------------------------------------------------------------
+
+
+@each_layer
+@either_layout
+def test_results_do_not_depend_on_the_number_of_threads(isa, threads, case, last):
+    passes = Passes.of_case(case, np.random.default_rng(63), np.float32)
+    for form in backends.FORMS:
+        threads(1)
+        results = results_of(passes, form, last)
+        for number in (2, 3):
+            threads(number)
+            for name, one, other in zip(PASSES, results, results_of(passes, form, last), strict=True):
+                assert (one is None) == (other is None)
+                assert one is None or np.array_equal(one, other), f"{name} by {form} on {number} threads"
+
+
+@each_layer
+@either_layout
+def test_an_image_does_not_depend_on_its_batch(isa, case, last):
+    """The bits of y[n] and dx[n] are the same alone, in other batches, and beside any other images. The residues of a
+    stride choose forms of their own by what they cost, which depends on the batch, unless these are forced."""
+    rng = np.random.default_rng(64)
+    lay = channels_last if last else np.ascontiguousarray
+    passes = Passes.of_case(case | {"N": 7}, rng, np.float32)
+    x, w, dy = passes.operands
+    for form in (form for form in backends.FORMS if form != "phases"):
+        y, dx, _ = results_of(passes, form, last)
+        for images in ([0], [4], [1, 2, 3], [4, 0, 5, 6]):
+            size = (len(images), *x.shape[1:])
+            with backends.force(form):
+                if y is not None:
+                    some = ops.conv2d(lay(x[images]), w, passes.b, *passes.arguments)
+                    assert np.array_equal(some, y[images]), f"y of {images} by {form}"
+                if dx is not None:
+                    some = ops.conv2d_input(size, w, lay(dy[images]), *passes.arguments)
+                    assert np.array_equal(some, dx[images]), f"dx of {images} by {form}"
+
+
+# ---- force -----------------------------------------------------------------------------------------------------------
+
+DENSE = (2, 16, 14, 14), (24, 16, 3, 3)
+
+
+def picked() -> str:
+    return fastconv.explain(*DENSE, padding=1)["forward"]
+
+
+def test_force_lasts_as_long_as_its_block():
+    before = picked()
+    with backends.force("outer"):
+        assert picked() == "outer"
+        with backends.force("tiles"):
+            assert picked() == "tiles"
+            assert fastconv.explain(*DENSE, padding=1, force="panels")["forward"] == "panels"
+            assert picked() == "tiles"
+        assert picked() == "outer"
+        with pytest.raises(KeyError), backends.force("panels"):
+            raise KeyError
+        assert picked() == "outer"
+        with pytest.raises(ValueError, match="zebra"), backends.force("zebra"):
+            raise AssertionError("entered")
+        assert picked() == "outer"
+    assert picked() == before
+
+
+def test_what_is_impossible_changes_nothing():
+    rng = np.random.default_rng(65)
+    x, w = (rng.standard_normal(size, dtype=np.float32) for size in DENSE)
+    usual = ops.conv2d(x, w, padding=1)
+    for form in backends.FORMS:
+        forced = fastconv.explain(*DENSE, padding=1, force=form)
+        if not forced["forward"].startswith(form):
+            assert forced["forward"] == picked()
+            with backends.force(form):
+                np.testing.assert_array_equal(ops.conv2d(x, w, padding=1), usual)
+
+
+def test_unknown_forms():
+    every = ", ".join(backends.FORMS)
+    for take in (lambda form: backends.force(form).__enter__(), lambda form: fastconv.explain(*DENSE, force=form)):
+        with pytest.raises(ValueError, match=f"no form 'direct' of convolution; choose one of {every}"):
+            take("direct")
+        with pytest.raises(TypeError, match="a form is chosen by its name, got 5 of type int"):
+            take(5)
+    for number in (-2, len(backends.FORMS)):
+        with pytest.raises(ValueError, match=f"from -1 to {len(backends.FORMS) - 1}, got {number}"):
+            plan.set_forced(number)
+
+
+# ---- explain ---------------------------------------------------------------------------------------------------------
+
+
+@each_layer
+@either_layout
+def test_explain_lists_every_possible_form(isa, case, last):
+    sizes = (case["N"], case["C"], case["H"], case["W"]), (case["K"], case["C"] // case["groups"], case["R"], case["S"])
+    layout = "channels_last" if last else "contiguous"
+    usual = fastconv.explain(*sizes, *parameters(case), memory_format=layout)
+    assert usual.memory_format == layout
+    assert list(usual) == list(usual.cycles) == list(PASSES)
+    for name in PASSES:
+        cycles = list(usual.cycles[name].values())
+        assert cycles == sorted(cycles)
+        assert usual.cycles[name][usual[name]] == cycles[0]
+    text = str(usual)
+    assert layout in text
+    for form in backends.FORMS:
+        forced = fastconv.explain(*sizes, *parameters(case), memory_format=layout, force=form)
+        for name in PASSES:
+            listed = [other for other in forced.cycles[name] if other.startswith(form)]
+            assert listed == [forced[name]] * len(listed), f"{form} is possible, and not taken"
+            # Of too many channels nobody asks what windows would cost, unless they are forced.
+            assert form == "windows" or set(listed) <= set(usual.cycles[name])
+            assert form == "windows" or all(other in text for other in listed)
+
+
+def test_explain_of_the_forms_of_a_layout():
+    """Channels can be summed along the lanes where they are neighbours in memory."""
+    assert "dot" not in fastconv.explain(*DENSE).cycles["forward"]
+    assert "dot" in fastconv.explain(*DENSE, memory_format="channels_last").cycles["forward"]
+
+
+def test_explain_of_nothing():
+    for sizes in (
+        ((0, 6, 9, 9), (6, 1, 3, 3), 1, 0, 1, 6),
+        ((3, 0, 8, 3), (9, 0, 3, 1), 1, 0, 1, 3),
+        ((0, 6, 9, 9), (6, 6, 3, 3), 2),
+    ):
+        for layout in ("contiguous", "channels_last"):
+            assert list(fastconv.explain(*sizes, memory_format=layout)) == list(PASSES)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "options", "error", "message"),
+    [
+        (((1, 64, 3, 3), (64, 64, 7, 7)), {}, RuntimeError, r"explain: .*\[64, 64, 7, 7\]"),
+        (((1, 1, 5, 5), (1, 3, 3)), {}, RuntimeError, "4-D weight"),
+        (DENSE, {"dtype": np.int64}, TypeError, "int64"),
+        (DENSE, {"memory_format": "nhwc"}, ValueError, "'contiguous' or 'channels_last', got 'nhwc'"),
+        (DENSE, {"memory_format": None}, ValueError, "'contiguous' or 'channels_last', got None"),
+        (DENSE, {"stride": 0}, ValueError, "stride=0"),
+    ],
+)
+def test_explain_refuses(arguments, options, error, message):
+    with pytest.raises(error, match=message):
+        fastconv.explain(*arguments, **options)
+
+
+# ---- results of images with channels last ----------------------------------------------------------------------------
+
+
+def is_last(a) -> bool:
+    array = a if isinstance(a, np.ndarray) else a.detach().numpy()
+    return np.moveaxis(array, 1, -1).flags.c_contiguous and not array.flags.c_contiguous
+
+
+@each_form
+@both_dtypes
+def test_results_keep_their_channels_last(dtype, form):
+    for case in LAYERS:
+        passes = Passes.of_case(case, np.random.default_rng(66), dtype)
+        for last in (False, True):
+            y, dx, dw = results_of(passes, form, last)
+            assert y is None or is_last(y) is last
+            assert dx is None or is_last(dx) is last
+            assert dw is None or dw.flags.c_contiguous
+
+
+def test_a_program_keeps_its_channels_last():
+    rng = np.random.default_rng(67)
+    x, w = rng.standard_normal((2, 8, 9, 7), dtype=np.float32), rng.standard_normal((8, 8, 3, 3), dtype=np.float32)
+    outcomes = []
+    for lay in (np.ascontiguousarray, channels_last):
+        leaf, filters = fastconv.from_numpy(lay(x)).requires_grad_(), fastconv.from_numpy(w).requires_grad_()
+        hidden = F.conv2d(leaf, filters, padding=1)
+        active = F.relu(hidden)
+        y = active + F.relu(F.conv2d(active, filters, padding=1))
+        y.backward(fastconv.from_numpy(lay(np.ones(y.shape, np.float32))))
+        for tensor in (hidden, active, y, leaf.grad):
+            assert is_last(tensor) is (lay is channels_last)
+        outcomes.append([a.detach().numpy() for a in (y, leaf.grad, filters.grad)])
+    for one, other in zip(*outcomes, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "lay",
+    [
+        lambda x: np.moveaxis(np.zeros((2, 9, 7, 11), np.float32)[..., :8], -1, 1),
+        lambda x: np.moveaxis(np.zeros((2, 9, 8, 8), np.float32)[:, :, :7], -1, 1),
+        lambda x: np.moveaxis(np.zeros((2, 9, 7, 8), np.float32)[:, ::-1], -1, 1),
+        lambda x: np.zeros((2, 7, 9, 8), np.float32).T.transpose(3, 0, 1, 2),
+    ],
+    ids=["channels left out", "columns left out", "rows reversed", "columns before rows"],
+)
+def test_results_of_other_images_are_in_c_order(lay):
+    x = lay(None)
+    x[...] = np.random.default_rng(68).standard_normal(x.shape)
+    w = np.ones((4, 8, 3, 3), np.float32)
+    y = ops.conv2d(x, w)
+    assert y.flags.c_contiguous
+    assert_near(y, reference.conv2d(x, w), tolerance=5e-6)
+
+
+def test_channels_last_says_nothing_of_one_channel_or_one_pixel():
+    for size in ((2, 1, 9, 7), (2, 8, 1, 1)):
+        x = channels_last(np.ones(size, np.float32))
+        assert ops.conv2d(x, np.ones((4, size[1], 1, 1), np.float32)).flags.c_contiguous
