@@ -183,11 +183,11 @@ def test_every_other_form(pages, isas, dtype):
     """All that each form can take, whether it would be chosen or not."""
     rng = np.random.default_rng(6)
     done = dict.fromkeys(backends.FORMS[1:], 0)
-    for case in (*RAGGED, *[draw_case(rng) for _ in range(60)]):
+    for case in (*RAGGED, *[draw_case(rng) for _ in range(30)]):
         passes = Passes.of_case(case, rng, dtype)
         for form in done:
             done[form] += check_everywhere(pages, passes, isas, form, layouts=LAYOUTS[:3])
-    assert min(done.values()) >= 20 * len(runtime.available_isas()), done
+    assert min(done.values()) >= 9 * len(runtime.available_isas()), done
 
 
 @both_dtypes
