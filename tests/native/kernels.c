@@ -19,8 +19,14 @@
 
 #include "kernels.h"
 
-/* No package holds the scalar kernels: they show that the sources take any width. */
+/* No package holds the scalar kernels: they show that the sources take any width. GCC 12 for aarch64 computes
+ * ~((a == b) | (a == c)) of one-element vectors wrong, so there they are left out. */
 extern const fc_isa fc_isa_scalar;
+#if defined(__aarch64__) && !defined(__clang__)
+enum { SCALAR = 0 };
+#else
+enum { SCALAR = 1 };
+#endif
 
 static const fc_isa *isa;
 const fc_kernels *kern;
@@ -250,7 +256,7 @@ int main(int n_arguments, char **arguments)
 #endif
     };
     const fc_isa *isas[9] = {&fc_isa_scalar};
-    const int n = 1 + fc_usable_isas(isas + 1);
+    const int n = SCALAR + fc_usable_isas(isas + SCALAR);
     page = page_size();
     for (size_t i = 0; i < sizeof faults / sizeof *faults; i++) signal(faults[i], on_fault);
     /* memcheck knows no such mode. */
