@@ -18,9 +18,7 @@ MOST_WORK = 4e8  # multiply-adds of a layer, so that a run stays a matter of min
 def draw(rng: np.random.Generator) -> "Layer":
     """A layer: sizes spread evenly by their logarithm; dense, grouped, depthwise, first layers, single taps, lines."""
     while True:
-        kind = str(
-            rng.choice(KINDS)
-        )
+        kind = str(rng.choice(KINDS))
         images, groups, stride, dilation = int(2 ** rng.uniform(0, 6)), 1, 1, 1
         channels, filters = (max(1, int(2 ** rng.uniform(0, 9))) for _ in range(2))
         height = width = (

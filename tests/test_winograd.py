@@ -11,7 +11,6 @@ from checks import Passes, check_passes
 
 import fastconv
 from fastconv import backends, ops, reference
-from fastconv._native import winograd
 
 # The transforms of 6x6 tiles raise float32's error some four times over direct convolution's 3e-7, and the weight
 # gradient's sums of a few tiles again by as much (docs/decisions/winograd.md). float64: 100 operations of 1e-16,
@@ -151,32 +150,6 @@ def test_an_image_does_not_depend_on_its_batch(isa, threads, everywhere, case):
         threads(n)
         assert (ops.conv2d(x[some], w, None, *parameters(case)) == y[some]).all()
         assert (ops.conv2d_input(x[some].shape, w, dy[some], *parameters(case)) == dx[some]).all()
-
-
-@both_dtypes
-def test_results_with_channels_last(isa, dtype, threads, guarded):
-    """They have the bits of those in order."""
-    rng = np.random.default_rng(36)
-    for i in range(60):
-        case = draw_strided_case(rng) if i % 2 else draw_case(rng)
-        stride, padding, dilation, groups = parameters(case)
-        rest = stride, *padding, *np.broadcast_to(dilation, 2).tolist(), groups
-        x, w, b = (rng.standard_normal(s).astype(dtype) for s in (x_shape(case), w_shape(case), (case["K"],)))
-        dy = rng.standard_normal(ops.conv2d(x, w, b, *parameters(case)).shape).astype(dtype)
-        threads(1 + i % 3)
-        for function, inputs, shape in (
-            (winograd.forward, (x, w, b), dy.shape),
-            (winograd.input_gradient, (dy, w), x.shape),
-            (winograd.weight_gradient, (x, dy), w.shape),
-        ):
-            if function is winograd.input_gradient and stride > 1 and w.shape[1] % 16:
-                continue  # A result that is put together from residues needs whole vectors of channels.
-            in_order = guarded.empty(shape, dtype)
-            last = np.moveaxis(guarded.empty((shape[0], *shape[2:], shape[1]), dtype), -1, 1)
-            function(*inputs, in_order, *rest)
-            function(*inputs, last, *rest)
-            assert (last == in_order).all(), (function.__name__, case)
-        guarded.check()
 
 
 @pytest.mark.parametrize(
