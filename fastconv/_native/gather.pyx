@@ -34,7 +34,6 @@ cdef enum:
     MOST_DEPTH = 1024      # (channel, tap) pairs in one sum where nothing is packed: a longer one would round worse
     NEAR_BYTES = 32768     # of filters that meet a few pixels at a time in DOT
     FEW_CHANNELS = 16      # of one tap: the sums are so short that storing them is what takes time
-    FEW_TILES = 8          # of filters: reading pixels as often where they lie costs less than packing them
 
 
 # ---- what the forms would do ---------------------------------------------------------------------------------------
@@ -135,13 +134,10 @@ cdef void features_of(Gather *job, int *rows, double *features) noexcept nogil:
     features[2] = pixels * depth / run
     features[3] = pixels * K * parts(C, max(1, job.tuning.depth // taps))
     features[8] = parts(<idx>pixels, job.width) * <double>parts(K, kernels.product.rows * job.tuning.tiles)
-    # TILES. The pixels of many staged channels lie too far apart to stay in L1 by themselves. Those of one tap that are
-    # not near are waited for, where packing would have asked for them ahead.
-    cdef bint near = (K <= FEW_TILES * kernels.product.rows and depth <= MOST_DEPTH and grid.inside and job.x.s_w == 1
-                      and grid.step_w == 1
-                      and <double>C * max(job.x.s_c, -job.x.s_c) * kernels.itemsize <= 4 * job.tuning.stage_bytes)
-    cdef bint waits = single and C >= 32 and not near and (packable(job) or (
-        grid.inside and job.x.s_c == 1 and grid.step_w == 1 and grid.step_h == 1))
+    # TILES. The pixels of many staged channels lie too far apart to stay in L1 by themselves. Those of one tap, of images
+    # that no cache near holds, are waited for, where packing would have asked for them ahead.
+    cdef bint far = <double>C * max(job.x.s_c, -job.x.s_c) * kernels.itemsize > 4 * job.tuning.stage_bytes
+    cdef bint waits = single and C >= 32 and far and not job.staged
     of_tiles[0] = steps * up(run, lanes) / run
     if job.staged and staged > 0 and (<double>C * parts(grid.stage_channel, grid.rows * grid.images)
                                       * kernels.itemsize > job.tuning.stage_bytes):
