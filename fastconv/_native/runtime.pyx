@@ -4,6 +4,7 @@ from cython.parallel cimport parallel, prange, threadid
 from libc.string cimport memset, strcmp
 
 from fastconv._native.kernels cimport fc_flush_subnormals, fc_isa, fc_restore_mode, fc_usable_isas
+from fastconv._native.tuning cimport CLASSES, FEATURES
 
 cdef extern from *:
     """
@@ -31,6 +32,7 @@ cdef const fc_isa *isas[8]
 cdef int n_isas = fc_usable_isas(isas)
 cdef const fc_isa *isa = isas[n_isas - 1]
 cdef Tuning tuning
+cdef double NEVER = 1e12   # cycles of any feature of a form without costs, which is only taken when it is forced
 
 
 cdef const fc_kernels *kernels_of(idx itemsize) noexcept:
@@ -51,7 +53,9 @@ def _load_tuning() -> None:
     tuning.slice_pixels, tuning.group_bytes = blocks["slice_pixels"], blocks["group_bytes"]
     for form, name in enumerate(FORMS):
         for which, pass_name in enumerate(PASSES):
-            for i, row in enumerate(costs.get((name, pass_name), ())):
+            rows = costs.get((name, pass_name), ())
+            for i in range(CLASSES):
+                row = rows[i] if i < len(rows) else [NEVER] * FEATURES
                 for k, cost in enumerate(row):
                     tuning.cost[form][which][i][k] = cost
 

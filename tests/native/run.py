@@ -78,7 +78,7 @@ def sanitizers(folder, arguments):
     build(folder, CFLAGS=flags, LDFLAGS="-fsanitize=address,undefined")
     run(
         # What the checkers print must not be captured with the process that they end.
-        *(sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--capture=sys", *(arguments or ["tests"])),
+        *(sys.executable, "-m", "pytest", "-n0", "-p", "no:cacheprovider", "--capture=sys", *(arguments or ["tests"])),
         cwd=folder,
         # The C++ library too, for what throws exceptions.
         LD_PRELOAD=f"{library('libasan.so')} {library('libstdc++.so')}",
@@ -94,7 +94,7 @@ def valgrind(folder, arguments):
     build(folder, CFLAGS="-g1 -DFASTCONV_EXACT_MEMORY")
     run(
         *("valgrind", "--error-exitcode=99", "--quiet", f"--suppressions={ROOT / 'tests/native/python.supp'}"),
-        *(sys.executable, "-m", "pytest", "-p", "no:cacheprovider"),
+        *(sys.executable, "-m", "pytest", "-n0", "-p", "no:cacheprovider"),
         *(arguments or NESTS),
         *(() if arguments else ("-k", "taken or indices or ragged or layouts or special or adaptive or transposed")),
         cwd=folder,
@@ -199,7 +199,7 @@ def old_cpu(folder, arguments):
     code = "from fastconv._native import runtime as r; print(r.__file__); assert r.available_isas() == ['baseline']"
     run(*emulated, "-c", code, cwd=folder, **environment)
     tests = arguments or [*NESTS, "-k", "not torch"]
-    run(*emulated, "-m", "pytest", "-p", "no:cacheprovider", *tests, cwd=folder, **environment)
+    run(*emulated, "-m", "pytest", "-n0", "-p", "no:cacheprovider", *tests, cwd=folder, **environment)
 
 
 def coverage(folder, arguments):
@@ -214,7 +214,7 @@ def coverage(folder, arguments):
     optimise(folder, {"-O3": "-O1", "-O2": "-O0"})
     build(folder, CFLAGS="--coverage", LDFLAGS="--coverage")
     for tests in arguments or sorted(str(path.relative_to(folder)) for path in (folder / "tests").glob("test_*.py")):
-        run(sys.executable, "-m", "pytest", "-p", "no:cacheprovider", tests, cwd=folder)
+        run(sys.executable, "-m", "pytest", "-n0", "-p", "no:cacheprovider", tests, cwd=folder)
     report_lines(folder)
 
 
