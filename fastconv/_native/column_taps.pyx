@@ -2,10 +2,9 @@
 
 dx[n, c, i, j] = sum_s z[n, i, j - s][s, c]   where   z[n, i, q][s, c] = sum_{r, k} w[k, c, r, s] dy[n, k, i - r, q]
 
-Along the lanes lie pairs of a column tap and a channel, which fill vectors where channels alone do not. Each row of z is
-a product of the outer form: dy's pixels are read where they lie, with no zeros around them. The sums over s then run along
-a row of z while it is in L1. Images are small, not padded, and not strided.
-"""
+Along the lanes lie pairs of a column tap and a channel, which fill vectors where channels alone do not. Each row of z
+is a product of the outer form: dy's pixels are read where they lie, with no zeros around them. The sums over s then
+run along a row of z while it is in L1. Images are small, not padded, and not strided. """
 
 from libc.stdint cimport int32_t
 from libc.string cimport memcpy, memset
@@ -59,9 +58,10 @@ cdef void column_taps_features(const Problem *problem, int *rows, double *featur
     cdef const Image *dx = &problem.x
     cdef idx lanes = problem.kernels.lanes, itemsize = problem.kernels.itemsize
     rows[0] = -1
-    if (problem.which != INPUT_GRADIENT or problem.groups != 1 or problem.stride_h != 1 or problem.stride_w != 1 or problem.pad_h != 0
-            or problem.pad_w != 0 or w.h * w.w == 1 or w.h * w.w * w.n > MOST_DEPTH or dx.h * dx.w < lanes
-            or not narrow(&problem.y) or <double>w.n * dx.h * dx.w * itemsize > problem.tuning.stage_bytes):
+    if (problem.which != INPUT_GRADIENT or problem.groups != 1 or problem.stride_h != 1 or problem.stride_w != 1
+            or problem.pad_h != 0 or problem.pad_w != 0 or w.h * w.w == 1 or w.h * w.w * w.n > MOST_DEPTH
+            or dx.h * dx.w < lanes or not narrow(&problem.y)
+            or <double>w.n * dx.h * dx.w * itemsize > problem.tuning.stage_bytes):
         return
     set_job(problem, &job)
     # What is padded at the bottom or at the right alone does not fit either.
@@ -85,7 +85,8 @@ cdef void lay_out_scratch(const ColumnTaps *job, Arena *arena, Scratch *scratch)
     cdef idx itemsize = job.kernels.itemsize, pixels = up(job.chunk * job.dy.w, job.kernels.correlate.outer_rows)
     scratch.pixels = <idx *>carve(arena, pixels, sizeof(idx))
     scratch.sums = <char *>carve(arena, <double>pixels * job.lane_width, itemsize)
-    scratch.z = <char *>carve(arena, <double>(job.chunk * (job.dy.w + job.margin) + job.margin + 1) * job.pairs, itemsize)
+    scratch.z = <char *>carve(arena, <double>(job.chunk * (job.dy.w + job.margin) + job.margin + 1) * job.pairs,
+                              itemsize)
     scratch.row = <char *>carve(arena, <double>job.dx.w * job.kernels.lanes, itemsize)
 
 

@@ -25,7 +25,7 @@ from fastconv._native.kernels cimport FC_AHEAD, FC_MAX_ROWS, FC_MAX_VECS, even, 
 from fastconv._native.memory cimport LINE, Arena, Workspace, carve, release, reserve
 from fastconv._native.problem cimport WEIGHT_GRADIENT, Image, Problem, channels_last
 from fastconv._native.runtime cimport run_tasks, threads_for
-from fastconv._native.tuning cimport FEATURES, MIRRORED, OUTER, ROWS, RUNS, TURNED_ROWS, TURNED_RUNS, Tuning
+from fastconv._native.tuning cimport FEATURES, MIRRORED, OUTER, RUNS, TURNED_ROWS, TURNED_RUNS, Tuning
 
 cdef enum:
     PIXELS = 16            # whose filters, neighbours in memory, are copied at a time
@@ -94,8 +94,8 @@ cdef bint exchangeable(const Problem *problem) noexcept nogil:
 
 
 cdef bint stays(const Correlate *job) noexcept nogil:
-    """OUTER: whether x is read where it lies. Single pixels can be, in any layout; but where a stride leaves out most of
-    a row, not that again and again for all filters, nor pixels that fall into few sets of the caches."""
+    """OUTER: whether x is read where it lies. Single pixels can be, in any layout; but where a stride leaves out most
+    of a row, not that again and again for all filters, nor pixels that fall into few sets of the caches."""
     return (job.grid.inside and narrow(&job.x) and not lanes_staged(job)
             and (job.grid.R * job.grid.S >= job.grid.step_w if job.x.s_w == 1
                  else job.x.s_w * job.kernels.itemsize % 2048 != 0))
@@ -113,8 +113,8 @@ cdef inline double blocks_of(const Correlate *job, double target) noexcept nogil
 
 
 cdef void outer_features(const Correlate *job, double *features) noexcept nogil:
-    """Products of whole vectors of filters with whole tiles of pairs; what is transposed of dy, once for each part of the
-    channels; what is staged of x; calls, and sums that are folded."""
+    """Products of whole vectors of filters with whole tiles of pairs; what is transposed of dy, once for each part of
+    the channels; what is staged of x; calls, and sums that are folded."""
     cdef const fc_kernels *kernels = job.kernels
     cdef idx taps = job.grid.R * job.grid.S, pairs = up(job.C * taps, kernels.correlate.outer_rows)
     cdef double pixels = <double>job.groups * job.grid.N * job.grid.P * job.grid.Q
@@ -132,11 +132,11 @@ cdef void outer_features(const Correlate *job, double *features) noexcept nogil:
 
 
 cdef void dot_features(const Correlate *job, bint runs, bint turned, double *features) noexcept nogil:
-    """Steps of a vector of a row, or of a whole image's rows as one; ends of rows, or the zeros between them; elements of
-    dy and of x that are copied; calls, each of which sums along the lanes in the end; and sums that are folded.
+    """Steps of a vector of a row, or of a whole image's rows as one; ends of rows, or the zeros between them; elements
+    of dy and of x that are copied; calls, each of which sums along the lanes in the end; and sums that are folded.
 
-    A row's end costs more than idle lanes, of which there are none where two rows share a vector. What is joined, or not
-    dense, is copied.
+    A row's end costs more than idle lanes, of which there are none where two rows share a vector. What is joined, or
+    not dense, is copied.
     """
     cdef const fc_kernels *kernels = job.kernels
     cdef const Grid *grid = &job.grid
@@ -193,7 +193,7 @@ cdef void correlate_features(const Problem *problem, int *rows, double *features
 
 
 cdef void plan_correlate(Correlate *job, idx threads) noexcept nogil:
-    """Cut the work of the chosen form; slices by the shape alone, so that sums never depend on the number of threads."""
+    """Cut the work of the chosen form; slices by the shape alone, so that sums do not depend on the threads."""
     cdef const fc_kernels *kernels = job.kernels
     cdef const Tuning *tuning = job.tuning
     cdef Grid *grid = &job.grid

@@ -13,7 +13,8 @@ cdef enum:
 
 
 cdef struct Gather:
-    # y[n, group*K + k, p, q] = bias[group*K + k] + sum_{c, r, s} w[group, k, c, r, s] * x[n, group*C + c, pixel of (r, s)]
+    # y[n, group*K + k, p, q] = bias[group*K + k]
+    #     + sum_{c, r, s} w[group, k, c, r, s] * x[n, group*C + c, pixel of (r, s)]
     const fc_kernels *kernels
     const Tuning *tuning
     int form
@@ -24,7 +25,7 @@ cdef struct Gather:
     idx w_group, w_filter, w_channel, w_row, w_col
     const char *bias          # dense, or NULL
     # The schedule.
-    bint dense                # rows of pixels follow each other without a gap in the source, read in place, and the result
+    bint dense                # rows of pixels follow each other without a gap, in the source and in the result
     bint staged               # pixels that lie side by side in the source are too few: rows are staged
     bint placed               # OUTER: x is read where it lies
     idx target                # pixels in a block, or 0 to choose
@@ -35,7 +36,7 @@ cdef struct Gather:
     # Tables.
     char *filters             # packed: [group][chunk][tile][channel, tap][filter]
     idx *filter_taps          # of each tap in w
-    idx *staged_taps          # of each (channel, tap) pair from a staged block's base, and from that of one in its place
+    idx *staged_taps          # of each (channel, tap) pair from the base of a block that is staged, or in its place
     idx *placed_taps
 
 
@@ -55,7 +56,8 @@ cdef void gather_features(const Problem *problem, int *rows, double *features) n
 cdef int gather_run(const Problem *problem, int form) except -1
 
 # What the residues of a stride need of it, one by one. set_gather() states the problem, which a residue alters; then
-# inspect() fills in what follows from the sizes, cheapest() chooses a form and says its cycles, plan_gather() cuts the work.
+# inspect() fills in what follows from the sizes, cheapest() chooses a form and says its cycles, plan_gather() cuts
+# the work.
 cdef void set_gather(const Problem *problem, Gather *job) noexcept nogil
 cdef idx inspect(Gather *job) noexcept nogil
 cdef double cheapest(const Problem *problem, Gather *job) noexcept nogil

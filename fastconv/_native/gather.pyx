@@ -10,9 +10,8 @@ TILES    the same without packing: tiles read runs of pixels where they lie, or 
 OUTER    filters along the lanes: pixels are read one by one, in any layout
 DOT      channels along the lanes: each result is the sum over the lanes of products with its window
 
-The tiles of the first two follow Goto and van de Geijn, "Anatomy of high-performance matrix multiplication" (2008), with
-the matrix of windows never stored.
-"""
+The tiles of the first two follow Goto and van de Geijn, "Anatomy of high-performance matrix multiplication" (2008),
+with the matrix of windows never stored. """
 
 from libc.math cimport INFINITY
 from libc.stdint cimport int32_t
@@ -134,8 +133,8 @@ cdef void features_of(Gather *job, int *rows, double *features) noexcept nogil:
     features[2] = pixels * depth / run
     features[3] = pixels * K * parts(C, max(1, job.tuning.depth // taps))
     features[8] = parts(<idx>pixels, job.width) * <double>parts(K, kernels.product.rows * job.tuning.tiles)
-    # TILES. The pixels of many staged channels lie too far apart to stay in L1 by themselves. Those of one tap, of images
-    # that no cache near holds, are waited for, where packing would have asked for them ahead.
+    # TILES. The pixels of many staged channels lie too far apart to stay in L1 by themselves. Those of one tap, of
+    # images that no cache near holds, are waited for, where packing would have asked for them ahead.
     cdef bint far = <double>C * max(job.x.s_c, -job.x.s_c) * kernels.itemsize > 4 * job.tuning.stage_bytes
     cdef bint waits = single and C >= 32 and far and not job.staged
     of_tiles[0] = steps * up(run, lanes) / run

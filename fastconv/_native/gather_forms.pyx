@@ -102,7 +102,8 @@ cdef inline idx panel_pixels(const Gather *job, idx rest) noexcept nogil:
     return min(job.width, rest)
 
 
-cdef void gather_panels(const Gather *job, idx group, Block *block, idx k0, idx k1, const Scratch *scratch) noexcept nogil:
+cdef void gather_panels(const Gather *job, idx group, Block *block, idx k0, idx k1,
+                        const Scratch *scratch) noexcept nogil:
     cdef const fc_kernels *kernels = job.kernels
     cdef idx itemsize = kernels.itemsize, taps = job.grid.R * job.grid.S, most_tiles = job.tuning.tiles
     cdef idx pixels = block.images * block.rows * block.cols, n_panels = parts(pixels, job.width)
@@ -199,7 +200,8 @@ cdef void gather_panels(const Gather *job, idx group, Block *block, idx k0, idx 
 # ---- TILES ---------------------------------------------------------------------------------------------------------
 
 
-cdef void gather_tiles(const Gather *job, idx group, Block *block, idx k0, idx k1, const Scratch *scratch) noexcept nogil:
+cdef void gather_tiles(const Gather *job, idx group, Block *block, idx k0, idx k1,
+                       const Scratch *scratch) noexcept nogil:
     cdef const fc_kernels *kernels = job.kernels
     cdef idx itemsize = kernels.itemsize, lanes = kernels.lanes, depth = job.C * job.grid.R * job.grid.S
     cdef idx n, p, k, rows, q, vecs, most_vecs, run, n_rows, n_safe, left, tiles, s_row = job.y.s_h
@@ -286,7 +288,8 @@ cdef void gather_tiles(const Gather *job, idx group, Block *block, idx k0, idx k
 # ---- OUTER ---------------------------------------------------------------------------------------------------------
 
 
-cdef void gather_outer(const Gather *job, idx group, Block *block, idx k0, idx k1, const Scratch *scratch) noexcept nogil:
+cdef void gather_outer(const Gather *job, idx group, Block *block, idx k0, idx k1,
+                       const Scratch *scratch) noexcept nogil:
     """As the weight gradient's outer form does: pixels are read one by one, in any layout, and meet all filters."""
     cdef const fc_kernels *kernels = job.kernels
     cdef idx itemsize = kernels.itemsize, lanes = kernels.lanes, depth = job.C * job.grid.R * job.grid.S
@@ -367,7 +370,8 @@ cdef void dot_run(const Gather *job, idx group, idx n, idx p, idx q0, idx q1, id
     cdef idx[FC_MAX_ROWS] places
     cdef fc_run to
     if (h0 < 0 or h0 + (grid.R - 1) * apart_h >= x.h or count < width
-            or data + (max(0, (width - 1) * pixel) + max(0, (grid.R - 1) * row) + job.C + kernels.lanes) * itemsize > x.end):
+            or data + (max(0, (width - 1) * pixel) + max(0, (grid.R - 1) * row) + job.C + kernels.lanes) * itemsize
+            > x.end):
         for r in range(grid.R):
             h = h0 + r * apart_h
             c = count if 0 <= h < x.h else 0

@@ -95,29 +95,30 @@ cdef extern from "fastconv.h" nogil:
 
     ctypedef struct fc_winograd_kernels:
         void (*input[3])(void *v, idx v_point, idx v_tile, const void *x, const fc_plane *plane, idx h0,
-                                  idx w0, idx count) noexcept nogil
+                         idx w0, idx count) noexcept nogil
         void (*output_gradient[9])(void *z, idx z_point, idx z_tile, const void *dy, const fc_plane *plane, idx h0,
                                    idx w0, idx count) noexcept nogil
         void (*output[9])(void *y, const fc_plane *plane, idx h0, idx w0, idx count, const void *t,
-                                   idx t_point, idx t_tile, const void *bias) noexcept nogil
+                          idx t_point, idx t_tile, const void *bias) noexcept nogil
         void (*filters[9])(void *u, idx u_point, idx u_depth, const void *w, idx w_filter, idx w_depth,
-                                    idx filters, idx depth, int flip, const void *end) noexcept nogil
+                           idx filters, idx depth, int flip, const void *end) noexcept nogil
         void (*filter_gradient[9])(void *dw, const void *s, idx s_point, idx s_slice, idx n_slices,
-                                    idx channels) noexcept nogil
+                                   idx channels) noexcept nogil
 
     ctypedef struct fc_windows_kernels:
         void (*rows)(void *y, idx y_row, idx n_rows, const void **rows, const fc_windows *s, const void *w,
-                        const void *bias) noexcept nogil
+                     const void *bias) noexcept nogil
         void (*row_sums)(void *sums, const void *dy, idx dy_row, idx n_rows, const void **rows,
-                            const fc_windows *s, idx span, const fc_tap *taps) noexcept nogil
+                         const fc_windows *s, idx span, const fc_tap *taps) noexcept nogil
         void (*to_lanes)(void *dst, idx pitch, idx apart, const void *src, idx src_h, idx src_c, idx src_w,
                          idx channels, idx n_rows, idx count, int loose) noexcept nogil
         void (*lanes)(void *y, idx y_step, const void *x, idx step, idx count, idx mix, idx n_taps, idx run,
-                             const idx *offsets, const void *w, const void *bias) noexcept nogil
+                      const idx *offsets, const void *w, const void *bias) noexcept nogil
         void (*lane_sums)(void *sums, const void *dy, idx dy_row, idx dy_step, const void *x, idx x_row, idx step,
                           idx n_rows, idx count, idx n_taps, const idx *offsets, const fc_ahead *ahead) noexcept nogil
         void (*mix_sums)(void *sums, const void *dy, idx dy_row, idx dy_step, const void *x, idx x_row, idx step,
-                         idx n_rows, idx count, idx mix, idx n_taps, const idx *offsets, const fc_ahead *ahead) noexcept nogil
+                         idx n_rows, idx count, idx mix, idx n_taps, const idx *offsets,
+                         const fc_ahead *ahead) noexcept nogil
 
     ctypedef struct fc_pool_kernels:
         void (*max_row)(void *y, void *where, const void *x, idx x_row, idx n_rows, idx n_cols, idx stride,

@@ -1,10 +1,9 @@
 """The input gradient of a stride, by the residues of the stride.
 
-Pixels i of one residue modulo the stride see one subset of the taps, and see dy at dy's own pace: each residue is a dense
-convolution with a flipped kernel (equation 12.6), and no zeros are inserted between dy's pixels. All residues of a block
-are computed one after the other while dy's rows are near, and then interleaved into rows of dx. Where dx has channels
-last, each residue writes its pixels by itself, for a pixel's channels are whole lines there.
-"""
+Pixels i of one residue modulo the stride see one subset of the taps, and see dy at dy's own pace: each residue is a
+dense convolution with a flipped kernel (equation 12.6), and no zeros are inserted between dy's pixels. All residues
+of a block are computed one after the other while dy's rows are near, and then interleaved into rows of dx. Where dx
+has channels last, each residue writes its pixels by itself, for a pixel's channels are whole lines there. """
 
 from libc.string cimport memset
 
@@ -50,7 +49,8 @@ cdef inline idx residue_of(const Axis *axis, idx tap) noexcept nogil:
     return residue + axis.stride if residue < 0 else residue
 
 
-cdef bint set_residue(const Problem *problem, const Axis *rows, const Axis *cols, idx r, idx s, Gather *job) noexcept nogil:
+cdef bint set_residue(const Problem *problem, const Axis *rows, const Axis *cols, idx r, idx s,
+                      Gather *job) noexcept nogil:
     """The gather of the residue whose first tap is (r, s); False if dx has no such pixel."""
     cdef idx a = residue_of(rows, r), b = residue_of(cols, s)
     if a >= rows.residues or b >= cols.residues:
@@ -75,7 +75,8 @@ cdef bint set_residue(const Problem *problem, const Axis *rows, const Axis *cols
     return True
 
 
-cdef idx set_residues(const Problem *problem, const Axis *rows, const Axis *cols, Gather *jobs, idx *job_of) noexcept nogil:
+cdef idx set_residues(const Problem *problem, const Axis *rows, const Axis *cols, Gather *jobs,
+                      idx *job_of) noexcept nogil:
     """The gathers of all residues, and which of them each residue is; how many there are."""
     cdef idx r, s, n_jobs = 0
     for r in range(first_taps(rows)):

@@ -1,8 +1,8 @@
 """The choice of a form: one list of methods a pass, each of which says what it would do and can do it.
 
-A method counts the features of a problem that cost time in each of its forms; the instruction set's tuning has the cycles
-of each feature; the form of the fewest cycles runs. A new method is a file, a line in METHODS and rows of the tuning.
-"""
+A method counts the features of a problem that cost time in each of its forms; the instruction set's tuning has the
+cycles of each feature; the form of the fewest cycles runs. A new method is a file, a line in METHODS and rows of the
+tuning. """
 
 cimport numpy as cnp
 from libc.math cimport INFINITY
@@ -17,7 +17,7 @@ from fastconv._native.lanes cimport lanes_features, lanes_run
 from fastconv._native.memory cimport new_array
 from fastconv._native.phases cimport phases_features, phases_form, phases_run
 from fastconv._native.problem cimport (
-    FORWARD, INPUT_GRADIENT, WEIGHT_GRADIENT, Image, Pass, Problem, as_image, channels_last,
+    FORWARD, INPUT_GRADIENT, WEIGHT_GRADIENT, Image, Pass, Problem, as_image,
 )
 from fastconv._native.runtime cimport kernels_of, tuning_in_use
 from fastconv._native.tuning cimport (
@@ -245,9 +245,9 @@ cdef void describe(Image *image, tuple size, bint last) noexcept:
 
 
 def weigh_sizes(int which, tuple x, tuple w, tuple y, tuple parameters, idx itemsize, bint last, int force) -> tuple:
-    """For pass `which` of these sizes, x and y with channels last or not: the form that is taken, with `force` if that is
-    not -1; the cycles of each form, None where it is impossible; the tile (m_h, m_w, r, s) of Winograd's filtering; the
-    forms of the residues of a stride; and for each form the row of its tuning and its features."""
+    """For pass `which` of these sizes, x and y with channels last or not: the form that is taken, with `force` if that
+    is not -1; the cycles of each form, None where it is impossible; the tile (m_h, m_w, r, s) of Winograd's filtering;
+    the forms of the residues of a stride; and for each form the row of its tuning and its features."""
     cdef Problem problem
     cdef double[FORMS] cycles
     cdef double[MOST_FORMS * FEATURES] features

@@ -58,8 +58,8 @@ cdef inline char *at(const Image *image, idx itemsize, idx n, idx c, idx h, idx 
 
 
 cdef inline bint keeps_channels_last(cnp.ndarray a) noexcept:
-    """Whether results made of an array of images have their channels last: the array is dense so, and no other order says
-    the same."""
+    """Whether results made of an array of images have their channels last: the array is dense so, and no other order
+    says the same."""
     cdef idx itemsize = cnp.PyArray_ITEMSIZE(a)
     return (cnp.PyArray_NDIM(a) == 4 and a.shape[1] > 1 and a.shape[2] * a.shape[3] > 1 and a.strides[1] == itemsize
             and a.strides[3] == a.shape[1] * itemsize and a.strides[2] == a.shape[3] * a.strides[3]

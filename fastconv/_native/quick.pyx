@@ -275,7 +275,7 @@ cpdef max_pool2d(x, kernel_size, stride, padding, dilation, ceil_mode):
     y = new_images(v.out, real, last)
     indices = new_images(v.out, cnp.NPY_INT32 if real == cnp.NPY_FLOAT32 else cnp.NPY_INT64, last)
     pool.max_forward(x, y, indices, v.kernel_h, v.kernel_w, v.stride_h, v.stride_w, v.pad_h, v.pad_w, v.dilation_h,
-                      v.dilation_w)
+                     v.dilation_w)
     return y, indices
 
 
@@ -312,7 +312,7 @@ cpdef avg_pool2d_backward(dy, input_size, kernel_size, stride, padding, ceil_mod
         return None
     dx = new_images(size, real, keeps_channels_last(<cnp.ndarray>dy))
     pool.average_backward(dy, dx, v.kernel_h, v.kernel_w, v.stride_h, v.stride_w, v.pad_h, v.pad_w, count_include_pad,
-                           0)
+                          0)
     return dx
 
 

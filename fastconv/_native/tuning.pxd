@@ -1,7 +1,7 @@
 """What is fitted to an instruction set: block sizes, and what each form of a convolution costs.
 
-The figures are in tuning.py; docs/decisions/tuning.md says how they were measured, and benchmarks/fit.py measures again.
-"""
+The figures are in tuning.py; docs/decisions/tuning.md says how they were measured, and benchmarks/fit.py measures
+again. """
 
 from libc.math cimport INFINITY
 

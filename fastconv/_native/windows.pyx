@@ -499,7 +499,7 @@ cdef void count_reads(const Layer *layer, const Rows *rows, double *features) no
 
 
 cdef void windows_features(const Problem *problem, int *rows, double *features) noexcept nogil:
-    """Where many channels meet many filters, the general forms share what they load: what it would cost here is not asked."""
+    """Where many channels meet many filters, the general forms share what they load: this one is not asked about."""
     cdef Windows windows
     cdef WindowSums sums
     cdef const Layer *layer = &sums.layer if problem.which == WEIGHT_GRADIENT else &windows.layer

@@ -45,7 +45,8 @@ cdef enum:
 cdef void winograd_features(const Problem *problem, int *rows, double *features) noexcept nogil:
     """The products' multiply-adds, in vectors, and the same for a single tile (of the weight gradient: a filter), which
     stands for what a product costs beyond; vectors of tiles of x and of y, and of filters, that are transformed, in
-    units of 6x6 or of 1x8 points; 1; and vectors of products' results. The rows of tuning: filters of a row or a column; strides; others."""
+    units of 6x6 or of 1x8 points; 1; and vectors of products' results. The rows of tuning: filters of a row or a
+    column; strides; others."""
     cdef Layer layer
     rows[0] = -1
     if not describe(problem, &layer):
