@@ -1,4 +1,4 @@
-"""Single passes over memory, for _quick."""
+"""Single passes over memory, for quick."""
 
 cimport numpy as cnp
 

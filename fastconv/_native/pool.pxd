@@ -1,4 +1,4 @@
-"""Pooling, for _quick."""
+"""Pooling, for quick."""
 
 cimport numpy as cnp
 

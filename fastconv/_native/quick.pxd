@@ -1,4 +1,4 @@
-"""The common case of the operations on arrays, for _layers."""
+"""The common case of the operations on arrays, for layers."""
 
 cpdef conv2d(x, w, b, stride, padding, dilation, groups)
 cpdef conv2d_input(input_size, w, dy, stride, padding, dilation, groups)
