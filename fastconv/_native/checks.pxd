@@ -83,13 +83,6 @@ cdef inline int check_plane(double h, double w, str name) except -1:
     return 0
 
 
-cdef inline int check_bytes(double size) except -1:
-    """The sum or product behind a size, as a double, for it may be more than a size holds."""
-    if size > 2.0**62:
-        raise MemoryError(f"{size:.3g} bytes are more than can be addressed")
-    return 0
-
-
 cdef inline int refuse_windows(idx kernel_h, idx kernel_w, idx stride_h, idx stride_w, idx pad_h, idx pad_w,
                                idx dilation_h, idx dilation_w) except -1:
     """Raise for the first number that is impossible."""

@@ -15,7 +15,6 @@ cdef enum:
     LANES_CALLS               # calls of the kernel
     LANES_TAPS                # vectors of taps that are packed; or of sums that are added up to totals
     LANES_ONE
-    LANES_FEATURES
 
 cdef void lanes_features(const Problem *problem, int *rows, double *features) noexcept nogil
 cdef int lanes_run(const Problem *problem, int form) except -1

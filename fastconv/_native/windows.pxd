@@ -14,7 +14,6 @@ cdef enum:
     WINDOWS_CALLS             # calls of the kernel
     WINDOWS_TAPS              # taps that are packed; or vectors of sums that are added up to totals
     WINDOWS_ONE
-    WINDOWS_FEATURES
 
 cdef void windows_features(const Problem *problem, int *rows, double *features) noexcept nogil
 cdef int windows_run(const Problem *problem, int form) except -1
