@@ -22,7 +22,7 @@ sys.path.append(str(ROOT))  # this fastconv, unless one is installed
 
 from cases import SUITE  # noqa: E402
 
-from fastconv.contenders import PASSES, Contender, measure, operations, running  # noqa: E402
+from fastconv.app.contenders import PASSES, Contender, measure, operations, running  # noqa: E402
 
 WRONG_ABOVE = 1e-4  # norm-wise difference between two contenders' results that no float32 rounding explains
 

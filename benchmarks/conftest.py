@@ -13,7 +13,7 @@ import numpy
 import pytest
 
 import fastconv
-from fastconv.contenders import measure, prepare, running
+from fastconv.app.contenders import measure, prepare, running
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))  # cases.py: the table of layers
 

@@ -3,7 +3,7 @@
 import pytest
 from cases import SUITE
 
-from fastconv.contenders import PASSES, operations
+from fastconv.app.contenders import PASSES, operations
 
 
 @pytest.mark.parametrize("op", PASSES)

@@ -5,7 +5,7 @@ With test_step.py this tells how much of a training step is not computing.
 
 import pytest
 
-from fastconv.contenders import LAYERS
+from fastconv.app.contenders import LAYERS
 
 
 @pytest.mark.parametrize("layer", LAYERS)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from fastconv.contenders import POOLING
+from fastconv.app.contenders import POOLING
 
 SHAPES = [(128, 3, 28, 28), (128, 64, 32, 32), (16, 64, 112, 112)]
 WINDOWS = {"2x2s2": {"kernel": 2, "stride": 2, "padding": 0}, "3x3s2p1": {"kernel": 3, "stride": 2, "padding": 1}}

@@ -100,7 +100,7 @@ __version__ = "0.1.0"
 
 def show_config() -> None:
     """Print versions, CPU, threads and the instruction set in use."""
-    from .info import describe
+    from .app.info import describe
 
     print(describe())
 

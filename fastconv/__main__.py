@@ -2,7 +2,7 @@
 
 import sys
 
-from fastconv.cli import main
+from fastconv.app.cli import main
 
 if __name__ == "__main__":
     sys.exit(main())

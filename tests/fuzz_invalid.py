@@ -14,8 +14,9 @@ import tracemalloc
 import numpy as np
 
 import fastconv
-from fastconv import Tensor, backends, checkpoint, from_numpy, nn, ops, optim, train
+from fastconv import Tensor, backends, from_numpy, nn, ops, optim
 from fastconv._native import memory, runtime
+from fastconv.app import checkpoint, train
 from fastconv.nn import functional as F
 from fastconv.nn import grad, init
 from fastconv.nn import utils as nn_utils

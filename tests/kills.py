@@ -29,7 +29,8 @@ def child(folder: str, resume: bool) -> None:
     import numpy as np
 
     import fastconv
-    from fastconv import checkpoint, nn, optim, train
+    from fastconv import nn, optim
+    from fastconv.app import checkpoint, train
     from fastconv.utils.data import DataLoader, TensorDataset
 
     fastconv.manual_seed(0)
@@ -73,7 +74,7 @@ def digest(folder: Path) -> str:
 
 
 def run(kills: int, seed: int, seconds: float) -> dict:
-    from fastconv import checkpoint
+    from fastconv.app import checkpoint
 
     rng = random.Random(seed)
     report = {"kills": 0, "while_writing": 0, "before_the_first": 0, "whole_trainings": 0, "one_behind": 0, "bad": []}

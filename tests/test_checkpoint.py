@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 import fastconv
-from fastconv import checkpoint, nn, optim
+from fastconv import nn, optim
+from fastconv.app import checkpoint
 from fastconv.random import default_generator
 
 STATE = {
@@ -156,7 +157,7 @@ def test_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
 
 SAVE_FOREVER = """
 import sys, numpy as np
-from fastconv import checkpoint
+from fastconv.app import checkpoint
 k = 0
 while True:
     checkpoint.save(sys.argv[1], {"x": np.full(300_000, k, np.float32)}, k)

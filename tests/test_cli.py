@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import fastconv
-from fastconv import bench, cli, contenders, runs
+from fastconv.app import bench, checkpoint, cli, contenders, runs
 
 
 def call(capsys, *arguments):
@@ -120,7 +120,7 @@ def test_what_cannot_be_done(capsys, tmp_path, monkeypatch):
     status, _, err = call(capsys, "train", "--resume", "empty")
     assert status == 1
     assert "empty/checkpoint.safetensors: truncated, corrupt or no safetensors file (7 bytes)" in err
-    fastconv.checkpoint.save("empty/checkpoint.safetensors", {"x": np.ones(3)})
+    checkpoint.save("empty/checkpoint.safetensors", {"x": np.ones(3)})
     status, _, err = call(capsys, "train", "--resume", "empty")
     assert status == 1
     assert "holds arrays but no training state" in err
@@ -147,7 +147,7 @@ def test_missing_packages(capsys, tmp_path, monkeypatch):
     assert os.listdir() == []
     monkeypatch.setitem(sys.modules, "safetensors", None)
     with pytest.raises(ImportError, match=r'checkpoints need safetensors: pip install "fastconv\[train\]"'):
-        fastconv.checkpoint.save("x", {})
+        checkpoint.save("x", {})
 
 
 def test_interrupted(capsys, monkeypatch):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import fastconv
-from fastconv import contenders
+from fastconv.app import contenders
 
 CONVOLUTION = {
     **{"N": 3, "C": 6, "H": 14, "W": 13, "K": 4, "R": 5, "S": 3},

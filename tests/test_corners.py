@@ -13,18 +13,8 @@ import numpy as np
 import pytest
 
 import fastconv
-from fastconv import (
-    bench,
-    checkpoint,
-    contenders,
-    elementwise,
-    info,
-    nn,
-    ops,
-    optim,
-    pictures,
-    runs,
-)
+from fastconv import elementwise, nn, ops, optim
+from fastconv.app import bench, checkpoint, contenders, info, pictures, runs
 from fastconv.nn import init
 from fastconv.utils.data import DataLoader, worker
 
@@ -50,7 +40,7 @@ def test_info_without_a_cpu_name_or_packages(monkeypatch):
 
     monkeypatch.setattr("builtins.open", nothing)
     assert info._cpu_name()
-    monkeypatch.setattr("fastconv.info.open", lambda *a, **k: io.StringIO("nothing\n"), raising=False)
+    monkeypatch.setattr("fastconv.app.info.open", lambda *a, **k: io.StringIO("nothing\n"), raising=False)
     assert info._cpu_name()
     monkeypatch.undo()
     monkeypatch.setattr(importlib.metadata, "version", missing)
@@ -268,7 +258,7 @@ def test_a_contender_that_is_not_installed(monkeypatch):
 
 
 def test_a_contender_as_a_program():
-    command = [sys.executable, "-m", "fastconv.contenders", "numpy", "1"]
+    command = [sys.executable, "-m", "fastconv.app.contenders", "numpy", "1"]
     done = subprocess.run(command, input="", capture_output=True, text=True, timeout=60, check=True)
     assert json.loads(done.stdout) == {"version": np.__version__}
 

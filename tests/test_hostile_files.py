@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 
 import fastconv
-from fastconv import checkpoint, nn, optim, runs, train
+from fastconv import nn, optim
+from fastconv.app import checkpoint, runs, train
 from fastconv.utils.data import DataLoader, TensorDataset
 from fastconv.vision import datasets
 from fastconv.vision.datasets import _files
@@ -162,7 +163,7 @@ def test_a_training_state_that_lies(tmp_path, place, value):
     ],
 )
 def test_settings_that_lie(tmp_path, name, value, capsys):
-    from fastconv.cli import main
+    from fastconv.app.cli import main
 
     settings = runs._complete({}) | {name: value}
     path = tmp_path / "checkpoint.safetensors"
@@ -303,7 +304,7 @@ def test_archives_that_unpack_to_too_much(tmp_path):
 
 def test_a_picture_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
     pytest.importorskip("matplotlib")
-    from fastconv import pictures
+    from fastconv.app import pictures
 
     path = tmp_path / "filters.png"
     pictures.draw_filters(path, np.ones((4, 3, 5, 5)))

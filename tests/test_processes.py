@@ -195,7 +195,8 @@ import signal, sys, threading, time
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
 import numpy as np
 import fastconv
-from fastconv import ops, optim, train
+from fastconv import ops, optim
+from fastconv.app import train
 from fastconv.utils.data import DataLoader, TensorDataset
 rng = np.random.default_rng(0)
 images = fastconv.from_numpy(rng.standard_normal((4096, 3, 32, 32), np.float32))

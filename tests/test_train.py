@@ -14,9 +14,10 @@ import numpy as np
 import pytest
 
 import fastconv
-from fastconv import checkpoint, nn, optim, runs
+from fastconv import nn, optim
+from fastconv.app import checkpoint, runs
+from fastconv.app.train import evaluate, fit
 from fastconv.random import default_generator
-from fastconv.train import evaluate, fit
 from fastconv.utils.data import DataLoader, Dataset, TensorDataset
 
 SAMPLES, BATCH = 40, 8

@@ -87,9 +87,10 @@ def train(
     from importlib.util import find_spec
 
     import fastconv
-    from fastconv import checkpoint, optim
-    from fastconv.info import versions
-    from fastconv.train import fit
+    from fastconv import optim
+    from fastconv.app import checkpoint
+    from fastconv.app.info import versions
+    from fastconv.app.train import fit
     from fastconv.utils.data import DataLoader
 
     # What is used at the end of the run is looked for at its beginning.
@@ -168,7 +169,7 @@ def _complete(settings: dict[str, Any]) -> dict[str, Any]:
 
 def _settings_of(folder: str) -> dict[str, Any]:
     """The settings that the run in `folder` was started with."""
-    from fastconv import checkpoint
+    from fastconv.app import checkpoint
 
     path = os.path.join(folder, "checkpoint.safetensors")
     if not os.path.isdir(folder):
@@ -294,7 +295,8 @@ def _draw(folder: str, model, test_set, classes: list[str], data: Data, history:
     import numpy as np
 
     import fastconv
-    from fastconv import nn, pictures
+    from fastconv import nn
+    from fastconv.app import pictures
     from fastconv.utils.data import DataLoader, Subset
 
     pictures.draw_curves(os.path.join(folder, "curves.png"), history)
@@ -356,7 +358,7 @@ class _Log:
 
     def forget_after(self, epochs: int) -> None:
         """Drop what the checkpoint does not have: epochs after the first `epochs`, and a line cut short by a kill."""
-        from fastconv.checkpoint import write_atomically
+        from fastconv.app.checkpoint import write_atomically
 
         kept = []
         if os.path.exists(self.path):

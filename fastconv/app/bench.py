@@ -1,6 +1,6 @@
 """``fastconv bench``: this machine's convolutions against NumPy on BLAS and, where installed, torch.
 
-A ratio is the median over the turns of (their time / fastconv's time), see :mod:`fastconv.contenders`.
+A ratio is the median over the turns of (their time / fastconv's time), see :mod:`fastconv.app.contenders`.
 """
 
 import json
@@ -8,8 +8,8 @@ import statistics
 from collections.abc import Iterable, Iterator, Sequence
 from importlib.util import find_spec
 
-from fastconv.contenders import PASSES, Contender, measure, operations, running
-from fastconv.info import versions
+from fastconv.app.contenders import PASSES, Contender, measure, operations, running
+from fastconv.app.info import versions
 
 __all__ = ["CASES", "QUICK", "heading", "means", "records", "row", "run"]
 
@@ -55,7 +55,7 @@ def run(cases: list[str], threads: int, repeats: int, json_file: str | None = No
             print(row(record, others), flush=True)
     print(means(measured, others))
     if json_file is not None:
-        from fastconv.checkpoint import write_atomically
+        from fastconv.app.checkpoint import write_atomically
 
         settings = {"threads": threads, "repeats": repeats, "versions": versions()}
         write_atomically(json_file, json.dumps({"about": settings, "records": measured}, indent=1).encode())

@@ -11,7 +11,7 @@ __all__ = ["draw_answers", "draw_curves", "draw_filters"]
 
 
 def draw_curves(path: str | os.PathLike, history: Sequence[dict]) -> None:
-    """Loss and accuracy over the epochs, from the records that :func:`fastconv.train.fit` returns."""
+    """Loss and accuracy over the epochs, from the records that :func:`fastconv.app.train.fit` returns."""
     figure = _figure(9, 3.6)
     epochs = [record["epoch"] for record in history]
     for place, quantity in enumerate(("loss", "accuracy"), start=1):
@@ -102,7 +102,7 @@ def _grid(count: int, columns: int, inches: float, title: str = ""):
 
 
 def _write(figure, path: str | os.PathLike) -> None:
-    from fastconv.checkpoint import write_atomically
+    from fastconv.app.checkpoint import write_atomically
 
     picture = io.BytesIO()
     figure.savefig(picture, format="png", dpi=120)

@@ -44,7 +44,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_train(commands) -> None:
-    from fastconv.runs import DATA, MODELS, SCHEDULES
+    from fastconv.app.runs import DATA, MODELS, SCHEDULES
 
     text = "Train a CNN on images, test it, and leave a folder with its weights, a log and pictures."
     parser = commands.add_parser("train", help="train a CNN on images", description=text)
@@ -92,7 +92,7 @@ def _add_train(commands) -> None:
 
 
 def _train(options: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
-    from fastconv import runs
+    from fastconv.app import runs
 
     names = (
         "data",
@@ -133,7 +133,7 @@ def _add_bench(commands) -> None:
 
 
 def _bench(options: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
-    from fastconv import bench
+    from fastconv.app import bench
 
     cases = list(bench.QUICK if options.quick else bench.CASES)
     if options.cases is not None:
@@ -150,7 +150,7 @@ def _add_info(commands) -> None:
 
 
 def _info(options: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
-    from fastconv.info import describe
+    from fastconv.app.info import describe
 
     print(describe())
 

@@ -10,8 +10,8 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sized
 
-from fastconv import checkpoint as checkpoints
 from fastconv._checks import integer, number
+from fastconv.app import checkpoint as checkpoints
 from fastconv.autograd import no_grad
 from fastconv.nn import CrossEntropyLoss
 from fastconv.optim.lr_scheduler import ReduceLROnPlateau

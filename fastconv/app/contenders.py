@@ -31,6 +31,7 @@ import traceback
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -108,10 +109,10 @@ class Contender:
         # OpenBLAS's idle threads would spin through the next contender's turn: 2^20 clock cycles, then they sleep.
         environment.setdefault("OPENBLAS_THREAD_TIMEOUT", "20")
         # The worker imports this very package: not another one in the working directory (-P), nor one installed.
-        package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+        package = str(Path(__file__).resolve().parents[2])
         environment["PYTHONPATH"] = os.pathsep.join([package, *filter(None, [os.environ.get("PYTHONPATH")])])
         self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "fastconv.contenders", kind, str(threads)],
+            [sys.executable, "-P", "-m", "fastconv.app.contenders", kind, str(threads)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -498,7 +499,7 @@ def _training_step(library, workload: dict) -> Callable[[], Any]:
 
 
 def _main() -> None:
-    """The program of a worker: ``python -m fastconv.contenders KIND THREADS``."""
+    """The program of a worker: ``python -m fastconv.app.contenders KIND THREADS``."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the asking process, which then ends this one
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what a library prints must not mix with the answers
