@@ -110,4 +110,6 @@ def __getattr__(name: str):
         import importlib
 
         return importlib.import_module(".vision", __name__)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from ._compat import find  # what only programs written for torch name
+
+    return find(__name__, name)

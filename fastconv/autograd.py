@@ -79,3 +79,9 @@ class set_grad_enabled:
 
     def __exit__(self, *exception) -> None:
         _recording.set(self.previous)
+
+
+def __getattr__(name: str):
+    from ._compat import find  # what only programs written for torch name
+
+    return find(__name__, name)

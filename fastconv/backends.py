@@ -81,3 +81,9 @@ class _Winograd:
 
 
 winograd = _Winograd()
+
+
+def __getattr__(name: str):
+    from ._compat import find  # what only programs written for torch name
+
+    return find(__name__, name)

@@ -1,4 +1,4 @@
-"""The ``fastconv`` command: ``train``, ``bench`` and ``info``.
+"""The ``fastconv`` command: ``train``, ``run``, ``bench`` and ``info``.
 
 Exit status: 0 done, 1 it could not be done, 2 wrong arguments, 130 interrupted.
 """
@@ -38,6 +38,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"fastconv {fastconv.__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     _add_train(commands)
+    _add_run(commands)
     _add_bench(commands)
     _add_info(commands)
     return parser
@@ -117,6 +118,26 @@ def _train(options: argparse.Namespace, parser: argparse.ArgumentParser) -> None
         runs.train(given, options.out, options.resume, options.threads, options.checkpoint_seconds)
     except runs.SettingsError as error:
         parser.error(str(error))
+
+
+def _add_run(commands) -> None:
+    text = (
+        "Run a program written for torch as it stands: in its process, and in those that it starts, torch and "
+        "torchvision mean fastconv, whether torch is installed or not."
+    )
+    parser = commands.add_parser("run", help="run a program written for torch", description=text)
+    parser.usage = "fastconv run [-h] (FILE | -m MODULE) [ARGUMENT ...]"
+    parser.set_defaults(run=_run, parser=parser)
+    parser.add_argument("program", nargs=argparse.REMAINDER, metavar="FILE", help="the program, and its arguments")
+    parser.add_argument("-m", dest="module", nargs=argparse.REMAINDER, metavar="MODULE", help="a module, as python -m")
+
+
+def _run(options: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
+    from fastconv.app.programs import run
+
+    if not options.program and not options.module:
+        parser.error("name a program: a file, or -m and a module")
+    run(options.program or ["-m", *options.module])
 
 
 def _add_bench(commands) -> None:

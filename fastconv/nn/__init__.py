@@ -52,3 +52,9 @@ __all__ = [
     "init",
     "utils",
 ]
+
+
+def __getattr__(name: str):
+    from .._compat import find  # what only programs written for torch name
+
+    return find(__name__, name)

@@ -1,0 +1,5 @@
+"""``torch.backends.mkl``: a library that torch computes with on the CPU, and fastconv does not."""
+
+from .mps import is_available
+
+__all__ = ["is_available"]

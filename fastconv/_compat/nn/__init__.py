@@ -1,0 +1,5 @@
+"""``torch.nn``'s modules for several GPUs, on none."""
+
+from .parallel import DataParallel
+
+__all__ = ["DataParallel"]

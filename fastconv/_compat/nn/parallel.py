@@ -1,0 +1,39 @@
+"""``torch.nn.parallel`` on a machine without a GPU."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ...nn import Module
+
+__all__ = ["DataParallel", "DistributedDataParallel"]
+
+
+class DataParallel(Module):
+    """A module that calls another, as torch's does without a GPU; its keys begin with ``module.``.
+
+    Parameters
+    ----------
+    module : Module
+    device_ids, output_device, dim
+        Of torch's interface: which GPUs there would be.
+    """
+
+    def __init__(self, module: Module, device_ids: Any = None, output_device: Any = None, dim: int = 0) -> None:
+        super().__init__()
+        self.module = module
+        self.device_ids: list = []
+        self.dim = dim
+
+    def forward(self, *inputs: Any, **kwargs: Any) -> Any:
+        """What the module returns."""
+        return self.module(*inputs, **kwargs)
+
+
+class DistributedDataParallel(Module):
+    """A module trained by several processes: torch asks for a process group first, and there is none here."""
+
+    def __init__(self, module: Module, *args: Any, **kwargs: Any) -> None:
+        from ..distributed import get_rank
+
+        get_rank()

@@ -1,0 +1,36 @@
+"""Running programs that were written for torch."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+from fastconv.as_torch import PATH
+
+__all__ = ["run"]
+
+
+def run(program: Sequence[str]) -> NoReturn:
+    """Become ``python *program``, with `torch` and `torchvision` found in :data:`fastconv.as_torch.PATH`.
+
+    The interpreter starts anew, in this process, so that nothing of ours is in the program's way: not on its stack,
+    not in its `__main__`, its arguments or its modules.
+
+    Parameters
+    ----------
+    program : sequence of str
+        A file or ``-m`` and a module, then arguments.
+
+    Raises
+    ------
+    RuntimeError
+        If this interpreter was told to ignore the environment, through which the program finds us.
+    """
+    if sys.flags.ignore_environment:
+        raise RuntimeError("fastconv run needs PYTHONPATH, which Python ignores with the options -E and -I")
+    others = os.environ.get("PYTHONPATH")
+    os.environ["PYTHONPATH"] = os.pathsep.join([PATH, others] if others else [PATH])
+    options = subprocess._args_from_interpreter_flags()  # such as -W and -X, as multiprocessing passes them on
+    sys.stdout.flush()
+    os.execv(sys.executable, [sys.executable, *options, *program])

@@ -1,0 +1,198 @@
+"""Programs written for torch, run as they stand: `torch` and `torchvision` mean fastconv in this process.
+
+:func:`install` puts a finder at the head of the import system. It answers for the two packages and all modules below
+with a :class:`StandIn` each, which takes its attributes from the modules of fastconv that :data:`MODULES` names, when
+they are first asked for. What fastconv lacks is an AttributeError or an ImportError that says its name in torch.
+
+``fastconv run`` needs no more than Python's own start: it puts the folder :data:`PATH` on PYTHONPATH, whose files
+`torch` and `torchvision` call :func:`install`. So worker processes, forked, spawned or started by the program, find
+them too, and everything else about the program is as under plain Python.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.abc
+import importlib.machinery
+import os
+import sys
+from types import ModuleType
+from typing import Any
+
+__all__ = ["MODULES", "PATH", "MissingModuleError", "MissingNameError", "install", "lookup"]
+
+PATH = os.path.join(os.path.dirname(os.path.abspath(__file__)), "_compat", "_path")
+
+VERSIONS = {"torch": "2.13.0", "torchvision": "0.28.0"}  # whose names and answers these are
+
+# The modules of torch and torchvision, and those of fastconv in which their names are looked for, in order.
+MODULES: dict[str, tuple[str, ...]] = {
+    "torch": ("fastconv", "fastconv._compat._names"),
+    "torch.accelerator": ("fastconv._compat.accelerator",),
+    "torch.amp": ("fastconv._compat.amp",),
+    "torch.autograd": ("fastconv.autograd", "fastconv._compat.autograd"),
+    "torch.autograd.profiler": ("fastconv._compat.profiler",),
+    "torch.autograd.variable": ("fastconv._compat.autograd",),
+    "torch.backends": ("fastconv._compat.backends",),
+    "torch.backends.cuda": ("fastconv._compat.backends.cuda",),
+    "torch.backends.cudnn": ("fastconv._compat.backends.cudnn",),
+    "torch.backends.mkl": ("fastconv._compat.backends.mkl",),
+    "torch.backends.mkldnn": ("fastconv._compat.backends.mkldnn",),
+    "torch.backends.mps": ("fastconv._compat.backends.mps",),
+    "torch.cuda": ("fastconv._compat.cuda",),
+    "torch.cuda.amp": ("fastconv._compat.cuda.amp",),
+    "torch.distributed": ("fastconv._compat.distributed",),
+    "torch.functional": ("fastconv",),
+    "torch.fx": ("fastconv._compat.fx",),
+    "torch.hub": ("fastconv._compat.hub",),
+    "torch.jit": ("fastconv._compat.jit",),
+    "torch.mps": ("fastconv._compat.mps",),
+    "torch.multiprocessing": ("fastconv._compat.multiprocessing",),
+    "torch.nn": ("fastconv.nn", "fastconv._compat.nn"),
+    "torch.nn.functional": ("fastconv.nn.functional",),
+    "torch.nn.grad": ("fastconv.nn.grad",),
+    "torch.nn.init": ("fastconv.nn.init",),
+    "torch.nn.modules": ("fastconv.nn",),
+    "torch.nn.modules.activation": ("fastconv.nn",),
+    "torch.nn.modules.batchnorm": ("fastconv.nn", "fastconv._compat.nn.modules"),
+    "torch.nn.modules.container": ("fastconv.nn",),
+    "torch.nn.modules.conv": ("fastconv.nn", "fastconv._compat.nn.modules"),
+    "torch.nn.modules.dropout": ("fastconv.nn",),
+    "torch.nn.modules.linear": ("fastconv.nn",),
+    "torch.nn.modules.loss": ("fastconv.nn", "fastconv._compat.nn.modules"),
+    "torch.nn.modules.module": ("fastconv.nn",),
+    "torch.nn.modules.normalization": ("fastconv.nn",),
+    "torch.nn.modules.padding": ("fastconv.nn",),
+    "torch.nn.modules.pooling": ("fastconv.nn",),
+    "torch.nn.modules.utils": ("fastconv._compat.nn.modules",),
+    "torch.nn.parallel": ("fastconv._compat.nn.parallel",),
+    "torch.nn.parameter": ("fastconv.nn.parameter",),
+    "torch.nn.utils": ("fastconv.nn.utils",),
+    "torch.optim": ("fastconv.optim",),
+    "torch.optim.adam": ("fastconv.optim",),
+    "torch.optim.lr_scheduler": ("fastconv.optim.lr_scheduler",),
+    "torch.optim.optimizer": ("fastconv.optim.optimizer",),
+    "torch.optim.sgd": ("fastconv.optim",),
+    "torch.profiler": ("fastconv._compat.profiler",),
+    "torch.random": ("fastconv.random",),
+    "torch.types": ("fastconv._compat.types",),
+    "torch.utils": ("fastconv.utils",),
+    "torch.utils.data": ("fastconv.utils.data",),
+    "torch.utils.data.dataloader": ("fastconv.utils.data",),
+    "torch.utils.data.dataset": ("fastconv.utils.data",),
+    "torch.utils.data.sampler": ("fastconv.utils.data",),
+    "torch.utils.model_zoo": ("fastconv._compat.hub",),
+    "torch.version": ("fastconv._compat.version",),
+    "torch.xpu": ("fastconv._compat.xpu",),
+    "torchvision": ("fastconv.vision",),
+    "torchvision.datasets": ("fastconv.vision.datasets",),
+    "torchvision.datasets.cifar": ("fastconv.vision.datasets",),
+    "torchvision.datasets.folder": ("fastconv.vision.datasets.folder",),
+    "torchvision.datasets.mnist": ("fastconv.vision.datasets.mnist",),
+    "torchvision.datasets.vision": ("fastconv.vision.datasets.vision",),
+    "torchvision.models": ("fastconv.vision.models",),
+    "torchvision.transforms": ("fastconv.vision.transforms",),
+    "torchvision.transforms.transforms": ("fastconv.vision.transforms",),
+}
+
+
+class MissingNameError(AttributeError):
+    """A name of torch's that fastconv lacks."""
+
+
+class MissingModuleError(ModuleNotFoundError):
+    """A module of torch's that fastconv lacks, or a name that was to be imported from one."""
+
+
+def _missing(name: str) -> str:
+    return (
+        f"fastconv has no {name}: leave it out, compute it otherwise (tensor.numpy() gives an ndarray), or run the "
+        "program under torch itself. `fastconv check FILE` lists every such name of a program"
+    )
+
+
+def lookup(module: str, name: str) -> Any:
+    """What the attribute `name` of one of :data:`MODULES` is in fastconv; a submodule as its :class:`StandIn`.
+
+    Raises
+    ------
+    MissingNameError
+        If fastconv has no such thing.
+    """
+    if f"{module}.{name}" in MODULES:
+        return importlib.import_module(f"{module}.{name}")
+    for source in map(importlib.import_module, MODULES[module]):
+        value = getattr(source, name, None)
+        if value is None and not hasattr(source, name):
+            continue
+        if not isinstance(value, ModuleType):  # a module of fastconv that torch does not have
+            return value
+    raise MissingNameError(_missing(f"{module}.{name}"), name=name)
+
+
+class StandIn(ModuleType):
+    """A module of torch's, with what fastconv has of it; attributes are looked up once, and can be set."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "__all__":
+            return [name for name in dir(self) if not name.startswith("_")]
+        if name.startswith("__"):
+            raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}", name=name, obj=self)
+        value = lookup(self.__name__, name)
+        setattr(self, name, value)
+        return value
+
+    def __dir__(self) -> list[str]:
+        here = self.__name__ + "."
+        names = {name.removeprefix(here) for name in MODULES if name.startswith(here)}
+        for source in map(importlib.import_module, MODULES[self.__name__]):
+            offered = getattr(source, "__all__", None) or dir(source)
+            names |= {name for name in offered if not isinstance(getattr(source, name), ModuleType)}
+        return sorted({*super().__dir__(), *(name for name in names if name[0] != "_" and "." not in name)})
+
+
+class _Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    """Finds and makes the modules of torch and torchvision, and refuses what fastconv lacks of them."""
+
+    def find_spec(self, fullname: str, path: Any = None, target: Any = None) -> Any:
+        if fullname in MODULES:
+            return importlib.machinery.ModuleSpec(fullname, self, origin=MODULES[fullname][0], is_package=True)
+        if fullname.partition(".")[0] in VERSIONS:
+            # Without a name in the error, `from torch import x` passes it on instead of saying something vaguer.
+            raise MissingModuleError(_missing(fullname))
+        return None
+
+    def create_module(self, spec: Any) -> StandIn:
+        return StandIn(spec.name, f"{spec.name}, as far as fastconv has it.")
+
+    def exec_module(self, module: ModuleType) -> None:
+        if module.__name__ in VERSIONS:
+            from fastconv import __version__
+
+            module.__version__ = f"{VERSIONS[module.__name__]}+fastconv.{__version__}"
+
+
+_finder = _Finder()
+
+
+def install() -> None:
+    """Make `torch` and `torchvision` mean fastconv in this process and in its workers, from the next import on.
+
+    Raises
+    ------
+    RuntimeError
+        If one of them has been imported already, and is not fastconv.
+    """
+    for name in VERSIONS:
+        module = sys.modules.get(name)
+        if module is not None and not isinstance(module, StandIn) and not _is_ours(module):
+            raise RuntimeError(f"{name} has been imported already, from {module.__file__}; call install() before that")
+    if _finder not in sys.meta_path:
+        sys.meta_path.insert(0, _finder)
+        if PATH not in sys.path:
+            sys.path.insert(1, PATH)  # which spawned workers are given; the program's own folder stays first
+
+
+def _is_ours(module: ModuleType) -> bool:
+    """Whether this is the file in :data:`PATH`, which is being imported."""
+    return os.path.dirname(getattr(module, "__file__", None) or "") == PATH
