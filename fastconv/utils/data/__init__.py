@@ -2,21 +2,43 @@
 
 from fastconv.utils.data.collate import default_collate, default_convert
 from fastconv.utils.data.dataloader import DataLoader
-from fastconv.utils.data.dataset import Columns, ConcatDataset, Dataset, Subset, TensorDataset, random_split
-from fastconv.utils.data.sampler import BatchSampler, RandomSampler, Sampler, SequentialSampler
+from fastconv.utils.data.dataset import (
+    ChainDataset,
+    Columns,
+    ConcatDataset,
+    Dataset,
+    IterableDataset,
+    Subset,
+    TensorDataset,
+    random_split,
+)
+from fastconv.utils.data.sampler import (
+    BatchSampler,
+    RandomSampler,
+    Sampler,
+    SequentialSampler,
+    SubsetRandomSampler,
+    WeightedRandomSampler,
+)
+from fastconv.utils.data.worker_info import get_worker_info
 
 __all__ = [
     "BatchSampler",
+    "ChainDataset",
     "Columns",
     "ConcatDataset",
     "DataLoader",
     "Dataset",
+    "IterableDataset",
     "RandomSampler",
     "Sampler",
     "SequentialSampler",
     "Subset",
+    "SubsetRandomSampler",
     "TensorDataset",
+    "WeightedRandomSampler",
     "default_collate",
     "default_convert",
+    "get_worker_info",
     "random_split",
 ]

@@ -1,13 +1,17 @@
 """The loader: batches of a data set, in this process or from workers."""
 
 import functools
+import itertools
+import math
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from fastconv.random import Generator, default_generator
 from fastconv.utils.data.collate import default_collate, default_convert
-from fastconv.utils.data.dataset import Dataset, load_samples
+from fastconv.utils.data.dataset import Dataset, IterableDataset, load_samples
 from fastconv.utils.data.sampler import BatchSampler, RandomSampler, SequentialSampler
+from fastconv.utils.data.worker_info import ExhaustedError
 
 __all__ = ["DataLoader"]
 
@@ -23,7 +27,7 @@ class DataLoader:
     Parameters
     ----------
     dataset : Dataset
-        Anything with ``__getitem__`` and ``__len__``.
+        Anything with ``__getitem__`` and ``__len__``; or an :class:`IterableDataset`, which each worker iterates over.
     batch_size : int or None
         Samples in a batch; None gives the samples one by one, with no batch dimension.
     shuffle : bool or None
@@ -37,20 +41,32 @@ class DataLoader:
         seed, new in every pass. Batches come in the same order whatever the number.
     collate_fn : callable, optional
         Makes a batch of the list of samples; :func:`default_collate` if None.
+    pin_memory : bool
+        Of torch's interface: it is for GPUs. True warns that there is none, as torch does.
     drop_last : bool
         Leave out the last batch when it is smaller.
-    generator : Generator or None
-        Where the order and the workers' seeds are drawn from; None is the default generator.
+    timeout : float
+        Seconds to wait for a batch from a worker; 0 waits for ever.
+    worker_init_fn : callable, optional
+        Called with the worker's number in each worker, once it is seeded and before it loads.
     multiprocessing_context : str, context or None
         How workers start: 'fork', 'spawn', 'forkserver'; None is Python's default on this system.
+    generator : Generator or None
+        Where the order and the workers' seeds are drawn from; None is the default generator.
+    prefetch_factor : int or None
+        How many batches each worker has ahead, 2 if None.
+    persistent_workers : bool
+        Keep the workers from one pass to the next; only one pass can then go on at a time.
+    pin_memory_device : str
+        Of torch's interface.
 
     Raises
     ------
     ValueError
         If options contradict each other or are out of range.
     RuntimeError
-        While iterating, if a worker process dies. An error raised by the data set in a worker is raised again here,
-        with the worker's traceback as a note.
+        While iterating, if a worker process dies, or gives nothing within `timeout`. An error raised by the data set
+        in a worker is raised again here, with the worker's traceback as a note.
     """
 
     _fixed = frozenset({"dataset", "batch_size", "sampler", "batch_sampler", "drop_last"})
@@ -65,10 +81,16 @@ class DataLoader:
         batch_sampler: Iterable[list] | None = None,
         num_workers: int = 0,
         collate_fn: Callable | None = None,
-        *,
+        pin_memory: bool = False,
         drop_last: bool = False,
-        generator: Generator | None = None,
+        timeout: float = 0,
+        worker_init_fn: Callable[[int], object] | None = None,
         multiprocessing_context: Any = None,
+        generator: Generator | None = None,
+        *,
+        prefetch_factor: int | None = None,
+        persistent_workers: bool = False,
+        pin_memory_device: str = "",
     ) -> None:
         if isinstance(num_workers, bool) or not isinstance(num_workers, int):
             raise TypeError(f"num_workers option should be an integer, got {num_workers!r}")
@@ -81,6 +103,31 @@ class DataLoader:
             )
         if generator is not None and not isinstance(generator, Generator):
             raise TypeError(f"generator should be a fastconv.Generator or None, but got {type(generator)}")
+        if timeout < 0:
+            raise ValueError(f"timeout option should be non-negative, got timeout={timeout}")
+        if num_workers == 0 and prefetch_factor is not None:
+            raise ValueError(
+                "prefetch_factor option could only be specified in multiprocessing; let num_workers > 0 to enable "
+                f"multiprocessing, otherwise set prefetch_factor to None. Got prefetch_factor={prefetch_factor}"
+            )
+        if prefetch_factor is not None and (not isinstance(prefetch_factor, int) or prefetch_factor < 1):
+            raise ValueError(f"prefetch_factor option should be a positive integer, got {prefetch_factor!r}")
+        if persistent_workers and num_workers == 0:
+            raise ValueError("persistent_workers option needs num_workers > 0")
+        if pin_memory:
+            warnings.warn(
+                "'pin_memory' argument is set as true but no accelerator is found, "
+                "then device pinned memory won't be used.",
+                stacklevel=2,
+            )
+        if isinstance(dataset, IterableDataset):
+            for name, given in (("shuffle", shuffle), ("sampler", sampler), ("batch_sampler", batch_sampler)):
+                if given:
+                    raise ValueError(
+                        "DataLoader with IterableDataset: the data set gives its own order, expected unspecified "
+                        f"{name} option, but got {name}={given}"
+                    )
+            sampler = itertools.repeat(None)
         if sampler is not None and shuffle:
             raise ValueError("sampler option is mutually exclusive with shuffle")
         if batch_sampler is not None:
@@ -104,8 +151,15 @@ class DataLoader:
         self.batch_sampler = batch_sampler
         self.num_workers = num_workers
         self.collate_fn = collate_fn
-        self.generator = generator
+        self.pin_memory = pin_memory
+        self.timeout = timeout
+        self.worker_init_fn = worker_init_fn
         self.multiprocessing_context = multiprocessing_context
+        self.generator = generator
+        self.prefetch_factor = 2 if num_workers and prefetch_factor is None else prefetch_factor
+        self.persistent_workers = persistent_workers
+        self.pin_memory_device = pin_memory_device
+        self._kept: Any = None  # the workers, with persistent_workers
         self._initialized = True
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -120,14 +174,55 @@ class DataLoader:
     def __iter__(self) -> Iterator[Any]:
         # Drawn with and without workers, so that the order of samples does not depend on their number.
         seed = int((self.generator or default_generator).numpy.integers(2**63))
-        load = functools.partial(load_one if self.batch_sampler is None else load_batch, self.dataset, self.collate_fn)
+        if isinstance(self.dataset, IterableDataset):
+            size = self.batch_size if self.batch_sampler is not None else None
+            start = functools.partial(_in_order, self.dataset, self.collate_fn, size, self.drop_last)
+            order = itertools.repeat(None)
+        else:
+            load = load_one if self.batch_sampler is None else load_batch
+            start = functools.partial(functools.partial, load, self.dataset, self.collate_fn)
+            order = iter(self._order)
         if self.num_workers == 0:
-            return map(load, self._order)
-        from fastconv.utils.data.worker import load_in_workers
+            batches = map(start(), order)
+            return _until_exhausted(batches) if isinstance(self.dataset, IterableDataset) else batches
+        return self._load_in_workers(start, order, seed)
 
-        return load_in_workers(load, iter(self._order), self.num_workers, seed, self.multiprocessing_context)
+    def _load_in_workers(self, start: Callable[[], Callable], order: Iterator, seed: int) -> Iterator[Any]:
+        from fastconv.utils.data.worker import Workers
+
+        workers = self._kept
+        try:
+            if workers is None:
+                workers = Workers(
+                    start,
+                    self.dataset,
+                    self.num_workers,
+                    seed,
+                    self.multiprocessing_context,
+                    self.worker_init_fn,
+                    self.timeout,
+                    self.prefetch_factor,
+                )
+                self._kept = workers if self.persistent_workers else None
+            yield from workers.load(order)
+        except GeneratorExit:
+            raise
+        except BaseException:
+            self._kept = None
+            raise
+        finally:
+            if workers is not None and self._kept is not workers:
+                workers.stop()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_kept": None}  # processes stay in their process
 
     def __len__(self) -> int:
+        if isinstance(self.dataset, IterableDataset):
+            samples = len(self.dataset)
+            if self.batch_size is None:
+                return samples
+            return samples // self.batch_size if self.drop_last else math.ceil(samples / self.batch_size)
         return len(self._order)
 
 
@@ -141,3 +236,23 @@ def load_batch(dataset: Dataset, collate_fn: Callable, indices: list) -> Any:
 def load_one(dataset: Dataset, collate_fn: Callable, index: Any) -> Any:
     """The sample at `index`, without a batch dimension."""
     return collate_fn(dataset[index])
+
+
+def _in_order(dataset: IterableDataset, collate_fn: Callable, batch_size: int | None, drop_last: bool) -> Callable:
+    """The function that gives the next batch of an iterable data set, or sample if `batch_size` is None."""
+    samples = iter(dataset)
+
+    def load(_: None) -> Any:
+        batch = list(itertools.islice(samples, batch_size or 1))
+        if not batch or (drop_last and len(batch) < batch_size):
+            raise ExhaustedError
+        return collate_fn(batch if batch_size is not None else batch[0])
+
+    return load
+
+
+def _until_exhausted(batches: Iterator[Any]) -> Iterator[Any]:
+    try:
+        yield from batches
+    except ExhaustedError:
+        return

@@ -4,13 +4,14 @@ import bisect
 import itertools
 import math
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Generic, TypeVar
 
 from fastconv.random import Generator, default_generator
 from fastconv.tensor import Tensor
 
-__all__ = ["Columns", "ConcatDataset", "Dataset", "Subset", "TensorDataset", "random_split"]
+__all__ = ["ChainDataset", "Columns", "ConcatDataset", "Dataset", "IterableDataset", "Subset", "TensorDataset"]
+__all__ += ["random_split"]
 
 T = TypeVar("T", covariant=True)
 
@@ -27,6 +28,38 @@ class Dataset(Generic[T]):
 
     def __add__(self, other: "Dataset[T]") -> "ConcatDataset[T]":
         return ConcatDataset([self, other])
+
+
+class IterableDataset(Dataset[T]):
+    """Base class of data sets that are read in order: a subclass defines ``__iter__()``, and ``__len__()`` if known.
+
+    Each worker of a :class:`DataLoader` iterates over a copy of its own; :func:`get_worker_info` tells it which part
+    is its to give.
+    """
+
+    def __iter__(self) -> Iterator[T]:
+        raise NotImplementedError(f"{type(self).__name__} is an IterableDataset and must define __iter__")
+
+    def __add__(self, other: "IterableDataset[T]") -> "ChainDataset[T]":
+        return ChainDataset([self, other])
+
+
+class ChainDataset(IterableDataset[T]):
+    """Iterable data sets one after another.
+
+    Parameters
+    ----------
+    datasets : iterable of IterableDataset
+    """
+
+    def __init__(self, datasets: Iterable[IterableDataset[T]]) -> None:
+        self.datasets = datasets
+
+    def __iter__(self) -> Iterator[T]:
+        return itertools.chain.from_iterable(self.datasets)
+
+    def __len__(self) -> int:
+        return sum(len(dataset) for dataset in self.datasets)
 
 
 class Columns(Sequence):

@@ -2,12 +2,22 @@
 
 import itertools
 import sys
-from collections.abc import Iterable, Iterator, Sized
+from collections.abc import Iterable, Iterator, Sequence, Sized
 from typing import Generic, TypeVar
 
+import numpy as np
+
+from fastconv.creation import randperm
 from fastconv.random import Generator, default_generator
 
-__all__ = ["BatchSampler", "RandomSampler", "Sampler", "SequentialSampler"]
+__all__ = [
+    "BatchSampler",
+    "RandomSampler",
+    "Sampler",
+    "SequentialSampler",
+    "SubsetRandomSampler",
+    "WeightedRandomSampler",
+]
 
 T = TypeVar("T", covariant=True)
 
@@ -84,6 +94,75 @@ class RandomSampler(Sampler[int]):
             yield from stream.permutation(size).tolist()
         if part:
             yield from stream.permutation(size)[:part].tolist()
+
+    def __len__(self) -> int:
+        return self.num_samples
+
+
+class SubsetRandomSampler(Sampler[int]):
+    """The given indices in random order, a new one in each pass.
+
+    Parameters
+    ----------
+    indices : sequence of int
+    generator : Generator or None
+        Where the order is drawn from; None is the default generator.
+    """
+
+    def __init__(self, indices: Sequence[int], generator: Generator | None = None) -> None:
+        self.indices = indices
+        self.generator = generator
+
+    def __iter__(self) -> Iterator[int]:
+        for i in randperm(len(self.indices), generator=self.generator).tolist():
+            yield self.indices[i]
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+
+class WeightedRandomSampler(Sampler[int]):
+    """Indices from 0 up to the number of weights, each drawn with a probability in proportion to its weight.
+
+    Parameters
+    ----------
+    weights : sequence of float, or Tensor (N,)
+        They need not sum to 1.
+    num_samples : int
+        How many to draw in a pass.
+    replacement : bool
+        Without it, no index is drawn twice.
+    generator : Generator or None
+        Where the indices are drawn from; None is the default generator.
+
+    Raises
+    ------
+    ValueError
+        If `num_samples` is not positive, or the weights are not one-dimensional.
+    """
+
+    def __init__(
+        self,
+        weights: Sequence[float],
+        num_samples: int,
+        replacement: bool = True,
+        generator: Generator | None = None,
+    ) -> None:
+        if not _is_count(num_samples):
+            raise ValueError(f"num_samples should be a positive integer value, but got num_samples={num_samples}")
+        if not isinstance(replacement, bool):
+            raise ValueError(f"replacement should be a boolean value, but got replacement={replacement}")
+        self.weights = np.asarray(weights, np.float64)
+        if self.weights.ndim != 1:
+            raise ValueError(f"weights should be a 1d sequence but given weights have shape {self.weights.shape}")
+        self.num_samples = num_samples
+        self.replacement = replacement
+        self.generator = generator
+
+    def __iter__(self) -> Iterator[int]:
+        stream = (self.generator or default_generator).numpy
+        shares = self.weights / self.weights.sum()
+        yield from stream.choice(len(shares), self.num_samples, self.replacement, shares).tolist()
 
     def __len__(self) -> int:
         return self.num_samples

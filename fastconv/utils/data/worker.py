@@ -1,14 +1,15 @@
 """Loading in worker processes.
 
-Every worker has a pipe of its own and at most one batch to load: batch i belongs to worker i mod n, which is handed
-batch i + n when i has been received. So batches arrive in order without being sorted, neither side can block the
-other by a full pipe, and a worker that dies takes no shared lock with it.
+Every worker has a pipe of its own: batch i belongs to worker i mod n, which is handed batch i + n * prefetch when
+batch i has been received. So batches arrive in order without being sorted, and a worker that dies takes no shared lock
+with it. A worker is handed no more ahead than its pipe holds, so that neither side can block the other.
 """
 
 import multiprocessing
 import pickle
 import time
 import traceback
+from collections import deque
 from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection, wait
 from multiprocessing.reduction import ForkingPickler
@@ -16,66 +17,156 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["load_in_workers"]
+from fastconv.utils.data import worker_info
+from fastconv.utils.data.worker_info import ExhaustedError, WorkerInfo
+
+__all__ = ["Workers"]
 
 SHUTDOWN_SECONDS = 1.0
+AHEAD_BYTES = 1 << 14  # of indices in one pipe; the smallest that a pipe holds is 64 KB
+
+NEW_PASS = None  # what a worker is sent before the first index of each pass
 
 
-def load_in_workers(load: Callable, order: Iterator, num_workers: int, seed: int, context: Any) -> Iterator[Any]:
-    """``map(load, order)``, computed by `num_workers` processes; they end with the iterator, however it ends."""
-    if context is None or isinstance(context, str):
-        context = multiprocessing.get_context(context)
-    forked = context.get_start_method() == "fork"
-    processes: list = []
-    connections: list[Connection] = []
-    try:
-        for worker_id in range(num_workers):
-            ours, theirs = context.Pipe()
-            connections.append(ours)
-            # A forked child inherits our ends of the pipes; it closes them, or it would never see us close them.
-            inherited = list(connections) if forked else []
-            process = context.Process(
-                target=_run,
-                args=(worker_id, theirs, inherited, load, seed),
-                name=f"DataLoader-{worker_id}",
-                daemon=True,
-            )
-            process.start()
-            processes.append(process)
-            theirs.close()
+class Workers:
+    """Processes that load the batches of one pass, or of one pass after another.
 
-        def hand_out(worker_id: int) -> bool:
-            for index in order:
-                try:
-                    connections[worker_id].send(index)
-                except OSError:
-                    raise _death(processes[worker_id]) from None
-                return True
-            return False
+    Parameters
+    ----------
+    start : callable
+        Gives the function from an index, or from a list of them, to a batch; called once a pass, in each worker.
+    dataset : Dataset
+        What :func:`get_worker_info` hands out.
+    num_workers : int
+    seed : int
+    context : str, context or None
+    prepare : callable or None
+        Called with the worker's number in each worker, before it loads.
+    timeout : float
+        Seconds to wait for a batch; 0 waits for ever.
+    prefetch : int
+        How many batches each worker is handed ahead.
+    """
 
-        busy = [worker_id for worker_id in range(num_workers) if hand_out(worker_id)]
+    def __init__(
+        self,
+        start: Callable[[], Callable],
+        dataset: Any,
+        num_workers: int,
+        seed: int,
+        context: Any,
+        prepare: Callable[[int], object] | None = None,
+        timeout: float = 0,
+        prefetch: int = 2,
+    ) -> None:
+        if context is None or isinstance(context, str):
+            context = multiprocessing.get_context(context)
+        forked = context.get_start_method() == "fork"
+        self._timeout = timeout
+        self._prefetch = prefetch
+        self._processes: list = []
+        self._connections: list[Connection] = []
+        self._owed: list[deque[int]] = [deque() for _ in range(num_workers)]  # bytes of each index that is under way
+        self._pass = 0
+        try:
+            for worker_id in range(num_workers):
+                ours, theirs = context.Pipe()
+                self._connections.append(ours)
+                # A forked child inherits our ends of the pipes; it closes them, or it would never see us close them.
+                inherited = list(self._connections) if forked else []
+                info = WorkerInfo(worker_id, num_workers, seed + worker_id, dataset)
+                process = context.Process(
+                    target=_run,
+                    args=(info, theirs, inherited, start, seed, prepare),
+                    name=f"DataLoader-{worker_id}",
+                    daemon=True,
+                )
+                process.start()
+                self._processes.append(process)
+                theirs.close()
+        except BaseException:
+            self.stop()
+            raise
+
+    def load(self, order: Iterator) -> Iterator[Any]:
+        """One pass: ``map(start(), order)``, computed by the workers."""
+        self._pass += 1
+        this_pass = self._pass
+        for worker_id, owed in enumerate(self._owed):
+            while owed:  # left by a pass that was broken off
+                self._receive(worker_id)
+            self._send(worker_id, bytes(ForkingPickler.dumps(NEW_PASS)))
+        exhausted: set[int] = set()
+        busy: deque[int] = deque()  # the worker of each batch that is under way, in order
+
+        def hand_out(worker_id: int) -> None:
+            owed = self._owed[worker_id]
+            while len(owed) < self._prefetch and sum(owed) <= AHEAD_BYTES and worker_id not in exhausted:
+                for index in order:
+                    message = bytes(ForkingPickler.dumps((index,)))
+                    self._send(worker_id, message)
+                    owed.append(len(message))
+                    busy.append(worker_id)
+                    return
+                return
+
+        for _ in range(self._prefetch):
+            for worker_id in range(len(self._processes)):
+                hand_out(worker_id)
         while busy:
-            worker_id = busy.pop(0)
-            good, result = _receive(connections[worker_id], processes[worker_id])
+            worker_id = busy.popleft()
+            if this_pass != self._pass:
+                raise RuntimeError(
+                    "a DataLoader with persistent_workers=True is in one pass at a time; a new one has begun"
+                )
+            good, result = self._receive(worker_id)
+            if good is None:
+                exhausted.add(worker_id)
+                continue
             if not good:
                 error, trace = result
                 error.add_note(f"Caught in DataLoader worker process {worker_id}. Its traceback:\n{trace}")
                 raise error
-            if hand_out(worker_id):
-                busy.append(worker_id)
+            hand_out(worker_id)
             yield result
             del result  # or it would live until the next batch has arrived
-    finally:
-        _stop(processes, connections)
 
-
-def _receive(connection: Connection, process: Any) -> tuple[bool, Any]:
-    if connection in wait([connection, process.sentinel]):
+    def _send(self, worker_id: int, message: bytes) -> None:
         try:
-            return pickle.loads(connection.recv_bytes())
-        except (EOFError, OSError):
-            pass
-    raise _death(process)
+            self._connections[worker_id].send_bytes(message)
+        except OSError:
+            raise _death(self._processes[worker_id]) from None
+
+    def _receive(self, worker_id: int) -> tuple[bool | None, Any]:
+        connection, process = self._connections[worker_id], self._processes[worker_id]
+        ready = wait([connection, process.sentinel], self._timeout or None)
+        if not ready:
+            raise RuntimeError(f"DataLoader timed out after {self._timeout} seconds")
+        if connection in ready:
+            try:
+                answer = pickle.loads(connection.recv_bytes())
+                self._owed[worker_id].popleft()
+                return answer
+            except (EOFError, OSError):
+                pass
+        raise _death(process)
+
+    def stop(self) -> None:
+        """Join all workers: idle ones end when their pipe is closed, those still at work are terminated."""
+        for connection in self._connections:
+            connection.close()
+        deadline = time.monotonic() + SHUTDOWN_SECONDS / 2
+        for process in self._processes:
+            process.join(max(0.0, deadline - time.monotonic()))
+        for end in ("terminate", "kill"):
+            for process in self._processes:
+                if process.is_alive():
+                    getattr(process, end)()
+            for process in self._processes:
+                process.join(SHUTDOWN_SECONDS)
+        for process in self._processes:
+            process.close()
+        self._processes.clear()
 
 
 def _death(process: Any) -> RuntimeError:
@@ -92,24 +183,14 @@ def _death(process: Any) -> RuntimeError:
     return RuntimeError(f"DataLoader worker (pid {process.pid}) exited unexpectedly with exit code {code}")
 
 
-def _stop(processes: list, connections: list[Connection]) -> None:
-    """Join all workers: idle ones end when their pipe is closed, those still at work are terminated."""
-    for connection in connections:
-        connection.close()
-    deadline = time.monotonic() + SHUTDOWN_SECONDS / 2
-    for process in processes:
-        process.join(max(0.0, deadline - time.monotonic()))
-    for end in ("terminate", "kill"):
-        for process in processes:
-            if process.is_alive():
-                getattr(process, end)()
-        for process in processes:
-            process.join(SHUTDOWN_SECONDS)
-    for process in processes:
-        process.close()
-
-
-def _run(worker_id: int, connection: Connection, inherited: list[Connection], load: Callable, seed: int) -> None:
+def _run(
+    info: WorkerInfo,
+    connection: Connection,
+    inherited: list[Connection],
+    start: Callable[[], Callable],
+    seed: int,
+    prepare: Callable[[int], object] | None,
+) -> None:
     """What a worker does: load what it is handed until the pipe is closed."""
     import signal
 
@@ -117,14 +198,26 @@ def _run(worker_id: int, connection: Connection, inherited: list[Connection], lo
     for other in inherited:
         other.close()
     _use_one_thread()
-    _seed(seed, worker_id)
+    _seed(seed, info.id)
+    worker_info.current = info
+    load = None
     while True:
         try:
-            index = connection.recv()
+            message = pickle.loads(connection.recv_bytes())
         except (EOFError, OSError):
             return
+        if message is NEW_PASS:
+            load = None
+            continue
         try:
-            answer = bytes(ForkingPickler.dumps((True, load(index)), pickle.HIGHEST_PROTOCOL))
+            if prepare is not None:
+                prepare(info.id)
+                prepare = None
+            if load is None:
+                load = start()
+            answer = bytes(ForkingPickler.dumps((True, load(*message)), pickle.HIGHEST_PROTOCOL))
+        except ExhaustedError:
+            answer = pickle.dumps((None, None))
         except Exception as error:
             trace = traceback.format_exc()
             answer = pickle.dumps((False, (_portable(error), trace)))

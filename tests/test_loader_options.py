@@ -1,0 +1,196 @@
+"""The loader beyond batches and order: iterable data sets, workers that stay, that are prepared, that hang."""
+
+import os
+import time
+
+import numpy as np
+import pytest
+
+import fastconv
+from fastconv.utils.data import (
+    ChainDataset,
+    DataLoader,
+    Dataset,
+    IterableDataset,
+    SubsetRandomSampler,
+    WeightedRandomSampler,
+    get_worker_info,
+)
+
+
+class Numbers(Dataset):
+    """The integers below n."""
+
+    def __init__(self, n):
+        self.n = n
+
+    def __getitem__(self, index):
+        return index
+
+    def __len__(self):
+        return self.n
+
+
+class Stream(IterableDataset):
+    """The integers from start to stop, each worker giving every so manieth."""
+
+    def __init__(self, start, stop):
+        self.start, self.stop = start, stop
+
+    def __iter__(self):
+        info = get_worker_info()
+        step, first = (1, 0) if info is None else (info.num_workers, info.id)
+        return iter(range(self.start + first, self.stop, step))
+
+    def __len__(self):
+        return self.stop - self.start
+
+
+class Who(Dataset):
+    """The process that loads."""
+
+    prepared = None
+
+    def __getitem__(self, index):
+        info = get_worker_info()
+        return os.getpid(), info.id, info.num_workers, info.seed % 2, self.prepared or 0
+
+    def __len__(self):
+        return 6
+
+
+def prepare(worker_id):
+    get_worker_info().dataset.prepared = 10 + worker_id
+
+
+def batches(loader):
+    return [batch.tolist() for batch in loader]
+
+
+@pytest.mark.parametrize("workers", [0, 1, 2])
+def test_iterable_dataset(workers):
+    loader = DataLoader(Stream(0, 7), batch_size=2, num_workers=workers)
+    assert sorted(number for batch in loader for number in batch.tolist()) == list(range(7)) and len(loader) == 4
+    assert batches(loader) == batches(loader)
+    if workers < 2:
+        assert batches(loader) == [[0, 1], [2, 3], [4, 5], [6]]
+    else:  # each worker has batches of its own, which come in turn
+        assert batches(loader) == [[0, 2], [1, 3], [4, 6], [5]]
+    loader = DataLoader(Stream(0, 7), batch_size=2, drop_last=True, num_workers=workers)
+    assert len(loader) == 3 and all(len(batch) == 2 for batch in batches(loader))
+    loader = DataLoader(Stream(0, 3), batch_size=None, num_workers=workers)
+    assert sorted(loader) == [0, 1, 2] and len(loader) == 3
+
+
+def test_iterable_datasets_are_chained():
+    chain = Stream(0, 2) + Stream(5, 7)
+    assert isinstance(chain, ChainDataset) and list(chain) == [0, 1, 5, 6] and len(chain) == 4
+    assert batches(DataLoader(chain, batch_size=3)) == [[0, 1, 5], [6]]
+
+
+@pytest.mark.parametrize("options", [{"shuffle": True}, {"sampler": [1]}, {"batch_sampler": [[1]]}])
+def test_iterable_dataset_gives_its_own_order(options):
+    with pytest.raises(ValueError, match=f"expected unspecified {next(iter(options))} option"):
+        DataLoader(Stream(0, 3), **options)
+
+
+def test_an_error_of_an_iterable_dataset():
+    class Broken(IterableDataset):
+        def __iter__(self):
+            yield 1
+            raise KeyError("gone")
+
+    for workers in (0, 1):
+        loaded = iter(DataLoader(Broken(), num_workers=workers))
+        assert next(loaded).tolist() == [1]
+        with pytest.raises(KeyError, match="gone"):
+            next(loaded)
+
+
+def test_workers_know_themselves_and_are_prepared():
+    assert get_worker_info() is None
+    loader = DataLoader(Who(), batch_size=1, num_workers=2, worker_init_fn=prepare)
+    rows = [[int(part) for part in batch] for batch in loader]
+    assert [row[1:3] for row in rows] == [[0, 2], [1, 2]] * 3
+    assert [row[4] for row in rows] == [10, 11] * 3
+    assert len({row[0] for row in rows}) == 2 and rows[0][3] != rows[1][3]
+
+
+def test_an_error_of_worker_init_fn_is_raised_here():
+    def fail(worker_id):
+        raise ZeroDivisionError("not ready")
+
+    with pytest.raises(ZeroDivisionError, match="not ready"):
+        next(iter(DataLoader(Numbers(3), num_workers=1, worker_init_fn=fail)))
+
+
+def test_persistent_workers():
+    loader = DataLoader(Who(), batch_size=1, num_workers=2, persistent_workers=True, worker_init_fn=prepare)
+    first, second = ({int(batch[0]) for batch in loader} for _ in range(2))
+    assert first == second and len(first) == 2
+    broken_off = iter(loader)
+    next(broken_off)
+    assert {int(batch[0]) for batch in loader} == first  # what was under way is not mistaken for this pass's
+    with pytest.raises(RuntimeError, match="one pass at a time"):
+        next(broken_off)
+    fresh = DataLoader(Who(), batch_size=1, num_workers=2)
+    assert not first & {int(batch[0]) for batch in fresh}
+
+
+@pytest.mark.parametrize("factor", [1, 3])
+def test_prefetch_factor_keeps_the_order(factor):
+    loader = DataLoader(Numbers(23), batch_size=2, num_workers=2, prefetch_factor=factor)
+    assert batches(loader) == batches(DataLoader(Numbers(23), batch_size=2))
+    large = DataLoader(Numbers(60_000), batch_size=10_000, num_workers=1, prefetch_factor=5)  # 30 KB of indices each
+    assert [len(batch) for batch in large] == [10_000] * 6
+
+
+def test_timeout():
+    class Slow(Numbers):
+        def __getitem__(self, index):
+            time.sleep(index * 60)
+            return index
+
+    loaded = iter(DataLoader(Slow(2), num_workers=1, timeout=0.5))
+    assert next(loaded).tolist() == [0]
+    with pytest.raises(RuntimeError, match=r"timed out after 0\.5 seconds"):
+        next(loaded)
+
+
+def test_pin_memory_warns_that_there_is_no_gpu():
+    with pytest.warns(UserWarning, match="no accelerator is found"):
+        loader = DataLoader(Numbers(3), pin_memory=True)
+    assert loader.pin_memory and batches(loader) == [[0], [1], [2]]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"timeout": -1}, "timeout option should be non-negative"),
+        ({"prefetch_factor": 2}, "prefetch_factor option could only be specified in multiprocessing"),
+        ({"prefetch_factor": 0, "num_workers": 1}, "prefetch_factor option should be a positive integer, got 0"),
+        ({"persistent_workers": True}, "persistent_workers option needs num_workers > 0"),
+    ],
+)
+def test_options_that_make_no_sense(options, message):
+    with pytest.raises(ValueError, match=message):
+        DataLoader(Numbers(3), **options)
+
+
+def test_subset_random_sampler():
+    sampler = SubsetRandomSampler([3, 5, 8])
+    assert sorted(sampler) == [3, 5, 8] and len(sampler) == 3
+    generator = fastconv.Generator()
+    orders = [list(SubsetRandomSampler(range(100), generator.manual_seed(seed))) for seed in (1, 1, 2)]
+    assert orders[0] == orders[1] != orders[2]
+
+
+def test_weighted_random_sampler():
+    sampler = WeightedRandomSampler([0, 1.0, 3.0], 4000)
+    counts = np.bincount(list(sampler), minlength=3)
+    assert len(sampler) == 4000 and counts[0] == 0 and 0.65 < counts[2] / 4000 < 0.85
+    assert sorted(WeightedRandomSampler(fastconv.tensor([1.0, 2.0, 3.0]), 3, replacement=False)) == [0, 1, 2]
+    with pytest.raises(ValueError, match="num_samples should be a positive integer value, but got num_samples=0"):
+        WeightedRandomSampler([1.0], 0)
+    with pytest.raises(ValueError, match=r"weights should be a 1d sequence"):
+        WeightedRandomSampler([[1.0]], 1)
