@@ -1,16 +1,20 @@
 """Convolutional networks on the CPU, with torch's names: tensors, layers, losses, optimizers, loaders."""
 
-# ruff: noqa: F401  (the names imported here are what the package offers)
+from typing import TYPE_CHECKING
 
-from . import _openmp, backends, nn, optim, utils
+from . import _openmp, backends, nn, optim, utils  # noqa: F401  (_openmp is imported for what it does)
 from ._native.memory import empty_cache
 from ._native.runtime import get_num_threads, set_num_threads
+from ._tensor import Tensor
 from .autograd import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
 from .creation import (
     arange,
+    as_tensor,
     empty,
     empty_like,
     eye,
+    from_dlpack,
+    from_numpy,
     full,
     full_like,
     linspace,
@@ -22,13 +26,18 @@ from .creation import (
     randn,
     randn_like,
     randperm,
+    tensor,
     zeros,
     zeros_like,
 )
-from .ops import explain
-from .random import Generator, default_generator, initial_seed, manual_seed
-from .tensor import (
-    Tensor,
+from .dtypes import bool_ as bool
+from .dtypes import device, float16, float32, float64, int8, int16, int32, int64, uint8
+from .dtypes import float16 as half
+from .dtypes import float32 as float
+from .dtypes import float64 as double
+from .dtypes import int32 as int
+from .dtypes import int64 as long
+from .functions import (
     abs,
     add,
     all,
@@ -36,23 +45,12 @@ from .tensor import (
     any,
     argmax,
     argmin,
-    as_tensor,
     cat,
     clamp,
-    device,
     div,
     equal,
     exp,
     flatten,
-    float16,
-    float32,
-    float64,
-    from_dlpack,
-    from_numpy,
-    int8,
-    int16,
-    int32,
-    int64,
     is_tensor,
     isfinite,
     isnan,
@@ -81,19 +79,119 @@ from .tensor import (
     sub,
     sum,
     tanh,
-    tensor,
     transpose,
-    uint8,
     unsqueeze,
     var,
     where,
 )
-from .tensor import bool_ as bool
-from .tensor import float16 as half
-from .tensor import float32 as float
-from .tensor import float64 as double
-from .tensor import int32 as int
-from .tensor import int64 as long
+from .ops import explain
+from .random import Generator, default_generator, initial_seed, manual_seed
+
+if TYPE_CHECKING:
+    from . import vision as vision  # otherwise imported on first use, by __getattr__
+
+__all__ = [
+    "Generator",
+    "Tensor",
+    "__version__",
+    "abs",
+    "add",
+    "all",
+    "allclose",
+    "any",
+    "arange",
+    "argmax",
+    "argmin",
+    "as_tensor",
+    "backends",
+    "bool",
+    "cat",
+    "clamp",
+    "default_generator",
+    "device",
+    "div",
+    "double",
+    "empty",
+    "empty_cache",
+    "empty_like",
+    "enable_grad",
+    "equal",
+    "exp",
+    "explain",
+    "eye",
+    "flatten",
+    "float",
+    "float16",
+    "float32",
+    "float64",
+    "from_dlpack",
+    "from_numpy",
+    "full",
+    "full_like",
+    "get_num_threads",
+    "half",
+    "initial_seed",
+    "int",
+    "int16",
+    "int32",
+    "int64",
+    "int8",
+    "is_grad_enabled",
+    "is_tensor",
+    "isfinite",
+    "isnan",
+    "linspace",
+    "log",
+    "log_softmax",
+    "long",
+    "manual_seed",
+    "matmul",
+    "max",
+    "maximum",
+    "mean",
+    "min",
+    "minimum",
+    "mul",
+    "neg",
+    "nn",
+    "no_grad",
+    "norm",
+    "numel",
+    "ones",
+    "ones_like",
+    "optim",
+    "permute",
+    "pow",
+    "rand",
+    "rand_like",
+    "randint",
+    "randn",
+    "randn_like",
+    "randperm",
+    "relu",
+    "reshape",
+    "set_grad_enabled",
+    "set_num_threads",
+    "show_config",
+    "sigmoid",
+    "softmax",
+    "sqrt",
+    "squeeze",
+    "stack",
+    "std",
+    "sub",
+    "sum",
+    "tanh",
+    "tensor",
+    "transpose",
+    "uint8",
+    "unsqueeze",
+    "utils",
+    "var",
+    "where",
+    "zeros",
+    "zeros_like",
+]
 
 __version__ = "0.1.0"
 

@@ -1,30 +1,108 @@
-"""New tensors: filled, counted off, or random."""
+"""New tensors: from data, filled, counted off, or random."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import DTypeLike
+from numpy.typing import ArrayLike, DTypeLike
 
-from ._checks import integer, number
+from ._native.tape import wrap
+from ._tensor import Tensor
+from .checks import check_shape, integer, number, unpack
+from .dtypes import as_dtype, bool_, category, check_dtype, float32, int64, to_array
 from .random import Generator, stream_of
-from .tensor import Tensor, _as_dtype, _category, _leaf, _unpack, _wrap, bool_, check_shape, float32, int64
+
+__all__ = [
+    "arange",
+    "as_tensor",
+    "empty",
+    "empty_like",
+    "eye",
+    "from_dlpack",
+    "from_numpy",
+    "full",
+    "full_like",
+    "linspace",
+    "ones",
+    "ones_like",
+    "rand",
+    "rand_like",
+    "randint",
+    "randn",
+    "randn_like",
+    "randperm",
+    "tensor",
+    "zeros",
+    "zeros_like",
+]
+
+
+def _leaf(array: np.ndarray, requires_grad: bool) -> Tensor:
+    t = wrap(array)
+    return t.requires_grad_() if requires_grad else t
+
+
+def tensor(data: ArrayLike, *, dtype: DTypeLike | None = None, requires_grad: bool = False) -> Tensor:
+    """A new tensor with a copy of the data.
+
+    Parameters
+    ----------
+    data : number, nested sequence, ndarray or Tensor
+        Python floats become float32, ints int64, bools bool; an array keeps its dtype.
+    dtype : dtype, optional
+    requires_grad : bool
+    """
+    return _leaf(to_array(data, dtype), requires_grad)
+
+
+def as_tensor(data: ArrayLike, dtype: DTypeLike | None = None) -> Tensor:
+    """The tensor itself, or a tensor on the memory of an ndarray, where the dtype allows; else a copy."""
+    if isinstance(data, Tensor):
+        return data if dtype is None else data.to(dtype)
+    if isinstance(data, np.ndarray) and data.dtype.isnative:
+        return from_numpy(data) if dtype is None else from_numpy(data).to(dtype)
+    return tensor(data, dtype=dtype)
+
+
+def from_numpy(ndarray: np.ndarray) -> Tensor:
+    """A tensor on the memory of `ndarray`, without a copy: a change of one is seen in the other.
+
+    Raises
+    ------
+    TypeError
+        If it is not an ndarray, or of a dtype that tensors do not have.
+    ValueError
+        If its byte order is not this machine's.
+    """
+    if not isinstance(ndarray, np.ndarray):
+        raise TypeError(f"expected np.ndarray (got {type(ndarray).__name__})")
+    check_dtype(ndarray.dtype)
+    if not ndarray.dtype.isnative:
+        raise ValueError(
+            f"from_numpy() shares memory and so cannot change the byte order of {ndarray.dtype.str!r}; use tensor()"
+        )
+    return wrap(np.asarray(ndarray))
+
+
+def from_dlpack(ext_tensor: object) -> Tensor:
+    """A tensor on the memory of any object with ``__dlpack__``, on the CPU, without a copy."""
+    return from_numpy(np.from_dlpack(ext_tensor))
 
 
 def empty(*size: int | Sequence[int], dtype: DTypeLike = float32, requires_grad: bool = False) -> Tensor:
     """A tensor of this shape with whatever was in the memory."""
-    return _leaf(np.empty(check_shape(_unpack(size), "empty"), _as_dtype(dtype)), requires_grad)
+    return _leaf(np.empty(check_shape(unpack(size), "empty"), as_dtype(dtype)), requires_grad)
 
 
 def zeros(*size: int | Sequence[int], dtype: DTypeLike = float32, requires_grad: bool = False) -> Tensor:
     """A tensor of this shape full of 0."""
-    return _leaf(np.zeros(check_shape(_unpack(size), "zeros"), _as_dtype(dtype)), requires_grad)
+    return _leaf(np.zeros(check_shape(unpack(size), "zeros"), as_dtype(dtype)), requires_grad)
 
 
 def ones(*size: int | Sequence[int], dtype: DTypeLike = float32, requires_grad: bool = False) -> Tensor:
     """A tensor of this shape full of 1."""
-    return _leaf(np.ones(check_shape(_unpack(size), "ones"), _as_dtype(dtype)), requires_grad)
+    return _leaf(np.ones(check_shape(unpack(size), "ones"), as_dtype(dtype)), requires_grad)
 
 
 def full(
@@ -32,8 +110,8 @@ def full(
 ) -> Tensor:
     """A tensor of this shape full of `fill_value`, from which the dtype follows (float32, int64, bool)."""
     number(fill_value, "fill_value")
-    dtype = (bool_, int64, float32)[_category(fill_value)] if dtype is None else _as_dtype(dtype)
-    return _leaf(np.full(check_shape(_unpack((size,)), "full"), fill_value, dtype), requires_grad)
+    dtype = (bool_, int64, float32)[category(fill_value)] if dtype is None else as_dtype(dtype)
+    return _leaf(np.full(check_shape(unpack((size,)), "full"), fill_value, dtype), requires_grad)
 
 
 def zeros_like(input: Tensor, *, dtype: DTypeLike | None = None, requires_grad: bool = False) -> Tensor:
@@ -71,14 +149,14 @@ def arange(start: float, end: float | None = None, step: float = 1, *, dtype: DT
         dtype = int64 if all(isinstance(n, int | np.integer) for n in (start, end, step)) else float32
     n = max(0, int(np.ceil((end - start) / step)))
     check_shape((n,), f"arange({start!r}, {end!r}, {step!r})")
-    return _wrap((start + step * np.arange(n)).astype(_as_dtype(dtype)))
+    return wrap((start + step * np.arange(n)).astype(as_dtype(dtype)))
 
 
 def linspace(start: float, end: float, steps: int, *, dtype: DTypeLike = float32) -> Tensor:
     """`steps` numbers at equal distances from `start` to `end`, both included."""
     start, end, steps = float(number(start, "start")), float(number(end, "end")), integer(steps, "steps")
     check_shape((steps,), "linspace")
-    return _wrap(np.linspace(start, end, steps).astype(_as_dtype(dtype)))
+    return wrap(np.linspace(start, end, steps).astype(as_dtype(dtype)))
 
 
 def eye(n: int, m: int | None = None, *, dtype: DTypeLike = float32) -> Tensor:
@@ -86,7 +164,7 @@ def eye(n: int, m: int | None = None, *, dtype: DTypeLike = float32) -> Tensor:
     n = integer(n, "n")
     m = n if m is None else integer(m, "m")
     check_shape((n, m), "eye")
-    return _wrap(np.eye(n, m, dtype=_as_dtype(dtype)))
+    return wrap(np.eye(n, m, dtype=as_dtype(dtype)))
 
 
 def rand(
@@ -135,8 +213,8 @@ def randint(
     low, high = integer(low, "low", -(2**60)), integer(high, "high", -(2**60))
     if not low < high:
         raise RuntimeError(f"randint() expects low < high, got {low} and {high}")
-    return _wrap(
-        stream_of(generator).integers(low, high, check_shape(_unpack((size,)), "randint")).astype(_as_dtype(dtype))
+    return wrap(
+        stream_of(generator).integers(low, high, check_shape(unpack((size,)), "randint")).astype(as_dtype(dtype))
     )
 
 
@@ -144,4 +222,4 @@ def randperm(n: int, *, generator: Generator | None = None, dtype: DTypeLike = i
     """The integers from 0 to n - 1 in random order."""
     n = integer(n, "n")
     check_shape((n,), "randperm")
-    return _wrap(stream_of(generator).permutation(n).astype(_as_dtype(dtype)))
+    return wrap(stream_of(generator).permutation(n).astype(as_dtype(dtype)))

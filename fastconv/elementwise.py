@@ -11,6 +11,23 @@ import numpy as np
 from ._native import passes, quick
 from ._native.memory import empty
 
+__all__ = [
+    "add",
+    "batch_norm",
+    "batch_norm_backward",
+    "batch_norm_statistics",
+    "cross_entropy",
+    "cross_entropy_backward",
+    "log_softmax",
+    "log_softmax_backward",
+    "relu",
+    "relu_backward",
+    "sgd_steps",
+    "sigmoid",
+    "softmax",
+    "softmax_backward",
+]
+
 
 def _like(x: np.ndarray) -> np.ndarray:
     """Memory for a result of x's shape, dtype and layout."""

@@ -17,10 +17,10 @@ import numpy as np
 from numpy import ndarray
 
 from . import backends
-from ._checks import LARGEST
 from ._native import passes, plan, pool, quick
 from ._native.memory import empty
 from ._native.tuning import PASSES
+from .checks import LARGEST
 from .explanation import Explanation
 
 __all__ = [

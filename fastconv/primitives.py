@@ -12,6 +12,41 @@ import numpy as np
 
 from . import elementwise
 
+__all__ = [
+    "abs",
+    "add",
+    "cast",
+    "cat",
+    "clamp",
+    "clone",
+    "contiguous",
+    "div",
+    "exp",
+    "expand",
+    "index",
+    "log",
+    "log_softmax",
+    "matmul",
+    "max",
+    "mean",
+    "mul",
+    "neg",
+    "norm",
+    "permute",
+    "pow",
+    "relu",
+    "reshape",
+    "sigmoid",
+    "softmax",
+    "sqrt",
+    "stack",
+    "sub",
+    "sum",
+    "tanh",
+    "var",
+    "where",
+]
+
 
 def _sum_float(x: np.ndarray, axis=None, keepdims: bool = False):
     """Sum; small floats in float64, for NumPy adds along any but the last axis one by one."""

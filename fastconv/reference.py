@@ -10,6 +10,35 @@ import numpy as np
 from numpy import ndarray
 from numpy.lib.stride_tricks import sliding_window_view
 
+__all__ = [
+    "adaptive_avg_pool2d",
+    "adaptive_avg_pool2d_backward",
+    "avg_pool2d",
+    "avg_pool2d_backward",
+    "batch_norm2d",
+    "batch_norm2d_backward",
+    "bias_gradient",
+    "blas_conv2d",
+    "blas_conv2d_input",
+    "blas_conv2d_weight",
+    "conv1d",
+    "conv1d_input",
+    "conv1d_weight",
+    "conv2d",
+    "conv2d_input",
+    "conv2d_weight",
+    "conv_transpose2d",
+    "conv_transpose2d_input",
+    "conv_transpose2d_weight",
+    "cross_entropy",
+    "max_pool2d",
+    "max_pool2d_backward",
+    "pad2d",
+    "pad2d_backward",
+    "relu",
+    "relu_backward",
+]
+
 # ---------------------------------------------------------------------------------------------------------------------
 # Sizes
 

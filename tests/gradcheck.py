@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from fastconv.tensor import from_numpy
+from fastconv import from_numpy
 
 
 def check_vjp(function, *arrays, step=1e-5, tolerance=2e-7, seed=0):

@@ -13,10 +13,9 @@ import types
 import numpy as np
 import pytest
 
-from fastconv import ops
+from fastconv import Tensor, from_numpy, ops
 from fastconv._native import runtime
 from fastconv.random import Generator, default_generator, manual_seed
-from fastconv.tensor import Tensor, from_numpy
 from fastconv.utils.data import (
     BatchSampler,
     Columns,

@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from fastconv import manual_seed, nn, no_grad, optim
-from fastconv.tensor import from_numpy
+from fastconv import from_numpy, manual_seed, nn, no_grad, optim
 from fastconv.vision import models
 
 NETWORKS = {

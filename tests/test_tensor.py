@@ -11,7 +11,8 @@ import pytest
 from gradcheck import check_vjp, relative
 
 import fastconv as fc
-from fastconv.tensor import apply, result_type
+from fastconv._native.tape import apply
+from fastconv.dtypes import result_type
 
 rng = np.random.default_rng(12)
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from fastconv import Tensor, from_numpy
 from fastconv.random import default_generator, manual_seed
-from fastconv.tensor import Tensor, from_numpy
 from fastconv.vision import transforms
 from fastconv.vision.transforms.transforms import batched
 

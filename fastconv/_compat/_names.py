@@ -6,7 +6,7 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-from ..tensor import float32
+from ..dtypes import float32
 from ._typed import (
     BoolTensor,
     ByteTensor,

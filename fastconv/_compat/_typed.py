@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from ..creation import empty
-from ..tensor import Tensor, tensor
+from .._tensor import Tensor
+from ..creation import empty, tensor
 
 __all__ = [
     "BoolTensor",

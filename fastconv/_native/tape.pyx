@@ -1,6 +1,6 @@
 """The tape's core, which every operation on tensors passes: recording it, and the walk back.
 
-What the tape is tells autograd.py, what a tensor can do tensor.py; here is the little that has to be quick.
+What the tape is tells autograd.py, what a tensor can do _tensor.py; here is the little that has to be quick.
 """
 
 cimport cython

@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from fastconv._tensor import Tensor
+from fastconv.creation import from_numpy
 from fastconv.random import default_generator
-from fastconv.tensor import Tensor, from_numpy
 
 __all__ = ["CheckpointError", "load", "load_training", "read", "save", "save_training", "write_atomically"]
 

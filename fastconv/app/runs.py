@@ -6,7 +6,7 @@ import shlex
 import time
 from typing import Any, NamedTuple
 
-from fastconv._checks import integer, number
+from fastconv.checks import integer, number
 
 __all__ = ["DATA", "MODELS", "SCHEDULES", "SETTINGS", "SettingsError", "train"]
 

@@ -10,9 +10,9 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sized
 
-from fastconv._checks import integer, number
 from fastconv.app import checkpoint as checkpoints
 from fastconv.autograd import no_grad
+from fastconv.checks import integer, number
 from fastconv.nn import CrossEntropyLoss
 from fastconv.optim.lr_scheduler import ReduceLROnPlateau
 from fastconv.random import default_generator

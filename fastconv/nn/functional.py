@@ -12,10 +12,13 @@ from typing import Any, TypeVar
 import numpy as np
 
 from .. import elementwise, ops, primitives
-from .._checks import LARGEST, integer, number
 from .._native import layers
+from .._native.tape import apply
+from .._tensor import Tensor
+from ..checks import LARGEST, check_shape, integer, number
+from ..creation import from_numpy
+from ..functions import flatten, log_softmax, sigmoid, softmax, tanh
 from ..random import default_generator
-from ..tensor import Tensor, apply, check_shape, flatten, from_numpy, log_softmax, sigmoid, softmax, tanh
 
 __all__ = [
     "adaptive_avg_pool2d",

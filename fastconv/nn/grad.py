@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from .. import ops
-from ..tensor import apply
+from .._native.tape import apply
 from .functional import Array, Size
 
 __all__ = ["conv1d_input", "conv1d_weight", "conv2d_input", "conv2d_weight"]

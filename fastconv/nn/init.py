@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import math
 
-from .._checks import number
+from .._tensor import Tensor
+from ..checks import number
 from ..random import Generator
-from ..tensor import Tensor
 
 __all__ = [
     "calculate_gain",

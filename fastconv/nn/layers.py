@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from .._checks import integer, integers, number
-from ..creation import empty, ones, zeros
-from ..tensor import Tensor, tensor
+from .._tensor import Tensor
+from ..checks import integer, integers, number
+from ..creation import empty, ones, tensor, zeros
 from . import functional as F
 from . import init
 from .module import Module

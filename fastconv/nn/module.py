@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 
+from .._tensor import Tensor
 from ..autograd import no_grad
-from ..tensor import Tensor
 from .parameter import Parameter
 
 __all__ = ["Module"]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from .._tensor import Tensor
 from ..creation import empty
-from ..tensor import Tensor
 
 __all__ = ["Parameter"]
 

@@ -6,8 +6,10 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from .._checks import number
-from ..tensor import Tensor, cat, from_numpy
+from .._tensor import Tensor
+from ..checks import number
+from ..creation import from_numpy
+from ..functions import cat
 
 __all__ = ["clip_grad_norm_", "parameters_to_vector", "vector_to_parameters"]
 

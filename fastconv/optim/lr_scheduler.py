@@ -9,7 +9,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from .._checks import integer, number
+from ..checks import integer, number
 from .optimizer import Optimizer
 
 __all__ = [

@@ -6,7 +6,8 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from copy import deepcopy
 
-from ..tensor import Tensor, _brief
+from .._tensor import Tensor
+from ..checks import brief
 
 __all__ = ["Optimizer"]
 
@@ -106,13 +107,13 @@ class Optimizer:
             changed then.
         """
         if not isinstance(state_dict, Mapping) or not {"state", "param_groups"} <= state_dict.keys():
-            raise ValueError(f"expected a state dict of 'state' and 'param_groups', got {_brief(state_dict)}")
+            raise ValueError(f"expected a state dict of 'state' and 'param_groups', got {brief(state_dict)}")
         groups, saved_groups = self.param_groups, state_dict["param_groups"]
         if not isinstance(saved_groups, (list, tuple)) or not isinstance(state_dict["state"], Mapping):
-            raise ValueError(f"expected a dict of states and a list of param_groups, got {_brief(state_dict)}")
+            raise ValueError(f"expected a dict of states and a list of param_groups, got {brief(state_dict)}")
         for group in saved_groups:
             if not isinstance(group, Mapping) or not isinstance(group.get("params"), (list, tuple)):
-                raise ValueError(f"expected param_groups with a list of 'params' each, got {_brief(group)}")
+                raise ValueError(f"expected param_groups with a list of 'params' each, got {brief(group)}")
         sizes = [[len(group["params"]) for group in each] for each in (groups, saved_groups)]
         if sizes[0] != sizes[1]:
             raise ValueError(

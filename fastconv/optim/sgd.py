@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from .._checks import number
 from .._native.tape import with_gradient
+from .._tensor import Tensor
 from ..autograd import enable_grad
+from ..checks import number
+from ..creation import from_numpy
 from ..elementwise import sgd_steps
-from ..tensor import Tensor, from_numpy
 from .optimizer import Optimizer
 
 __all__ = ["SGD"]

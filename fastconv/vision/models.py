@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 
 from fastconv import nn
-from fastconv._checks import integers
+from fastconv._tensor import Tensor
+from fastconv.checks import integers
 from fastconv.nn import functional as F
-from fastconv.tensor import Tensor
 
 __all__ = ["VGG", "BasicBlock", "ConvNet", "DigitsNet", "LeNet", "ResNet", "resnet18", "vgg11", "vgg11_bn"]
 

@@ -6,7 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from fastconv.tensor import Tensor, from_numpy, stack
+from fastconv._tensor import Tensor
+from fastconv.creation import from_numpy
+from fastconv.functions import stack
 from fastconv.utils.data.dataset import Columns
 
 __all__ = ["default_collate", "default_convert"]

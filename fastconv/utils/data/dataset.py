@@ -7,8 +7,8 @@ import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Generic, TypeVar
 
+from fastconv._tensor import Tensor
 from fastconv.random import Generator, default_generator
-from fastconv.tensor import Tensor
 
 __all__ = ["ChainDataset", "Columns", "ConcatDataset", "Dataset", "IterableDataset", "Subset", "TensorDataset"]
 __all__ += ["random_split"]

@@ -13,10 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from fastconv._checks import LARGEST, integer, integers, number
 from fastconv._native.memory import empty
+from fastconv._tensor import Tensor
+from fastconv.checks import LARGEST, integer, integers, number
+from fastconv.creation import from_numpy
 from fastconv.random import default_generator
-from fastconv.tensor import Tensor, from_numpy
 from fastconv.vision._pillow import is_image, pillow, to_image
 
 __all__ = [

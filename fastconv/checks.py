@@ -1,7 +1,7 @@
-"""Arguments that are no arrays, checked with one wording: integers, and numbers within bounds.
+"""Arguments checked with one wording: integers, numbers within bounds, shapes and dimensions.
 
 Each function returns the argument, or raises: TypeError for what is no such thing, ValueError for what is out of
-bounds, with the parameter's name and the value.
+bounds, with the parameter's name and the value. Shapes and dimensions raise what torch raises.
 """
 
 from collections.abc import Sequence
@@ -9,6 +9,10 @@ from operator import index
 from typing import Any
 
 import numpy as np
+
+from ._native.tape import TensorBase
+
+__all__ = ["LARGEST", "brief", "check_shape", "dimension", "integer", "integers", "number", "unpack"]
 
 LARGEST = 2**60  # of sizes: sums of a few of them stay within int64
 
@@ -56,3 +60,45 @@ def number(
     if most is not None and not x <= most:
         raise ValueError(f"{name} must be at most {most}, got {value!r}")
     return value
+
+
+def unpack(arguments: tuple) -> tuple[int, ...]:
+    """``f(2, 3)`` and ``f((2, 3))`` alike."""
+    if len(arguments) == 1 and type(arguments[0]) is not int and isinstance(arguments[0], (Sequence, np.ndarray)):
+        arguments = arguments[0]
+    try:
+        return tuple(index(n) for n in arguments)
+    except TypeError:
+        raise TypeError(f"expected integers, got {arguments!r}") from None
+
+
+def check_shape(shape: Sequence[int], name: str) -> Sequence[int]:
+    """The shape of a new array, if there can be an array of it."""
+    size = 8
+    for n in shape:
+        if n < 0:
+            raise RuntimeError(f"{name}: a tensor cannot have the negative length {n}, got the shape {list(shape)}")
+        size *= n or 1
+    if size > 2**63 - 1:
+        raise MemoryError(f"{name}: a tensor of the shape {list(shape)} is larger than any memory")
+    return shape
+
+
+def dimension(dim: int, ndim: int) -> int:
+    """A dimension counted from the front, of `ndim`."""
+    try:
+        d = index(dim)
+    except TypeError:
+        raise TypeError(f"expected an integer as dimension, got {dim!r}") from None
+    ndim = max(ndim, 1)
+    if not -ndim <= d < ndim:
+        raise IndexError(f"Dimension out of range (expected to be in range of [{-ndim}, {ndim - 1}], but got {d})")
+    return d % ndim
+
+
+def brief(value: object) -> str:
+    """A value for an error message: arrays by their dtype and shape, all else as it is written, not too long."""
+    if isinstance(value, (TensorBase, np.ndarray)):
+        return f"{type(value).__name__} of {value.dtype} and shape {list(value.shape)}"
+    text = repr(value)
+    return f"{text[:200]}..." if len(text) > 200 else f"{text} of type {type(value).__name__}"

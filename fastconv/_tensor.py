@@ -1,0 +1,840 @@
+"""Tensor: an ndarray that knows how to compute its gradient.
+
+Its methods stand here, by families; what is also a function of the package is computed in
+:mod:`fastconv.functions`.
+"""
+
+from __future__ import annotations
+
+from builtins import bool as _bool
+from builtins import float as _float
+from builtins import int as _int
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike
+
+from . import functions, primitives
+from ._native import tape
+from ._native.tape import Node, apply, run_backward, wrap
+from ._printing import text_of
+from .autograd import is_grad_enabled
+from .checks import brief, number
+from .dtypes import (
+    OPERANDS,
+    as_dtype,
+    bool_,
+    float16,
+    float32,
+    float64,
+    int32,
+    int64,
+    is_device,
+    to_array,
+)
+from .functions.indexing import bad_index, plain_index
+from .random import Generator, stream_of
+
+__all__ = ["Tensor"]
+
+
+def _rebuild(cls: type, array: np.ndarray, requires_grad: bool, attributes: dict | None) -> Tensor:
+    t = cls.__new__(cls)
+    t._array, t._requires_grad = array, requires_grad
+    if attributes:
+        t.__dict__.update(attributes)
+    return t
+
+
+class Tensor(tape.TensorBase):
+    """An n-dimensional array that knows how to compute its gradient; names and semantics of ``torch.Tensor``.
+
+    Parameters
+    ----------
+    data : array_like
+        Copied; Python floats become float32. (:func:`from_numpy` shares the memory of an ndarray.)
+    requires_grad : bool
+        Whether operations on it are recorded, so that ``backward()`` fills ``grad``.
+
+    Notes
+    -----
+    Operations broadcast as NumPy's do. Python numbers are weak: a float32 tensor times 2.0 stays float32, and
+    an int64 tensor divided by an int is float32. Views (``view``, ``reshape``, ``transpose``, basic indexing,
+    ``detach``, ``numpy``) share memory.
+
+    An in-place operation (``+=``, ``add_``, ...) writes to the tensor's memory when it is not recorded. When it
+    is, the tensor takes over a new array, so that nothing that the tape still needs is overwritten; other
+    tensors that shared its memory then keep the old values. A change made while nothing is recorded to
+    an array that a recorded operation has yet to differentiate is not detected.
+    """
+
+    __slots__ = ("__weakref__",)
+
+    __array_priority__ = 1000  # ndarray + Tensor calls Tensor.__radd__
+    __hash__ = object.__hash__
+
+    def __init__(self, data: ArrayLike = (), requires_grad: _bool = False) -> None:
+        self._array = to_array(data, None)
+        if requires_grad:
+            self.requires_grad_()
+
+    # Attributes
+
+    @property
+    def shape(self) -> tuple[_int, ...]:
+        return self._array.shape
+
+    @property
+    def ndim(self) -> _int:
+        return self._array.ndim
+
+    @property
+    def dtype(self) -> np.dtype:
+        return self._array.dtype
+
+    @property
+    def device(self) -> str:
+        """Always ``"cpu"``."""
+        return "cpu"
+
+    @property
+    def itemsize(self) -> _int:
+        return self._array.itemsize
+
+    @property
+    def nbytes(self) -> _int:
+        return self._array.nbytes
+
+    @property
+    def T(self) -> Tensor:
+        """The tensor with its dimensions in reverse order."""
+        return self.permute(*range(self.ndim - 1, -1, -1))
+
+    @property
+    def is_leaf(self) -> _bool:
+        """Whether no recorded operation made it; only leaves get a ``grad``."""
+        return self._node is None
+
+    @property
+    def grad_fn(self) -> Node | None:
+        """The recorded operation that made it."""
+        return self._node
+
+    @property
+    def requires_grad(self) -> _bool:
+        return self._requires_grad
+
+    @requires_grad.setter
+    def requires_grad(self, value: _bool) -> None:
+        if value and self._array.dtype.kind != "f":
+            raise RuntimeError(f"only tensors of a floating dtype can require gradients, this one is {self.dtype}")
+        if self._node is not None and not value:
+            raise RuntimeError(
+                "requires_grad can only be turned off for leaf tensors; use detach() for one that does not record"
+            )
+        self._requires_grad = bool(value)
+
+    def requires_grad_(self, requires_grad: _bool = True) -> Tensor:
+        """Set ``requires_grad`` in place; returns self."""
+        self.requires_grad = requires_grad
+        return self
+
+    @property
+    def grad(self) -> Tensor | None:
+        """The gradient that ``backward()`` has accumulated, or None."""
+        return self._grad
+
+    @grad.setter
+    def grad(self, value: Tensor | None) -> None:
+        if value is not None:
+            if not isinstance(value, Tensor):
+                raise TypeError(f"expected a Tensor or None as grad, got {type(value).__name__}")
+            if value.shape != self.shape or value.dtype != self.dtype:
+                raise RuntimeError(
+                    f"expected a grad of shape {list(self.shape)} and {self.dtype}, "
+                    f"got shape {list(value.shape)} and {value.dtype}"
+                )
+        self._grad = value
+
+    @property
+    def data(self) -> Tensor:
+        """The tensor without its history, on the same memory; assigning replaces the memory."""
+        return wrap(self._array)
+
+    @data.setter
+    def data(self, value: Tensor) -> None:
+        if not isinstance(value, Tensor):
+            raise TypeError(f"expected a Tensor as data, got {type(value).__name__}")
+        self._array = value._array
+
+    def size(self, dim: _int | None = None) -> tuple[_int, ...] | _int:
+        """The shape, or the length of dimension `dim`."""
+        return self._array.shape if dim is None else self._array.shape[dim]
+
+    def dim(self) -> _int:
+        """Number of dimensions."""
+        return self._array.ndim
+
+    def numel(self) -> _int:
+        """Number of elements."""
+        return self._array.size
+
+    def stride(self, dim: _int | None = None) -> tuple[_int, ...] | _int:
+        """Steps in memory, in elements."""
+        strides = tuple(step // self._array.itemsize for step in self._array.strides)
+        return strides if dim is None else strides[dim]
+
+    def is_contiguous(self) -> _bool:
+        """Whether the elements lie in memory in row-major order without gaps."""
+        return self._array.flags.c_contiguous
+
+    def is_floating_point(self) -> _bool:
+        """Whether the dtype is a floating one."""
+        return self._array.dtype.kind == "f"
+
+    # The gradient
+
+    def backward(self, gradient: Tensor | ArrayLike | None = None, retain_graph: _bool | None = None) -> None:
+        """Add the gradient with respect to every leaf that requires one to that leaf's ``grad``.
+
+        Parameters
+        ----------
+        gradient : Tensor or array_like, optional
+            Gradient of some scalar with respect to this tensor, of its shape; 1 for a tensor of one element.
+        retain_graph : bool, optional
+            Keep what the operations saved, so that backward() can be called again. By default it is freed as
+            the walk goes on.
+
+        Raises
+        ------
+        RuntimeError
+            If the tensor does not require a gradient, `gradient` is missing or of another shape, or the graph
+            has been freed.
+        """
+        if not self._requires_grad:
+            raise RuntimeError("the tensor does not require grad and was not made by a recorded operation")
+        if gradient is None:
+            if self._array.size != 1:
+                raise RuntimeError(
+                    "grad can be implicitly created only for scalar outputs; this tensor has shape "
+                    f"{list(self.shape)}: pass backward(gradient)"
+                )
+            dy = np.empty_like(self._array)
+            dy.fill(1)
+        else:
+            dy = gradient._array if isinstance(gradient, Tensor) else np.asarray(gradient)
+            if dy.dtype.kind not in "biuf":
+                raise TypeError(f"backward() expects a tensor as gradient, got {brief(gradient)}")
+            if dy.shape != self.shape:
+                raise RuntimeError(
+                    f"Mismatch in shape: gradient has shape {list(dy.shape)}, the tensor {list(self.shape)}"
+                )
+            dy = dy.astype(self.dtype, copy=False)
+        if self._node is None:
+            self._accumulate(dy, own=False)
+        else:
+            run_backward(self._node, dy, bool(retain_graph))
+
+    def detach(self) -> Tensor:
+        """The same memory without history; it does not require a gradient."""
+        return wrap(self._array)
+
+    def detach_(self) -> Tensor:
+        """Forget the history, in place; returns self."""
+        self._node, self._requires_grad = None, False
+        return self
+
+    def clone(self) -> Tensor:
+        """A copy; the gradient goes through."""
+        return apply(primitives.clone, self)
+
+    def contiguous(self) -> Tensor:
+        """Itself where row-major in memory, else such a copy."""
+        return self if self._array.flags.c_contiguous else apply(primitives.contiguous, self)
+
+    # Out to Python and NumPy
+
+    def item(self) -> _float | _int | _bool:
+        """The one element as a Python number."""
+        if self._array.size != 1:
+            raise RuntimeError(f"only a tensor of one element has an item(), this one has shape {list(self.shape)}")
+        return self._array.item()
+
+    def tolist(self) -> list | _float | _int | _bool:
+        """The elements as nested lists of Python numbers."""
+        return self._array.tolist()
+
+    def numpy(self, *, force: _bool = False) -> np.ndarray:
+        """The ndarray itself, without a copy.
+
+        Parameters
+        ----------
+        force : bool
+            Allow it for a tensor that requires a gradient, as ``detach().numpy()``.
+        """
+        if self._requires_grad and not force:
+            raise RuntimeError("Can't call numpy() on a tensor that requires grad; use detach().numpy() instead")
+        return self._array
+
+    def __array__(self, dtype: DTypeLike | None = None, copy: _bool | None = None) -> np.ndarray:
+        array = self.numpy()
+        if dtype is not None and array.dtype != dtype:
+            if copy is False:
+                raise ValueError(f"cannot turn {array.dtype} into {np.dtype(dtype)} without a copy")
+            return array.astype(dtype)
+        return array.copy() if copy else array
+
+    def __dlpack__(self, **kwargs):
+        if self._requires_grad:
+            raise BufferError("Can't export a tensor that requires grad; use detach()")
+        return self._array.__dlpack__(**kwargs)
+
+    def __dlpack_device__(self) -> tuple[_int, _int]:
+        return self._array.__dlpack_device__()
+
+    def __float__(self) -> _float:
+        return float(self.item())
+
+    def __int__(self) -> _int:
+        return int(self.item())
+
+    def __bool__(self) -> _bool:
+        if self._array.size != 1:
+            raise RuntimeError(
+                f"the truth value of a tensor of shape {list(self.shape)} is ambiguous; use any() or all()"
+            )
+        return bool(self._array.item())
+
+    def __index__(self) -> _int:
+        if self._array.size != 1 or self._array.dtype.kind not in "biu":
+            raise TypeError(
+                f"only an integer tensor of one element is an index, this one is {self.dtype} {list(self.shape)}"
+            )
+        return int(self._array.item())
+
+    def __format__(self, spec: str) -> str:
+        return format(self._array.item(), spec) if self._array.ndim == 0 else object.__format__(self, spec)
+
+    def __repr__(self) -> str:
+        return text_of(self)
+
+    def __reduce_ex__(self, protocol):
+        return _rebuild, (type(self), self._array, self._requires_grad, getattr(self, "__dict__", None))
+
+    def __deepcopy__(self, memo: dict) -> Tensor:
+        if self._node is not None:
+            raise RuntimeError("only leaf tensors can be deep-copied; detach() this one, or clone() it")
+        copy = _rebuild(type(self), self._array.copy(order="K"), self._requires_grad, getattr(self, "__dict__", None))
+        memo[id(self)] = copy
+        if self._grad is not None:
+            copy._grad = self._grad.__deepcopy__(memo)
+        return copy
+
+    # As a sequence
+
+    def __len__(self) -> _int:
+        if self._array.ndim == 0:
+            raise TypeError("len() of a 0-d tensor")
+        return self._array.shape[0]
+
+    def __iter__(self) -> Iterator[Tensor]:
+        if self._array.ndim == 0:
+            raise TypeError("iteration over a 0-d tensor")
+        return (self[i] for i in range(self._array.shape[0]))
+
+    def __contains__(self, value) -> _bool:
+        return bool(np.any(self._array == (value._array if isinstance(value, Tensor) else value)))
+
+    def __getitem__(self, index) -> Tensor:
+        plain, basic = plain_index(index)
+        try:
+            return apply(primitives.index, self, index=plain, basic=basic)
+        except IndexError as error:
+            raise bad_index(index, self, error) from None
+
+    def __setitem__(self, index, value) -> None:
+        value_requires_grad = isinstance(value, Tensor) and value._requires_grad
+        if is_grad_enabled() and (self._requires_grad or value_requires_grad):
+            raise RuntimeError(
+                "an assignment to elements is not recorded, and a tensor here requires grad: assign under no_grad(), "
+                "or build the result with cat(), stack() or where()"
+            )
+        if not isinstance(value, (*OPERANDS, list, tuple)):
+            raise TypeError(f"expected a tensor or a number to assign, got {brief(value)}")
+        try:
+            self._array[plain_index(index)[0]] = value._array if isinstance(value, Tensor) else value
+        except IndexError as error:
+            raise bad_index(index, self, error) from None
+
+    # Operators
+
+    def __add__(self, other: Any) -> Tensor:
+        return functions.add(self, other) if isinstance(other, OPERANDS) else NotImplemented
+
+    def __radd__(self, other: Any) -> Tensor:
+        return functions.add(other, self) if isinstance(other, OPERANDS) else NotImplemented
+
+    def __sub__(self, other: Any) -> Tensor:
+        return functions.sub(self, other) if isinstance(other, OPERANDS) else NotImplemented
+
+    def __rsub__(self, other: Any) -> Tensor:
+        return functions.sub(other, self) if isinstance(other, OPERANDS) else NotImplemented
+
+    def __mul__(self, other: Any) -> Tensor:
+        return functions.mul(self, other) if isinstance(other, OPERANDS) else NotImplemented
+
+    def __rmul__(self, other: Any) -> Tensor:
+        return functions.mul(other, self) if isinstance(other, OPERANDS) else NotImplemented
+
+    def __truediv__(self, other: Any) -> Tensor:
+        return functions.div(self, other) if isinstance(other, OPERANDS) else NotImplemented
+
+    def __rtruediv__(self, other: Any) -> Tensor:
+        return functions.div(other, self) if isinstance(other, OPERANDS) else NotImplemented
+
+    def __pow__(self, other: Any) -> Tensor:
+        return functions.pow(self, other) if isinstance(other, OPERANDS) else NotImplemented
+
+    def __rpow__(self, other: Any) -> Tensor:
+        return functions.pow(other, self) if isinstance(other, OPERANDS) else NotImplemented
+
+    def __matmul__(self, other: Any) -> Tensor:
+        return functions.matmul(self, other) if isinstance(other, OPERANDS) else NotImplemented
+
+    def __rmatmul__(self, other: Any) -> Tensor:
+        return functions.matmul(other, self) if isinstance(other, OPERANDS) else NotImplemented
+
+    def __iadd__(self, other: Any) -> Tensor:
+        return self._become(functions.add(self, other))
+
+    def __isub__(self, other: Any) -> Tensor:
+        return self._become(functions.sub(self, other))
+
+    def __imul__(self, other: Any) -> Tensor:
+        return self._become(functions.mul(self, other))
+
+    def __itruediv__(self, other: Any) -> Tensor:
+        return self._become(functions.div(self, other))
+
+    def __ipow__(self, other: Any) -> Tensor:
+        return self._become(functions.pow(self, other))
+
+    def __floordiv__(self, other: Any) -> Tensor:
+        return functions.floor_divide(self, other) if isinstance(other, OPERANDS) else NotImplemented
+
+    def __mod__(self, other: Any) -> Tensor:
+        return functions.remainder(self, other) if isinstance(other, OPERANDS) else NotImplemented
+
+    def __and__(self, other: Any) -> Tensor:
+        return functions.bitwise_and(self, other) if isinstance(other, OPERANDS) else NotImplemented
+
+    def __or__(self, other: Any) -> Tensor:
+        return functions.bitwise_or(self, other) if isinstance(other, OPERANDS) else NotImplemented
+
+    def __xor__(self, other: Any) -> Tensor:
+        return functions.bitwise_xor(self, other) if isinstance(other, OPERANDS) else NotImplemented
+
+    def __eq__(self, other: Any) -> Tensor:  # type: ignore[override]
+        return functions.eq(self, other) if isinstance(other, OPERANDS) else NotImplemented
+
+    def __ne__(self, other: Any) -> Tensor:  # type: ignore[override]
+        return functions.ne(self, other) if isinstance(other, OPERANDS) else NotImplemented
+
+    def __lt__(self, other: Any) -> Tensor:
+        return functions.lt(self, other) if isinstance(other, OPERANDS) else NotImplemented
+
+    def __le__(self, other: Any) -> Tensor:
+        return functions.le(self, other) if isinstance(other, OPERANDS) else NotImplemented
+
+    def __gt__(self, other: Any) -> Tensor:
+        return functions.gt(self, other) if isinstance(other, OPERANDS) else NotImplemented
+
+    def __ge__(self, other: Any) -> Tensor:
+        return functions.ge(self, other) if isinstance(other, OPERANDS) else NotImplemented
+
+    def __invert__(self) -> Tensor:
+        return wrap(np.asarray(~self._array))
+
+    def __neg__(self) -> Tensor:
+        return functions.neg(self)
+
+    def __pos__(self) -> Tensor:
+        return self
+
+    def __abs__(self) -> Tensor:
+        return functions.abs(self)
+
+    # Arithmetic
+
+    def add(self, other: Tensor | _float, *, alpha: _float = 1) -> Tensor:
+        """See :func:`fastconv.add`."""
+        return functions.add(self, other, alpha=alpha)
+
+    def sub(self, other: Tensor | _float, *, alpha: _float = 1) -> Tensor:
+        """See :func:`fastconv.sub`."""
+        return functions.sub(self, other, alpha=alpha)
+
+    def mul(self, other: Tensor | _float) -> Tensor:
+        """See :func:`fastconv.mul`."""
+        return functions.mul(self, other)
+
+    def div(self, other: Tensor | _float) -> Tensor:
+        """See :func:`fastconv.div`."""
+        return functions.div(self, other)
+
+    def pow(self, exponent: Tensor | _float) -> Tensor:
+        """See :func:`fastconv.pow`."""
+        return functions.pow(self, exponent)
+
+    def matmul(self, other: Tensor) -> Tensor:
+        """See :func:`fastconv.matmul`."""
+        return functions.matmul(self, other)
+
+    # Element by element
+
+    def neg(self) -> Tensor:
+        """See :func:`fastconv.neg`."""
+        return functions.neg(self)
+
+    def abs(self) -> Tensor:
+        """See :func:`fastconv.abs`."""
+        return functions.abs(self)
+
+    def exp(self) -> Tensor:
+        """See :func:`fastconv.exp`."""
+        return functions.exp(self)
+
+    def log(self) -> Tensor:
+        """See :func:`fastconv.log`."""
+        return functions.log(self)
+
+    def sqrt(self) -> Tensor:
+        """See :func:`fastconv.sqrt`."""
+        return functions.sqrt(self)
+
+    def tanh(self) -> Tensor:
+        """See :func:`fastconv.tanh`."""
+        return functions.tanh(self)
+
+    def sigmoid(self) -> Tensor:
+        """See :func:`fastconv.sigmoid`."""
+        return functions.sigmoid(self)
+
+    def relu(self) -> Tensor:
+        """See :func:`fastconv.relu`."""
+        return functions.relu(self)
+
+    def softmax(self, dim: _int, dtype: DTypeLike | None = None) -> Tensor:
+        """See :func:`fastconv.softmax`."""
+        return functions.softmax(self, dim, dtype)
+
+    def log_softmax(self, dim: _int, dtype: DTypeLike | None = None) -> Tensor:
+        """See :func:`fastconv.log_softmax`."""
+        return functions.log_softmax(self, dim, dtype)
+
+    def clamp(self, min: _float | None = None, max: _float | None = None) -> Tensor:
+        """See :func:`fastconv.clamp`."""
+        return functions.clamp(self, min, max)
+
+    # Comparisons
+
+    def eq(self, other: Tensor | _float) -> Tensor:
+        """``self == other``, element-wise."""
+        return functions.eq(self, other)
+
+    def ne(self, other: Tensor | _float) -> Tensor:
+        """``self != other``, element-wise."""
+        return functions.ne(self, other)
+
+    def lt(self, other: Tensor | _float) -> Tensor:
+        """``self < other``, element-wise."""
+        return functions.lt(self, other)
+
+    def le(self, other: Tensor | _float) -> Tensor:
+        """``self <= other``, element-wise."""
+        return functions.le(self, other)
+
+    def gt(self, other: Tensor | _float) -> Tensor:
+        """``self > other``, element-wise."""
+        return functions.gt(self, other)
+
+    def ge(self, other: Tensor | _float) -> Tensor:
+        """``self >= other``, element-wise."""
+        return functions.ge(self, other)
+
+    def isnan(self) -> Tensor:
+        """See :func:`fastconv.isnan`."""
+        return functions.isnan(self)
+
+    def isfinite(self) -> Tensor:
+        """See :func:`fastconv.isfinite`."""
+        return functions.isfinite(self)
+
+    def equal(self, other: Tensor) -> _bool:
+        """See :func:`fastconv.equal`."""
+        return functions.equal(self, other)
+
+    def allclose(self, other: Tensor, rtol: _float = 1e-5, atol: _float = 1e-8, equal_nan: _bool = False) -> _bool:
+        """See :func:`fastconv.allclose`."""
+        return functions.allclose(self, other, rtol, atol, equal_nan)
+
+    # Over whole dimensions
+
+    def sum(
+        self, dim: _int | Sequence[_int] | None = None, keepdim: _bool = False, *, dtype: DTypeLike | None = None
+    ) -> Tensor:
+        """See :func:`fastconv.sum`."""
+        return functions.sum(self, dim, keepdim, dtype=dtype)
+
+    def mean(
+        self, dim: _int | Sequence[_int] | None = None, keepdim: _bool = False, *, dtype: DTypeLike | None = None
+    ) -> Tensor:
+        """See :func:`fastconv.mean`."""
+        return functions.mean(self, dim, keepdim, dtype=dtype)
+
+    def var(
+        self,
+        dim: _int | Sequence[_int] | None = None,
+        unbiased: _bool = True,
+        keepdim: _bool = False,
+        *,
+        correction: _int | None = None,
+    ) -> Tensor:
+        """See :func:`fastconv.var`."""
+        return functions.var(self, dim, unbiased, keepdim, correction=correction)
+
+    def std(
+        self,
+        dim: _int | Sequence[_int] | None = None,
+        unbiased: _bool = True,
+        keepdim: _bool = False,
+        *,
+        correction: _int | None = None,
+    ) -> Tensor:
+        """See :func:`fastconv.std`."""
+        return functions.std(self, dim, unbiased, keepdim, correction=correction)
+
+    def norm(
+        self, p: _float | str | None = 2, dim: _int | Sequence[_int] | None = None, keepdim: _bool = False
+    ) -> Tensor:
+        """See :func:`fastconv.norm`."""
+        return functions.norm(self, p, dim, keepdim)
+
+    def max(self, dim: _int | Tensor | None = None, keepdim: _bool = False) -> Any:
+        """See :func:`fastconv.max`."""
+        return functions.max(self, dim, keepdim)
+
+    def min(self, dim: _int | Tensor | None = None, keepdim: _bool = False) -> Any:
+        """See :func:`fastconv.min`."""
+        return functions.min(self, dim, keepdim)
+
+    def argmax(self, dim: _int | None = None, keepdim: _bool = False) -> Tensor:
+        """See :func:`fastconv.argmax`."""
+        return functions.argmax(self, dim, keepdim)
+
+    def argmin(self, dim: _int | None = None, keepdim: _bool = False) -> Tensor:
+        """See :func:`fastconv.argmin`."""
+        return functions.argmin(self, dim, keepdim)
+
+    def any(self, dim: _int | Sequence[_int] | None = None, keepdim: _bool = False) -> Tensor:
+        """See :func:`fastconv.any`."""
+        return functions.any(self, dim, keepdim)
+
+    def all(self, dim: _int | Sequence[_int] | None = None, keepdim: _bool = False) -> Tensor:
+        """See :func:`fastconv.all`."""
+        return functions.all(self, dim, keepdim)
+
+    # In place
+
+    def _become(self, result: Tensor) -> Tensor:
+        """Make this tensor the result of an in-place operation; see the Notes of the class."""
+        if result.shape != self.shape:
+            raise RuntimeError(
+                f"an in-place operation cannot change the shape {list(self.shape)} into {list(result.shape)}"
+            )
+        if not np.can_cast(result.dtype, self.dtype, "same_kind"):
+            raise RuntimeError(f"an in-place operation cannot store its {result.dtype} result in a {self.dtype} tensor")
+        if self._requires_grad and self._node is None and is_grad_enabled():
+            raise RuntimeError(
+                "a leaf tensor that requires grad is being changed in place; do so under no_grad(), "
+                "or compute a new tensor"
+            )
+        if not result._requires_grad and not (self._requires_grad and is_grad_enabled()):
+            np.copyto(self._array, result._array, casting="same_kind")
+            return self
+        result = result.to(self.dtype)
+        self._array, self._node, self._requires_grad = result._array, result._node, result._requires_grad
+        return self
+
+    def add_(self, other, *, alpha: _float = 1) -> Tensor:
+        """``self += alpha * other``, in place."""
+        return self._become(functions.add(self, other, alpha=alpha))
+
+    def sub_(self, other, *, alpha: _float = 1) -> Tensor:
+        """``self -= alpha * other``, in place."""
+        return self._become(functions.sub(self, other, alpha=alpha))
+
+    def mul_(self, other) -> Tensor:
+        """``self *= other``, in place."""
+        return self._become(functions.mul(self, other))
+
+    def div_(self, other) -> Tensor:
+        """``self /= other``, in place."""
+        return self._become(functions.div(self, other))
+
+    def clamp_(self, min: _float | None = None, max: _float | None = None) -> Tensor:
+        """:func:`clamp`, in place."""
+        return self._become(functions.clamp(self, min, max))
+
+    def copy_(self, src: Tensor | ArrayLike) -> Tensor:
+        """Take over the values of `src`, broadcast to this shape and cast to this dtype, in place."""
+        src = src if isinstance(src, Tensor) else wrap(to_array(src, None))
+        return self._become(src.expand(*self.shape).to(self.dtype))
+
+    def fill_(self, value: _float) -> Tensor:
+        """Set every element to `value`, in place."""
+        return self._become(wrap(np.full(self.shape, number(value, "fill value"), self.dtype)))
+
+    def zero_(self) -> Tensor:
+        """Set every element to 0, in place."""
+        return self.fill_(0)
+
+    def uniform_(self, a: _float = 0, b: _float = 1, *, generator: Generator | None = None) -> Tensor:
+        """Fill with random numbers, uniform in [a, b), in place."""
+        number(a, "a"), number(b, "b")
+        return self._become(wrap((self._draw("random", generator) * (b - a) + a).astype(self.dtype)))
+
+    def normal_(self, mean: _float = 0, std: _float = 1, *, generator: Generator | None = None) -> Tensor:
+        """Fill with random numbers from the normal distribution, in place."""
+        number(mean, "mean"), number(std, "std", 0)
+        return self._become(wrap((self._draw("standard_normal", generator) * std + mean).astype(self.dtype)))
+
+    def _draw(self, distribution: str, generator: Generator | None) -> np.ndarray:
+        return getattr(stream_of(generator), distribution)(
+            self.shape, dtype=float64 if self.dtype == float64 else float32
+        )
+
+    # Dtypes
+
+    def to(
+        self, *target, dtype: DTypeLike | None = None, device=None, non_blocking: _bool = False, copy: _bool = False
+    ) -> Tensor:
+        """The tensor in another dtype; itself if it has that dtype already.
+
+        Parameters
+        ----------
+        *target
+            A dtype, a Tensor whose dtype to take, or the device ``"cpu"``, in any combination.
+        dtype, device
+            The same by keyword.
+        non_blocking : bool
+            Of torch's interface; the result is always there when to() returns.
+        copy : bool
+            Copy in any case.
+
+        Raises
+        ------
+        RuntimeError
+            For any device but the CPU.
+        """
+        for t in target:
+            if isinstance(t, Tensor):
+                dtype = t.dtype
+            elif is_device(t):
+                device = t
+            else:
+                dtype = t
+        if device is not None and not is_device(device):
+            raise TypeError(f"expected a device, got {device!r}")
+        if device is not None and str(device).split(":")[0] != "cpu":
+            raise RuntimeError(f"fastconv computes on the CPU, got the device {str(device)!r}")
+        dtype = self.dtype if dtype is None else as_dtype(dtype)
+        if dtype != self.dtype:
+            return apply(primitives.cast, self, dtype=dtype)
+        return self.clone() if copy else self
+
+    def cpu(self) -> Tensor:
+        """Itself: every tensor is on the CPU."""
+        return self
+
+    def type_as(self, other: Tensor) -> Tensor:
+        """The tensor in the dtype of `other`."""
+        return self.to(other.dtype)
+
+    def half(self) -> Tensor:
+        """The tensor in float16."""
+        return self.to(float16)
+
+    def float(self) -> Tensor:
+        """The tensor in float32."""
+        return self.to(float32)
+
+    def double(self) -> Tensor:
+        """The tensor in float64."""
+        return self.to(float64)
+
+    def int(self) -> Tensor:
+        """The tensor in int32."""
+        return self.to(int32)
+
+    def long(self) -> Tensor:
+        """The tensor in int64."""
+        return self.to(int64)
+
+    def bool(self) -> Tensor:
+        """The tensor as bools: which elements are not 0."""
+        return self.to(bool_)
+
+    # Shapes
+
+    def reshape(self, *shape: _int | Sequence[_int]) -> Tensor:
+        """See :func:`fastconv.reshape`; the lengths may also be given one by one."""
+        return functions.reshape(self, shape)
+
+    def view(self, *shape: _int | Sequence[_int]) -> Tensor:
+        """:meth:`reshape` that never copies.
+
+        Raises
+        ------
+        RuntimeError
+            If the shape does not hold the elements, or the strides would need a copy.
+        """
+        return functions.view(self, shape)
+
+    def view_as(self, other: Tensor) -> Tensor:
+        """``view(other.shape)``."""
+        return self.view(other.shape)
+
+    def flatten(self, start_dim: _int = 0, end_dim: _int = -1) -> Tensor:
+        """See :func:`fastconv.flatten`."""
+        return functions.flatten(self, start_dim, end_dim)
+
+    def permute(self, *dims: _int | Sequence[_int]) -> Tensor:
+        """See :func:`fastconv.permute`; the dimensions may also be given one by one."""
+        return functions.permute(self, dims)
+
+    def transpose(self, dim0: _int, dim1: _int) -> Tensor:
+        """See :func:`fastconv.transpose`."""
+        return functions.transpose(self, dim0, dim1)
+
+    def t(self) -> Tensor:
+        """The transposed matrix, a view."""
+        if self.ndim > 2:
+            raise RuntimeError(f"t() expects a tensor of at most 2 dimensions, got shape {list(self.shape)}")
+        return self.T
+
+    def unsqueeze(self, dim: _int) -> Tensor:
+        """See :func:`fastconv.unsqueeze`."""
+        return functions.unsqueeze(self, dim)
+
+    def squeeze(self, dim: _int | Sequence[_int] | None = None) -> Tensor:
+        """See :func:`fastconv.squeeze`."""
+        return functions.squeeze(self, dim)
+
+    def expand(self, *shape: _int | Sequence[_int]) -> Tensor:
+        """A read-only view broadcast to this shape; -1 keeps a length."""
+        return functions.expand(self, shape)
+
+
+tape.set_tensor_type(Tensor)

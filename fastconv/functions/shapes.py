@@ -1,0 +1,153 @@
+"""Tensors in another shape or order, joined and stretched."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .. import primitives
+from .._native import layers
+from .._native.tape import TensorBase, apply
+from ..checks import brief, dimension, unpack
+from ..dtypes import ARRAYS
+from .operands import one_dtype
+
+if TYPE_CHECKING:
+    from .._tensor import Tensor
+
+__all__ = [
+    "cat",
+    "expand",
+    "flatten",
+    "is_tensor",
+    "numel",
+    "permute",
+    "reshape",
+    "squeeze",
+    "stack",
+    "transpose",
+    "unsqueeze",
+    "view",
+]
+
+
+def is_tensor(obj: object) -> bool:
+    """Whether `obj` is a Tensor."""
+    return isinstance(obj, TensorBase)
+
+
+def reshape(input: Tensor, shape: Sequence[int]) -> Tensor:
+    """The elements in another shape, of which one length may be -1; a view where possible."""
+    shape = unpack((*shape,))
+    try:
+        if min(shape, default=0) < -1:
+            raise ValueError
+        return apply(primitives.reshape, input, shape=shape)
+    except ValueError:
+        raise RuntimeError(f"shape {list(shape)} is invalid for input of size {math.prod(input.shape)}") from None
+
+
+def view(input: Tensor, shape: Sequence[int]) -> Tensor:
+    """:func:`reshape` that never copies.
+
+    Raises
+    ------
+    RuntimeError
+        If the shape does not hold the elements, or the strides would need a copy.
+    """
+    out = reshape(input, shape)
+    if not (input._array.flags.c_contiguous or np.may_share_memory(out._array, input._array) or not input._array.size):
+        raise RuntimeError(
+            f"view size {list(out.shape)} is not compatible with the tensor's size {list(input.shape)} and stride "
+            f"{list(input.stride())}; use reshape() instead"
+        )
+    return out
+
+
+def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
+    """The tensor with the dimensions `start_dim` to `end_dim` made one."""
+    if not isinstance(input, ARRAYS):
+        raise TypeError(f"flatten() expects a Tensor, got {brief(input)}")
+    y = layers.flatten(input, start_dim, end_dim)
+    if y is not None:
+        return y
+    start, end = dimension(start_dim, input.ndim), dimension(end_dim, input.ndim)
+    if start > end:
+        raise RuntimeError(f"flatten() got start_dim {start_dim} after end_dim {end_dim} for shape {list(input.shape)}")
+    shape = input.shape
+    return apply(
+        primitives.reshape, input, shape=(*shape[:start], math.prod(shape[start : end + 1]), *shape[end + 1 :])
+    )
+
+
+def permute(input: Tensor, dims: Sequence[int]) -> Tensor:
+    """A view with the dimensions in this order."""
+    dims = tuple(d + input.ndim if d < 0 else d for d in unpack((*dims,)))
+    if sorted(dims) != list(range(input.ndim)):
+        raise RuntimeError(f"permute() got {list(dims)} for the {input.ndim} dimensions of shape {list(input.shape)}")
+    return apply(primitives.permute, input, dims=dims)
+
+
+def transpose(input: Tensor, dim0: int, dim1: int) -> Tensor:
+    """A view with two dimensions swapped."""
+    dims = list(range(input.ndim))
+    dim0, dim1 = dimension(dim0, input.ndim), dimension(dim1, input.ndim)
+    if dims:
+        dims[dim0], dims[dim1] = dims[dim1], dims[dim0]
+    return apply(primitives.permute, input, dims=tuple(dims))
+
+
+def unsqueeze(input: Tensor, dim: int) -> Tensor:
+    """A view with a dimension of length 1 put in before `dim`."""
+    place = dimension(dim, input.ndim + 1)
+    return apply(primitives.reshape, input, shape=(*input.shape[:place], 1, *input.shape[place:]))
+
+
+def squeeze(input: Tensor, dim: int | Sequence[int] | None = None) -> Tensor:
+    """A view without the dimensions of length 1, or without those of them that `dim` names."""
+    if dim is None:
+        return apply(primitives.reshape, input, shape=tuple(n for n in input.shape if n != 1))
+    drop = {dimension(d, input.ndim) for d in (dim if isinstance(dim, (list, tuple)) else (dim,))}
+    return apply(
+        primitives.reshape, input, shape=tuple(n for i, n in enumerate(input.shape) if n != 1 or i not in drop)
+    )
+
+
+def expand(input: Tensor, shape: Sequence[int]) -> Tensor:
+    """A read-only view broadcast to this shape; -1 keeps a length."""
+    shape = list(unpack((*shape,)))
+    lead = len(shape) - input.ndim
+    shape = [input.shape[i - lead] if n == -1 and i >= lead else n for i, n in enumerate(shape)]
+    try:
+        return apply(primitives.expand, input, shape=tuple(shape))
+    except ValueError:
+        raise RuntimeError(f"shape {list(input.shape)} cannot be expanded to {shape}") from None
+
+
+def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
+    """Join tensors along the existing dimension `dim`; their other lengths agree."""
+    tensors = one_dtype(tensors, "cat")
+    dim = dimension(dim, tensors[0].ndim)
+    try:
+        return apply(primitives.cat, *tensors, dim=dim)
+    except (ValueError, IndexError):
+        shapes = [list(t.shape) for t in tensors]
+        raise RuntimeError(f"cat() along dimension {dim} expects equal lengths in all others, got {shapes}") from None
+
+
+def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
+    """Join tensors of one shape along a new dimension `dim`."""
+    tensors = one_dtype(tensors, "stack")
+    shapes = [list(t.shape) for t in tensors]
+    if shapes.count(shapes[0]) != len(shapes):
+        raise RuntimeError(f"stack() expects tensors of one shape, got {shapes}")
+    dim = dimension(dim, tensors[0].ndim + 1)
+    return apply(primitives.stack, *tensors, dim=dim)
+
+
+def numel(input: Tensor) -> int:
+    """Number of elements."""
+    return input._array.size
