@@ -42,7 +42,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "torch.cuda": ("fastconv._compat.cuda",),
     "torch.cuda.amp": ("fastconv._compat.cuda.amp",),
     "torch.distributed": ("fastconv._compat.distributed",),
-    "torch.functional": ("fastconv",),
+    "torch.functional": ("fastconv.functions",),
     "torch.fx": ("fastconv._compat.fx",),
     "torch.hub": ("fastconv._compat.hub",),
     "torch.jit": ("fastconv._compat.jit",),
