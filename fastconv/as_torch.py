@@ -92,7 +92,9 @@ MODULES: dict[str, tuple[str, ...]] = {
     "torchvision.datasets.vision": ("fastconv.vision.datasets.vision",),
     "torchvision.models": ("fastconv.vision.models",),
     "torchvision.transforms": ("fastconv.vision.transforms",),
+    "torchvision.transforms.functional": ("fastconv.vision.transforms.functional",),
     "torchvision.transforms.transforms": ("fastconv.vision.transforms",),
+    "torchvision.utils": ("fastconv.vision.utils",),
 }
 
 

@@ -359,7 +359,7 @@ def test_mnist_in_every_form(tmp_path, kind, suffix, place):
         images, labels = SPLITS[split]
         assert data.data.dtype == np.uint8
         assert np.array_equal(data.data, images)
-        assert data.targets == labels
+        assert data.targets.tolist() == labels
         assert data[1][0].shape == (1, 28, 28)
     assert len(kind.classes) == 10
     assert kind.__name__ in repr(data)

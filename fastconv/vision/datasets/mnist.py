@@ -8,6 +8,8 @@ from typing import ClassVar
 
 import numpy as np
 
+from fastconv._tensor import Tensor
+from fastconv.creation import from_numpy
 from fastconv.vision.datasets._files import atomic_write, fetch
 from fastconv.vision.datasets.vision import ArrayDataset
 
@@ -35,8 +37,8 @@ class MNIST(ArrayDataset):
 
     Attributes
     ----------
-    data : ndarray of uint8, shape (N, 28, 28)
-    targets : list of int
+    data : Tensor of uint8, shape (N, 28, 28)
+    targets : Tensor of int64, shape (N,)
 
     Raises
     ------
@@ -100,7 +102,7 @@ class MNIST(ArrayDataset):
         paths = [folder / f"{name}{suffix}" for folder in folders for suffix in ("", ".gz")]
         return next((path for path in paths if path.is_file()), None)
 
-    def _load(self) -> tuple[np.ndarray, list[int]]:
+    def _load(self) -> tuple[Tensor, Tensor]:
         paths = []
         for name in self._names(self.train):
             path = self._find(name)
@@ -116,7 +118,7 @@ class MNIST(ArrayDataset):
             raise RuntimeError(f"{paths[0]} has {len(images)} images, but {paths[1]} has {len(labels)} labels")
         if labels.max(initial=0) > 9:
             raise RuntimeError(f"{paths[1]} is no {type(self).__name__} file: it has the label {labels.max()}")
-        return images, labels.tolist()
+        return from_numpy(images), from_numpy(labels.astype(np.int64))
 
     def download(self) -> None:
         """Fetch all four files, whatever is there."""

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from fastconv._tensor import Tensor
 from fastconv.utils.data import Columns, Dataset
 from fastconv.vision._pillow import to_image
 from fastconv.vision.transforms.transforms import batched
@@ -64,8 +65,8 @@ class ArrayDataset(VisionDataset):
 
     Attributes
     ----------
-    data : ndarray of uint8, shape (N, H, W) or (N, H, W, 3)
-    targets : list of int
+    data : ndarray or Tensor of uint8, shape (N, H, W) or (N, H, W, 3)
+    targets : list of int, or Tensor (N,)
     classes : list of str
         Name of each target.
     class_to_idx : dict
@@ -85,8 +86,12 @@ class ArrayDataset(VisionDataset):
     ) -> None:
         super().__init__(root, transform, target_transform)
         self.train = train
-        self.data: np.ndarray
-        self.targets: list[int]
+        self.data: np.ndarray | Tensor
+        self.targets: list[int] | Tensor
+
+    @property
+    def _pixels(self) -> np.ndarray:
+        return self.data.numpy() if isinstance(self.data, Tensor) else self.data
 
     @property
     def class_to_idx(self) -> dict[str, int]:
@@ -94,7 +99,7 @@ class ArrayDataset(VisionDataset):
         return {name: i for i, name in enumerate(self.classes)}
 
     def __getitem__(self, index: int) -> tuple[Any, Any]:
-        image, target = self.data[index], int(self.targets[index])
+        image, target = self._pixels[index], int(self.targets[index])
         whole = batched(self.transform)
         if whole is not None:
             image = whole(image[None])[0]
@@ -111,7 +116,7 @@ class ArrayDataset(VisionDataset):
         targets = [int(self.targets[index]) for index in indices]
         if self.target_transform is not None:
             targets = [self.target_transform(target) for target in targets]
-        return Columns(whole(self.data[indices]), targets)
+        return Columns(whole(self._pixels[indices]), targets)
 
     def __len__(self) -> int:
         return len(self.data)

@@ -8,6 +8,7 @@ can run so; a transform of one's own takes part by defining ``batch`` beside ``_
 
 import enum
 import functools
+import types
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -16,9 +17,21 @@ import numpy as np
 from fastconv._native.memory import empty
 from fastconv._tensor import Tensor
 from fastconv.checks import LARGEST, integer, integers, number
-from fastconv.creation import from_numpy
+from fastconv.creation import from_numpy, rand
 from fastconv.random import default_generator
 from fastconv.vision._pillow import is_image, pillow, to_image
+from fastconv.vision.transforms.images import (
+    array_of,
+    check_image,
+    check_padding_mode,
+    crop,
+    height_width,
+    pad,
+    pad_array,
+    pair,
+    planar_view,
+    sides,
+)
 
 __all__ = [
     "CenterCrop",
@@ -27,9 +40,11 @@ __all__ = [
     "InterpolationMode",
     "Lambda",
     "Normalize",
+    "RandomApply",
     "RandomCrop",
     "RandomHorizontalFlip",
     "Resize",
+    "ToPILImage",
     "ToTensor",
     "batched",
 ]
@@ -82,7 +97,7 @@ class ToTensor:
 
     def batch(self, images: np.ndarray) -> Tensor:
         """(N, H, W) or (N, H, W, C) to (N, C, H, W)."""
-        planar, _ = _planar(images)
+        planar, _ = planar_view(images)
         if planar.dtype == np.uint8:
             x = empty(planar.shape, np.float32)
             np.divide(planar, np.float32(255), out=x)
@@ -92,6 +107,70 @@ class ToTensor:
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}()"
+
+
+class ToPILImage:
+    """A tensor (C, H, W) or (H, W), or an ndarray (H, W) or (H, W, C), as a Pillow image.
+
+    A floating-point tensor of values in [0, 1] is multiplied by 255 and cut to integers; an array keeps its values.
+
+    Parameters
+    ----------
+    mode : str or None
+        Pillow's name of the kind of image; by default it follows from the channels and the dtype.
+
+    Raises
+    ------
+    TypeError
+        If it is neither tensor nor array, or has a dtype that no image has.
+    ValueError
+        If it has not 2 or 3 dimensions or over 4 channels, or `mode` does not go with it.
+    """
+
+    _MODES = types.MappingProxyType(  # by channels and dtype, the usual one first
+        {
+            (1, "uint8"): ("L",),
+            (1, "int16"): ("I;16",),
+            (1, "int32"): ("I",),
+            (1, "float32"): ("F",),
+            (2, "uint8"): ("LA",),
+            (3, "uint8"): ("RGB", "YCbCr", "HSV"),
+            (4, "uint8"): ("RGBA", "CMYK", "RGBX"),
+        }
+    )
+
+    def __init__(self, mode: str | None = None) -> None:
+        self.mode = mode
+
+    def __call__(self, picture: Any) -> Any:
+        if not isinstance(picture, Tensor | np.ndarray):
+            raise TypeError(f"pic should be Tensor or ndarray. Got {type(picture)}.")
+        if picture.ndim not in (2, 3):
+            raise ValueError(f"pic should be 2/3 dimensional. Got {picture.ndim} dimensions.")
+        if isinstance(picture, Tensor):
+            array = picture.detach().numpy()
+            array = array[..., None] if array.ndim == 2 else array.transpose(1, 2, 0)
+            if array.dtype.kind == "f" and self.mode != "F":
+                array = (array * array.dtype.type(255)).astype(np.uint8)
+        else:
+            array = picture[..., None] if picture.ndim == 2 else picture
+        channels = array.shape[-1]
+        if channels > 4:
+            raise ValueError(f"pic should not have > 4 channels. Got {channels} channels.")
+        modes = self._MODES.get((channels, array.dtype.name))
+        if modes is None:
+            raise TypeError(f"Input type {array.dtype} with {channels} channels is not supported")
+        if self.mode is not None and self.mode not in modes:
+            raise ValueError(
+                f"Only modes {', '.join(modes)} are supported for {channels} channels of {array.dtype}, got {self.mode}"
+            )
+        image = np.ascontiguousarray(array[..., 0] if channels == 1 else array)
+        return pillow().frombuffer(
+            self.mode or modes[0], image.shape[1::-1], image.tobytes(), "raw", self.mode or modes[0], 0, 1
+        )
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({'' if self.mode is None else f'mode={self.mode}'})"
 
 
 class Normalize:
@@ -214,8 +293,7 @@ class Resize:
         self.antialias = antialias
 
     def __call__(self, image: Any) -> Any:
-        if not is_image(image):
-            raise TypeError(f"img should be PIL Image, so Resize comes before ToTensor. Got {type(image)}")
+        check_image(image, "Resize")
         height, width = self._target(image.height, image.width)
         if (height, width) == (image.height, image.width):
             return image
@@ -281,26 +359,22 @@ class RandomCrop:
         fill: float | tuple[float, ...] = 0,
         padding_mode: str = "constant",
     ) -> None:
-        if padding_mode not in ("constant", "edge", "reflect", "symmetric"):
-            raise ValueError(
-                f"Padding mode should be either constant, edge, reflect or symmetric. Got {padding_mode!r}"
-            )
-        self.size = _pair(size)
+        self.size = pair(size)
         self.padding = padding
         self.pad_if_needed = pad_if_needed
         self.fill = fill
-        self.padding_mode = padding_mode
-        _sides(padding)
+        self.padding_mode = check_padding_mode(padding_mode)
+        sides(padding)
 
     def __call__(self, image: Any) -> Any:
-        image = _pad(image, self._margins(*_height_width(image)), self.fill, self.padding_mode)
-        (top, left), *_ = self._draw(1, *_height_width(image))
-        return _crop(image, top, left, *self.size)
+        image = pad(image, self._margins(*height_width(image)), self.fill, self.padding_mode)
+        (top, left), *_ = self._draw(1, *height_width(image))
+        return crop(image, top, left, *self.size)
 
     def batch(self, images: Any) -> Any:
         """Every image at a place of its own."""
-        planar, restore = _planar(images)
-        planar = _pad_array(planar, self._margins(*planar.shape[2:]), self.fill, self.padding_mode)
+        planar, restore = planar_view(images)
+        planar = pad_array(planar, self._margins(*planar.shape[2:]), self.fill, self.padding_mode)
         height, width = self.size
         cropped = np.empty((*planar.shape[:2], height, width), planar.dtype)
         for i, (top, left) in enumerate(self._draw(len(planar), *planar.shape[2:])):
@@ -308,7 +382,7 @@ class RandomCrop:
         return restore(cropped)
 
     def _margins(self, height: int, width: int) -> tuple[int, int, int, int]:
-        left, top, right, bottom = _sides(self.padding)
+        left, top, right, bottom = sides(self.padding)
         if self.pad_if_needed:
             extra_w = max(0, self.size[1] - (width + left + right))
             extra_h = max(0, self.size[0] - (height + top + bottom))
@@ -336,16 +410,16 @@ class RandomHorizontalFlip:
 
     def __call__(self, image: Any) -> Any:
         if not is_image(image):
-            _array(image)
+            array_of(image)
         if default_generator.numpy.random() >= self.p:
             return image
         if is_image(image):
             return image.transpose(pillow().Transpose.FLIP_LEFT_RIGHT)
-        return from_numpy(_array(image)[..., ::-1].copy())
+        return from_numpy(array_of(image)[..., ::-1].copy())
 
     def batch(self, images: Any) -> Any:
         """Each image by its own draw."""
-        planar, restore = _planar(images)
+        planar, restore = planar_view(images)
         flip = default_generator.numpy.random(len(planar)) < self.p
         flipped = planar.copy()
         flipped[flip] = planar[flip][..., ::-1]
@@ -365,16 +439,16 @@ class CenterCrop:
     """
 
     def __init__(self, size: int | Sequence[int]) -> None:
-        self.size = _pair(size)
+        self.size = pair(size)
 
     def __call__(self, image: Any) -> Any:
-        image = _pad(image, self._margins(*_height_width(image)), 0, "constant")
-        return _crop(image, *self._corner(*_height_width(image)), *self.size)
+        image = pad(image, self._margins(*height_width(image)), 0, "constant")
+        return crop(image, *self._corner(*height_width(image)), *self.size)
 
     def batch(self, images: Any) -> Any:
         """The middle of every image."""
-        planar, restore = _planar(images)
-        planar = _pad_array(planar, self._margins(*planar.shape[2:]), 0, "constant")
+        planar, restore = planar_view(images)
+        planar = pad_array(planar, self._margins(*planar.shape[2:]), 0, "constant")
         top, left = self._corner(*planar.shape[2:])
         return restore(planar[:, :, top : top + self.size[0], left : left + self.size[1]].copy())
 
@@ -404,8 +478,7 @@ class Grayscale:
         self.num_output_channels = num_output_channels
 
     def __call__(self, image: Any) -> Any:
-        if not is_image(image):
-            raise TypeError(f"img should be PIL Image, so Grayscale comes before ToTensor. Got {type(image)}")
+        check_image(image, "Grayscale")
         grey = image.convert("L")
         return grey if self.num_output_channels == 1 else pillow().merge("RGB", [grey] * 3)
 
@@ -421,6 +494,33 @@ class Grayscale:
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(num_output_channels={self.num_output_channels})"
+
+
+class RandomApply:
+    """Transforms that are all applied, with probability `p`, or none of them.
+
+    Parameters
+    ----------
+    transforms : sequence of callables
+    p : float
+    """
+
+    def __init__(self, transforms: Sequence[Callable], p: float = 0.5) -> None:
+        if not isinstance(transforms, Sequence):
+            raise TypeError("Argument transforms should be a sequence")
+        self.transforms = transforms
+        self.p = number(p, "p", 0, 1)
+
+    def __call__(self, image: Any) -> Any:
+        if self.p < rand(1).item():
+            return image
+        for transform in self.transforms:
+            image = transform(image)
+        return image
+
+    def __repr__(self) -> str:
+        lines = [f"    {transform}" for transform in self.transforms]
+        return "\n".join([f"{type(self).__name__}(", f"    p={self.p}", *lines, ")"])
 
 
 class Lambda:
@@ -474,94 +574,3 @@ def _has_batch(step: object) -> bool:
         if "__call__" in vars(cls) or "batch" in vars(cls):
             return "batch" in vars(cls)
     return False
-
-
-def _planar(images: Any) -> tuple[np.ndarray, Callable[[np.ndarray], Any]]:
-    """A batch as an array (N, C, H, W), without a copy, and the way back to the kind of batch that it was."""
-    if isinstance(images, Tensor):
-        return images.detach().numpy(), from_numpy
-    if images.ndim == 3:
-        return images[:, None], lambda planar: planar[:, 0]
-    return images.transpose(0, 3, 1, 2), lambda planar: planar.transpose(0, 2, 3, 1)
-
-
-def _array(image: Any) -> np.ndarray:
-    if not isinstance(image, Tensor):
-        raise TypeError(f"img should be PIL Image or Tensor Image. Got {type(image)}")
-    return image.detach().numpy()
-
-
-def _height_width(image: Any) -> tuple[int, int]:
-    if is_image(image):
-        return image.height, image.width
-    height, width = _array(image).shape[-2:]
-    return height, width
-
-
-def _crop(image: Any, top: int, left: int, height: int, width: int) -> Any:
-    if is_image(image):
-        return image.crop((left, top, left + width, top + height))
-    return from_numpy(_array(image)[..., top : top + height, left : left + width].copy())
-
-
-def _pad(image: Any, margins: tuple[int, int, int, int], fill: Any, mode: str) -> Any:
-    if margins == (0, 0, 0, 0):
-        return image
-    height, width = _height_width(image)
-    if max(height + margins[1] + margins[3], width + margins[0] + margins[2]) > 2**31 - 1:
-        raise ValueError(f"an image of {height} x {width} pixels cannot be padded by {margins}")
-    if not is_image(image):
-        return from_numpy(_pad_array(_array(image), margins, fill, mode))
-    if mode == "constant":
-        from PIL import ImageOps
-
-        if not isinstance(fill, Sequence):
-            fill = (fill,) * len(image.getbands())
-        return ImageOps.expand(image, margins, fill[0] if len(fill) == 1 else tuple(fill))
-    array = np.asarray(image)
-    planar = array[None] if array.ndim == 2 else array.transpose(2, 0, 1)
-    padded = _pad_array(planar, margins, fill, mode)
-    return to_image(padded[0] if array.ndim == 2 else padded.transpose(1, 2, 0))
-
-
-def _pad_array(x: np.ndarray, margins: tuple[int, int, int, int], fill: Any, mode: str) -> np.ndarray:
-    """Pad the last two axes of (..., C, H, W) by `margins` = (left, top, right, bottom)."""
-    if margins == (0, 0, 0, 0):
-        return x
-    left, top, right, bottom = margins
-    if mode != "constant":
-        return np.pad(x, [(0, 0)] * (x.ndim - 2) + [(top, bottom), (left, right)], mode=mode)
-    height, width = x.shape[-2:]
-    padded = np.empty((*x.shape[:-2], height + top + bottom, width + left + right), x.dtype)
-    padded[...] = np.asarray(fill, x.dtype).reshape(-1, 1, 1)
-    padded[..., top : top + height, left : left + width] = x
-    return padded
-
-
-def _pair(size: int | Sequence[int]) -> tuple[int, int]:
-    """`size` as (height, width)."""
-    if not isinstance(size, int | Sequence):
-        raise TypeError(f"Size should be int or sequence. Got {size!r} of type {type(size).__name__}")
-    sizes = (size,) if isinstance(size, int) else tuple(size)
-    if len(sizes) not in (1, 2):
-        raise ValueError(f"Please provide only two dimensions (h, w) for size. Got {size}")
-    if min(integers(sizes, "Size", -LARGEST, len(sizes))) < 1:
-        raise ValueError(f"Size should be positive. Got {size}")
-    return sizes[0], sizes[-1]
-
-
-def _sides(padding: int | Sequence[int] | None) -> tuple[int, int, int, int]:
-    """`padding` as (left, top, right, bottom)."""
-    if padding is None:
-        return 0, 0, 0, 0
-    if not isinstance(padding, int | tuple | list):
-        raise TypeError(f"Got inappropriate padding arg: expected an int or a sequence, got {type(padding)}")
-    sides = (padding,) if isinstance(padding, int) else tuple(padding)
-    if len(sides) not in (1, 2, 4):
-        raise ValueError(
-            f"Padding must be an int or a 1, 2, or 4 element tuple, not a {len(sides)} element tuple: {padding}"
-        )
-    if min(integers(sides, "Padding", -LARGEST, len(sides))) < 0:
-        raise ValueError(f"Padding should be non-negative. Got {padding}")
-    left, top, right, bottom = sides * (4 // len(sides))
-    return left, top, right, bottom
