@@ -204,10 +204,10 @@ def show_config() -> None:
 
 
 def __getattr__(name: str):
-    if name == "vision":  # on first use: it is needed for images only
+    if name in ("hub", "vision"):  # on first use: few need them
         import importlib
 
-        return importlib.import_module(".vision", __name__)
+        return importlib.import_module(f".{name}", __name__)
     from ._compat import find  # what only programs written for torch name
 
     return find(__name__, name)

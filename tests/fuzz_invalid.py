@@ -22,7 +22,8 @@ from fastconv.nn import grad, init
 from fastconv.nn import utils as nn_utils
 from fastconv.optim import lr_scheduler
 from fastconv.utils import data
-from fastconv.vision import datasets, models, transforms
+from fastconv.vision import datasets, transforms
+from fastconv.vision.models import small as models
 
 FAMILY = (ValueError, TypeError, RuntimeError, IndexError, KeyError, MemoryError, OSError)
 ASSERTING = ("TensorDataset", "ConcatDataset")  # these raise AssertionError, as torch's do

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from fastconv import from_numpy, manual_seed, nn, no_grad, optim
-from fastconv.vision import models
+from fastconv.vision.models import small as models
 
 NETWORKS = {
     "ConvNet": (models.ConvNet, (3, 32, 32)),

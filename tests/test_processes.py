@@ -202,7 +202,7 @@ rng = np.random.default_rng(0)
 images = fastconv.from_numpy(rng.standard_normal((4096, 3, 32, 32), np.float32))
 labels = fastconv.from_numpy(rng.integers(0, 10, 4096))
 loader = DataLoader(TensorDataset(images, labels), 64, shuffle=True, num_workers=int(sys.argv[2]))
-from fastconv.vision.models import ConvNet
+from fastconv.vision.models.small import ConvNet
 model = ConvNet()
 print("ready", flush=True)
 try:

@@ -372,7 +372,7 @@ def test_digits_out_of_the_box(tmp_path):
     assert log[0]["versions"].keys() == {"python", "numpy", "fastconv"}
     assert log[-1]["test_accuracy"] == pytest.approx(accuracy, abs=1e-4)
 
-    model = fastconv.vision.models.DigitsNet()
+    model = fastconv.vision.models.small.DigitsNet()
     about = checkpoint.read(folder / "model.safetensors")[1]
     model.load_state_dict(checkpoint.load(folder / "model.safetensors"))
     assert about["model"] == "digitsnet"

@@ -57,7 +57,12 @@ def _add_train(commands) -> None:
         help="where the data is or is downloaded to (default: data); for --data folder: holds train/CLASS/IMAGE and "
         "test/CLASS/IMAGE, or CLASS/IMAGE, of which a fifth is kept for the test",
     )
-    parser.add_argument("--model", choices=MODELS, help="the network (default: the data's own, see below)")
+    parser.add_argument(
+        "--model",
+        choices=MODELS,
+        help="the network (default: the data's own, see below); resnet18 and the VGGs begin and end as it suits images "
+        "of up to 64 pixels a side",
+    )
     parser.add_argument("--epochs", type=_positive_integer, metavar="N", help="passes over the training images")
     parser.add_argument("--batch-size", type=_positive_integer, metavar="N", help="images a step")
     parser.add_argument("--lr", type=_positive, metavar="X", help="learning rate, at its highest")

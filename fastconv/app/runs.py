@@ -39,7 +39,7 @@ DATA = {
     "cifar10": Data((0.5,) * 3, (0.5,) * 3, 32, True, _defaults("convnet", 10, 32, 0.02, 0.9, 5e-4)),
     "folder": Data((0.5,) * 3, (0.5,) * 3, 32, True, _defaults("convnet", 20, 32, 0.02, 0.9, 5e-4)),
 }
-# Names of the command, and in fastconv.vision.models.
+# Names of the command, and in fastconv.vision.models.small: no image of the command has more than 64 pixels a side.
 MODELS = {
     "digitsnet": "DigitsNet",
     "lenet": "LeNet",
@@ -241,14 +241,14 @@ def _load_folder(root: str, for_training, for_test, seed: int) -> tuple:
 def _build_model(settings: dict[str, Any], test_set, classes: list[str]):
     """The network, after a try on one image whether it takes such images."""
     import fastconv
-    from fastconv.vision import models
+    from fastconv.vision.models import small
 
     image = test_set[0][0]
     sizes: dict[str, Any] = {"in_channels": image.shape[0], "num_classes": len(classes)}
     if settings["model"] == "convnet":
         sizes["image_size"] = tuple(image.shape[1:])
     try:
-        model = getattr(models, MODELS[settings["model"]])(**sizes)
+        model = getattr(small, MODELS[settings["model"]])(**sizes)
         model.eval()
         with fastconv.no_grad():
             model(image.unsqueeze(0))

@@ -1,4 +1,4 @@
-"""``torch.hub``: weights are read where they lie, and never downloaded."""
+"""Published weights, by torch.hub's names: read from the folder that torch keeps them in, and never downloaded."""
 
 from __future__ import annotations
 
@@ -31,7 +31,19 @@ def load_state_dict_from_url(
     file_name: str | None = None,
     weights_only: bool = True,
 ) -> Any:
-    """The weights that torch has downloaded from `url` before, from its folder.
+    """The weights that were downloaded from `url` before, by torch or by hand.
+
+    Parameters
+    ----------
+    url : str
+    model_dir : path, optional
+        Where the file is; by default ``checkpoints`` in the folder :func:`get_dir`.
+    map_location, weights_only
+        See :func:`fastconv.load`.
+    progress, check_hash
+        Of torch's interface: nothing is downloaded.
+    file_name : str, optional
+        The file's name; by default the last part of `url`.
 
     Raises
     ------
@@ -44,6 +56,6 @@ def load_state_dict_from_url(
     path = os.path.join(folder, file_name or os.path.basename(urlparse(url).path))
     if not os.path.isfile(path):
         raise RuntimeError(f"weights are not downloaded: fetch {url} by other means and put it at {path}")
-    from ..serialization import load
+    from .serialization import load
 
     return load(path, map_location=map_location, weights_only=weights_only)

@@ -1,0 +1,199 @@
+"""Residual networks (K. He et al., 2015) for images of 224x224 pixels, torchvision's: its layers, names and seeds."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar
+
+from fastconv import nn
+from fastconv._tensor import Tensor
+from fastconv.vision.models.weights import state_of, weights_enum
+
+__all__ = [
+    "BasicBlock",
+    "Bottleneck",
+    "ResNet",
+    "ResNet18_Weights",
+    "ResNet34_Weights",
+    "ResNet50_Weights",
+    "ResNet101_Weights",
+    "ResNet152_Weights",
+    "resnet18",
+    "resnet34",
+    "resnet50",
+    "resnet101",
+    "resnet152",
+]
+
+
+class BasicBlock(nn.Module):
+    """Two 3x3 convolutions and a shortcut around them.
+
+    Parameters
+    ----------
+    inplanes, planes : int
+        Channels of the input and the output.
+    stride : int
+        Of the first convolution.
+    downsample : Module, optional
+        What the shortcut passes through where the shape changes.
+    norm_layer : callable, optional
+        Makes a normalisation of so many channels; BatchNorm2d by default.
+    """
+
+    expansion: ClassVar[int] = 1
+
+    def __init__(
+        self,
+        inplanes: int,
+        planes: int,
+        stride: int = 1,
+        downsample: nn.Module | None = None,
+        norm_layer: Callable[[int], nn.Module] | None = None,
+    ) -> None:
+        super().__init__()
+        norm = norm_layer or nn.BatchNorm2d
+        self.conv1 = nn.Conv2d(inplanes, planes, 3, stride, 1, bias=False)
+        self.bn1 = norm(planes)
+        self.relu = nn.ReLU(inplace=True)
+        self.conv2 = nn.Conv2d(planes, planes, 3, 1, 1, bias=False)
+        self.bn2 = norm(planes)
+        self.downsample = downsample
+        self.stride = stride
+
+    def forward(self, x: Tensor) -> Tensor:
+        shortcut = x if self.downsample is None else self.downsample(x)
+        y = self.relu(self.bn1(self.conv1(x)))
+        return self.relu(self.bn2(self.conv2(y)) + shortcut)
+
+
+class Bottleneck(nn.Module):
+    """A 3x3 convolution of few channels between two 1x1 convolutions, and a shortcut; see :class:`BasicBlock`."""
+
+    expansion: ClassVar[int] = 4
+
+    def __init__(
+        self,
+        inplanes: int,
+        planes: int,
+        stride: int = 1,
+        downsample: nn.Module | None = None,
+        norm_layer: Callable[[int], nn.Module] | None = None,
+    ) -> None:
+        super().__init__()
+        norm = norm_layer or nn.BatchNorm2d
+        self.conv1 = nn.Conv2d(inplanes, planes, 1, bias=False)
+        self.bn1 = norm(planes)
+        self.conv2 = nn.Conv2d(planes, planes, 3, stride, 1, bias=False)
+        self.bn2 = norm(planes)
+        self.conv3 = nn.Conv2d(planes, planes * self.expansion, 1, bias=False)
+        self.bn3 = norm(planes * self.expansion)
+        self.relu = nn.ReLU(inplace=True)
+        self.downsample = downsample
+        self.stride = stride
+
+    def forward(self, x: Tensor) -> Tensor:
+        shortcut = x if self.downsample is None else self.downsample(x)
+        y = self.relu(self.bn1(self.conv1(x)))
+        y = self.relu(self.bn2(self.conv2(y)))
+        return self.relu(self.bn3(self.conv3(y)) + shortcut)
+
+
+class ResNet(nn.Module):
+    """A residual network of four stages, from (N, 3, H, W) to scores (N, num_classes).
+
+    Parameters
+    ----------
+    block : class
+        :class:`BasicBlock` or :class:`Bottleneck`.
+    layers : sequence of int
+        Blocks in each of the four stages.
+    num_classes : int
+    zero_init_residual : bool
+        Begin with blocks that are their shortcuts: the last normalisation of each has weight 0.
+    norm_layer : callable, optional
+        Makes a normalisation of so many channels; BatchNorm2d by default.
+    """
+
+    def __init__(
+        self,
+        block: type[BasicBlock] | type[Bottleneck],
+        layers: Sequence[int],
+        num_classes: int = 1000,
+        zero_init_residual: bool = False,
+        norm_layer: Callable[[int], nn.Module] | None = None,
+    ) -> None:
+        super().__init__()
+        self._norm_layer = norm_layer or nn.BatchNorm2d
+        self.inplanes = 64
+        self.conv1 = nn.Conv2d(3, 64, 7, 2, 3, bias=False)
+        self.bn1 = self._norm_layer(64)
+        self.relu = nn.ReLU(inplace=True)
+        self.maxpool = nn.MaxPool2d(3, 2, 1)
+        self.layer1 = self._make_layer(block, 64, layers[0])
+        self.layer2 = self._make_layer(block, 128, layers[1], stride=2)
+        self.layer3 = self._make_layer(block, 256, layers[2], stride=2)
+        self.layer4 = self._make_layer(block, 512, layers[3], stride=2)
+        self.avgpool = nn.AdaptiveAvgPool2d((1, 1))
+        self.fc = nn.Linear(512 * block.expansion, num_classes)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        if zero_init_residual:
+            for module in self.modules():
+                if isinstance(module, BasicBlock | Bottleneck):
+                    nn.init.zeros_((module.bn3 if isinstance(module, Bottleneck) else module.bn2).weight)
+
+    def _make_layer(self, block: type, planes: int, blocks: int, stride: int = 1) -> nn.Sequential:
+        channels, downsample = planes * block.expansion, None
+        if stride != 1 or self.inplanes != channels:
+            downsample = nn.Sequential(
+                nn.Conv2d(self.inplanes, channels, 1, stride, bias=False), self._norm_layer(channels)
+            )
+        stage = [block(self.inplanes, planes, stride, downsample, self._norm_layer)]
+        self.inplanes = channels
+        stage += [block(channels, planes, norm_layer=self._norm_layer) for _ in range(1, blocks)]
+        return nn.Sequential(*stage)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.maxpool(self.relu(self.bn1(self.conv1(x))))
+        x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
+        return self.fc(self.avgpool(x).flatten(1))
+
+
+ResNet18_Weights = weights_enum("ResNet18", "resnet18-f37072fd.pth")
+ResNet34_Weights = weights_enum("ResNet34", "resnet34-b627a593.pth")
+ResNet50_Weights = weights_enum("ResNet50", "resnet50-0676ba61.pth")
+ResNet101_Weights = weights_enum("ResNet101", "resnet101-63fe2227.pth")
+ResNet152_Weights = weights_enum("ResNet152", "resnet152-394f9c45.pth")
+
+
+def _resnet(block: type, layers: Sequence[int], choices: Any, weights: Any, pretrained: bool | None, options: dict):
+    state = state_of(choices, weights, pretrained)
+    model = ResNet(block, layers, **options)
+    if state is not None:
+        model.load_state_dict(state)
+    return model
+
+
+def resnet18(weights: Any = None, progress: bool = True, *, pretrained: bool | None = None, **options: Any) -> ResNet:
+    """ResNet with 18 layers: `weights` are a :data:`ResNet18_Weights` or None, `options` those of :class:`ResNet`."""
+    return _resnet(BasicBlock, (2, 2, 2, 2), ResNet18_Weights, weights, pretrained, options)
+
+
+def resnet34(weights: Any = None, progress: bool = True, *, pretrained: bool | None = None, **options: Any) -> ResNet:
+    """ResNet with 34 layers; see :func:`resnet18`."""
+    return _resnet(BasicBlock, (3, 4, 6, 3), ResNet34_Weights, weights, pretrained, options)
+
+
+def resnet50(weights: Any = None, progress: bool = True, *, pretrained: bool | None = None, **options: Any) -> ResNet:
+    """ResNet with 50 layers; see :func:`resnet18`."""
+    return _resnet(Bottleneck, (3, 4, 6, 3), ResNet50_Weights, weights, pretrained, options)
+
+
+def resnet101(weights: Any = None, progress: bool = True, *, pretrained: bool | None = None, **options: Any) -> ResNet:
+    """ResNet with 101 layers; see :func:`resnet18`."""
+    return _resnet(Bottleneck, (3, 4, 23, 3), ResNet101_Weights, weights, pretrained, options)
+
+
+def resnet152(weights: Any = None, progress: bool = True, *, pretrained: bool | None = None, **options: Any) -> ResNet:
+    """ResNet with 152 layers; see :func:`resnet18`."""
+    return _resnet(Bottleneck, (3, 8, 36, 3), ResNet152_Weights, weights, pretrained, options)

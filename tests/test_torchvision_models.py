@@ -1,0 +1,96 @@
+"""torchvision's networks: keys and shapes, scores, and where published weights are looked for."""
+
+import warnings
+
+import numpy as np
+import pytest
+
+import fastconv
+from fastconv import hub, nn
+from fastconv.vision import models
+
+
+@pytest.fixture(scope="module")
+def torchvision():
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            import torchvision
+    except Exception as error:  # it is not there, or was built for another torch
+        pytest.skip(f"torchvision: {error}")
+    return torchvision
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """Layers are not filled, which takes the most of the time."""
+    monkeypatch.setattr(nn.Linear, "reset_parameters", lambda self: None)
+    monkeypatch.setattr(nn.Conv2d, "reset_parameters", lambda self: None)
+    monkeypatch.setattr(nn.init, "kaiming_normal_", lambda *args, **kwargs: None)
+    monkeypatch.setattr(nn.init, "normal_", lambda *args, **kwargs: None)
+
+
+@pytest.mark.parametrize("name", ["resnet18", "resnet50", "resnet101", "vgg11", "vgg16", "vgg13_bn", "vgg19_bn"])
+def test_keys_and_shapes_are_torchvisions(torchvision, quick, name):
+    import torch
+
+    with torch.device("meta"):
+        theirs = getattr(torchvision.models, name)().state_dict()
+    ours = getattr(models, name)().state_dict()
+    assert [(key, tuple(value.shape)) for key, value in ours.items()] == [
+        (key, tuple(value.shape)) for key, value in theirs.items()
+    ]
+
+
+@pytest.mark.parametrize("name", ["resnet18", "resnet50"])
+def test_scores_are_torchvisions(torchvision, name):
+    import torch
+
+    torch.manual_seed(0)
+    theirs = getattr(torchvision.models, name)(num_classes=7).eval()
+    ours = getattr(models, name)(num_classes=7).eval()
+    ours.load_state_dict({key: value.numpy() for key, value in theirs.state_dict().items()})
+    x = np.random.default_rng(0).standard_normal((2, 3, 64, 48), np.float32)
+    with torch.no_grad(), fastconv.no_grad():
+        expected, y = theirs(torch.tensor(x)).numpy(), ours(fastconv.tensor(x)).numpy()
+    assert np.abs(y - expected).max() < 1e-4 * np.abs(expected).max()
+
+
+def test_vgg_in_parts(quick):
+    features = models.vgg.make_layers([8, "M", 512], batch_norm=True)
+    network = models.VGG(features, num_classes=3, init_weights=False)
+    assert [type(module).__name__ for module in features] == [
+        *("Conv2d", "BatchNorm2d", "ReLU", "MaxPool2d"),
+        *("Conv2d", "BatchNorm2d", "ReLU"),
+    ]
+    assert network.classifier[6].weight.shape == (3, 4096)
+
+
+def test_published_weights_are_looked_for_where_torch_keeps_them(tmp_path, monkeypatch):
+    monkeypatch.setattr(hub, "_dir", None)
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    path = tmp_path / "hub" / "checkpoints" / "resnet18-f37072fd.pth"
+    message = rf"resnet18-f37072fd\.pth by other means and put it at {path}"
+    for weights in ("DEFAULT", "IMAGENET1K_V1", models.ResNet18_Weights.DEFAULT, models.ResNet18_Weights.IMAGENET1K_V1):
+        with pytest.raises(RuntimeError, match=message):
+            models.resnet18(weights=weights)
+    with pytest.warns(UserWarning, match="'pretrained' is deprecated"), pytest.raises(RuntimeError, match=message):
+        models.resnet18(pretrained=True)
+    with pytest.raises(ValueError, match="ResNet18_Weights has IMAGENET1K_V1, DEFAULT, not 'BEST'"):
+        models.resnet18(weights="BEST")
+    with pytest.raises(TypeError, match="expected a ResNet18_Weights or None as weights"):
+        models.resnet18(weights=models.ResNet34_Weights.DEFAULT)
+
+
+def test_hub_folder(tmp_path, monkeypatch):
+    monkeypatch.setattr(hub, "_dir", None)
+    hub.set_dir(tmp_path)
+    assert hub.get_dir() == str(tmp_path)
+    with pytest.raises(RuntimeError, match=f"put it at {tmp_path / 'checkpoints' / 'a.pth'}"):
+        hub.load_state_dict_from_url("https://example.org/weights/a.pth?x=1")
+
+
+def test_weights_bring_their_transforms():
+    from PIL import Image
+
+    assert models.VGG16_Weights.DEFAULT.transforms()(Image.new("RGB", (300, 260))).shape == (3, 224, 224)
