@@ -19,7 +19,6 @@ from . import functions, primitives
 from ._native import tape
 from ._native.tape import Node, apply, run_backward, wrap
 from ._printing import text_of
-from .autograd import is_grad_enabled
 from .checks import brief, number
 from .dtypes import (
     OPERANDS,
@@ -63,10 +62,9 @@ class Tensor(tape.TensorBase):
     an int64 tensor divided by an int is float32. Views (``view``, ``reshape``, ``transpose``, basic indexing,
     ``detach``, ``numpy``) share memory.
 
-    An in-place operation (``+=``, ``add_``, ...) writes to the tensor's memory when it is not recorded. When it
-    is, the tensor takes over a new array, so that nothing that the tape still needs is overwritten; other
-    tensors that shared its memory then keep the old values. A change made while nothing is recorded to
-    an array that a recorded operation has yet to differentiate is not detected.
+    An in-place operation (``+=``, ``add_``, ``x[i] = y``, ...) writes to the tensor's memory, for all that share it,
+    and is recorded: on a view as a change of that part of its base. backward() raises a RuntimeError where it needs
+    values that have been written over since; only what is written through ``data`` or ``numpy()`` goes unnoticed.
     """
 
     __slots__ = ("__weakref__",)
@@ -231,18 +229,17 @@ class Tensor(tape.TensorBase):
                     f"Mismatch in shape: gradient has shape {list(dy.shape)}, the tensor {list(self.shape)}"
                 )
             dy = dy.astype(self.dtype, copy=False)
-        if self._node is None:
-            self._accumulate(dy, own=False)
-        else:
-            run_backward(self._node, dy, bool(retain_graph))
+        run_backward([tape.edge(self)], [dy], bool(retain_graph))
 
     def detach(self) -> Tensor:
         """The same memory without history; it does not require a gradient."""
-        return wrap(self._array)
+        return self._alias()
 
     def detach_(self) -> Tensor:
         """Forget the history, in place; returns self."""
-        self._node, self._requires_grad = None, False
+        if self._base is not None:
+            raise RuntimeError("Can't detach views in-place; use detach() instead")
+        self._forget()
         return self
 
     def clone(self) -> Tensor:
@@ -354,16 +351,17 @@ class Tensor(tape.TensorBase):
             raise bad_index(index, self, error) from None
 
     def __setitem__(self, index, value) -> None:
-        value_requires_grad = isinstance(value, Tensor) and value._requires_grad
-        if is_grad_enabled() and (self._requires_grad or value_requires_grad):
-            raise RuntimeError(
-                "an assignment to elements is not recorded, and a tensor here requires grad: assign under no_grad(), "
-                "or build the result with cat(), stack() or where()"
-            )
         if not isinstance(value, (*OPERANDS, list, tuple)):
             raise TypeError(f"expected a tensor or a number to assign, got {brief(value)}")
+        plain, basic = plain_index(index)
         try:
-            self._array[plain_index(index)[0]] = value._array if isinstance(value, Tensor) else value
+            if not tape.check_writable(self, value):
+                self._array[plain] = value._array if isinstance(value, Tensor) else value
+                tape.mark_written(self)
+            elif basic:
+                self[index]._overwrite(value)
+            else:
+                self._become(apply(primitives.put, self, value, at=plain))
         except IndexError as error:
             raise bad_index(index, self, error) from None
 
@@ -655,16 +653,15 @@ class Tensor(tape.TensorBase):
             )
         if not np.can_cast(result.dtype, self.dtype, "same_kind"):
             raise RuntimeError(f"an in-place operation cannot store its {result.dtype} result in a {self.dtype} tensor")
-        if self._requires_grad and self._node is None and is_grad_enabled():
-            raise RuntimeError(
-                "a leaf tensor that requires grad is being changed in place; do so under no_grad(), "
-                "or compute a new tensor"
-            )
-        if not result._requires_grad and not (self._requires_grad and is_grad_enabled()):
-            np.copyto(self._array, result._array, casting="same_kind")
-            return self
-        result = result.to(self.dtype)
-        self._array, self._node, self._requires_grad = result._array, result._node, result._requires_grad
+        tape.become(self, result.to(self.dtype))
+        return self
+
+    def _overwrite(self, value) -> Tensor:
+        """Take over `value`, a tensor, array or number, broadcast to this shape and cast to this dtype, in place."""
+        if tape.check_writable(self, value):
+            return self._become(apply(primitives.overwrite, self, value))
+        array = np.asarray(value._array if isinstance(value, Tensor) else value)
+        tape.become(self, wrap(np.broadcast_to(array, self.shape).astype(self.dtype, copy=False)))
         return self
 
     def add_(self, other, *, alpha: _float = 1) -> Tensor:
@@ -690,11 +687,16 @@ class Tensor(tape.TensorBase):
     def copy_(self, src: Tensor | ArrayLike) -> Tensor:
         """Take over the values of `src`, broadcast to this shape and cast to this dtype, in place."""
         src = src if isinstance(src, Tensor) else wrap(to_array(src, None))
-        return self._become(src.expand(*self.shape).to(self.dtype))
+        try:
+            return self._overwrite(src)
+        except ValueError:
+            raise RuntimeError(
+                f"copy_() expects a source that can be broadcast to the shape {list(self.shape)}, got {list(src.shape)}"
+            ) from None
 
     def fill_(self, value: _float) -> Tensor:
         """Set every element to `value`, in place."""
-        return self._become(wrap(np.full(self.shape, number(value, "fill value"), self.dtype)))
+        return self._overwrite(np.asarray(number(value, "fill value"), self.dtype))
 
     def zero_(self) -> Tensor:
         """Set every element to 0, in place."""
@@ -703,12 +705,12 @@ class Tensor(tape.TensorBase):
     def uniform_(self, a: _float = 0, b: _float = 1, *, generator: Generator | None = None) -> Tensor:
         """Fill with random numbers, uniform in [a, b), in place."""
         number(a, "a"), number(b, "b")
-        return self._become(wrap((self._draw("random", generator) * (b - a) + a).astype(self.dtype)))
+        return self._overwrite(self._draw("random", generator) * (b - a) + a)
 
     def normal_(self, mean: _float = 0, std: _float = 1, *, generator: Generator | None = None) -> Tensor:
         """Fill with random numbers from the normal distribution, in place."""
         number(mean, "mean"), number(std, "std", 0)
-        return self._become(wrap((self._draw("standard_normal", generator) * std + mean).astype(self.dtype)))
+        return self._overwrite(self._draw("standard_normal", generator) * std + mean)
 
     def _draw(self, distribution: str, generator: Generator | None) -> np.ndarray:
         return getattr(stream_of(generator), distribution)(

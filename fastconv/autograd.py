@@ -1,9 +1,15 @@
 """The tape: what was computed, so that it can be differentiated, and the walk back along it.
 
-Every recorded operation is a :class:`Node` with its vector-Jacobian product: it takes the gradient of the
-operation's result and returns one gradient per input, which is a new array, the gradient that came in or a
-view of it, or None for an input that needs none. (ReLU's is told when it may write over what came in.) What a product
-has to remember it keeps in its closure, and that is dropped as soon as the product has been called.
+Every recorded operation is a :class:`Node` with its vector-Jacobian product ``vjp(dy, *saved)``: it takes the gradient
+of the operation's result and what was saved, and returns one gradient per input, which is a new array, the gradient
+that came in or a view of it, or None for an input that needs none. (ReLU's is told when it may write over what came
+in.) The product closes over shapes, numbers and flags only; the arrays that it needs are in ``saved``, which is dropped
+as soon as it has been called.
+
+Tensors that share memory share a :class:`~fastconv._native.tape.Version`, which counts the in-place operations on it.
+What is saved of an input or of the result is watched: if its version is another when the walk back comes there, that
+is an error. An in-place operation on a view replaces a part of its base: the base gets a new node, and the view, when
+it is next asked, too.
 
 The recording and the walk are compiled, in tape.pyx, for every operation passes them; here is how they are turned on
 and off.

@@ -340,13 +340,23 @@ def test_lists_of_parameters_of_unequal_length():
 def test_the_tape_refuses_what_it_does_not_record():
     leaf, one = fastconv.ones(3).requires_grad_(), np.ones(3, np.float32)
     refused = [
-        lambda: tape.run_backward(None, one, False),
-        lambda: tape.run_backward(leaf, one, False),
-        lambda: tape.run_backward(tape.Node(len, lambda dy: (dy,), (5,)), one, False),
-        lambda: tape.run_backward(tape.Node(len, lambda dy: (dy, dy), (leaf,)), one, False),
-        lambda: tape.run_backward(tape.Node(len, lambda dy: 5, (leaf,)), one, False),
-        lambda: tape.run_backward(tape.Node(len, 5, (leaf,)), one, False),
-        lambda: tape.Node(len, len, [leaf]),
+        lambda: tape.run_backward(None, [one], False),
+        lambda: tape.run_backward([leaf], None, False),
+        lambda: tape.run_backward([leaf], [one, one], False),
+        lambda: tape.run_backward([None], [one], False),
+        lambda: tape.run_backward([leaf], [leaf], False),
+        lambda: tape.run_backward([leaf], [one], False, True),
+        lambda: tape.run_backward([tape.Node(len, lambda dy: (dy,), (), (5,))], [one], False),
+        lambda: tape.run_backward([tape.Node(len, lambda dy: (dy, dy), (), (leaf,))], [one], False),
+        lambda: tape.run_backward([tape.Node(len, lambda dy: 5, (), (leaf,))], [one], False),
+        lambda: tape.run_backward([tape.Node(len, 5, (), (leaf,))], [one], False),
+        lambda: tape.Node(len, len, (), [leaf]),
+        lambda: tape.Node(len, len, [one], (leaf,)),
+        lambda: tape.become(leaf, one),
+        lambda: tape.become(None, leaf),
+        lambda: tape.check_writable(None),
+        lambda: tape.edge(one),
+        lambda: tape.mark_written(None),
         lambda: tape.set_tensor_type(int),
         lambda: tape.set_tensor_type(leaf),
         lambda: tape.wrap([1.0]),
@@ -365,7 +375,7 @@ def test_the_tape_refuses_what_it_does_not_record():
         assert getattr(layers, layer)(None, *[None] * others) is None
     assert layers.flatten(one, 1, -1) is None and layers.cross_entropy(one, one, -100, True) is None
     assert layers.conv2d(leaf, leaf, one, 1, 0, 1, 1) is None and layers.linear(leaf, one, None) is None
-    tape.run_backward(tape.Node(len, lambda dy: (dy,), (leaf,)), one, False)
+    tape.run_backward([tape.Node(len, lambda dy: (dy,), (), (leaf,))], [one], False)
     assert leaf.grad.tolist() == [1, 1, 1]
 
 

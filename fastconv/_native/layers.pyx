@@ -8,7 +8,7 @@ cimport numpy as cnp
 from cpython.long cimport PyLong_CheckExact
 
 from fastconv._native cimport quick
-from fastconv._native.tape cimport TensorBase, is_recording, record, wrap
+from fastconv._native.tape cimport TensorBase, is_recording, link_view, record, requires_grad, wrap
 
 from fastconv import elementwise, ops
 
@@ -24,9 +24,9 @@ cdef inline array(x):
     return None if x is None else (<TensorBase>x)._array
 
 
-cdef inline bint wanted(x, bint recording) noexcept:
+cdef inline bint wanted(x, bint recording) except -1:
     """Whether a gradient will be asked for."""
-    return recording and x is not None and (<TensorBase>x)._requires_grad
+    return recording and x is not None and requires_grad(<TensorBase>x)
 
 
 def conv2d(x, w, b, stride, padding, dilation, groups):
@@ -39,10 +39,8 @@ def conv2d(x, w, b, stride, padding, dilation, groups):
     if y is None or not (need_x or need_w or need_b):
         return None if y is None else wrap(y)
     x_shape, w_shape = array(x).shape, array(w).shape
-    # Each gradient takes the other array.
-    x_array, w_array = array(x) if need_w else None, array(w) if need_x else None
 
-    def vjp(dy):
+    def vjp(dy, x_array, w_array):
         dx = dw = db = None
         if need_x:
             dx = quick.conv2d_input(x_shape, w_array, dy, stride, padding, dilation, groups)
@@ -58,7 +56,8 @@ def conv2d(x, w, b, stride, padding, dilation, groups):
                 db = ops.bias_gradient(dy)
         return dx, dw, db
 
-    return record(y, conv2d, vjp, (x, w, b))
+    # Each gradient takes the other array.
+    return record(y, conv2d, vjp, (array(x) if need_w else None, array(w) if need_x else None), (x, w, b))
 
 
 def linear(x, w, b):
@@ -70,9 +69,8 @@ def linear(x, w, b):
     y = quick.linear(array(x), array(w), array(b))
     if y is None or not (need_x or need_w or need_b):
         return None if y is None else wrap(y)
-    x_array, w_array = array(x) if need_w else None, array(w) if need_x else None
 
-    def vjp(dy):
+    def vjp(dy, x_array, w_array):
         dx = dw = db = None
         if need_x:
             dx = quick.linear_input(w_array, dy)
@@ -88,7 +86,7 @@ def linear(x, w, b):
                 db = ops.linear_bias(dy)
         return dx, dw, db
 
-    return record(y, linear, vjp, (x, w, b))
+    return record(y, linear, vjp, (array(x) if need_w else None, array(w) if need_x else None), (x, w, b))
 
 
 def max_pool2d(x, kernel_size, stride, padding, dilation, ceil_mode):
@@ -103,11 +101,11 @@ def max_pool2d(x, kernel_size, stride, padding, dilation, ceil_mode):
         return wrap(y)
     shape = array(x).shape
 
-    def vjp(dy):
+    def vjp(dy, indices):
         dx = quick.max_pool2d_backward(dy, indices, shape)
         return (ops.max_pool2d_backward(dy, indices, shape) if dx is None else dx,)
 
-    return record(y, max_pool2d, vjp, (x,))
+    return record(y, max_pool2d, vjp, (indices,), (x,))
 
 
 def avg_pool2d(x, kernel_size, stride, padding, ceil_mode, count_include_pad):
@@ -124,7 +122,7 @@ def avg_pool2d(x, kernel_size, stride, padding, ceil_mode, count_include_pad):
         dx = quick.avg_pool2d_backward(dy, shape, kernel_size, stride, padding, ceil_mode, count_include_pad)
         return (ops.avg_pool2d_backward(dy, shape, *options) if dx is None else dx,)
 
-    return record(y, avg_pool2d, vjp, (x,))
+    return record(y, avg_pool2d, vjp, (), (x,))
 
 
 def relu(x):
@@ -135,12 +133,12 @@ def relu(x):
     if y is None or not wanted(x, is_recording()):
         return None if y is None else wrap(y)
 
-    def vjp(dy, bint spent):
+    def vjp(dy, y, bint spent=False):
         dx = quick.relu_backward(dy, y, spent)
         return (elementwise.relu_backward(dy, y) if dx is None else dx,)
 
-    cdef TensorBase out = record(y, relu, vjp, (x,))
-    out._node.spends = True
+    cdef TensorBase out = record(y, relu, vjp, (y,), (x,))
+    out.node.spends = True
     return out
 
 
@@ -154,10 +152,12 @@ def flatten(x, start, end):
     cdef cnp.npy_intp *dims = [images.shape[0], images.shape[1] * images.shape[2] * images.shape[3]]
     cdef cnp.PyArray_Dims shape = [dims, 2]
     y = cnp.PyArray_Newshape(images, &shape, cnp.NPY_CORDER)
-    if not wanted(x, is_recording()):
-        return wrap(y)
+    cdef bint recording = is_recording()
+    cdef TensorBase out
     whole = array(x).shape
-    return record(y, flatten, lambda dy: (dy.reshape(whole),), (x,))
+    out = record(y, flatten, lambda dy: (dy.reshape(whole),), (), (x,)) if wanted(x, recording) else wrap(y)
+    link_view(out, x, recording)
+    return out
 
 
 def cross_entropy(x, target, ignore_index, bint mean):
@@ -171,4 +171,4 @@ def cross_entropy(x, target, ignore_index, bint mean):
     y, dx = result
     if not need_x:
         return wrap(y)
-    return record(y, cross_entropy, lambda dy: (dx * dy, None), (x, target))
+    return record(y, cross_entropy, lambda dy, dx: (dx * dy, None), (dx,), (x, target))

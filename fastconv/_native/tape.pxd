@@ -1,25 +1,60 @@
-"""The tape's core, for _layers to record on."""
+"""The tape's core, for layers.pyx to record on."""
 
 cimport cython
 cimport numpy as cnp
 
 
 @cython.final
+cdef class Version:
+    # How often in-place operations wrote to memory; tensors that share the memory share this object.
+    cdef readonly long long number
+
+
+@cython.final
+cdef class Watch:
+    # What is known of an array that a node saved: the number of the input that it is, or OUTPUT; the version of its
+    # memory (None if it was copied since), and that version's number when it was saved.
+    cdef Version version
+    cdef long long number
+    cdef int source
+
+
+@cython.final
 cdef class Node:
     cdef readonly long long order
-    cdef object operation
+    cdef readonly object operation
     cdef public object vjp
+    cdef public tuple saved      # None once a walk has freed it
     cdef public tuple parents
-    cdef bint spends     # vjp is also told whether it may write over the gradient that it takes
+    cdef tuple watches           # a Watch for each of `saved` that is an input's array or the result's, else None
+    cdef bint spends             # vjp is also told, last, whether it may write over the gradient that it takes
+    cdef public dict hooks       # by number: functions of the gradient of the result; None if there are none
+    cdef public object keeper    # a weak reference to the result, if its gradient is kept (retain_grad)
+    cdef public object trace     # under detect_anomaly(), the Python stack where it was recorded
 
 
 cdef class TensorBase:
     cdef public cnp.ndarray _array
-    cdef public bint _requires_grad
+    cdef bint needs              # requires_grad; of a view ask requires_grad(), since its base may have changed
     cdef public object _grad
-    cdef public Node _node
+    cdef Node node               # the operation that made it; of a view ask edge()
+    cdef Version version         # None as long as nobody has to know it
+    cdef TensorBase base         # the tensor, itself no view, of whose memory this one is a view; or None
+    cdef long long seen          # of a view, the version at which `node` described it
+    cdef bint loose              # a view made under no_grad()
+    cdef public dict _hooks      # of a leaf, by number: functions of its gradient, before it is added up ...
+    cdef public dict _post_hooks  # ... and functions of the tensor afterwards
 
 
 cpdef wrap(cnp.ndarray array)
 cdef bint is_recording() except -1
-cdef TensorBase record(cnp.ndarray y, operation, vjp, tuple inputs)
+cdef TensorBase record(cnp.ndarray y, operation, vjp, tuple saved, tuple inputs)
+cdef int link_view(TensorBase out, TensorBase x, bint recording) except -1
+cdef int refresh(TensorBase view) except -1
+
+
+cdef inline bint requires_grad(TensorBase x) except -1:
+    """Whether operations on it are recorded."""
+    if x.base is not None:
+        refresh(x)
+    return x.needs

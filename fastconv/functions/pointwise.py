@@ -9,10 +9,9 @@ from numpy.typing import DTypeLike
 
 from .. import primitives
 from .._native import layers
-from .._native.tape import TensorBase, apply, wrap
+from .._native.tape import TensorBase, apply
 from ..checks import brief, dimension, number
 from ..dtypes import ARRAYS, OPERANDS, result_type
-from .comparison import ge, le
 from .operands import as_operand, floating, operands
 
 if TYPE_CHECKING:
@@ -98,7 +97,7 @@ def clamp(input: Tensor, min: float | None = None, max: float | None = None) -> 
     for name, limit in (("min", min), ("max", max)):
         if limit is not None and not isinstance(limit, TensorBase | np.ndarray):
             number(limit, f"clamp()'s {name}")
-    return apply(primitives.clamp, input, min=min, max=max)
+    return apply(primitives.clamp, input, min, max)
 
 
 def where(condition: Tensor, input: Tensor | float, other: Tensor | float) -> Tensor:
@@ -119,12 +118,10 @@ def where(condition: Tensor, input: Tensor | float, other: Tensor | float) -> Te
 
 
 def maximum(input: Tensor, other: Tensor) -> Tensor:
-    """The larger of two tensors, element-wise with broadcasting; for equals the gradient goes to the first."""
-    x, y = operands(input, other)
-    return where(wrap(np.asarray(ge(x, y)._array | np.isnan(x._array))), x, y)
+    """The larger of two tensors, element-wise with broadcasting; equals share the gradient, NaN counts as largest."""
+    return apply(primitives.extremum, *operands(input, other), sign=1)
 
 
 def minimum(input: Tensor, other: Tensor) -> Tensor:
-    """The smaller of two tensors, element-wise with broadcasting; for equals the gradient goes to the first."""
-    x, y = operands(input, other)
-    return where(wrap(np.asarray(le(x, y)._array | np.isnan(x._array))), x, y)
+    """The smaller of two tensors, element-wise with broadcasting; equals share the gradient, NaN counts as smallest."""
+    return apply(primitives.extremum, *operands(input, other), sign=-1)

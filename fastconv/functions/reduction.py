@@ -12,7 +12,7 @@ from .. import primitives
 from .._native.tape import TensorBase, apply, wrap
 from ..dtypes import ARRAYS
 from .operands import dimensions
-from .pointwise import maximum, minimum, sqrt
+from .pointwise import maximum, minimum
 
 if TYPE_CHECKING:
     from .._tensor import Tensor
@@ -76,8 +76,11 @@ def var(input: Tensor, dim=None, unbiased: bool = True, keepdim: bool = False, *
 
 
 def std(input: Tensor, dim=None, unbiased: bool = True, keepdim: bool = False, *, correction=None) -> Tensor:
-    """Standard deviation: the square root of :func:`var`."""
-    return sqrt(var(input, dim, unbiased, keepdim, correction=correction))
+    """Standard deviation: the square root of :func:`var`; where it is 0, so is its gradient."""
+    if input.dtype.kind != "f":
+        raise RuntimeError(f"std() expects a floating dtype, got {input.dtype}; convert with float()")
+    correction = int(unbiased) if correction is None else correction
+    return apply(primitives.std, input, dim=dimensions(dim, input), keepdim=keepdim, correction=correction)
 
 
 def norm(input: Tensor, p: float | str | None = 2, dim=None, keepdim: bool = False) -> Tensor:

@@ -74,16 +74,15 @@ def _conv(forward, input_gradient, weight_gradient, needs, x, w, b, options):
     if y.dtype is not x.dtype:
         x, w = _widen(x, w)
     x_shape, w_shape = x.shape, w.shape
-    x, w = x if need_w else None, w if need_x else None  # each gradient takes the other array
 
-    def vjp(dy):
+    def vjp(dy, x, w):  # each gradient takes the other array
         return (
             input_gradient(x_shape, w, dy, *options) if need_x else None,
             weight_gradient(x, w_shape, dy, *options) if need_w else None,
             ops.bias_gradient(dy, len(w_shape) - 2) if need_b else None,
         )
 
-    return y, vjp
+    return y, vjp, (x if need_w else None, w if need_x else None)
 
 
 def conv1d(
@@ -165,16 +164,15 @@ def _conv_transpose2d(needs, x, w, b, **options):
     y = ops.conv_transpose2d(x, w, b, **options)
     need_x, need_w, need_b = needs
     x_shape, w_shape = x.shape, w.shape
-    x, w = x if need_w else None, w if need_x else None
 
-    def vjp(dy):
+    def vjp(dy, x, w):
         return (
             ops.conv_transpose2d_input(x_shape, w, dy, **options) if need_x else None,
             ops.conv_transpose2d_weight(x, w_shape, dy, **options) if need_w else None,
             ops.bias_gradient(dy) if need_b else None,
         )
 
-    return y, vjp
+    return y, vjp, (x if need_w else None, w if need_x else None)
 
 
 def conv_transpose2d(
@@ -222,7 +220,7 @@ def conv_transpose2d(
 
 
 def _pad2d(needs, x, pads, mode):
-    return ops.pad2d(x, pads, mode), lambda dy: (ops.pad2d_backward(dy, pads, mode),)
+    return ops.pad2d(x, pads, mode), lambda dy: (ops.pad2d_backward(dy, pads, mode),), ()
 
 
 def _pad_constant(needs, x, pads, value):
@@ -240,7 +238,7 @@ def _pad_constant(needs, x, pads, value):
         dx[outer] = dy[inner]
         return (dx,)
 
-    return y, vjp
+    return y, vjp, ()
 
 
 def pad(input: Array, pad: Sequence[int], mode: str = "constant", value: float | None = None) -> Array:
@@ -298,8 +296,8 @@ def pad(input: Array, pad: Sequence[int], mode: str = "constant", value: float |
 
 
 def _pad1d(needs, x, pads, mode):
-    y, vjp = _pad2d(needs, x[..., None, :], pads, mode)
-    return y[..., 0, :], lambda dy: (vjp(dy[..., None, :])[0][..., 0, :],)
+    y, vjp, saved = _pad2d(needs, x[..., None, :], pads, mode)
+    return y[..., 0, :], lambda dy: (vjp(dy[..., None, :])[0][..., 0, :],), saved
 
 
 # ---------------------------------------------------------------------------------------------------------
@@ -310,7 +308,7 @@ def _pad1d(needs, x, pads, mode):
 def _max_pool2d(needs, x, return_indices, **options):
     y, indices = ops.max_pool2d(x, **options)
     shape = x.shape
-    result = y, lambda dy: (ops.max_pool2d_backward(dy, indices, shape),)
+    result = y, lambda dy, indices: (ops.max_pool2d_backward(dy, indices, shape),), (indices,)
     return (*result, indices.astype(np.int64)) if return_indices else result
 
 
@@ -362,7 +360,7 @@ def max_pool2d(
 
 def _avg_pool2d(needs, x, **options):
     y, shape = ops.avg_pool2d(x, **options), x.shape
-    return y, lambda dy: (ops.avg_pool2d_backward(dy, shape, **options),)
+    return y, lambda dy: (ops.avg_pool2d_backward(dy, shape, **options),), ()
 
 
 def avg_pool2d(
@@ -409,7 +407,7 @@ def avg_pool2d(
 
 def _adaptive_avg_pool2d(needs, x, output_size):
     y, shape = ops.adaptive_avg_pool2d(x, output_size), x.shape
-    return y, lambda dy: (ops.adaptive_avg_pool2d_backward(dy, shape),)
+    return y, lambda dy: (ops.adaptive_avg_pool2d_backward(dy, shape),), ()
 
 
 def adaptive_avg_pool2d(input: Array, output_size: int | Sequence[int | None] | None) -> Array:
@@ -468,20 +466,18 @@ def _linear(needs, x, w, b):
         )
     need_x, need_w, need_b = needs
     x, w, b = _widen(x, w, b)
-    x_shape = x.shape
-    x = x.reshape(-1, x_shape[-1])
-    y = ops.linear(x, w, b)
-    x, w = x if need_w else None, w if need_x else None  # each gradient takes the other array
+    x_shape, features = x.shape, w.shape
+    y = ops.linear(x.reshape(-1, x_shape[-1]), w, b)
 
-    def vjp(dy):
-        dy = dy.reshape(-1, dy.shape[-1])
+    def vjp(dy, x, w):  # each gradient takes the other array
+        dy = dy.reshape(-1, features[0])
         return (
             ops.linear_input(w, dy).reshape(x_shape) if need_x else None,
-            ops.linear_weight(x, dy) if need_w else None,
+            ops.linear_weight(x.reshape(-1, features[1]), dy) if need_w else None,
             ops.linear_bias(dy) if need_b else None,
         )
 
-    return y.reshape(*x_shape[:-1], y.shape[-1]), vjp
+    return y.reshape(*x_shape[:-1], features[0]), vjp, (x if need_w else None, w if need_x else None)
 
 
 def linear(input: Array, weight: Array, bias: Array | None = None) -> Array:
@@ -523,12 +519,12 @@ def _dropout(needs, x, keep, scale):
     y = x * keep
     y *= scale
 
-    def vjp(dy):
+    def vjp(dy, keep):
         dx = dy * keep
         dx *= scale
         return (dx,)
 
-    return y, vjp
+    return y, vjp, (keep,)
 
 
 def dropout(input: Array, p: float = 0.5, training: bool = True, inplace: bool = False) -> Array:
@@ -557,13 +553,13 @@ def _batch_norm(needs, x, weight, bias, shift, offset, inverse_std, batch_statis
     y = elementwise.batch_norm(x, shift, offset, inverse_std, weight, bias)
     need_x, need_w, need_b = needs
 
-    def vjp(dy):
+    def vjp(dy, x, weight, shift, offset, inverse_std):
         dx, dw, db = elementwise.batch_norm_backward(
             dy, x, shift, offset, inverse_std, weight, batch_statistics, need_x
         )
         return dx, dw if need_w else None, db if need_b else None
 
-    return y, vjp
+    return y, vjp, (x, weight, shift, offset, inverse_std)
 
 
 def _array(x: Any) -> Any:
@@ -680,7 +676,7 @@ def _cross_entropy(needs, x, target, counted, weight, reduction, label_smoothing
         with np.errstate(invalid="ignore", divide="ignore"):  # nothing counted: NaN, as 0 / 0 is
             y = np.asarray(loss.sum(dtype=np.float64) / divisor, x.dtype)
 
-    def vjp(dy):
+    def vjp(dy, p, target, counted, weight):
         dloss = np.broadcast_to(dy if reduction == "none" else dy / divisor, loss_shape).reshape(-1)
         dx = elementwise.cross_entropy_backward(dloss, p, target, counted, weight, label_smoothing)
         if len(shape) > 2:
@@ -688,7 +684,7 @@ def _cross_entropy(needs, x, target, counted, weight, reduction, label_smoothing
         return (dx.reshape(shape),)
 
     loss_shape = y.shape if reduction == "none" else loss.shape
-    return y, vjp
+    return y, vjp, (p, target, counted, weight)
 
 
 def cross_entropy(
@@ -810,11 +806,11 @@ def _mse_loss(needs, x, target, reduction):
         with np.errstate(invalid="ignore"):
             y = np.asarray(y.sum(dtype=np.float64) / np.float64(n), x.dtype)
 
-    def vjp(dy):
-        dx = difference * (dy * (2 / n))
+    def vjp(dy, x, target):
+        dx = (x - target) * (dy * (2 / n if n else math.nan))
         return dx if needs[0] else None, -dx if needs[1] else None
 
-    return y, vjp
+    return y, vjp, (x, target)
 
 
 def mse_loss(input: Array, target: Array, reduction: str = "mean") -> Array:

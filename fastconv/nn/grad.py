@@ -24,25 +24,25 @@ _PASSES = {
 def _input(needs, w, dy, dims, size, **options):
     forward, input_gradient, weight_gradient = _PASSES[dims]
 
-    def vjp(g):
+    def vjp(g, w, dy):
         return (
             weight_gradient(g, w.shape, dy, **options) if needs[0] else None,
             forward(g, w, **options) if needs[1] else None,
         )
 
-    return input_gradient(size, w, dy, **options), vjp
+    return input_gradient(size, w, dy, **options), vjp, (w, dy)
 
 
 def _weight(needs, x, dy, dims, size, **options):
     forward, input_gradient, weight_gradient = _PASSES[dims]
 
-    def vjp(g):
+    def vjp(g, x, dy):
         return (
             input_gradient(x.shape, g, dy, **options) if needs[0] else None,
             forward(x, g, **options) if needs[1] else None,
         )
 
-    return weight_gradient(x, size, dy, **options), vjp
+    return weight_gradient(x, size, dy, **options), vjp, (x, dy)
 
 
 def conv1d_input(
