@@ -15,13 +15,13 @@ sys.path.append(str(Path(__file__).resolve().parent.parent))  # this fastconv, u
 
 import fastconv
 from fastconv import ops
+from fastconv._native.steps import take_step
 from fastconv.elementwise import (
     batch_norm,
     batch_norm_backward,
     batch_norm_statistics,
     relu,
     relu_backward,
-    sgd_steps,
 )
 
 
@@ -47,7 +47,7 @@ def elementwise(turns: int, rng: np.random.Generator) -> None:
         "batch norm's statistics": lambda a, b: batch_norm_statistics(a),
         "batch norm's gradient": lambda a, b: batch_norm_backward(a, b, shift, offset, scale, ones, True, True),
         "bias gradient": lambda a, b: ops.bias_gradient(a),
-        "SGD": lambda a, b: sgd_steps([a.copy()], [b], [a.copy()], 0.1, 0.9, 0.0, 0.0, False, False),
+        "SGD": lambda a, b: take_step("sgd", [a.copy()], [b], ([a.copy()],), lr=0.1, first_old=0.9),
     }
     for name, function in names.items():
         ratios = []

@@ -35,6 +35,7 @@ typedef struct {
 #include "window.h"
 #include "pool.h"
 #include "passes.h"
+#include "steps.h"
 
 /* The kernels for one element type. */
 typedef struct {
@@ -47,6 +48,7 @@ typedef struct {
     const fc_windows_kernels *windows;
     const fc_pool_kernels *pool;
     const fc_passes_kernels *passes;
+    const fc_steps_kernels *steps;
 } fc_kernels;
 
 typedef struct {

@@ -70,6 +70,7 @@
 #include "window.h"
 #include "pool.h"
 #include "passes.h"
+#include "steps.h"
 static const fc_kernels NAME(kernels) = FAMILIES;
 #undef REAL
 #undef REAL_BYTES
@@ -88,6 +89,7 @@ static const fc_kernels NAME(kernels) = FAMILIES;
 #include "window.h"
 #include "pool.h"
 #include "passes.h"
+#include "steps.h"
 static const fc_kernels NAME(kernels) = FAMILIES;
 #undef REAL
 #undef REAL_BYTES

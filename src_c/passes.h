@@ -1,4 +1,4 @@
-/* Single passes over memory: activations, sums, losses and the step of an optimiser. */
+/* Single passes over memory: activations, sums and losses. */
 #ifndef FC_PASSES_H
 #define FC_PASSES_H
 
@@ -26,11 +26,6 @@ typedef struct {
                    idx n);
     void (*affine_pair)(void *dx, const void *dy, const void *x, const double *shift, const double *scale,
                         const double *slope, const double *offset, idx n_planes, idx n);
-
-    /* One step of SGD: g = sign * dp + decay * p; v = momentum * buffer + fresh * g; p -= lr * (nesterov ? g + momentum
-     * * v : v), where v is kept in buffer. Without a buffer p -= lr * g. */
-    void (*sgd)(void *p, const void *dp, void *buffer, double sign, double lr, double momentum, double fresh,
-                double decay, int nesterov, idx n);
 } fc_passes_kernels;
 
 #endif
@@ -222,33 +217,10 @@ static void NAME(affine_pair)(void *dx_, const void *dy_, const void *x_, const 
     }
 }
 
-static void NAME(sgd)(void *p_, const void *dp_, void *buffer_, double sign_, double lr_, double momentum_,
-                      double fresh_, double decay_, int nesterov, idx n)
-{
-    REAL *restrict p = p_;
-    const REAL *restrict dp = dp_;
-    REAL *restrict buffer = buffer_;
-    const REAL sign = (REAL)sign_, lr = (REAL)lr_, momentum = (REAL)momentum_, fresh = (REAL)fresh_;
-    const REAL decay = (REAL)decay_;
-    if (!buffer)
-        for (idx i = 0; i < n; i++) p[i] -= lr * (sign * dp[i] + decay * p[i]);
-    else if (nesterov)
-        for (idx i = 0; i < n; i++) {
-            REAL g = sign * dp[i] + decay * p[i];
-            buffer[i] = momentum * buffer[i] + fresh * g;
-            p[i] -= lr * (g + momentum * buffer[i]);
-        }
-    else
-        for (idx i = 0; i < n; i++) {
-            buffer[i] = momentum * buffer[i] + fresh * (sign * dp[i] + decay * p[i]);
-            p[i] -= lr * buffer[i];
-        }
-}
-
 /* clang-format off */
 static const fc_passes_kernels NAME(passes) = {
     KERNEL(finite) KERNEL(relu) KERNEL(relu_backward) KERNEL(total) KERNEL(add) KERNEL(add_to_doubles) KERNEL(softmax)
-    KERNEL(sums) KERNEL(affine) KERNEL(affine_pair) KERNEL(sgd)
+    KERNEL(sums) KERNEL(affine) KERNEL(affine_pair)
 };
 /* clang-format on */
 

@@ -29,7 +29,8 @@
      .winograd = &NAME(winograd),                                                                                      \
      .windows = &NAME(windows),                                                                                        \
      .pool = &NAME(pool),                                                                                              \
-     .passes = &NAME(passes)}
+     .passes = &NAME(passes),                                                                                          \
+     .steps = &NAME(steps)}
 
 #define LANES (VECTOR_BYTES / REAL_BYTES)
 #define vec NAME(vec)

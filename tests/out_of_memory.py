@@ -13,6 +13,7 @@ import numpy as np
 import fastconv
 from fastconv import backends, elementwise, nn, ops
 from fastconv._native import memory, plan, quick
+from fastconv._native.steps import take_step
 
 # Whether Python's own objects are allocated by malloc too.
 ALL = os.environ.get("PYTHONMALLOC") == "malloc"
@@ -96,7 +97,7 @@ def calls():
     )
     logits, labels = normal(64, 30), np.arange(64) % 30
     yield "cross_entropy", lambda: quick.cross_entropy(logits, labels, -100, True, True)
-    yield "sgd_steps", lambda: elementwise.sgd_steps([x.copy()], [x], [None], 0.1, 0.9, 0.0, 0.1, True, False)
+    yield "take_step", lambda: take_step("adam", [x.copy()], [x], ([x.copy()], [x * x]), lr=0.1, eps=1e-8)
     yield "empty_cache", lambda: fastconv.empty_cache()
 
 

@@ -18,6 +18,7 @@ from test_pool import check_adaptive, check_average, check_max, draw_pooling
 from fastconv import backends, elementwise, ops
 from fastconv._native import passes as single_passes
 from fastconv._native import runtime
+from fastconv._native.steps import take_step
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="asks Linux for unreadable pages")
 both_dtypes = pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=["float32", "float64"])
@@ -241,6 +242,6 @@ def test_single_passes(pages, isa, dtype, layout):
         assert np.isfinite(loss)
         assert np.isfinite(dx).all()
         p, buffer = place(x.copy()), place(np.zeros_like(x))
-        elementwise.sgd_steps([p], [place(dy)], [buffer], 0.5, 0.5, 0, 0, False, False)
+        take_step("sgd", [p], [place(dy)], ([buffer],), lr=0.5, first_old=0.5)
         assert_near(p, x - 0.5 * dy.astype(np.float64))
         pages.release()

@@ -57,12 +57,6 @@ class Entry:
         return arguments, buffers
 
 
-def sgd(p, dp, buffer, *numbers):
-    """The update of one parameter; lists of arrays that it does not take it leaves to others."""
-    if not passes.sgd([p], [dp], [buffer], *numbers):
-        raise TypeError("not done")
-
-
 X, W, Y = (2, 6, 7, 9), (4, 3, 3, 2), (2, 4, 3, 8)
 POOLED = (2, 6, 3, 4)
 PLANES, CHANNELS = (3, 5, 40), ((5,), "f8")
@@ -121,7 +115,6 @@ ENTRIES = [
     Entry(passes.relu, PLANES, PLANES, results=[1]),
     Entry(passes.relu_backward, PLANES, PLANES, PLANES, results=[2]),
     Entry(passes.add, PLANES, PLANES, PLANES, results=[2]),
-    Entry(sgd, PLANES, PLANES, PLANES, 1.0, 0.1, 0.9, 1.0, 0.0, False, results=[0, 2]),
     Entry(passes.bias_gradient, X, (6,), results=[1]),
     Entry(passes.add_row, (7, 40), (40,), results=[0]),
     Entry(passes.column_sums, (7, 40), (40,), results=[1]),
@@ -200,7 +193,7 @@ MAY_BE_LEFT_OUT = {
 @each_entry
 def test_wrong_arrays_are_refused_before_anything_is_written(entry):
     rng = np.random.default_rng(1)
-    flat = entry.function in (passes.relu, passes.relu_backward, passes.add, sgd)
+    flat = entry.function in (passes.relu, passes.relu_backward, passes.add)
     for i, argument in enumerate(entry.arguments):
         if not isinstance(argument, tuple):
             continue
@@ -328,13 +321,6 @@ def test_empty_batches(layer):
         assert not w.any()
         assert x.all()
         assert y.all()
-
-
-def test_lists_of_parameters_of_unequal_length():
-    one = np.ones(5, np.float32)
-    for lists in ([[one], [], [None]], [[one], [one], []], [[], [one], []]):
-        with pytest.raises(ValueError, match=r"\d parameters have \d gradients and \d buffers"):
-            passes.sgd(*lists, 1.0, 0.1, 0.0, 1.0, 0.0, False)
 
 
 def test_the_tape_refuses_what_it_does_not_record():

@@ -154,8 +154,16 @@ cdef extern from "fastconv.h" nogil:
                        idx n_planes, idx n) noexcept nogil
         void (*affine_pair)(void *dx, const void *dy, const void *x, const double *shift, const double *scale,
                             const double *slope, const double *offset, idx n_planes, idx n) noexcept nogil
-        void (*sgd)(void *p, const void *dp, void *buffer, double sign, double lr, double momentum, double fresh,
-                    double decay, int nesterov, idx n) noexcept nogil
+
+    ctypedef struct fc_step:
+        double sign, decay, keep, lr, first_old, first_new, second_old, second_new, scale, eps, lr_direct
+        int nesterov
+
+    ctypedef void (*fc_step_kernel)(const fc_step *step, void *p, const void *dp, void *a, void *b, void *c,
+                                    idx n) noexcept nogil
+
+    ctypedef struct fc_steps_kernels:
+        fc_step_kernel sgd, adam, rmsprop, adagrad, adadelta
 
     ctypedef struct fc_kernels:
         idx itemsize
@@ -167,6 +175,7 @@ cdef extern from "fastconv.h" nogil:
         const fc_windows_kernels *windows
         const fc_pool_kernels *pool
         const fc_passes_kernels *passes
+        const fc_steps_kernels *steps
 
     ctypedef struct fc_isa:
         const char *name

@@ -113,65 +113,6 @@ cpdef add(cnp.ndarray a, cnp.ndarray b, cnp.ndarray y):
     pass_over(NULL, kernels_for(y).passes.add, a, b, y)
 
 
-# ---- the step of SGD ----------------------------------------------------------------------------------------------
-
-cdef struct Step:
-    const fc_kernels *kernels
-    char *p
-    char *dp
-    char *buffer
-    idx count
-    double sign, lr, momentum, fresh, decay
-    bint nesterov
-
-
-cdef void step_task(const void *job, idx piece, char *_scratch) noexcept nogil:
-    cdef const Step *step = <const Step *>job
-    cdef idx at = piece * PIECE * step.kernels.itemsize, count = min(<idx>PIECE, step.count - piece * PIECE)
-    step.kernels.passes.sgd(step.p + at, step.dp + at, step.buffer + at if step.buffer != NULL else NULL, step.sign,
-                            step.lr, step.momentum, step.fresh, step.decay, step.nesterov, count)
-
-
-cdef bint dense(cnp.ndarray a, cnp.ndarray p) noexcept:
-    """Whether the kernels can pass over a beside p, whose type it has."""
-    if a is None or p is None:
-        return False
-    cdef int type_num = cnp.PyArray_TYPE(p)
-    return (cnp.PyArray_TYPE(a) == type_num and (type_num == cnp.NPY_FLOAT32 or type_num == cnp.NPY_FLOAT64)
-            and cnp.PyArray_ISCARRAY_RO(a) and cnp.PyArray_SIZE(a) == cnp.PyArray_SIZE(p))
-
-
-def sgd(list parameters, list gradients, list buffers, double sign, double lr, double momentum, double fresh,
-        double decay, bint nesterov):
-    """g = sign dp + decay p; buffer = momentum buffer + fresh g (unless None); p -= lr (g, buffer or nesterov's).
-
-    The lists hold one array for each parameter. Returns whether that was done: nothing is unless all of them are dense
-    and of native float32 or float64, and with momentum there is a buffer for each.
-    """
-    cdef cnp.ndarray p, dp, buffer
-    cdef idx i
-    cdef Step step
-    if len(gradients) != len(parameters) or len(buffers) != len(parameters):
-        raise ValueError(f"{len(parameters)} parameters have {len(gradients)} gradients and {len(buffers)} buffers")
-    for i in range(len(parameters)):
-        p, buffer = parameters[i], buffers[i]
-        if not (dense(p, p) and dense(gradients[i], p) and cnp.PyArray_ISWRITEABLE(p)):
-            return False
-        if buffer is None and momentum != 0:
-            return False
-        if buffer is not None and not (dense(buffer, p) and cnp.PyArray_ISWRITEABLE(buffer)):
-            return False
-    step.sign, step.lr, step.momentum, step.fresh, step.decay = sign, lr, momentum, fresh, decay
-    step.nesterov = nesterov
-    for i in range(len(parameters)):
-        p, dp, buffer = parameters[i], gradients[i], buffers[i]
-        step.kernels, step.count = kernels_for(p), cnp.PyArray_SIZE(p)
-        step.p, step.dp, step.buffer = data(p), data(dp), data(buffer) if buffer is not None else NULL
-        # Without a gradient, momentum would decay to a subnormal number, which is slow, and stay there: it becomes 0.
-        run_pass(step_task, &step, parts(step.count, PIECE), 10.0 * step.count, False)
-    return True
-
-
 # ---- rows of channels: linear layers and losses -------------------------------------------------------------------
 
 cpdef add_row(cnp.ndarray y, cnp.ndarray b):

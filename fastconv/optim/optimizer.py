@@ -6,14 +6,45 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from copy import deepcopy
 
+import numpy as np
+
+from .. import checks
 from .._tensor import Tensor
+from ..autograd import enable_grad
 from ..checks import brief
+from ..creation import from_numpy
 
 __all__ = ["Optimizer"]
 
 
+def _own(name: str, value, p: Tensor):
+    """A copy of what a state dict holds for a parameter, in its dtype; numbers that are kept of it stay float32."""
+    is_number = name in ("step", "mu_product")
+    if not isinstance(value, Tensor):
+        return from_numpy(np.asarray(value, np.float32)) if is_number else deepcopy(value)
+    return value.detach().to(np.float32 if is_number else p.dtype).clone()
+
+
+def check_not_negative(options: dict, *names: str) -> None:
+    """Raise a ValueError for the first of these options that is below 0 or NaN."""
+    for name in names:
+        if not checks.number(options[name], name) >= 0:
+            raise ValueError(f"Invalid {'learning rate' if name == 'lr' else name + ' value'}: {options[name]}")
+
+
+def check_betas(options: dict) -> None:
+    """Raise a ValueError unless both betas are in [0, 1)."""
+    for i, beta in enumerate(options["betas"]):
+        if not 0 <= checks.number(beta, f"betas[{i}]") < 1:
+            raise ValueError(f"Invalid beta parameter at index {i}: {beta}")
+
+
 class Optimizer:
     """The base of all optimizers, as torch.optim.Optimizer.
+
+    A subclass says in ``_update(group)`` how a step is taken, or writes its own :meth:`step`. Torch's arguments
+    `foreach` and `fused` choose among its own implementations of one rule; they are kept with the other options, and
+    there is one implementation here, a single pass over memory in C. `differentiable` and `capturable` are refused.
 
     Parameters
     ----------
@@ -68,7 +99,11 @@ class Optimizer:
         self.param_groups.append(group)
 
     def _check(self, options: dict) -> None:
-        """Raise a ValueError for options that make no sense."""
+        """Raise a ValueError for options that make no sense, a NotImplementedError for what there is not."""
+        if options.get("differentiable"):
+            raise NotImplementedError("differentiable=True: the steps of optimizers are not recorded")
+        if options.get("capturable"):
+            raise ValueError("capturable=True is for steps on a GPU's graph; parameters here are in main memory")
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Drop the gradients of all parameters, or fill them with zeros."""
@@ -80,8 +115,55 @@ class Optimizer:
                     p._grad.zero_()
 
     def step(self, closure: Callable[[], Tensor] | None = None) -> Tensor | None:
-        """Update all parameters that have a gradient; `closure` recomputes the loss, which is returned."""
-        raise NotImplementedError
+        """Update all parameters that have a gradient, in place.
+
+        Parameters
+        ----------
+        closure : callable, optional
+            Computes the loss anew, with its backward(), before the update.
+
+        Returns
+        -------
+        Tensor or None
+            What the closure returned.
+        """
+        loss = None
+        if closure is not None:
+            with enable_grad():
+                loss = closure()
+        for group in self.param_groups:
+            self._update(group)
+        return loss
+
+    def _update(self, group: dict) -> None:
+        """Take a step with the parameters of a group."""
+        raise NotImplementedError(f"{type(self).__name__} does not say how a step is taken: it has no step()")
+
+    def _kept(self, parameters: list[Tensor], name: str, start: float = 0.0) -> list[np.ndarray]:
+        """The array that is kept of each parameter under a name, in its shape; at first filled with `start`."""
+        arrays = []
+        for p in parameters:
+            state = self.state[p]
+            if state.get(name) is None:
+                state[name] = from_numpy(np.full_like(p._array, start, order="C", subok=False))
+            arrays.append(state[name]._array)
+        return arrays
+
+    def _kept_number(self, p: Tensor, name: str, start: float = 0.0) -> np.ndarray:
+        """The number that is kept of a parameter under a name: an array without dimensions, of float32 as torch's."""
+        state = self.state[p]
+        if name not in state:
+            state[name] = from_numpy(np.full((), start, np.float32))
+        return state[name]._array
+
+    def _steps(self, parameters: list[Tensor]) -> dict[int, list[int]]:
+        """Count a step of each parameter; which of them (by their places) have had how many."""
+        places: dict[int, list[int]] = {}
+        for i, p in enumerate(parameters):
+            step = self._kept_number(p, "step")
+            step += 1
+            places.setdefault(int(step), []).append(i)
+        return places
 
     def state_dict(self) -> dict:
         """The state and the options, with the parameters numbered in order: ``{"state", "param_groups"}``.
@@ -135,10 +217,7 @@ class Optimizer:
                         f"the loaded state dict has {name} of shape {list(value.shape)} for parameter {number} "
                         f"of shape {list(p.shape)}"
                     )
-            state[p] = {
-                name: value.detach().to(p.dtype).clone() if isinstance(value, Tensor) else deepcopy(value)
-                for name, value in values.items()
-            }
+            state[p] = {name: _own(name, value, p) for name, value in values.items()}
         self.state = state
         for group, saved in zip(groups, saved_groups, strict=True):
             group.update({name: deepcopy(value) for name, value in saved.items() if name != "params"})

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
+from .._native.steps import take_step
 from .._native.tape import with_gradient
-from .._tensor import Tensor
-from ..autograd import enable_grad
-from ..checks import number
-from ..creation import from_numpy
-from ..elementwise import sgd_steps
-from .optimizer import Optimizer
+from .optimizer import Optimizer, check_not_negative
 
 __all__ = ["SGD"]
 
@@ -34,6 +30,8 @@ class SGD(Optimizer):
         Needs momentum, and no dampening.
     maximize : bool
         Ascend instead.
+    foreach, differentiable, fused
+        As for :class:`Optimizer`.
 
     Raises
     ------
@@ -51,6 +49,9 @@ class SGD(Optimizer):
         nesterov: bool = False,
         *,
         maximize: bool = False,
+        foreach: bool | None = None,
+        differentiable: bool = False,
+        fused: bool | None = None,
     ) -> None:
         defaults = {
             "lr": lr,
@@ -59,52 +60,38 @@ class SGD(Optimizer):
             "weight_decay": weight_decay,
             "nesterov": nesterov,
             "maximize": maximize,
+            "foreach": foreach,
+            "differentiable": differentiable,
+            "fused": fused,
         }
         super().__init__(params, defaults)
 
     def _check(self, options: dict) -> None:
-        for name in ("lr", "momentum", "dampening", "weight_decay"):
-            number(options[name], name)
-        for name, text in (("lr", "learning rate"), ("momentum", "momentum value"), ("weight_decay", "weight_decay")):
-            if not options[name] >= 0:
-                raise ValueError(f"Invalid {text}: {options[name]}")
+        super()._check(options)
+        check_not_negative(options, "lr", "momentum", "weight_decay")
         if options["nesterov"] and (options["momentum"] <= 0 or options["dampening"] != 0):
             raise ValueError(
                 "Nesterov momentum requires a momentum and zero dampening, got "
                 f"momentum={options['momentum']} and dampening={options['dampening']}"
             )
 
-    def step(self, closure: Callable[[], Tensor] | None = None) -> Tensor | None:
-        """Update all parameters that have a gradient, in place.
-
-        Parameters
-        ----------
-        closure : callable, optional
-            Computes the loss anew, with its backward(), before the update.
-
-        Returns
-        -------
-        Tensor or None
-            What the closure returned.
-        """
-        loss = None
-        if closure is not None:
-            with enable_grad():
-                loss = closure()
-        for group in self.param_groups:
-            parameters, arrays, gradients = with_gradient(group["params"])
-            lr, momentum = float(group["lr"]), float(group["momentum"])
-            dampening, weight_decay = float(group["dampening"]), float(group["weight_decay"])
-            options = lr, momentum, dampening, weight_decay, group["nesterov"], group["maximize"]
-            if not momentum:
-                sgd_steps(arrays, gradients, [], *options)
-                continue
-            states = [self.state[p] for p in parameters]
-            buffers = [state.get("momentum_buffer") for state in states]
-            before = [None if buffer is None else buffer._array for buffer in buffers]
-            for state, buffer, array in zip(
-                states, buffers, sgd_steps(arrays, gradients, before, *options), strict=True
-            ):
-                if buffer is None:
-                    state["momentum_buffer"] = from_numpy(array)
-        return loss
+    def _update(self, group: dict) -> None:
+        parameters, arrays, gradients = with_gradient(group["params"])
+        momentum = float(group["momentum"])
+        numbers = {
+            "lr": float(group["lr"]),
+            "sign": -1 if group["maximize"] else 1,
+            "decay": float(group["weight_decay"]),
+            "first_old": momentum,
+            "nesterov": bool(group["nesterov"]),
+        }
+        if not momentum:
+            take_step("sgd", arrays, gradients, **numbers)
+            return
+        # The first buffer is the gradient itself, whatever the dampening.
+        later = [i for i, p in enumerate(parameters) if self.state[p].get("momentum_buffer") is not None]
+        first = [i for i in range(len(parameters)) if i not in set(later)]
+        for chosen, fresh in ((later, 1 - float(group["dampening"])), (first, 1.0)):
+            buffers = self._kept([parameters[i] for i in chosen], "momentum_buffer")
+            of_chosen = [arrays[i] for i in chosen], [gradients[i] for i in chosen]
+            take_step("sgd", *of_chosen, (buffers,), first_new=fresh, **numbers)

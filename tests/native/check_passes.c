@@ -135,23 +135,6 @@ static void check_affine(void)
     }
 }
 
-static void check_sgd(void)
-{
-    for (idx n = 0; n < 6 * kern->lanes; n++)
-        for (int kind = 0; kind < 3; kind++) {
-            void *p0 = input(n), *dp = input(n), *b0 = input(n), *p = copy_of(p0, n), *b = copy_of(b0, n);
-            SAY("n %td kind %d", n, kind);
-            kern->passes->sgd(p, dp, kind ? b : NULL, -1, 0.5, 0.25, 0.5, 2, kind == 2, n);
-            for (idx i = 0; i < n; i++) {
-                double g = -get(dp, i) + 2 * get(p0, i), v = 0.25 * get(b0, i) + 0.5 * g;
-                double step = kind == 0 ? g : kind == 1 ? v : g + 0.25 * v;
-                if (get(p, i) != get(p0, i) - 0.5 * step) fail("wrong parameter");
-                if (get(b, i) != (kind ? v : get(b0, i))) fail("wrong buffer");
-            }
-            release();
-        }
-}
-
 const kernel_check passes_checks[] = {
     {"finite", check_finite},
     {"relu, relu_backward", check_relu},
@@ -159,6 +142,5 @@ const kernel_check passes_checks[] = {
     {"softmax", check_softmax},
     {"sums", check_sums},
     {"affine, affine_pair", check_affine},
-    {"sgd", check_sgd},
     {NULL, NULL},
 };
