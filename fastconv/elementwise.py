@@ -22,7 +22,6 @@ __all__ = [
     "log_softmax_backward",
     "relu",
     "relu_backward",
-    "sgd_steps",
     "sigmoid",
     "softmax",
     "softmax_backward",

@@ -80,8 +80,6 @@ def test_scheduler_is_torchs(name):
         assert rates(ours) == rates(theirs)  # the same arithmetic, hence the same bits
         assert scheduler.get_last_lr() == other.get_last_lr()
         assert getattr(scheduler, "last_epoch", None) == getattr(other, "last_epoch", None)
-            other, "last_epoch", None
-        )
         ours.step()
         theirs.step()
         scheduler.step()
