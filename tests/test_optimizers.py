@@ -183,6 +183,17 @@ def test_what_a_step_refuses():
     assert p.tolist() == [1.0] * 4
 
 
+@pytest.mark.parametrize("name", [*NAMES, "LBFGS"])
+def test_a_step_is_noticed_by_what_saved_the_parameter(name):
+    p = fc.ones(3).requires_grad_()
+    y = (p * p).sum()
+    y.backward(retain_graph=True)
+    optimizer = getattr(optim, name)([p], lr=0.1)
+    optimizer.step(lambda: y)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        y.backward()
+
+
 def rosenbrock(x):
     return (1 - x[0]) ** 2 + 100 * (x[1] - x[0] ** 2) ** 2
 

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .._native.tape import mark_written
 from .._tensor import Tensor
 from ..autograd import enable_grad
 from ..checks import integer, number
@@ -96,6 +97,7 @@ class LBFGS(Optimizer):
         for i, p in enumerate(self._params):
             part = (step * direction[at : at + p.numel()]).reshape(p.shape)
             p._array[...] = (p._array if start is None else start[i]) + part
+            mark_written(p)
             at += p.numel()
 
     def step(self, closure: Callable[[], Tensor]) -> Tensor:

@@ -9,6 +9,7 @@ from copy import deepcopy
 import numpy as np
 
 from .. import checks
+from .._native.tape import mark_written
 from .._tensor import Tensor
 from ..autograd import enable_grad
 from ..checks import brief
@@ -133,6 +134,9 @@ class Optimizer:
                 loss = closure()
         for group in self.param_groups:
             self._update(group)
+            for p in group["params"]:
+                if p._grad is not None:
+                    mark_written(p)
         return loss
 
     def _update(self, group: dict) -> None:
