@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from . import _openmp, backends, nn, optim, utils  # noqa: F401  (_openmp is imported for what it does)
+from . import _openmp, backends, nn, optim, serialization, utils  # noqa: F401  (_openmp is imported for what it does)
 from ._native.memory import empty_cache
 from ._native.runtime import get_num_threads, set_num_threads
 from ._tensor import Tensor
@@ -86,6 +86,7 @@ from .functions import (
 )
 from .ops import explain
 from .random import Generator, default_generator, initial_seed, manual_seed
+from .serialization import load, save
 
 if TYPE_CHECKING:
     from . import vision as vision  # otherwise imported on first use, by __getattr__
@@ -141,6 +142,7 @@ __all__ = [
     "isfinite",
     "isnan",
     "linspace",
+    "load",
     "log",
     "log_softmax",
     "long",
@@ -170,6 +172,8 @@ __all__ = [
     "randperm",
     "relu",
     "reshape",
+    "save",
+    "serialization",
     "set_grad_enabled",
     "set_num_threads",
     "show_config",

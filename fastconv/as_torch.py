@@ -75,6 +75,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "torch.optim.sgd": ("fastconv.optim",),
     "torch.profiler": ("fastconv._compat.profiler",),
     "torch.random": ("fastconv.random",),
+    "torch.serialization": ("fastconv.serialization",),
     "torch.types": ("fastconv._compat.types",),
     "torch.utils": ("fastconv.utils",),
     "torch.utils.data": ("fastconv.utils.data",),

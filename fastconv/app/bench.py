@@ -10,6 +10,7 @@ from importlib.util import find_spec
 
 from fastconv.app.contenders import PASSES, Contender, measure, operations, running
 from fastconv.app.info import versions
+from fastconv.files import replacing
 
 __all__ = ["CASES", "QUICK", "heading", "means", "records", "row", "run"]
 
@@ -55,10 +56,9 @@ def run(cases: list[str], threads: int, repeats: int, json_file: str | None = No
             print(row(record, others), flush=True)
     print(means(measured, others))
     if json_file is not None:
-        from fastconv.app.checkpoint import write_atomically
-
         settings = {"threads": threads, "repeats": repeats, "versions": versions()}
-        write_atomically(json_file, json.dumps({"about": settings, "records": measured}, indent=1).encode())
+        with replacing(json_file) as file:
+            file.write(json.dumps({"about": settings, "records": measured}, indent=1).encode())
 
 
 def records(contenders: Sequence[Contender], cases: Iterable[str], repeats: int) -> Iterator[dict]:

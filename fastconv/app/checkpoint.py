@@ -4,7 +4,6 @@ A file is written under a temporary name in its own folder, flushed to the disk 
 name stands for a complete file: the one before or the new one. Nothing is ever unpickled.
 """
 
-import contextlib
 import os
 from collections.abc import Mapping
 from typing import Any
@@ -13,9 +12,11 @@ import numpy as np
 
 from fastconv._tensor import Tensor
 from fastconv.creation import from_numpy
+from fastconv.files import replacing
 from fastconv.random import default_generator
+from fastconv.serialization import safetensors
 
-__all__ = ["CheckpointError", "load", "load_training", "read", "save", "save_training", "write_atomically"]
+__all__ = ["CheckpointError", "load", "load_training", "read", "save", "save_training"]
 
 # The one metadata entry of a file; several would be written in an arbitrary order, and equal states in unequal bytes.
 _ENTRY = "fastconv"
@@ -44,8 +45,10 @@ def save(path: str | os.PathLike, state_dict: dict, metadata: Any = None) -> Non
     """
     import json
 
-    _need_safetensors()
-    from safetensors.numpy import save as serialize
+    try:
+        from safetensors import numpy as safetensors_numpy
+    except ImportError:
+        raise ImportError('checkpoints need safetensors: pip install "fastconv[train]"') from None
 
     if not isinstance(state_dict, Mapping):
         raise TypeError(f"a state_dict is a mapping of names to arrays, got {state_dict!r}")
@@ -57,7 +60,8 @@ def save(path: str | os.PathLike, state_dict: dict, metadata: Any = None) -> Non
         if arrays[name].dtype.kind not in "biuf" or arrays[name].dtype.itemsize > 8:
             raise TypeError(f"a checkpoint holds bools, integers and floats, got {value!r} as {name!r}")
     text = json.dumps({"metadata": metadata, "crc32": _checksum(arrays, metadata)})
-    write_atomically(path, serialize(arrays, metadata={_ENTRY: text}))
+    with replacing(path) as file:
+        file.write(safetensors_numpy.save(arrays, metadata={_ENTRY: text}))
 
 
 def load(path: str | os.PathLike) -> dict[str, Tensor]:
@@ -79,9 +83,6 @@ def read(path: str | os.PathLike) -> tuple[dict[str, np.ndarray], Any]:
     """The arrays and the metadata (None in another program's file) of a safetensors file; errors as in :func:`load`."""
     import json
 
-    _need_safetensors()
-    from safetensors import SafetensorError, safe_open
-
     path = os.fspath(path)
     if os.path.isdir(path):
         raise IsADirectoryError(f"{path}: is a folder, expected a safetensors file")
@@ -90,13 +91,9 @@ def read(path: str | os.PathLike) -> tuple[dict[str, np.ndarray], Any]:
     if not os.path.isfile(path):  # a pipe would be waited for
         raise CheckpointError(f"{path}: is no regular file, expected a safetensors file")
     try:
-        with safe_open(path, framework="np") as file:
-            # Copies: the arrays outlive the file and may be written to.
-            arrays = {name: np.array(file.get_tensor(name)) for name in file.keys()}  # noqa: SIM118
-            header = file.metadata() or {}
-    except (SafetensorError, ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
-        size = os.path.getsize(path)
-        raise CheckpointError(f"{path}: truncated, corrupt or no safetensors file ({size} bytes): {error}") from error
+        arrays, header = safetensors.read(path)
+    except RuntimeError as error:
+        raise CheckpointError(str(error)) from error
     if _ENTRY not in header:
         return arrays, None
     try:
@@ -164,43 +161,6 @@ def load_training(path: str | os.PathLike, model=None, optimizer=None, scheduler
     except (RuntimeError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise CheckpointError(f"{os.fspath(path)}: does not fit this model and optimiser: {error}") from error
     return state["progress"]
-
-
-def write_atomically(path: str | os.PathLike, data: bytes) -> None:
-    """Write `data` to `path` such that, whenever the machine stops, the old contents or the new ones are there."""
-    path = os.fspath(path)
-    folder, name = os.path.split(path)
-    folder = folder or os.curdir
-    # One fixed name: what a killed process left behind is removed by the next write; a link there is not followed.
-    temporary = os.path.join(folder, f".{name}.tmp")
-    try:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(temporary)
-        with open(temporary, "xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException as error:
-        with contextlib.suppress(OSError, ValueError):
-            os.unlink(temporary)
-        if isinstance(error, ValueError):  # of open(), for a name with a NUL
-            raise ValueError(f"{path!r}: cannot write: {error}") from error
-        if isinstance(error, OSError):
-            raise OSError(error.errno, f"cannot write: {error.strerror}", path) from error
-        raise
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _need_safetensors() -> None:
-    try:
-        import safetensors  # noqa: F401
-    except ImportError:
-        raise ImportError('checkpoints need safetensors: pip install "fastconv[train]"') from None
 
 
 def _plain_array(value: Any) -> np.ndarray:

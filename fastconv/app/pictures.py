@@ -7,6 +7,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from fastconv.files import replacing
+
 __all__ = ["draw_answers", "draw_curves", "draw_filters"]
 
 
@@ -102,8 +104,7 @@ def _grid(count: int, columns: int, inches: float, title: str = ""):
 
 
 def _write(figure, path: str | os.PathLike) -> None:
-    from fastconv.app.checkpoint import write_atomically
-
     picture = io.BytesIO()
     figure.savefig(picture, format="png", dpi=120)
-    write_atomically(path, picture.getvalue())
+    with replacing(path) as file:
+        file.write(picture.getvalue())

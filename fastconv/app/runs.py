@@ -7,6 +7,7 @@ import time
 from typing import Any, NamedTuple
 
 from fastconv.checks import integer, number
+from fastconv.files import replacing
 
 __all__ = ["DATA", "MODELS", "SCHEDULES", "SETTINGS", "SettingsError", "train"]
 
@@ -358,8 +359,6 @@ class _Log:
 
     def forget_after(self, epochs: int) -> None:
         """Drop what the checkpoint does not have: epochs after the first `epochs`, and a line cut short by a kill."""
-        from fastconv.app.checkpoint import write_atomically
-
         kept = []
         if os.path.exists(self.path):
             with open(self.path, encoding="utf-8", errors="replace") as file:
@@ -370,4 +369,5 @@ class _Log:
                             kept.append(json.dumps(record) + "\n")
                     except (ValueError, AttributeError, TypeError, RecursionError):  # not a line that add() wrote
                         continue
-        write_atomically(self.path, "".join(kept).encode())
+        with replacing(self.path) as file:
+            file.write("".join(kept).encode())
