@@ -10,7 +10,7 @@ from builtins import bool as _bool
 from builtins import float as _float
 from builtins import int as _int
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
@@ -21,9 +21,12 @@ from ._native.tape import Node, apply, run_backward, wrap
 from ._printing import text_of
 from .checks import brief, number
 from .dtypes import (
+    CPU,
     OPERANDS,
     as_dtype,
     bool_,
+    check_device,
+    device,
     float16,
     float32,
     float64,
@@ -92,9 +95,14 @@ class Tensor(tape.TensorBase):
         return self._array.dtype
 
     @property
-    def device(self) -> str:
-        """Always ``"cpu"``."""
-        return "cpu"
+    def device(self) -> device:
+        """Always the CPU."""
+        return CPU
+
+    @property
+    def is_cuda(self) -> _bool:
+        """False: no tensor is on a GPU."""
+        return False
 
     @property
     def itemsize(self) -> _int:
@@ -737,20 +745,18 @@ class Tensor(tape.TensorBase):
 
         Raises
         ------
-        RuntimeError
-            For any device but the CPU.
+        AssertionError, RuntimeError
+            For any device but the CPU, as torch does on a machine without a GPU.
         """
         for t in target:
             if isinstance(t, Tensor):
                 dtype = t.dtype
             elif is_device(t):
                 device = t
-            else:
+            elif t is not None:
                 dtype = t
-        if device is not None and not is_device(device):
-            raise TypeError(f"expected a device, got {device!r}")
-        if device is not None and str(device).split(":")[0] != "cpu":
-            raise RuntimeError(f"fastconv computes on the CPU, got the device {str(device)!r}")
+        if device is not None:
+            check_device(device)
         dtype = self.dtype if dtype is None else as_dtype(dtype)
         if dtype != self.dtype:
             return apply(primitives.cast, self, dtype=dtype)
@@ -759,6 +765,10 @@ class Tensor(tape.TensorBase):
     def cpu(self) -> Tensor:
         """Itself: every tensor is on the CPU."""
         return self
+
+    def cuda(self, device: Any = None, non_blocking: _bool = False) -> NoReturn:
+        """Raise torch's AssertionError: there is no GPU."""
+        check_device("cuda")
 
     def type_as(self, other: Tensor) -> Tensor:
         """The tensor in the dtype of `other`."""

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, DTypeLike
 from ._native.tape import wrap
 from ._tensor import Tensor
 from .checks import check_shape, integer, number, unpack
-from .dtypes import as_dtype, bool_, category, check_dtype, float32, int64, to_array
+from .dtypes import as_dtype, bool_, category, check_dtype, float32, int64, takes_device, to_array
 from .random import Generator, stream_of
 
 __all__ = [
@@ -43,6 +43,7 @@ def _leaf(array: np.ndarray, requires_grad: bool) -> Tensor:
     return t.requires_grad_() if requires_grad else t
 
 
+@takes_device
 def tensor(data: ArrayLike, *, dtype: DTypeLike | None = None, requires_grad: bool = False) -> Tensor:
     """A new tensor with a copy of the data.
 
@@ -56,6 +57,7 @@ def tensor(data: ArrayLike, *, dtype: DTypeLike | None = None, requires_grad: bo
     return _leaf(to_array(data, dtype), requires_grad)
 
 
+@takes_device
 def as_tensor(data: ArrayLike, dtype: DTypeLike | None = None) -> Tensor:
     """The tensor itself, or a tensor on the memory of an ndarray, where the dtype allows; else a copy."""
     if isinstance(data, Tensor):
@@ -90,21 +92,25 @@ def from_dlpack(ext_tensor: object) -> Tensor:
     return from_numpy(np.from_dlpack(ext_tensor))
 
 
+@takes_device
 def empty(*size: int | Sequence[int], dtype: DTypeLike = float32, requires_grad: bool = False) -> Tensor:
     """A tensor of this shape with whatever was in the memory."""
     return _leaf(np.empty(check_shape(unpack(size), "empty"), as_dtype(dtype)), requires_grad)
 
 
+@takes_device
 def zeros(*size: int | Sequence[int], dtype: DTypeLike = float32, requires_grad: bool = False) -> Tensor:
     """A tensor of this shape full of 0."""
     return _leaf(np.zeros(check_shape(unpack(size), "zeros"), as_dtype(dtype)), requires_grad)
 
 
+@takes_device
 def ones(*size: int | Sequence[int], dtype: DTypeLike = float32, requires_grad: bool = False) -> Tensor:
     """A tensor of this shape full of 1."""
     return _leaf(np.ones(check_shape(unpack(size), "ones"), as_dtype(dtype)), requires_grad)
 
 
+@takes_device
 def full(
     size: Sequence[int], fill_value: float, *, dtype: DTypeLike | None = None, requires_grad: bool = False
 ) -> Tensor:
@@ -114,21 +120,25 @@ def full(
     return _leaf(np.full(check_shape(unpack((size,)), "full"), fill_value, dtype), requires_grad)
 
 
+@takes_device
 def zeros_like(input: Tensor, *, dtype: DTypeLike | None = None, requires_grad: bool = False) -> Tensor:
     """A tensor full of 0, of the shape and the dtype of `input`."""
     return zeros(input.shape, dtype=dtype or input.dtype, requires_grad=requires_grad)
 
 
+@takes_device
 def ones_like(input: Tensor, *, dtype: DTypeLike | None = None, requires_grad: bool = False) -> Tensor:
     """A tensor full of 1, of the shape and the dtype of `input`."""
     return ones(input.shape, dtype=dtype or input.dtype, requires_grad=requires_grad)
 
 
+@takes_device
 def empty_like(input: Tensor, *, dtype: DTypeLike | None = None, requires_grad: bool = False) -> Tensor:
     """A tensor with whatever was in the memory, of the shape and the dtype of `input`."""
     return empty(input.shape, dtype=dtype or input.dtype, requires_grad=requires_grad)
 
 
+@takes_device
 def full_like(
     input: Tensor, fill_value: float, *, dtype: DTypeLike | None = None, requires_grad: bool = False
 ) -> Tensor:
@@ -136,7 +146,15 @@ def full_like(
     return full(input.shape, fill_value, dtype=dtype or input.dtype, requires_grad=requires_grad)
 
 
-def arange(start: float, end: float | None = None, step: float = 1, *, dtype: DTypeLike | None = None) -> Tensor:
+@takes_device
+def arange(
+    start: float,
+    end: float | None = None,
+    step: float = 1,
+    *,
+    dtype: DTypeLike | None = None,
+    requires_grad: bool = False,
+) -> Tensor:
     """The numbers from `start` (0) up to but not including `end`, by `step`: int64 if all are ints, else float32."""
     start, end = (0, start) if end is None else (start, end)
     for name, value in (("start", start), ("end", end), ("step", step)):
@@ -149,24 +167,29 @@ def arange(start: float, end: float | None = None, step: float = 1, *, dtype: DT
         dtype = int64 if all(isinstance(n, int | np.integer) for n in (start, end, step)) else float32
     n = max(0, int(np.ceil((end - start) / step)))
     check_shape((n,), f"arange({start!r}, {end!r}, {step!r})")
-    return wrap((start + step * np.arange(n)).astype(as_dtype(dtype)))
+    return _leaf((start + step * np.arange(n)).astype(as_dtype(dtype)), requires_grad)
 
 
-def linspace(start: float, end: float, steps: int, *, dtype: DTypeLike = float32) -> Tensor:
+@takes_device
+def linspace(
+    start: float, end: float, steps: int, *, dtype: DTypeLike = float32, requires_grad: bool = False
+) -> Tensor:
     """`steps` numbers at equal distances from `start` to `end`, both included."""
     start, end, steps = float(number(start, "start")), float(number(end, "end")), integer(steps, "steps")
     check_shape((steps,), "linspace")
-    return wrap(np.linspace(start, end, steps).astype(as_dtype(dtype)))
+    return _leaf(np.linspace(start, end, steps).astype(as_dtype(dtype)), requires_grad)
 
 
-def eye(n: int, m: int | None = None, *, dtype: DTypeLike = float32) -> Tensor:
+@takes_device
+def eye(n: int, m: int | None = None, *, dtype: DTypeLike = float32, requires_grad: bool = False) -> Tensor:
     """The (n, m) matrix, m = n by default, with 1 on the diagonal and 0 elsewhere."""
     n = integer(n, "n")
     m = n if m is None else integer(m, "m")
     check_shape((n, m), "eye")
-    return wrap(np.eye(n, m, dtype=as_dtype(dtype)))
+    return _leaf(np.eye(n, m, dtype=as_dtype(dtype)), requires_grad)
 
 
+@takes_device
 def rand(
     *size: int | Sequence[int],
     generator: Generator | None = None,
@@ -177,6 +200,7 @@ def rand(
     return empty(*size, dtype=dtype).uniform_(generator=generator).requires_grad_(requires_grad)
 
 
+@takes_device
 def randn(
     *size: int | Sequence[int],
     generator: Generator | None = None,
@@ -187,16 +211,19 @@ def randn(
     return empty(*size, dtype=dtype).normal_(generator=generator).requires_grad_(requires_grad)
 
 
+@takes_device
 def rand_like(input: Tensor, *, generator: Generator | None = None, dtype: DTypeLike | None = None) -> Tensor:
     """Random numbers, uniform in [0, 1), of the shape and the dtype of `input`."""
     return rand(input.shape, generator=generator, dtype=dtype or input.dtype)
 
 
+@takes_device
 def randn_like(input: Tensor, *, generator: Generator | None = None, dtype: DTypeLike | None = None) -> Tensor:
     """Random numbers of mean 0 and variance 1, of the shape and the dtype of `input`."""
     return randn(input.shape, generator=generator, dtype=dtype or input.dtype)
 
 
+@takes_device
 def randint(
     low: int,
     high: int | Sequence[int] | None = None,
@@ -218,6 +245,7 @@ def randint(
     )
 
 
+@takes_device
 def randperm(n: int, *, generator: Generator | None = None, dtype: DTypeLike = int64) -> Tensor:
     """The integers from 0 to n - 1 in random order."""
     n = integer(n, "n")

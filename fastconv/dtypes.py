@@ -1,7 +1,10 @@
-"""Dtypes: their names, which of them a result has, and arrays of any data."""
+"""Dtypes: their names, which of them a result has, and arrays of any data; devices, of which there is one."""
 
 from __future__ import annotations
 
+import functools
+import inspect
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,13 +14,17 @@ from ._native.tape import TensorBase
 from .checks import brief
 
 __all__ = [
+    "CPU",
+    "check_device",
+    "device",
+    "is_device",
+    "takes_device",
     "ARRAYS",
     "OPERANDS",
     "as_dtype",
     "bool_",
     "category",
     "check_dtype",
-    "device",
     "float16",
     "float32",
     "float64",
@@ -25,7 +32,6 @@ __all__ = [
     "int16",
     "int32",
     "int64",
-    "is_device",
     "result_type",
     "to_array",
     "uint8",
@@ -74,29 +80,105 @@ def check_dtype(dtype: np.dtype) -> np.dtype:
 
 
 def as_dtype(dtype: DTypeLike) -> np.dtype:
-    """`dtype` as a dtype that a tensor can have."""
+    """`dtype` as a dtype that a tensor can have; None is float32."""
     try:
-        return check_dtype(np.dtype(dtype))
+        return check_dtype(float32 if dtype is None else np.dtype(dtype))
     except TypeError:
         raise TypeError(f"expected the dtype of bools, integers, or floats of up to 64 bits, got {dtype!r}") from None
 
 
+TYPES = (
+    *("cpu", "cuda", "ipu", "xpu", "mkldnn", "opengl", "opencl", "ideep", "hip", "ve", "fpga", "maia", "xla", "lazy"),
+    *("vulkan", "mps", "meta", "hpu", "mtia", "privateuseone"),
+)
+
+# What torch, built for the CPU alone, raises where a tensor is to be on another device.
+ABSENT: dict[str, Exception] = {
+    "cuda": AssertionError("Torch not compiled with CUDA enabled"),
+    "xpu": AssertionError("Torch not compiled with XPU enabled"),
+    "mps": RuntimeError("PyTorch is not linked with support for mps devices"),
+}
+
+
 class device(str):
-    """``device("cpu")``: where a tensor is; the CPU is the only one."""
+    """``device("cuda:0")`` or ``device("cuda", 0)``: where a tensor would be; the CPU is the only place.
 
-    def __new__(cls, name: str = "cpu") -> device:
-        if str(name).split(":")[0] != "cpu":
-            raise RuntimeError(f"fastconv computes on the CPU, got the device {str(name)!r}")
-        return super().__new__(cls, name)
+    Parameters
+    ----------
+    type : str or device
+        One of torch's types of devices, and after a colon which of them.
+    index : int, optional
 
-    @property
-    def type(self) -> str:
-        return "cpu"
+    Raises
+    ------
+    RuntimeError
+        If torch knows no such type, or the index is no number.
+    """
+
+    type: str
+    index: int | None
+
+    def __new__(cls, type: str | device = "cpu", index: int | None = None) -> device:
+        if isinstance(type, int):
+            raise RuntimeError("Cannot access accelerator device when none is available.")
+        if not isinstance(type, str):
+            raise TypeError(f"a device is named by a string, got {type!r}")
+        kind, colon, number = str(type).partition(":")
+        if kind not in TYPES:
+            raise RuntimeError(f"Expected one of {', '.join(TYPES)} device type at start of device string: {type}")
+        if colon:
+            if not number.isdecimal() or index is not None:
+                raise RuntimeError(f"Invalid device string: '{type}'" + ("" if index is None else f" beside {index=}"))
+            index = int(number)
+        self = super().__new__(cls, kind if index is None else f"{kind}:{index}")
+        self.type, self.index = kind, index
+        return self
+
+    def __getnewargs__(self) -> tuple:
+        return self.type, self.index
+
+    def __repr__(self) -> str:
+        return (
+            f"device(type={self.type!r})" if self.index is None else f"device(type={self.type!r}, index={self.index})"
+        )
+
+
+CPU = device("cpu")
 
 
 def is_device(x: Any) -> bool:
     """Whether `x` is a device, or the name of one."""
-    return isinstance(x, device) or (isinstance(x, str) and x.split(":")[0] in ("cpu", "cuda", "mps", "xpu", "meta"))
+    return isinstance(x, str) and x.partition(":")[0] in TYPES
+
+
+def check_device(where: str | device | None) -> None:
+    """Raise what torch does on a machine without a GPU, if `where` is neither the CPU nor None."""
+    if where is None or where is CPU:
+        return
+    kind = device(where).type
+    if kind == "cpu":
+        return
+    if kind in ABSENT:
+        error = ABSENT[kind]
+        raise type(error)(*error.args)
+    raise RuntimeError(f"fastconv computes on the CPU, got the device {str(where)!r}")
+
+
+def takes_device(function: Callable) -> Callable:
+    """A function of a new tensor, with torch's keyword `device` in addition, which is checked."""
+
+    @functools.wraps(function)
+    def wrapper(*args: Any, device: str | None = None, **kwargs: Any) -> Any:
+        if device is not None:
+            check_device(device)
+        return function(*args, **kwargs)
+
+    signature = inspect.signature(function)
+    keyword = inspect.Parameter(
+        "device", inspect.Parameter.KEYWORD_ONLY, default=None, annotation="str | device | None"
+    )
+    wrapper.__signature__ = signature.replace(parameters=[*signature.parameters.values(), keyword])
+    return wrapper
 
 
 def to_array(data: ArrayLike | TensorBase, dtype: DTypeLike | None) -> np.ndarray:

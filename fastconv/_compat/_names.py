@@ -6,7 +6,7 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-from ..dtypes import float32
+from ..dtypes import check_device, float32
 from ._typed import (
     BoolTensor,
     ByteTensor,
@@ -66,10 +66,7 @@ def set_default_device(device: Any) -> None:
     AssertionError, RuntimeError
         For any other device, as when a tensor is made on it.
     """
-    if device is not None:
-        from ..creation import empty
-
-        empty(0, device=device)
+    check_device(device)
 
 
 def set_default_dtype(d: Any) -> None:

@@ -33,8 +33,6 @@ class _OfDtype(type):
         if len(arguments) != 1:
             raise TypeError(f"{cls.__name__}() takes sizes or one sequence of numbers, got {arguments!r}")
         data = arguments[0]
-        if type(data).__name__ == "Size":  # what a tensor's shape is: sizes, not numbers
-            return empty(data, dtype=cls.dtype)
         if isinstance(data, Tensor) and data.dtype != cls.dtype:
             raise TypeError(f"expected a tensor of {cls.dtype}, got {data.dtype}; convert it with .to({cls.dtype})")
         return data.detach() if isinstance(data, Tensor) else tensor(data, dtype=cls.dtype)

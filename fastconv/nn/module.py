@@ -220,14 +220,35 @@ class Module:
     # Dtypes
 
     def to(self, *target, **kwargs) -> Module:
-        """Convert floating parameters and buffers, in place, as :meth:`Tensor.to` would; returns self."""
+        """Convert floating parameters and buffers, in place, as :meth:`Tensor.to` would; returns self.
+
+        Raises
+        ------
+        TypeError
+            For a dtype that is no floating one.
+        AssertionError, RuntimeError
+            For any device but the CPU, as torch does on a machine without a GPU.
+        """
+        for dtype in (*target, kwargs.get("dtype")):
+            if isinstance(dtype, np.dtype) and dtype.kind != "f":
+                raise TypeError(
+                    f"nn.Module.to only accepts floating point or complex dtypes, but got desired dtype={dtype}"
+                )
+        return self._convert(lambda tensor: tensor.to(*target, **kwargs))
+
+    def _convert(self, function: Callable[[Tensor], Tensor]) -> Module:
+        """Replace floating parameters, with their gradients, and buffers by what `function` makes of them."""
         for tensors in (self.parameters(), self.buffers()):
             for tensor in tensors:
                 if tensor.is_floating_point():
-                    tensor.data = tensor.detach().to(*target, **kwargs)
+                    tensor.data = function(tensor.detach())
                     if tensor.grad is not None:
-                        tensor.grad = tensor.grad.to(*target, **kwargs)
+                        tensor.grad = function(tensor.grad)
         return self
+
+    def half(self) -> Module:
+        """Convert floating parameters and buffers to float16, in place; returns self."""
+        return self.to(np.dtype("float16"))
 
     def float(self) -> Module:
         """Convert floating parameters and buffers to float32, in place; returns self."""
@@ -240,6 +261,10 @@ class Module:
     def cpu(self) -> Module:
         """Itself: every module is on the CPU."""
         return self
+
+    def cuda(self, device=None) -> Module:
+        """Raise torch's AssertionError, unless there is nothing to move: there is no GPU."""
+        return self._convert(lambda tensor: tensor.cuda(device))
 
     # State
 

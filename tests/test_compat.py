@@ -1,0 +1,299 @@
+"""What torch programs name and a CPU has no use for: the answers of torch on a machine without a GPU."""
+
+import copy
+import pickle
+import warnings
+
+import numpy as np
+import pytest
+
+import fastconv
+from fastconv import _compat, nn, optim
+
+QUESTIONS = [
+    "cuda.is_available()",
+    "cuda.device_count()",
+    "cuda.is_initialized()",
+    "cuda.empty_cache()",
+    "cuda.memory_allocated()",
+    "cuda.max_memory_allocated()",
+    "cuda.memory_reserved()",
+    "cuda.manual_seed(1)",
+    "cuda.manual_seed_all(1)",
+    "cuda.get_rng_state_all()",
+    "cuda.is_bf16_supported()",
+    "isinstance(zeros(2),cuda.FloatTensor)",
+    "xpu.is_available()",
+    "mps.is_available()",
+    "accelerator.is_available()",
+    "accelerator.current_accelerator()",
+    "accelerator.device_count()",
+    "backends.cudnn.is_available()",
+    "backends.cudnn.version()",
+    "backends.cudnn.enabled",
+    "backends.cudnn.benchmark",
+    "backends.cudnn.deterministic",
+    "backends.mps.is_available()",
+    "backends.mps.is_built()",
+    "backends.cuda.is_built()",
+    "backends.cuda.matmul.allow_tf32",
+    "jit.is_scripting()",
+    "jit.is_tracing()",
+    "jit.annotate(int,3)",
+    "is_autocast_enabled()",
+    "get_float32_matmul_precision()",
+    "version.cuda",
+    "version.hip",
+    "distributed.is_initialized()",
+    "isinstance(zeros(2),FloatTensor)",
+    "isinstance(zeros(2),LongTensor)",
+    "isinstance(zeros(2),autograd.Variable)",
+    "FloatTensor(2,3).shape==(2,3)",
+    "LongTensor([1,2]).tolist()",
+    "ByteTensor([255]).tolist()",
+    "FloatTensor().numel()",
+    "list(nn.DataParallel(nn.Linear(2,2)).state_dict())",
+    'amp.GradScaler("cuda",enabled=False).state_dict()',
+    'amp.GradScaler("cuda",enabled=False).is_enabled()',
+    'amp.GradScaler("cuda",enabled=False).get_scale()',
+    'str(device("cuda:1"))',
+    'device("cuda",1).index',
+    'device("cpu").type',
+    'device("mps").index',
+    'repr(device("cuda:1"))',
+    "str(zeros(2).device)",
+    'zeros(2,device="cpu").is_cuda',
+    'zeros(2).to(device("cpu")).device==device("cpu")',
+    "multiprocessing.get_sharing_strategy()",
+    'nn.Linear(2,2).to("cpu").weight.is_cuda',
+]
+
+REFUSALS = [
+    "cuda.current_device()",
+    "cuda.synchronize()",
+    "cuda.get_device_name(0)",
+    "cuda.get_device_properties(0)",
+    "cuda.current_stream()",
+    "cuda.init()",
+    "cuda.mem_get_info()",
+    "cuda.FloatTensor(3)",
+    "zeros(2).cuda()",
+    'zeros(2).to("cuda")',
+    'zeros(2).to("mps")',
+    'zeros(2,device="cuda")',
+    'ones(2,device="xpu")',
+    'randn(2,device=device("cuda:0"))',
+    'tensor([1],device="cuda")',
+    "nn.Linear(2,2).cuda()",
+    'nn.Linear(2,2).to("cuda")',
+    'nn.Linear(2,2).to(device("cuda"))',
+    "nn.Linear(2,2).to(int32)",
+    'device("nothing")',
+    'device("cuda:x")',
+    "accelerator.set_device_index(0)",
+    "accelerator.synchronize()",
+    "accelerator.current_device_index()",
+    "nn.parallel.DistributedDataParallel(nn.Linear(2,2))",
+    "amp.autocast(3)",
+]
+
+
+@pytest.fixture(scope="module")
+def torch():
+    return pytest.importorskip("torch")
+
+
+@pytest.mark.parametrize("question", QUESTIONS)
+def test_answers_are_torchs(torch, question):
+    expected, answer = (
+        eval(question, {name: getattr(library, name) for name in NAMES}) for library in (torch, fastconv)
+    )
+    assert answer == expected
+
+
+@pytest.mark.parametrize("refusal", REFUSALS)
+def test_refusals_are_torchs(torch, refusal):
+    messages = []
+    for library in (torch, fastconv):
+        with pytest.raises((AssertionError, RuntimeError, TypeError, ValueError)) as error:
+            eval(refusal, {name: getattr(library, name) for name in NAMES})
+        messages.append((error.type, str(error.value).partition("dtype=")[0]))
+    if "autocast" not in refusal:
+        assert messages[0] == messages[1]
+    else:
+        assert messages[0][0] is messages[1][0]
+
+
+NAMES = [
+    "FloatTensor",
+    "LongTensor",
+    "ByteTensor",
+    "accelerator",
+    "amp",
+    "autograd",
+    "backends",
+    "cuda",
+    "device",
+    "distributed",
+    "int32",
+    "jit",
+    "mps",
+    "multiprocessing",
+    "nn",
+    "ones",
+    "randn",
+    "set_float32_matmul_precision",
+    "tensor",
+    "version",
+    "xpu",
+    "zeros",
+    "is_autocast_enabled",
+    "get_float32_matmul_precision",
+]
+
+
+def test_there_is_no_other_name():
+    for module in (fastconv, fastconv.nn, fastconv.autograd, fastconv.backends):
+        with pytest.raises(AttributeError, match=f"module '{module.__name__}' has no attribute 'nothing_such'"):
+            module.nothing_such
+    for name in ("_typed", "_names", "_path"):
+        with pytest.raises(AttributeError):
+            _compat.find("fastconv", name)
+
+
+def test_typed_tensors():
+    x = fastconv.FloatTensor(np.arange(3))
+    assert x.dtype == fastconv.float32 and x.tolist() == [0, 1, 2]
+    assert fastconv.DoubleTensor([1]).dtype == fastconv.float64 and fastconv.HalfTensor(2).dtype == fastconv.float16
+    assert isinstance(nn.Parameter(x), fastconv.FloatTensor) and not isinstance([1.0], fastconv.FloatTensor)
+    assert fastconv.FloatTensor(x)._array is x._array
+    with pytest.raises(TypeError, match="expected a tensor of float32, got int64"):
+        fastconv.FloatTensor(fastconv.tensor([1]))
+    with pytest.raises(TypeError, match="takes sizes or one sequence of numbers"):
+        fastconv.FloatTensor([1], [2])
+
+
+def test_variables_are_tensors():
+    Variable = fastconv.autograd.Variable
+    x = fastconv.zeros(3)
+    assert Variable(x) is x
+    y = Variable(x, requires_grad=True)
+    assert y.requires_grad and not x.requires_grad and y._array is x._array
+    with pytest.warns(UserWarning, match="volatile was removed"):
+        Variable(x, volatile=True)
+    with pytest.raises(TypeError, match="Variable data has to be a tensor, but got list"):
+        Variable([1])
+
+
+def test_autocast_computes_in_float32_and_says_so_once():
+    from fastconv import amp
+
+    amp._said = False
+    with pytest.warns(UserWarning, match="computes in float32"):
+        context = fastconv.autocast("cpu", dtype=fastconv.float16)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with context, fastconv.autocast("cpu"), fastconv.autocast("cuda", enabled=False):
+            assert nn.Linear(2, 2)(fastconv.ones(1, 2)).dtype == fastconv.float32
+    with pytest.warns(UserWarning, match=r"CUDA is not available\. Disabling"):
+        fastconv.cuda.amp.autocast()
+
+    @fastconv.autocast("cpu")
+    def double(x):
+        return x * 2
+
+    assert double(fastconv.ones(1)).item() == 2
+
+
+def test_a_disabled_scaler_steps():
+    parameter = nn.Parameter(fastconv.ones(2))
+    optimizer = optim.SGD([parameter], lr=0.5)
+    with pytest.warns(UserWarning, match=r"gradients are computed in float32\. Disabling"):
+        scaler = fastconv.cuda.amp.GradScaler()
+    scaler.scale(parameter.sum()).backward()
+    scaler.unscale_(optimizer)
+    scaler.step(optimizer)
+    scaler.update()
+    assert parameter.tolist() == [0.5, 0.5]
+    scaler.load_state_dict(scaler.state_dict())
+
+
+def test_what_returns_what_it_is_given():
+    def function(x):
+        return x
+
+    jit = fastconv.jit
+    decorated = (jit.script, jit.unused, jit.export, jit.ignore, jit.ignore(drop=True), jit.script_method)
+    assert all(decorator(function) is function for decorator in decorated)
+    assert jit.trace(function, fastconv.zeros(1)) is function and issubclass(jit.ScriptModule, nn.Module)
+    model = nn.Linear(2, 2)
+    assert fastconv.compile(model) is model and fastconv.compile(mode="max-autotune")(function) is function
+    assert fastconv.fx.wrap(function) is function
+    with fastconv.profiler.record_function("step"):
+        pass
+    amp = fastconv.amp
+    assert amp.custom_fwd(function) is function and amp.custom_bwd(device_type="cpu")(function) is function
+
+
+def test_data_parallel_calls_its_module():
+    model = nn.DataParallel(nn.Linear(2, 3), device_ids=[0])
+    assert model(fastconv.zeros(4, 2)).shape == (4, 3)
+    again = pickle.loads(pickle.dumps(copy.deepcopy(model)))
+    assert list(again.state_dict()) == ["module.weight", "module.bias"]
+
+
+def test_defaults_stay():
+    fastconv.set_default_device("cpu")
+    fastconv.set_default_dtype(fastconv.float32)
+    fastconv.set_default_tensor_type("torch.FloatTensor")
+    fastconv.set_default_tensor_type(fastconv.FloatTensor)
+    fastconv.use_deterministic_algorithms(True)
+    assert fastconv.are_deterministic_algorithms_enabled()
+    fastconv.set_float32_matmul_precision("high")
+    assert fastconv.get_float32_matmul_precision() == "high"
+    fastconv.set_float32_matmul_precision("highest")
+    with pytest.raises(AssertionError, match="Torch not compiled with CUDA enabled"):
+        fastconv.set_default_device("cuda")
+    with pytest.raises(NotImplementedError, match="the default dtype is float32 and stays so, got float64"):
+        fastconv.set_default_dtype(fastconv.float64)
+    with pytest.raises(NotImplementedError, match=r"torch\.FloatTensor and stays so, got torch\.cuda\.FloatTensor"):
+        fastconv.set_default_tensor_type("torch.cuda.FloatTensor")
+
+
+def test_one_process():
+    distributed = fastconv.distributed
+    assert not distributed.is_available()
+    with pytest.raises(RuntimeError, match="fastconv trains in one process"):
+        distributed.init_process_group("gloo")
+    with pytest.raises(ValueError, match="Default process group has not been initialized"):
+        distributed.get_rank()
+
+
+def _fail(rank):
+    raise SystemExit(rank * 3)
+
+
+def _pass(rank, queue):
+    queue.put(rank)
+
+
+def test_spawn():
+    mp = fastconv.multiprocessing
+    queue = mp.get_context("fork").SimpleQueue()
+    assert mp.spawn(_pass, (queue,), nprocs=2, start_method="fork") is None
+    assert sorted([queue.get(), queue.get()]) == [0, 1]
+    with pytest.raises(RuntimeError, match="process 1 of 2 ended with exit code 3"):
+        mp.spawn(_fail, nprocs=2, start_method="fork")
+    (process,) = mp.spawn(_pass, (queue,), nprocs=1, join=False, start_method="fork")
+    process.join()
+    assert process.exitcode == 0
+    mp.set_sharing_strategy("file_system")
+    with pytest.raises(AssertionError, match="got 'carrier pigeon'"):
+        mp.set_sharing_strategy("carrier pigeon")
+
+
+def test_module_conversions():
+    model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2))
+    assert model.half()[0].weight.dtype == fastconv.float16 and model[1].num_batches_tracked.dtype == fastconv.int64
+    assert model.to("cpu", fastconv.float64)[1].running_mean.dtype == fastconv.float64
+    assert model.float()[0].bias.dtype == fastconv.float32
