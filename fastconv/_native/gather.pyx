@@ -275,12 +275,19 @@ cdef void fill_tables(const Gather *job) noexcept nogil:
         for s in range(grid.S):
             job.filter_taps[i] = r * job.w_row + s * job.w_col
             job.staged_taps[i] = staged_offset(grid, r, s)
-            # Of a tap outside of the image there may be no address.
-            job.placed_taps[i] = placed_offset(grid, &job.x, r, s) if grid.inside else 0
             i += 1
     for i in range(taps, job.chunk * taps):
         job.staged_taps[i] = job.staged_taps[i - taps] + grid.stage_channel
-        job.placed_taps[i] = job.placed_taps[i - taps] + job.x.s_c if grid.inside else 0
+    # Of a tap outside of the image there may be no address, and nobody asks for one.
+    if not grid.inside:
+        return
+    i = 0
+    for r in range(grid.R):
+        for s in range(grid.S):
+            job.placed_taps[i] = placed_offset(grid, &job.x, r, s)
+            i += 1
+    for i in range(taps, job.chunk * taps):
+        job.placed_taps[i] = job.placed_taps[i - taps] + job.x.s_c
 
 
 # ---- packing filters -----------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from libc.string cimport memmove, memset
 from fastconv._native.few_channels cimport LEAST_ROWS, MOST_BYTES, Layer, has_small_windows, set_layer
 from fastconv._native.kernels cimport fc_kernels, idx, parts, up
 from fastconv._native.memory cimport LINE
-from fastconv._native.problem cimport Image, Problem, at, channels_last
+from fastconv._native.problem cimport INPUT_GRADIENT, Image, Problem, at, channels_last
 
 cdef enum:
     BAND = 1024               # outputs of a channel in a band
@@ -47,13 +47,14 @@ cdef inline bint set_lanes(Lanes *lanes, const Problem *problem) noexcept nogil:
     cdef Layer *layer = &lanes.layer
     cdef const fc_kernels *kernels = problem.kernels
     cdef idx width, row, line, most, written, least = LEAST_ROWS
+    cdef idx channels = problem.w.c, filters = problem.w.n // problem.groups
+    lanes.mix = filters if problem.which == INPUT_GRADIENT else channels
+    if lanes.mix > 1 and (channels != filters or lanes.mix > kernels.lanes or lanes.mix not in (2, 4, 8)):
+        return False
     if not has_small_windows(problem):
         return False
     set_layer(layer, problem)
     lanes.kernels = kernels
-    lanes.mix = layer.channels
-    if lanes.mix > 1 and (layer.filters != lanes.mix or lanes.mix > kernels.lanes or lanes.mix not in (2, 4, 8)):
-        return False
     lanes.channels = layer.groups * lanes.mix
     lanes.filters = layer.filters if lanes.mix == 1 else 1
     lanes.vectors = parts(lanes.channels, kernels.lanes)

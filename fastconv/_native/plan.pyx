@@ -6,7 +6,7 @@ tuning. """
 
 cimport numpy as cnp
 from libc.math cimport INFINITY
-from libc.string cimport memset
+from libc.string cimport memcmp, memset
 
 from fastconv._native.checks cimport READ, RESULT, check_array, check_axis, check_convolution
 from fastconv._native.column_taps cimport column_taps_features, column_taps_run
@@ -117,28 +117,65 @@ cdef int choose(const Problem *problem, const double *cycles) noexcept nogil:
     return best
 
 
+# ---- choices that are kept -----------------------------------------------------------------------------------------
+
+cdef struct Choice:
+    Problem problem      # without the addresses of its arrays; all zeros: nothing is kept here
+    int form
+    int (*run)(const Problem *problem, int form) except -1
+
+
+cdef enum:
+    KEPT = 64            # a power of two: the choices of a network's layers, each in the place that its sizes say
+
+# To weigh takes as long as a tiny convolution, and a network asks for the same ones again and again. Whoever reads or
+# writes here holds the GIL.
+cdef Choice[KEPT] choices
+
+
+cdef inline size_t place_of(const Problem *problem) noexcept nogil:
+    cdef size_t mixed = problem.which
+    mixed = mixed * 31 + problem.w.n
+    mixed = mixed * 31 + problem.w.c
+    mixed = mixed * 31 + problem.w.h
+    mixed = mixed * 31 + problem.x.n
+    mixed = mixed * 31 + problem.x.h
+    mixed = mixed * 31 + problem.x.s_w
+    mixed = mixed * 31 + problem.stride_h
+    return (mixed ^ mixed >> 6 ^ mixed >> 12) % KEPT
+
+
 cdef int run(const Problem *problem) except -1:
+    cdef Choice *choice = &choices[place_of(problem)]
+    cdef Problem key = problem[0]
     cdef double[FORMS] cycles
     cdef const Method *method
-    cdef int form, i
-    weigh(problem, cycles)
-    form = choose(problem, cycles)
-    for i in range(N_METHODS[problem.which]):
-        method = &METHODS[problem.which][i]
-        if method.first <= form and form < method.first + method.count:
-            method.run(problem, form)
-    return 0
+    cdef int i
+    key.x.data = key.x.end = key.w.data = key.w.end = key.y.data = key.y.end = NULL
+    key.bias = NULL
+    if memcmp(&choice.problem, &key, sizeof(Problem)) != 0:
+        weigh(problem, cycles)
+        choice.problem = key
+        choice.form = choose(problem, cycles)
+        for i in range(N_METHODS[problem.which]):
+            method = &METHODS[problem.which][i]
+            if method.first <= choice.form and choice.form < method.first + method.count:
+                choice.run = method.run
+    # What runs may release the GIL, and another thread may keep a choice of its own here meanwhile.
+    return choice.run(problem, choice.form)
 
 
 cdef void state(Problem *problem, Pass which, cnp.ndarray x, cnp.ndarray w, cnp.ndarray y, idx stride_h, idx stride_w,
                 idx pad_h, idx pad_w, idx dilation_h, idx dilation_w, idx groups) noexcept:
     cdef idx itemsize = cnp.PyArray_ITEMSIZE(x)
+    # Problems are compared byte by byte, with what lies between their members.
+    memset(problem, 0, sizeof(Problem))
     problem.which, problem.kernels, problem.tuning = which, kernels_of(itemsize), tuning_in_use()
     problem.forced, problem.winograd = forced, winograd_allowed
     as_image(x, &problem.x)
     as_image(w, &problem.w)
     as_image(y, &problem.y)
-    problem.bias, problem.groups = NULL, groups
+    problem.groups = groups
     problem.stride_h, problem.stride_w, problem.pad_h, problem.pad_w = stride_h, stride_w, pad_h, pad_w
     problem.dilation_h, problem.dilation_w = dilation_h, dilation_w
 
