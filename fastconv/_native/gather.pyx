@@ -219,7 +219,11 @@ cdef void plan_gather(Gather *job) noexcept nogil:
         cut_for_panels(job)
     elif job.form == TILES:
         # As many rows as the staging budget holds: each block stages the rows at its seams again.
-        target = min(8192, max(256, job.tuning.stage_bytes // (kernels.itemsize * job.C * slots)))
+        target = job.tuning.stage_bytes // (kernels.itemsize * job.C * slots)
+        if channels_last(&job.y):
+            # Each tile of filters writes a part of every pixel's line: the lines stay near until the last one.
+            target = min(target, job.tuning.stage_bytes // (kernels.itemsize * job.K))
+        target = min(8192, max(256, target))
         cut_blocks(grid, target, 1, lanes)
     elif job.form == OUTER:
         cut_blocks(grid, 128, kernels.correlate.outer_rows, lanes)

@@ -40,6 +40,15 @@ cdef void put_tile(const Gather *job, const char *tile, idx width, char *y, idx 
         tile += runs[i].count * itemsize
 
 
+cdef void fetch_result(const Gather *job, const char *y, idx filters, idx n_runs, const fc_run *runs) noexcept nogil:
+    """Ask for the lines of the result that put_tile() will write, where they are those of single pixels: no CPU sees
+    beforehand that they are wanted, as it does with rows of pixels."""
+    cdef idx i
+    if channels_last(&job.y):
+        for i in range(n_runs):
+            job.kernels.move.fetch(y + runs[i].offset * job.kernels.itemsize, job.y.s_w, runs[i].count, filters)
+
+
 cdef idx runs_of_result(const Gather *job, const Block *block, idx first, idx count, fc_run *runs) noexcept nogil:
     """The runs of y that so many pixels of the block are, from its image n0 and filter 0."""
     cdef idx n_runs = 0, n, p, q, length
@@ -189,6 +198,8 @@ cdef void gather_panels(const Gather *job, idx group, Block *block, idx k0, idx 
                     to = scratch.sums
                     if job.n_chunks > 1:
                         to += (first * (k1 - k0) + (k - k0) * to_row) * itemsize
+                    if chunk + 1 == job.n_chunks:
+                        fetch_result(job, y, tiles * rows, n_runs, scratch.runs)
                 kernels.product.panel[rows - 1][vecs - 1](tiles, depth, a, scratch.panel, to, to_row,
                                                           bias_of(job, group, k), chunk > 0, &lines)
                 if not whole and chunk + 1 == job.n_chunks:
@@ -277,6 +288,7 @@ cdef void gather_tiles(const Gather *job, idx group, Block *block, idx k0, idx k
                 while q < run:
                     vecs = min(most_vecs, parts(run - q, lanes))
                     to.count = min(vecs * lanes, run - q)
+                    fetch_result(job, y + (p * s_row + q * job.y.s_w) * itemsize, rows, 1, &to)
                     kernels.product.tile[rows - 1][vecs - 1](depth, a, x + (p * block.s_row + q) * itemsize, offsets,
                                                              scratch.sums, vecs * lanes, bias, 0)
                     put_tile(job, scratch.sums, vecs * lanes, y + (p * s_row + q * job.y.s_w) * itemsize, rows, 1, &to)
@@ -330,6 +342,9 @@ cdef void gather_outer(const Gather *job, idx group, Block *block, idx k0, idx k
         while i < n_pixels:
             memcpy(sums + i * width * itemsize, sums, min(i, n_pixels - i) * width * itemsize)
             i *= 2
+        run.offset, run.count = 0, count
+        for i in range(block.images * n_rows):
+            fetch_result(job, result(job, group, k, block, i // n_rows, i % n_rows, 0), rows, 1, &run)
         i = 0
         while i < n_pixels:
             kernels.correlate.outer[width // lanes - 1](
