@@ -19,7 +19,7 @@ import sys
 from types import ModuleType
 from typing import Any
 
-__all__ = ["MODULES", "PATH", "MissingModuleError", "MissingNameError", "install", "lookup"]
+__all__ = ["MODULES", "PATH", "VERSIONS", "MissingModuleError", "MissingNameError", "install", "lookup"]
 
 PATH = os.path.join(os.path.dirname(os.path.abspath(__file__)), "_compat", "_path")
 
@@ -117,15 +117,13 @@ def _missing(name: str) -> str:
 
 
 def lookup(module: str, name: str) -> Any:
-    """What the attribute `name` of one of :data:`MODULES` is in fastconv; a submodule as its :class:`StandIn`.
+    """What the attribute `name` of one of :data:`MODULES` is in fastconv; it is no module.
 
     Raises
     ------
     MissingNameError
         If fastconv has no such thing.
     """
-    if f"{module}.{name}" in MODULES:
-        return importlib.import_module(f"{module}.{name}")
     for source in map(importlib.import_module, MODULES[module]):
         value = getattr(source, name, None)
         if value is None and not hasattr(source, name):
@@ -143,7 +141,8 @@ class StandIn(ModuleType):
             return [name for name in dir(self) if not name.startswith("_")]
         if name.startswith("__"):
             raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}", name=name, obj=self)
-        value = lookup(self.__name__, name)
+        module = f"{self.__name__}.{name}"
+        value = importlib.import_module(module) if module in MODULES else lookup(self.__name__, name)
         setattr(self, name, value)
         return value
 

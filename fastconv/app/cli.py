@@ -1,4 +1,4 @@
-"""The ``fastconv`` command: ``train``, ``run``, ``bench`` and ``info``.
+"""The ``fastconv`` command: ``train``, ``run``, ``check``, ``bench`` and ``info``.
 
 Exit status: 0 done, 1 it could not be done, 2 wrong arguments, 130 interrupted.
 """
@@ -39,6 +39,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     _add_train(commands)
     _add_run(commands)
+    _add_check(commands)
     _add_bench(commands)
     _add_info(commands)
     return parser
@@ -143,6 +144,25 @@ def _run(options: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
     if not options.program and not options.module:
         parser.error("name a program: a file, or -m and a module")
     run(options.program or ["-m", *options.module])
+
+
+def _add_check(commands) -> None:
+    text = (
+        "Read programs written for torch, without running them, and the modules beside them that they import: say "
+        "which names of torch they use that fastconv lacks. The exit status is 0 if there is none, else 1."
+    )
+    parser = commands.add_parser("check", help="say what a program written for torch lacks", description=text)
+    parser.set_defaults(run=_check, parser=parser)
+    parser.add_argument("files", nargs="+", metavar="FILE", help="a program")
+
+
+def _check(options: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
+    from fastconv.app.checking import check
+
+    missing = check(options.files)
+    print("\n".join(map(str, missing)) or "nothing is missing")
+    if missing:
+        raise SystemExit(1)
 
 
 def _add_bench(commands) -> None:

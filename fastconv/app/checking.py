@@ -1,0 +1,257 @@
+"""``fastconv check``: which of torch's names a program uses that fastconv lacks, found by reading it.
+
+A program is parsed, never run, and so are the modules that lie beside it and that it imports. What stands for a module,
+class or function of torch is known from the imports; of all else, an attribute is reported with "perhaps" if torch's
+tensors or modules have it and fastconv's have not.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from fastconv import nn
+from fastconv._tensor import Tensor
+from fastconv.as_torch import MODULES, VERSIONS, MissingNameError, lookup
+
+__all__ = ["METHODS", "Missing", "check"]
+
+# The public attributes of torch.Tensor and torch.nn.Module; a test holds the file against torch, and can rewrite it.
+METHODS = Path(__file__).with_name("torch_methods.txt")
+
+# Calls that are False on every machine: what depends on them is never reached.
+NEVER = {f"torch.{name}.is_available" for name in ("cuda", "xpu", "accelerator", "mps", "backends.mps", "distributed")}
+
+# What an attribute of unknown kind may as well belong to.
+BUILTINS = (str, bytes, list, tuple, dict, set, int, float, complex, slice, BaseException)
+
+
+@dataclass(frozen=True, order=True)
+class Missing:
+    """A name that a program uses and that fastconv lacks.
+
+    Attributes
+    ----------
+    path : str
+    line : int
+    name : str
+        As in torch: ``torch.fft``, ``torch.matmul(out=)``; of a method, ``.lu``.
+    sure : bool
+        False if it may belong to something else, or need not be there.
+    """
+
+    path: str
+    line: int
+    name: str
+    sure: bool = True
+
+    def __str__(self) -> str:
+        return f"{self.path}:{self.line}: {'' if self.sure else 'perhaps '}{self.name}"
+
+
+def check(paths: Iterable[str]) -> list[Missing]:
+    """What the programs in these files lack, in the order of files and lines.
+
+    Raises
+    ------
+    OSError
+        If a file cannot be read.
+    ValueError
+        If one is no Python.
+    """
+    trees: dict[str, ast.Module] = {}
+    for path in paths:
+        _read(path, os.path.dirname(path), trees)
+    own = {name for tree in trees.values() for name in _defined(tree)}
+    found: set[Missing] = set()
+    for path, tree in trees.items():
+        found |= _Reader(path, tree, own).found
+    return sorted(found)
+
+
+def _read(path: str, folder: str, trees: dict[str, ast.Module]) -> None:
+    """Parse a file, and the files that it imports from `folder` or from its own package."""
+    if path in trees:
+        return
+    try:
+        trees[path] = tree = ast.parse(Path(path).read_bytes(), path)
+    except SyntaxError as error:
+        raise ValueError(f"{path}:{error.lineno}: is no Python: {error.msg}") from None
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            targets = [(folder, alias.name) for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            base = folder
+            if node.level:
+                base = os.path.join(os.path.dirname(path), *[os.pardir] * (node.level - 1))
+            module = node.module or ""
+            targets = [(base, module), *((base, f"{module}.{alias.name}".strip(".")) for alias in node.names)]
+        else:
+            continue
+        for base, name in targets:
+            place = os.path.join(base, *name.split("."))
+            for file in (f"{place}.py", os.path.join(place, "__init__.py")):
+                if name and os.path.isfile(file):
+                    _read(os.path.normpath(file), folder, trees)
+
+
+def _defined(tree: ast.Module) -> Iterator[str]:
+    """The names of the program's own functions, methods and attributes."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            yield node.name
+        elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+            yield node.attr
+        elif isinstance(node, ast.keyword) and node.arg is not None:  # of a namespace, such as argparse's
+            yield node.arg
+
+
+@cache
+def _missing_methods() -> frozenset[str]:
+    """Attributes that torch's tensors and modules have, and neither fastconv's have nor Python's own types."""
+    return frozenset(METHODS.read_text().split()).difference(*(dir(kind) for kind in (Tensor, nn.Module, *BUILTINS)))
+
+
+class _Reader(ast.NodeVisitor):
+    """Reads one file; :attr:`found` is what it lacks."""
+
+    def __init__(self, path: str, tree: ast.Module, own: set[str]) -> None:
+        self.path = path
+        self.own = own
+        self.found: set[Missing] = set()
+        self.doubts = 0  # how many attempts are around, that may fail
+        self.torchs: dict[str, str] = {}  # what names of the file are in torch
+        self.others: set[str] = set()  # names of other modules
+        for node in ast.walk(tree):  # beforehand, for functions stand before the imports of others
+            if isinstance(node, ast.Import):
+                for alias in node.names:
+                    self._bind(alias.asname or alias.name.partition(".")[0], alias.name, alias.asname is None)
+            elif isinstance(node, ast.ImportFrom):
+                for alias in node.names:
+                    name = f"{node.module}.{alias.name}" if not node.level else ""
+                    self._bind(alias.asname or alias.name, name, False)
+        self.visit(tree)
+
+    def _bind(self, here: str, name: str, to_root: bool) -> None:
+        root = name.partition(".")[0]
+        if root in VERSIONS:
+            self.torchs[here] = root if to_root else name
+        else:
+            self.others.add(here)
+
+    def _report(self, node: ast.AST, name: str, sure: bool = True) -> None:
+        self.found.add(Missing(self.path, node.lineno, name, sure and not self.doubts))
+
+    # Imports
+
+    def visit_Import(self, node: ast.Import) -> None:
+        for alias in node.names:
+            if alias.name.partition(".")[0] in VERSIONS and alias.name not in MODULES:
+                self._report(node, alias.name)
+
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> None:
+        module = node.module or ""
+        if node.level or module.partition(".")[0] not in VERSIONS:
+            return
+        if module not in MODULES:
+            self._report(node, module)
+            return
+        for alias in node.names:
+            if alias.name != "*":
+                self._resolve(node, [*module.split("."), alias.name])
+
+    # What may fail, and what is never reached
+
+    def visit_Try(self, node: ast.Try) -> None:
+        caught = " ".join(ast.unparse(handler.type) if handler.type else "Exception" for handler in node.handlers)
+        attempt = any(name in caught for name in ("ImportError", "ModuleNotFound", "AttributeError", "Exception"))
+        self.doubts += attempt
+        for child in node.body:
+            self.visit(child)
+        self.doubts -= attempt
+        for child in (*node.handlers, *node.orelse, *node.finalbody):
+            self.visit(child)
+
+    def visit_If(self, node: ast.If | ast.IfExp) -> None:
+        self.visit(node.test)
+        test, negated = node.test, False
+        if isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not):
+            test, negated = test.operand, True
+        never = isinstance(test, ast.Call) and ".".join(self._chain(test.func) or ()) in NEVER
+        for part, reached in ((node.body, not never or negated), (node.orelse, not (never and negated))):
+            if reached:
+                for child in part if isinstance(part, list) else [part]:
+                    self.visit(child)
+
+    visit_IfExp = visit_If
+
+    # Names
+
+    def _chain(self, node: ast.AST) -> list[str] | None:
+        """``nn.functional.relu`` as ["torch", "nn", "functional", "relu"]; None for what is not torch's."""
+        parts: list[str] = []
+        while isinstance(node, ast.Attribute):
+            parts.append(node.attr)
+            node = node.value
+        if isinstance(node, ast.Name) and node.id in self.torchs:
+            return [*self.torchs[node.id].split("."), *reversed(parts)]
+        return None
+
+    def _resolve(self, node: ast.AST, chain: list[str]) -> Any:
+        """What a chain of names is in fastconv, or None; reports the first that is missing."""
+        module, rest = chain[0], chain[1:]
+        while rest and f"{module}.{rest[0]}" in MODULES:
+            module = f"{module}.{rest.pop(0)}"
+        if not rest:
+            return None
+        try:
+            value = lookup(module, rest[0])
+        except MissingNameError:
+            stored = isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store) and len(rest) == 1
+            if not stored and not rest[0].startswith("__"):
+                self._report(node, f"{module}.{rest[0]}")
+            return None
+        for i, name in enumerate(rest[1:], 2):
+            if isinstance(value, type) and issubclass(value, Tensor | nn.Module) and name in _missing_methods():
+                self._report(node, ".".join([module, *rest[:i]]))
+            value = getattr(value, name, None)
+        return value
+
+    def visit_Attribute(self, node: ast.Attribute) -> None:
+        chain = self._chain(node)
+        if chain is not None:
+            self._resolve(node, chain)
+            return
+        root: ast.AST = node
+        while isinstance(root, ast.Attribute):
+            root = root.value
+        other = isinstance(root, ast.Name) and root.id in self.others
+        if not other and isinstance(node.ctx, ast.Load) and node.attr in _missing_methods() - self.own:
+            self._report(node, f".{node.attr}", sure=False)
+        self.generic_visit(node)
+
+    def visit_Call(self, node: ast.Call) -> None:
+        self.generic_visit(node)
+        chain = self._chain(node.func)
+        if chain is None:
+            return
+        before = set(self.found)
+        function = self._resolve(node.func, chain)
+        if not callable(function) or self.found != before:
+            return
+        try:
+            parameters = inspect.signature(function).parameters.values()
+        except (TypeError, ValueError):  # a class or function that does not tell
+            return
+        if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
+            return
+        taken = {parameter.name for parameter in parameters if parameter.kind is not parameter.POSITIONAL_ONLY}
+        for keyword in node.keywords:
+            if keyword.arg is not None and keyword.arg not in taken:
+                self._report(keyword.value, f"{'.'.join(chain)}({keyword.arg}=)")
