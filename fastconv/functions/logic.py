@@ -1,0 +1,52 @@
+"""Truth values of elements, which have no gradient."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .._native.tape import TensorBase, wrap
+from .operands import without_gradient
+
+if TYPE_CHECKING:
+    from .._tensor import Tensor
+
+__all__ = ["isclose", "isin", "logical_and", "logical_not", "logical_or", "logical_xor", "signbit"]
+
+
+def logical_and(input: Tensor, other: Tensor) -> Tensor:
+    """Whether both are true (not 0), element-wise with broadcasting."""
+    return without_gradient(np.logical_and, input, other)
+
+
+def logical_or(input: Tensor, other: Tensor) -> Tensor:
+    """Whether one or both are true (not 0), element-wise with broadcasting."""
+    return without_gradient(np.logical_or, input, other)
+
+
+def logical_xor(input: Tensor, other: Tensor) -> Tensor:
+    """Whether one alone is true (not 0), element-wise with broadcasting."""
+    return without_gradient(np.logical_xor, input, other)
+
+
+def logical_not(input: Tensor) -> Tensor:
+    """Whether the elements are 0."""
+    return wrap(np.asarray(np.logical_not(input._array)))
+
+
+def signbit(input: Tensor) -> Tensor:
+    """Whether the elements are negative; -0.0 is."""
+    x = input._array
+    return wrap(np.asarray(np.signbit(x) if x.dtype.kind == "f" else x < 0))
+
+
+def isclose(input: Tensor, other: Tensor, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> Tensor:
+    """Where ``|input - other| <= atol + rtol * |other|`` holds."""
+    return wrap(np.asarray(np.isclose(input._array, other._array, rtol, atol, equal_nan)))
+
+
+def isin(elements: Any, test_elements: Any) -> Tensor:
+    """Which elements are among the others."""
+    arrays = [x._array if isinstance(x, TensorBase) else x for x in (elements, test_elements)]
+    return wrap(np.asarray(np.isin(*arrays)))

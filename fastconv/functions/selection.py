@@ -1,0 +1,343 @@
+"""Elements and slices that indices or masks name, read and written."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .. import primitives
+from .._native.tape import TensorBase, apply, differentiable_twice, wrap
+from ..checks import brief, dimension, integer
+from .operands import as_operand
+
+if TYPE_CHECKING:
+    from .._tensor import Tensor
+
+__all__ = [
+    "chunk",
+    "diagonal",
+    "gather",
+    "index_add",
+    "index_copy",
+    "index_fill",
+    "index_select",
+    "masked_fill",
+    "masked_select",
+    "narrow",
+    "nonzero",
+    "scatter",
+    "scatter_add",
+    "select",
+    "split",
+    "take",
+    "take_along_dim",
+    "tensor_split",
+    "unbind",
+]
+
+
+@differentiable_twice
+def _add_at(needs, x, value, at):
+    """A copy of x with `value` added at an index, as often as an element is named."""
+    value_shape = np.shape(value)
+    y = x.copy()
+    np.add.at(y, at, value)
+
+    def vjp(dy, at):
+        at = primitives._plain(at) if isinstance(at, TensorBase) else at
+        dvalue = apply(primitives.index, dy, index=at, basic=False) if needs[1] else None
+        return dy if needs[0] else None, None if dvalue is None else primitives._sum_to(dvalue, value_shape)
+
+    return y, vjp, (at,)
+
+
+@differentiable_twice
+def _diagonal(needs, x, offset, dim1, dim2):
+    """A view of a diagonal, as the last dimension."""
+    shape = x.shape
+    y = np.diagonal(x, offset, dim1, dim2)
+    y.flags.writeable = x.flags.writeable
+    return y, lambda dy: (apply(_diagonal_backward, dy, shape=shape, place=(offset, dim1, dim2)),), ()
+
+
+@differentiable_twice
+def _diagonal_backward(needs, dy, shape, place):
+    offset, dim1, dim2 = place
+    dx = np.zeros(shape, dy.dtype)
+    view = np.diagonal(dx, *place)
+    view.flags.writeable = True
+    view[...] = dy
+    return dx, lambda d: (apply(_diagonal, d, offset=offset, dim1=dim1, dim2=dim2),), ()
+
+
+def _tensor(x: Any, name: str) -> Any:
+    if not isinstance(x, TensorBase):
+        raise TypeError(f"{name}() expects a Tensor, got {brief(x)}")
+    return x
+
+
+def _index(index: Any, name: str, length: int, ndim: int | None = None) -> np.ndarray:
+    """The array of an index tensor whose elements are all from 0 to length - 1."""
+    array = _tensor(index, name)._array
+    if array.dtype.kind not in "iu" or array.dtype == np.uint8:
+        raise RuntimeError(f"{name}(): Expected dtype int64 for index, got {brief(index)}")
+    if ndim is not None and array.ndim > ndim:
+        raise IndexError(f"{name}(): Index is supposed to be a vector, got {brief(index)}")
+    if array.size and not 0 <= array.min() <= array.max() < length:
+        bad = array.min() if array.min() < 0 else array.max()
+        raise RuntimeError(f"{name}(): index {bad} is out of bounds for dimension with size {length}")
+    return array.astype(np.int64, copy=False)
+
+
+def _along(index: np.ndarray, dim: int) -> tuple:
+    """NumPy's index of the elements at `index` along `dim`, and elsewhere where `index` itself has them."""
+    places = list(np.ogrid[tuple(slice(n) for n in index.shape)])
+    places[dim] = index
+    return tuple(places)
+
+
+def _gathered(input: Tensor, dim: int, index: Tensor, name: str, source: Any = None) -> tuple[int, np.ndarray]:
+    dim = dimension(dim, _tensor(input, name).ndim)
+    array = _index(index, name, input.shape[dim] if input.ndim else 1)
+    if array.ndim != input.ndim and (array.ndim or 1) != (input.ndim or 1):
+        raise RuntimeError(
+            f"Index tensor must have the same number of dimensions as input tensor: {name}() got index of shape "
+            f"{list(index.shape)} for input of shape {list(input.shape)}"
+        )
+    for d, (n, m) in enumerate(zip(array.shape, input.shape, strict=False)):
+        if n > m and d != dim:
+            raise RuntimeError(
+                f"Size does not match at dimension {d} expected index {list(index.shape)} to be no larger than "
+                f"self {list(input.shape)} apart from dimension {dim}"
+            )
+    if isinstance(source, TensorBase) and any(n > m for n, m in zip(array.shape, source.shape, strict=False)):
+        raise RuntimeError(
+            f"Expected index {list(index.shape)} to be no larger than src {list(source.shape)} in every dimension"
+        )
+    return dim, array
+
+
+def gather(input: Tensor, dim: int, index: Tensor, *, sparse_grad: bool = False) -> Tensor:
+    """``out[i][j][k] = input[i][index[i][j][k]][k]`` for dim 1, and likewise for others."""
+    dim, array = _gathered(input, dim, index, "gather")
+    if not input.ndim:
+        return input.expand(array.shape) if array.ndim else apply(primitives.clone, input)
+    if not array.size:
+        return wrap(np.empty(array.shape, input.dtype))
+    return apply(primitives.index, input, index=_along(array.reshape(array.shape or (1,)), dim), basic=False)
+
+
+def scatter(
+    input: Tensor, dim: int, index: Tensor, src: Tensor | float | None = None, *, value: Any = None, reduce: Any = None
+) -> Tensor:
+    """A copy of `input` with ``out[i][index[i][j][k]][k] = src[i][j][k]`` for dim 1, and likewise for others.
+
+    Parameters
+    ----------
+    src : Tensor or float
+        Or `value`, a number. Where an element is named more than once, one of its values is taken.
+    reduce : {None, "add", "multiply"}
+        Add to the elements, or multiply them, instead.
+    """
+    src = value if src is None else src
+    if reduce == "add":
+        return _scattered(input, dim, index, src, "scatter", _add_at)
+    if reduce == "multiply":
+        dim, array = _gathered(input, dim, index, "scatter", src)
+        if _needed(input, src):
+            raise NotImplementedError("scatter(reduce='multiply') has no gradient; use gather() and mul()")
+        out = input._array.copy()
+        part = src._array[tuple(slice(n) for n in array.shape)] if isinstance(src, TensorBase) else src
+        np.multiply.at(out, _along(array, dim), part)
+        return wrap(out)
+    if reduce is not None:
+        raise RuntimeError(f"reduce argument must be either add or multiply, got {reduce!r}")
+    return _scattered(input, dim, index, src, "scatter", primitives.put)
+
+
+def _needed(*tensors: Any) -> bool:
+    """Whether a gradient of one of them would be asked for."""
+    return any(isinstance(t, TensorBase) and t.requires_grad for t in tensors)
+
+
+def scatter_add(input: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
+    """A copy of `input` with ``src[i][j][k]`` added to ``out[i][index[i][j][k]][k]`` for dim 1, and so on."""
+    return _scattered(input, dim, index, src, "scatter_add", _add_at)
+
+
+def _scattered(input: Tensor, dim: int, index: Tensor, src: Any, name: str, op: Any) -> Tensor:
+    dim, array = _gathered(input, dim, index, name, src)
+    if isinstance(src, TensorBase):
+        if src.dtype != input.dtype:
+            raise RuntimeError(
+                f"{name}(): Expected self.dtype to be equal to src.dtype, got {input.dtype}, {src.dtype}"
+            )
+        src = src[tuple(slice(n) for n in array.shape)] if src.shape != array.shape else src
+    if not array.size:
+        return apply(primitives.clone, input)
+    if not input.ndim:
+        return apply(op, input.reshape(1), src, at=(np.zeros(1, np.int64),)).reshape(())
+    return apply(op, input, src, at=_along(array, dim))
+
+
+def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
+    """The slices along `dim` that the vector `index` names."""
+    dim = dimension(dim, _tensor(input, "index_select").ndim)
+    array = _index(index, "index_select", input.shape[dim] if input.ndim else 1, 1).reshape(-1)
+    if not input.ndim:
+        return apply(primitives.clone, input)
+    return apply(primitives.index, input, index=(*(slice(None),) * dim, array), basic=False)
+
+
+def _at(input: Tensor, dim: int, index: Tensor, name: str) -> tuple:
+    dim = dimension(dim, _tensor(input, name).ndim)
+    return (*(slice(None),) * dim, _index(index, name, input.shape[dim], 1).reshape(-1))
+
+
+def index_add(input: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha: float = 1) -> Tensor:
+    """A copy of `input` with `alpha` times each slice of `source` added to the slice that `index` names."""
+    at = _at(input, dim, index, "index_add")
+    return apply(_add_at, input, source if alpha == 1 else source * alpha, at=at)
+
+
+def index_copy(input: Tensor, dim: int, index: Tensor, source: Tensor) -> Tensor:
+    """A copy of `input` with the slices of `source` in place of those that `index` names."""
+    return apply(primitives.put, input, source, at=_at(input, dim, index, "index_copy"))
+
+
+def index_fill(input: Tensor, dim: int, index: Tensor, value: float | Tensor) -> Tensor:
+    """A copy of `input` with the slices that `index` names full of a number."""
+    return apply(primitives.put, input, value, at=_at(input, dim, index, "index_fill"))
+
+
+def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Tensor:
+    """:func:`gather` whose tensors are broadcast to each other; without `dim` of the flattened ones."""
+    if dim is None:
+        return gather(input.reshape(-1), 0, indices.reshape(-1))
+    dim = dimension(dim, _tensor(input, "take_along_dim").ndim)
+    shapes = [[1 if d == dim else n for d, n in enumerate(t.shape)] for t in (input, indices)]
+    shape = list(np.broadcast_shapes(*shapes))
+    of_each = [[*shape[:dim], t.shape[dim], *shape[dim + 1 :]] for t in (input, indices)]
+    return gather(input.expand(*of_each[0]), dim, wrap(np.broadcast_to(indices._array, of_each[1])))
+
+
+def take(input: Tensor, index: Tensor) -> Tensor:
+    """The elements of the flattened tensor that `index` names, in its shape."""
+    flat = _tensor(input, "take").reshape(-1)
+    array = _tensor(index, "take")._array
+    if array.size and not (-flat.shape[0] <= array.min() and array.max() < flat.shape[0]):
+        raise IndexError(f"out of range: tried to access index {array.max()} on a tensor of {flat.shape[0]} elements")
+    return apply(primitives.index, flat, index=(array,), basic=False)
+
+
+def masked_fill(input: Tensor, mask: Tensor, value: float | Tensor) -> Tensor:
+    """The elements, with a number in place of those where the mask holds, broadcast to each other."""
+    if _tensor(mask, "masked_fill").dtype.kind != "b":
+        raise RuntimeError(f"masked_fill_ only supports boolean masks, but got mask with dtype {mask.dtype}")
+    if isinstance(value, TensorBase) and value.ndim:
+        raise RuntimeError(
+            f"masked_fill_ only supports a 0-dimensional value tensor, but got tensor with {value.ndim} dimension(s)."
+        )
+    x = _tensor(input, "masked_fill")
+    value = as_operand(value, x.dtype) if isinstance(value, TensorBase) else np.asarray(value).astype(x.dtype)
+    return apply(primitives.where, mask, value, x)
+
+
+def masked_select(input: Tensor, mask: Tensor) -> Tensor:
+    """The elements where the mask holds, flattened; both are broadcast to each other."""
+    if _tensor(mask, "masked_select").dtype.kind != "b":
+        raise RuntimeError(f"masked_select: expected BoolTensor for mask, got {mask.dtype}")
+    shape = np.broadcast_shapes(input.shape, mask.shape)
+    where = np.broadcast_to(mask._array, shape).reshape(-1)
+    return apply(primitives.index, input.expand(*shape).reshape(-1), index=(where,), basic=False)
+
+
+def nonzero(input: Tensor, *, as_tuple: bool = False) -> Any:
+    """The indices of the elements that are not 0, a row each; with `as_tuple` a vector for each dimension."""
+    array = _tensor(input, "nonzero")._array
+    if as_tuple:
+        return tuple(wrap(np.ascontiguousarray(places)) for places in np.nonzero(np.atleast_1d(array)))
+    return wrap(np.ascontiguousarray(np.argwhere(array).astype(np.int64)))
+
+
+def select(input: Tensor, dim: int, index: int) -> Tensor:
+    """The slice at an index along `dim`, without that dimension: a view."""
+    return input[(*(slice(None),) * dimension(dim, input.ndim), index)]
+
+
+def narrow(input: Tensor, dim: int, start: int | Tensor, length: int) -> Tensor:
+    """A view of `length` slices along `dim`, from `start` on."""
+    dim = dimension(dim, _tensor(input, "narrow").ndim)
+    size, start, length = input.shape[dim], int(start), integer(length, "length", -(2**60))
+    if length < 0:
+        raise RuntimeError("narrow(): length must be non-negative.")
+    if not -size <= start <= size:
+        raise IndexError(f"Dimension out of range (expected to be in range of [{-size}, {size}], but got {start})")
+    start += size if start < 0 else 0
+    if start + length > size:
+        raise RuntimeError(f"start ({start}) + length ({length}) exceeds dimension size ({size}).")
+    return input[(*(slice(None),) * dim, slice(start, start + length))]
+
+
+def _pieces(input: Tensor, dim: int, ends: Sequence[int]) -> tuple:
+    before = (slice(None),) * dim
+    return tuple(input[(*before, slice(start, end))] for start, end in zip([0, *ends[:-1]], ends, strict=True))
+
+
+def split(tensor: Tensor, split_size_or_sections: int | Sequence[int], dim: int = 0) -> tuple:
+    """Views of so many slices along `dim` each, or of as many as a list says."""
+    dim = dimension(dim, _tensor(tensor, "split").ndim)
+    length = tensor.shape[dim]
+    if isinstance(split_size_or_sections, (list, tuple)):
+        sizes = [integer(n, "split_sizes") for n in split_size_or_sections]
+        if sum(sizes) != length:
+            raise RuntimeError(
+                f"split_with_sizes expects split_sizes to sum exactly to {length} (input tensor's size at dimension "
+                f"{dim}), but got split_sizes={sizes}"
+            )
+        return _pieces(tensor, dim, np.cumsum(sizes).tolist())
+    size = integer(split_size_or_sections, "split_size")
+    if not size and length:
+        raise RuntimeError(f"split_size can only be 0 if dimension size is 0, but got dimension size of {length}")
+    return _pieces(tensor, dim, [*range(size, length, size or 1), length])
+
+
+def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple:
+    """At most so many views along `dim`, of one size but for the last."""
+    if integer(chunks, "chunks", -(2**60)) < 1:
+        raise RuntimeError(f"chunk expects `chunks` to be greater than 0, got: {chunks}")
+    dim = dimension(dim, _tensor(input, "chunk").ndim)
+    length = input.shape[dim]
+    return split(input, -(-length // chunks), dim) if length else (input,) * chunks
+
+
+def tensor_split(input: Tensor, indices_or_sections: int | Sequence[int], dim: int = 0) -> tuple:
+    """So many views along `dim`, as even as can be, or those between the indices of a list."""
+    dim = dimension(dim, _tensor(input, "tensor_split").ndim)
+    length = input.shape[dim]
+    if isinstance(indices_or_sections, (list, tuple)):
+        bounds = [slice(None, at).indices(length)[1] for at in indices_or_sections]
+        starts, ends = [0, *bounds], [*bounds, length]
+        before = (slice(None),) * dim
+        return tuple(input[(*before, slice(a, max(a, b)))] for a, b in zip(starts, ends, strict=True))
+    parts = integer(indices_or_sections, "sections", 1)
+    sizes = [length // parts + (i < length % parts) for i in range(parts)]
+    return _pieces(input, dim, np.cumsum(sizes).tolist())
+
+
+def unbind(input: Tensor, dim: int = 0) -> tuple:
+    """The slices along `dim`, without that dimension: views."""
+    dim = dimension(dim, _tensor(input, "unbind").ndim)
+    if not input.ndim:
+        raise RuntimeError("Dimension specified as 0 but tensor has no dimensions")
+    return tuple(input[(*(slice(None),) * dim, i)] for i in range(input.shape[dim]))
+
+
+def diagonal(input: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Tensor:
+    """A view of the elements on a diagonal of two dimensions, which becomes the last dimension."""
+    dim1, dim2 = dimension(dim1, _tensor(input, "diagonal").ndim), dimension(dim2, input.ndim)
+    if dim1 == dim2 or input.ndim < 2:
+        raise RuntimeError(f"diagonal dimensions cannot be identical {dim1}, {dim2}, in shape {list(input.shape)}")
+    return apply(_diagonal, input, offset=integer(offset, "offset", -(2**60)), dim1=dim1, dim2=dim2)
