@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from . import functions, primitives
+from ._methods import FunctionMethods
 from ._native import tape
 from ._native.tape import Node, apply, run_backward, wrap
 from ._printing import text_of
@@ -49,7 +50,7 @@ def _rebuild(cls: type, array: np.ndarray, requires_grad: bool, attributes: dict
     return t
 
 
-class Tensor(tape.TensorBase):
+class Tensor(FunctionMethods):
     """An n-dimensional array that knows how to compute its gradient; names and semantics of ``torch.Tensor``.
 
     Parameters

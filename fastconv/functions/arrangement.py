@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,7 @@ __all__ = [
     "fliplr",
     "flipud",
     "hstack",
+    "meshgrid",
     "movedim",
     "ravel",
     "repeat",
@@ -195,3 +197,29 @@ def vstack(tensors: Sequence[Tensor]) -> Tensor:
 def dstack(tensors: Sequence[Tensor]) -> Tensor:
     """Joined along dimension 2."""
     return cat([_at_least(t, 3) for t in tensors], 2)
+
+
+def meshgrid(*tensors: Tensor, indexing: str | None = None) -> tuple:
+    """The coordinates of a grid, given those along each axis: for each a tensor of all lengths.
+
+    Parameters
+    ----------
+    indexing : {"ij", "xy"}
+        "xy" swaps the first two dimensions. By default "ij", with a warning, as torch has it.
+    """
+    if len(tensors) == 1 and isinstance(tensors[0], (list, tuple)):
+        tensors = tuple(tensors[0])
+    if indexing not in (None, "ij", "xy"):
+        raise RuntimeError(f'torch.meshgrid: indexing must be one of "xy" or "ij", but received: {indexing}')
+    if indexing is None:
+        warnings.warn("meshgrid(): pass indexing='ij' (the default) or 'xy' explicitly", UserWarning, stacklevel=2)
+    for t in tensors:
+        if not isinstance(t, TensorBase) or t.ndim > 1:
+            raise RuntimeError(f"meshgrid(): Expected 0D or 1D tensor in the tensor list but got: {brief(t)}")
+    shape = [t.numel() for t in tensors]
+    grids = []
+    for i, t in enumerate(tensors):
+        along = [-1 if j == i else 1 for j in range(len(tensors))]
+        grid = expand(reshape(t, along), shape)
+        grids.append(transpose(grid, 0, 1) if indexing == "xy" and len(tensors) > 1 else grid)
+    return tuple(grids)

@@ -101,9 +101,7 @@ _reciprocal = _of_one("reciprocal", lambda x: 1 / x, lambda y: -(y * y), of_resu
 _rsqrt = _of_one("rsqrt", lambda x: 1 / np.sqrt(x), lambda y: y * y * y * -0.5, of_result=True)
 _square = _of_one("square", np.square, lambda x: 2 * x)
 _erf_op = _of_one("erf", _erf, lambda x: apply(primitives.exp, -(x * x)) * (2 / math.sqrt(math.pi)))
-_sign = _constant(
-    "sign", lambda x: np.where(np.isnan(x), x.dtype.type(0), np.sign(x)) if x.dtype.kind == "f" else np.sign(x)
-)
+_sign = _constant("sign", lambda x: np.where(x != x, x.dtype.type(0), np.sign(x)))
 _floor, _ceil, _trunc = _constant("floor", np.floor), _constant("ceil", np.ceil), _constant("trunc", np.trunc)
 
 

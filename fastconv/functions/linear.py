@@ -213,19 +213,19 @@ def einsum(equation: str, *operands: Any) -> Tensor:
     for c in out:
         if c not in sizes:
             raise RuntimeError(
-                f"einsum(): output subscript {c!r} does not appear in the equation for any input operand"
+                f"einsum(): output subscript {c!r} does not appear in the equation {equation!r} for any operand"
             )
+    # A length of 1 that stands for more is left out, and then what only one operand has is summed there.
     for i, (t, term) in enumerate(zip(tensors, plain, strict=True)):
-        # What only one operand has is summed there; a length of 1 that stands for more is left out.
+        ones = [d for d, c in enumerate(term) if t.shape[d] == 1 and sizes[c] != 1]
+        if ones:
+            tensors[i] = reshape(t, [n for d, n in enumerate(t.shape) if d not in ones])
+            plain[i] = "".join(c for d, c in enumerate(term) if d not in ones)
+    for i, term in enumerate(plain):
         others = out + "".join(other for j, other in enumerate(plain) if j != i)
         gone = [d for d, c in enumerate(term) if c not in others]
         if gone:
-            t, term = sum(t, gone), "".join(c for c in term if c in others)
-        ones = [d for d, c in enumerate(term) if t.shape[d] == 1 and sizes[c] != 1]
-        if ones:
-            t = reshape(t, [n for d, n in enumerate(t.shape) if d not in ones])
-            term = "".join(c for d, c in enumerate(term) if d not in ones)
-        tensors[i], plain[i] = t, term
+            tensors[i], plain[i] = sum(tensors[i], gone), "".join(c for c in term if c in others)
     dtype = np.result_type(*[t.dtype for t in tensors])
     if any(t.dtype != dtype for t in tensors):
         raise RuntimeError(f"einsum() expects one dtype, got {[str(t.dtype) for t in tensors]}")

@@ -172,7 +172,7 @@ def _scattered(input: Tensor, dim: int, index: Tensor, src: Any, name: str, op: 
     if isinstance(src, TensorBase):
         if src.dtype != input.dtype:
             raise RuntimeError(
-                f"{name}(): Expected self.dtype to be equal to src.dtype, got {input.dtype}, {src.dtype}"
+                f"{name}(): Expected self.dtype to be equal to src.dtype, got {input.dtype} and {src.dtype}"
             )
         src = src[tuple(slice(n) for n in array.shape)] if src.shape != array.shape else src
     if not array.size:

@@ -1,0 +1,667 @@
+"""The methods of Tensor that are also functions of the package: each calls its function.
+
+They stand apart from :mod:`fastconv._tensor` because there are many of them; written out, so that editors see them.
+"""
+
+from __future__ import annotations
+
+from builtins import bool as _bool
+from builtins import float as _float
+from builtins import int as _int
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from numpy.typing import DTypeLike
+
+from . import functions
+from ._native import tape
+
+if TYPE_CHECKING:
+    from ._tensor import Tensor
+
+__all__ = ["FunctionMethods"]
+
+
+class FunctionMethods(tape.TensorBase):
+    """What :class:`fastconv.Tensor` can do by functions of :mod:`fastconv.functions`, and in place by the same."""
+
+    __slots__ = ()
+
+    # Elementary functions
+
+    def sin(self) -> Tensor:
+        """See :func:`fastconv.sin`."""
+        return functions.sin(self)
+
+    def sin_(self) -> Tensor:
+        """:func:`fastconv.sin`, in place."""
+        return self._become(functions.sin(self))
+
+    def cos(self) -> Tensor:
+        """See :func:`fastconv.cos`."""
+        return functions.cos(self)
+
+    def cos_(self) -> Tensor:
+        """:func:`fastconv.cos`, in place."""
+        return self._become(functions.cos(self))
+
+    def tan(self) -> Tensor:
+        """See :func:`fastconv.tan`."""
+        return functions.tan(self)
+
+    def tan_(self) -> Tensor:
+        """:func:`fastconv.tan`, in place."""
+        return self._become(functions.tan(self))
+
+    def asin(self) -> Tensor:
+        """See :func:`fastconv.asin`."""
+        return functions.asin(self)
+
+    def asin_(self) -> Tensor:
+        """:func:`fastconv.asin`, in place."""
+        return self._become(functions.asin(self))
+
+    def acos(self) -> Tensor:
+        """See :func:`fastconv.acos`."""
+        return functions.acos(self)
+
+    def acos_(self) -> Tensor:
+        """:func:`fastconv.acos`, in place."""
+        return self._become(functions.acos(self))
+
+    def atan(self) -> Tensor:
+        """See :func:`fastconv.atan`."""
+        return functions.atan(self)
+
+    def atan_(self) -> Tensor:
+        """:func:`fastconv.atan`, in place."""
+        return self._become(functions.atan(self))
+
+    def atan2(self, other: Tensor) -> Tensor:
+        """See :func:`fastconv.atan2`."""
+        return functions.atan2(self, other)
+
+    def atan2_(self, other: Tensor) -> Tensor:
+        """:func:`fastconv.atan2`, in place."""
+        return self._become(functions.atan2(self, other))
+
+    def sinh(self) -> Tensor:
+        """See :func:`fastconv.sinh`."""
+        return functions.sinh(self)
+
+    def sinh_(self) -> Tensor:
+        """:func:`fastconv.sinh`, in place."""
+        return self._become(functions.sinh(self))
+
+    def cosh(self) -> Tensor:
+        """See :func:`fastconv.cosh`."""
+        return functions.cosh(self)
+
+    def cosh_(self) -> Tensor:
+        """:func:`fastconv.cosh`, in place."""
+        return self._become(functions.cosh(self))
+
+    def asinh(self) -> Tensor:
+        """See :func:`fastconv.asinh`."""
+        return functions.asinh(self)
+
+    def asinh_(self) -> Tensor:
+        """:func:`fastconv.asinh`, in place."""
+        return self._become(functions.asinh(self))
+
+    def acosh(self) -> Tensor:
+        """See :func:`fastconv.acosh`."""
+        return functions.acosh(self)
+
+    def acosh_(self) -> Tensor:
+        """:func:`fastconv.acosh`, in place."""
+        return self._become(functions.acosh(self))
+
+    def atanh(self) -> Tensor:
+        """See :func:`fastconv.atanh`."""
+        return functions.atanh(self)
+
+    def atanh_(self) -> Tensor:
+        """:func:`fastconv.atanh`, in place."""
+        return self._become(functions.atanh(self))
+
+    def expm1(self) -> Tensor:
+        """See :func:`fastconv.expm1`."""
+        return functions.expm1(self)
+
+    def expm1_(self) -> Tensor:
+        """:func:`fastconv.expm1`, in place."""
+        return self._become(functions.expm1(self))
+
+    def exp2(self) -> Tensor:
+        """See :func:`fastconv.exp2`."""
+        return functions.exp2(self)
+
+    def exp2_(self) -> Tensor:
+        """:func:`fastconv.exp2`, in place."""
+        return self._become(functions.exp2(self))
+
+    def log1p(self) -> Tensor:
+        """See :func:`fastconv.log1p`."""
+        return functions.log1p(self)
+
+    def log1p_(self) -> Tensor:
+        """:func:`fastconv.log1p`, in place."""
+        return self._become(functions.log1p(self))
+
+    def log2(self) -> Tensor:
+        """See :func:`fastconv.log2`."""
+        return functions.log2(self)
+
+    def log2_(self) -> Tensor:
+        """:func:`fastconv.log2`, in place."""
+        return self._become(functions.log2(self))
+
+    def log10(self) -> Tensor:
+        """See :func:`fastconv.log10`."""
+        return functions.log10(self)
+
+    def log10_(self) -> Tensor:
+        """:func:`fastconv.log10`, in place."""
+        return self._become(functions.log10(self))
+
+    def reciprocal(self) -> Tensor:
+        """See :func:`fastconv.reciprocal`."""
+        return functions.reciprocal(self)
+
+    def reciprocal_(self) -> Tensor:
+        """:func:`fastconv.reciprocal`, in place."""
+        return self._become(functions.reciprocal(self))
+
+    def rsqrt(self) -> Tensor:
+        """See :func:`fastconv.rsqrt`."""
+        return functions.rsqrt(self)
+
+    def rsqrt_(self) -> Tensor:
+        """:func:`fastconv.rsqrt`, in place."""
+        return self._become(functions.rsqrt(self))
+
+    def square(self) -> Tensor:
+        """See :func:`fastconv.square`."""
+        return functions.square(self)
+
+    def square_(self) -> Tensor:
+        """:func:`fastconv.square`, in place."""
+        return self._become(functions.square(self))
+
+    def erf(self) -> Tensor:
+        """See :func:`fastconv.erf`."""
+        return functions.erf(self)
+
+    def erf_(self) -> Tensor:
+        """:func:`fastconv.erf`, in place."""
+        return self._become(functions.erf(self))
+
+    def sign(self) -> Tensor:
+        """See :func:`fastconv.sign`."""
+        return functions.sign(self)
+
+    def sign_(self) -> Tensor:
+        """:func:`fastconv.sign`, in place."""
+        return self._become(functions.sign(self))
+
+    def floor(self) -> Tensor:
+        """See :func:`fastconv.floor`."""
+        return functions.floor(self)
+
+    def floor_(self) -> Tensor:
+        """:func:`fastconv.floor`, in place."""
+        return self._become(functions.floor(self))
+
+    def ceil(self) -> Tensor:
+        """See :func:`fastconv.ceil`."""
+        return functions.ceil(self)
+
+    def ceil_(self) -> Tensor:
+        """:func:`fastconv.ceil`, in place."""
+        return self._become(functions.ceil(self))
+
+    def trunc(self) -> Tensor:
+        """See :func:`fastconv.trunc`."""
+        return functions.trunc(self)
+
+    def trunc_(self) -> Tensor:
+        """:func:`fastconv.trunc`, in place."""
+        return self._become(functions.trunc(self))
+
+    def round(self, *, decimals: _int = 0) -> Tensor:
+        """See :func:`fastconv.round`."""
+        return functions.round(self, decimals=decimals)
+
+    def round_(self, *, decimals: _int = 0) -> Tensor:
+        """:func:`fastconv.round`, in place."""
+        return self._become(functions.round(self, decimals=decimals))
+
+    def frac(self) -> Tensor:
+        """See :func:`fastconv.frac`."""
+        return functions.frac(self)
+
+    def frac_(self) -> Tensor:
+        """:func:`fastconv.frac`, in place."""
+        return self._become(functions.frac(self))
+
+    def fmod(self, other: Tensor | _float) -> Tensor:
+        """See :func:`fastconv.fmod`."""
+        return functions.fmod(self, other)
+
+    def fmod_(self, other: Tensor | _float) -> Tensor:
+        """:func:`fastconv.fmod`, in place."""
+        return self._become(functions.fmod(self, other))
+
+    def isinf(self) -> Tensor:
+        """See :func:`fastconv.isinf`."""
+        return functions.isinf(self)
+
+    def nan_to_num(
+        self, nan: _float | None = None, posinf: _float | None = None, neginf: _float | None = None
+    ) -> Tensor:
+        """See :func:`fastconv.nan_to_num`."""
+        return functions.nan_to_num(self, nan, posinf, neginf)
+
+    def nan_to_num_(
+        self, nan: _float | None = None, posinf: _float | None = None, neginf: _float | None = None
+    ) -> Tensor:
+        """:func:`fastconv.nan_to_num`, in place."""
+        return self._become(functions.nan_to_num(self, nan, posinf, neginf))
+
+    # Order
+
+    def sort(self, dim: _int = -1, descending: _bool = False, stable: _bool = True) -> Any:
+        """See :func:`fastconv.sort`."""
+        return functions.sort(self, dim, descending, stable)
+
+    def argsort(self, dim: _int = -1, descending: _bool = False, stable: _bool = True) -> Tensor:
+        """See :func:`fastconv.argsort`."""
+        return functions.argsort(self, dim, descending, stable)
+
+    def topk(self, k: _int, dim: _int = -1, largest: _bool = True, sorted: _bool = True) -> Any:
+        """See :func:`fastconv.topk`."""
+        return functions.topk(self, k, dim, largest, sorted)
+
+    def kthvalue(self, k: _int, dim: _int = -1, keepdim: _bool = False) -> Any:
+        """See :func:`fastconv.kthvalue`."""
+        return functions.kthvalue(self, k, dim, keepdim)
+
+    def median(self, dim: _int | None = None, keepdim: _bool = False) -> Any:
+        """See :func:`fastconv.median`."""
+        return functions.median(self, dim, keepdim)
+
+    def mode(self, dim: _int = -1, keepdim: _bool = False) -> Any:
+        """See :func:`fastconv.mode`."""
+        return functions.mode(self, dim, keepdim)
+
+    def quantile(
+        self, q: _float | Tensor, dim: _int | None = None, keepdim: _bool = False, *, interpolation: str = "linear"
+    ) -> Tensor:
+        """See :func:`fastconv.quantile`."""
+        return functions.quantile(self, q, dim, keepdim, interpolation=interpolation)
+
+    def unique(
+        self, sorted: _bool = True, return_inverse: _bool = False, return_counts: _bool = False, dim: _int | None = None
+    ) -> Any:
+        """See :func:`fastconv.unique`."""
+        return functions.unique(self, sorted, return_inverse, return_counts, dim)
+
+    def unique_consecutive(self, return_inverse: _bool = False, return_counts: _bool = False) -> Any:
+        """See :func:`fastconv.unique_consecutive`."""
+        return functions.unique_consecutive(self, return_inverse, return_counts)
+
+    def bincount(self, weights: Tensor | None = None, minlength: _int = 0) -> Tensor:
+        """See :func:`fastconv.bincount`."""
+        return functions.bincount(self, weights, minlength)
+
+    def histc(self, bins: _int = 100, min: _float = 0, max: _float = 0) -> Tensor:
+        """See :func:`fastconv.histc`."""
+        return functions.histc(self, bins, min, max)
+
+    # Elements and slices by indices
+
+    def gather(self, dim: _int, index: Tensor, *, sparse_grad: _bool = False) -> Tensor:
+        """See :func:`fastconv.gather`."""
+        return functions.gather(self, dim, index, sparse_grad=sparse_grad)
+
+    def scatter(
+        self, dim: _int, index: Tensor, src: Tensor | _float | None = None, *, value: Any = None, reduce: Any = None
+    ) -> Tensor:
+        """See :func:`fastconv.scatter`."""
+        return functions.scatter(self, dim, index, src, value=value, reduce=reduce)
+
+    def scatter_(
+        self, dim: _int, index: Tensor, src: Tensor | _float | None = None, *, value: Any = None, reduce: Any = None
+    ) -> Tensor:
+        """:func:`fastconv.scatter`, in place."""
+        return self._become(functions.scatter(self, dim, index, src, value=value, reduce=reduce))
+
+    def scatter_add(self, dim: _int, index: Tensor, src: Tensor) -> Tensor:
+        """See :func:`fastconv.scatter_add`."""
+        return functions.scatter_add(self, dim, index, src)
+
+    def scatter_add_(self, dim: _int, index: Tensor, src: Tensor) -> Tensor:
+        """:func:`fastconv.scatter_add`, in place."""
+        return self._become(functions.scatter_add(self, dim, index, src))
+
+    def index_select(self, dim: _int, index: Tensor) -> Tensor:
+        """See :func:`fastconv.index_select`."""
+        return functions.index_select(self, dim, index)
+
+    def index_add(self, dim: _int, index: Tensor, source: Tensor, *, alpha: _float = 1) -> Tensor:
+        """See :func:`fastconv.index_add`."""
+        return functions.index_add(self, dim, index, source, alpha=alpha)
+
+    def index_add_(self, dim: _int, index: Tensor, source: Tensor, *, alpha: _float = 1) -> Tensor:
+        """:func:`fastconv.index_add`, in place."""
+        return self._become(functions.index_add(self, dim, index, source, alpha=alpha))
+
+    def index_copy(self, dim: _int, index: Tensor, source: Tensor) -> Tensor:
+        """See :func:`fastconv.index_copy`."""
+        return functions.index_copy(self, dim, index, source)
+
+    def index_copy_(self, dim: _int, index: Tensor, source: Tensor) -> Tensor:
+        """:func:`fastconv.index_copy`, in place."""
+        return self._become(functions.index_copy(self, dim, index, source))
+
+    def index_fill(self, dim: _int, index: Tensor, value: _float | Tensor) -> Tensor:
+        """See :func:`fastconv.index_fill`."""
+        return functions.index_fill(self, dim, index, value)
+
+    def index_fill_(self, dim: _int, index: Tensor, value: _float | Tensor) -> Tensor:
+        """:func:`fastconv.index_fill`, in place."""
+        return self._become(functions.index_fill(self, dim, index, value))
+
+    def take_along_dim(self, indices: Tensor, dim: _int | None = None) -> Tensor:
+        """See :func:`fastconv.take_along_dim`."""
+        return functions.take_along_dim(self, indices, dim)
+
+    def take(self, index: Tensor) -> Tensor:
+        """See :func:`fastconv.take`."""
+        return functions.take(self, index)
+
+    def masked_fill(self, mask: Tensor, value: _float | Tensor) -> Tensor:
+        """See :func:`fastconv.masked_fill`."""
+        return functions.masked_fill(self, mask, value)
+
+    def masked_fill_(self, mask: Tensor, value: _float | Tensor) -> Tensor:
+        """:func:`fastconv.masked_fill`, in place."""
+        return self._become(functions.masked_fill(self, mask, value))
+
+    def masked_select(self, mask: Tensor) -> Tensor:
+        """See :func:`fastconv.masked_select`."""
+        return functions.masked_select(self, mask)
+
+    def nonzero(self, *, as_tuple: _bool = False) -> Any:
+        """See :func:`fastconv.nonzero`."""
+        return functions.nonzero(self, as_tuple=as_tuple)
+
+    def select(self, dim: _int, index: _int) -> Tensor:
+        """See :func:`fastconv.select`."""
+        return functions.select(self, dim, index)
+
+    def narrow(self, dim: _int, start: _int | Tensor, length: _int) -> Tensor:
+        """See :func:`fastconv.narrow`."""
+        return functions.narrow(self, dim, start, length)
+
+    def split(self, split_size_or_sections: _int | Sequence[_int], dim: _int = 0) -> tuple:
+        """See :func:`fastconv.split`."""
+        return functions.split(self, split_size_or_sections, dim)
+
+    def chunk(self, chunks: _int, dim: _int = 0) -> tuple:
+        """See :func:`fastconv.chunk`."""
+        return functions.chunk(self, chunks, dim)
+
+    def tensor_split(self, indices_or_sections: _int | Sequence[_int], dim: _int = 0) -> tuple:
+        """See :func:`fastconv.tensor_split`."""
+        return functions.tensor_split(self, indices_or_sections, dim)
+
+    def unbind(self, dim: _int = 0) -> tuple:
+        """See :func:`fastconv.unbind`."""
+        return functions.unbind(self, dim)
+
+    def diagonal(self, offset: _int = 0, dim1: _int = 0, dim2: _int = 1) -> Tensor:
+        """See :func:`fastconv.diagonal`."""
+        return functions.diagonal(self, offset, dim1, dim2)
+
+    # Turned, repeated, shifted
+
+    def flip(self, *dims: _int | Sequence[_int]) -> Tensor:
+        """See :func:`fastconv.flip`."""
+        return functions.flip(self, *dims)
+
+    def fliplr(self) -> Tensor:
+        """See :func:`fastconv.fliplr`."""
+        return functions.fliplr(self)
+
+    def flipud(self) -> Tensor:
+        """See :func:`fastconv.flipud`."""
+        return functions.flipud(self)
+
+    def roll(self, shifts: _int | Sequence[_int], dims: _int | Sequence[_int] | None = None) -> Tensor:
+        """See :func:`fastconv.roll`."""
+        return functions.roll(self, shifts, dims)
+
+    def rot90(self, k: _int = 1, dims: Sequence[_int] = (0, 1)) -> Tensor:
+        """See :func:`fastconv.rot90`."""
+        return functions.rot90(self, k, dims)
+
+    def movedim(self, source: _int | Sequence[_int], destination: _int | Sequence[_int]) -> Tensor:
+        """See :func:`fastconv.movedim`."""
+        return functions.movedim(self, source, destination)
+
+    def repeat(self, *repeats: _int | Sequence[_int]) -> Tensor:
+        """See :func:`fastconv.repeat`."""
+        return functions.repeat(self, *repeats)
+
+    def tile(self, *dims: _int | Sequence[_int]) -> Tensor:
+        """See :func:`fastconv.tile`."""
+        return functions.tile(self, *dims)
+
+    def repeat_interleave(self, repeats: _int | Tensor, dim: _int | None = None) -> Tensor:
+        """See :func:`fastconv.repeat_interleave`."""
+        return functions.repeat_interleave(self, repeats, dim)
+
+    def ravel(self) -> Tensor:
+        """See :func:`fastconv.ravel`."""
+        return functions.ravel(self)
+
+    def unflatten(self, dim: _int, sizes: Sequence[_int]) -> Tensor:
+        """See :func:`fastconv.unflatten`."""
+        return functions.unflatten(self, dim, sizes)
+
+    def broadcast_to(self, shape: Sequence[_int]) -> Tensor:
+        """See :func:`fastconv.broadcast_to`."""
+        return functions.broadcast_to(self, shape)
+
+    # Running sums and products
+
+    def cumsum(self, dim: _int, *, dtype: DTypeLike | None = None) -> Tensor:
+        """See :func:`fastconv.cumsum`."""
+        return functions.cumsum(self, dim, dtype=dtype)
+
+    def cumsum_(self, dim: _int, *, dtype: DTypeLike | None = None) -> Tensor:
+        """:func:`fastconv.cumsum`, in place."""
+        return self._become(functions.cumsum(self, dim, dtype=dtype))
+
+    def cumprod(self, dim: _int, *, dtype: DTypeLike | None = None) -> Tensor:
+        """See :func:`fastconv.cumprod`."""
+        return functions.cumprod(self, dim, dtype=dtype)
+
+    def cumprod_(self, dim: _int, *, dtype: DTypeLike | None = None) -> Tensor:
+        """:func:`fastconv.cumprod`, in place."""
+        return self._become(functions.cumprod(self, dim, dtype=dtype))
+
+    def prod(self, dim: _int | None = None, keepdim: _bool = False, *, dtype: DTypeLike | None = None) -> Tensor:
+        """See :func:`fastconv.prod`."""
+        return functions.prod(self, dim, keepdim, dtype=dtype)
+
+    def cummax(self, dim: _int) -> Any:
+        """See :func:`fastconv.cummax`."""
+        return functions.cummax(self, dim)
+
+    def cummin(self, dim: _int) -> Any:
+        """See :func:`fastconv.cummin`."""
+        return functions.cummin(self, dim)
+
+    def logsumexp(self, dim: _int | Sequence[_int], keepdim: _bool = False) -> Tensor:
+        """See :func:`fastconv.logsumexp`."""
+        return functions.logsumexp(self, dim, keepdim)
+
+    def diff(self, n: _int = 1, dim: _int = -1, prepend: Tensor | None = None, append: Tensor | None = None) -> Tensor:
+        """See :func:`fastconv.diff`."""
+        return functions.diff(self, n, dim, prepend, append)
+
+    def count_nonzero(self, dim: _int | Sequence[_int] | None = None) -> Tensor:
+        """See :func:`fastconv.count_nonzero`."""
+        return functions.count_nonzero(self, dim)
+
+    # Vectors and matrices
+
+    def mm(self, mat2: Tensor) -> Tensor:
+        """See :func:`fastconv.mm`."""
+        return functions.mm(self, mat2)
+
+    def bmm(self, mat2: Tensor) -> Tensor:
+        """See :func:`fastconv.bmm`."""
+        return functions.bmm(self, mat2)
+
+    def mv(self, vec: Tensor) -> Tensor:
+        """See :func:`fastconv.mv`."""
+        return functions.mv(self, vec)
+
+    def dot(self, tensor: Tensor) -> Tensor:
+        """See :func:`fastconv.dot`."""
+        return functions.dot(self, tensor)
+
+    def inner(self, other: Tensor) -> Tensor:
+        """See :func:`fastconv.inner`."""
+        return functions.inner(self, other)
+
+    def outer(self, vec2: Tensor) -> Tensor:
+        """See :func:`fastconv.outer`."""
+        return functions.outer(self, vec2)
+
+    def addmm(self, mat1: Tensor, mat2: Tensor, *, beta: _float = 1, alpha: _float = 1) -> Tensor:
+        """See :func:`fastconv.addmm`."""
+        return functions.addmm(self, mat1, mat2, beta=beta, alpha=alpha)
+
+    def addmm_(self, mat1: Tensor, mat2: Tensor, *, beta: _float = 1, alpha: _float = 1) -> Tensor:
+        """:func:`fastconv.addmm`, in place."""
+        return self._become(functions.addmm(self, mat1, mat2, beta=beta, alpha=alpha))
+
+    def baddbmm(self, batch1: Tensor, batch2: Tensor, *, beta: _float = 1, alpha: _float = 1) -> Tensor:
+        """See :func:`fastconv.baddbmm`."""
+        return functions.baddbmm(self, batch1, batch2, beta=beta, alpha=alpha)
+
+    def baddbmm_(self, batch1: Tensor, batch2: Tensor, *, beta: _float = 1, alpha: _float = 1) -> Tensor:
+        """:func:`fastconv.baddbmm`, in place."""
+        return self._become(functions.baddbmm(self, batch1, batch2, beta=beta, alpha=alpha))
+
+    def kron(self, other: Tensor) -> Tensor:
+        """See :func:`fastconv.kron`."""
+        return functions.kron(self, other)
+
+    def cross(self, other: Tensor, dim: _int = -1) -> Tensor:
+        """See :func:`fastconv.cross`."""
+        return functions.cross(self, other, dim)
+
+    def trace(self) -> Tensor:
+        """See :func:`fastconv.trace`."""
+        return functions.trace(self)
+
+    def tril(self, diagonal: _int = 0) -> Tensor:
+        """See :func:`fastconv.tril`."""
+        return functions.tril(self, diagonal)
+
+    def tril_(self, diagonal: _int = 0) -> Tensor:
+        """:func:`fastconv.tril`, in place."""
+        return self._become(functions.tril(self, diagonal))
+
+    def triu(self, diagonal: _int = 0) -> Tensor:
+        """See :func:`fastconv.triu`."""
+        return functions.triu(self, diagonal)
+
+    def triu_(self, diagonal: _int = 0) -> Tensor:
+        """:func:`fastconv.triu`, in place."""
+        return self._become(functions.triu(self, diagonal))
+
+    def diag_embed(self, offset: _int = 0, dim1: _int = -2, dim2: _int = -1) -> Tensor:
+        """See :func:`fastconv.diag_embed`."""
+        return functions.diag_embed(self, offset, dim1, dim2)
+
+    def diag(self, diagonal: _int = 0) -> Tensor:
+        """See :func:`fastconv.diag`."""
+        return functions.diag(self, diagonal)
+
+    # Truth values
+
+    def logical_and(self, other: Tensor) -> Tensor:
+        """See :func:`fastconv.logical_and`."""
+        return functions.logical_and(self, other)
+
+    def logical_and_(self, other: Tensor) -> Tensor:
+        """:func:`fastconv.logical_and`, in place."""
+        return self._become(functions.logical_and(self, other))
+
+    def logical_or(self, other: Tensor) -> Tensor:
+        """See :func:`fastconv.logical_or`."""
+        return functions.logical_or(self, other)
+
+    def logical_or_(self, other: Tensor) -> Tensor:
+        """:func:`fastconv.logical_or`, in place."""
+        return self._become(functions.logical_or(self, other))
+
+    def logical_xor(self, other: Tensor) -> Tensor:
+        """See :func:`fastconv.logical_xor`."""
+        return functions.logical_xor(self, other)
+
+    def logical_xor_(self, other: Tensor) -> Tensor:
+        """:func:`fastconv.logical_xor`, in place."""
+        return self._become(functions.logical_xor(self, other))
+
+    def logical_not(self) -> Tensor:
+        """See :func:`fastconv.logical_not`."""
+        return functions.logical_not(self)
+
+    def logical_not_(self) -> Tensor:
+        """:func:`fastconv.logical_not`, in place."""
+        return self._become(functions.logical_not(self))
+
+    def signbit(self) -> Tensor:
+        """See :func:`fastconv.signbit`."""
+        return functions.signbit(self)
+
+    def isclose(self, other: Tensor, rtol: _float = 1e-05, atol: _float = 1e-08, equal_nan: _bool = False) -> Tensor:
+        """See :func:`fastconv.isclose`."""
+        return functions.isclose(self, other, rtol, atol, equal_nan)
+
+    # In the place or the shape of others
+
+    def where(self, condition: Tensor, other: Tensor | _float) -> Tensor:
+        """These elements where `condition` holds, else `other`; see :func:`fastconv.where`."""
+        return functions.where(condition, self, other)
+
+    def expand_as(self, other: Tensor) -> Tensor:
+        """See :meth:`expand`; to the shape of another tensor."""
+        return functions.expand(self, other.shape)
+
+    def reshape_as(self, other: Tensor) -> Tensor:
+        """See :meth:`reshape`; to the shape of another tensor."""
+        return functions.reshape(self, other.shape)
+
+    absolute = functions.abs
+    clip = functions.clamp
+    divide = functions.div
+    greater = functions.gt
+    greater_equal = functions.ge
+    less = functions.lt
+    less_equal = functions.le
+    moveaxis = functions.movedim
+    multiply = functions.mul
+    negative = functions.neg
+    not_equal = functions.ne
+    subtract = functions.sub
+    swapaxes = functions.transpose
+    true_divide = functions.div
