@@ -10,6 +10,7 @@ from builtins import bool as _bool
 from builtins import float as _float
 from builtins import int as _int
 from collections.abc import Iterator, Sequence
+from copy import deepcopy
 from typing import Any, NoReturn
 
 import numpy as np
@@ -39,7 +40,7 @@ from .dtypes import (
 from .functions.indexing import bad_index, plain_index
 from .random import Generator, stream_of
 
-__all__ = ["Tensor"]
+__all__ = ["Tensor", "address", "owner_of"]
 
 
 def _rebuild(cls: type, array: np.ndarray, requires_grad: bool, attributes: dict | None) -> Tensor:
@@ -48,6 +49,34 @@ def _rebuild(cls: type, array: np.ndarray, requires_grad: bool, attributes: dict
     if attributes:
         t.__dict__.update(attributes)
     return t
+
+
+def _rebuild_view(cls: type, owner: np.ndarray, dtype: np.dtype, offset: _int, shape, strides, *rest) -> Tensor:
+    return _rebuild(cls, np.ndarray(shape, dtype, owner, offset, strides), *rest)
+
+
+def address(array: np.ndarray) -> _int:
+    """Where the first element lies in memory."""
+    return array.__array_interface__["data"][0]
+
+
+def owner_of(array: np.ndarray) -> np.ndarray | None:
+    """The array whose memory `array` shows, itself perhaps.
+
+    None if it has gaps, or if `array` is no regular part of it: whole elements, in native order, of steps that are not
+    negative.
+    """
+    owner = array
+    while isinstance(owner.base, np.ndarray):
+        owner = owner.base
+    step, dense = array.itemsize, owner.itemsize
+    for stride, n in sorted(zip(owner.strides, owner.shape, strict=True)):
+        if n > 1 and stride != dense:
+            return None
+        dense *= n
+    if not array.dtype.isnative or any(stride < 0 or stride % step for stride in array.strides):
+        return None
+    return None if (address(array) - address(owner)) % step or owner.nbytes % step else owner
 
 
 class Tensor(FunctionMethods):
@@ -326,12 +355,28 @@ class Tensor(FunctionMethods):
         return text_of(self)
 
     def __reduce_ex__(self, protocol):
+        """Views are pickled as such, with the memory that they show: pickle keeps what they share."""
+        array, owner = self._array, owner_of(self._array)
+        if owner is None or owner is array or not array.size or not owner.flags.c_contiguous:
+            return self.reduce_alone()
+        offset = address(array) - address(owner)
+        view = (type(self), owner, array.dtype, offset, array.shape, array.strides)
+        return _rebuild_view, (*view, self._requires_grad, getattr(self, "__dict__", None))
+
+    def reduce_alone(self) -> tuple:
+        """How pickle takes it apart where nothing else shares its memory."""
         return _rebuild, (type(self), self._array, self._requires_grad, getattr(self, "__dict__", None))
 
     def __deepcopy__(self, memo: dict) -> Tensor:
         if self._node is not None:
             raise RuntimeError("only leaf tensors can be deep-copied; detach() this one, or clone() it")
-        copy = _rebuild(type(self), self._array.copy(order="K"), self._requires_grad, getattr(self, "__dict__", None))
+        array, owner = self._array, owner_of(self._array)
+        if owner is None or owner is array or not array.size:
+            array = deepcopy(array, memo)
+        else:  # `memo` has all views of `owner` meet in one copy
+            offset = address(array) - address(owner)
+            array = np.ndarray(array.shape, array.dtype, deepcopy(owner, memo), offset, array.strides)
+        copy = _rebuild(type(self), array, self._requires_grad, deepcopy(getattr(self, "__dict__", None), memo))
         memo[id(self)] = copy
         if self._grad is not None:
             copy._grad = self._grad.__deepcopy__(memo)

@@ -752,8 +752,10 @@ def test_load_state_dict_lists_everything_wrong():
         "loading state_dict for Net",
         'Missing key(s) in state_dict: "scale", "conv.bias".',
         'Unexpected key(s) in state_dict: "extra".',
-        "size mismatch for blocks.0.weight: the state_dict has shape [3, 2], the module [2, 2].",
-        "size mismatch for blocks.0.bias: the state_dict has shape [1], the module [2].",
+        "size mismatch for blocks.0.weight: copying a param with shape [3, 2] from checkpoint, the shape in current "
+        "model is [2, 2].",
+        "size mismatch for blocks.0.bias: copying a param with shape [1] from checkpoint, the shape in current "
+        "model is [2].",
     ):
         assert part in text
     with pytest.raises(RuntimeError, match="size mismatch"):

@@ -1,5 +1,6 @@
 """`fastconv.save` and `fastconv.load`: torch's files and safetensors, read and written without torch."""
 
+import copy
 import io
 import json
 import os
@@ -656,3 +657,92 @@ def test_safetensors_cut_into_several(tmp_path):
         index.write_text(json.dumps(wrong))
         with pytest.raises(RuntimeError, match=message):
             fastconv.load(index)
+
+
+# ---- pickle, copies, and what goes into a module ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("twin", [copy.deepcopy, lambda obj: pickle.loads(pickle.dumps(obj))], ids=["copy", "pickle"])
+def test_pickles_and_copies_keep_what_tensors_share(twin):
+    x = fastconv.arange(12.0).reshape(3, 4)
+    before = {"x": x, "row": x[1], "turned": x.t(), "part": x[::2, 1:3], "flat": x.view(-1), "same": x.detach()}
+    after = twin(before)
+    for name, tensor in before.items():
+        np.testing.assert_array_equal(after[name].numpy(), tensor.numpy())
+        assert after[name].stride() == tensor.stride()
+    after["x"][1, 1] = 77
+    for name, place in {"row": 1, "turned": (1, 1), "flat": 5, "same": (1, 1)}.items():
+        assert after[name][place] == 77
+    assert x[1, 1] == 5
+    net = nn.Linear(3, 3, bias=False)
+    tied = nn.Sequential(net, nn.ReLU(), net)
+    tied.note = [net.weight]
+    again = twin(tied)
+    assert again[0].weight is again[2].weight is again.note[0]
+    optimizer = optim.SGD(tied.parameters(), lr=0.1, momentum=0.9)
+    tied(fastconv.ones(2, 3)).sum().backward()
+    optimizer.step()
+    model, other = twin((tied, optimizer))
+    assert other.param_groups[0]["params"][0] is model[0].weight
+    buffers = [o.state[p]["momentum_buffer"] for o, p in ((optimizer, net.weight), (other, model[0].weight))]
+    np.testing.assert_array_equal(buffers[0].numpy(), buffers[1].numpy())
+
+
+def test_copies_of_odd_arrays():
+    for array in (np.arange(6.0)[::-1], np.broadcast_to(2.0, (2, 3)), np.zeros((0, 3)), np.arange(6.0).reshape(2, 3).T):
+        x = fastconv.as_tensor(array)
+        for twin in (copy.deepcopy(x), pickle.loads(pickle.dumps(x))):
+            np.testing.assert_array_equal(twin.numpy(), array)
+    parameter = nn.Parameter(fastconv.ones(2))
+    parameter.note = [1]
+    twin = copy.deepcopy(parameter)
+    twin.note.append(2)
+    assert parameter.note == [1]
+
+
+def test_load_state_dict_tells_what_does_not_match():
+    net = nn.Sequential(nn.Linear(2, 3), nn.BatchNorm2d(3))
+    state = net.state_dict()
+    result = net.load_state_dict(state)
+    assert repr(result) == str(result) == "<All keys matched successfully>"
+    state["extra"] = state.pop("0.bias")
+    result = net.load_state_dict(state, strict=False)
+    assert repr(result) == "IncompatibleKeys(missing_keys=['0.bias'], unexpected_keys=['extra'])"
+    state["0.weight"] = fastconv.ones(3, 4)
+    state["1.bias"] = "zebra"
+    with pytest.raises(RuntimeError) as caught:
+        net.load_state_dict(state)
+    assert str(caught.value) == (
+        "Error(s) in loading state_dict for Sequential:\n"
+        '\tMissing key(s) in state_dict: "0.bias". \n'
+        '\tUnexpected key(s) in state_dict: "extra". \n'
+        "\tsize mismatch for 0.weight: copying a param with shape [3, 4] from checkpoint, the shape in current model "
+        "is [3, 2].\n"
+        '\tWhile copying the parameter named "1.bias", expected torch.Tensor or Tensor-like object from checkpoint but '
+        "received <class 'str'>"
+    )
+    for wrong in (3, [("a", 1)], None):
+        with pytest.raises(TypeError, match="Expected state_dict to be dict-like, got"):
+            net.load_state_dict(wrong)
+
+
+def test_load_state_dict_assigns():
+    net = nn.Sequential(nn.Linear(2, 3), nn.BatchNorm2d(3))
+    net[0].bias.requires_grad_(False)
+    state = {name: x.double() if x.is_floating_point() else x.clone() for name, x in net.state_dict().items()}
+    net.load_state_dict(state, assign=True)
+    for name, x in net.state_dict().items():
+        assert shares(x, state[name]) or not x.ndim
+    assert net[0].weight.dtype == fastconv.float64
+    assert isinstance(net[0].weight, nn.Parameter)
+    assert (net[0].weight.requires_grad, net[0].bias.requires_grad) == (True, False)
+
+
+def test_batches_that_old_files_do_not_count():
+    net = nn.BatchNorm2d(3)
+    state = OrderedDict(net.state_dict())
+    del state["num_batches_tracked"]
+    assert not net.load_state_dict(state).missing_keys
+    state._metadata = {"": {"version": 2}}
+    with pytest.raises(RuntimeError, match="Missing"):
+        net.load_state_dict(state)

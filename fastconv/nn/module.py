@@ -7,13 +7,29 @@ from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 
+from .._native.tape import wrap
 from .._tensor import Tensor
 from ..autograd import no_grad
 from .parameter import Parameter
 
 __all__ = ["Module"]
 
-IncompatibleKeys = namedtuple("IncompatibleKeys", ("missing_keys", "unexpected_keys"))
+
+class IncompatibleKeys(namedtuple("IncompatibleKeys", ("missing_keys", "unexpected_keys"))):
+    """The names that a state_dict lacks, and those that the module has not."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return super().__repr__() if self.missing_keys or self.unexpected_keys else "<All keys matched successfully>"
+
+    __str__ = __repr__
+
+
+def _came_later(name: str, versions: Mapping[str, dict]) -> bool:
+    """Whether the file is too old for this name: batch norm counts its batches since torch 0.4.1, its version 2."""
+    path, _, last = name.rpartition(".")
+    return last == "num_batches_tracked" and (versions.get(path, {}).get("version") or 0) < 2
 
 
 class Module:
@@ -284,15 +300,19 @@ class Module:
         """Parameters and persistent buffers by dotted name; the tensors share the module's memory."""
         return {name: tensor.detach() for name, tensor in self._state()}
 
-    def load_state_dict(self, state_dict: Mapping[str, Tensor | np.ndarray], strict: bool = True):
+    def load_state_dict(
+        self, state_dict: Mapping[str, Tensor | np.ndarray], strict: bool = True, assign: bool = False
+    ) -> IncompatibleKeys:
         """Copy parameters and buffers from a :meth:`state_dict`.
 
         Parameters
         ----------
-        state_dict : mapping of str to Tensor or anything that NumPy takes for an array
+        state_dict : mapping of str to Tensor, or to what NumPy takes for an array by `__array__`
             Values are cast to the dtypes that the module has.
         strict : bool
             Whether the names have to be the module's exactly.
+        assign : bool
+            Take over the tensors themselves, with their dtypes and their memory, in place of the module's.
 
         Returns
         -------
@@ -303,36 +323,59 @@ class Module:
         TypeError
             If `state_dict` is no mapping.
         RuntimeError
-            With all that is wrong: with `strict` names that are missing or unexpected, and in any case sizes that
-            differ. Nothing has been changed then.
+            With all that is wrong: with `strict` names that are missing or unexpected, and in any case values that are
+            no tensors, and sizes that differ. Nothing has been changed then.
         """
         if not isinstance(state_dict, Mapping):
-            raise TypeError(f"expected a mapping of names to tensors as state_dict, got {type(state_dict).__name__}")
+            raise TypeError(f"Expected state_dict to be dict-like, got {type(state_dict)}.")
         own = dict(self._state())
-        missing = [name for name in own if name not in state_dict]
+        versions = getattr(state_dict, "_metadata", {})
+        missing = [name for name in own if name not in state_dict and not _came_later(name, versions)]
         unexpected = [name for name in state_dict if name not in own]
         errors = []
         for problem, names in (("Missing", missing), ("Unexpected", unexpected)):
             if strict and names:
-                errors.append(f"{problem} key(s) in state_dict: " + ", ".join(f'"{name}"' for name in names) + ".")
-        arrays = {}
+                errors.append(f"{problem} key(s) in state_dict: " + ", ".join(f'"{name}"' for name in names) + ". ")
+        values: dict[str, Tensor] = {}
         for name in own:
             if name in state_dict:
                 value = state_dict[name]
-                arrays[name] = value._array if isinstance(value, Tensor) else np.asarray(value)
-                if arrays[name].shape != own[name].shape:
+                if not hasattr(value, "__array__"):
                     errors.append(
-                        f"size mismatch for {name}: the state_dict has shape {list(arrays[name].shape)}, "
-                        f"the module {list(own[name].shape)}."
+                        f'While copying the parameter named "{name}", expected torch.Tensor or Tensor-like object from '
+                        f"checkpoint but received {type(value)}"
                     )
-                elif not np.can_cast(arrays[name].dtype, own[name].dtype, "same_kind"):
-                    errors.append(f"{name}: cannot copy {arrays[name].dtype} into {own[name].dtype}.")
+                    continue
+                values[name] = value if isinstance(value, Tensor) else wrap(np.asarray(value))
+                if values[name].shape != own[name].shape:
+                    errors.append(
+                        f"size mismatch for {name}: copying a param with shape {list(values[name].shape)} from "
+                        f"checkpoint, the shape in current model is {list(own[name].shape)}."
+                    )
+                elif not assign and not np.can_cast(values[name].dtype, own[name].dtype, "same_kind"):
+                    errors.append(f"{name}: cannot copy {values[name].dtype} into {own[name].dtype}.")
         if errors:
-            raise RuntimeError("\n\t".join([f"Error(s) in loading state_dict for {type(self).__name__}:", *errors]))
-        with no_grad():
-            for name, array in arrays.items():
-                np.copyto(own[name]._array, array, casting="same_kind")
+            raise RuntimeError(
+                "Error(s) in loading state_dict for {}:\n\t{}".format(type(self).__name__, "\n\t".join(errors))
+            )
+        for name, value in values.items():
+            if assign:
+                self._assign(name, value)
+            else:
+                with no_grad():
+                    own[name].copy_(value)
         return IncompatibleKeys(missing, unexpected)
+
+    def _assign(self, name: str, value: Tensor) -> None:
+        """Put a tensor in the place of the parameter or buffer of this dotted name."""
+        path, _, last = name.rpartition(".")
+        module = self.get_submodule(path)
+        if last in module._parameters:
+            requires_grad = module._parameters[last].requires_grad
+            if not isinstance(value, Parameter):
+                value = Parameter(value, requires_grad)
+            value.requires_grad_(requires_grad)
+        setattr(module, last, value)
 
     # Text
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .._tensor import Tensor
+from .._tensor import Tensor, address, owner_of
 from ..dtypes import device
 from ..nn.parameter import Parameter
 from .storage import Element, element_of
@@ -142,10 +142,10 @@ class _Pickler(pickle._Pickler):
         """The function of torch's that makes the tensor again, and its arguments."""
         array = tensor._array
         element = element_of(array.dtype)
-        owner = _owner(array)
+        owner = owner_of(array)
         if owner is None:
             owner = array = np.array(array, array.dtype.newbyteorder("="), order="K")
-        step, start = array.itemsize, _address(array) - _address(owner)
+        step, start = array.itemsize, address(array) - address(owner)
         memory = self._by_owner.get(id(owner))
         if memory is None:
             saved = None if self._saved is None else self._saved[len(self.memories)]
@@ -166,24 +166,3 @@ class _Pickler(pickle._Pickler):
         if element.storage is None:
             return _name("torch._utils", "_rebuild_tensor_v3"), (*arguments, _name("torch", element.name))
         return _name("torch._utils", "_rebuild_tensor_v2"), arguments
-
-
-def _address(array: np.ndarray) -> int:
-    return array.__array_interface__["data"][0]
-
-
-def _owner(array: np.ndarray) -> np.ndarray | None:
-    """The array whose memory `array` shows; None if torch could not describe `array` as a part of it."""
-    owner = array
-    while isinstance(owner.base, np.ndarray):
-        owner = owner.base
-    step, dense = array.itemsize, owner.itemsize
-    for stride, n in sorted(zip(owner.strides, owner.shape, strict=True)):
-        if n > 1 and stride != dense:
-            return None
-        dense *= n
-    if not array.dtype.isnative or any(stride < 0 or stride % step for stride in array.strides):
-        return None
-    if (_address(array) - _address(owner)) % step or owner.nbytes % step:
-        return None
-    return owner

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from fastconv._tensor import Tensor
 from fastconv.utils.data import worker_info
 from fastconv.utils.data.worker_info import ExhaustedError, WorkerInfo
 
@@ -24,6 +25,9 @@ __all__ = ["Workers"]
 
 SHUTDOWN_SECONDS = 1.0
 AHEAD_BYTES = 1 << 14  # of indices in one pipe; the smallest that a pipe holds is 64 KB
+
+# A batch that is a part of a larger tensor is sent without the rest.
+ForkingPickler.register(Tensor, Tensor.reduce_alone)
 
 NEW_PASS = None  # what a worker is sent before the first index of each pass
 
