@@ -23,7 +23,7 @@ def text_of(t: TensorBase) -> str:
         "prefix": "tensor(",
     }
     if array.dtype.kind == "f":
-        finite = array[np.isfinite(array)]
+        finite = array[np.isfinite(array)].astype(np.float64)
         whole = bool(np.all(finite == np.rint(finite)))
         size = np.abs(finite[finite != 0])
         wide = size.size and (size.max() / size.min() > 1000 or size.max() > 1e8 or size.min() < 1e-4)

@@ -27,8 +27,10 @@ from .dtypes import (
     OPERANDS,
     as_dtype,
     bool_,
+    can_cast,
     check_device,
     device,
+    fitting,
     float16,
     float32,
     float64,
@@ -37,7 +39,8 @@ from .dtypes import (
     is_device,
     to_array,
 )
-from .functions.indexing import bad_index, plain_index
+from .functions.indexing import getitem, split_index
+from .functions.operands import cast, numpy_names
 from .random import Generator, stream_of
 
 __all__ = ["Tensor", "address", "owner_of"]
@@ -397,27 +400,35 @@ class Tensor(FunctionMethods):
     def __contains__(self, value) -> _bool:
         return bool(np.any(self._array == (value._array if isinstance(value, Tensor) else value)))
 
-    def __getitem__(self, index) -> Tensor:
-        plain, basic = plain_index(index)
-        try:
-            return apply(primitives.index, self, index=plain, basic=basic)
-        except IndexError as error:
-            raise bad_index(index, self, error) from None
+    def __getitem__(self, index: Any) -> Tensor:
+        return getitem(self, index)
 
-    def __setitem__(self, index, value) -> None:
+    def __setitem__(self, index: Any, value: Any) -> None:
         if not isinstance(value, (*OPERANDS, list, tuple)):
             raise TypeError(f"expected a tensor or a number to assign, got {brief(value)}")
-        plain, basic = plain_index(index)
+        view, chosen = split_index(index, self._array.shape)
+        copied = chosen is None or isinstance(index, bool) or not isinstance(value, Tensor) or value.numel() == 1
+        if not copied and value.dtype != self.dtype:
+            raise RuntimeError(
+                f"Index put requires the source and destination dtypes match, got {self.dtype} for the destination and "
+                f"{value.dtype} for the source."
+            )
         try:
             if not tape.check_writable(self, value):
-                self._array[plain] = value._array if isinstance(value, Tensor) else value
+                region = self._array[view]
+                region[... if chosen is None else chosen] = value._array if isinstance(value, Tensor) else value
                 tape.mark_written(self)
-            elif basic:
-                self[index]._overwrite(value)
             else:
-                self._become(apply(primitives.put, self, value, at=plain))
-        except IndexError as error:
-            raise bad_index(index, self, error) from None
+                region = apply(primitives.index, self, index=view, basic=True)
+                if chosen is None:
+                    region._overwrite(value)
+                else:
+                    region._become(apply(primitives.put, region, value, at=chosen))
+        except ValueError:
+            shape = list((self._array[view] if chosen is None else self._array[view][chosen]).shape)
+            raise RuntimeError(f"shape mismatch: cannot assign {brief(value)} to elements of shape {shape}") from None
+        except OverflowError:
+            raise RuntimeError(f"value {value!r} cannot be converted to {self.dtype} without overflow") from None
 
     # Operators
 
@@ -475,17 +486,65 @@ class Tensor(FunctionMethods):
     def __floordiv__(self, other: Any) -> Tensor:
         return functions.floor_divide(self, other) if isinstance(other, OPERANDS) else NotImplemented
 
+    def __rfloordiv__(self, other: Any) -> Tensor:
+        return functions.floor_divide(other, self) if isinstance(other, OPERANDS) else NotImplemented
+
+    def __ifloordiv__(self, other: Any) -> Tensor:
+        return self._become(functions.floor_divide(self, other))
+
     def __mod__(self, other: Any) -> Tensor:
         return functions.remainder(self, other) if isinstance(other, OPERANDS) else NotImplemented
+
+    def __rmod__(self, other: Any) -> Tensor:
+        return functions.remainder(other, self) if isinstance(other, OPERANDS) else NotImplemented
+
+    def __imod__(self, other: Any) -> Tensor:
+        return self._become(functions.remainder(self, other))
 
     def __and__(self, other: Any) -> Tensor:
         return functions.bitwise_and(self, other) if isinstance(other, OPERANDS) else NotImplemented
 
+    def __rand__(self, other: Any) -> Tensor:
+        return functions.bitwise_and(other, self) if isinstance(other, OPERANDS) else NotImplemented
+
+    def __iand__(self, other: Any) -> Tensor:
+        return self._become(functions.bitwise_and(self, other))
+
     def __or__(self, other: Any) -> Tensor:
         return functions.bitwise_or(self, other) if isinstance(other, OPERANDS) else NotImplemented
 
+    def __ror__(self, other: Any) -> Tensor:
+        return functions.bitwise_or(other, self) if isinstance(other, OPERANDS) else NotImplemented
+
+    def __ior__(self, other: Any) -> Tensor:
+        return self._become(functions.bitwise_or(self, other))
+
     def __xor__(self, other: Any) -> Tensor:
         return functions.bitwise_xor(self, other) if isinstance(other, OPERANDS) else NotImplemented
+
+    def __rxor__(self, other: Any) -> Tensor:
+        return functions.bitwise_xor(other, self) if isinstance(other, OPERANDS) else NotImplemented
+
+    def __ixor__(self, other: Any) -> Tensor:
+        return self._become(functions.bitwise_xor(self, other))
+
+    def __lshift__(self, other: Any) -> Tensor:
+        return functions.bitwise_left_shift(self, other) if isinstance(other, OPERANDS) else NotImplemented
+
+    def __rlshift__(self, other: Any) -> Tensor:
+        return functions.bitwise_left_shift(other, self) if isinstance(other, OPERANDS) else NotImplemented
+
+    def __ilshift__(self, other: Any) -> Tensor:
+        return self._become(functions.bitwise_left_shift(self, other))
+
+    def __rshift__(self, other: Any) -> Tensor:
+        return functions.bitwise_right_shift(self, other) if isinstance(other, OPERANDS) else NotImplemented
+
+    def __rrshift__(self, other: Any) -> Tensor:
+        return functions.bitwise_right_shift(other, self) if isinstance(other, OPERANDS) else NotImplemented
+
+    def __irshift__(self, other: Any) -> Tensor:
+        return self._become(functions.bitwise_right_shift(self, other))
 
     def __eq__(self, other: Any) -> Tensor:  # type: ignore[override]
         return functions.eq(self, other) if isinstance(other, OPERANDS) else NotImplemented
@@ -506,7 +565,7 @@ class Tensor(FunctionMethods):
         return functions.ge(self, other) if isinstance(other, OPERANDS) else NotImplemented
 
     def __invert__(self) -> Tensor:
-        return wrap(np.asarray(~self._array))
+        return functions.bitwise_not(self)
 
     def __neg__(self) -> Tensor:
         return functions.neg(self)
@@ -633,18 +692,21 @@ class Tensor(FunctionMethods):
 
     # Over whole dimensions
 
+    @numpy_names
     def sum(
         self, dim: _int | Sequence[_int] | None = None, keepdim: _bool = False, *, dtype: DTypeLike | None = None
     ) -> Tensor:
         """See :func:`fastconv.sum`."""
         return functions.sum(self, dim, keepdim, dtype=dtype)
 
+    @numpy_names
     def mean(
         self, dim: _int | Sequence[_int] | None = None, keepdim: _bool = False, *, dtype: DTypeLike | None = None
     ) -> Tensor:
         """See :func:`fastconv.mean`."""
         return functions.mean(self, dim, keepdim, dtype=dtype)
 
+    @numpy_names
     def var(
         self,
         dim: _int | Sequence[_int] | None = None,
@@ -656,6 +718,7 @@ class Tensor(FunctionMethods):
         """See :func:`fastconv.var`."""
         return functions.var(self, dim, unbiased, keepdim, correction=correction)
 
+    @numpy_names
     def std(
         self,
         dim: _int | Sequence[_int] | None = None,
@@ -667,32 +730,44 @@ class Tensor(FunctionMethods):
         """See :func:`fastconv.std`."""
         return functions.std(self, dim, unbiased, keepdim, correction=correction)
 
+    @numpy_names
     def norm(
-        self, p: _float | str | None = 2, dim: _int | Sequence[_int] | None = None, keepdim: _bool = False
+        self,
+        p: _float | str | None = "fro",
+        dim: _int | Sequence[_int] | None = None,
+        keepdim: _bool = False,
+        *,
+        dtype: DTypeLike | None = None,
     ) -> Tensor:
         """See :func:`fastconv.norm`."""
-        return functions.norm(self, p, dim, keepdim)
+        return functions.norm(self, p, dim, keepdim, dtype=dtype)
 
+    @numpy_names
     def max(self, dim: _int | Tensor | None = None, keepdim: _bool = False) -> Any:
         """See :func:`fastconv.max`."""
         return functions.max(self, dim, keepdim)
 
+    @numpy_names
     def min(self, dim: _int | Tensor | None = None, keepdim: _bool = False) -> Any:
         """See :func:`fastconv.min`."""
         return functions.min(self, dim, keepdim)
 
+    @numpy_names
     def argmax(self, dim: _int | None = None, keepdim: _bool = False) -> Tensor:
         """See :func:`fastconv.argmax`."""
         return functions.argmax(self, dim, keepdim)
 
+    @numpy_names
     def argmin(self, dim: _int | None = None, keepdim: _bool = False) -> Tensor:
         """See :func:`fastconv.argmin`."""
         return functions.argmin(self, dim, keepdim)
 
+    @numpy_names
     def any(self, dim: _int | Sequence[_int] | None = None, keepdim: _bool = False) -> Tensor:
         """See :func:`fastconv.any`."""
         return functions.any(self, dim, keepdim)
 
+    @numpy_names
     def all(self, dim: _int | Sequence[_int] | None = None, keepdim: _bool = False) -> Tensor:
         """See :func:`fastconv.all`."""
         return functions.all(self, dim, keepdim)
@@ -705,8 +780,8 @@ class Tensor(FunctionMethods):
             raise RuntimeError(
                 f"an in-place operation cannot change the shape {list(self.shape)} into {list(result.shape)}"
             )
-        if not np.can_cast(result.dtype, self.dtype, "same_kind"):
-            raise RuntimeError(f"an in-place operation cannot store its {result.dtype} result in a {self.dtype} tensor")
+        if not can_cast(result.dtype, self.dtype):
+            raise RuntimeError(f"result type {result.dtype} can't be cast to the desired output type {self.dtype}")
         tape.become(self, result.to(self.dtype))
         return self
 
@@ -750,7 +825,7 @@ class Tensor(FunctionMethods):
 
     def fill_(self, value: _float) -> Tensor:
         """Set every element to `value`, in place."""
-        return self._overwrite(np.asarray(number(value, "fill value"), self.dtype))
+        return self._overwrite(np.asarray(fitting(number(value, "fill value"), self.dtype), self.dtype))
 
     def zero_(self) -> Tensor:
         """Set every element to 0, in place."""
@@ -805,7 +880,7 @@ class Tensor(FunctionMethods):
             check_device(device)
         dtype = self.dtype if dtype is None else as_dtype(dtype)
         if dtype != self.dtype:
-            return apply(primitives.cast, self, dtype=dtype)
+            return cast(self, dtype)
         return self.clone() if copy else self
 
     def cpu(self) -> Tensor:

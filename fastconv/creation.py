@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, DTypeLike
 from ._native.tape import wrap
 from ._tensor import Tensor
 from .checks import check_shape, integer, number, unpack
-from .dtypes import as_dtype, bool_, category, check_dtype, float32, int64, takes_device, to_array
+from .dtypes import as_dtype, bool_, category, check_dtype, fitting, float32, int64, takes_device, to_array
 from .random import Generator, stream_of
 
 __all__ = [
@@ -117,7 +117,7 @@ def full(
     """A tensor of this shape full of `fill_value`, from which the dtype follows (float32, int64, bool)."""
     number(fill_value, "fill_value")
     dtype = (bool_, int64, float32)[category(fill_value)] if dtype is None else as_dtype(dtype)
-    return _leaf(np.full(check_shape(unpack((size,)), "full"), fill_value, dtype), requires_grad)
+    return _leaf(np.full(check_shape(unpack((size,)), "full"), fitting(fill_value, dtype), dtype), requires_grad)
 
 
 @takes_device
@@ -165,9 +165,18 @@ def arange(
         raise RuntimeError(f"arange() expects a step other than 0, got step={step!r}")
     if dtype is None:
         dtype = int64 if all(isinstance(n, int | np.integer) for n in (start, end, step)) else float32
-    n = max(0, int(np.ceil((end - start) / step)))
+    if (end - start) * step < 0:
+        raise RuntimeError(
+            f"upper bound and lower bound inconsistent with step sign: arange({start!r}, {end!r}, {step!r})"
+        )
+    dtype = as_dtype(dtype)
+    if dtype == bool_:
+        raise NotImplementedError("arange() is not implemented for bools")
+    n = int(np.ceil((end - start) / step))
+    if dtype.kind != "f":
+        start, step = int(start), int(step)
     check_shape((n,), f"arange({start!r}, {end!r}, {step!r})")
-    return _leaf((start + step * np.arange(n)).astype(as_dtype(dtype)), requires_grad)
+    return _leaf((start + step * np.arange(n)).astype(dtype), requires_grad)
 
 
 @takes_device

@@ -23,8 +23,10 @@ __all__ = [
     "OPERANDS",
     "as_dtype",
     "bool_",
+    "can_cast",
     "category",
     "check_dtype",
+    "fitting",
     "float16",
     "float32",
     "float64",
@@ -32,6 +34,7 @@ __all__ = [
     "int16",
     "int32",
     "int64",
+    "promote_types",
     "result_type",
     "to_array",
     "uint8",
@@ -45,31 +48,74 @@ ARRAYS = (TensorBase, np.ndarray)
 OPERANDS = (TensorBase, int, float, np.ndarray, np.generic)
 
 _CATEGORY = {"b": 0, "u": 1, "i": 1, "f": 2}
+_OF_NUMBERS = (bool_, int64, float32)  # by category
 
 
 def category(x: Any) -> int:
-    """0 for bools, 1 for integers and 2 for floats, of a tensor, an array or a number."""
-    if isinstance(x, ARRAYS):
-        return _CATEGORY[x.dtype.kind]
+    """0 for bools, 1 for integers and 2 for floats, of a tensor, an array, a number or a dtype."""
+    if isinstance(x, (*ARRAYS, np.generic)):
+        x = x.dtype
+    if isinstance(x, np.dtype):
+        return _CATEGORY[x.kind]
     return 0 if isinstance(x, bool) else 1 if isinstance(x, int) else 2
 
 
-def result_type(x: Any, y: Any) -> np.dtype:
-    """The dtype of an operation on two tensors or numbers, by torch's rules of promotion.
+def promote_types(type1: DTypeLike, type2: DTypeLike) -> np.dtype:
+    """The smallest dtype that holds what both hold; beside a float, an integer or a bool counts for nothing."""
+    first, second = np.dtype(type1), np.dtype(type2)
+    if first == second:
+        return first
+    if (first.kind == "f") != (second.kind == "f"):
+        return first if first.kind == "f" else second
+    return np.promote_types(first, second)
+
+
+def result_type(*operands: Any) -> np.dtype:
+    """The dtype of an operation on tensors and numbers, by torch's rules of promotion.
 
     A float goes before an integer and an integer before a bool; within such a kind, tensors with dimensions
-    decide before those without, and those before Python numbers, whose own dtypes are float32, int64 and bool.
+    decide before those without, and those before Python's and NumPy's numbers, whose dtypes are float32, int64 and
+    bool.
     """
-    ranked = []
-    for operand in (x, y):
-        if isinstance(operand, ARRAYS):
-            ranked.append((category(operand), 2 if operand.ndim else 1, operand.dtype))
+    ranked: list[np.dtype | None] = [None, None, None]  # of tensors with dimensions, of those without, of numbers
+    for x in operands:
+        if isinstance(x, ARRAYS):
+            rank, dtype = (0 if x.ndim else 1), x.dtype
         else:
-            ranked.append((category(operand), 0, (bool_, int64, float32)[category(operand)]))
-    (x_kind, x_rank, x_dtype), (y_kind, y_rank, y_dtype) = ranked
-    if (x_kind, x_rank) == (y_kind, y_rank):
-        return np.promote_types(x_dtype, y_dtype)
-    return x_dtype if (x_kind, x_rank) > (y_kind, y_rank) else y_dtype
+            rank, dtype = 2, _OF_NUMBERS[category(x)]
+        known = ranked[rank]
+        ranked[rank] = dtype if known is None else promote_types(known, dtype)
+    result = None
+    for dtype in ranked:
+        if dtype is None:
+            continue
+        if result is None:
+            result = dtype
+        elif category(dtype) > category(result):
+            result = promote_types(result, dtype)
+    if result is None:
+        raise ValueError("result_type() expects at least one tensor or number, got none")
+    return result
+
+
+def can_cast(from_: DTypeLike, to: DTypeLike) -> bool:
+    """Whether an in-place operation may store results of the one dtype in a tensor of the other."""
+    source, target = np.dtype(from_), np.dtype(to)
+    return category(source) <= category(target)
+
+
+def fitting(value: Any, dtype: np.dtype) -> Any:
+    """A number as an element of that dtype: integers of either sign where the bits suffice, RuntimeError for others."""
+    value = value.item() if isinstance(value, (*ARRAYS, np.generic)) else value
+    if dtype.kind == "b" or not np.isfinite(value):
+        return value
+    limits = np.finfo(dtype) if dtype.kind == "f" else np.iinfo(dtype)
+    least = limits.min
+    if isinstance(value, int) and dtype.kind == "u":
+        least = -limits.max
+    if not least <= value <= limits.max:
+        raise RuntimeError(f"value cannot be converted to type {dtype} without overflow, got {value!r}")
+    return value % (limits.max + 1) if dtype.kind == "u" else value
 
 
 def check_dtype(dtype: np.dtype) -> np.dtype:
@@ -191,12 +237,20 @@ def to_array(data: ArrayLike | TensorBase, dtype: DTypeLike | None) -> np.ndarra
         array = np.array(data, dtype=dtype)
     except (TypeError, ValueError, OverflowError) as error:
         raise type(error)(f"cannot make a tensor of {brief(data)}: {error}") from None
-    if dtype is None and array.dtype == float64:
-        leaf = data
-        while isinstance(leaf, (list, tuple)) and leaf:
-            leaf = leaf[0]
-        if not isinstance(leaf, ARRAYS) and not (isinstance(leaf, np.generic) and leaf is data):
-            array = array.astype(float32)
+    if dtype is None and array.dtype.kind == "f" and not isinstance(data, (*ARRAYS, np.generic)):
+        array = array.astype(_dtype_of_leaves(data), copy=False)
     if array.dtype.kind not in _CATEGORY or array.dtype.itemsize > 8:
         raise TypeError(f"a tensor holds bools, integers, or floats of up to 64 bits, got {brief(data)}")
     return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
+
+
+def _dtype_of_leaves(data: Any) -> np.dtype:
+    """The dtype of nested sequences: what their numbers, arrays and tensors have in common."""
+    if not isinstance(data, (list, tuple)):
+        return data.dtype if isinstance(data, (*ARRAYS, np.generic)) else _OF_NUMBERS[category(data)]
+    found = {x.dtype for x in data if isinstance(x, (*ARRAYS, np.generic))}
+    nested = [x for x in data if isinstance(x, (list, tuple))]
+    numbers = set(map(type, data)) & {bool, int, float}
+    found |= {_OF_NUMBERS[category(kind())] for kind in numbers}
+    found |= {_dtype_of_leaves(x) for x in nested}
+    return functools.reduce(promote_types, found) if found else float32

@@ -33,6 +33,7 @@ __all__ = [
     "div",
     "exp",
     "expand",
+    "floor_divide",
     "index",
     "log",
     "log_softmax",
@@ -183,6 +184,13 @@ def div(needs, x, y):
     return x / y, vjp, (x if needs[1] else None, y)
 
 
+def floor_divide(needs, x, y):
+    def vjp(dy):
+        raise NotImplementedError("the derivative of floor_divide() is not implemented")
+
+    return np.floor_divide(x, y), vjp, ()
+
+
 @differentiable_twice
 def remainder(needs, x, y):
     """x - floor(x / y) * y; the floor is constant between its steps."""
@@ -191,7 +199,7 @@ def remainder(needs, x, y):
     def vjp(dy, floor):
         return _sum_to(dy, x_shape) if needs[0] else None, _sum_to(-dy * floor, y_shape) if needs[1] else None
 
-    return x % y, vjp, (np.floor_divide(x, y) if needs[1] else None,)
+    return np.remainder(x, y), vjp, (np.floor_divide(x, y) if needs[1] else None,)
 
 
 @differentiable_twice
@@ -395,8 +403,14 @@ def sum(needs, x, dim, keepdim):
 def mean(needs, x, dim, keepdim):
     shape, dim = x.shape, _dim(x, dim)
     n = _count(shape, dim)
-    y = np.divide(_sum_float(x, dim, keepdim), n)
-    return y, lambda dy: (_spread(dy / n if n else dy, shape, dim),), ()
+    # Between the sum and the quotient float16 would overflow.
+    y = (np.add.reduce(x, axis=dim, dtype=np.float64, keepdims=keepdim) / np.float64(n)).astype(x.dtype)
+    return y, lambda dy: (_spread(_quotient(dy, n) if n else dy, shape, dim),), ()
+
+
+def _quotient(dy, n: int):
+    """dy / n, where n may be more than float16 holds."""
+    return dy / n if isinstance(dy, TensorBase) else (dy / np.float64(n)).astype(dy.dtype)
 
 
 def _moments(x: np.ndarray, dim, keepdim: bool, correction: float) -> np.ndarray:
@@ -409,7 +423,7 @@ def _deviations(dy, x, dim, n: int, correction: float):
         centred = x - _spread(_sum(x, dim, True) / n, x.shape, dim)
     else:
         centred = x - np.mean(x, axis=dim, keepdims=True, dtype=np.float64).astype(x.dtype)
-    return _spread(dy * (2 / (n - correction) if n > correction else np.nan), x.shape, dim) * centred
+    return _spread(dy * (2 / (n - correction) if n != correction else np.inf), x.shape, dim) * centred
 
 
 @differentiable_twice
@@ -497,7 +511,8 @@ def norm(needs, x, p, dim, keepdim):
     """(sum |x|^p)^(1/p); where it is 0, of its many subgradients the zero."""
     dim = _dim(x, dim)
     if p == 2:
-        y = np.sqrt(_sum_float(np.square(x), dim, keepdim))
+        wide = x.astype(np.float32) if x.dtype == np.float16 else x
+        y = np.sqrt(_sum_float(np.square(wide), dim, keepdim)).astype(x.dtype, copy=False)
     elif np.isinf(p):
         y = (np.max if p > 0 else np.min)(np.abs(x), axis=dim, keepdims=keepdim)
     elif p == 0:
@@ -506,7 +521,8 @@ def norm(needs, x, p, dim, keepdim):
     elif p == 1:
         y = _sum_float(np.abs(x), dim, keepdim)
     else:
-        y = _sum_float(np.abs(x) ** p, dim, keepdim) ** (1 / p)
+        wide = x.astype(np.float32) if x.dtype == np.float16 else x
+        y = (_sum_float(np.abs(wide) ** p, dim, keepdim) ** (1 / p)).astype(x.dtype, copy=False)
     y = np.asarray(y)
 
     def vjp(dy, x, y):

@@ -4,7 +4,22 @@ A family a file: a new function goes into its family's file and `__all__`, into 
 ``fastconv/__init__.py``, and, where torch has the method, into ``_tensor.py``.
 """
 
-from .arithmetic import add, bitwise_and, bitwise_or, bitwise_xor, div, floor_divide, matmul, mul, pow, remainder, sub
+from .arithmetic import (
+    add,
+    bitwise_and,
+    bitwise_left_shift,
+    bitwise_not,
+    bitwise_or,
+    bitwise_right_shift,
+    bitwise_xor,
+    div,
+    floor_divide,
+    matmul,
+    mul,
+    pow,
+    remainder,
+    sub,
+)
 from .arrangement import (
     broadcast_tensors,
     broadcast_to,
@@ -140,7 +155,10 @@ __all__ = [
     "baddbmm",
     "bincount",
     "bitwise_and",
+    "bitwise_left_shift",
+    "bitwise_not",
     "bitwise_or",
+    "bitwise_right_shift",
     "bitwise_xor",
     "bmm",
     "broadcast_tensors",
@@ -218,8 +236,8 @@ __all__ = [
     "max_result",
     "maximum",
     "mean",
-    "meshgrid",
     "median",
+    "meshgrid",
     "min",
     "minimum",
     "mm",

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .. import primitives
-from .._native.tape import apply
-from ..dtypes import ARRAYS
-from .operands import operands, without_gradient
+from .._native.tape import apply, wrap
+from ..checks import brief
+from ..dtypes import ARRAYS, category, fitting, result_type
+from .operands import array_of, as_operand, elementwise, mismatch, operands, quiet, without_gradient
 
 if TYPE_CHECKING:
     from .._tensor import Tensor
@@ -17,7 +19,10 @@ if TYPE_CHECKING:
 __all__ = [
     "add",
     "bitwise_and",
+    "bitwise_left_shift",
+    "bitwise_not",
     "bitwise_or",
+    "bitwise_right_shift",
     "bitwise_xor",
     "div",
     "floor_divide",
@@ -29,54 +34,153 @@ __all__ = [
 ]
 
 
+def _scaled(input: Any, other: Any, alpha: float) -> Any:
+    """``alpha * other``, for a sum with `input`."""
+    if type(alpha) is int and alpha == 1:
+        return other
+    dtype = result_type(input, other)
+    if isinstance(alpha, bool) and dtype.kind != "b":
+        raise RuntimeError("Boolean alpha only supported for Boolean results.")
+    if category(alpha) == 2 and dtype.kind != "f":
+        raise RuntimeError("For integral input tensors, argument alpha must not be a floating point number.")
+    other = as_operand(other, dtype)
+    return mul(other, as_operand(alpha, dtype)) if isinstance(other, ARRAYS) else other * as_operand(alpha, dtype)
+
+
 def add(input: Tensor, other: Tensor | float, *, alpha: float = 1) -> Tensor:
     """``input + alpha * other``, element-wise with broadcasting."""
-    return apply(primitives.add, *operands(input, other if alpha == 1 else other * alpha))
+    return elementwise(primitives.add, *operands(input, _scaled(input, other, alpha)))
 
 
 def sub(input: Tensor, other: Tensor | float, *, alpha: float = 1) -> Tensor:
-    """``input - alpha * other``, element-wise with broadcasting."""
-    return apply(primitives.sub, *operands(input, other if alpha == 1 else other * alpha))
+    """``input - alpha * other``, element-wise with broadcasting.
+
+    Raises
+    ------
+    RuntimeError
+        For bools.
+    """
+    x, y = operands(input, _scaled(input, other, alpha))
+    if any(isinstance(operand, ARRAYS) and category(operand) == 0 for operand in (input, other)):
+        both = category(input) == category(other)
+        raise RuntimeError(
+            f"Subtraction, the `-` operator, with {'two bool tensors' if both else 'a bool tensor'} is not supported. "
+            f"{'Use the `^` or `logical_xor()` operator instead.' if both else _USE_NOT}"
+        )
+    return elementwise(primitives.sub, x, y)
+
+
+_USE_NOT = "If you are trying to invert a mask, use the `~` or `logical_not()` operator instead."
 
 
 def mul(input: Tensor, other: Tensor | float) -> Tensor:
     """``input * other``, element-wise with broadcasting."""
-    return apply(primitives.mul, *operands(input, other))
+    return elementwise(primitives.mul, *operands(input, other))
 
 
+@quiet
 def div(input: Tensor, other: Tensor | float) -> Tensor:
     """``input / other``, element-wise with broadcasting; integers are divided as float32."""
-    return apply(primitives.div, *operands(input, other, floating=True))
+    return elementwise(primitives.div, *operands(input, other, floating=True))
 
 
+@quiet
 def pow(input: Tensor | float, exponent: Tensor | float) -> Tensor:
-    """``input ** exponent``, element-wise with broadcasting."""
-    return apply(primitives.pow, *operands(input, exponent))
+    """``input ** exponent``, element-wise with broadcasting.
+
+    Raises
+    ------
+    RuntimeError
+        For integers to a negative number; integers to a tensor of negative integers are 0, or 1 or -1 where they are.
+    """
+    kind = category(result_type(input, exponent))
+    if kind == 1 and not isinstance(exponent, ARRAYS) and exponent < 0:
+        raise RuntimeError("Integers to negative integer powers are not allowed.")
+    x, p = operands(input, exponent)
+    if kind == 0:
+        if isinstance(p, ARRAYS):
+            raise NotImplementedError("\"pow\" not implemented for 'Bool'")
+        return bitwise_or(x, not p)
+    if kind == 1:
+        error = mismatch(x, p)
+        if error is not None:
+            raise error
+        if not isinstance(p, ARRAYS):
+            p = fitting(exponent, result_type(input, exponent))
+        else:
+            negative = np.less(array_of(p), 0)
+            if negative.any():
+                base, exponents = np.asarray(array_of(x)), array_of(p)
+                inverse = np.where(np.abs(base) == 1, np.where(exponents % 2 == 1, base, 1), 0)
+                powers = np.power(base, np.where(negative, 0, exponents))
+                return wrap(np.asarray(np.where(negative, inverse, powers), array_of(p).dtype))
+    return elementwise(primitives.pow, x, p)
 
 
+@quiet
 def floor_divide(input: Tensor, other: Tensor | float) -> Tensor:
-    """``input // other``: the quotient rounded down, element-wise with broadcasting."""
-    return without_gradient(np.floor_divide, input, other)
+    """``input // other``: the quotient rounded down, element-wise with broadcasting.
+
+    Raises
+    ------
+    RuntimeError
+        "ZeroDivisionError", where an integer is divided by 0.
+    """
+    return _divided(primitives.floor_divide, input, other)
 
 
+@quiet
 def remainder(input: Tensor, other: Tensor | float) -> Tensor:
     """``input % other``: what :func:`floor_divide` leaves, of the sign of `other`."""
-    return without_gradient(np.remainder, input, other)
+    return _divided(primitives.remainder, input, other)
 
 
-def bitwise_and(input: Tensor, other: Tensor | float) -> Tensor:
+def _divided(op: Callable, input: Any, other: Any) -> Tensor:
+    x, y = operands(input, other)
+    kind = category(result_type(input, other))
+    if kind == 0:
+        raise NotImplementedError(f"\"{op.__name__}\" not implemented for 'Bool'")
+    if kind == 1 and not np.all(array_of(y)) and 0 not in np.shape(array_of(x)):
+        raise RuntimeError("ZeroDivisionError")
+    return elementwise(op, x, y)
+
+
+def bitwise_and(input: Tensor, other: Tensor | int) -> Tensor:
     """``input & other``, on bools and integers."""
-    return without_gradient(np.bitwise_and, input, other)
+    return _bitwise(np.bitwise_and, input, other)
 
 
-def bitwise_or(input: Tensor, other: Tensor | float) -> Tensor:
+def bitwise_or(input: Tensor, other: Tensor | int) -> Tensor:
     """``input | other``, on bools and integers."""
-    return without_gradient(np.bitwise_or, input, other)
+    return _bitwise(np.bitwise_or, input, other)
 
 
-def bitwise_xor(input: Tensor, other: Tensor | float) -> Tensor:
+def bitwise_xor(input: Tensor, other: Tensor | int) -> Tensor:
     """``input ^ other``, on bools and integers."""
-    return without_gradient(np.bitwise_xor, input, other)
+    return _bitwise(np.bitwise_xor, input, other)
+
+
+def bitwise_not(input: Tensor) -> Tensor:
+    """``~input``, on bools and integers."""
+    if category(input) == 2:
+        raise TypeError("~ (operator.invert) is only implemented on integer and Boolean-type tensors")
+    return wrap(np.asarray(~array_of(input)))
+
+
+def bitwise_left_shift(input: Tensor, other: Tensor | int) -> Tensor:
+    """``input << other``, on integers."""
+    return _bitwise(np.left_shift, input, other)
+
+
+def bitwise_right_shift(input: Tensor, other: Tensor | int) -> Tensor:
+    """``input >> other``, on integers, filled with copies of the sign."""
+    return _bitwise(np.right_shift, input, other)
+
+
+def _bitwise(ufunc: np.ufunc, input: Any, other: Any) -> Tensor:
+    if result_type(input, other).kind == "f":
+        raise NotImplementedError(f'"{ufunc.__name__}_cpu" not implemented for {result_type(input, other)}')
+    return without_gradient(ufunc, input, other)
 
 
 def matmul(input: Tensor, other: Tensor) -> Tensor:
@@ -89,7 +193,7 @@ def matmul(input: Tensor, other: Tensor) -> Tensor:
     """
     for operand in (input, other):
         if not isinstance(operand, ARRAYS) or not operand.ndim:
-            raise RuntimeError(f"matmul() expects tensors of at least 1 dimension, got {operand!r}")
+            raise RuntimeError(f"matmul() expects tensors of at least 1 dimension, got {brief(operand)}")
     if input.dtype != other.dtype:
         raise RuntimeError(f"matmul() expects one dtype, got {input.dtype} and {other.dtype}")
     try:

@@ -72,5 +72,13 @@ def equal(input: Tensor, other: Tensor) -> bool:
 
 
 def allclose(input: Tensor, other: Tensor, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> bool:
-    """Whether ``|input - other| <= atol + rtol * |other|`` holds for every element."""
+    """Whether ``|input - other| <= atol + rtol * |other|`` holds for every element.
+
+    Raises
+    ------
+    RuntimeError
+        If their dtypes differ.
+    """
+    if input.dtype != other.dtype:
+        raise RuntimeError(f"allclose() expects one dtype, got {input.dtype} and {other.dtype}")
     return bool(np.allclose(input._array, other._array, rtol=rtol, atol=atol, equal_nan=equal_nan))

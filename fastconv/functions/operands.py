@@ -7,8 +7,8 @@ Python numbers are weak, and so are tensors without dimensions beside others of 
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 
@@ -17,7 +17,26 @@ from .._native.tape import TensorBase, apply, wrap
 from ..checks import brief, dimension
 from ..dtypes import ARRAYS, float32, result_type
 
-__all__ = ["as_operand", "dimensions", "floating", "one_dtype", "operands", "without_gradient"]
+__all__ = [
+    "array_of",
+    "as_operand",
+    "cast",
+    "dimensions",
+    "elementwise",
+    "floating",
+    "mismatch",
+    "numpy_names",
+    "one_dtype",
+    "operands",
+    "quiet",
+    "without_gradient",
+]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+# A decorator: NumPy warns of infinities and NaN, torch does not.
+quiet = np.errstate(all="ignore")
 
 
 def operands(x: Any, y: Any, floating: bool = False) -> tuple[Any, Any]:
@@ -27,8 +46,6 @@ def operands(x: Any, y: Any, floating: bool = False) -> tuple[Any, Any]:
         dtype = x._array.dtype
         if (type(y) is float or (isinstance(y, TensorBase) and y._array.dtype == dtype)) and dtype.kind == "f":
             return x, y
-    x = x.item() if isinstance(x, np.generic) else x
-    y = y.item() if isinstance(y, np.generic) else y
     dtype = result_type(x, y)
     if floating and dtype.kind != "f":
         dtype = float32
@@ -36,14 +53,26 @@ def operands(x: Any, y: Any, floating: bool = False) -> tuple[Any, Any]:
 
 
 def as_operand(x: Any, dtype: np.dtype | None) -> Any:
-    """`x` in that dtype, recorded; Python numbers stay as they are."""
+    """`x` in that dtype, recorded; numbers as Python's, or wrapped around if they do not fit an integer dtype."""
     if dtype is None:
         return x
     if isinstance(x, TensorBase):
-        return x if x._array.dtype == dtype else apply(primitives.cast, x, dtype=dtype)
+        return x if x._array.dtype == dtype else cast(x, dtype)
     if isinstance(x, np.ndarray):
         return x.astype(dtype, copy=False)
+    x = x.item() if isinstance(x, np.generic) else x
+    if dtype.kind in "ui" and not np.iinfo(dtype).min <= x <= np.iinfo(dtype).max:
+        return np.array(x & 0xFFFFFFFFFFFFFFFF, np.uint64).astype(dtype)
     return x
+
+
+def cast(x: Any, dtype: np.dtype) -> Any:
+    """A tensor or array in another dtype; recorded, but integers and bools have no gradient."""
+    if dtype.kind == "f":
+        return apply(primitives.cast, x, dtype=dtype)
+    with np.errstate(invalid="ignore"):
+        y = array_of(x).astype(dtype)
+    return wrap(y) if isinstance(x, TensorBase) else y
 
 
 def floating(x: Any, name: str) -> Any:
@@ -56,27 +85,84 @@ def floating(x: Any, name: str) -> Any:
 
 
 def one_dtype(tensors: Sequence[Any], name: str) -> list:
-    """Tensors brought to the dtype that can hold what each of them holds."""
+    """Tensors brought to the dtype of an operation on all of them."""
     tensors = list(tensors)
     if not tensors:
         raise RuntimeError(f"{name}() expects at least one tensor, got none")
     for t in tensors:
         if not isinstance(t, ARRAYS):
             raise TypeError(f"{name}() expects tensors, got {brief(t)} among them")
-    dtype = functools.reduce(np.promote_types, [t.dtype for t in tensors])
+    dtype = result_type(*tensors)
     return [as_operand(t, dtype) for t in tensors]
 
 
+def elementwise(op: Callable, *operands: Any, **options: Any) -> Any:
+    """``apply`` for an operation that broadcasts, with torch's error where shapes do not allow it."""
+    try:
+        return apply(op, *operands, **options)
+    except ValueError:
+        error = mismatch(*operands)
+        if error is None:
+            raise
+        raise error from None
+
+
+def mismatch(*operands: Any) -> RuntimeError | None:
+    """The error for operands that do not broadcast, None for those that do."""
+    first, *others = [np.shape(array_of(x)) for x in operands if x is not None]
+    for shape in others:
+        ndim = max(len(first), len(shape))
+        for back in range(1, min(len(first), len(shape)) + 1):
+            if first[-back] != shape[-back] and 1 not in (first[-back], shape[-back]):
+                return RuntimeError(
+                    f"The size of tensor a ({first[-back]}) must match the size of tensor b ({shape[-back]}) at "
+                    f"non-singleton dimension {ndim - back}: got the shapes {list(first)} and {list(shape)}"
+                )
+        first = np.broadcast_shapes(first, shape)
+    return None
+
+
+def array_of(x: Any) -> Any:
+    """The ndarray of a tensor; arrays and numbers as they are."""
+    return x._array if isinstance(x, TensorBase) else x
+
+
+def numpy_names(function: Callable[P, R]) -> Callable[P, R]:
+    """Let a function of torch's `dim` and `keepdim` take NumPy's `axis` and `keepdims`, as torch's does."""
+
+    @functools.wraps(function)
+    def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
+        if kwargs:
+            for theirs, ours in (("axis", "dim"), ("keepdims", "keepdim")):
+                if theirs in kwargs:
+                    kwargs[ours] = kwargs.pop(theirs)
+        return function(*args, **kwargs)
+
+    return wrapper
+
+
 def dimensions(dim: Any, x: Any) -> int | tuple[int, ...] | None:
-    """The dimensions that a reduction of `x` takes together, checked."""
+    """The dimensions that a reduction of `x` takes together, checked: None for all, () for those of a 0-d tensor."""
     if dim is None or (type(dim) is int and -x.ndim <= dim < x.ndim):
         return dim
-    if isinstance(dim, (list, tuple)):
-        return tuple(dimension(d, x.ndim) for d in dim)
-    return dimension(dim, x.ndim)
+    if not isinstance(dim, (list, tuple)):
+        d = dimension(dim, x.ndim)
+        return d if x.ndim else ()
+    if not dim:
+        return None
+    dims = tuple(dimension(d, x.ndim) for d in dim)
+    for d in dims:
+        if dims.count(d) > 1:
+            raise RuntimeError(f"dim {d} appears multiple times in the list of dims")
+    return dims if x.ndim else ()
 
 
 def without_gradient(ufunc: np.ufunc, input: Any, other: Any) -> Any:
     """A function of two operands that has no gradient."""
-    arrays = [x._array if isinstance(x, TensorBase) else x for x in (input, other)]
-    return wrap(np.asarray(ufunc(*arrays)))
+    try:
+        return wrap(np.asarray(ufunc(*map(array_of, operands(input, other)))))
+    except ValueError:
+        error = mismatch(input, other)
+        if error is None:
+            raise
+        raise error from None

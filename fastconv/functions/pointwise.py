@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -11,8 +12,8 @@ from .. import primitives
 from .._native import layers
 from .._native.tape import TensorBase, apply
 from ..checks import brief, dimension, number
-from ..dtypes import ARRAYS, OPERANDS, result_type
-from .operands import as_operand, floating, operands
+from ..dtypes import ARRAYS, OPERANDS, as_dtype, category, float16, float32, result_type
+from .operands import as_operand, elementwise, floating, operands, quiet
 
 if TYPE_CHECKING:
     from .._tensor import Tensor
@@ -36,35 +37,47 @@ __all__ = [
 
 
 def neg(input: Tensor) -> Tensor:
-    """``-input``."""
+    """``-input``; RuntimeError for bools."""
+    if category(input) == 0:
+        raise RuntimeError(
+            "Negation, the `-` operator, on a bool tensor is not supported. If you are trying to invert a mask, use "
+            "the `~` or `logical_not()` operator instead."
+        )
     return apply(primitives.neg, input)
 
 
 def abs(input: Tensor) -> Tensor:
-    """Absolute value, element-wise; its gradient at 0 is 0."""
+    """Absolute value, element-wise; its gradient at 0 is 0. NotImplementedError for bools."""
+    if category(input) == 0:
+        raise NotImplementedError("\"abs_cpu\" not implemented for 'Bool'")
     return apply(primitives.abs, input)
 
 
+@quiet
 def exp(input: Tensor) -> Tensor:
     """e to the power of `input`, element-wise."""
     return apply(primitives.exp, floating(input, "exp"))
 
 
+@quiet
 def log(input: Tensor) -> Tensor:
     """Natural logarithm, element-wise."""
     return apply(primitives.log, floating(input, "log"))
 
 
+@quiet
 def sqrt(input: Tensor) -> Tensor:
     """Square root, element-wise."""
     return apply(primitives.sqrt, floating(input, "sqrt"))
 
 
+@quiet
 def tanh(input: Tensor) -> Tensor:
     """Hyperbolic tangent, element-wise."""
     return apply(primitives.tanh, floating(input, "tanh"))
 
 
+@quiet
 def sigmoid(input: Tensor) -> Tensor:
     """``1 / (1 + exp(-input))``, element-wise."""
     return apply(primitives.sigmoid, floating(input, "sigmoid"))
@@ -74,30 +87,44 @@ def relu(input: Tensor) -> Tensor:
     """``max(input, 0)``, element-wise; its gradient at 0 is 0."""
     if not isinstance(input, ARRAYS):
         raise TypeError(f"relu() expects a Tensor, got {type(input).__name__}")
+    if category(input) == 0:
+        raise RuntimeError("Boolean inputs not supported for relu")
     y = layers.relu(input)
     return apply(primitives.relu, input) if y is None else y
 
 
 def softmax(input: Tensor, dim: int, dtype: DTypeLike | None = None) -> Tensor:
     """``exp(input) / sum(exp(input))`` over dimension `dim`; `dtype` casts the input first."""
-    x = floating(as_operand(input, None if dtype is None else np.dtype(dtype)), "softmax")
-    return apply(primitives.softmax, x, dim=dimension(dim, x.ndim))
+    return _softmax(primitives.softmax, input, dim, dtype)
 
 
 def log_softmax(input: Tensor, dim: int, dtype: DTypeLike | None = None) -> Tensor:
     """``log(softmax(input, dim))``, without overflow; `dtype` casts the input first."""
-    x = floating(as_operand(input, None if dtype is None else np.dtype(dtype)), "log_softmax")
-    return apply(primitives.log_softmax, x, dim=dimension(dim, x.ndim))
+    return _softmax(primitives.log_softmax, input, dim, dtype)
 
 
-def clamp(input: Tensor, min: float | None = None, max: float | None = None) -> Tensor:
+@quiet
+def _softmax(op: Callable, input: Any, dim: int, dtype: DTypeLike | None) -> Tensor:
+    x = floating(as_operand(input, None if dtype is None else as_dtype(dtype)), op.__name__)
+    dim = dimension(dim, x.ndim)
+    if not x.ndim:
+        return apply(primitives.reshape, _softmax(op, apply(primitives.reshape, x, shape=(1,)), 0, None), shape=())
+    if 0 in x.shape:
+        return apply(primitives.clone, x)
+    if x.dtype == float16:  # summed up in float32
+        return as_operand(apply(op, as_operand(x, float32), dim=dim), float16)
+    return apply(op, x, dim=dim)
+
+
+def clamp(input: Tensor, min: Tensor | float | None = None, max: Tensor | float | None = None) -> Tensor:
     """Limit every element to [`min`, `max`]; the gradient is 0 for what lies outside."""
     if min is None and max is None:
-        raise ValueError("clamp() expects min or max or both, got min=None and max=None")
+        raise RuntimeError("clamp(): At least one of 'min' or 'max' must not be None")
     for name, limit in (("min", min), ("max", max)):
-        if limit is not None and not isinstance(limit, TensorBase | np.ndarray):
+        if limit is not None and not isinstance(limit, ARRAYS):
             number(limit, f"clamp()'s {name}")
-    return apply(primitives.clamp, input, min, max)
+    dtype = result_type(*[x for x in (input, min, max) if x is not None])
+    return elementwise(primitives.clamp, *[None if x is None else as_operand(x, dtype) for x in (input, min, max)])
 
 
 def where(condition: Tensor, input: Tensor | float, other: Tensor | float) -> Tensor:
@@ -105,23 +132,27 @@ def where(condition: Tensor, input: Tensor | float, other: Tensor | float) -> Te
     for value in (input, other):
         if not isinstance(value, OPERANDS):
             raise TypeError(f"where() expects tensors or numbers, got {brief(value)}")
-    if not isinstance(condition, (TensorBase, np.ndarray, bool, np.bool_)):
+    if not isinstance(condition, (*ARRAYS, bool, np.bool_)):
         raise TypeError(f"where() expects a tensor of bools as condition, got {brief(condition)}")
-    x, y = operands(input, other)
+    dtype = result_type(input, other)
+    x, y = as_operand(input, dtype), as_operand(other, dtype)
     if not isinstance(x, ARRAYS) and not isinstance(y, ARRAYS):
-        x = np.asarray(x, result_type(x, y))
-    try:
-        return apply(primitives.where, condition, x, y)
-    except ValueError:
-        shapes = [list(np.shape(a._array if isinstance(a, TensorBase) else a)) for a in (condition, x, y)]
-        raise RuntimeError(f"where() cannot broadcast the shapes {shapes}") from None
+        x = np.asarray(x, dtype)
+    return elementwise(primitives.where, condition, x, y)
 
 
 def maximum(input: Tensor, other: Tensor) -> Tensor:
     """The larger of two tensors, element-wise with broadcasting; equals share the gradient, NaN counts as largest."""
-    return apply(primitives.extremum, *operands(input, other), sign=1)
+    return elementwise(primitives.extremum, *_two_tensors("maximum", input, other), sign=1)
 
 
 def minimum(input: Tensor, other: Tensor) -> Tensor:
     """The smaller of two tensors, element-wise with broadcasting; equals share the gradient, NaN counts as smallest."""
-    return apply(primitives.extremum, *operands(input, other), sign=-1)
+    return elementwise(primitives.extremum, *_two_tensors("minimum", input, other), sign=-1)
+
+
+def _two_tensors(name: str, input: Any, other: Any) -> tuple[Any, Any]:
+    for value, argument in ((input, "input"), (other, "other")):
+        if not isinstance(value, TensorBase):
+            raise TypeError(f"{name}(): argument '{argument}' must be Tensor, not {type(value).__name__}")
+    return operands(input, other)

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections import namedtuple
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, overload
 
 import numpy as np
 from numpy.typing import DTypeLike
 
 from .. import primitives
 from .._native.tape import TensorBase, apply, wrap
-from ..dtypes import ARRAYS
-from .operands import dimensions
+from ..checks import dimension
+from ..dtypes import ARRAYS, as_dtype, bool_, uint8
+from .operands import array_of, as_operand, dimensions, numpy_names, quiet
 from .pointwise import maximum, minimum
 
 if TYPE_CHECKING:
@@ -32,21 +33,40 @@ __all__ = [
     "var",
 ]
 
+Dims: TypeAlias = int | Sequence[int] | None  # one dimension, several, or all
 
-max_result = namedtuple("max_result", ("values", "indices"))
+
+class max_result(NamedTuple):
+    """What :func:`max` and :func:`min` return along a dimension."""
+
+    values: Tensor
+    indices: Tensor
 
 
-def sum(input: Tensor, dim=None, keepdim: bool = False, *, dtype: DTypeLike | None = None) -> Tensor:
+def _floats(input: Any, name: str, dtype: DTypeLike | None = None) -> Any:
+    """A tensor of floats, cast to `dtype` first."""
+    if not isinstance(input, ARRAYS):
+        raise TypeError(f"{name}() expects a Tensor, got {type(input).__name__}")
+    x = as_operand(input, None if dtype is None else as_dtype(dtype))
+    if x.dtype.kind != "f":
+        raise RuntimeError(f"{name}(): expected a floating dtype, got {x.dtype}; convert with float()")
+    return x
+
+
+@numpy_names
+def sum(input: Tensor, dim: Dims = None, keepdim: bool = False, *, dtype: DTypeLike | None = None) -> Tensor:
     """Sum over all dimensions, or over `dim` (an int or several); integers and bools sum to int64.
 
     Narrower floats than float64 are accumulated in float64.
     """
-    if dtype is not None:
-        input = input.to(dtype)
-    return apply(primitives.sum, input, dim=dimensions(dim, input), keepdim=keepdim)
+    dtype = None if dtype is None else as_dtype(dtype)
+    x = as_operand(input, dtype)
+    return as_operand(apply(primitives.sum, x, dim=dimensions(dim, x), keepdim=keepdim), dtype)
 
 
-def mean(input: Tensor, dim=None, keepdim: bool = False, *, dtype: DTypeLike | None = None) -> Tensor:
+@numpy_names
+@quiet
+def mean(input: Tensor, dim: Dims = None, keepdim: bool = False, *, dtype: DTypeLike | None = None) -> Tensor:
     """Mean over all dimensions, or over `dim` (an int or several).
 
     Raises
@@ -54,36 +74,51 @@ def mean(input: Tensor, dim=None, keepdim: bool = False, *, dtype: DTypeLike | N
     RuntimeError
         For a tensor of integers or bools.
     """
-    if dtype is not None:
-        input = input.to(dtype)
-    if input.dtype.kind != "f":
-        raise RuntimeError(f"mean() expects a floating dtype, got {input.dtype}; convert with float()")
-    return apply(primitives.mean, input, dim=dimensions(dim, input), keepdim=keepdim)
+    x = _floats(input, "mean", dtype)
+    return apply(primitives.mean, x, dim=dimensions(dim, x), keepdim=keepdim)
 
 
-def var(input: Tensor, dim=None, unbiased: bool = True, keepdim: bool = False, *, correction=None) -> Tensor:
+@numpy_names
+@quiet
+def var(
+    input: Tensor, dim: Dims = None, unbiased: bool = True, keepdim: bool = False, *, correction: float | None = None
+) -> Tensor:
     """Variance over all dimensions, or over `dim`: the sum of squares divided by ``n - correction``.
 
     Parameters
     ----------
     unbiased : bool
-        Divide by n - 1 (the default) or by n, where `correction` is not given.
+        Divide by n - 1 (the default) or by n, where `correction` is not given. A bool in the place of `dim` is it.
     """
-    if input.dtype.kind != "f":
-        raise RuntimeError(f"var() expects a floating dtype, got {input.dtype}; convert with float()")
+    x = _floats(input, "var")
+    if isinstance(dim, bool):
+        dim, unbiased = None, dim
     correction = int(unbiased) if correction is None else correction
-    return apply(primitives.var, input, dim=dimensions(dim, input), keepdim=keepdim, correction=correction)
+    return apply(primitives.var, x, dim=dimensions(dim, x), keepdim=keepdim, correction=correction)
 
 
-def std(input: Tensor, dim=None, unbiased: bool = True, keepdim: bool = False, *, correction=None) -> Tensor:
+@numpy_names
+@quiet
+def std(
+    input: Tensor, dim: Dims = None, unbiased: bool = True, keepdim: bool = False, *, correction: float | None = None
+) -> Tensor:
     """Standard deviation: the square root of :func:`var`; where it is 0, so is its gradient."""
-    if input.dtype.kind != "f":
-        raise RuntimeError(f"std() expects a floating dtype, got {input.dtype}; convert with float()")
+    x = _floats(input, "std")
+    if isinstance(dim, bool):
+        dim, unbiased = None, dim
     correction = int(unbiased) if correction is None else correction
-    return apply(primitives.std, input, dim=dimensions(dim, input), keepdim=keepdim, correction=correction)
+    return apply(primitives.std, x, dim=dimensions(dim, x), keepdim=keepdim, correction=correction)
 
 
-def norm(input: Tensor, p: float | str | None = 2, dim=None, keepdim: bool = False) -> Tensor:
+@numpy_names
+def norm(
+    input: Tensor,
+    p: float | str | None = "fro",
+    dim: Dims = None,
+    keepdim: bool = False,
+    *,
+    dtype: DTypeLike | None = None,
+) -> Tensor:
     """The p-norm of the elements, ``sum(|x|^p)^(1/p)``, over all dimensions or over `dim`.
 
     Parameters
@@ -95,22 +130,44 @@ def norm(input: Tensor, p: float | str | None = 2, dim=None, keepdim: bool = Fal
     p = 2 if p in (None, "fro") else p
     if not isinstance(p, (int, float)):
         raise ValueError(f"norm() expects a number or 'fro' as p, got {p!r}")
-    if input.dtype.kind != "f":
-        raise RuntimeError(f"norm() expects a floating dtype, got {input.dtype}; convert with float()")
-    return apply(primitives.norm, input, p=p, dim=dimensions(dim, input), keepdim=keepdim)
+    x = _floats(input, "norm", dtype)
+    return apply(primitives.norm, x, p=p, dim=dimensions(dim, x), keepdim=keepdim)
 
 
-def _extremum(input, dim, keepdim, sign, name):
+def _extremum(input: Any, dim: Any, keepdim: bool, sign: int, name: str) -> Any:
     if not isinstance(input, ARRAYS):
         raise TypeError(f"{name}() expects a Tensor, got {type(input).__name__}")
     if isinstance(dim, TensorBase):
         return (maximum if sign > 0 else minimum)(input, dim)
-    dim = dimensions(dim, input)
-    result = apply(primitives.max, input, dim=dim, keepdim=keepdim, sign=sign)
-    return result if dim is None else max_result(*result)
+    if dim is None:
+        _not_empty(input, None, name)
+        return apply(primitives.max, input, dim=None, keepdim=keepdim, sign=sign)
+    dim = dimension(dim, input.ndim)
+    if input.ndim:
+        _not_empty(input, dim, name)
+        return max_result(*apply(primitives.max, input, dim=dim, keepdim=keepdim, sign=sign))
+    row = apply(primitives.reshape, input, shape=(1,))
+    return max_result(*apply(primitives.max, row, dim=0, keepdim=False, sign=sign))
 
 
-def max(input: Tensor, dim: int | Tensor | None = None, keepdim: bool = False):
+def _not_empty(input: Any, dim: int | None, name: str) -> None:
+    if dim is None and 0 in input.shape:
+        raise RuntimeError(
+            f"{name}(): Expected reduction dim to be specified for input.numel() == 0. "
+            "Specify the reduction dim with the 'dim' argument."
+        )
+    if dim is not None and input.shape[dim] == 0:
+        raise IndexError(f"{name}(): Expected reduction dim {dim} to have non-zero size.")
+
+
+@overload
+def max(input: Tensor, dim: None = None, keepdim: bool = False) -> Tensor: ...
+@overload
+def max(input: Tensor, dim: Tensor) -> Tensor: ...
+@overload
+def max(input: Tensor, dim: int, keepdim: bool = False) -> max_result: ...
+@numpy_names
+def max(input: Tensor, dim: int | Tensor | None = None, keepdim: bool = False) -> Tensor | max_result:
     """The largest element, or along `dim` the largest ones and their indices.
 
     NaN counts as largest. Without `dim` the gradient is shared by all elements that equal the maximum; with
@@ -123,32 +180,61 @@ def max(input: Tensor, dim: int | Tensor | None = None, keepdim: bool = False):
     return _extremum(input, dim, keepdim, 1, "max")
 
 
-def min(input: Tensor, dim: int | Tensor | None = None, keepdim: bool = False):
+@overload
+def min(input: Tensor, dim: None = None, keepdim: bool = False) -> Tensor: ...
+@overload
+def min(input: Tensor, dim: Tensor) -> Tensor: ...
+@overload
+def min(input: Tensor, dim: int, keepdim: bool = False) -> max_result: ...
+@numpy_names
+def min(input: Tensor, dim: int | Tensor | None = None, keepdim: bool = False) -> Tensor | max_result:
     """The smallest element, or along `dim` the smallest ones and their indices; see :func:`max`."""
     return _extremum(input, dim, keepdim, -1, "min")
 
 
-def _argextremum(pick, input, dim, keepdim):
-    array = input._array if isinstance(input, TensorBase) else np.asarray(input)
-    indices = np.asarray(pick(array, axis=dimensions(dim, array), keepdims=keepdim))
+def _argextremum(pick: Callable, input: Any, dim: int | None, keepdim: bool) -> Any:
+    if not isinstance(input, ARRAYS):
+        raise TypeError(f"{pick.__name__}() expects a Tensor, got {type(input).__name__}")
+    array = array_of(input)
+    if array.dtype == bool_:
+        raise RuntimeError(f"{pick.__name__}(): does not support bool input")
+    if dim is None and 0 in array.shape:
+        raise IndexError(f"{pick.__name__}(): Expected reduction dim to be specified for input.numel() == 0.")
+    if dim is not None:
+        dim = dimension(dim, array.ndim)
+        if array.ndim:
+            _not_empty(array, dim, pick.__name__)
+        else:
+            dim, keepdim = None, False
+    indices = np.asarray(pick(array, axis=dim, keepdims=keepdim))
     return wrap(indices) if isinstance(input, TensorBase) else indices
 
 
+@numpy_names
 def argmax(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:
     """Index of the largest element along `dim`, or in the flattened tensor; the first of equals, NaN first."""
     return _argextremum(np.argmax, input, dim, keepdim)
 
 
+@numpy_names
 def argmin(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:
     """Index of the smallest element along `dim`, or in the flattened tensor; the first of equals, NaN first."""
     return _argextremum(np.argmin, input, dim, keepdim)
 
 
-def any(input: Tensor, dim=None, keepdim: bool = False) -> Tensor:
-    """Whether any element is true (not 0), over all dimensions or along `dim`."""
-    return wrap(np.asarray(np.any(input._array, axis=dimensions(dim, input), keepdims=keepdim)))
+@numpy_names
+def any(input: Tensor, dim: Dims = None, keepdim: bool = False) -> Tensor:
+    """Whether any element is true (not 0), over all dimensions or along `dim`; for uint8 as uint8."""
+    return _truth(np.any, input, dim, keepdim)
 
 
-def all(input: Tensor, dim=None, keepdim: bool = False) -> Tensor:
-    """Whether all elements are true (not 0), over all dimensions or along `dim`."""
-    return wrap(np.asarray(np.all(input._array, axis=dimensions(dim, input), keepdims=keepdim)))
+@numpy_names
+def all(input: Tensor, dim: Dims = None, keepdim: bool = False) -> Tensor:
+    """Whether all elements are true (not 0), over all dimensions or along `dim`; for uint8 as uint8."""
+    return _truth(np.all, input, dim, keepdim)
+
+
+def _truth(quantifier: Callable, input: Any, dim: Any, keepdim: bool) -> Tensor:
+    array = input._array
+    truth = np.asarray(quantifier(array, axis=dimensions(dim, array), keepdims=keepdim))
+    return wrap(truth.astype(array.dtype) if array.dtype == uint8 else truth)

@@ -120,22 +120,44 @@ def expand(input: Tensor, shape: Sequence[int]) -> Tensor:
     """A read-only view broadcast to this shape; -1 keeps a length."""
     shape = list(unpack((*shape,)))
     lead = len(shape) - input.ndim
-    shape = [input.shape[i - lead] if n == -1 and i >= lead else n for i, n in enumerate(shape)]
-    try:
-        return apply(primitives.expand, input, shape=tuple(shape))
-    except ValueError:
-        raise RuntimeError(f"shape {list(input.shape)} cannot be expanded to {shape}") from None
+    if lead < 0:
+        raise RuntimeError(
+            f"expand(): the number of sizes provided ({len(shape)}) must be greater or equal to the number of "
+            f"dimensions in the tensor ({input.ndim}), got {shape}"
+        )
+    target = [input.shape[i - lead] if n == -1 and i >= lead else n for i, n in enumerate(shape)]
+    for i, n in enumerate(target):
+        if n < 0:
+            raise RuntimeError(f"The expanded size of the tensor ({n}) isn't allowed in dimension {i}, got {shape}")
+        if i >= lead and n != input.shape[i - lead] != 1:
+            raise RuntimeError(
+                f"The expanded size of the tensor ({n}) must match the existing size ({input.shape[i - lead]}) at "
+                f"non-singleton dimension {i}.  Target sizes: {shape}.  Tensor sizes: {list(input.shape)}"
+            )
+    return apply(primitives.expand, input, shape=tuple(target))
 
 
 def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
-    """Join tensors along the existing dimension `dim`; their other lengths agree."""
+    """Join tensors along the existing dimension `dim`; their other lengths agree.
+
+    Tensors of shape (0,) may be among others of any number of dimensions, and add nothing.
+    """
     tensors = one_dtype(tensors, "cat")
-    dim = dimension(dim, tensors[0].ndim)
+    for position, t in enumerate(tensors):
+        if t.ndim == 0:
+            raise RuntimeError(f"zero-dimensional tensor (at position {position}) cannot be concatenated")
+    shape = next((t.shape for t in tensors if t.shape != (0,)), None)
+    dim = 0 if shape is None else dimension(dim, len(shape))
+    if shape is not None:
+        nothing = (*shape[:dim], 0, *shape[dim + 1 :])
+        tensors = [apply(primitives.reshape, t, shape=nothing) if t.shape == (0,) else t for t in tensors]
     try:
         return apply(primitives.cat, *tensors, dim=dim)
     except (ValueError, IndexError):
         shapes = [list(t.shape) for t in tensors]
-        raise RuntimeError(f"cat() along dimension {dim} expects equal lengths in all others, got {shapes}") from None
+        raise RuntimeError(
+            f"Sizes of tensors must match except in dimension {dim}: cat() got the shapes {shapes}"
+        ) from None
 
 
 def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:

@@ -1,0 +1,385 @@
+"""Drawn calls of tensors' functions, beside torch: dtypes, promotion, shapes, indices, gradients and errors.
+
+    python -m tests.fuzz_torch --cases 10000 --seed 0
+    python -m tests.fuzz_torch --seed 0 --only 17            one case alone
+
+Case i of seed s is always the same. A case is a line of Python, which both libraries evaluate on equal operands. They
+agree if both return the same (values, dtypes, shapes, gradients), or if both raise and fastconv's error is of torch's
+type. Exit status 1 if any case differs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import warnings
+from typing import Any
+
+import numpy as np
+
+DTYPES = ["bool", "uint8", "int8", "int16", "int32", "int64", "float16", "float32", "float64"]
+SHAPES = [(), (0,), (1,), (3,), (2, 3), (2, 1), (1, 3), (2, 0), (2, 3, 4), (4, 1, 3)]
+TOLERANCE = {"float16": 2e-3, "float32": 2e-6, "float64": 1e-12}
+
+BINARY = ["add", "sub", "mul", "div", "pow", "floor_divide", "remainder", "maximum", "minimum"]
+COMPARISONS = ["eq", "ne", "lt", "le", "gt", "ge"]
+OPERATORS = ["+", "-", "*", "/", "**", "//", "%", "&", "|", "^", "==", "!=", "<", "<=", ">", ">="]
+IN_PLACE = ["+=", "-=", "*=", "/=", "//=", "%=", "&=", "|=", "^="]
+UNARY = ["neg", "abs", "exp", "log", "sqrt", "tanh", "sigmoid", "relu", "isnan", "isfinite"]
+SHAPE_METHODS = ["reshape", "view", "transpose", "squeeze", "unsqueeze", "flatten", "permute", "expand", "t"]
+REDUCTIONS = ["sum", "mean", "max", "min", "argmax", "argmin", "any", "all", "var", "std", "norm"]
+
+
+class Draw:
+    """One case: the line, and the operands by name, each as a function of the library."""
+
+    def __init__(self, seed: int, index: int) -> None:
+        self.rng = np.random.default_rng([seed, index])
+        self.names: dict[str, Any] = {}
+
+    def one_of(self, choices):
+        return choices[self.rng.integers(len(choices))]
+
+    def chance(self, p: float) -> bool:
+        return bool(self.rng.random() < p)
+
+    def array(self, shape=None, dtypes=DTYPES) -> np.ndarray:
+        shape = self.one_of(SHAPES) if shape is None else shape
+        dtype = np.dtype(self.one_of(dtypes))
+        low = -4 if dtype.kind in "if" else 0
+        values = self.rng.integers(low, 5 if dtype.kind != "b" else 2, shape)
+        if dtype.kind == "f":
+            values = values + self.rng.integers(0, 4, shape) / 4
+        return np.asarray(values).astype(dtype)
+
+    def tensor(self, shape=None, dtypes=DTYPES, grad: float = 0.3) -> str:
+        """A tensor among the operands; its name."""
+        name = f"t{len(self.names)}"
+        array = self.array(shape, dtypes)
+        self.names[name] = (array, array.dtype.kind == "f" and self.chance(grad))
+        return name
+
+    def number(self) -> str:
+        kind = self.rng.integers(10)
+        if kind < 3:
+            return str(self.rng.integers(-3, 6))
+        if kind < 6:
+            return str(self.rng.integers(-3, 6) / 2)
+        if kind == 6:
+            return self.one_of(["True", "False"])
+        if kind == 7:
+            return self.one_of(["300", "-129", "70000", "0", "0.0"])
+        return (
+            f"np.{self.one_of(['float64', 'float32', 'int64', 'int32', 'float16', 'uint8'])}({self.rng.integers(0, 4)})"
+        )
+
+    def operand(self) -> str:
+        return self.tensor() if self.chance(0.6) else self.number()
+
+    def pair(self) -> tuple[str, str]:
+        """Two operands, one of them a tensor at least."""
+        x, y = self.tensor(), self.operand()
+        return (x, y) if self.chance(0.7) else (y, x)
+
+    def dim(self, ndim: int) -> str:
+        return str(self.rng.integers(-ndim - 1, ndim + 1))
+
+    def ndim(self, name: str) -> int:
+        return self.names[name][0].ndim
+
+    def dtype(self) -> str:
+        return f"lib.{self.one_of(DTYPES)}"
+
+    # The kinds of lines
+
+    def binary(self) -> str:
+        function = self.one_of(BINARY)
+        x, y = self.pair() if function not in ("maximum", "minimum") else (self.tensor(), self.tensor())
+        if function in ("add", "sub") and self.chance(0.2):
+            return f"lib.{function}({x}, {y}, alpha={self.number()})"
+        return f"lib.{function}({x}, {y})"
+
+    def operator(self) -> str:
+        x, y = self.pair()
+        return f"{x} {self.one_of(OPERATORS)} {y}"
+
+    def comparison(self) -> str:
+        return f"{self.tensor()}.{self.one_of(COMPARISONS)}({self.operand()})"
+
+    def in_place(self) -> str:
+        return f"{self.tensor(grad=0)} {self.one_of(IN_PLACE)} {self.operand()}"
+
+    def unary(self) -> str:
+        function, x = self.one_of([*UNARY, "~"]), self.tensor()
+        return f"~{x}" if function == "~" else f"lib.{function}({x})" if self.chance(0.5) else f"{x}.{function}()"
+
+    def reduction(self) -> str:
+        x, function = self.tensor(), self.one_of(REDUCTIONS)
+        ndim = self.ndim(x)
+        arguments = []
+        if self.chance(0.7):
+            dim = self.dim(ndim)
+            if function in ("sum", "mean", "var", "std", "any", "all") and self.chance(0.3):
+                dim = f"({dim}, {self.dim(ndim)})"
+            numpys = function != "norm" and self.chance(0.3)
+            arguments.append(f"{'axis' if numpys else 'dim'}={dim}")
+            if self.chance(0.4):
+                arguments.append("keepdims=True" if numpys else "keepdim=True")
+        if function == "norm":
+            arguments.append(f"p={self.one_of(['2', '1', '0.5', 'float(chr(105) + chr(110) + chr(102))', '3'])}")
+        if function in ("var", "std") and self.chance(0.4):
+            arguments.append(f"correction={self.rng.integers(3)}")
+        if function in ("sum", "mean") and self.chance(0.3):
+            arguments.append(f"dtype={self.dtype()}")
+        arguments = ", ".join(arguments)
+        return f"{x}.{function}({arguments})" if self.chance(0.5) else f"lib.{function}({x}, {arguments})"
+
+    def softmax(self) -> str:
+        x = self.tensor(dtypes=DTYPES[-3:])
+        return f"lib.{self.one_of(['softmax', 'log_softmax'])}({x}, {self.dim(self.ndim(x))})"
+
+    def choice(self) -> str:
+        if self.chance(0.5):
+            return f"lib.where({self.tensor(dtypes=['bool'])}, {self.operand()}, {self.operand()})"
+        x = self.tensor(dtypes=DTYPES[1:])
+        if self.chance(0.5):
+            low, high = (self.one_of(["None", "-1", "2", "0.5", "1"]) for _ in range(2))
+        else:
+            low, high = (self.one_of(["None", self.tensor(dtypes=DTYPES[1:])]) for _ in range(2))
+        return f"{x}.clamp({low}, {high})"
+
+    def join(self) -> str:
+        first = self.tensor()
+        shape = self.names[first][0].shape
+        others = [self.tensor(shape if self.chance(0.8) else None) for _ in range(self.rng.integers(3))]
+        function = self.one_of(["cat", "stack"])
+        return f"lib.{function}([{', '.join([first, *others])}], {self.dim(len(shape))})"
+
+    def shape(self) -> str:
+        x = self.tensor()
+        ndim = self.ndim(x)
+        size = self.names[x][0].size
+        lengths = [self.one_of([-1, 1, 2, 3, size]) for _ in range(self.rng.integers(1, 4))]
+        method = self.one_of(
+            ["reshape", "view", "transpose", "squeeze", "unsqueeze", "flatten", "permute", "expand", "t"]
+        )
+        if method in ("reshape", "view"):
+            arguments = ", ".join(map(str, lengths))
+        elif method in ("transpose", "flatten"):
+            arguments = f"{self.dim(ndim)}, {self.dim(ndim)}"
+        elif method in ("squeeze", "unsqueeze"):
+            arguments = self.dim(ndim)
+        elif method == "permute":
+            arguments = ", ".join(map(str, self.rng.permutation(ndim))) if ndim else "()"
+        elif method == "expand":
+            shape = self.names[x][0].shape
+            arguments = ", ".join(str(self.one_of([n, -1, 2])) for n in ((2,) * self.rng.integers(2) + shape)) or "()"
+        else:
+            arguments = ""
+        return f"{x}.{method}({arguments})"
+
+    def matmul(self) -> str:
+        shapes = [(3,), (2, 3), (3, 2), (2, 2, 3), (1, 3, 2), (), (3, 1)]
+        dtypes = DTYPES[-3:-1] if self.chance(0.3) else ["float32"]
+        x, y = self.tensor(self.one_of(shapes), dtypes), self.tensor(self.one_of(shapes), dtypes)
+        return f"{x} @ {y}"
+
+    def index_of(self, shape) -> str:
+        items = []
+        for dim in range(self.rng.integers(1, len(shape) + 2)):
+            n = shape[dim] if dim < len(shape) else 2
+            kind = self.rng.integers(13)
+            if kind < 3:
+                items.append(str(self.rng.integers(-n - 1, n + 1)))
+            elif kind < 5:
+                limits = [str(self.one_of(["", -1, 0, 1, 2, 5])) for _ in range(2)]
+                items.append(":".join(limits + ([str(self.one_of([1, 2]))] if self.chance(0.3) else [])))
+            elif kind == 5:
+                items.append("None")
+            elif kind == 6:
+                items.append("..." if "..." not in items else "None")
+            elif kind == 7:
+                items.append(self.one_of(["True", "False"]) if self.chance(0.3) else "0")
+            elif kind == 8:
+                items.append(str([int(i) for i in self.rng.integers(-n, max(n, 1), self.one_of([1, 2]))]))
+            elif kind < 11:
+                places = self.rng.integers(-n, max(n, 1), self.one_of([(), (1,), (2,), (2, 1)]))
+                items.append(self.constant(places.astype(self.one_of(["int64", "int32", "int16"]))))
+            elif kind == 11:
+                width = min(self.one_of([1, 1, 2]), len(shape) - dim)
+                if width > 0:
+                    mask = self.rng.integers(0, 2, shape[dim : dim + width]).astype(self.one_of(["bool", "uint8"]))
+                    items.append(self.constant(mask))
+            else:
+                items.append(f"np.array({[int(i) for i in self.rng.integers(0, max(n, 1), 2)]})")
+        return ", ".join(items) or "..."
+
+    def constant(self, array: np.ndarray) -> str:
+        name = f"i{len(self.names)}"
+        self.names[name] = (array, False)
+        return name
+
+    def get(self) -> str:
+        x = self.tensor(self.one_of([(3,), (2, 3), (3, 3, 3), (2, 3, 4), (2, 2, 2, 2), ()]), ["float32", "int64"])
+        return f"{x}[{self.index_of(self.names[x][0].shape)}]"
+
+    def set(self) -> str:
+        x = self.tensor(self.one_of([(3,), (2, 3), (3, 3, 3), (2, 3, 4)]), ["float32", "int64", "uint8"], grad=0)
+        index = self.index_of(self.names[x][0].shape)
+        value = self.tensor(self.one_of([(), (1,), (3,), (2,), (2, 3)]), grad=0) if self.chance(0.5) else "7"
+        return f"{x}[{index}] = {value}"
+
+    def creation(self) -> str:
+        kind = self.rng.integers(6)
+        dtype = f", dtype={self.dtype()}" if self.chance(0.3) else ""
+        if kind == 0:
+            leaves = ", ".join(self.number() for _ in range(self.rng.integers(4)))
+            return (
+                f"lib.tensor([{leaves}]{dtype})" if self.chance(0.7) else f"lib.tensor([[{leaves}], [{leaves}]]{dtype})"
+            )
+        if kind == 1:
+            return f"lib.arange({', '.join(self.number() for _ in range(self.rng.integers(1, 4)))}{dtype})"
+        if kind == 2:
+            return f"lib.full({self.one_of(SHAPES)}, {self.number()}{dtype})"
+        if kind == 3:
+            return f"lib.{self.one_of(['zeros', 'ones'])}_like({self.tensor()}{dtype})"
+        if kind == 4:
+            return f"lib.linspace({self.number()}, {self.number()}, {self.rng.integers(0, 5)})"
+        return f"lib.full_like({self.tensor()}, {self.number()}{dtype})"
+
+    def cast(self) -> str:
+        x = self.tensor()
+        return self.one_of([f"{x}.to({self.dtype()})", f"{x}.type_as({self.tensor()})", f"{x}.tolist()", f"{x}.item()"])
+
+    def line(self) -> str:
+        kinds = {
+            self.binary: 5, self.operator: 5, self.comparison: 2, self.in_place: 2, self.unary: 2, self.reduction: 4,
+            self.softmax: 1, self.choice: 2, self.join: 2, self.shape: 3, self.matmul: 1, self.get: 6, self.set: 4,
+            self.creation: 2, self.cast: 1,
+        }  # fmt: skip
+        weights = np.array(list(kinds.values()), float)
+        return list(kinds)[self.rng.choice(len(kinds), p=weights / weights.sum())]()
+
+
+def run(lib, line: str, names: dict) -> tuple[Any, dict]:
+    """What the library makes of the line, and the tensors among the operands."""
+    tensors = {name: lib.tensor(array, requires_grad=grad) for name, (array, grad) in names.items()}
+    scope = {"lib": lib, "np": np, **tensors}
+    target = line.split()[0] if any(f" {operator} " in line for operator in IN_PLACE) else None
+    if target is not None or "] = " in line:
+        exec(line, scope)
+        result = scope[target or line.split("[")[0]]
+    else:
+        result = eval(line, scope)
+    for output in result if isinstance(result, tuple) else (result,):
+        if getattr(output, "requires_grad", False):
+            output.sum().backward()
+    return result, tensors
+
+
+def plain(x: Any) -> Any:
+    """A result as arrays and numbers that can be compared."""
+    if hasattr(x, "detach"):
+        x = x.detach().numpy()
+        return x.dtype.name, x.shape, x
+    if isinstance(x, tuple):
+        return tuple(plain(part) for part in x)
+    return type(x).__name__, (), np.asarray(x)
+
+
+def difference(ours: Any, theirs: Any) -> str | None:
+    """How two results differ."""
+    if isinstance(theirs, tuple) and theirs and isinstance(theirs[0], tuple):
+        return next((d for d in map(difference, ours, theirs) if d), None)
+    if ours[:2] != theirs[:2]:
+        return f"fastconv {ours[:2]}, torch {theirs[:2]}"
+    tolerance = TOLERANCE.get(theirs[0], 0)
+    mine, other = (np.asarray(x, np.float64) for x in (ours[2], theirs[2]))
+    if not np.allclose(mine, other, rtol=tolerance, atol=tolerance, equal_nan=True):
+        return f"fastconv {ours[2].tolist()}, torch {theirs[2].tolist()}"
+    return None
+
+
+# What torch refuses and fastconv allows: part of the line, and torch's words.
+BEYOND_TORCH = [
+    ("] = ", "masked_fill_ only supports boolean masks"),
+    ("] = ", "Index put requires the source and destination dtypes match"),  # a value of one element
+    ("] = ", "without overflow"),  # the same
+    ("", "derivative for aten::remainder"),  # of a number by a tensor
+    ("True", "Subtraction, the `-` operator, with a bool tensor"),  # True is 1
+    ("False", "Subtraction, the `-` operator, with a bool tensor"),
+    ("**", "Subtraction, the `-` operator, with a bool tensor"),  # in the gradient
+    ("pow", "Subtraction, the `-` operator, with a bool tensor"),
+    ("sum", "Autograd not support dtype"),
+    ("clamp", "output with shape"),
+]
+
+
+def check(seed: int, index: int) -> str | None:
+    """How the case differs, None if it does not."""
+    import torch
+
+    import fastconv
+
+    draw = Draw(seed, index)
+    line = draw.line()
+    outcomes = []
+    for lib in (torch, fastconv):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            try:
+                outcomes.append(run(lib, line, draw.names))
+            except Exception as error:
+                outcomes.append(error)
+    theirs, ours = outcomes
+    story = f"case {index}: {line}   with " + ", ".join(
+        f"{name} {array.dtype}{list(array.shape)} {array.tolist()}" for name, (array, _) in draw.names.items()
+    )
+    if isinstance(theirs, Exception):
+        if isinstance(ours, Exception):
+            # Of several faults of an assignment fastconv sees an index out of bounds first.
+            late = "Index put requires" in str(theirs) or "value tensor of shape" in str(theirs)
+            return (
+                None
+                if late or isinstance(ours, type(theirs))
+                else f"{story}\n    fastconv {ours!r}\n    torch {theirs!r}"
+            )
+        if any(part in line and words in str(theirs) for part, words in BEYOND_TORCH):
+            return None
+        return f"{story}\n    fastconv {ours[0]!r}\n    torch {theirs!r}"
+    if isinstance(ours, Exception):
+        unchanged = "] = " in line and np.array_equal(theirs[0].numpy(), draw.names[line.split("[")[0]][0])
+        if "out of bounds" in str(ours) and (unchanged or ("[" in line and theirs[0].numel() == 0)):
+            return None  # of nothing torch takes any index
+        return f"{story}\n    fastconv {ours!r}\n    torch {theirs[0]!r}"
+    found = difference(plain(ours[0]), plain(theirs[0]))
+    if found is None:
+        for name, tensor in theirs[1].items():
+            mine = ours[1][name]
+            if not tensor.is_leaf:
+                continue
+            if (tensor.grad is None) != (mine.grad is None):
+                found = f"gradient of {name}: fastconv {mine.grad!r}, torch {tensor.grad!r}"
+            elif tensor.grad is not None:
+                found = difference(plain(mine.grad), plain(tensor.grad))
+                found = found and f"gradient of {name}: {found}"
+            if found:
+                break
+    return found and f"{story}\n    {found}"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.fuzz_torch", description=__doc__.splitlines()[0])
+    parser.add_argument("--cases", type=int, default=10000)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--only", type=int, help="run this case alone")
+    options = parser.parse_args()
+    cases = range(options.cases) if options.only is None else [options.only]
+    differences = [found for found in (check(options.seed, index) for index in cases) if found]
+    print("\n".join(differences))
+    print(f"{len(cases)} cases of seed {options.seed}, {len(differences)} differ")
+    return 1 if differences else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
