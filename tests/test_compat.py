@@ -297,3 +297,24 @@ def test_module_conversions():
     assert model.half()[0].weight.dtype == fastconv.float16 and model[1].num_batches_tracked.dtype == fastconv.int64
     assert model.to("cpu", fastconv.float64)[1].running_mean.dtype == fastconv.float64
     assert model.float()[0].bias.dtype == fastconv.float32
+
+
+@pytest.mark.parametrize("name", ["float16", "float32", "float64", "uint8", "int8", "int16", "int32", "int64"])
+def test_limits_of_dtypes_are_torchs(torch, name):
+    kind = "finfo" if name.startswith("float") else "iinfo"
+    ours, theirs = (getattr(library, kind)(getattr(library, name)) for library in (fastconv, torch))
+    for attribute in ("bits", "max", "min", "dtype", *(("eps", "tiny", "smallest_normal") if kind == "finfo" else ())):
+        assert getattr(ours, attribute) == getattr(theirs, attribute)
+    assert f"max={ours.max}" in repr(ours)
+    with pytest.raises(TypeError, match="has no answer"):
+        getattr(fastconv, "iinfo" if kind == "finfo" else "finfo")(getattr(fastconv, name))
+
+
+def test_names_for_comparisons():
+    x = fastconv.zeros(2, 3)
+    assert isinstance(x.dtype, fastconv.dtype) and x.dtype not in (fastconv.bfloat16, fastconv.complex64)
+    assert (
+        x.shape == fastconv.Size([2, 3]) and isinstance(x.shape, fastconv.Size) and fastconv.Size([2, 3]).numel() == 6
+    )
+    with pytest.raises(TypeError, match=r"torch\.bfloat16"):
+        x.to(fastconv.bfloat16)

@@ -11,6 +11,7 @@ from fastconv.utils.data import (
     ChainDataset,
     DataLoader,
     Dataset,
+    DistributedSampler,
     IterableDataset,
     SubsetRandomSampler,
     WeightedRandomSampler,
@@ -194,3 +195,31 @@ def test_weighted_random_sampler():
         WeightedRandomSampler([1.0], 0)
     with pytest.raises(ValueError, match=r"weights should be a 1d sequence"):
         WeightedRandomSampler([[1.0]], 1)
+
+
+@pytest.mark.parametrize("shuffle", [False, True])
+@pytest.mark.parametrize("drop_last", [False, True])
+def test_distributed_sampler_is_torchs(shuffle, drop_last):
+    pytest.importorskip("torch")
+    from torch.utils.data.distributed import DistributedSampler as Theirs
+
+    for size in (2, 10, 11):
+        options = {"num_replicas": 4, "shuffle": shuffle, "drop_last": drop_last}
+        parts = [DistributedSampler(range(size), rank=rank, **options) for rank in range(4)]
+        theirs = [Theirs(range(size), rank=rank, **options) for rank in range(4)]
+        assert [len(part) for part in parts] == [len(part) for part in theirs]
+        if not shuffle:
+            assert [list(part) for part in parts] == [list(part) for part in theirs]
+        else:
+            first = [list(part) for part in parts]
+            assert first == [list(part) for part in parts]
+            assert {i for part in first for i in part} <= set(range(size))
+            parts[0].set_epoch(1)
+            assert len(list(parts[0])) == len(first[0])
+
+
+def test_distributed_sampler_needs_a_rank():
+    with pytest.raises(RuntimeError, match="there is no process group"):
+        DistributedSampler([1, 2])
+    with pytest.raises(ValueError, match="Invalid rank 2"):
+        DistributedSampler([1, 2], 2, 2)

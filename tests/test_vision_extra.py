@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 import fastconv
-from fastconv.vision import datasets, transforms, utils
+from fastconv.vision import datasets, io, transforms, utils
 from fastconv.vision.transforms import functional as F
 
 
@@ -188,3 +188,24 @@ def test_fake_data():
     assert datasets.FakeData(5, (3, 8, 9), transform=transforms.ToTensor())[0][0].shape == (3, 8, 9)
     with pytest.raises(IndexError):
         data[5]
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA"])
+def test_read_image(tmp_path, mode):
+    image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (5, 7, 4), np.uint8), "RGBA").convert(mode)
+    image.save(tmp_path / "x.png")
+    pixels = io.read_image(tmp_path / "x.png")
+    expected = np.asarray(image)
+    assert np.array_equal(pixels.numpy(), expected[None] if mode == "L" else expected.transpose(2, 0, 1))
+    assert io.read_image(str(tmp_path / "x.png"), io.ImageReadMode.RGB).shape == (3, 5, 7)
+    assert io.read_image(tmp_path / "x.png", "gray").shape == (1, 5, 7)
+
+
+def test_written_pictures_are_read_again(tmp_path):
+    x = fastconv.randint(0, 256, (3, 5, 7)).to(fastconv.uint8)
+    io.write_png(x, tmp_path / "x.png")
+    assert fastconv.equal(io.read_image(tmp_path / "x.png"), x)
+    io.write_jpeg(x[:1], tmp_path / "x.jpg", quality=90)
+    assert io.read_image(tmp_path / "x.jpg").shape == (1, 5, 7)
+    with pytest.raises(ValueError, match=r"expected a uint8 tensor \(1 or 3, H, W\), got float32"):
+        io.write_png(fastconv.zeros(3, 2, 2), tmp_path / "y.png")

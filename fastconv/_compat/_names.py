@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable
 from typing import Any
 
-from ..dtypes import check_device, float32
+import numpy as np
+
+from ..dtypes import as_dtype, check_device, float32
 from ._typed import (
     BoolTensor,
     ByteTensor,
@@ -21,6 +24,14 @@ from ._typed import (
 from .amp import autocast
 
 __all__ = [
+    "Size",
+    "bfloat16",
+    "complex64",
+    "complex128",
+    "dtype",
+    "finfo",
+    "iinfo",
+    "strided",
     "BoolTensor",
     "ByteTensor",
     "CharTensor",
@@ -42,6 +53,72 @@ __all__ = [
     "set_float32_matmul_precision",
     "use_deterministic_algorithms",
 ]
+
+
+dtype = np.dtype
+# Dtypes that no tensor has; programs compare with them.
+complex64, complex128 = np.dtype("complex64"), np.dtype("complex128")
+strided = "torch.strided"  # the one layout that there is
+
+
+class _BFloat16:
+    """``torch.bfloat16``: no tensor has it."""
+
+    def __repr__(self) -> str:
+        return "torch.bfloat16"
+
+
+bfloat16 = _BFloat16()
+
+
+class _Size(type):
+    """Every tuple, and so every tensor's shape, is a Size."""
+
+    def __instancecheck__(cls, instance: object) -> bool:
+        return isinstance(instance, tuple)
+
+
+class Size(tuple, metaclass=_Size):
+    """``Size([2, 3])``: a tuple of the lengths of dimensions, as a tensor's shape is."""
+
+    def numel(self) -> int:
+        """How many elements a tensor of this shape has."""
+        return math.prod(self)
+
+
+class finfo:
+    """``finfo(float32)``: what numbers of a floating dtype there are.
+
+    Attributes
+    ----------
+    bits : int
+    eps, max, min, tiny, smallest_normal, resolution : float
+    dtype : str
+    """
+
+    _kind, _numpy = "f", np.finfo
+    _attributes = ("eps", "max", "min", "tiny", "smallest_normal", "resolution")
+
+    def __init__(self, type: Any = None) -> None:
+        dtype = as_dtype(type)
+        if dtype.kind not in self._kind:
+            raise TypeError(f"{self.__class__.__name__}() has no answer for {dtype}")
+        limits = self._numpy(dtype)
+        self.bits = limits.bits
+        self.dtype = dtype.name
+        for name in self._attributes:
+            setattr(self, name, getattr(limits, name).item() if self._kind == "f" else getattr(limits, name))
+
+    def __repr__(self) -> str:
+        values = ", ".join(f"{name}={getattr(self, name)}" for name in self._attributes)
+        return f"{self.__class__.__name__}({values}, dtype={self.dtype})"
+
+
+class iinfo(finfo):
+    """``iinfo(int64)``: what numbers of an integer dtype there are: `bits`, `max` and `min`."""
+
+    _kind, _numpy = "iu", np.iinfo
+    _attributes = ("max", "min")
 
 
 def compile(model: Callable | None = None, **options: Any) -> Callable:

@@ -12,6 +12,7 @@ from fastconv.utils.data.dataset import (
     TensorDataset,
     random_split,
 )
+from fastconv.utils.data.distributed import DistributedSampler
 from fastconv.utils.data.sampler import (
     BatchSampler,
     RandomSampler,
@@ -29,6 +30,7 @@ __all__ = [
     "ConcatDataset",
     "DataLoader",
     "Dataset",
+    "DistributedSampler",
     "IterableDataset",
     "RandomSampler",
     "Sampler",
