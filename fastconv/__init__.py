@@ -6,7 +6,7 @@ from . import _openmp, backends, linalg, nn, optim, serialization, utils  # noqa
 from ._native.memory import empty_cache
 from ._native.runtime import get_num_threads, set_num_threads
 from ._tensor import Tensor
-from .autograd import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
+from .autograd import enable_grad, inference_mode, is_grad_enabled, is_inference_mode_enabled, no_grad, set_grad_enabled
 from .creation import (
     arange,
     as_tensor,
@@ -365,6 +365,7 @@ __all__ = [
     "index_copy",
     "index_fill",
     "index_select",
+    "inference_mode",
     "initial_seed",
     "inner",
     "int",
@@ -374,6 +375,7 @@ __all__ = [
     "int8",
     "inverse",
     "is_grad_enabled",
+    "is_inference_mode_enabled",
     "is_tensor",
     "isclose",
     "isfinite",

@@ -6,10 +6,11 @@ Its methods stand here, by families; what is also a function of the package is c
 
 from __future__ import annotations
 
+import weakref
 from builtins import bool as _bool
 from builtins import float as _float
 from builtins import int as _int
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
 from typing import Any, NoReturn
 
@@ -19,8 +20,10 @@ from numpy.typing import ArrayLike, DTypeLike
 from . import functions, primitives
 from ._methods import FunctionMethods
 from ._native import tape
-from ._native.tape import Node, apply, run_backward, wrap
+from ._native.tape import Node, apply, wrap
 from ._printing import text_of
+from .autograd.engine import backward
+from .autograd.hooks import RemovableHandle, add_hook
 from .checks import brief, number
 from .dtypes import (
     CPU,
@@ -234,43 +237,62 @@ class Tensor(FunctionMethods):
 
     # The gradient
 
-    def backward(self, gradient: Tensor | ArrayLike | None = None, retain_graph: _bool | None = None) -> None:
+    def backward(
+        self,
+        gradient: Tensor | ArrayLike | None = None,
+        retain_graph: _bool | None = None,
+        create_graph: _bool = False,
+        inputs: Tensor | Sequence[Tensor] | None = None,
+    ) -> None:
         """Add the gradient with respect to every leaf that requires one to that leaf's ``grad``.
 
         Parameters
         ----------
         gradient : Tensor or array_like, optional
             Gradient of some scalar with respect to this tensor, of its shape; 1 for a tensor of one element.
-        retain_graph : bool, optional
-            Keep what the operations saved, so that backward() can be called again. By default it is freed as
-            the walk goes on.
+        retain_graph, create_graph, inputs
+            See :func:`fastconv.autograd.backward`, also for the errors.
+        """
+        backward(self, None if gradient is None else [gradient], retain_graph, create_graph, inputs)
 
-        Raises
-        ------
-        RuntimeError
-            If the tensor does not require a gradient, `gradient` is missing or of another shape, or the graph
-            has been freed.
+    def register_hook(self, hook: Callable[[Tensor], Tensor | None]) -> RemovableHandle:
+        """Have `hook` called with the gradient of this tensor whenever it is computed; what it returns replaces it.
+
+        Returns
+        -------
+        RemovableHandle
+            Its ``remove()`` takes the hook away.
         """
         if not self._requires_grad:
-            raise RuntimeError("the tensor does not require grad and was not made by a recorded operation")
-        if gradient is None:
-            if self._array.size != 1:
-                raise RuntimeError(
-                    "grad can be implicitly created only for scalar outputs; this tensor has shape "
-                    f"{list(self.shape)}: pass backward(gradient)"
-                )
-            dy = np.empty_like(self._array)
-            dy.fill(1)
-        else:
-            dy = gradient._array if isinstance(gradient, Tensor) else np.asarray(gradient)
-            if dy.dtype.kind not in "biuf":
-                raise TypeError(f"backward() expects a tensor as gradient, got {brief(gradient)}")
-            if dy.shape != self.shape:
-                raise RuntimeError(
-                    f"Mismatch in shape: gradient has shape {list(dy.shape)}, the tensor {list(self.shape)}"
-                )
-            dy = dy.astype(self.dtype, copy=False)
-        run_backward([tape.edge(self)], [dy], bool(retain_graph))
+            raise RuntimeError("cannot register a hook on a tensor that doesn't require gradient")
+        owner = self._node
+        if owner is not None:
+            owner.hooks = {} if owner.hooks is None else owner.hooks
+            return add_hook(owner.hooks, hook)
+        self._hooks = {} if self._hooks is None else self._hooks
+        return add_hook(self._hooks, hook)
+
+    def register_post_accumulate_grad_hook(self, hook: Callable[[Tensor], None]) -> RemovableHandle:
+        """Have `hook` called with this leaf whenever its ``grad`` has been added to."""
+        if not self._requires_grad:
+            raise RuntimeError("cannot register a hook on a tensor that doesn't require gradient")
+        if self._node is not None:
+            raise RuntimeError("post accumulate grad hooks cannot be registered on non-leaf tensors")
+        self._post_hooks = {} if self._post_hooks is None else self._post_hooks
+        return add_hook(self._post_hooks, hook)
+
+    def retain_grad(self) -> None:
+        """Keep the gradient of this result of an operation in its ``grad``; leaves do without being told."""
+        if not self._requires_grad:
+            raise RuntimeError("can't retain_grad on Tensor that has requires_grad=False")
+        if self._node is not None:
+            self._node.keeper = weakref.ref(self)
+
+    @property
+    def retains_grad(self) -> _bool:
+        """Whether :meth:`retain_grad` was called on this result of an operation."""
+        keeper = None if self._node is None else self._node.keeper
+        return keeper is not None and keeper() is self
 
     def detach(self) -> Tensor:
         """The same memory without history; it does not require a gradient."""

@@ -164,6 +164,12 @@ cdef class TensorBase:
         out.version = version_of(self)
         return out
 
+    def _adopt(self, Node node not None) -> None:
+        """Make it the result of a node, after an operation that wrote to it."""
+        mark_written(self)
+        move_keeper(self, node)
+        self.node, self.needs = node, True
+
     def _forget(self) -> None:
         """Make it a leaf that does not require a gradient."""
         self.node, self.needs, self.base = None, False, None
@@ -676,11 +682,12 @@ cdef class Walk:
                 refuse_nan(node, gradients)
             for i in range(len(parents)):
                 parent, gradient = parents[i], gradients[i]
-                if parent is None:
+                if parent is None or gradient is None:
                     continue
                 if self.create_graph:
-                    if gradient is not None:
-                        self.deliver(parent, gradient if isinstance(gradient, TensorBase) else wrap(gradient), False)
+                    if not isinstance(gradient, TensorBase):
+                        gradient = wrap(np.asarray(gradient))
+                    self.deliver(parent, gradient, False)
                     continue
                 if not isinstance(gradient, np.ndarray):
                     gradient = np.asarray(gradient)
@@ -702,6 +709,14 @@ cdef class Walk:
                 for hook in list(((<TensorBase>leaf)._post_hooks or {}).values()):
                     hook(leaf)
         return 0
+
+
+    cdef result(self, target):
+        """The gradient of a target, memory of its own; None if none has reached it."""
+        if target not in self.held:
+            return None
+        gradient, own = self.held[target]
+        return gradient if own or self.create_graph else gradient.copy()
 
 
 cdef connected(array, parent, Watch w):
@@ -779,4 +794,4 @@ def run_backward(list roots not None, list gradients not None, bint retain_graph
     finally:
         recording.reset(token)
     if inputs is not None:
-        return [walk.held[x][0] if x in walk.held else None for x in inputs]
+        return [walk.result(x) for x in inputs]
