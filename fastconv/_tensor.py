@@ -255,6 +255,12 @@ class Tensor(FunctionMethods):
         """
         backward(self, None if gradient is None else [gradient], retain_graph, create_graph, inputs)
 
+    def _check_hook(self, hook: Callable) -> None:
+        if not callable(hook):
+            raise TypeError(f"a hook has to be callable, got {hook!r}")
+        if not self._requires_grad:
+            raise RuntimeError("cannot register a hook on a tensor that doesn't require gradient")
+
     def register_hook(self, hook: Callable[[Tensor], Tensor | None]) -> RemovableHandle:
         """Have `hook` called with the gradient of this tensor whenever it is computed; what it returns replaces it.
 
@@ -263,8 +269,7 @@ class Tensor(FunctionMethods):
         RemovableHandle
             Its ``remove()`` takes the hook away.
         """
-        if not self._requires_grad:
-            raise RuntimeError("cannot register a hook on a tensor that doesn't require gradient")
+        self._check_hook(hook)
         owner = self._node
         if owner is not None:
             owner.hooks = {} if owner.hooks is None else owner.hooks
@@ -274,8 +279,7 @@ class Tensor(FunctionMethods):
 
     def register_post_accumulate_grad_hook(self, hook: Callable[[Tensor], None]) -> RemovableHandle:
         """Have `hook` called with this leaf whenever its ``grad`` has been added to."""
-        if not self._requires_grad:
-            raise RuntimeError("cannot register a hook on a tensor that doesn't require gradient")
+        self._check_hook(hook)
         if self._node is not None:
             raise RuntimeError("post accumulate grad hooks cannot be registered on non-leaf tensors")
         self._post_hooks = {} if self._post_hooks is None else self._post_hooks

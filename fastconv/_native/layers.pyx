@@ -10,9 +10,13 @@ from cpython.long cimport PyLong_CheckExact
 from fastconv._native cimport quick
 from fastconv._native.tape cimport TensorBase, is_recording, link_view, record, requires_grad, wrap
 
-from fastconv import elementwise, ops
+from fastconv import elementwise, ops, twice
+from fastconv._native.tape import apply, differentiable_twice
 
 cnp.import_array()
+
+
+cdef tuple AVERAGE = ("kernel_size", "stride", "padding", "ceil_mode", "count_include_pad")
 
 
 cdef inline bint tensors(x, w, b) noexcept:
@@ -42,6 +46,9 @@ def conv2d(x, w, b, stride, padding, dilation, groups):
 
     def vjp(dy, x_array, w_array):
         dx = dw = db = None
+        if isinstance(dy, TensorBase):
+            return twice.convolution(dy, x_array, w_array, (need_x, need_w, need_b), x_shape, w_shape, "conv2d",
+                                     {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups})
         if need_x:
             dx = quick.conv2d_input(x_shape, w_array, dy, stride, padding, dilation, groups)
             if dx is None:
@@ -72,6 +79,8 @@ def linear(x, w, b):
 
     def vjp(dy, x_array, w_array):
         dx = dw = db = None
+        if isinstance(dy, TensorBase):
+            return twice.linear(dy, x_array, w_array, (need_x, need_w, need_b))
         if need_x:
             dx = quick.linear_input(w_array, dy)
             if dx is None:
@@ -119,6 +128,8 @@ def avg_pool2d(x, kernel_size, stride, padding, ceil_mode, count_include_pad):
     options = kernel_size, stride, padding, ceil_mode, count_include_pad
 
     def vjp(dy):
+        if isinstance(dy, TensorBase):
+            return (apply(twice.average_gradient, dy, shape=shape, options=dict(zip(AVERAGE, options))),)
         dx = quick.avg_pool2d_backward(dy, shape, kernel_size, stride, padding, ceil_mode, count_include_pad)
         return (ops.avg_pool2d_backward(dy, shape, *options) if dx is None else dx,)
 
@@ -134,6 +145,8 @@ def relu(x):
         return None if y is None else wrap(y)
 
     def vjp(dy, y, bint spent=False):
+        if isinstance(dy, TensorBase):
+            return (twice.relu(dy, y),)
         dx = quick.relu_backward(dy, y, spent)
         return (elementwise.relu_backward(dy, y) if dx is None else dx,)
 
@@ -172,3 +185,8 @@ def cross_entropy(x, target, ignore_index, bint mean):
     if not need_x:
         return wrap(y)
     return record(y, cross_entropy, lambda dy, dx: (dx * dy, None), (dx,), (x, target))
+
+
+for operation in (conv2d, linear, avg_pool2d, relu, flatten):
+    differentiable_twice(operation)
+del operation

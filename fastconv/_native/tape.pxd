@@ -30,6 +30,7 @@ cdef class Node:
     cdef bint spends             # vjp is also told, last, whether it may write over the gradient that it takes
     cdef public dict hooks       # by number: functions of the gradient of the result; None if there are none
     cdef public object keeper    # a weak reference to the result, if its gradient is kept (retain_grad)
+    cdef public object restore   # a function that computes `saved` again (checkpoint), or None
     cdef public object trace     # under detect_anomaly(), the Python stack where it was recorded
 
 

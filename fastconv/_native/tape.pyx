@@ -204,6 +204,11 @@ def with_gradient(list leaves not None):
 
 # ---- recording -----------------------------------------------------------------------------------------------------
 
+def recorded() -> int:
+    """How many operations have been recorded: the `order` of the next node."""
+    return operations
+
+
 def differentiable_twice(operation):
     """Say of an operation that its vjp also takes tensors, for create_graph; returns the operation."""
     twice.add(operation)
@@ -595,6 +600,9 @@ cdef class Walk:
         cdef tuple saved = node.saved
         cdef Watch w
         cdef Py_ssize_t i
+        if saved is None and node.restore is not None:
+            node.restore()
+            saved = node.saved
         if saved is None:
             raise RuntimeError(
                 f"Trying to backward through the graph a second time: what {node!r} saved for it was freed by the "
@@ -675,7 +683,7 @@ cdef class Walk:
             gradients = tuple(self.gradients_of(node, dy, spent))
             parents = node.parents
             if not retain_graph and node.saved:
-                node.saved, node.watches = None, None
+                node.saved, node.watches, node.restore = None, None, None
             if len(gradients) != len(parents):
                 raise ValueError(f"{node!r} of {len(parents)} inputs has {len(gradients)} gradients")
             if node.trace is not None:
@@ -709,7 +717,6 @@ cdef class Walk:
                 for hook in list(((<TensorBase>leaf)._post_hooks or {}).values()):
                     hook(leaf)
         return 0
-
 
     cdef result(self, target):
         """The gradient of a target, memory of its own; None if none has reached it."""

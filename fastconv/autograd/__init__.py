@@ -13,7 +13,8 @@ it is next asked, too.
 
 The recording and the walk are compiled, in tape.pyx, for every operation passes them. Here is what users of torch
 call: recording on and off (:mod:`~fastconv.autograd.modes`), gradients as functions
-(:mod:`~fastconv.autograd.engine`), hooks, operations of one's own (:class:`Function`), and checks of gradients against differences.
+(:mod:`~fastconv.autograd.engine`), hooks, operations of one's own (:class:`Function`), and checks of gradients
+against differences.
 """
 
 from .._native.tape import Node

@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from .._native.tape import Node, TensorBase, differentiable_twice, edge, wrap
-from .modes import no_grad
+from .. import primitives
+from .._native.tape import Node, TensorBase, apply, differentiable_twice, edge, wrap
+from .modes import is_grad_enabled, no_grad
 
 __all__ = ["Function", "FunctionCtx", "once_differentiable"]
 
@@ -131,7 +132,7 @@ class Function:
         edges = [edge(a) if isinstance(a, TensorBase) else None for a in args]
         needs = tuple([e is not None for e in edges])
         ctx = FunctionCtx(f"{cls.__name__}Backward", needs)
-        recorded = any(needs) and _recording()
+        recorded = any(needs) and is_grad_enabled()
         with no_grad():
             if cls.setup_context is None:
                 result = cls.forward(ctx, *args)
@@ -144,12 +145,6 @@ class Function:
         outputs = tuple([_separate(y, args, ctx) for y in outputs])
         _record(cls, ctx, args, edges, outputs)
         return outputs if isinstance(result, tuple) else outputs[0]
-
-
-def _recording() -> bool:
-    from .modes import is_grad_enabled
-
-    return is_grad_enabled()
 
 
 def _separate(y: Any, args: tuple, ctx: FunctionCtx) -> Any:
@@ -240,8 +235,6 @@ def _checked(cls: type[Function], found: Any, shapes: list, edges: list, create_
                     f"Function {cls.__name__}Backward returned an invalid gradient at index {i} - got "
                     f"{list(gradient._array.shape)} but expected shape compatible with {list(shape)}"
                 )
-            from .. import primitives
-
-            gradient = primitives._sum_to(gradient, shape)
+            gradient = apply(primitives.sum_to, gradient, shape=shape)
         results.append(gradient if create_graph else gradient._array)
     return results

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from .. import primitives
 from .._native.tape import TensorBase, apply, wrap
 from ..checks import brief
 from .engine import grad
@@ -61,7 +62,8 @@ def vjp(func: Callable, inputs: Any, v: Any = None, create_graph: bool = False, 
     differentiable = [i for i, y in enumerate(ys) if y._requires_grad]
     if given is None and any(y._array.size != 1 for y in ys):
         raise RuntimeError(
-            "The vector v can only be None if the user-provided function returns a single Tensor of one element"
+            "The vector v can only be None if the user-provided function returns a single Tensor with a single "
+            f"element; got results of shape {[list(y._array.shape) for y in ys]}"
         )
     found: tuple = (None,) * len(xs)
     if differentiable:
@@ -111,8 +113,6 @@ def jacobian(func: Callable, inputs: Any, create_graph: bool = False, strict: bo
 
 
 def _stacked(rows: list, y: Any, x: Any) -> Any:
-    from .. import primitives
-
     shape = y._array.shape + x._array.shape
     if not rows:
         return wrap(np.zeros(shape, x._array.dtype))

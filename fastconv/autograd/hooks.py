@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
 from typing import Any
 
 __all__ = ["RemovableHandle", "add_hook"]
@@ -34,10 +33,8 @@ class RemovableHandle:
         self.remove()
 
 
-def add_hook(hooks: dict[int, Any], hook: Callable, first: bool = False) -> RemovableHandle:
+def add_hook(hooks: dict[int, Any], hook: Any, first: bool = False) -> RemovableHandle:
     """Add a hook to those that there are, as the last or as the first."""
-    if not callable(hook):
-        raise TypeError(f"a hook has to be callable, got {hook!r}")
     handle = RemovableHandle(hooks)
     before = dict(hooks) if first else {}
     if first:

@@ -11,9 +11,9 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from .. import elementwise, ops, primitives
+from .. import elementwise, ops, primitives, twice
 from .._native import layers
-from .._native.tape import apply
+from .._native.tape import apply, differentiable_twice
 from .._tensor import Tensor
 from ..checks import LARGEST, check_shape, integer, number
 from ..creation import from_numpy
@@ -58,28 +58,31 @@ def _widen(*arrays: np.ndarray | None) -> Sequence[np.ndarray | None]:
     return arrays
 
 
-def _conv1d(needs, x, w, b, stride, padding, dilation, groups):
-    passes = ops.conv1d, ops.conv1d_input, ops.conv1d_weight
-    return _conv(*passes, needs, x, w, b, (stride, padding, dilation, groups))
+@differentiable_twice
+def _conv1d(needs, x, w, b, **options):
+    return _conv(needs, x, w, b, "conv1d", options)
 
 
-def _conv2d(needs, x, w, b, stride, padding, dilation, groups):
-    passes = ops.conv2d, ops.conv2d_input, ops.conv2d_weight
-    return _conv(*passes, needs, x, w, b, (stride, padding, dilation, groups))
+@differentiable_twice
+def _conv2d(needs, x, w, b, **options):
+    return _conv(needs, x, w, b, "conv2d", options)
 
 
-def _conv(forward, input_gradient, weight_gradient, needs, x, w, b, options):
-    y = forward(x, w, b, *options)
+def _conv(needs, x, w, b, family, options):
+    passes = twice.FAMILIES[family]
+    y = passes.forward(x, w, b, **options)
     need_x, need_w, need_b = needs
     if y.dtype is not x.dtype:
         x, w = _widen(x, w)
     x_shape, w_shape = x.shape, w.shape
 
     def vjp(dy, x, w):  # each gradient takes the other array
+        if not isinstance(dy, np.ndarray):
+            return twice.convolution(dy, x, w, needs, x_shape, w_shape, family, options)
         return (
-            input_gradient(x_shape, w, dy, *options) if need_x else None,
-            weight_gradient(x, w_shape, dy, *options) if need_w else None,
-            ops.bias_gradient(dy, len(w_shape) - 2) if need_b else None,
+            passes.input_gradient(x_shape, w, dy, **options) if need_x else None,
+            passes.weight_gradient(x, w_shape, dy, **options) if need_w else None,
+            ops.bias_gradient(dy, passes.dims) if need_b else None,
         )
 
     return y, vjp, (x if need_w else None, w if need_x else None)
@@ -159,6 +162,7 @@ def conv2d(
     return y
 
 
+@differentiable_twice
 def _conv_transpose2d(needs, x, w, b, **options):
     x, w, b = _widen(x, w, b)
     y = ops.conv_transpose2d(x, w, b, **options)
@@ -166,6 +170,8 @@ def _conv_transpose2d(needs, x, w, b, **options):
     x_shape, w_shape = x.shape, w.shape
 
     def vjp(dy, x, w):
+        if not isinstance(dy, np.ndarray):
+            return twice.convolution(dy, x, w, needs, x_shape, w_shape, "conv_transpose2d", options)
         return (
             ops.conv_transpose2d_input(x_shape, w, dy, **options) if need_x else None,
             ops.conv_transpose2d_weight(x, w_shape, dy, **options) if need_w else None,
@@ -223,6 +229,7 @@ def _pad2d(needs, x, pads, mode):
     return ops.pad2d(x, pads, mode), lambda dy: (ops.pad2d_backward(dy, pads, mode),), ()
 
 
+@differentiable_twice
 def _pad_constant(needs, x, pads, value):
     """Pad each axis by (before, after); negative numbers crop."""
     shape = x.shape
@@ -234,9 +241,7 @@ def _pad_constant(needs, x, pads, value):
     y[inner] = x[outer]
 
     def vjp(dy):
-        dx = np.zeros(shape, dy.dtype)
-        dx[outer] = dy[inner]
-        return (dx,)
+        return (apply(primitives.put_back, dy[inner], shape=shape, at=outer, basic=True),)
 
     return y, vjp, ()
 
@@ -358,9 +363,10 @@ def max_pool2d(
     )
 
 
+@differentiable_twice
 def _avg_pool2d(needs, x, **options):
     y, shape = ops.avg_pool2d(x, **options), x.shape
-    return y, lambda dy: (ops.avg_pool2d_backward(dy, shape, **options),), ()
+    return y, lambda dy: (apply(twice.average_gradient, dy, shape=shape, options=options),), ()
 
 
 def avg_pool2d(
@@ -451,6 +457,7 @@ def _check_dtypes(op: str, **arrays: Array | None) -> None:
         raise TypeError(f"{op}: expected one dtype, got {described}")
 
 
+@differentiable_twice
 def _linear(needs, x, w, b):
     _check_array("linear", w, "weight")
     _check_dtypes("linear", input=x, weight=w, bias=b)
@@ -470,6 +477,8 @@ def _linear(needs, x, w, b):
     y = ops.linear(x.reshape(-1, x_shape[-1]), w, b)
 
     def vjp(dy, x, w):  # each gradient takes the other array
+        if not isinstance(dy, np.ndarray):
+            return twice.linear(dy, x, w, needs)
         dy = dy.reshape(-1, features[0])
         return (
             ops.linear_input(w, dy).reshape(x_shape) if need_x else None,
@@ -515,14 +524,13 @@ def relu(input: Array, inplace: bool = False) -> Array:
     return _replace(input, y) if inplace else y
 
 
+@differentiable_twice
 def _dropout(needs, x, keep, scale):
     y = x * keep
     y *= scale
 
     def vjp(dy, keep):
-        dx = dy * keep
-        dx *= scale
-        return (dx,)
+        return (dy * keep * scale,)
 
     return y, vjp, (keep,)
 
@@ -549,11 +557,14 @@ def dropout(input: Array, p: float = 0.5, training: bool = True, inplace: bool =
     return _replace(input, y) if inplace else y
 
 
-def _batch_norm(needs, x, weight, bias, shift, offset, inverse_std, batch_statistics):
+@differentiable_twice
+def _batch_norm(needs, x, weight, bias, shift, offset, inverse_std, batch_statistics, eps):
     y = elementwise.batch_norm(x, shift, offset, inverse_std, weight, bias)
     need_x, need_w, need_b = needs
 
     def vjp(dy, x, weight, shift, offset, inverse_std):
+        if not isinstance(dy, np.ndarray):
+            return twice.batch_norm(dy, x, weight, shift + offset, inverse_std, eps, batch_statistics)
         dx, dw, db = elementwise.batch_norm_backward(
             dy, x, shift, offset, inverse_std, weight, batch_statistics, need_x
         )
@@ -649,6 +660,7 @@ def batch_norm(
         offset=offset,
         inverse_std=1 / np.sqrt(variance + eps),
         batch_statistics=training,
+        eps=eps,
     )
 
 
@@ -798,6 +810,7 @@ def _soft_cross_entropy(input, target, weight, reduction, label_smoothing):
     return loss.numpy(force=True) if plain else loss
 
 
+@differentiable_twice
 def _mse_loss(needs, x, target, reduction):
     difference = x - target
     y = np.square(difference)

@@ -7,42 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from .. import ops
+from .. import twice
 from .._native.tape import apply
 from .functional import Array, Size
 
 __all__ = ["conv1d_input", "conv1d_weight", "conv2d_input", "conv2d_weight"]
-
-_PASSES = {
-    1: (ops.conv1d, ops.conv1d_input, ops.conv1d_weight),
-    2: (ops.conv2d, ops.conv2d_input, ops.conv2d_weight),
-}
-
-# With y = conv(x, w), each pass is linear in its two arrays: <y, g> = <x, input(w, g)> = <w, weight(x, g)>.
-
-
-def _input(needs, w, dy, dims, size, **options):
-    forward, input_gradient, weight_gradient = _PASSES[dims]
-
-    def vjp(g, w, dy):
-        return (
-            weight_gradient(g, w.shape, dy, **options) if needs[0] else None,
-            forward(g, w, **options) if needs[1] else None,
-        )
-
-    return input_gradient(size, w, dy, **options), vjp, (w, dy)
-
-
-def _weight(needs, x, dy, dims, size, **options):
-    forward, input_gradient, weight_gradient = _PASSES[dims]
-
-    def vjp(g, x, dy):
-        return (
-            input_gradient(x.shape, g, dy, **options) if needs[0] else None,
-            forward(x, g, **options) if needs[1] else None,
-        )
-
-    return weight_gradient(x, size, dy, **options), vjp, (x, dy)
 
 
 def conv1d_input(
@@ -56,7 +25,7 @@ def conv1d_input(
 ) -> Array:
     """Gradient of conv1d with respect to its input; see :func:`conv2d_input`."""
     options = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
-    return apply(_input, weight, grad_output, dims=1, size=input_size, **options)
+    return apply(twice.input_gradient, weight, grad_output, family="conv1d", size=input_size, options=options)
 
 
 def conv1d_weight(
@@ -70,7 +39,7 @@ def conv1d_weight(
 ) -> Array:
     """Gradient of conv1d with respect to its weight; see :func:`conv2d_weight`."""
     options = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
-    return apply(_weight, input, grad_output, dims=1, size=weight_size, **options)
+    return apply(twice.weight_gradient, input, grad_output, family="conv1d", size=weight_size, options=options)
 
 
 def conv2d_input(
@@ -99,7 +68,7 @@ def conv2d_input(
     Tensor or ndarray of shape `input_size`
     """
     options = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
-    return apply(_input, weight, grad_output, dims=2, size=input_size, **options)
+    return apply(twice.input_gradient, weight, grad_output, family="conv2d", size=input_size, options=options)
 
 
 def conv2d_weight(
@@ -128,4 +97,4 @@ def conv2d_weight(
     Tensor or ndarray of shape `weight_size`
     """
     options = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
-    return apply(_weight, input, grad_output, dims=2, size=weight_size, **options)
+    return apply(twice.weight_gradient, input, grad_output, family="conv2d", size=weight_size, options=options)

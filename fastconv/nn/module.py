@@ -10,6 +10,8 @@ import numpy as np
 from .._native.tape import wrap
 from .._tensor import Tensor
 from ..autograd import no_grad
+from ..autograd.hooks import RemovableHandle, add_hook
+from . import hooks
 from .parameter import Parameter
 
 __all__ = ["Module"]
@@ -45,6 +47,7 @@ class Module:
     """
 
     training: bool
+    _hooks: dict[str, dict] | None = None  # by kind (of hooks.KINDS), once there are any
 
     def __init__(self) -> None:
         set_plain = super().__setattr__
@@ -59,7 +62,66 @@ class Module:
         raise NotImplementedError(f"{type(self).__name__} does not define forward()")
 
     def __call__(self, *args, **kwargs):
-        return self.forward(*args, **kwargs)
+        if self._hooks is None:
+            return self.forward(*args, **kwargs)
+        return hooks.call(self, self._hooks, args, kwargs)
+
+    # Hooks
+
+    def _add_hook(self, kind: str, hook: Callable, first: bool, with_kwargs: bool = False) -> RemovableHandle:
+        if not callable(hook):
+            raise TypeError(f"a hook has to be callable, got {hook!r}")
+        if self._hooks is None:
+            self.__dict__["_hooks"] = {kind: {} for kind in hooks.KINDS}
+        return add_hook(self._hooks[kind], (hook, with_kwargs), first)
+
+    def register_forward_pre_hook(
+        self, hook: Callable, *, prepend: bool = False, with_kwargs: bool = False
+    ) -> RemovableHandle:
+        """Have ``hook(module, args)`` called before forward; what it returns replaces the arguments.
+
+        Parameters
+        ----------
+        hook : callable
+        prepend : bool
+            Call it before the hooks that there are.
+        with_kwargs : bool
+            Call ``hook(module, args, kwargs)``, which returns None or ``(args, kwargs)``.
+
+        Returns
+        -------
+        RemovableHandle
+            Its ``remove()`` takes the hook away.
+        """
+        return self._add_hook("forward_pre", hook, prepend, with_kwargs)
+
+    def register_forward_hook(
+        self, hook: Callable, *, prepend: bool = False, with_kwargs: bool = False
+    ) -> RemovableHandle:
+        """Have ``hook(module, args, output)`` called after forward; what it returns replaces the output.
+
+        With `with_kwargs` it is ``hook(module, args, kwargs, output)``. See :meth:`register_forward_pre_hook`.
+        """
+        return self._add_hook("forward", hook, prepend, with_kwargs)
+
+    def register_full_backward_pre_hook(self, hook: Callable, prepend: bool = False) -> RemovableHandle:
+        """Have ``hook(module, grad_output)`` called when the gradients of the output are there; what it returns replaces
+        them. See :meth:`register_full_backward_hook`.
+        """
+        return self._add_hook("backward_pre", hook, prepend)
+
+    def register_full_backward_hook(self, hook: Callable, prepend: bool = False) -> RemovableHandle:
+        """Have ``hook(module, grad_input, grad_output)`` called when the gradients of the inputs have been computed.
+
+        Both are tuples, of the gradients of the positional arguments and of the outputs, None for what is no tensor or
+        needs none. What the hook returns, if not None, replaces `grad_input`.
+
+        Returns
+        -------
+        RemovableHandle
+            Its ``remove()`` takes the hook away.
+        """
+        return self._add_hook("backward", hook, prepend)
 
     # Attributes
 
