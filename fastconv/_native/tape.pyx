@@ -249,13 +249,13 @@ def apply(op, *inputs, **options):
             needs.append(False)
             arguments.append(x)
     cdef tuple result = op(*arguments, **options) if options else op(*arguments)
-    y = result[0]
+    y, saved, extra = result[0], result[2], result[3:]
     if not isinstance(y, np.ndarray):  # NumPy makes scalars out of arrays without dimensions
-        y = np.asarray(y)
-    extra = result[3:]
+        scalar, y = y, np.asarray(y)
+        saved = tuple([y if array is scalar else array for array in saved])
     if not is_tensor:
         return (y, *extra) if extra else y
-    cdef TensorBase out = record(y, op, result[1], result[2], inputs) if tracked else wrap(y)
+    cdef TensorBase out = record(y, op, result[1], saved, inputs) if tracked else wrap(y)
     cdef PyObject *base = <PyObject *>cnp.PyArray_BASE(<cnp.ndarray>y)
     if base == NULL or not cnp.PyArray_Check(<object>base):
         base = NULL

@@ -105,8 +105,9 @@ class Module:
         return self._add_hook("forward", hook, prepend, with_kwargs)
 
     def register_full_backward_pre_hook(self, hook: Callable, prepend: bool = False) -> RemovableHandle:
-        """Have ``hook(module, grad_output)`` called when the gradients of the output are there; what it returns replaces
-        them. See :meth:`register_full_backward_hook`.
+        """Have ``hook(module, grad_output)`` called with the gradients of the output; what it returns replaces them.
+
+        See :meth:`register_full_backward_hook`.
         """
         return self._add_hook("backward_pre", hook, prepend)
 

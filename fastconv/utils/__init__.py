@@ -1,5 +1,5 @@
-"""Helpers around training: :mod:`fastconv.utils.data` holds the data loader."""
+"""Helpers around training: :mod:`fastconv.utils.data` loads data, :mod:`fastconv.utils.checkpoint` saves memory."""
 
-from fastconv.utils import data
+from fastconv.utils import checkpoint, data
 
-__all__ = ["data"]
+__all__ = ["checkpoint", "data"]

@@ -1,4 +1,4 @@
-"""Gradient checkpointing: less memory for more time (Chen et al., 2016, "Training Deep Nets with Sublinear Memory Cost").
+"""Gradient checkpointing: less memory for more time (Chen et al., 2016, arXiv:1604.06174).
 
 What the operations of a checkpointed function saved for their gradients is dropped, and computed again when the walk
 back comes there.
