@@ -1,5 +1,6 @@
 """Training: `fit` and `evaluate`, and the runs of ``fastconv train`` with their interruptions."""
 
+import errno
 import gzip
 import json
 import os
@@ -191,7 +192,7 @@ def test_resumed_after_whole_epochs(tmp_path, uninterrupted, epochs):
     assert_same_run(model, history, *uninterrupted)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 @pytest.mark.parametrize("read", [0, 11, SAMPLES - 1, SAMPLES, 2 * SAMPLES + 20, 4 * SAMPLES - 1])
 def test_resumed_after_a_signal(tmp_path, uninterrupted, number, read):
     path = tmp_path / "c.safetensors"
@@ -397,14 +398,14 @@ def test_same_seed_same_weights_for_any_threads(mnist, tmp_path, threads):
     assert len({(tmp_path / name / "model.safetensors").read_bytes() for name in "123"}) == 1
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_command_interrupted_and_resumed(mnist_run, tmp_path, number):
     arguments, expected, _, _ = mnist_run
     process = command(*arguments, "--out", "my run", cwd=tmp_path)
     assert process.stdout.readline().startswith("lenet on mnist")
     process.stdout.readline()  # the first epoch is done
     process.send_signal(number)
-    _, err = finish(process, 130)
+    _, err = finish(process, 128 + number)
     assert err == (
         "\nstopping when this step is done; again to stop at once\n"
         "fastconv train: interrupted; go on with: fastconv train --resume 'my run'\n"
@@ -493,6 +494,37 @@ def test_two_runs_in_one_folder(tmp_path):
         runs._Lock(tmp_path).__enter__()
     with runs._Lock(tmp_path):
         pass
+
+
+@pytest.mark.parametrize("code", [errno.ENOSYS, errno.ENOLCK, errno.ENOTSUP])
+def test_a_file_system_without_locks(tmp_path, monkeypatch, code):
+    def flock(*arguments):
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr("fcntl.flock", flock)
+    with (
+        pytest.warns(UserWarning, match=r"cannot be locked \(.*\): see that no other run trains into it"),
+        runs._Lock(tmp_path),
+    ):
+        pass
+
+
+def test_a_disk_that_was_full_at_the_first_checkpoint(tmp_path, monkeypatch):
+    pytest.importorskip("sklearn")
+    out = tmp_path / "run"
+    settings = {"data": "digits", "epochs": 1}
+
+    def full(*arguments):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint, "save", full)
+        with pytest.raises(OSError, match="No space left on device"):
+            runs.train(settings, out=str(out))
+    assert os.listdir(out) == ["log.jsonl"]
+    monkeypatch.setattr(runs, "_draw", lambda *arguments: None)
+    runs.train(settings, out=str(out))
+    assert [line["event"] for line in events(out)] == ["start", "epoch", "end"]
 
 
 def test_log_drops_what_the_checkpoint_lacks(tmp_path):

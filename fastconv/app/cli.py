@@ -1,10 +1,13 @@
 """The ``fastconv`` command: ``train``, ``run``, ``check``, ``bench`` and ``info``.
 
-Exit status: 0 done, 1 it could not be done, 2 wrong arguments, 130 interrupted.
+Exit status: 0 done, 1 it could not be done, 2 wrong arguments, interrupted 128 and the signal's number
+(130 for Ctrl-C).
 """
 
 import argparse
+import contextlib
 import os
+import signal
 import sys
 from collections.abc import Sequence
 
@@ -21,8 +24,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options.run(options, options.parser)
         sys.stdout.flush()
     except KeyboardInterrupt as interrupt:
-        print(f"{options.parser.prog}: interrupted" + "".join(f"; {a}" for a in interrupt.args), file=sys.stderr)
-        return 130
+        with contextlib.suppress(OSError):  # the terminal has been closed
+            print(f"{options.parser.prog}: interrupted" + "".join(f"; {a}" for a in interrupt.args), file=sys.stderr)
+        return 128 + getattr(interrupt, "signum", signal.SIGINT)
     except BrokenPipeError:
         # Whoever read our output has gone; nothing more can be said, not even at the interpreter's exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,9 +1,11 @@
 """``fastconv train``: a training run and the folder that it leaves."""
 
+import contextlib
 import json
 import os
 import shlex
 import time
+import warnings
 from typing import Any, NamedTuple
 
 from fastconv.checks import integer, number
@@ -50,6 +52,7 @@ MODELS = {
     "resnet18": "resnet18",
 }
 SCHEDULES = ("onecycle", "cosine", "constant")
+LOG = "log.jsonl"
 SETTINGS = (
     *("data", "root", "model", "epochs", "batch_size", "lr", "momentum", "weight_decay"),
     *("schedule", "augment", "seed"),
@@ -118,9 +121,10 @@ def train(
     folder = _new_folder(settings["data"], out) if resume is None else resume
     with _Lock(folder):
         path = os.path.join(folder, "checkpoint.safetensors")
-        log = _Log(os.path.join(folder, "log.jsonl"))
+        log = _Log(os.path.join(folder, LOG))
         about = {"versions": versions(), "threads": fastconv.get_num_threads()}
         if resume is None:
+            log.clear()
             counts = {"train_images": len(train_set), "test_images": len(test_set), "classes": classes}
             counts["parameters"] = sum(parameter.numel() for parameter in model.parameters())
             log.add("start", settings=settings, **about, **counts)
@@ -144,9 +148,10 @@ def train(
                 settings=settings,
                 on_epoch=lambda record: log.add("epoch", **record),
             )
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as interrupt:
             log.add("interrupted")
-            raise KeyboardInterrupt(f"go on with: fastconv train --resume {shlex.quote(folder)}") from None
+            interrupt.args = (f"go on with: fastconv train --resume {shlex.quote(folder)}",)
+            raise
         accuracy = history[-1]["test_accuracy"]
         about = {"model": settings["model"], "data": settings["data"], "classes": classes}
         about |= {"mean": data.mean, "std": data.std, "test_accuracy": accuracy}
@@ -277,7 +282,7 @@ def _new_folder(data: str, out: str | None) -> str:
     """Make the folder of a run: `out`, or the first free ``runs/<data>-<n>``."""
     if out is not None:
         os.makedirs(out, exist_ok=True)
-        if os.listdir(out):
+        if set(os.listdir(out)) - {LOG}:  # a log alone is of a run that did not come to its first checkpoint
             raise FileExistsError(f"{out}: is not empty; name a new folder, or go on with --resume {shlex.quote(out)}")
         return out
     os.makedirs("runs", exist_ok=True)
@@ -339,6 +344,8 @@ class _Lock:
         except BlockingIOError:
             os.close(self.descriptor)
             raise RuntimeError(f"{self.folder}: another process is training into this folder") from None
+        except OSError as error:  # some network file systems have no locks
+            warnings.warn(f"{self.folder}: cannot be locked ({error.strerror}): see that no other run trains into it")
 
     def __exit__(self, *exception) -> None:
         os.close(self.descriptor)
@@ -349,6 +356,11 @@ class _Log:
 
     def __init__(self, path: str) -> None:
         self.path = path
+
+    def clear(self) -> None:
+        """Forget a run that left nothing else."""
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self.path)
 
     def add(self, event: str, **facts: Any) -> None:
         record = {"event": event, "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"), **facts}

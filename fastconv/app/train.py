@@ -54,8 +54,8 @@ def fit(
         Learning rate scheduler, stepped after each ``'epoch'`` or each ``'batch'`` as `step_scheduler` says.
     checkpoint : path, optional
         File that takes the whole state of the training: before the first step; after each epoch; within an epoch when
-        `checkpoint_seconds` have passed since the last time; and on SIGINT (Ctrl-C) or SIGTERM, which let the running
-        step end and then raise KeyboardInterrupt. A second signal acts at once.
+        `checkpoint_seconds` have passed since the last time; and on SIGINT (Ctrl-C), SIGTERM or SIGHUP, which let the
+        running step end and then raise KeyboardInterrupt. A second signal acts at once.
     resume : bool
         Go on from `checkpoint`. When all random draws (shuffling, transforms, dropout) come from
         ``fastconv.random.default_generator``, the run ends bit for bit as one that was never interrupted.
@@ -144,7 +144,7 @@ def fit(
                 stop.check()
         except _StopRequested:
             save()
-            raise KeyboardInterrupt from None
+            raise Interrupted(stop.signum) from None
     return progress["history"]
 
 
@@ -230,12 +230,23 @@ def _means(progress: dict) -> dict:
     }
 
 
+class Interrupted(KeyboardInterrupt):
+    """A signal has ended the training, which can go on from its checkpoint."""
+
+    def __init__(self, signum: int) -> None:
+        super().__init__()
+        self.signum = signum
+
+
 class _StopRequested(Exception):
     pass
 
 
 class _Stop:
-    """While entered, SIGINT and SIGTERM are answered and noted instead of acting; asked after each step, they raise."""
+    """While entered, the signals that end programs are answered and noted; asked after each step, they raise."""
+
+    # SIGHUP, which comes when a terminal is closed, is none of Windows'.
+    SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 
     ANSWER = b"\nstopping when this step is done; again to stop at once\n"
 
@@ -243,11 +254,11 @@ class _Stop:
         # Signal handlers can be set in the main thread only; other threads never receive signals.
         self.enabled = enabled and threading.current_thread() is threading.main_thread()
         self.verbose = verbose
-        self.requested = False
+        self.signum = 0  # of the signal that came
         self.previous: dict = {}
 
     def __enter__(self) -> "_Stop":
-        for signum in (signal.SIGINT, signal.SIGTERM) if self.enabled else ():
+        for signum in self.SIGNALS if self.enabled else ():
             # Whoever ignores a signal (nohup, shell jobs) goes on ignoring it.
             if signal.getsignal(signum) not in (signal.SIG_IGN, None):
                 self.previous[signum] = signal.signal(signum, self._note)
@@ -258,14 +269,14 @@ class _Stop:
             signal.signal(signum, handler)
 
     def _note(self, signum, frame) -> None:
-        self.requested = True
+        self.signum = signum
         if self.verbose:
             with contextlib.suppress(OSError):
                 os.write(2, self.ANSWER)  # sys.stderr may be in use by what the signal interrupted
         signal.signal(signum, self.previous[signum])
 
     def check(self) -> None:
-        if self.requested:
+        if self.signum:
             raise _StopRequested
 
     def watch(self, loader: Iterable) -> Iterator:
