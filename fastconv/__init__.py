@@ -30,8 +30,9 @@ from .creation import (
     zeros,
     zeros_like,
 )
-from .dtypes import bool_ as bool
 from .dtypes import (
+    Size,
+    bfloat16,
     can_cast,
     device,
     float16,
@@ -45,6 +46,7 @@ from .dtypes import (
     result_type,
     uint8,
 )
+from .dtypes import bool_ as bool
 from .dtypes import float16 as half
 from .dtypes import float32 as float
 from .dtypes import float64 as double
@@ -254,6 +256,8 @@ if TYPE_CHECKING:
     from . import vision as vision  # otherwise imported on first use, by __getattr__
 
 __all__ = [
+    "Size",
+    "bfloat16",
     "Generator",
     "Tensor",
     "__version__",

@@ -7,14 +7,15 @@ from typing import Any
 import numpy as np
 
 from ._native.tape import TensorBase
-from .dtypes import bool_, float32, int64
+from .dtypes import bool_, convert, dtype_of, float32, int64
 
 __all__ = ["text_of"]
 
 
 def text_of(t: TensorBase) -> str:
     """The tensor as torch writes it, long ones in short."""
-    array = t._array
+    array = convert(t._array, float32) if t._array.dtype.kind == "V" else t._array
+    dtype = dtype_of(t._array)
     options: dict[str, Any] = {
         "separator": ", ",
         "precision": 4,
@@ -37,8 +38,8 @@ def text_of(t: TensorBase) -> str:
     details = [body]
     if not array.size and array.ndim != 1:
         details.append(f"size={array.shape}")
-    if array.dtype not in (float32, int64, bool_) or (not array.size and array.dtype != float32):
-        details.append(f"dtype={array.dtype}")
+    if dtype not in (float32, int64, bool_) or (not array.size and dtype != float32):
+        details.append(f"dtype={dtype.name}")
     if t._node is not None:
         details.append(f"grad_fn={t._node!r}")
     elif t._requires_grad:

@@ -12,7 +12,7 @@ from builtins import float as _float
 from builtins import int as _int
 from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
-from typing import Any, NoReturn
+from typing import Any, NoReturn, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
@@ -24,16 +24,20 @@ from ._native.tape import Node, apply, wrap
 from ._printing import text_of
 from .autograd.engine import backward
 from .autograd.hooks import RemovableHandle, add_hook
-from .checks import brief, number
+from .checks import brief, check_shape, number, unpack
 from .dtypes import (
     CPU,
     OPERANDS,
+    DeviceLike,
+    Size,
     as_dtype,
+    bfloat16,
     bool_,
     can_cast,
     check_device,
+    convert,
     device,
-    fitting,
+    filled_with,
     float16,
     float32,
     float64,
@@ -43,7 +47,7 @@ from .dtypes import (
     to_array,
 )
 from .functions.indexing import getitem, split_index
-from .functions.operands import cast, numpy_names
+from .functions.operands import array_of, cast, numpy_names
 from .random import Generator, stream_of
 
 __all__ = ["Tensor", "address", "owner_of"]
@@ -90,8 +94,9 @@ class Tensor(FunctionMethods):
 
     Parameters
     ----------
-    data : array_like
-        Copied; Python floats become float32. (:func:`from_numpy` shares the memory of an ndarray.)
+    *data : integers, or one sequence, ndarray or Tensor
+        Integers are the shape of a float32 tensor of whatever was in the memory; what a sequence or an array holds is
+        copied as float32; a Tensor's memory is shared. (:func:`tensor` and :func:`from_numpy` keep dtypes.)
     requires_grad : bool
         Whether operations on it are recorded, so that ``backward()`` fills ``grad``.
 
@@ -111,16 +116,24 @@ class Tensor(FunctionMethods):
     __array_priority__ = 1000  # ndarray + Tensor calls Tensor.__radd__
     __hash__ = object.__hash__
 
-    def __init__(self, data: ArrayLike = (), requires_grad: _bool = False) -> None:
-        self._array = to_array(data, None)
+    def __init__(self, *data: Any, device: DeviceLike = None, requires_grad: _bool = False) -> None:
+        check_device(device)
+        if len(data) != 1 or isinstance(data[0], (_int, Size)):
+            self._array = np.empty(check_shape(unpack(data) if data else (0,), "Tensor"), float32)
+        elif isinstance(data[0], Tensor):
+            self._array = data[0]._array
+        elif isinstance(data[0], (Sequence, np.ndarray)):
+            self._array = to_array(data[0], float32)
+        else:
+            raise TypeError(f"Tensor(): data must be a sequence, got {brief(data[0])}")
         if requires_grad:
             self.requires_grad_()
 
     # Attributes
 
     @property
-    def shape(self) -> tuple[_int, ...]:
-        return self._array.shape
+    def shape(self) -> Size:
+        return Size(self._array.shape)
 
     @property
     def ndim(self) -> _int:
@@ -128,7 +141,9 @@ class Tensor(FunctionMethods):
 
     @property
     def dtype(self) -> np.dtype:
-        return self._array.dtype
+        """A NumPy dtype, or ``bfloat16``, which NumPy lacks."""
+        dtype = self._array.dtype
+        return dtype if dtype.kind != "V" else bfloat16
 
     @property
     def device(self) -> device:
@@ -169,7 +184,7 @@ class Tensor(FunctionMethods):
 
     @requires_grad.setter
     def requires_grad(self, value: _bool) -> None:
-        if value and self._array.dtype.kind != "f":
+        if value and self._array.dtype.kind not in "fV":
             raise RuntimeError(f"only tensors of a floating dtype can require gradients, this one is {self.dtype}")
         if self._node is not None and not value:
             raise RuntimeError(
@@ -210,9 +225,13 @@ class Tensor(FunctionMethods):
             raise TypeError(f"expected a Tensor as data, got {type(value).__name__}")
         self._array = value._array
 
-    def size(self, dim: _int | None = None) -> tuple[_int, ...] | _int:
+    @overload
+    def size(self, dim: None = None) -> Size: ...
+    @overload
+    def size(self, dim: _int) -> _int: ...
+    def size(self, dim: _int | None = None) -> Size | _int:
         """The shape, or the length of dimension `dim`."""
-        return self._array.shape if dim is None else self._array.shape[dim]
+        return Size(self._array.shape) if dim is None else self._array.shape[dim]
 
     def dim(self) -> _int:
         """Number of dimensions."""
@@ -233,7 +252,7 @@ class Tensor(FunctionMethods):
 
     def is_floating_point(self) -> _bool:
         """Whether the dtype is a floating one."""
-        return self._array.dtype.kind == "f"
+        return self._array.dtype.kind in "fV"
 
     # The gradient
 
@@ -323,11 +342,11 @@ class Tensor(FunctionMethods):
         """The one element as a Python number."""
         if self._array.size != 1:
             raise RuntimeError(f"only a tensor of one element has an item(), this one has shape {list(self.shape)}")
-        return self._array.item()
+        return array_of(self).item()
 
     def tolist(self) -> list | _float | _int | _bool:
         """The elements as nested lists of Python numbers."""
-        return self._array.tolist()
+        return array_of(self).tolist()
 
     def numpy(self, *, force: _bool = False) -> np.ndarray:
         """The ndarray itself, without a copy.
@@ -339,6 +358,8 @@ class Tensor(FunctionMethods):
         """
         if self._requires_grad and not force:
             raise RuntimeError("Can't call numpy() on a tensor that requires grad; use detach().numpy() instead")
+        if self._array.dtype.kind == "V":
+            raise TypeError("Got unsupported ScalarType BFloat16: NumPy has no such dtype; use float().numpy()")
         return self._array
 
     def __array__(self, dtype: DTypeLike | None = None, copy: _bool | None = None) -> np.ndarray:
@@ -424,7 +445,7 @@ class Tensor(FunctionMethods):
         return (self[i] for i in range(self._array.shape[0]))
 
     def __contains__(self, value) -> _bool:
-        return bool(np.any(self._array == (value._array if isinstance(value, Tensor) else value)))
+        return bool(np.any(array_of(self) == array_of(value)))
 
     def __getitem__(self, index: Any) -> Tensor:
         return getitem(self, index)
@@ -442,7 +463,10 @@ class Tensor(FunctionMethods):
         try:
             if not tape.check_writable(self, value):
                 region = self._array[view]
-                region[... if chosen is None else chosen] = value._array if isinstance(value, Tensor) else value
+                array = value._array if isinstance(value, Tensor) else value
+                if self._array.dtype.kind == "V" or (isinstance(value, Tensor) and value._array.dtype.kind == "V"):
+                    array = convert(np.asarray(array), self._array.dtype)
+                region[... if chosen is None else chosen] = array
                 tape.mark_written(self)
             else:
                 region = apply(primitives.index, self, index=view, basic=True)
@@ -816,7 +840,9 @@ class Tensor(FunctionMethods):
         if tape.check_writable(self, value):
             return self._become(apply(primitives.overwrite, self, value))
         array = np.asarray(value._array if isinstance(value, Tensor) else value)
-        tape.become(self, wrap(np.broadcast_to(array, self.shape).astype(self.dtype, copy=False)))
+        if array.dtype != self._array.dtype:
+            array = convert(array, self._array.dtype)
+        tape.become(self, wrap(np.broadcast_to(array, self._array.shape)))
         return self
 
     def add_(self, other, *, alpha: _float = 1) -> Tensor:
@@ -851,7 +877,7 @@ class Tensor(FunctionMethods):
 
     def fill_(self, value: _float) -> Tensor:
         """Set every element to `value`, in place."""
-        return self._overwrite(np.asarray(fitting(number(value, "fill value"), self.dtype), self.dtype))
+        return self._overwrite(filled_with(number(value, "fill value"), (), self.dtype))
 
     def zero_(self) -> Tensor:
         """Set every element to 0, in place."""
@@ -920,6 +946,10 @@ class Tensor(FunctionMethods):
     def type_as(self, other: Tensor) -> Tensor:
         """The tensor in the dtype of `other`."""
         return self.to(other.dtype)
+
+    def bfloat16(self) -> Tensor:
+        """The tensor in bfloat16."""
+        return self.to(bfloat16)
 
     def half(self) -> Tensor:
         """The tensor in float16."""

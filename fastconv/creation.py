@@ -3,14 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, DTypeLike
+from numpy.typing import DTypeLike
 
 from ._native.tape import wrap
 from ._tensor import Tensor
 from .checks import check_shape, integer, number, unpack
-from .dtypes import as_dtype, bool_, category, check_dtype, fitting, float32, int64, takes_device, to_array
+from .dtypes import (
+    Data,
+    DeviceLike,
+    as_dtype,
+    bool_,
+    category,
+    check_device,
+    check_dtype,
+    convert,
+    filled_with,
+    float32,
+    int64,
+    takes_device,
+    to_array,
+)
 from .random import Generator, stream_of
 
 __all__ = [
@@ -43,8 +58,13 @@ def _leaf(array: np.ndarray, requires_grad: bool) -> Tensor:
     return t.requires_grad_() if requires_grad else t
 
 
-@takes_device
-def tensor(data: ArrayLike, *, dtype: DTypeLike | None = None, requires_grad: bool = False) -> Tensor:
+def tensor(
+    data: Data,
+    *,
+    dtype: DTypeLike | None = None,
+    device: DeviceLike = None,
+    requires_grad: bool = False,
+) -> Tensor:
     """A new tensor with a copy of the data.
 
     Parameters
@@ -52,14 +72,17 @@ def tensor(data: ArrayLike, *, dtype: DTypeLike | None = None, requires_grad: bo
     data : number, nested sequence, ndarray or Tensor
         Python floats become float32, ints int64, bools bool; an array keeps its dtype.
     dtype : dtype, optional
+    device : optional
+        Here and below: the CPU, which is the only device.
     requires_grad : bool
     """
+    check_device(device)
     return _leaf(to_array(data, dtype), requires_grad)
 
 
-@takes_device
-def as_tensor(data: ArrayLike, dtype: DTypeLike | None = None) -> Tensor:
+def as_tensor(data: Data, dtype: DTypeLike | None = None, device: DeviceLike = None) -> Tensor:
     """The tensor itself, or a tensor on the memory of an ndarray, where the dtype allows; else a copy."""
+    check_device(device)
     if isinstance(data, Tensor):
         return data if dtype is None else data.to(dtype)
     if isinstance(data, np.ndarray) and data.dtype.isnative:
@@ -87,115 +110,199 @@ def from_numpy(ndarray: np.ndarray) -> Tensor:
     return wrap(np.asarray(ndarray))
 
 
-def from_dlpack(ext_tensor: object) -> Tensor:
+def from_dlpack(ext_tensor: Any) -> Tensor:
     """A tensor on the memory of any object with ``__dlpack__``, on the CPU, without a copy."""
     return from_numpy(np.from_dlpack(ext_tensor))
 
 
-@takes_device
-def empty(*size: int | Sequence[int], dtype: DTypeLike = float32, requires_grad: bool = False) -> Tensor:
-    """A tensor of this shape with whatever was in the memory."""
-    return _leaf(np.empty(check_shape(unpack(size), "empty"), as_dtype(dtype)), requires_grad)
+# ---------------------------------------------------------------------------------------------------------
+# Filled: of a shape, given as one sequence, as integers one by one, or as `size`
+# ---------------------------------------------------------------------------------------------------------
 
 
-@takes_device
-def zeros(*size: int | Sequence[int], dtype: DTypeLike = float32, requires_grad: bool = False) -> Tensor:
-    """A tensor of this shape full of 0."""
-    return _leaf(np.zeros(check_shape(unpack(size), "zeros"), as_dtype(dtype)), requires_grad)
+def empty(
+    *shape: int | Sequence[int],
+    size: Sequence[int] | None = None,
+    out: Tensor | None = None,
+    dtype: DTypeLike | None = None,
+    device: DeviceLike = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """A tensor of this shape with whatever was in the memory; float32 unless `dtype` says otherwise."""
+    check_device(device)
+    return _new(np.empty(_shape(shape, size, "empty"), as_dtype(dtype)), requires_grad, out)
 
 
-@takes_device
-def ones(*size: int | Sequence[int], dtype: DTypeLike = float32, requires_grad: bool = False) -> Tensor:
-    """A tensor of this shape full of 1."""
-    return _leaf(np.ones(check_shape(unpack(size), "ones"), as_dtype(dtype)), requires_grad)
+def zeros(
+    *shape: int | Sequence[int],
+    size: Sequence[int] | None = None,
+    out: Tensor | None = None,
+    dtype: DTypeLike | None = None,
+    device: DeviceLike = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """A tensor of this shape full of 0; float32 unless `dtype` says otherwise."""
+    check_device(device)
+    return _new(np.zeros(_shape(shape, size, "zeros"), as_dtype(dtype)), requires_grad, out)
 
 
-@takes_device
+def ones(
+    *shape: int | Sequence[int],
+    size: Sequence[int] | None = None,
+    out: Tensor | None = None,
+    dtype: DTypeLike | None = None,
+    device: DeviceLike = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """A tensor of this shape full of 1; float32 unless `dtype` says otherwise."""
+    check_device(device)
+    return _new(filled_with(1, _shape(shape, size, "ones"), as_dtype(dtype)), requires_grad, out)
+
+
 def full(
-    size: Sequence[int], fill_value: float, *, dtype: DTypeLike | None = None, requires_grad: bool = False
+    size: Sequence[int],
+    fill_value: float,
+    *,
+    out: Tensor | None = None,
+    dtype: DTypeLike | None = None,
+    device: DeviceLike = None,
+    requires_grad: bool = False,
 ) -> Tensor:
     """A tensor of this shape full of `fill_value`, from which the dtype follows (float32, int64, bool)."""
+    check_device(device)
     number(fill_value, "fill_value")
     dtype = (bool_, int64, float32)[category(fill_value)] if dtype is None else as_dtype(dtype)
-    return _leaf(np.full(check_shape(unpack((size,)), "full"), fitting(fill_value, dtype), dtype), requires_grad)
+    return _new(filled_with(fill_value, _shape((size,), None, "full"), dtype), requires_grad, out)
 
 
-@takes_device
-def zeros_like(input: Tensor, *, dtype: DTypeLike | None = None, requires_grad: bool = False) -> Tensor:
+def _shape(shape: tuple, size: Sequence[int] | None, name: str) -> Sequence[int]:
+    if size is not None:
+        if shape:
+            raise TypeError(f"{name}() expects its shape once, got {shape} and size={size!r}")
+        shape = (size,)
+    return check_shape(unpack(shape), name)
+
+
+def _new(array: np.ndarray, requires_grad: bool, out: Tensor | None) -> Tensor:
+    """A new tensor, or what is there already with the new values."""
+    if out is None:
+        return _leaf(array, requires_grad)
+    if out.shape != array.shape:
+        raise RuntimeError(f"expected as out a tensor of shape {list(array.shape)}, got {list(out.shape)}")
+    return out.copy_(wrap(array))
+
+
+def zeros_like(
+    input: Tensor, *, dtype: DTypeLike | None = None, device: DeviceLike = None, requires_grad: bool = False
+) -> Tensor:
     """A tensor full of 0, of the shape and the dtype of `input`."""
-    return zeros(input.shape, dtype=dtype or input.dtype, requires_grad=requires_grad)
+    return zeros(input.shape, dtype=dtype or input.dtype, device=device, requires_grad=requires_grad)
 
 
-@takes_device
-def ones_like(input: Tensor, *, dtype: DTypeLike | None = None, requires_grad: bool = False) -> Tensor:
+def ones_like(
+    input: Tensor, *, dtype: DTypeLike | None = None, device: DeviceLike = None, requires_grad: bool = False
+) -> Tensor:
     """A tensor full of 1, of the shape and the dtype of `input`."""
-    return ones(input.shape, dtype=dtype or input.dtype, requires_grad=requires_grad)
+    return ones(input.shape, dtype=dtype or input.dtype, device=device, requires_grad=requires_grad)
 
 
-@takes_device
-def empty_like(input: Tensor, *, dtype: DTypeLike | None = None, requires_grad: bool = False) -> Tensor:
+def empty_like(
+    input: Tensor, *, dtype: DTypeLike | None = None, device: DeviceLike = None, requires_grad: bool = False
+) -> Tensor:
     """A tensor with whatever was in the memory, of the shape and the dtype of `input`."""
-    return empty(input.shape, dtype=dtype or input.dtype, requires_grad=requires_grad)
+    return empty(input.shape, dtype=dtype or input.dtype, device=device, requires_grad=requires_grad)
 
 
-@takes_device
 def full_like(
-    input: Tensor, fill_value: float, *, dtype: DTypeLike | None = None, requires_grad: bool = False
+    input: Tensor,
+    fill_value: float,
+    *,
+    dtype: DTypeLike | None = None,
+    device: DeviceLike = None,
+    requires_grad: bool = False,
 ) -> Tensor:
     """A tensor full of `fill_value`, of the shape and the dtype of `input`."""
-    return full(input.shape, fill_value, dtype=dtype or input.dtype, requires_grad=requires_grad)
+    return full(input.shape, fill_value, dtype=dtype or input.dtype, device=device, requires_grad=requires_grad)
 
 
-@takes_device
+# ---------------------------------------------------------------------------------------------------------
+# Counted off
+# ---------------------------------------------------------------------------------------------------------
+
+
 def arange(
-    start: float,
+    start: float = 0,
     end: float | None = None,
     step: float = 1,
     *,
+    out: Tensor | None = None,
     dtype: DTypeLike | None = None,
+    device: DeviceLike = None,
     requires_grad: bool = False,
 ) -> Tensor:
     """The numbers from `start` (0) up to but not including `end`, by `step`: int64 if all are ints, else float32."""
+    check_device(device)
     start, end = (0, start) if end is None else (start, end)
     for name, value in (("start", start), ("end", end), ("step", step)):
         number(value, name)
         if not abs(value) < np.inf:
             raise ValueError(f"arange() expects finite numbers, got {name}={value!r}")
+    start, end, step = (n if isinstance(n, int | float) else n.item() for n in (start, end, step))
     if step == 0:
         raise RuntimeError(f"arange() expects a step other than 0, got step={step!r}")
     if dtype is None:
-        dtype = int64 if all(isinstance(n, int | np.integer) for n in (start, end, step)) else float32
+        dtype = int64 if all(isinstance(n, int) for n in (start, end, step)) else float32
+    dtype = as_dtype(dtype)
+    if dtype == bool_:
+        raise NotImplementedError("arange() is not implemented for bools")
     if (end - start) * step < 0:
         raise RuntimeError(
             f"upper bound and lower bound inconsistent with step sign: arange({start!r}, {end!r}, {step!r})"
         )
-    dtype = as_dtype(dtype)
-    if dtype == bool_:
-        raise NotImplementedError("arange() is not implemented for bools")
     n = int(np.ceil((end - start) / step))
-    if dtype.kind != "f":
+    if dtype.kind in "ui":
         start, step = int(start), int(step)
     check_shape((n,), f"arange({start!r}, {end!r}, {step!r})")
-    return _leaf((start + step * np.arange(n)).astype(dtype), requires_grad)
+    return _new(convert(start + step * np.arange(n), dtype), requires_grad, out)
 
 
-@takes_device
 def linspace(
-    start: float, end: float, steps: int, *, dtype: DTypeLike = float32, requires_grad: bool = False
+    start: float,
+    end: float,
+    steps: int,
+    *,
+    out: Tensor | None = None,
+    dtype: DTypeLike | None = None,
+    device: DeviceLike = None,
+    requires_grad: bool = False,
 ) -> Tensor:
     """`steps` numbers at equal distances from `start` to `end`, both included."""
+    check_device(device)
     start, end, steps = float(number(start, "start")), float(number(end, "end")), integer(steps, "steps")
     check_shape((steps,), "linspace")
-    return _leaf(np.linspace(start, end, steps).astype(as_dtype(dtype)), requires_grad)
+    return _new(convert(np.linspace(start, end, steps), as_dtype(dtype)), requires_grad, out)
 
 
-@takes_device
-def eye(n: int, m: int | None = None, *, dtype: DTypeLike = float32, requires_grad: bool = False) -> Tensor:
+def eye(
+    n: int,
+    m: int | None = None,
+    *,
+    out: Tensor | None = None,
+    dtype: DTypeLike | None = None,
+    device: DeviceLike = None,
+    requires_grad: bool = False,
+) -> Tensor:
     """The (n, m) matrix, m = n by default, with 1 on the diagonal and 0 elsewhere."""
+    check_device(device)
     n = integer(n, "n")
     m = n if m is None else integer(m, "m")
     check_shape((n, m), "eye")
-    return _leaf(np.eye(n, m, dtype=as_dtype(dtype)), requires_grad)
+    return _new(convert(np.eye(n, m), as_dtype(dtype)), requires_grad, out)
+
+
+# ---------------------------------------------------------------------------------------------------------
+# Random
+# ---------------------------------------------------------------------------------------------------------
 
 
 @takes_device
@@ -234,7 +341,7 @@ def randn_like(input: Tensor, *, generator: Generator | None = None, dtype: DTyp
 
 @takes_device
 def randint(
-    low: int,
+    low: int = 0,
     high: int | Sequence[int] | None = None,
     size: Sequence[int] | None = None,
     *,
@@ -244,6 +351,8 @@ def randint(
     """Random integers from `low` up to but not including `high`; ``randint(high, size)`` starts at 0."""
     if size is None:
         low, high, size = 0, low, high
+    elif high is None:
+        low, high = 0, low
     if size is None:
         raise TypeError("randint() expects a size: randint(high, size) or randint(low, high, size)")
     low, high = integer(low, "low", -(2**60)), integer(high, "high", -(2**60))

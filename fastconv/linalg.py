@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 
 from . import functions, primitives
-from ._native.tape import TensorBase, apply, differentiable_twice, wrap
+from ._native.tape import TensorBase, differentiable_twice, wrap
 from ._tensor import Tensor
 from .autograd import is_grad_enabled
 from .checks import brief
+from .functions.operands import apply
 
 __all__ = [
     "LinAlgError",

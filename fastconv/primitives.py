@@ -17,6 +17,7 @@ import numpy as np
 
 from . import elementwise
 from ._native.tape import TensorBase, apply, differentiable_twice
+from .dtypes import convert, gradient_dtype
 
 # ---------------------------------------------------------------------------------------------------------
 # What products are written in: functions of arrays and of tensors alike
@@ -639,8 +640,8 @@ def stack(needs, *arrays, dim):
 
 @differentiable_twice
 def cast(needs, x, dtype):
-    old = x.dtype
-    return x.astype(dtype), lambda dy: (_cast(dy, old),), ()
+    old = gradient_dtype(x)
+    return convert(x, dtype), lambda dy: (_cast(dy, old),), ()
 
 
 @differentiable_twice

@@ -485,7 +485,8 @@ cdef int accumulate(TensorBase leaf, cnp.ndarray gradient, bint own) except -1:
     elif own and cnp.PyArray_TYPE(gradient) == cnp.PyArray_TYPE(leaf._array):
         leaf._grad = wrap(gradient)
     else:
-        leaf._grad = wrap(gradient.astype(leaf._array.dtype))
+        dtype = leaf._array.dtype
+        leaf._grad = wrap(gradient.astype(np.float32 if dtype.kind == "V" else dtype))  # V: bfloat16
     return 0
 
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from .._native.tape import TensorBase, edge, run_backward, wrap
 from ..checks import brief
+from ..dtypes import convert, gradient_dtype
 
 if TYPE_CHECKING:
     from .._tensor import Tensor
@@ -33,17 +34,19 @@ def _start(tensor: Any, gradient: Any, number: int, create_graph: bool) -> Any:
                 "grad can be implicitly created only for scalar outputs; this tensor has shape "
                 f"{list(array.shape)}: pass its gradient, backward(gradient)"
             )
-        dy = np.empty_like(array)
+        dy = np.empty_like(array, dtype=gradient_dtype(array))
         dy.fill(1)
         return wrap(dy) if create_graph else dy
     dy = gradient._array if isinstance(gradient, TensorBase) else np.asarray(gradient)
+    if dy.dtype.kind == "V":
+        dy = convert(dy, gradient_dtype(dy))
     if dy.dtype.kind not in "biuf":
         raise TypeError(f"backward() expects a tensor as gradient, got {brief(gradient)}")
     if dy.shape != array.shape:
         raise RuntimeError(f"Mismatch in shape: gradient has shape {list(dy.shape)}, the tensor {list(array.shape)}")
     if create_graph and isinstance(gradient, TensorBase):
-        return gradient if dy.dtype == array.dtype else gradient.to(array.dtype)
-    dy = dy.astype(array.dtype, copy=False)
+        return gradient if dy.dtype == gradient_dtype(array) else gradient.to(gradient_dtype(array))
+    dy = dy.astype(gradient_dtype(array), copy=False)
     return wrap(dy) if create_graph else dy
 
 
@@ -164,5 +167,5 @@ def grad(
         if gradient is None:
             results.append(wrap(np.zeros_like(x._array)) if materialize_grads else None)
         else:
-            results.append(gradient if create_graph else wrap(gradient.astype(x._array.dtype, copy=False)))
+            results.append(gradient if create_graph else wrap(gradient.astype(gradient_dtype(x._array), copy=False)))
     return tuple(results)

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import primitives
-from .._native.tape import apply, wrap
+from .._native.tape import wrap
 from ..checks import brief
 from ..dtypes import ARRAYS, category, fitting, result_type
-from .operands import array_of, as_operand, elementwise, mismatch, operands, quiet, without_gradient
+from .operands import apply, array_of, as_operand, elementwise, mismatch, operands, quiet, without_gradient
 
 if TYPE_CHECKING:
     from .._tensor import Tensor

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import primitives
-from .._native.tape import TensorBase, apply, differentiable_twice
+from .._native.tape import TensorBase, differentiable_twice
 from ..checks import brief, dimension, integer, unpack
+from .operands import apply
 from .shapes import cat, expand, permute, reshape, transpose
 
 if TYPE_CHECKING:

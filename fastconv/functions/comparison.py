@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .._native.tape import wrap
-from .operands import without_gradient
+from .operands import array_of, without_gradient
 
 if TYPE_CHECKING:
     from .._tensor import Tensor
@@ -58,17 +58,17 @@ def ge(input: Tensor, other: Tensor | float) -> Tensor:
 
 def isnan(input: Tensor) -> Tensor:
     """Which elements are NaN."""
-    return wrap(np.asarray(np.isnan(input._array)))
+    return wrap(np.asarray(np.isnan(array_of(input))))
 
 
 def isfinite(input: Tensor) -> Tensor:
     """Which elements are neither infinite nor NaN."""
-    return wrap(np.asarray(np.isfinite(input._array)))
+    return wrap(np.asarray(np.isfinite(array_of(input))))
 
 
 def equal(input: Tensor, other: Tensor) -> bool:
     """Whether two tensors have one shape and equal elements."""
-    return bool(np.array_equal(input._array, other._array))
+    return bool(np.array_equal(array_of(input), array_of(other)))
 
 
 def allclose(input: Tensor, other: Tensor, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> bool:
@@ -81,4 +81,4 @@ def allclose(input: Tensor, other: Tensor, rtol: float = 1e-5, atol: float = 1e-
     """
     if input.dtype != other.dtype:
         raise RuntimeError(f"allclose() expects one dtype, got {input.dtype} and {other.dtype}")
-    return bool(np.allclose(input._array, other._array, rtol=rtol, atol=atol, equal_nan=equal_nan))
+    return bool(np.allclose(array_of(input), array_of(other), rtol=rtol, atol=atol, equal_nan=equal_nan))

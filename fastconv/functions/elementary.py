@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import primitives
-from .._native.tape import TensorBase, apply, differentiable_twice, wrap
+from .._native.tape import TensorBase, differentiable_twice, wrap
 from ..checks import brief, integer
 from ..dtypes import ARRAYS
-from .operands import floating, operands
+from .operands import apply, array_of, floating, operands
 
 if TYPE_CHECKING:
     from .._tensor import Tensor
@@ -310,7 +310,7 @@ def fmod(input: Tensor, other: Tensor | float) -> Tensor:
 
 def isinf(input: Tensor) -> Tensor:
     """Which elements are infinite."""
-    return wrap(np.asarray(np.isinf(input._array)))
+    return wrap(np.asarray(np.isinf(array_of(input))))
 
 
 def nan_to_num(

@@ -15,10 +15,9 @@ from typing import Any
 import numpy as np
 
 from .. import primitives
-from .._native.tape import apply
 from ..checks import brief
 from ..dtypes import ARRAYS
-from .operands import array_of
+from .operands import apply, array_of
 
 __all__ = ["getitem", "split_index"]
 

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .._native.tape import TensorBase, apply, differentiable_twice
+from .._native.tape import TensorBase, differentiable_twice
 from ..checks import brief, dimension
 from .arithmetic import matmul, mul
-from .operands import operands
+from .operands import apply, operands
 from .reduction import sum
 from .selection import diagonal
 from .shapes import permute, reshape

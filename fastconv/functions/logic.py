@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .._native.tape import TensorBase, wrap
-from .operands import without_gradient
+from .._native.tape import wrap
+from .operands import array_of, without_gradient
 
 if TYPE_CHECKING:
     from .._tensor import Tensor
@@ -32,21 +32,21 @@ def logical_xor(input: Tensor, other: Tensor) -> Tensor:
 
 def logical_not(input: Tensor) -> Tensor:
     """Whether the elements are 0."""
-    return wrap(np.asarray(np.logical_not(input._array)))
+    return wrap(np.asarray(np.logical_not(array_of(input))))
 
 
 def signbit(input: Tensor) -> Tensor:
     """Whether the elements are negative; -0.0 is."""
-    x = input._array
+    x = array_of(input)
     return wrap(np.asarray(np.signbit(x) if x.dtype.kind == "f" else x < 0))
 
 
 def isclose(input: Tensor, other: Tensor, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> Tensor:
     """Where ``|input - other| <= atol + rtol * |other|`` holds."""
-    return wrap(np.asarray(np.isclose(input._array, other._array, rtol, atol, equal_nan)))
+    return wrap(np.asarray(np.isclose(array_of(input), array_of(other), rtol, atol, equal_nan)))
 
 
 def isin(elements: Any, test_elements: Any) -> Tensor:
     """Which elements are among the others."""
-    arrays = [x._array if isinstance(x, TensorBase) else x for x in (elements, test_elements)]
+    arrays = [array_of(x) for x in (elements, test_elements)]
     return wrap(np.asarray(np.isin(*arrays)))

@@ -13,11 +13,13 @@ from typing import Any, ParamSpec, TypeVar
 import numpy as np
 
 from .. import primitives
-from .._native.tape import TensorBase, apply, wrap
+from .._native import tape
+from .._native.tape import TensorBase, wrap
 from ..checks import brief, dimension
-from ..dtypes import ARRAYS, float32, result_type
+from ..dtypes import ARRAYS, bfloat16, convert, float32, result_type
 
 __all__ = [
+    "apply",
     "array_of",
     "as_operand",
     "cast",
@@ -59,7 +61,7 @@ def as_operand(x: Any, dtype: np.dtype | None) -> Any:
     if isinstance(x, TensorBase):
         return x if x._array.dtype == dtype else cast(x, dtype)
     if isinstance(x, np.ndarray):
-        return x.astype(dtype, copy=False)
+        return x if x.dtype == dtype else convert(x, dtype)
     x = x.item() if isinstance(x, np.generic) else x
     if dtype.kind in "ui" and not np.iinfo(dtype).min <= x <= np.iinfo(dtype).max:
         return np.array(x & 0xFFFFFFFFFFFFFFFF, np.uint64).astype(dtype)
@@ -69,9 +71,8 @@ def as_operand(x: Any, dtype: np.dtype | None) -> Any:
 def cast(x: Any, dtype: np.dtype) -> Any:
     """A tensor or array in another dtype; recorded, but integers and bools have no gradient."""
     if dtype.kind == "f":
-        return apply(primitives.cast, x, dtype=dtype)
-    with np.errstate(invalid="ignore"):
-        y = array_of(x).astype(dtype)
+        return tape.apply(primitives.cast, x, dtype=dtype)
+    y = convert(x._array if isinstance(x, TensorBase) else x, dtype)
     return wrap(y) if isinstance(x, TensorBase) else y
 
 
@@ -94,6 +95,28 @@ def one_dtype(tensors: Sequence[Any], name: str) -> list:
             raise TypeError(f"{name}() expects tensors, got {brief(t)} among them")
     dtype = result_type(*tensors)
     return [as_operand(t, dtype) for t in tensors]
+
+
+# What moves elements and does not compute with them.
+MOVES = {primitives.reshape, primitives.permute, primitives.expand, primitives.index, primitives.clone, primitives.cast}
+
+
+def apply(op: Callable, *inputs: Any, **options: Any) -> Any:
+    """``tape.apply``, which records; bfloat16 is computed in float32 and the result is rounded."""
+    for x in inputs:
+        if isinstance(x, TensorBase) and x._array.dtype.kind == "V" and op not in MOVES:
+            break
+    else:
+        return tape.apply(op, *inputs, **options)
+    result = tape.apply(op, *[_wide(x) for x in inputs], **options)
+    parts = result if isinstance(result, tuple) else (result,)
+    rounded = tuple(cast(part, bfloat16) if part._array.dtype == float32 else part for part in parts)
+    return rounded if isinstance(result, tuple) else rounded[0]
+
+
+def _wide(x: Any) -> Any:
+    array = x._array if isinstance(x, TensorBase) else x
+    return cast(x, float32) if isinstance(array, np.ndarray) and array.dtype.kind == "V" else x
 
 
 def elementwise(op: Callable, *operands: Any, **options: Any) -> Any:
@@ -123,8 +146,10 @@ def mismatch(*operands: Any) -> RuntimeError | None:
 
 
 def array_of(x: Any) -> Any:
-    """The ndarray of a tensor; arrays and numbers as they are."""
-    return x._array if isinstance(x, TensorBase) else x
+    """The ndarray of a tensor, of bfloat16 in float32; arrays and numbers as they are."""
+    if not isinstance(x, TensorBase):
+        return x
+    return x._array if x._array.dtype.kind != "V" else convert(x._array, float32)
 
 
 def numpy_names(function: Callable[P, R]) -> Callable[P, R]:

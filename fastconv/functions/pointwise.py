@@ -10,10 +10,10 @@ from numpy.typing import DTypeLike
 
 from .. import primitives
 from .._native import layers
-from .._native.tape import TensorBase, apply
+from .._native.tape import TensorBase
 from ..checks import brief, dimension, number
 from ..dtypes import ARRAYS, OPERANDS, as_dtype, category, float16, float32, result_type
-from .operands import as_operand, elementwise, floating, operands, quiet
+from .operands import apply, as_operand, elementwise, floating, operands, quiet
 
 if TYPE_CHECKING:
     from .._tensor import Tensor

@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from .. import primitives
-from .._native.tape import TensorBase, apply, wrap
+from .._native.tape import TensorBase, wrap
 from ..checks import dimension
 from ..dtypes import ARRAYS, as_dtype, bool_, uint8
-from .operands import array_of, as_operand, dimensions, numpy_names, quiet
+from .operands import apply, array_of, as_operand, dimensions, numpy_names, quiet
 from .pointwise import maximum, minimum
 
 if TYPE_CHECKING:
@@ -235,6 +235,6 @@ def all(input: Tensor, dim: Dims = None, keepdim: bool = False) -> Tensor:
 
 
 def _truth(quantifier: Callable, input: Any, dim: Any, keepdim: bool) -> Tensor:
-    array = input._array
+    array = array_of(input)
     truth = np.asarray(quantifier(array, axis=dimensions(dim, array), keepdims=keepdim))
     return wrap(truth.astype(array.dtype) if array.dtype == uint8 else truth)

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from .. import primitives
-from .._native.tape import TensorBase, apply, differentiable_twice, wrap
+from .._native.tape import TensorBase, differentiable_twice, wrap
 from ..checks import brief, dimension, integer
-from .operands import as_operand, dimensions, floating
+from .operands import apply, array_of, as_operand, dimensions, floating
 from .reduction import max_result, mean, std, sum, var
 from .shapes import cat, squeeze
 
@@ -119,9 +119,9 @@ def _running_extremum(input: Tensor, dim: int, name: str, accumulate: Any) -> An
     dim = dimension(dim, x.ndim)
     if not x.ndim:
         return max_result(apply(primitives.clone, x), wrap(np.zeros((), np.int64)))
-    values = accumulate(x._array, dim)
+    values = accumulate(array_of(x), dim)
     # An element is the extremum so far where it equals that, or is the first NaN; the places are those of the last.
-    found = (x._array == values) | (np.isnan(x._array) if x.dtype.kind == "f" else False)
+    found = (array_of(x) == values) | (np.isnan(array_of(x)) if x.dtype.kind == "f" else False)
     shape = [1] * x.ndim
     shape[dim] = -1
     places = np.arange(x.shape[dim]).reshape(shape)
@@ -150,7 +150,7 @@ def logsumexp(input: Tensor, dim: int | Sequence[int], keepdim: bool = False) ->
         return apply(primitives.clone, x)
     if any(not x.shape[d] for d in axes):
         return apply(primitives.log, sum(apply(primitives.exp, x), along, keepdim))
-    largest = np.max(x._array, axis=axes, keepdims=True)
+    largest = np.max(array_of(x), axis=axes, keepdims=True)
     largest = np.where(np.isfinite(largest), largest, x.dtype.type(0))
     y = apply(primitives.log, sum(apply(primitives.exp, x - wrap(largest)), along, True)) + wrap(largest)
     return y if keepdim else squeeze(y, axes)
@@ -191,4 +191,4 @@ def diff(
 
 def count_nonzero(input: Tensor, dim: int | Sequence[int] | None = None) -> Tensor:
     """How many elements are not 0, in all or along `dim`."""
-    return wrap(np.asarray(np.count_nonzero(input._array, axis=dimensions(dim, input)), np.int64))
+    return wrap(np.asarray(np.count_nonzero(array_of(input), axis=dimensions(dim, input)), np.int64))

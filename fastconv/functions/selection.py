@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import primitives
-from .._native.tape import TensorBase, apply, differentiable_twice, wrap
+from .._native.tape import TensorBase, differentiable_twice, wrap
 from ..checks import brief, dimension, integer
-from .operands import as_operand
+from .operands import apply, array_of, as_operand
 
 if TYPE_CHECKING:
     from .._tensor import Tensor
@@ -256,7 +256,7 @@ def masked_select(input: Tensor, mask: Tensor) -> Tensor:
 
 def nonzero(input: Tensor, *, as_tuple: bool = False) -> Any:
     """The indices of the elements that are not 0, a row each; with `as_tuple` a vector for each dimension."""
-    array = _tensor(input, "nonzero")._array
+    array = array_of(_tensor(input, "nonzero"))
     if as_tuple:
         return tuple(wrap(np.ascontiguousarray(places)) for places in np.nonzero(np.atleast_1d(array)))
     return wrap(np.ascontiguousarray(np.argwhere(array).astype(np.int64)))

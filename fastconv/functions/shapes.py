@@ -10,10 +10,10 @@ import numpy as np
 
 from .. import primitives
 from .._native import layers
-from .._native.tape import TensorBase, apply
+from .._native.tape import TensorBase
 from ..checks import brief, dimension, unpack
 from ..dtypes import ARRAYS
-from .operands import one_dtype
+from .operands import apply, numpy_names, one_dtype
 
 if TYPE_CHECKING:
     from .._tensor import Tensor
@@ -137,6 +137,7 @@ def expand(input: Tensor, shape: Sequence[int]) -> Tensor:
     return apply(primitives.expand, input, shape=tuple(target))
 
 
+@numpy_names
 def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     """Join tensors along the existing dimension `dim`; their other lengths agree.
 
@@ -160,6 +161,7 @@ def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
         ) from None
 
 
+@numpy_names
 def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     """Join tensors of one shape along a new dimension `dim`."""
     tensors = one_dtype(tensors, "stack")

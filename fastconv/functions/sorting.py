@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import primitives
-from .._native.tape import TensorBase, apply, wrap
+from .._native.tape import TensorBase, wrap
 from ..checks import brief, dimension, integer, number
+from .operands import apply, array_of, as_operand
 from .reduction import max as _max
 from .shapes import flatten, squeeze
 
@@ -69,14 +70,14 @@ def sort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool = 
     named tuple ``(values, indices)``
     """
     dim = dimension(dim, _checked(input, "sort").ndim)
-    indices = np.ascontiguousarray(_order(input._array, dim, descending))
+    indices = np.ascontiguousarray(_order(array_of(input), dim, descending))
     return sort_result(_taken(input, indices, dim), wrap(indices.reshape(input.shape)))
 
 
 def argsort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool = True) -> Tensor:
     """Where the elements in order stood; see :func:`sort`."""
     dim = dimension(dim, _checked(input, "argsort").ndim)
-    return wrap(np.ascontiguousarray(_order(input._array, dim, descending)).reshape(input.shape))
+    return wrap(np.ascontiguousarray(_order(array_of(input), dim, descending)).reshape(input.shape))
 
 
 def topk(input: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: bool = True) -> Any:
@@ -100,7 +101,7 @@ def topk(input: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: boo
         )
     if not input.ndim:
         return topk_result(*sort(input))
-    indices = np.ascontiguousarray(np.take(_order(input._array, dim, largest), np.arange(k), dim))
+    indices = np.ascontiguousarray(np.take(_order(array_of(input), dim, largest), np.arange(k), dim))
     return topk_result(_taken(input, indices, dim), wrap(indices))
 
 
@@ -118,7 +119,7 @@ def kthvalue(input: Tensor, k: int, dim: int = -1, keepdim: bool = False) -> Any
 def _kth(input: Tensor, k: int, dim: int, keepdim: bool) -> tuple[Tensor, Tensor]:
     if not input.ndim:
         return apply(primitives.clone, input), wrap(np.zeros((), np.int64))
-    indices = np.take(_order(input._array, dim, False), [k], dim)
+    indices = np.take(_order(array_of(input), dim, False), [k], dim)
     values, indices = _taken(input, indices, dim), wrap(indices)
     return (values, indices) if keepdim else (squeeze(values, dim), squeeze(indices, dim))
 
@@ -140,10 +141,10 @@ def median(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Any:
     if not length:
         raise IndexError(f"median(): Expected reduction dim {dim} to have non-zero size, got {list(input.shape)}")
     values, indices = _kth(input, (length - 1) // 2, dim, True)
-    if input.dtype.kind == "f" and np.isnan(input._array).any():
+    if input.dtype.kind == "f" and np.isnan(array_of(input)).any():
         # The largest is NaN where there is one, the first of them.
         largest, where = _max(input, dim, True)
-        indices = wrap(np.where(np.isnan(largest._array), where._array, indices._array))
+        indices = wrap(np.where(np.isnan(array_of(largest)), where._array, indices._array))
         values = _taken(input, indices._array, dim)
     if not keepdim and input.ndim:
         values, indices = squeeze(values, dim), squeeze(indices, dim)
@@ -153,7 +154,7 @@ def median(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Any:
 def mode(input: Tensor, dim: int = -1, keepdim: bool = False) -> Any:
     """The most frequent element along `dim`, of several the smallest, and where its last one stands."""
     dim = dimension(dim, _checked(input, "mode").ndim)
-    lines = np.moveaxis(np.atleast_1d(input._array), dim, -1)
+    lines = np.moveaxis(np.atleast_1d(array_of(input)), dim, -1)
     indices = np.empty(lines.shape[:-1], np.int64)
     for place in np.ndindex(indices.shape):
         found, counts = np.unique(lines[place], return_counts=True)
@@ -196,7 +197,7 @@ def quantile(
     share = share.astype(x.dtype).reshape(-1, *[1] * (x.ndim - at - 1))
     a, b = (apply(primitives.index, ordered, index=(*before, i), basic=False) for i in (low, high))
     y = a + (b - a) * wrap(share) if not np.array_equal(low, high) else a
-    nan = np.isnan(x._array).any(axis=at, keepdims=True)
+    nan = np.isnan(array_of(x)).any(axis=at, keepdims=True)
     if nan.any():
         y = apply(primitives.where, nan, np.asarray(np.nan, x.dtype), y)
     y = y.permute(at, *[i for i in range(y.ndim) if i != at])
@@ -220,8 +221,8 @@ def unique(
     Tensor, or a tuple of it and, as asked for, of where each element of `input` is there, and how often each is met
     """
     axis = None if dim is None else dimension(dim, _checked(input, "unique").ndim)
-    found, inverse, counts = np.unique(input._array, return_inverse=True, return_counts=True, axis=axis)
-    results = [wrap(found)]
+    found, inverse, counts = np.unique(array_of(input), return_inverse=True, return_counts=True, axis=axis)
+    results = [as_operand(wrap(found), input.dtype)]
     if return_inverse:
         results.append(wrap(np.asarray(inverse.reshape(input.shape if axis is None else -1), np.int64)))
     if return_counts:

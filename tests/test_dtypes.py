@@ -1,0 +1,183 @@
+"""Dtypes: promotion, tensors without dimensions, float16, bfloat16, shapes and devices; beside torch."""
+
+import copy
+import pickle
+
+import numpy as np
+import pytest
+
+import fastconv as fc
+from fastconv.dtypes import bits_of, from_bits
+
+rng = np.random.default_rng(31)
+
+
+# Lines for both libraries, with `lib`, and what each gives in torch: the value, or the error.
+LINES = {
+    "lib.zeros(2, 3, 4)[0, :, [0, 1]].shape": (3, 2),
+    "lib.zeros(2, 3)[lib.tensor([1, 0], dtype=lib.uint8)].shape": (1, 3),
+    "lib.zeros(2, 3, 4)[0, True].shape": (1, 3, 4),
+    "lib.zeros(2, 3)[::-1]": ValueError,
+    "lib.zeros(2, 3)[2]": IndexError,
+    "lib.zeros(2, 3)[lib.tensor([0.5])]": IndexError,
+    "lib.cat([lib.tensor([1]), lib.tensor([0.5]).half()]).tolist()": [1.0, 0.5],
+    "lib.stack([lib.tensor([1]), lib.tensor([0.5]).half()]).itemsize": 2,
+    "(lib.tensor([5]) // 2.0).tolist()": [2.0],
+    "(lib.tensor([5]) % 2.0).tolist()": [1.0],
+    "lib.tensor([1, 2]).clamp(np.float64(1.5)).tolist()": [1.5, 2.0],
+    "(lib.tensor([0.1]) == np.float64(0.1)).tolist()": [True],
+    "(lib.tensor([7], dtype=lib.uint8) & lib.tensor(300)).tolist()": [4],
+    "lib.ones(2).sum(dtype=lib.int32).tolist()": 2,
+    "lib.tensor([np.float64(1)]).double().tolist()": [1.0],
+    "(lib.tensor([1], dtype=lib.uint8) + 300).tolist()": [45],
+    "(5 // lib.tensor([2])).tolist()": [2],
+    "(5 % lib.tensor([3])).tolist()": [2],
+    "(6 & lib.tensor([3])).tolist()": [2],
+    "(6 | lib.tensor([3])).tolist()": [7],
+    "(6 ^ lib.tensor([3])).tolist()": [5],
+    "(1 << lib.tensor([3])).tolist()": [8],
+    "(9 >> lib.tensor([1])).tolist()": [4],
+    "lib.tensor([1]) // 0": RuntimeError,
+    "lib.tensor([1]) % 0": RuntimeError,
+    "lib.tensor([2]) ** -1": RuntimeError,
+    "-lib.tensor([True])": RuntimeError,
+    "~lib.tensor([1.0])": TypeError,
+    "lib.tensor(3.0).mean(0).item()": 3.0,
+    "lib.tensor(3.0).var(0).isnan().item()": True,
+    "lib.tensor(3.0).std(unbiased=False).item()": 0.0,
+    "lib.tensor(3.0).max(0)[0].item()": 3.0,
+    "lib.tensor(3.0).min(-1)[1].item()": 0,
+    "lib.tensor(3.0).softmax(0).item()": 1.0,
+    "lib.tensor(3.0).log_softmax(-1).item()": 0.0,
+    "lib.tensor(3.0).sum(1)": IndexError,
+    "lib.randn(()).shape": (),
+    "lib.zeros(()).normal_().shape": (),
+    "lib.full((4,), 6e4, dtype=lib.half).mean().item()": 60000.0,
+    "lib.full((4,), 300.0, dtype=lib.half).norm().item()": 600.0,
+    "lib.ones(70000, dtype=lib.half).mean().item()": 1.0,
+    "lib.Tensor([1, 2]).tolist()": [1.0, 2.0],
+    "lib.Tensor(1, 3, 2, 2).shape": (1, 3, 2, 2),
+    "lib.Tensor(lib.ones(2, 3).shape).shape": (2, 3),
+    "lib.Tensor().shape": (0,),
+    "lib.Tensor(3.5)": TypeError,
+    "lib.randint(5, size=(2,)).shape": (2,),
+    "lib.randint(high=5, size=(2,)).shape": (2,),
+    "lib.ones(2).device.type": "cpu",
+    "str(lib.ones(2).device)": "cpu",
+    "lib.ones(2, 3).shape.numel()": 6,
+    "repr(lib.ones(2, 3).shape[1:] + (1,))": "torch.Size([3, 1])",
+    "repr((4,) + lib.ones(2, 3).size())": "torch.Size([4, 2, 3])",
+    "lib.ones(2, 3).sum(axis=1, keepdims=True).tolist()": [[3.0], [3.0]],
+    "lib.cat([lib.ones(1, 2), lib.ones(1, 2)], axis=1).shape": (1, 4),
+    "lib.zeros(size=(2, 1), device='cpu', dtype=None).shape": (2, 1),
+    "lib.ones(2, out=lib.zeros(2)).tolist()": [1.0, 1.0],
+    "lib.cat([lib.tensor([]), lib.ones(2, 3)]).shape": (2, 3),
+    "lib.zeros(0, 3).softmax(0).shape": (0, 3),
+    "lib.arange(2, 1)": RuntimeError,
+    "lib.full((2,), -1.0, dtype=lib.uint8)": RuntimeError,
+}
+
+
+@pytest.mark.parametrize("line", LINES)
+def test_a_line_gives_what_it_gives_in_torch(line):
+    expected = LINES[line]
+    libraries = [fc]
+    try:
+        import torch
+    except ImportError:
+        pass
+    else:
+        libraries.append(torch)
+    for lib in libraries:
+        if isinstance(expected, type):
+            with pytest.raises(expected):
+                eval(line, {"lib": lib, "np": np})
+        else:
+            found = eval(line, {"lib": lib, "np": np})
+            assert found == expected, lib
+
+
+def test_gradients_of_tensors_without_dimensions():
+    for function in (lambda x: x.sum(0), lambda x: x.norm(dim=0), lambda x: x.mean(0), lambda x: x.max(0).values):
+        x = fc.tensor(3.0, requires_grad=True)
+        function(x).backward()
+        assert x.grad.item() == 1
+
+
+def test_bfloat16_rounds_to_the_nearest():
+    torch = pytest.importorskip("torch")
+    x = (rng.standard_normal(4000) * 10.0 ** rng.integers(-44, 39, 4000)).astype(np.float32)
+    x[:5] = np.inf, -np.inf, 0, -0.0, 1e-45
+    x[5:7] = np.float32(1 + 2**-8), np.float32(1 + 3 * 2**-8)  # ties
+    ours, theirs = fc.tensor(x).bfloat16(), torch.tensor(x).bfloat16()
+    assert np.array_equal(bits_of(ours._array).view(np.int16), theirs.view(torch.int16).numpy())
+    assert np.array_equal(ours.float().numpy(), theirs.float().numpy())
+    assert fc.tensor([np.nan]).bfloat16().isnan().all()
+
+
+BFLOAT16 = [
+    *("x + x", "x * 2", "x / 3.3", "x + f", "x + h", "x + i", "2 - x", "x == x", "x < 0", "x != i", "x.pow(2)", "-x"),
+    *("x.sum()", "x.mean(0)", "x.max(1)", "x.argmax(1)", "x.std()", "x.norm()", "x.softmax(1)", "x.exp()", "x @ x.t()"),
+    *("x.reshape(3, 2)", "x[0]", "x[:, [0, 1]]", "x[x > 0]", "x.to(lib.float16)", "x.to(lib.int32)", "x.clamp(0, 1)"),
+    *("lib.cat([x, x])", "lib.stack([x, f])", "lib.where(x > 0, x, 0.0)", "x.relu()", "x.isnan()", "x.abs()"),
+    *("lib.zeros(2, dtype=lib.bfloat16)", "lib.full((2,), 1.7, dtype=lib.bfloat16)", "lib.tensor([1.7]).bfloat16()"),
+    *("lib.arange(3, dtype=lib.bfloat16)", "lib.zeros_like(x)", "i.to(lib.bfloat16)", "x.sort(1)", "x.tolist()"),
+    *("x[0, 0].item()", "lib.equal(x, x)", "x.add_(1)", "x.mul_(f)", "x.copy_(f)", "x.fill_(1.7)", "x.cumsum(0)"),
+]
+
+
+@pytest.mark.parametrize("line", BFLOAT16)
+def test_bfloat16_is_torchs(line):
+    torch = pytest.importorskip("torch")
+    data = rng.standard_normal((2, 3)).astype(np.float32)
+
+    def outcome(lib):
+        x, f, i = lib.tensor(data).bfloat16(), lib.tensor(data), lib.tensor([1, 2, 3])
+        return plain(eval(line, {"lib": lib, "x": x, "f": f, "h": f.half(), "i": i}))
+
+    def plain(y):
+        if isinstance(y, tuple):
+            return [plain(part) for part in y]
+        if hasattr(y, "float") and hasattr(y, "dtype"):
+            return str(y.dtype).removeprefix("torch."), y.double().tolist()
+        return y
+
+    assert outcome(fc) == outcome(torch)
+
+
+def test_bfloat16_in_place_and_by_index():
+    x = fc.zeros(2, 3).bfloat16()
+    x[0] = 1.7
+    x[1, 0] = fc.tensor(2.5)
+    x += 1
+    assert x.tolist() == [[2.703125] * 3, [3.5, 1.0, 1.0]] and x.dtype == fc.bfloat16
+    view = x[1]
+    view.zero_()
+    assert x[1].tolist() == [0, 0, 0]
+
+
+def test_bfloat16_and_numpy():
+    x = fc.tensor([1.0, 2.0]).bfloat16()
+    with pytest.raises(TypeError, match="BFloat16"):
+        x.numpy()
+    with pytest.raises(TypeError, match="BFloat16"):
+        np.asarray(x)
+    assert repr(x) == "tensor([1., 2.], dtype=bfloat16)" and repr(x.dtype) == str(fc.bfloat16) == "torch.bfloat16"
+    assert x.dtype == fc.bfloat16 != fc.float32 and len({x.dtype, fc.bfloat16, fc.float16}) == 2
+    assert x.itemsize == 2 and x.is_floating_point() and x.dtype.is_floating_point
+    raw = bits_of(x._array)
+    assert raw.dtype == np.uint16 and raw.tolist() == [0x3F80, 0x4000]
+    assert np.array_equal(bits_of(from_bits(raw)), raw)
+    for y in (pickle.loads(pickle.dumps(x)), copy.deepcopy(x)):
+        assert y.dtype is fc.bfloat16 and y.tolist() == [1, 2]
+    assert pickle.loads(pickle.dumps(fc.bfloat16)) is fc.bfloat16
+
+
+def test_gradients_pass_bfloat16_in_float32():
+    x = fc.tensor([1.0, 2.0], requires_grad=True)
+    (x.bfloat16() * x.bfloat16()).sum().backward()
+    assert x.grad.tolist() == [2, 4] and x.grad.dtype == fc.float32
+    w = fc.tensor([1.0, 2.0]).bfloat16().requires_grad_()
+    (w * w).sum().backward()
+    (w * w).sum().backward()
+    assert w.grad.tolist() == [4, 8] and w.grad.dtype == fc.float32
