@@ -150,7 +150,7 @@ def lookup(module: str, name: str) -> Any:
 
 
 class StandIn(ModuleType):
-    """A module of torch's, with what fastconv has of it; attributes are looked up once, and can be set."""
+    """A module of torch's with what fastconv has of it; modules below, and private names, come when asked."""
 
     def __getattr__(self, name: str) -> Any:
         if name == "__all__":
@@ -164,11 +164,8 @@ class StandIn(ModuleType):
 
     def __dir__(self) -> list[str]:
         here = self.__name__ + "."
-        names = {name.removeprefix(here) for name in MODULES if name.startswith(here)}
-        for source in map(importlib.import_module, MODULES[self.__name__]):
-            offered = getattr(source, "__all__", None) or dir(source)
-            names |= {name for name in offered if not isinstance(getattr(source, name), ModuleType)}
-        return sorted({*super().__dir__(), *(name for name in names if name[0] != "_" and "." not in name)})
+        below = {name.removeprefix(here) for name in MODULES if name.startswith(here)}
+        return sorted({*super().__dir__(), *(name for name in below if "." not in name)})
 
 
 class _Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
@@ -186,6 +183,10 @@ class _Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         return StandIn(spec.name, f"{spec.name}, as far as fastconv has it.")
 
     def exec_module(self, module: ModuleType) -> None:
+        for source in map(importlib.import_module, reversed(MODULES[module.__name__])):
+            offered = getattr(source, "__all__", None) or [name for name in dir(source) if not name.startswith("_")]
+            values = {name: getattr(source, name) for name in offered}
+            vars(module).update({name: value for name, value in values.items() if not isinstance(value, ModuleType)})
         if module.__name__ in VERSIONS:
             from fastconv import __version__
 

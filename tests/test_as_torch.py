@@ -98,7 +98,8 @@ def test_names_come_from_fastconv(tmp_path):
         names = {}
         exec("from torch.nn import *", names)
         assert names["Conv2d"] is nn.Conv2d and "layers" not in names
-        assert "Tensor" in dir(torch) and "app" not in dir(torch)
+        assert "Tensor" in dir(torch) and "app" not in dir(torch) and "nn" in dir(torch)
+        assert torchvision.models.__dict__["resnet18"] is torchvision.models.resnet18
         """,
     )
     done = python("-m", "fastconv", "run", script)
