@@ -83,12 +83,12 @@ def test_methods_and_keywords(tmp_path):
     import torch
     from torch import nn
 
-    x = torch.zeros(3, layout=torch.strided, device="cpu")
+    x = torch.zeros(3, layout=torch.sparse_coo, device="cpu")
     x.lu(), x.add_(1), torch.Tensor.lu, nn.Module.xpu
     nn.Conv2d(1, 2, 3, colour="red").weight.lu_solve()
     """
     assert missing(tmp_path, program) == [
-        "5: torch.strided",
+        "5: torch.sparse_coo",
         "5: torch.zeros(layout=)",
         "6: perhaps .lu",
         "6: torch.Tensor.lu",

@@ -1,0 +1,8 @@
+"""docs/compatibility.md says which of torch's names there are."""
+
+from tests import compatibility
+
+
+def test_the_page_is_up_to_date():
+    assert compatibility.PAGE.read_text() == compatibility.page(), "write it anew: python -m tests.compatibility"
+
