@@ -17,8 +17,8 @@ HEAD = """\
 
 `fastconv run program.py` runs a program written for torch as it stands, `fastconv.as_torch.install()` does it in a
 notebook, and `fastconv check program.py` says beforehand which names a program uses that are missing. These are the
-names that there are, module by module, each with a test file in which it stands. Most of them are fastconv's own and are
-found under its name as well: `torch.nn.Conv2d` is `fastconv.nn.Conv2d`, `torchvision.models` is
+names that there are, module by module, each with a test file in which it stands. Most of them are fastconv's own and
+are found under its name as well: `torch.nn.Conv2d` is `fastconv.nn.Conv2d`, `torchvision.models` is
 `fastconv.vision.models`. Those that say *for programs only* are there because programs written for torch name them; a
 machine without a GPU has little to say about them, and they answer as torch does on one.
 

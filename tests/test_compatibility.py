@@ -5,4 +5,3 @@ from tests import compatibility
 
 def test_the_page_is_up_to_date():
     assert compatibility.PAGE.read_text() == compatibility.page(), "write it anew: python -m tests.compatibility"
-

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -24,8 +23,6 @@ from ._typed import (
 from .amp import autocast
 
 __all__ = [
-    "Size",
-    "bfloat16",
     "complex64",
     "complex128",
     "dtype",
@@ -59,31 +56,6 @@ dtype = np.dtype
 # Dtypes that no tensor has; programs compare with them.
 complex64, complex128 = np.dtype("complex64"), np.dtype("complex128")
 strided = "torch.strided"  # the one layout that there is
-
-
-class _BFloat16:
-    """``torch.bfloat16``: no tensor has it."""
-
-    def __repr__(self) -> str:
-        return "torch.bfloat16"
-
-
-bfloat16 = _BFloat16()
-
-
-class _Size(type):
-    """Every tuple, and so every tensor's shape, is a Size."""
-
-    def __instancecheck__(cls, instance: object) -> bool:
-        return isinstance(instance, tuple)
-
-
-class Size(tuple, metaclass=_Size):
-    """``Size([2, 3])``: a tuple of the lengths of dimensions, as a tensor's shape is."""
-
-    def numel(self) -> int:
-        """How many elements a tensor of this shape has."""
-        return math.prod(self)
 
 
 class finfo:

@@ -8,6 +8,7 @@ import numpy as np
 
 from .._tensor import Tensor
 from ..creation import empty, tensor
+from ..dtypes import Size
 
 __all__ = [
     "BoolTensor",
@@ -33,6 +34,8 @@ class _OfDtype(type):
         if len(arguments) != 1:
             raise TypeError(f"{cls.__name__}() takes sizes or one sequence of numbers, got {arguments!r}")
         data = arguments[0]
+        if isinstance(data, Size):
+            return empty(data, dtype=cls.dtype)
         if isinstance(data, Tensor) and data.dtype != cls.dtype:
             raise TypeError(f"expected a tensor of {cls.dtype}, got {data.dtype}; convert it with .to({cls.dtype})")
         return data.detach() if isinstance(data, Tensor) else tensor(data, dtype=cls.dtype)
