@@ -79,7 +79,10 @@ class Layer:
 
     def plan(self, which: int) -> tuple:
         """What weigh_sizes() says of a pass: the form taken, the cycles of all, ..., their features."""
-        return plan.weigh_sizes(which, *self.sizes, self.parameters, 4, self.last, -1)
+        # Of images of one channel no result has channels last.
+        source = self.sizes[2 if which == 1 else 0]
+        last = self.last and (which == 2 or source[1] > 1)
+        return plan.weigh_sizes(which, *self.sizes, self.parameters, 4, last, -1)
 
     def forms(self, which: int) -> list[int]:
         """The forms that a pass can take."""

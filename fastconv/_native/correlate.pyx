@@ -23,13 +23,21 @@ from fastconv._native.grid cimport (
 )
 from fastconv._native.kernels cimport FC_AHEAD, FC_MAX_ROWS, FC_MAX_VECS, even, fc_ahead, fc_kernels, idx, parts, up
 from fastconv._native.memory cimport LINE, Arena, Workspace, carve, release, reserve
-from fastconv._native.problem cimport WEIGHT_GRADIENT, Image, Problem, channels_last
+from fastconv._native.problem cimport WEIGHT_GRADIENT, Image, Problem, channels_last, far_elements
 from fastconv._native.runtime cimport run_tasks, threads_for
 from fastconv._native.tuning cimport FEATURES, MIRRORED, OUTER, RUNS, TURNED_ROWS, TURNED_RUNS, Tuning
 
 cdef enum:
     PIXELS = 16            # whose filters, neighbours in memory, are copied at a time
     LEAST_SLICES = 16      # tasks enough for the threads of a large machine
+    # Pixels in a block, about. OUTER reads a block again for each tile of pairs, from L1 or near it; of pixels that lie
+    # in lines of their own there is room for fewer.
+    OUTER_BLOCK = 448
+    SPARSE_BLOCK = 112
+    # The other forms sum each pair along a block, whose rows of x and dy share L2; the longer they are, the fewer ends.
+    LEAST_BLOCK = 256
+    MOST_BLOCK_VECTORS = 512
+    MOST_PART = 512        # (channel, tap) pairs of a part of theirs
 
 
 cdef struct Correlate:
@@ -112,6 +120,11 @@ cdef inline double blocks_of(const Correlate *job, double target) noexcept nogil
     return max(1.0, pixels / target)
 
 
+cdef inline void count_far(const Correlate *job, double *features) noexcept nogil:
+    cdef idx N = job.grid.N, near = job.tuning.stage_bytes, itemsize = job.kernels.itemsize
+    features[10], features[11] = far_elements(&job.x, N, near, itemsize), far_elements(&job.dy, N, near, itemsize)
+
+
 cdef void outer_features(const Correlate *job, double *features) noexcept nogil:
     """Products of whole vectors of filters with whole tiles of pairs; what is transposed of dy, once for each part of
     the channels; what is staged of x; calls, and sums that are folded."""
@@ -124,9 +137,11 @@ cdef void outer_features(const Correlate *job, double *features) noexcept nogil:
     features[0] = pixels * filters * (pairs / (2.0 * kernels.lanes))
     features[2 if channels_last(&job.dy) else 1] = pixels * filters * c_parts
     features[5] = 0.0 if placed else job.groups * job.C * staged_rows(&job.grid)
-    features[4 if channels_last(&job.x) else 3] = features[5] * (job.grid.Q + job.grid.reach_w)
+    features[4 if channels_last(&job.x) else 12 if job.grid.step_w > 1 else 3] = (
+        features[5] * (job.grid.Q + job.grid.reach_w))
+    count_far(job, features)
     features[6] = job.groups * filters * pairs * min(<double>LEAST_SLICES, <double>job.grid.N)
-    features[8] = (job.groups * blocks_of(job, 448) * (pairs // kernels.correlate.outer_rows)
+    features[8] = (job.groups * blocks_of(job, OUTER_BLOCK) * (pairs // kernels.correlate.outer_rows)
                    * parts(job.K, job.lane_width))
     features[9] = 1
 
@@ -150,15 +165,18 @@ cdef void dot_features(const Correlate *job, bint runs, bint turned, double *fea
         tiles = (parts(job.K, kernels.correlate.dot_cols) * parts(grid.S, kernels.correlate.dot_rows)
                  * (pairs // grid.S))
     cdef double sums = <double>tiles * kernels.correlate.dot_rows * kernels.correlate.dot_cols
-    target = job.tuning.stage_bytes / (2.0 * kernels.itemsize * (min(job.C, 512) + min(job.K, 4 * job.lane_width)))
+    target = min(job.C, MOST_PART) + min(job.K, 4 * job.lane_width)
+    target = job.tuning.stage_bytes / (2.0 * kernels.itemsize * target)
     features[0] = rows * sums / (2 * lanes) * (Q if shared or runs else up(Q, lanes))
     features[1] = rows * sums / (2 * lanes) * (grid.reach_w if runs else lanes)
     features[3 if channels_last(&job.dy) else 2] = 0.0 if dy_stays else pixels * job.K
     features[5] = 0.0 if x_stays else job.groups * job.C * staged_rows(grid)
-    features[4] = features[5] * (Q + grid.reach_w)
+    features[13 if channels_last(&job.x) else 12 if grid.step_w > 1 else 4] = features[5] * (Q + grid.reach_w)
+    count_far(job, features)
     features[6] = job.groups * sums * min(<double>LEAST_SLICES, <double>grid.N)
     features[7] = rows * tiles
-    features[8] = job.groups * tiles * blocks_of(job, min(512.0 * lanes, max(256.0, target)))
+    target = min(<double>MOST_BLOCK_VECTORS * lanes, max(<double>LEAST_BLOCK, target))
+    features[8] = job.groups * tiles * blocks_of(job, target)
     features[9] = 1
 
 
@@ -209,13 +227,13 @@ cdef void plan_correlate(Correlate *job, idx threads) noexcept nogil:
                       else 4 * job.lane_width)
     if job.outer:
         job.k_part = min(up(job.k_part, job.lane_width), up(job.K, lanes))
-    job.c_part = even(job.C, max(1, (tuning.part_pairs if job.outer else 512) // taps))
+    job.c_part = even(job.C, max(1, (tuning.part_pairs if job.outer else MOST_PART) // taps))
     job.k_parts = parts(job.K, job.k_part)
     if job.outer:
-        # Pixels that lie in lines of their own are fewer in L1.
-        target = 112 if job.placed and grid.step_w * itemsize >= LINE else 448
+        target = SPARSE_BLOCK if job.placed and grid.step_w * itemsize >= LINE else OUTER_BLOCK
     else:
-        target = min(512 * lanes, max(256, tuning.stage_bytes // (2 * itemsize * (job.c_part + job.k_part))))
+        target = min(MOST_BLOCK_VECTORS * lanes,
+                     max(LEAST_BLOCK, tuning.stage_bytes // (2 * itemsize * (job.c_part + job.k_part))))
     cut_blocks(grid, target, 1, lanes)
     # Of one image there is one slice: its channels are shared out, each summed over the same blocks.
     if grid.N == 1:

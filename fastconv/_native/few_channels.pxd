@@ -159,7 +159,7 @@ cdef inline void copy_number(void *to, const void *source, idx itemsize) noexcep
         (<double *>to)[0] = (<const double *>source)[0]
 
 
-cdef inline double far_elements(const Layer *layer, idx itemsize) noexcept nogil:
+cdef inline double far_pixels(const Layer *layer, idx itemsize) noexcept nogil:
     """Elements of the arrays of pixels that no cache near holds."""
     cdef double source = <double>layer.source.n * layer.source.c * layer.source.h * layer.source.w
     cdef double outputs = <double>layer.outputs.n * layer.outputs.c * layer.outputs.h * layer.outputs.w

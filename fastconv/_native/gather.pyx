@@ -25,14 +25,19 @@ from fastconv._native.kernels cimport (
     FC_MAX_ROWS, FC_MAX_VECS, even, fc_kernels, fc_piece, fc_run, idx, parts, up,
 )
 from fastconv._native.memory cimport LINE, Arena, Workspace, carve, release, reserve
-from fastconv._native.problem cimport FORWARD, INPUT_GRADIENT, Image, Problem, channels_last
+from fastconv._native.problem cimport FORWARD, INPUT_GRADIENT, Image, Problem, channels_last, far_elements
 from fastconv._native.runtime cimport run_tasks, threads_for
 from fastconv._native.tuning cimport DOT, FEATURES, OUTER, PANELS, TILES, cycles_of
 
 cdef enum:
     MOST_DEPTH = 1024      # (channel, tap) pairs in one sum where nothing is packed: a longer one would round worse
     NEAR_BYTES = 32768     # of filters that meet a few pixels at a time in DOT
-    FEW_CHANNELS = 16      # of one tap: the sums are so short that storing them is what takes time
+    # Pixels in a block, about. What a block repeats is paid less often the larger it is, until it leaves a cache:
+    PANELS_BLOCK = 512     # its staged rows are read once for each panel, and meet all filters while they are in L2
+    MOST_TILES_BLOCK = 8192   # all that TILES stages stays in L2, which stage_bytes sees to between these two
+    LEAST_TILES_BLOCK = 256
+    OUTER_BLOCK = 128      # its sums, of a panel of filters, stay in L1
+    DOT_BLOCK = 2048       # nothing is kept for it but the ends of a row: it is a task for a thread
 
 
 # ---- what the forms would do ---------------------------------------------------------------------------------------
@@ -75,7 +80,7 @@ cdef idx inspect(Gather *job) noexcept nogil:
 
 
 cdef inline void cut_for_panels(Gather *job) noexcept nogil:
-    cut_blocks(&job.grid, job.target if job.target else 512, job.width, job.kernels.lanes)
+    cut_blocks(&job.grid, job.target if job.target else PANELS_BLOCK, job.width, job.kernels.lanes)
 
 
 cdef double staged_channels(Gather *job) noexcept nogil:
@@ -101,11 +106,20 @@ cdef double tile_calls(const Gather *job, idx run) noexcept nogil:
     return <double>tiles * rows * parts(run, vecs * lanes)
 
 
+cdef double far_pixels(const Image *image, const Gather *job, idx channels) noexcept nogil:
+    """Elements beyond the caches; with channels last, a group of fewer than a line holds takes the whole line."""
+    cdef idx line = LINE // job.kernels.itemsize
+    cdef double all_of_them = far_elements(image, job.grid.N, job.tuning.stage_bytes, job.kernels.itemsize)
+    return all_of_them * (line / <double>channels if channels < line and channels_last(image) else 1.0)
+
+
 cdef void features_of(Gather *job, int *rows, double *features) noexcept nogil:
     """Counts of what costs time: steps of a vector of multiply-adds at two a cycle, elements moved, rows, calls.
 
-    Tiles that read pixels in their place lose the lanes past the end of a run. Packing moves pieces of runs. OUTER
-    transposes its sums. The rows of tuning: more taps than one; one; one, of few channels.
+    Tiles that read pixels in their place lose the lanes past the end of a run, and load each vector for every tile of
+    filters. Packing moves pieces of runs. OUTER transposes its sums. Results with channels last are transposed, or not.
+    What a batch reads and writes beyond the caches counts by itself. The rows of tuning: more taps than one; one;
+    results with channels last.
     """
     cdef idx run = inspect(job), i
     cdef const Grid *grid = &job.grid
@@ -113,9 +127,14 @@ cdef void features_of(Gather *job, int *rows, double *features) noexcept nogil:
     cdef idx lanes = kernels.lanes, taps = grid.R * grid.S, K = job.K, C = job.C
     cdef double images = <double>job.groups * grid.N, pixels = images * grid.P * grid.Q, depth = <double>C * taps
     cdef double steps = pixels * depth * K / (2 * lanes), filters = job.groups * K * depth
-    cdef bint last = channels_last(&job.x), single = taps == 1
+    cdef bint last = channels_last(&job.x), single = taps == 1, strided = grid.step_w > 1
+    cdef double far_results = far_pixels(&job.y, job, K)
+    cdef double results = pixels * K, last_results = results if channels_last(&job.y) else 0.0
     cdef double moved_rows = job.groups * C * staged_rows(grid), moved = moved_rows * (grid.Q + grid.reach_w)
-    cdef double turned = moved if last else 0.0, copied = moved if job.staged and not last else 0.0
+    # stage_channels() moves pixels with channels last by vectors, and single ones of what is left.
+    cdef idx left = C if grid.Q < lanes else C % lanes if 2 * (C % lanes) < lanes else 0
+    cdef double turned = moved * (C - left) / C if last else 0.0, copied = moved if job.staged and not last else 0.0
+    cdef double single_moves = moved * left / C if last else copied if strided else 0.0
     cdef double copied_rows = moved_rows if job.staged and not last else 0.0
     cdef double staged = staged_channels(job)
     cdef double *of_tiles = features + FEATURES
@@ -123,27 +142,27 @@ cdef void features_of(Gather *job, int *rows, double *features) noexcept nogil:
     cdef double *of_outer = features + 3 * FEATURES
     memset(features, 0, 4 * FEATURES * sizeof(double))
     for i in range(4):
-        rows[i] = 0 if not single else 1 if C > FEW_CHANNELS else 2
+        rows[i] = 2 if channels_last(&job.y) else 1 if single else 0
         # What all forms have in common: filters are packed, pixels perhaps staged, something is called.
-        features[i * FEATURES + 4], features[i * FEATURES + 5] = turned, copied
+        features[i * FEATURES + 4], features[i * FEATURES + 12] = turned, single_moves
+        features[i * FEATURES + 5] = 0.0 if strided else copied
+        features[i * FEATURES + 10] = far_pixels(&job.x, job, C)
+        features[i * FEATURES + 11] = far_results
         features[i * FEATURES + 6], features[i * FEATURES + 7], features[i * FEATURES + 9] = filters, copied_rows, 1
     # PANELS. Where a panel's depth is short, storing the result takes the time, in pieces as wide as a panel.
     features[0] = steps
     features[1] = pixels * depth / lanes
     features[2] = pixels * depth / run
-    features[3] = pixels * K * parts(C, max(1, job.tuning.depth // taps))
+    features[3] = results * parts(C, max(1, job.tuning.depth // taps))
+    features[13] = last_results
     features[8] = parts(<idx>pixels, job.width) * <double>parts(K, kernels.product.rows * job.tuning.tiles)
-    # TILES. The pixels of many staged channels lie too far apart to stay in L1 by themselves. Those of one tap, of
-    # images that no cache near holds, are waited for, where packing would have asked for them ahead.
-    cdef bint far = <double>C * max(job.x.s_c, -job.x.s_c) * kernels.itemsize > 4 * job.tuning.stage_bytes
-    cdef bint waits = single and C >= 32 and far and not job.staged
+    # TILES. A tile writes a part of each pixel's channels, and comes back to their line with the next filters.
     of_tiles[0] = steps * up(run, lanes) / run
-    if job.staged and staged > 0 and (<double>C * parts(grid.stage_channel, grid.rows * grid.images)
-                                      * kernels.itemsize > job.tuning.stage_bytes):
-        of_tiles[1] = steps
-    of_tiles[2] = steps if waits else 0.0
-    of_tiles[3] = 0.0 if job.y.s_w == 1 and run >= lanes else pixels * K
+    of_tiles[1] = last_results if K > kernels.product.rows else 0.0
+    of_tiles[2] = last_results
+    of_tiles[3] = 0.0 if last_results > 0 or job.y.s_w == 1 and run >= lanes else results
     of_tiles[8] = images * tile_calls(job, run)
+    of_tiles[13] = pixels * depth / lanes * up(run, lanes) / run * parts(K, kernels.product.rows)
     # OUTER. Its offsets are of 32 bits, which a window dilated by billions would not fit.
     cdef idx width = kernels.correlate.outer_vecs * lanes, rest = parts(K % width, lanes)
     cdef double tiles = K // width * kernels.correlate.outer_vecs / 2.0
@@ -153,7 +172,8 @@ cdef void features_of(Gather *job, int *rows, double *features) noexcept nogil:
     if depth > MOST_DEPTH or staged >= 1 << 30:
         rows[3] = -1
     of_outer[0] = pixels * depth * tiles
-    of_outer[1] = pixels * K
+    of_outer[1] = results
+    of_outer[2] = last_results
     of_outer[8] = parts(<idx>pixels, kernels.correlate.outer_rows) * <double>parts(K, width)
     # DOT. Only the ends of rows are staged, but for short rows.
     if not last or K * depth * kernels.itemsize > NEAR_BYTES:
@@ -168,7 +188,7 @@ cdef void features_of(Gather *job, int *rows, double *features) noexcept nogil:
     of_dot[1] = calls
     of_dot[2] = calls * sums
     of_dot[3] = pixels * grid.R * C / lanes if grid.Q <= FEW_COLS else 0.0
-    of_dot[4] = of_dot[7] = 0
+    of_dot[4] = of_dot[7] = of_dot[12] = 0
 
 
 cdef void gather_features(const Problem *problem, int *rows, double *features) noexcept nogil:
@@ -223,12 +243,12 @@ cdef void plan_gather(Gather *job) noexcept nogil:
         if channels_last(&job.y):
             # Each tile of filters writes a part of every pixel's line: the lines stay near until the last one.
             target = min(target, job.tuning.stage_bytes // (kernels.itemsize * job.K))
-        target = min(8192, max(256, target))
+        target = min(MOST_TILES_BLOCK, max(LEAST_TILES_BLOCK, target))
         cut_blocks(grid, target, 1, lanes)
     elif job.form == OUTER:
-        cut_blocks(grid, 128, kernels.correlate.outer_rows, lanes)
+        cut_blocks(grid, OUTER_BLOCK, kernels.correlate.outer_rows, lanes)
     else:
-        cut_blocks(grid, 2048, 1, lanes)
+        cut_blocks(grid, DOT_BLOCK, 1, lanes)
     job.n_chunks = parts(job.C, job.chunk)
 
 

@@ -15,7 +15,7 @@ The figures behind this are in docs/decisions/depthwise.md.
 from libc.string cimport memset
 
 from fastconv._native.few_channels cimport (
-    FAR, TASK, Axis, Layer, Slices, copy_number, cut_slices, far_elements, lay_out_slices, lay_out_taps, put_total,
+    FAR, TASK, Axis, Layer, Slices, copy_number, cut_slices, far_pixels, lay_out_slices, lay_out_taps, put_total,
     set_axes, taps_of,
 )
 from fastconv._native.kernels cimport (
@@ -460,7 +460,7 @@ cdef void lanes_features(const Problem *problem, int *rows, double *features) no
     # Rows that two bands see are moved.
     features[LANES_COPIED] += (<double>y.n * lanes.vectors * lanes.columns * (lanes.bands - 1)
                                * max(0, lanes.reach + 1 - lanes.step))
-    features[LANES_FAR] = far_elements(&lanes.layer, lanes.kernels.itemsize)
+    features[LANES_FAR] = far_pixels(&lanes.layer, lanes.kernels.itemsize)
     features[LANES_ONE] = 1
 
 

@@ -14,7 +14,7 @@ from fastconv._native.gather cimport (
 from fastconv._native.grid cimport Block, common_divisor, locate
 from fastconv._native.kernels cimport FC_MAX_VECS, fc_kernels, idx, parts
 from fastconv._native.memory cimport Arena, Workspace, carve, release, reserve
-from fastconv._native.problem cimport INPUT_GRADIENT, Image, Problem, channels_last
+from fastconv._native.problem cimport INPUT_GRADIENT, Image, Problem, channels_last, far_elements
 from fastconv._native.runtime cimport run_tasks, threads_for
 from fastconv._native.tuning cimport FEATURES
 
@@ -100,6 +100,10 @@ cdef void phases_features(const Problem *problem, int *rows, double *features) n
     memset(features, 0, FEATURES * sizeof(double))
     rows[0] = 0
     features[1] = <double>dx.n * dx.c * dx.h * dx.w
+    features[2] = 1
+    features[3] = far_elements(dx, dx.n, problem.tuning.stage_bytes, problem.kernels.itemsize)
+    # Pixels of a residue lie apart in results with channels last, and are interleaved in others.
+    features[4] = features[1] if channels_last(dx) else 0.0
     for r in range(first_taps(&of_rows)):
         for s in range(first_taps(&of_cols)):
             if set_residue(problem, &of_rows, &of_cols, r, s, &job):

@@ -52,6 +52,12 @@ cdef inline bint channels_last(const Image *image) noexcept nogil:
     return image.s_c == 1 and image.s_w != 1
 
 
+cdef inline double far_elements(const Image *image, idx n, idx near_bytes, idx itemsize) noexcept nogil:
+    """Elements of n such images if one takes more than so many bytes, and a batch leaves the caches near; else 0."""
+    cdef double size = <double>image.c * image.h * image.w
+    return n * size if size * itemsize > near_bytes else 0
+
+
 cdef inline char *at(const Image *image, idx itemsize, idx n, idx c, idx h, idx w) noexcept nogil:
     """The address of an element, which may lie outside of the image where nobody reads it."""
     return image.data + (n * image.s_n + c * image.s_c + h * image.s_h + w * image.s_w) * itemsize

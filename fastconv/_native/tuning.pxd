@@ -27,7 +27,7 @@ cdef enum:
 
 cdef enum:
     CLASSES = 3
-    FEATURES = 10
+    FEATURES = 14
 
 cdef struct Tuning:
     idx depth             # (channel, tap) pairs reduced in one go: a panel of pixels of this depth stays in L1

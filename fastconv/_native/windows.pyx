@@ -15,7 +15,7 @@ The figures behind this are in docs/decisions/depthwise.md.
 from libc.string cimport memset
 
 from fastconv._native.few_channels cimport (
-    LEAST_ROWS, MOST_RESIDUES, TASK, Layer, Slices, copy_number, cut_slices, far_elements, has_small_windows,
+    LEAST_ROWS, MOST_RESIDUES, TASK, Layer, Slices, copy_number, cut_slices, far_pixels, has_small_windows,
     lay_out_slices, lay_out_taps, put_total, set_axes, set_layer, taps_of,
 )
 from fastconv._native.kernels cimport (
@@ -494,7 +494,7 @@ cdef void count_reads(const Layer *layer, const Rows *rows, double *features) no
     features[WINDOWS_PRODUCTS] = images * layer.filters * vectors
     features[WINDOWS_LOADS] = features[WINDOWS_PRODUCTS] * (stride if stride in (1, 2, 4) else lanes)
     features[WINDOWS_MASKED] = features[WINDOWS_LOADS] * (vectors - inside) / vectors
-    features[WINDOWS_FAR] = far_elements(layer, rows.kernels.itemsize)
+    features[WINDOWS_FAR] = far_pixels(layer, rows.kernels.itemsize)
     features[WINDOWS_ONE] = 1
 
 

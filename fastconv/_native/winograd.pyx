@@ -19,7 +19,7 @@ from libc.string cimport memcpy, memset
 
 from fastconv._native.kernels cimport fc_kernels, idx, parts, up
 from fastconv._native.memory cimport Arena, Workspace, carve, release, reserve
-from fastconv._native.problem cimport INPUT_GRADIENT, WEIGHT_GRADIENT, Image, Problem, at
+from fastconv._native.problem cimport INPUT_GRADIENT, WEIGHT_GRADIENT, Image, Problem, at, far_elements
 from fastconv._native.runtime cimport keeps_busy, run_tasks, threads_for
 from fastconv._native.tuning cimport FEATURES
 from fastconv._native.winograd_gradient cimport weight_gradient as run_weight_gradient
@@ -54,6 +54,8 @@ cdef void winograd_features(const Problem *problem, int *rows, double *features)
     rows[0] = 0 if layer.r != layer.s else 1 if problem.stride_h > 1 else 2
     memset(features, 0, FEATURES * sizeof(double))
     cdef idx lanes = layer.kernels.lanes
+    cdef const Image *image_x = layer.x.image
+    cdef const Image *image_y = layer.y.image
     cdef double channels = layer.x.channels, filters = layer.y.channels
     cdef double channel_vecs = parts(layer.x.channels, lanes), filter_vecs = parts(layer.y.channels, lanes)
     cdef double tiles = <double>layer.n * layer.bands * layer.band_tiles
@@ -75,6 +77,19 @@ cdef void winograd_features(const Problem *problem, int *rows, double *features)
         features[1] = points * channels * filter_vecs
         features[4] = scale * channels * filter_vecs
     features[2], features[3], features[5] = scale * channel_vecs * tiles, scale * filter_vecs * tiles, 1
+    # A block's V leaves the cache that holds it near.
+    if layer.points * channels * TILES * layer.kernels.itemsize > 4 * problem.tuning.stage_bytes:
+        features[7] = features[0]
+    # Channels are brought along the lanes: one by one where a stride splits the pixels.
+    features[9 if layer.x.split > 1 else 8] = 0.0 if image_x.s_c == 1 and layer.x.split == 1 else (
+        <double>image_x.n * image_x.h * image_x.w * problem.groups * (
+            channel_vecs if layer.x.split > 1 else parts(layer.phase_channels, lanes)))
+    if image_y.s_c != 1:
+        features[8] += <double>image_y.n * image_y.h * image_y.w * problem.groups * layer.y.vecs
+    features[10] = far_elements(image_x, image_x.n, problem.tuning.stage_bytes, layer.kernels.itemsize)
+    features[11] = far_elements(image_y, image_y.n, problem.tuning.stage_bytes, layer.kernels.itemsize)
+    # Pixels with channels last that are written.
+    features[12] = features[11] if image_y.s_c == 1 else 0.0
 
 
 cdef bint winograd_tile(const Problem *problem, idx *m_h, idx *m_w, idx *r, idx *s) noexcept nogil:
