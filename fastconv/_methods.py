@@ -405,19 +405,19 @@ class FunctionMethods(tape.TensorBase):
         """See :func:`fastconv.narrow`."""
         return functions.narrow(self, dim, start, length)
 
-    def split(self, split_size_or_sections: _int | Sequence[_int], dim: _int = 0) -> tuple:
+    def split(self, split_size_or_sections: _int | Sequence[_int], dim: _int = 0) -> tuple[Any, ...]:
         """See :func:`fastconv.split`."""
         return functions.split(self, split_size_or_sections, dim)
 
-    def chunk(self, chunks: _int, dim: _int = 0) -> tuple:
+    def chunk(self, chunks: _int, dim: _int = 0) -> tuple[Any, ...]:
         """See :func:`fastconv.chunk`."""
         return functions.chunk(self, chunks, dim)
 
-    def tensor_split(self, indices_or_sections: _int | Sequence[_int], dim: _int = 0) -> tuple:
+    def tensor_split(self, indices_or_sections: _int | Sequence[_int], dim: _int = 0) -> tuple[Any, ...]:
         """See :func:`fastconv.tensor_split`."""
         return functions.tensor_split(self, indices_or_sections, dim)
 
-    def unbind(self, dim: _int = 0) -> tuple:
+    def unbind(self, dim: _int = 0) -> tuple[Any, ...]:
         """See :func:`fastconv.unbind`."""
         return functions.unbind(self, dim)
 
@@ -651,17 +651,58 @@ class FunctionMethods(tape.TensorBase):
         """See :meth:`reshape`; to the shape of another tensor."""
         return functions.reshape(self, other.shape)
 
-    absolute = functions.abs
-    clip = functions.clamp
-    divide = functions.div
-    greater = functions.gt
-    greater_equal = functions.ge
-    less = functions.lt
-    less_equal = functions.le
-    moveaxis = functions.movedim
-    multiply = functions.mul
-    negative = functions.neg
-    not_equal = functions.ne
-    subtract = functions.sub
-    swapaxes = functions.transpose
-    true_divide = functions.div
+    def absolute(self) -> Tensor:
+        """:func:`fastconv.abs` by another name."""
+        return functions.abs(self)
+
+    def clip(self, min: Tensor | _float | None = None, max: Tensor | _float | None = None) -> Tensor:
+        """:func:`fastconv.clamp` by another name."""
+        return functions.clamp(self, min, max)
+
+    def divide(self, other: Tensor | _float) -> Tensor:
+        """:func:`fastconv.div` by another name."""
+        return functions.div(self, other)
+
+    def greater(self, other: Tensor | _float) -> Tensor:
+        """:func:`fastconv.gt` by another name."""
+        return functions.gt(self, other)
+
+    def greater_equal(self, other: Tensor | _float) -> Tensor:
+        """:func:`fastconv.ge` by another name."""
+        return functions.ge(self, other)
+
+    def less(self, other: Tensor | _float) -> Tensor:
+        """:func:`fastconv.lt` by another name."""
+        return functions.lt(self, other)
+
+    def less_equal(self, other: Tensor | _float) -> Tensor:
+        """:func:`fastconv.le` by another name."""
+        return functions.le(self, other)
+
+    def moveaxis(self, source: _int | Sequence[_int], destination: _int | Sequence[_int]) -> Tensor:
+        """:func:`fastconv.movedim` by another name."""
+        return functions.movedim(self, source, destination)
+
+    def multiply(self, other: Tensor | _float) -> Tensor:
+        """:func:`fastconv.mul` by another name."""
+        return functions.mul(self, other)
+
+    def negative(self) -> Tensor:
+        """:func:`fastconv.neg` by another name."""
+        return functions.neg(self)
+
+    def not_equal(self, other: Tensor | _float) -> Tensor:
+        """:func:`fastconv.ne` by another name."""
+        return functions.ne(self, other)
+
+    def subtract(self, other: Tensor | _float, *, alpha: _float = 1) -> Tensor:
+        """:func:`fastconv.sub` by another name."""
+        return functions.sub(self, other, alpha=alpha)
+
+    def swapaxes(self, dim0: _int, dim1: _int) -> Tensor:
+        """:func:`fastconv.transpose` by another name."""
+        return functions.transpose(self, dim0, dim1)
+
+    def true_divide(self, other: Tensor | _float) -> Tensor:
+        """:func:`fastconv.div` by another name."""
+        return functions.div(self, other)

@@ -12,7 +12,7 @@ from builtins import float as _float
 from builtins import int as _int
 from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
-from typing import Any, NoReturn, overload
+from typing import Any, NoReturn, SupportsIndex, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
@@ -53,7 +53,7 @@ from .random import Generator, stream_of
 __all__ = ["Tensor", "address", "owner_of"]
 
 
-def _rebuild(cls: type, array: np.ndarray, requires_grad: bool, attributes: dict | None) -> Tensor:
+def _rebuild(cls: type[Any], array: np.ndarray, requires_grad: bool, attributes: dict[Any, Any] | None) -> Tensor:
     t = cls.__new__(cls)
     t._array, t._requires_grad = array, requires_grad
     if attributes:
@@ -61,7 +61,7 @@ def _rebuild(cls: type, array: np.ndarray, requires_grad: bool, attributes: dict
     return t
 
 
-def _rebuild_view(cls: type, owner: np.ndarray, dtype: np.dtype, offset: _int, shape, strides, *rest) -> Tensor:
+def _rebuild_view(cls: type[Any], owner: np.ndarray, dtype: np.dtype, offset: _int, shape, strides, *rest) -> Tensor:
     return _rebuild(cls, np.ndarray(shape, dtype, owner, offset, strides), *rest)
 
 
@@ -114,7 +114,7 @@ class Tensor(FunctionMethods):
     __slots__ = ("__weakref__",)
 
     __array_priority__ = 1000  # ndarray + Tensor calls Tensor.__radd__
-    __hash__ = object.__hash__
+    __hash__: Callable[[Tensor], _int] = object.__hash__
 
     def __init__(self, *data: Any, device: DeviceLike = None, requires_grad: _bool = False) -> None:
         check_device(device)
@@ -274,7 +274,7 @@ class Tensor(FunctionMethods):
         """
         backward(self, None if gradient is None else [gradient], retain_graph, create_graph, inputs)
 
-    def _check_hook(self, hook: Callable) -> None:
+    def _check_hook(self, hook: Callable[..., Any]) -> None:
         if not callable(hook):
             raise TypeError(f"a hook has to be callable, got {hook!r}")
         if not self._requires_grad:
@@ -344,7 +344,7 @@ class Tensor(FunctionMethods):
             raise RuntimeError(f"only a tensor of one element has an item(), this one has shape {list(self.shape)}")
         return array_of(self).item()
 
-    def tolist(self) -> list | _float | _int | _bool:
+    def tolist(self) -> list[Any] | _float | _int | _bool:
         """The elements as nested lists of Python numbers."""
         return array_of(self).tolist()
 
@@ -370,7 +370,7 @@ class Tensor(FunctionMethods):
             return array.astype(dtype)
         return array.copy() if copy else array
 
-    def __dlpack__(self, **kwargs):
+    def __dlpack__(self, **kwargs: Any) -> Any:
         if self._requires_grad:
             raise BufferError("Can't export a tensor that requires grad; use detach()")
         return self._array.__dlpack__(**kwargs)
@@ -404,7 +404,7 @@ class Tensor(FunctionMethods):
     def __repr__(self) -> str:
         return text_of(self)
 
-    def __reduce_ex__(self, protocol):
+    def __reduce_ex__(self, protocol: SupportsIndex) -> Any:
         """Views are pickled as such, with the memory that they show: pickle keeps what they share."""
         array, owner = self._array, owner_of(self._array)
         if owner is None or owner is array or not array.size or not owner.flags.c_contiguous:
@@ -413,11 +413,11 @@ class Tensor(FunctionMethods):
         view = (type(self), owner, array.dtype, offset, array.shape, array.strides)
         return _rebuild_view, (*view, self._requires_grad, getattr(self, "__dict__", None))
 
-    def reduce_alone(self) -> tuple:
+    def reduce_alone(self) -> tuple[Any, ...]:
         """How pickle takes it apart where nothing else shares its memory."""
         return _rebuild, (type(self), self._array, self._requires_grad, getattr(self, "__dict__", None))
 
-    def __deepcopy__(self, memo: dict) -> Tensor:
+    def __deepcopy__(self, memo: dict[Any, Any]) -> Tensor:
         if self._node is not None:
             raise RuntimeError("only leaf tensors can be deep-copied; detach() this one, or clone() it")
         array, owner = self._array, owner_of(self._array)
@@ -444,7 +444,7 @@ class Tensor(FunctionMethods):
             raise TypeError("iteration over a 0-d tensor")
         return (self[i] for i in range(self._array.shape[0]))
 
-    def __contains__(self, value) -> _bool:
+    def __contains__(self, value: Any) -> _bool:
         return bool(np.any(array_of(self) == array_of(value)))
 
     def __getitem__(self, index: Any) -> Tensor:
@@ -845,19 +845,19 @@ class Tensor(FunctionMethods):
         tape.become(self, wrap(np.broadcast_to(array, self._array.shape)))
         return self
 
-    def add_(self, other, *, alpha: _float = 1) -> Tensor:
+    def add_(self, other: Tensor | _float, *, alpha: _float = 1) -> Tensor:
         """``self += alpha * other``, in place."""
         return self._become(functions.add(self, other, alpha=alpha))
 
-    def sub_(self, other, *, alpha: _float = 1) -> Tensor:
+    def sub_(self, other: Tensor | _float, *, alpha: _float = 1) -> Tensor:
         """``self -= alpha * other``, in place."""
         return self._become(functions.sub(self, other, alpha=alpha))
 
-    def mul_(self, other) -> Tensor:
+    def mul_(self, other: Tensor | _float) -> Tensor:
         """``self *= other``, in place."""
         return self._become(functions.mul(self, other))
 
-    def div_(self, other) -> Tensor:
+    def div_(self, other: Tensor | _float) -> Tensor:
         """``self /= other``, in place."""
         return self._become(functions.div(self, other))
 
@@ -901,7 +901,12 @@ class Tensor(FunctionMethods):
     # Dtypes
 
     def to(
-        self, *target, dtype: DTypeLike | None = None, device=None, non_blocking: _bool = False, copy: _bool = False
+        self,
+        *target: Any,
+        dtype: DTypeLike | None = None,
+        device: DeviceLike = None,
+        non_blocking: _bool = False,
+        copy: _bool = False,
     ) -> Tensor:
         """The tensor in another dtype; itself if it has that dtype already.
 

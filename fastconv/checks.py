@@ -62,7 +62,7 @@ def number(
     return value
 
 
-def unpack(arguments: tuple) -> tuple[int, ...]:
+def unpack(arguments: tuple[Any, ...]) -> tuple[int, ...]:
     """``f(2, 3)`` and ``f((2, 3))`` alike."""
     if len(arguments) == 1 and type(arguments[0]) is not int and isinstance(arguments[0], (Sequence, np.ndarray)):
         arguments = arguments[0]

@@ -175,7 +175,7 @@ def full(
     return _new(filled_with(fill_value, _shape((size,), None, "full"), dtype), requires_grad, out)
 
 
-def _shape(shape: tuple, size: Sequence[int] | None, name: str) -> Sequence[int]:
+def _shape(shape: tuple[Any, ...], size: Sequence[int] | None, name: str) -> Sequence[int]:
     if size is not None:
         if shape:
             raise TypeError(f"{name}() expects its shape once, got {shape} and size={size!r}")

@@ -55,9 +55,17 @@ __all__ = [
 P = ParamSpec("P")
 R = TypeVar("R")
 
-float16, float32, float64 = np.dtype("float16"), np.dtype("float32"), np.dtype("float64")
-uint8, int8, int16, int32, int64 = (np.dtype(name) for name in ("uint8", "int8", "int16", "int32", "int64"))
-bool_ = np.dtype("bool")
+DType: TypeAlias = "np.dtype[Any]"
+
+float16: DType = np.dtype("float16")
+float32: DType = np.dtype("float32")
+float64: DType = np.dtype("float64")
+uint8: DType = np.dtype("uint8")
+int8: DType = np.dtype("int8")
+int16: DType = np.dtype("int16")
+int32: DType = np.dtype("int32")
+int64: DType = np.dtype("int64")
+bool_: DType = np.dtype("bool")
 
 DeviceLike: TypeAlias = "str | device | None"
 Data: TypeAlias = "ArrayLike | TensorBase"  # what a tensor can be made of
@@ -72,12 +80,12 @@ class BFloat16:
 
     __slots__ = ()
 
-    name = "bfloat16"
-    kind = "f"
-    itemsize = 2
-    is_floating_point = True
-    isnative = True
-    dtype = np.dtype("V2")  # NumPy's functions see it
+    name: str = "bfloat16"
+    kind: str = "f"
+    itemsize: int = 2
+    is_floating_point: bool = True
+    isnative: bool = True
+    dtype: np.dtype[Any] = np.dtype("V2")  # NumPy's functions see it
 
     def __eq__(self, other: object) -> bool:
         return other is self or (isinstance(other, np.dtype) and other == self.dtype)
@@ -256,16 +264,17 @@ class Size(tuple[int, ...]):
         part = tuple.__getitem__(self, index)
         return Size(part) if isinstance(index, slice) else part
 
-    def __add__(self, other: tuple) -> Size:  # type: ignore[override]
+    def __add__(self, other: tuple[Any, ...]) -> Size:  # type: ignore[override]
         return Size(tuple.__add__(self, other)) if isinstance(other, tuple) else NotImplemented
 
-    def __radd__(self, other: tuple) -> Size:
+    def __radd__(self, other: tuple[Any, ...]) -> Size:
         return Size((*other, *self)) if isinstance(other, tuple) else NotImplemented
 
     def __mul__(self, count: SupportsIndex) -> Size:
         return Size(tuple.__mul__(self, count))
 
-    __rmul__ = __mul__
+    def __rmul__(self, count: SupportsIndex) -> Size:
+        return Size(tuple.__rmul__(self, count))
 
     def __repr__(self) -> str:
         return f"torch.Size({list(self)})"
@@ -318,7 +327,7 @@ class device(str):
         self.type, self.index = kind, index
         return self
 
-    def __getnewargs__(self) -> tuple:
+    def __getnewargs__(self) -> tuple[Any, ...]:
         return self.type, self.index
 
     def __repr__(self) -> str:

@@ -1,5 +1,7 @@
 """What :func:`fastconv.explain` returns: the form that each pass takes, and what all of them are estimated to cost."""
 
+from typing import Any
+
 from ._native.tuning import FORMS
 
 __all__ = ["Explanation"]
@@ -21,7 +23,7 @@ class Explanation(dict):
         self.cycles: dict[str, dict[str, float]] = {}
         self.memory_format = memory_format
 
-    def add(self, name: str, plan: tuple) -> None:
+    def add(self, name: str, plan: tuple[Any, ...]) -> None:
         """Add a pass, as ``_native.plan.weigh_sizes`` sees it."""
         form, cycles, tile, residues, _ = plan
         names = dict(zip(range(len(FORMS)), FORMS, strict=True))

@@ -66,7 +66,7 @@ def _matrices(A: Any, name: str, square: bool = False) -> Tensor:
     return A
 
 
-def _computed(name: str, compute: Callable, *arrays: np.ndarray, **options: Any) -> Any:
+def _computed(name: str, compute: Callable[..., Any], *arrays: np.ndarray, **options: Any) -> Any:
     try:
         return compute(*arrays, **options)
     except np.linalg.LinAlgError as error:

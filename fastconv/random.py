@@ -1,6 +1,7 @@
 """Random numbers: every draw of the package goes through a :class:`Generator`."""
 
 import os
+from typing import Any
 
 import numpy as np
 
@@ -56,18 +57,18 @@ class Generator:
         """The seed that the stream was started with."""
         return self._seed
 
-    def get_state(self) -> dict:
+    def get_state(self) -> dict[Any, Any]:
         """The whole state: a dict of strings and integers that JSON can hold."""
         return {"seed": self._seed, "bit_generator": self.numpy.bit_generator.state}
 
-    def set_state(self, state: dict) -> "Generator":
+    def set_state(self, state: dict[Any, Any]) -> "Generator":
         """Continue from a state that :meth:`get_state` returned; returns self."""
         self._start(state["seed"])
         self.numpy.bit_generator.state = state["bit_generator"]
         return self
 
 
-default_generator = Generator()
+default_generator: Generator = Generator()
 
 
 def stream_of(generator: Generator | None) -> "np.random.Generator":

@@ -305,6 +305,7 @@ BEYOND_TORCH = [
     ("] = ", "masked_fill_ only supports boolean masks"),
     ("] = ", "Index put requires the source and destination dtypes match"),  # a value of one element
     ("] = ", "without overflow"),  # the same
+    ("where", "without overflow"),  # among no elements
     ("", "derivative for aten::remainder"),  # of a number by a tensor
     ("True", "Subtraction, the `-` operator, with a bool tensor"),  # True is 1
     ("False", "Subtraction, the `-` operator, with a bool tensor"),

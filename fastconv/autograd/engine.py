@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["backward", "grad"]
 
 
-def _tuple(value: Any) -> tuple:
+def _tuple(value: Any) -> tuple[Any, ...]:
     return tuple(value) if isinstance(value, (list, tuple)) else (value,)
 
 
@@ -50,7 +50,13 @@ def _start(tensor: Any, gradient: Any, number: int, create_graph: bool) -> Any:
     return wrap(dy) if create_graph else dy
 
 
-def _walk(outputs: tuple, gradients: Any, retain_graph: bool | None, create_graph: bool, inputs: tuple | None) -> Any:
+def _walk(
+    outputs: tuple[Any, ...],
+    gradients: Any,
+    retain_graph: bool | None,
+    create_graph: bool,
+    inputs: tuple[Any, ...] | None,
+) -> Any:
     gradients = (None,) * len(outputs) if gradients is None else _tuple(gradients)
     if len(gradients) != len(outputs):
         raise RuntimeError(f"got {len(outputs)} tensors and {len(gradients)} gradients")

@@ -19,7 +19,7 @@ class RemovableHandle:
     """
 
     def __init__(self, hooks: dict[int, Any]) -> None:
-        self.id = next(_numbers)
+        self.id: int = next(_numbers)
         self._hooks = hooks
 
     def remove(self) -> None:
@@ -29,7 +29,7 @@ class RemovableHandle:
     def __enter__(self) -> RemovableHandle:
         return self
 
-    def __exit__(self, *exception) -> None:
+    def __exit__(self, *exception: object) -> None:
         self.remove()
 
 

@@ -135,7 +135,7 @@ def remainder(input: Tensor, other: Tensor | float) -> Tensor:
     return _divided(primitives.remainder, input, other)
 
 
-def _divided(op: Callable, input: Any, other: Any) -> Tensor:
+def _divided(op: Callable[..., Any], input: Any, other: Any) -> Tensor:
     x, y = operands(input, other)
     kind = category(result_type(input, other))
     if kind == 0:

@@ -163,7 +163,7 @@ def broadcast_to(input: Tensor, shape: Sequence[int]) -> Tensor:
     return expand(input, shape)
 
 
-def broadcast_tensors(*tensors: Tensor) -> tuple:
+def broadcast_tensors(*tensors: Tensor) -> tuple[Any, ...]:
     """The tensors, each expanded to the shape that all broadcast to."""
     if len(tensors) == 1 and isinstance(tensors[0], (list, tuple)):
         tensors = tuple(tensors[0])
@@ -200,7 +200,7 @@ def dstack(tensors: Sequence[Tensor]) -> Tensor:
     return cat([_at_least(t, 3) for t in tensors], 2)
 
 
-def meshgrid(*tensors: Tensor, indexing: str | None = None) -> tuple:
+def meshgrid(*tensors: Tensor, indexing: str | None = None) -> tuple[Any, ...]:
     """The coordinates of a grid, given those along each axis: for each a tensor of all lengths.
 
     Parameters

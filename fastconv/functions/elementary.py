@@ -53,7 +53,9 @@ __all__ = [
 # ---- what is computed, and the slopes -------------------------------------------------------------------------------
 
 
-def _of_one(name: str, compute: Callable, slope: Callable, of_result: bool = False) -> Callable:
+def _of_one(
+    name: str, compute: Callable[..., Any], slope: Callable[..., Any], of_result: bool = False
+) -> Callable[..., Any]:
     """The operation `name`, whose product is dy times the slope, a function of x or of the result."""
 
     @differentiable_twice
@@ -65,7 +67,7 @@ def _of_one(name: str, compute: Callable, slope: Callable, of_result: bool = Fal
     return op
 
 
-def _constant(name: str, compute: Callable) -> Callable:
+def _constant(name: str, compute: Callable[..., Any]) -> Callable[..., Any]:
     """An operation that is constant between jumps: its gradient is 0."""
 
     @differentiable_twice
@@ -286,7 +288,7 @@ def round(input: Tensor, *, decimals: int = 0) -> Tensor:
     return apply(_round, input, decimals=integer(decimals, "decimals", -400))
 
 
-def _rounded(op: Callable, x: Any, name: str) -> Any:
+def _rounded(op: Callable[..., Any], x: Any, name: str) -> Any:
     """Integers are rounded already."""
     if _numeric(x, name).dtype.kind == "f":
         return apply(op, x)

@@ -32,7 +32,7 @@ def getitem(x: Any, index: Any) -> Any:
     return y if chosen is None else apply(primitives.index, y, index=chosen, basic=False)
 
 
-def split_index(index: Any, shape: tuple[int, ...]) -> tuple[tuple, tuple | None]:
+def split_index(index: Any, shape: tuple[int, ...]) -> tuple[tuple[Any, ...], tuple[Any, ...] | None]:
     """An index in its two steps, for an array of this shape.
 
     Returns

@@ -85,7 +85,7 @@ def floating(x: Any, name: str) -> Any:
     return x
 
 
-def one_dtype(tensors: Sequence[Any], name: str) -> list:
+def one_dtype(tensors: Sequence[Any], name: str) -> list[Any]:
     """Tensors brought to the dtype of an operation on all of them."""
     tensors = list(tensors)
     if not tensors:
@@ -101,7 +101,7 @@ def one_dtype(tensors: Sequence[Any], name: str) -> list:
 MOVES = {primitives.reshape, primitives.permute, primitives.expand, primitives.index, primitives.clone, primitives.cast}
 
 
-def apply(op: Callable, *inputs: Any, **options: Any) -> Any:
+def apply(op: Callable[..., Any], *inputs: Any, **options: Any) -> Any:
     """``tape.apply``, which records; bfloat16 is computed in float32 and the result is rounded."""
     for x in inputs:
         if isinstance(x, TensorBase) and x._array.dtype.kind == "V" and op not in MOVES:
@@ -119,7 +119,7 @@ def _wide(x: Any) -> Any:
     return cast(x, float32) if isinstance(array, np.ndarray) and array.dtype.kind == "V" else x
 
 
-def elementwise(op: Callable, *operands: Any, **options: Any) -> Any:
+def elementwise(op: Callable[..., Any], *operands: Any, **options: Any) -> Any:
     """``apply`` for an operation that broadcasts, with torch's error where shapes do not allow it."""
     try:
         return apply(op, *operands, **options)

@@ -104,7 +104,7 @@ def log_softmax(input: Tensor, dim: int, dtype: DTypeLike | None = None) -> Tens
 
 
 @quiet
-def _softmax(op: Callable, input: Any, dim: int, dtype: DTypeLike | None) -> Tensor:
+def _softmax(op: Callable[..., Any], input: Any, dim: int, dtype: DTypeLike | None) -> Tensor:
     x = floating(as_operand(input, None if dtype is None else as_dtype(dtype)), op.__name__)
     dim = dimension(dim, x.ndim)
     if not x.ndim:

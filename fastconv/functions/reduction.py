@@ -192,7 +192,7 @@ def min(input: Tensor, dim: int | Tensor | None = None, keepdim: bool = False) -
     return _extremum(input, dim, keepdim, -1, "min")
 
 
-def _argextremum(pick: Callable, input: Any, dim: int | None, keepdim: bool) -> Any:
+def _argextremum(pick: Callable[..., Any], input: Any, dim: int | None, keepdim: bool) -> Any:
     if not isinstance(input, ARRAYS):
         raise TypeError(f"{pick.__name__}() expects a Tensor, got {type(input).__name__}")
     array = array_of(input)
@@ -234,7 +234,7 @@ def all(input: Tensor, dim: Dims = None, keepdim: bool = False) -> Tensor:
     return _truth(np.all, input, dim, keepdim)
 
 
-def _truth(quantifier: Callable, input: Any, dim: Any, keepdim: bool) -> Tensor:
+def _truth(quantifier: Callable[..., Any], input: Any, dim: Any, keepdim: bool) -> Tensor:
     array = array_of(input)
     truth = np.asarray(quantifier(array, axis=dimensions(dim, array), keepdims=keepdim))
     return wrap(truth.astype(array.dtype) if array.dtype == uint8 else truth)

@@ -91,7 +91,7 @@ def _index(index: Any, name: str, length: int, ndim: int | None = None) -> np.nd
     return array.astype(np.int64, copy=False)
 
 
-def _along(index: np.ndarray, dim: int) -> tuple:
+def _along(index: np.ndarray, dim: int) -> tuple[Any, ...]:
     """NumPy's index of the elements at `index` along `dim`, and elsewhere where `index` itself has them."""
     places = list(np.ogrid[tuple(slice(n) for n in index.shape)])
     places[dim] = index
@@ -191,7 +191,7 @@ def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
     return apply(primitives.index, input, index=(*(slice(None),) * dim, array), basic=False)
 
 
-def _at(input: Tensor, dim: int, index: Tensor, name: str) -> tuple:
+def _at(input: Tensor, dim: int, index: Tensor, name: str) -> tuple[Any, ...]:
     dim = dimension(dim, _tensor(input, name).ndim)
     return (*(slice(None),) * dim, _index(index, name, input.shape[dim], 1).reshape(-1))
 
@@ -281,12 +281,12 @@ def narrow(input: Tensor, dim: int, start: int | Tensor, length: int) -> Tensor:
     return input[(*(slice(None),) * dim, slice(start, start + length))]
 
 
-def _pieces(input: Tensor, dim: int, ends: Sequence[int]) -> tuple:
+def _pieces(input: Tensor, dim: int, ends: Sequence[int]) -> tuple[Any, ...]:
     before = (slice(None),) * dim
     return tuple(input[(*before, slice(start, end))] for start, end in zip([0, *ends[:-1]], ends, strict=True))
 
 
-def split(tensor: Tensor, split_size_or_sections: int | Sequence[int], dim: int = 0) -> tuple:
+def split(tensor: Tensor, split_size_or_sections: int | Sequence[int], dim: int = 0) -> tuple[Any, ...]:
     """Views of so many slices along `dim` each, or of as many as a list says."""
     dim = dimension(dim, _tensor(tensor, "split").ndim)
     length = tensor.shape[dim]
@@ -304,7 +304,7 @@ def split(tensor: Tensor, split_size_or_sections: int | Sequence[int], dim: int 
     return _pieces(tensor, dim, [*range(size, length, size or 1), length])
 
 
-def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple:
+def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Any, ...]:
     """At most so many views along `dim`, of one size but for the last."""
     if integer(chunks, "chunks", -(2**60)) < 1:
         raise RuntimeError(f"chunk expects `chunks` to be greater than 0, got: {chunks}")
@@ -313,7 +313,7 @@ def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple:
     return split(input, -(-length // chunks), dim) if length else (input,) * chunks
 
 
-def tensor_split(input: Tensor, indices_or_sections: int | Sequence[int], dim: int = 0) -> tuple:
+def tensor_split(input: Tensor, indices_or_sections: int | Sequence[int], dim: int = 0) -> tuple[Any, ...]:
     """So many views along `dim`, as even as can be, or those between the indices of a list."""
     dim = dimension(dim, _tensor(input, "tensor_split").ndim)
     length = input.shape[dim]
@@ -327,7 +327,7 @@ def tensor_split(input: Tensor, indices_or_sections: int | Sequence[int], dim: i
     return _pieces(input, dim, np.cumsum(sizes).tolist())
 
 
-def unbind(input: Tensor, dim: int = 0) -> tuple:
+def unbind(input: Tensor, dim: int = 0) -> tuple[Any, ...]:
     """The slices along `dim`, without that dimension: views."""
     dim = dimension(dim, _tensor(input, "unbind").ndim)
     if not input.ndim:
