@@ -944,6 +944,19 @@ class Tensor(FunctionMethods):
         """Itself: every tensor is on the CPU."""
         return self
 
+    def share_memory_(self) -> Tensor:
+        """Move it, in place, into memory that it shares with processes that it is handed to; returns self."""
+        from .shared import share
+
+        share(self)
+        return self
+
+    def is_shared(self) -> _bool:
+        """Whether it lies in memory that processes share."""
+        from .shared import is_shared
+
+        return is_shared(self)
+
     def cuda(self, device: Any = None, non_blocking: _bool = False) -> NoReturn:
         """Raise torch's AssertionError: there is no GPU."""
         check_device("cuda")

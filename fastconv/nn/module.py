@@ -345,6 +345,12 @@ class Module:
         """Raise torch's AssertionError, unless there is nothing to move: there is no GPU."""
         return self._convert(lambda tensor: tensor.cuda(device))
 
+    def share_memory(self) -> Module:
+        """Move parameters and buffers, in place, into memory that processes share; returns self."""
+        for tensor in (*self.parameters(), *self.buffers()):
+            tensor.share_memory_()
+        return self
+
     # State
 
     def _state(self, prefix: str = "") -> Iterator[tuple[str, Tensor]]:
