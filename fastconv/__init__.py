@@ -10,6 +10,7 @@ from .autograd import enable_grad, inference_mode, is_grad_enabled, is_inference
 from .creation import (
     arange,
     as_tensor,
+    bernoulli,
     empty,
     empty_like,
     eye,
@@ -18,11 +19,14 @@ from .creation import (
     full,
     full_like,
     linspace,
+    multinomial,
+    normal,
     ones,
     ones_like,
     rand,
     rand_like,
     randint,
+    randint_like,
     randn,
     randn_like,
     randperm,
@@ -249,7 +253,7 @@ from .functions import trunc as fix
 from .linalg import det
 from .linalg import inv as inverse
 from .ops import explain
-from .random import Generator, default_generator, initial_seed, manual_seed
+from .random import Generator, default_generator, get_rng_state, initial_seed, manual_seed, seed, set_rng_state
 from .serialization import load, save
 
 if TYPE_CHECKING:
@@ -286,6 +290,7 @@ __all__ = [
     "atanh",
     "backends",
     "baddbmm",
+    "bernoulli",
     "bincount",
     "bitwise_and",
     "bitwise_left_shift",
@@ -359,6 +364,7 @@ __all__ = [
     "gather",
     "ge",
     "get_num_threads",
+    "get_rng_state",
     "greater",
     "greater_equal",
     "gt",
@@ -422,6 +428,7 @@ __all__ = [
     "moveaxis",
     "movedim",
     "mul",
+    "multinomial",
     "multiply",
     "mv",
     "nan_to_num",
@@ -433,6 +440,7 @@ __all__ = [
     "no_grad",
     "nonzero",
     "norm",
+    "normal",
     "not_equal",
     "numel",
     "ones",
@@ -447,6 +455,7 @@ __all__ = [
     "rand",
     "rand_like",
     "randint",
+    "randint_like",
     "randn",
     "randn_like",
     "randperm",
@@ -465,10 +474,12 @@ __all__ = [
     "save",
     "scatter",
     "scatter_add",
+    "seed",
     "select",
     "serialization",
     "set_grad_enabled",
     "set_num_threads",
+    "set_rng_state",
     "show_config",
     "sigmoid",
     "sign",

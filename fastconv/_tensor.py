@@ -17,14 +17,14 @@ from typing import Any, NoReturn, SupportsIndex, overload
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
-from . import functions, primitives
+from . import functions, primitives, random
 from ._methods import FunctionMethods
 from ._native import tape
 from ._native.tape import Node, apply, wrap
 from ._printing import text_of
 from .autograd.engine import backward
 from .autograd.hooks import RemovableHandle, add_hook
-from .checks import brief, check_shape, number, unpack
+from .checks import LARGEST, brief, check_shape, int64_number, integer, number, unpack
 from .dtypes import (
     CPU,
     OPERANDS,
@@ -48,7 +48,7 @@ from .dtypes import (
 )
 from .functions.indexing import getitem, split_index
 from .functions.operands import array_of, cast, numpy_names
-from .random import Generator, stream_of
+from .random import Generator
 
 __all__ = ["Tensor", "address", "owner_of"]
 
@@ -883,20 +883,76 @@ class Tensor(FunctionMethods):
         """Set every element to 0, in place."""
         return self.fill_(0)
 
+    # Random numbers, in place
+
+    def _draw(self, fill: Callable, *arguments) -> Tensor:
+        """Fill the elements by a function of :mod:`fastconv.random`."""
+        if tape.check_writable(self):
+            drawn = random.like(self._array)
+            fill(drawn, *arguments)
+            return self._overwrite(wrap(drawn))
+        fill(self._array, *arguments)
+        tape.mark_written(self)
+        return self
+
     def uniform_(self, a: _float = 0, b: _float = 1, *, generator: Generator | None = None) -> Tensor:
         """Fill with random numbers, uniform in [a, b), in place."""
-        number(a, "a"), number(b, "b")
-        return self._overwrite(self._draw("random", generator) * (b - a) + a)
+        return self._draw(random.fill_uniform, float(number(a, "a")), float(number(b, "b")), generator)
 
     def normal_(self, mean: _float = 0, std: _float = 1, *, generator: Generator | None = None) -> Tensor:
         """Fill with random numbers from the normal distribution, in place."""
-        number(mean, "mean"), number(std, "std", 0)
-        return self._overwrite(self._draw("standard_normal", generator) * std + mean)
+        return self._draw(random.fill_normal, float(number(mean, "mean")), float(number(std, "std")), generator)
 
-    def _draw(self, distribution: str, generator: Generator | None) -> np.ndarray:
-        return getattr(stream_of(generator), distribution)(
-            self.shape, dtype=float64 if self.dtype == float64 else float32
-        )
+    def bernoulli_(self, p: _float | Tensor = 0.5, *, generator: Generator | None = None) -> Tensor:
+        """Set each element to 1 with probability `p`, which may differ between elements, and else to 0, in place."""
+        p = p._array if isinstance(p, Tensor) else float(number(p, "p"))
+        return self._draw(random.fill_bernoulli, p, generator)
+
+    def random_(self, *bounds: _int | None, generator: Generator | None = None) -> Tensor:
+        """Fill with random integers, in place.
+
+        Parameters
+        ----------
+        *bounds : int
+            ``to``, or ``from`` and ``to``: from the first, or 0, up to but not including the last. None as `to` is the
+            end of what the dtype holds, as are no bounds at all; of a floating dtype the end of its integers.
+        generator : Generator or None
+        """
+        if len(bounds) > 2:
+            raise TypeError(f"random_() takes random_(), random_(to) or random_(from, to), got {bounds}")
+        if not bounds:
+            return self._draw(random.fill_any_integers, generator)
+        low, high = (0, *bounds) if len(bounds) == 1 else bounds
+        high = None if high is None else int64_number(high, "to")
+        return self._draw(random.fill_integers, int64_number(low, "from"), high, generator)
+
+    def exponential_(self, lambd: _float = 1, *, generator: Generator | None = None) -> Tensor:
+        """Fill with random numbers from the exponential distribution of this rate, in place."""
+        return self._draw(random.fill_exponential, float(number(lambd, "lambd")), generator)
+
+    def cauchy_(self, median: _float = 0, sigma: _float = 1, *, generator: Generator | None = None) -> Tensor:
+        """Fill with random numbers from the Cauchy distribution, in place."""
+        return self._draw(random.fill_cauchy, float(number(median, "median")), float(number(sigma, "sigma")), generator)
+
+    def log_normal_(self, mean: _float = 1, std: _float = 2, *, generator: Generator | None = None) -> Tensor:
+        """Fill with exp of random numbers from the normal distribution of this mean and deviation, in place."""
+        return self._draw(random.fill_log_normal, float(number(mean, "mean")), float(number(std, "std")), generator)
+
+    def geometric_(self, p: _float, *, generator: Generator | None = None) -> Tensor:
+        """Fill with how many trials of probability `p` the first success takes, in place."""
+        return self._draw(random.fill_geometric, float(number(p, "p")), generator)
+
+    def bernoulli(self, p: _float | None = None, *, generator: Generator | None = None) -> Tensor:
+        """See :func:`fastconv.bernoulli`."""
+        drawn = wrap(np.empty(self.shape, self.dtype))
+        return drawn.bernoulli_(self.detach() if p is None else p, generator=generator)
+
+    def multinomial(
+        self, num_samples: _int, replacement: _bool = False, *, generator: Generator | None = None
+    ) -> Tensor:
+        """See :func:`fastconv.multinomial`."""
+        number_drawn = integer(num_samples, "num_samples", -LARGEST)
+        return wrap(random.multinomial(self._array, number_drawn, replacement, generator))
 
     # Dtypes
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from ._native.tape import TensorBase
 
-__all__ = ["LARGEST", "brief", "check_shape", "dimension", "integer", "integers", "number", "unpack"]
+__all__ = ["LARGEST", "brief", "check_shape", "dimension", "int64_number", "integer", "integers", "number", "unpack"]
 
 LARGEST = 2**60  # of sizes: sums of a few of them stay within int64
 
@@ -40,6 +40,19 @@ def _integer(item: Any, name: str, least: int, value: Any) -> int:
         raise TypeError(f"{name} must be an integer, got {value!r}") from None
     if not least <= n <= LARGEST:
         raise ValueError(f"{name} must be from {least} to 2**60, got {value!r}")
+    return n
+
+
+def int64_number(value: Any, name: str) -> int:
+    """`value` as an int that fits 64 bits; neither a bool nor a float is one."""
+    try:
+        if isinstance(value, (bool, np.bool_)):
+            raise TypeError
+        n = index(value)
+    except TypeError:
+        raise TypeError(f"{name} must be an integer, got {value!r}") from None
+    if not -(2**63) <= n < 2**63:
+        raise ValueError(f"Overflow when unpacking long long: {name} is {n}, which 64 bits do not hold")
     return n
 
 

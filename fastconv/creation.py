@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
+from . import random
 from ._native.tape import wrap
 from ._tensor import Tensor
-from .checks import check_shape, integer, number, unpack
+from .checks import check_shape, int64_number, integer, number, unpack
 from .dtypes import (
     Data,
     DeviceLike,
@@ -26,11 +27,12 @@ from .dtypes import (
     takes_device,
     to_array,
 )
-from .random import Generator, stream_of
+from .random import Generator
 
 __all__ = [
     "arange",
     "as_tensor",
+    "bernoulli",
     "empty",
     "empty_like",
     "eye",
@@ -39,11 +41,14 @@ __all__ = [
     "full",
     "full_like",
     "linspace",
+    "multinomial",
+    "normal",
     "ones",
     "ones_like",
     "rand",
     "rand_like",
     "randint",
+    "randint_like",
     "randn",
     "randn_like",
     "randperm",
@@ -329,14 +334,85 @@ def randn(
 
 @takes_device
 def rand_like(input: Tensor, *, generator: Generator | None = None, dtype: DTypeLike | None = None) -> Tensor:
-    """Random numbers, uniform in [0, 1), of the shape and the dtype of `input`."""
-    return rand(input.shape, generator=generator, dtype=dtype or input.dtype)
+    """Random numbers, uniform in [0, 1), of the shape and the dtype of `input`, and like it in memory."""
+    return _empty_like(input, dtype).uniform_(generator=generator)
 
 
 @takes_device
 def randn_like(input: Tensor, *, generator: Generator | None = None, dtype: DTypeLike | None = None) -> Tensor:
-    """Random numbers of mean 0 and variance 1, of the shape and the dtype of `input`."""
-    return randn(input.shape, generator=generator, dtype=dtype or input.dtype)
+    """Random numbers of mean 0 and variance 1, of the shape and the dtype of `input`, and like it in memory."""
+    return _empty_like(input, dtype).normal_(generator=generator)
+
+
+def _empty_like(input: Tensor, dtype: DTypeLike | None) -> Tensor:
+    return wrap(random.like(input._array, None if dtype is None else as_dtype(dtype)))
+
+
+@takes_device
+def normal(
+    mean: float | Tensor = 0.0,
+    std: float | Tensor = 1.0,
+    size: Sequence[int] | None = None,
+    *,
+    generator: Generator | None = None,
+    dtype: DTypeLike | None = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """Random numbers from normal distributions.
+
+    Parameters
+    ----------
+    mean, std : float or Tensor
+        Of each element where they are tensors, which broadcast.
+    size : sequence of int
+        The shape, where both are numbers.
+    """
+    tensors = [t for t in (mean, std) if isinstance(t, Tensor)]
+    if not tensors:
+        if size is None:
+            raise TypeError(f"normal() expects a size beside the numbers mean={mean!r} and std={std!r}")
+        drawn = empty(size, dtype=dtype or float32)
+        return drawn.normal_(mean, std, generator=generator).requires_grad_(requires_grad)
+    if size is not None:
+        raise TypeError(f"normal() takes no size beside tensors, got size={size!r}")
+    shape = np.broadcast_shapes(*[t.shape for t in tensors])
+    drawn = np.empty(check_shape(shape, "normal"), as_dtype(dtype or tensors[0].dtype))
+    if isinstance(std, Tensor):
+        if not (std._array >= 0).all():
+            raise RuntimeError("normal expects all elements of std >= 0.0")
+        random.fill_normal(drawn, 0, 1, generator)
+        drawn *= std._array
+    else:
+        random.fill_normal(drawn, 0, float(number(std, "std")), generator)
+    drawn += mean._array if isinstance(mean, Tensor) else drawn.dtype.type(number(mean, "mean"))
+    return _leaf(drawn, requires_grad)
+
+
+def bernoulli(input: Tensor, p: float | None = None, *, generator: Generator | None = None) -> Tensor:
+    """1 with the probability that `input` holds, or `p` for all, and else 0; of the shape and the dtype of `input`."""
+    return input.bernoulli(p, generator=generator)
+
+
+def multinomial(
+    input: Tensor, num_samples: int, replacement: bool = False, *, generator: Generator | None = None
+) -> Tensor:
+    """Indices of the last dimension of `input`, each drawn with a probability in proportion to the element there.
+
+    Parameters
+    ----------
+    input : Tensor
+        Weights, shape (n,) or (rows, n), of which those of a row need not sum to 1.
+    num_samples : int
+        How many to draw in each row.
+    replacement : bool
+        Without it no index is drawn twice in a row.
+
+    Returns
+    -------
+    Tensor
+        int64, shape (num_samples,) or (rows, num_samples).
+    """
+    return input.multinomial(num_samples, replacement, generator=generator)
 
 
 @takes_device
@@ -347,6 +423,7 @@ def randint(
     *,
     generator: Generator | None = None,
     dtype: DTypeLike = int64,
+    requires_grad: bool = False,
 ) -> Tensor:
     """Random integers from `low` up to but not including `high`; ``randint(high, size)`` starts at 0."""
     if size is None:
@@ -355,17 +432,32 @@ def randint(
         low, high = 0, low
     if size is None:
         raise TypeError("randint() expects a size: randint(high, size) or randint(low, high, size)")
-    low, high = integer(low, "low", -(2**60)), integer(high, "high", -(2**60))
-    if not low < high:
-        raise RuntimeError(f"randint() expects low < high, got {low} and {high}")
-    return wrap(
-        stream_of(generator).integers(low, high, check_shape(unpack((size,)), "randint")).astype(as_dtype(dtype))
-    )
+    drawn = np.empty(check_shape(unpack((size,)), "randint"), as_dtype(dtype))
+    random.fill_integers(drawn, int64_number(low, "low"), int64_number(high, "high"), generator)
+    return _leaf(drawn, requires_grad)
 
 
 @takes_device
-def randperm(n: int, *, generator: Generator | None = None, dtype: DTypeLike = int64) -> Tensor:
+def randint_like(
+    input: Tensor,
+    low: int,
+    high: int | None = None,
+    *,
+    generator: Generator | None = None,
+    dtype: DTypeLike | None = None,
+) -> Tensor:
+    """Random integers from `low` up to but not including `high`, of the shape and the dtype of `input`."""
+    return _empty_like(input, dtype).random_(*((0, low) if high is None else (low, high)), generator=generator)
+
+
+@takes_device
+def randperm(
+    n: int, *, generator: Generator | None = None, dtype: DTypeLike = int64, requires_grad: bool = False
+) -> Tensor:
     """The integers from 0 to n - 1 in random order."""
-    n = integer(n, "n")
-    check_shape((n,), "randperm")
-    return wrap(stream_of(generator).permutation(n).astype(as_dtype(dtype)))
+    check_shape((integer(n, "n"),), "randperm")
+    dtype = as_dtype(dtype)
+    largest = 2 ** (np.finfo(dtype).nmant + 1) if dtype.kind == "f" else int(np.iinfo(dtype).max)
+    if n > largest:
+        raise RuntimeError(f"n is too large for result tensor type: randperm got n={n} and {dtype}")
+    return _leaf(random.permutation(n, generator).astype(dtype, copy=False), requires_grad)

@@ -36,6 +36,7 @@ typedef struct {
 #include "pool.h"
 #include "passes.h"
 #include "steps.h"
+#include "random.h"
 
 /* The kernels for one element type. */
 typedef struct {
@@ -49,6 +50,7 @@ typedef struct {
     const fc_pool_kernels *pool;
     const fc_passes_kernels *passes;
     const fc_steps_kernels *steps;
+    const fc_random_kernels *random;
 } fc_kernels;
 
 typedef struct {

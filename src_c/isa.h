@@ -71,6 +71,7 @@
 #include "pool.h"
 #include "passes.h"
 #include "steps.h"
+#include "random.h"
 static const fc_kernels NAME(kernels) = FAMILIES;
 #undef REAL
 #undef REAL_BYTES
@@ -90,6 +91,7 @@ static const fc_kernels NAME(kernels) = FAMILIES;
 #include "pool.h"
 #include "passes.h"
 #include "steps.h"
+#include "random.h"
 static const fc_kernels NAME(kernels) = FAMILIES;
 #undef REAL
 #undef REAL_BYTES

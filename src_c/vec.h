@@ -30,7 +30,8 @@
      .windows = &NAME(windows),                                                                                        \
      .pool = &NAME(pool),                                                                                              \
      .passes = &NAME(passes),                                                                                          \
-     .steps = &NAME(steps)}
+     .steps = &NAME(steps),                                                                                            \
+     .random = &NAME(random)}
 
 #define LANES (VECTOR_BYTES / REAL_BYTES)
 #define vec NAME(vec)

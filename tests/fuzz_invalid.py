@@ -869,7 +869,7 @@ ENTRIES = {
         {"name": Kind(runtime.get_isa(), ["zebra", "", None, 3, Odd(), b"avx2", "\0"])},
     ),
     "manual_seed": (fastconv.manual_seed, {"seed": Kind(0, [None, "zebra", Odd(), NAN, (1, 2), {}, INF, 3j])}),
-    "Generator": (fastconv.Generator, {"seed": Kind(0, ["zebra", Odd(), NAN, (1, 2), {}, INF, 3j])}),
+    "Generator": (fastconv.Generator, {"device": Kind("cpu", ["zebra", Odd(), NAN, (1, 2), {}, INF, 3j])}),
     "MNIST": (datasets.MNIST, {"root": Kind(None, ["/no/such/zebra", 3, None, Odd(), 1.5])}),
     "CIFAR10": (datasets.CIFAR10, {"root": Kind(None, ["/no/such/zebra", 3, None, Odd(), 1.5])}),
     "ImageFolder": (datasets.ImageFolder, {"root": Kind(None, ["/no/such/zebra", 3, None, Odd(), 1.5, "\0"])}),

@@ -859,7 +859,7 @@ def test_init():
         assert abs(ours.std() / t.std().item() - 1) < 0.04 and abs(ours.mean() - t.mean().item()) < 0.06 * ours.std()
         assert abs(ours.max() / t.max().item() - 1) < 0.3
     assert nn.init.constant_(fc.empty(2), 3).tolist() == [3, 3] and nn.init.ones_(fc.empty(1)).item() == 1
-    draws = [nn.init.uniform_(fc.empty(9), generator=fc.Generator(4)) for _ in range(2)]
+    draws = [nn.init.uniform_(fc.empty(9), generator=fc.Generator().manual_seed(4)) for _ in range(2)]
     assert fc.equal(*draws)
     with pytest.raises(ValueError, match=r"at least 2 dimensions, got shape \[3\]"):
         nn.init.kaiming_uniform_(fc.empty(3))

@@ -826,14 +826,14 @@ def test_random_creation():
     assert uniform.min().item() >= 0 and uniform.max().item() < 1 and abs(uniform.mean().item() - 0.5) < 0.05
     assert sorted(set(integers.tolist())) == [0, 1, 2, 3, 4] and integers.dtype == fc.int64
     assert sorted(permutation.tolist()) == list(range(1000))
-    g = fc.Generator(1)
-    state = fc.default_generator.get_state()
-    assert fc.equal(fc.randn(3, generator=g), fc.randn(3, generator=fc.Generator(1)))
-    assert fc.default_generator.get_state() == state
+    g = fc.Generator().manual_seed(1)
+    state = fc.default_generator.get_state().tolist()
+    assert fc.equal(fc.randn(3, generator=g), fc.randn(3, generator=fc.Generator().manual_seed(1)))
+    assert fc.default_generator.get_state().tolist() == state
     x = fc.empty(1000).uniform_(2, 4)
     assert x.min().item() >= 2 and x.max().item() <= 4
     assert abs(x.normal_(5, 0.1).mean().item() - 5) < 0.02
-    with pytest.raises(RuntimeError, match="low < high"):
+    with pytest.raises(RuntimeError, match="to be less than"):
         fc.randint(0, (2,))
     with pytest.raises(TypeError):
         fc.randint(3)

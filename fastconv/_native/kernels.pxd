@@ -1,6 +1,6 @@
 """The border to C: what src_c/fastconv.h and the headers of its families declare, where each has its contract."""
 
-from libc.stdint cimport int32_t
+from libc.stdint cimport int32_t, uint32_t, uint64_t
 
 ctypedef Py_ssize_t idx
 
@@ -15,6 +15,8 @@ cdef extern from "fastconv.h" nogil:
         FC_WINDOW_RUN
         FC_SMALL
         FC_LINES
+        FC_STATE_WORDS
+        FC_NORMAL_BLOCK
 
     ctypedef struct fc_run:
         idx offset
@@ -165,6 +167,13 @@ cdef extern from "fastconv.h" nogil:
     ctypedef struct fc_steps_kernels:
         fc_step_kernel sgd, adam, rmsprop, adagrad, adadelta
 
+    ctypedef struct fc_random_kernels:
+        void (*twist)(uint32_t *state) noexcept nogil
+        void (*temper)(uint32_t *words, const uint32_t *state, idx n) noexcept nogil
+        void (*uniform)(void *x, const uint32_t *words, idx n, double low, double high) noexcept nogil
+        void (*normal)(void *x, idx n_blocks, double mean, double std) noexcept nogil
+        void (*bernoulli)(void *x, const uint32_t *words, idx n, uint64_t bound, double value) noexcept nogil
+
     ctypedef struct fc_kernels:
         idx itemsize
         idx lanes
@@ -176,6 +185,7 @@ cdef extern from "fastconv.h" nogil:
         const fc_pool_kernels *pool
         const fc_passes_kernels *passes
         const fc_steps_kernels *steps
+        const fc_random_kernels *random
 
     ctypedef struct fc_isa:
         const char *name

@@ -13,7 +13,7 @@ import numpy as np
 from fastconv._tensor import Tensor
 from fastconv.creation import from_numpy
 from fastconv.files import replacing
-from fastconv.random import default_generator
+from fastconv.random import Generator, default_generator
 from fastconv.serialization import safetensors
 
 __all__ = ["CheckpointError", "load", "load_training", "read", "save", "save_training"]
@@ -117,14 +117,14 @@ def save_training(path: str | os.PathLike, model, optimizer, scheduler=None, pro
     model, optimizer, scheduler
         Objects with a ``state_dict()``; `scheduler` may be None.
     progress : dict, optional
-        How far the run is: anything that JSON can hold.
+        How far the run is: anything that JSON can hold, and tensors.
     """
     arrays = {f"model.{name}": value for name, value in model.state_dict().items()}
     state = {
         "optimizer": _take_arrays(optimizer.state_dict(), "optimizer", arrays),
         "scheduler": None if scheduler is None else _take_arrays(scheduler.state_dict(), "scheduler", arrays),
-        "random": default_generator.get_state(),
-        "progress": progress,
+        "random": _take_arrays(default_generator.get_state(), "random", arrays),
+        "progress": _take_arrays(progress, "progress", arrays),
     }
     save(path, arrays, state)
 
@@ -157,10 +157,10 @@ def load_training(path: str | os.PathLike, model=None, optimizer=None, scheduler
         if scheduler is not None:
             scheduler.load_state_dict(_put_arrays(state["scheduler"], arrays))
         if model is not None:
-            default_generator.set_state(state["random"])
+            default_generator.set_state(_put_arrays(state["random"], arrays))
     except (RuntimeError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise CheckpointError(f"{os.fspath(path)}: does not fit this model and optimiser: {error}") from error
-    return state["progress"]
+    return _put_arrays(state["progress"], arrays)
 
 
 def _plain_array(value: Any) -> np.ndarray:
@@ -216,4 +216,18 @@ def _put_arrays(tree: Any, arrays: dict[str, np.ndarray]) -> Any:
             return tuple(_put_arrays(tree["$tuple"], arrays))
         case ["$dict"]:
             return {key: _put_arrays(value, arrays) for key, value in tree["$dict"]}
+        case ["seed", "bit_generator"]:
+            return _replaced_state(tree["seed"])
     return {key: _put_arrays(value, arrays) for key, value in tree.items()}
+
+
+def _replaced_state(seed: int) -> Tensor:
+    """A state of the generator for one that an earlier release saved, whose generator was NumPy's PCG64."""
+    import warnings
+
+    warnings.warn(
+        "this checkpoint is of an earlier release, which drew other random numbers: the run goes on with those of its "
+        f"seed {seed}, in another order than it would have; what it has learned is unharmed",
+        stacklevel=4,
+    )
+    return Generator().manual_seed(seed % 2**64).get_state()

@@ -223,6 +223,7 @@ def _load_data(settings: dict[str, Any]) -> tuple:
 
 def _load_folder(root: str, for_training, for_test, seed: int) -> tuple:
     """The sets in ``root/train`` and ``root/test``; or the images in `root`, of which every fifth is for the test."""
+    from fastconv.creation import randperm
     from fastconv.random import Generator
     from fastconv.utils.data import Subset
     from fastconv.vision.datasets import ImageFolder
@@ -239,7 +240,7 @@ def _load_folder(root: str, for_training, for_test, seed: int) -> tuple:
     if len(images) < 2:
         raise ValueError(f"{root}: holds {len(images)} image; training and test need at least one each")
     # A generator of its own: the split does not hang on what else is drawn.
-    order = Generator(seed).numpy.permutation(len(images)).tolist()
+    order = randperm(len(images), generator=Generator().manual_seed(seed)).tolist()
     tested = max(1, len(images) // 5)
     return Subset(images, order[tested:]), Subset(ImageFolder(root, for_test), order[:tested]), images.classes
 

@@ -18,7 +18,7 @@ from .._tensor import Tensor
 from ..checks import LARGEST, check_shape, integer, number
 from ..creation import from_numpy
 from ..functions import flatten, log_softmax, sigmoid, softmax, tanh
-from ..random import default_generator
+from ..random import dropout_noise
 
 __all__ = [
     "adaptive_avg_pool2d",
@@ -525,14 +525,11 @@ def relu(input: Array, inplace: bool = False) -> Array:
 
 
 @differentiable_twice
-def _dropout(needs, x, keep, scale):
-    y = x * keep
-    y *= scale
+def _dropout(needs, x, noise):
+    def vjp(dy, noise):
+        return (dy * noise,)
 
-    def vjp(dy, keep):
-        return (dy * keep * scale,)
-
-    return y, vjp, (keep,)
+    return x * noise, vjp, (noise,)
 
 
 def dropout(input: Array, p: float = 0.5, training: bool = True, inplace: bool = False) -> Array:
@@ -550,10 +547,10 @@ def dropout(input: Array, p: float = 0.5, training: bool = True, inplace: bool =
     """
     number(p, "dropout probability", 0, 1)
     _check_array("dropout", input)
-    if not training:
+    if not training or p == 0 or 0 in input.shape:  # nothing is drawn
         return input
-    keep = default_generator.numpy.random(input.shape, dtype=np.float32) >= p
-    y = apply(_dropout, input, keep=keep, scale=1 / (1 - p) if p < 1 else 0)
+    x = input._array if isinstance(input, Tensor) else input
+    y = apply(_dropout, input, noise=dropout_noise(x, p) if p < 1 else np.zeros((), x.dtype))
     return _replace(input, y) if inplace else y
 
 

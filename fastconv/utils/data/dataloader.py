@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from fastconv.random import Generator, default_generator
+from fastconv.random import Generator, random_seed
 from fastconv.utils.data.collate import default_collate, default_convert
 from fastconv.utils.data.dataset import Dataset, IterableDataset, load_samples
 from fastconv.utils.data.sampler import BatchSampler, RandomSampler, SequentialSampler
@@ -172,8 +172,9 @@ class DataLoader:
         return self.sampler if self.batch_sampler is None else self.batch_sampler
 
     def __iter__(self) -> Iterator[Any]:
-        # Drawn with and without workers, so that the order of samples does not depend on their number.
-        seed = int((self.generator or default_generator).numpy.integers(2**63))
+        # Drawn with and without workers, so that the order of samples does not depend on their number; workers that
+        # stay keep theirs.
+        seed = random_seed(self.generator) if self._kept is None else 0
         if isinstance(self.dataset, IterableDataset):
             size = self.batch_size if self.batch_sampler is not None else None
             start = functools.partial(_in_order, self.dataset, self.collate_fn, size, self.drop_last)
@@ -182,6 +183,8 @@ class DataLoader:
             load = load_one if self.batch_sampler is None else load_batch
             start = functools.partial(functools.partial, load, self.dataset, self.collate_fn)
             order = iter(self._order)
+            if self.num_workers:  # as torch, whose workers begin now: the sampler draws its order in time
+                order = itertools.chain(list(itertools.islice(order, 1)), order)
         if self.num_workers == 0:
             batches = map(start(), order)
             return _until_exhausted(batches) if isinstance(self.dataset, IterableDataset) else batches

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Generic, TypeVar
 
 from fastconv._tensor import Tensor
-from fastconv.random import Generator, default_generator
+from fastconv.random import Generator, default_generator, permutation
 
 __all__ = ["ChainDataset", "Columns", "ConcatDataset", "Dataset", "IterableDataset", "Subset", "TensorDataset"]
 __all__ += ["random_split"]
@@ -231,6 +231,6 @@ def random_split(
             "Sum of input lengths does not equal the length of the input dataset! "
             f"Got lengths {list(lengths)} for {total} samples"
         )
-    order = generator.numpy.permutation(total).tolist()
+    order = permutation(total, generator).tolist()
     ends = itertools.accumulate(lengths)
     return [Subset(dataset, order[end - length : end]) for end, length in zip(ends, lengths, strict=True)]

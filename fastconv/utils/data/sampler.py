@@ -7,8 +7,8 @@ from typing import Generic, TypeVar
 
 import numpy as np
 
-from fastconv.creation import randperm
-from fastconv.random import Generator, default_generator
+from fastconv.creation import randint, randperm
+from fastconv.random import Generator, multinomial, random_seed
 
 __all__ = [
     "BatchSampler",
@@ -84,16 +84,16 @@ class RandomSampler(Sampler[int]):
         return len(self.data_source) if self._num_samples is None else self._num_samples
 
     def __iter__(self) -> Iterator[int]:
-        stream = (self.generator or default_generator).numpy
-        size = len(self.data_source)
+        generator = self.generator or Generator().manual_seed(random_seed())
+        size, number = len(self.data_source), self.num_samples
         if self.replacement:
-            yield from stream.integers(size, size=self.num_samples).tolist()
+            for start in range(0, number, 32):
+                yield from randint(size, (min(32, number - start),), generator=generator).tolist()
             return
-        whole, part = divmod(self.num_samples, size)
-        for _ in range(whole):
-            yield from stream.permutation(size).tolist()
-        if part:
-            yield from stream.permutation(size)[:part].tolist()
+        for _ in range(number // size):
+            yield from randperm(size, generator=generator).tolist()
+        # Drawn even if nothing of it is used, as in torch, so that a generator of one's own stands at the same place.
+        yield from randperm(size, generator=generator)[: number % size].tolist()
 
     def __len__(self) -> int:
         return self.num_samples
@@ -160,9 +160,7 @@ class WeightedRandomSampler(Sampler[int]):
         self.generator = generator
 
     def __iter__(self) -> Iterator[int]:
-        stream = (self.generator or default_generator).numpy
-        shares = self.weights / self.weights.sum()
-        yield from stream.choice(len(shares), self.num_samples, self.replacement, shares).tolist()
+        yield from multinomial(self.weights, self.num_samples, self.replacement, self.generator).tolist()
 
     def __len__(self) -> int:
         return self.num_samples

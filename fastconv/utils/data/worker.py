@@ -252,7 +252,8 @@ def _seed(seed: int, worker_id: int) -> None:
 
     manual_seed((seed + worker_id) % 2**64)
     random.seed(seed + worker_id)
-    np.random.seed(np.random.SeedSequence((seed, worker_id)).generate_state(4))  # noqa: NPY002
+    words = (worker_id, seed % 2**32, seed >> 32, 0)
+    np.random.seed(np.random.SeedSequence(words).generate_state(4))  # noqa: NPY002
 
 
 def _portable(error: Exception) -> Exception:

@@ -9,7 +9,7 @@ can run so; a transform of one's own takes part by defining ``batch`` beside ``_
 import enum
 import functools
 import types
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ from fastconv._native.memory import empty
 from fastconv._tensor import Tensor
 from fastconv.checks import LARGEST, integer, integers, number
 from fastconv.creation import from_numpy, rand
-from fastconv.random import default_generator
+from fastconv.random import engine_of
 from fastconv.vision._pillow import is_image, pillow, to_image
 from fastconv.vision.transforms.images import (
     array_of,
@@ -294,7 +294,7 @@ class Resize:
 
     def __call__(self, image: Any) -> Any:
         check_image(image, "Resize")
-        height, width = self._target(image.height, image.width)
+        height, width = self.target(image.height, image.width)
         if (height, width) == (image.height, image.width):
             return image
         try:
@@ -306,7 +306,7 @@ class Resize:
         """(N, H, W) or (N, H, W, C) to the new size."""
         if not isinstance(images, np.ndarray):
             raise TypeError(f"img should be PIL Image, so Resize comes before ToTensor. Got {type(images)}")
-        height, width = self._target(*images.shape[1:3])
+        height, width = self.target(*images.shape[1:3])
         if (height, width) == images.shape[1:3]:
             return images
         resized = np.empty((len(images), height, width, *images.shape[3:]), images.dtype)
@@ -314,7 +314,8 @@ class Resize:
             resized[i] = self(to_image(image))
         return resized
 
-    def _target(self, height: int, width: int) -> tuple[int, int]:
+    def target(self, height: int, width: int) -> tuple[int, int]:
+        """The new size of an image of this one."""
         if not isinstance(self.size, int) and len(self.size) == 2:
             return self.size[0], self.size[1]
         shorter = self.size if isinstance(self.size, int) else self.size[0]
@@ -367,17 +368,19 @@ class RandomCrop:
         sides(padding)
 
     def __call__(self, image: Any) -> Any:
+        top, left = self.draw(*height_width(image))
         image = pad(image, self._margins(*height_width(image)), self.fill, self.padding_mode)
-        (top, left), *_ = self._draw(1, *height_width(image))
         return crop(image, top, left, *self.size)
 
-    def batch(self, images: Any) -> Any:
-        """Every image at a place of its own."""
+    def batch(self, images: Any, corners: Iterable[tuple[int, int]] | None = None) -> Any:
+        """Every image at a place of its own; `corners` are what :meth:`draw` gave for each."""
         planar, restore = planar_view(images)
+        if corners is None:
+            corners = [self.draw(*planar.shape[2:]) for _ in planar]
         planar = pad_array(planar, self._margins(*planar.shape[2:]), self.fill, self.padding_mode)
         height, width = self.size
         cropped = np.empty((*planar.shape[:2], height, width), planar.dtype)
-        for i, (top, left) in enumerate(self._draw(len(planar), *planar.shape[2:])):
+        for i, (top, left) in enumerate(corners):
             cropped[i] = planar[i, :, top : top + height, left : left + width]
         return restore(cropped)
 
@@ -389,11 +392,17 @@ class RandomCrop:
             left, top, right, bottom = left + extra_w, top + extra_h, right + extra_w, bottom + extra_h
         return left, top, right, bottom
 
-    def _draw(self, number: int, height: int, width: int) -> list[list[int]]:
+    def draw(self, height: int, width: int) -> tuple[int, int]:
+        """The window's top and left in the padded image, for an image of this size."""
+        left, top, right, bottom = self._margins(height, width)
+        height, width = height + top + bottom, width + left + right
         free_h, free_w = height - self.size[0], width - self.size[1]
         if free_h < 0 or free_w < 0:
             raise ValueError(f"Required crop size {self.size} is larger than input image size {(height, width)}")
-        return default_generator.numpy.integers(0, [free_h + 1, free_w + 1], (number, 2)).tolist()
+        if free_h == free_w == 0:
+            return 0, 0
+        engine = engine_of(None)
+        return engine.integer(free_h + 1), engine.integer(free_w + 1)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(size={self.size}, padding={self.padding})"
@@ -411,16 +420,21 @@ class RandomHorizontalFlip:
     def __call__(self, image: Any) -> Any:
         if not is_image(image):
             array_of(image)
-        if default_generator.numpy.random() >= self.p:
+        if not self.draw():
             return image
         if is_image(image):
             return image.transpose(pillow().Transpose.FLIP_LEFT_RIGHT)
         return from_numpy(array_of(image)[..., ::-1].copy())
 
-    def batch(self, images: Any) -> Any:
-        """Each image by its own draw."""
+    def draw(self, height: int = 0, width: int = 0) -> bool:
+        """Whether to mirror an image; its size makes no difference."""
+        # As rand(1) < p, the one word that the number is made of.
+        return engine_of(None).integer(2**24) * 2.0**-24 < np.float32(self.p)
+
+    def batch(self, images: Any, flip: Iterable[bool] | None = None) -> Any:
+        """Each image by its own draw; `flip` is what :meth:`draw` gave for each."""
         planar, restore = planar_view(images)
-        flip = default_generator.numpy.random(len(planar)) < self.p
+        flip = np.array([self.draw() for _ in planar] if flip is None else list(flip), bool)
         flipped = planar.copy()
         flipped[flip] = planar[flip][..., ::-1]
         return restore(flipped)
@@ -556,9 +570,33 @@ def batched(transform: Callable | None) -> Callable[[np.ndarray], Tensor] | None
 
 
 def _run(steps: list, images: np.ndarray) -> Tensor:
+    drawn = _draw(steps, images)
     for step in steps:
-        images = step.batch(images)
+        images = step.batch(images, next(drawn)) if drawn and hasattr(step, "draw") else step.batch(images)
     return images
+
+
+def _draw(steps: list, images: np.ndarray) -> Iterator[tuple] | None:
+    """What each random step draws for all images, drawn image by image as if each went through the chain alone.
+
+    None where a step of one's own stands in the chain: each step then draws for all images when its turn comes.
+    """
+    if not all(type(step) in _KNOWN for step in steps):
+        return None
+    height, width = images.shape[1:3]
+    drawing = []
+    for step in steps:
+        if hasattr(step, "draw"):
+            drawing.append((step, height, width))
+        if isinstance(step, Resize):
+            height, width = step.target(height, width)
+        elif isinstance(step, RandomCrop | CenterCrop):
+            height, width = step.size
+    return iter(list(zip(*[[step.draw(h, w) for step, h, w in drawing] for _ in images], strict=True)))
+
+
+# Steps of which it is known what they draw, and the size of what they give.
+_KNOWN = (ToTensor, Normalize, Resize, RandomCrop, RandomHorizontalFlip, CenterCrop, Grayscale)
 
 
 def _steps(transform: Any) -> list:
