@@ -205,3 +205,18 @@ def test_every_public_module_of_fastconv_has_a_name_of_torchs():
     packages = {name for name in ours if getattr(sys.modules[name], "__path__", None)}
     own = {"fastconv.app"}  # the command, of which torch has nothing
     assert packages - own <= sources
+
+
+@pytest.mark.parametrize(
+    ("package", "code"),
+    [
+        ("einops", "print(einops.rearrange(torch.zeros(2, 3, 4), 'a b c -> b (a c)').shape)"),
+        ("torchinfo", "print(torchinfo.summary(torch.nn.Conv2d(3, 8, 3), (2, 3, 9, 9), verbose=0).total_params)"),
+    ],
+)
+def test_packages_that_import_torch_get_it_too(tmp_path, package, code):
+    pytest.importorskip(package)
+    script = written(tmp_path, f"import {package}, torch\n{code}\nassert 'fastconv' in torch.__version__\n")
+    done = python("-m", "fastconv", "run", script)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() in ("torch.Size([3, 8])", "224")

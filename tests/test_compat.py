@@ -316,3 +316,25 @@ def test_names_for_comparisons():
     assert fastconv.FloatTensor(x.shape).shape == x.shape
     with pytest.raises(TypeError, match="complex64"):
         x.to(fastconv.complex64)
+
+
+def test_old_names_of_initialisers():
+    from fastconv._compat.nn import init
+
+    x = fastconv.zeros(3, 2, 2, 2)
+    with pytest.warns(FutureWarning, match="`nn.init.constant` is now deprecated in favor of `nn.init.constant_`"):
+        assert init.constant(x, 2.0) is x and x.sum().item() == 48
+    for old in (init.kaiming_normal, init.kaiming_uniform, init.normal, init.uniform, init.xavier_normal):
+        with pytest.warns(FutureWarning, match=old.__name__):
+            old(x)
+    assert init._calculate_fan_in_and_fan_out(x) == (8, 12)
+    with pytest.raises(ValueError, match="fewer than 2 dimensions"):
+        init._calculate_fan_in_and_fan_out(fastconv.zeros(3))
+
+
+def test_nothing_is_downloaded(tmp_path):
+    from fastconv._compat import hub
+
+    with pytest.raises(RuntimeError, match="nothing is downloaded: fetch https://example"):
+        hub.download_url_to_file("https://example.org/a-0123.pth", tmp_path / "a")
+    assert hub.HASH_REGEX.search("a-0123.pth").group(1) == "0123" and hub.urlparse("https://a/b").path == "/b"

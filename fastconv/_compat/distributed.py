@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import enum
 from typing import Any, NoReturn
 
 __all__ = [
+    "ReduceOp",
+    "all_gather",
+    "all_reduce",
     "barrier",
+    "broadcast",
     "destroy_process_group",
     "get_rank",
     "get_world_size",
     "init_process_group",
     "is_available",
     "is_initialized",
+    "reduce",
 ]
 
 
@@ -33,9 +39,20 @@ def init_process_group(*args: Any, **kwargs: Any) -> NoReturn:
     )
 
 
-def get_rank(group: Any = None) -> NoReturn:
+def get_rank(*args: Any, **kwargs: Any) -> NoReturn:
     """Raise a ValueError, in torch's words."""
     raise ValueError("Default process group has not been initialized, please make sure to call init_process_group.")
 
 
 get_world_size = barrier = destroy_process_group = get_rank
+all_gather = all_reduce = broadcast = reduce = get_rank
+
+
+class ReduceOp(enum.Enum):
+    """What processes' tensors are joined by."""
+
+    SUM = "sum"
+    AVG = "avg"
+    PRODUCT = "product"
+    MIN = "min"
+    MAX = "max"
