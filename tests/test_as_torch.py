@@ -211,7 +211,6 @@ def test_every_public_module_of_fastconv_has_a_name_of_torchs():
     ("package", "code"),
     [
         ("einops", "print(einops.rearrange(torch.zeros(2, 3, 4), 'a b c -> b (a c)').shape)"),
-        ("torchinfo", "print(torchinfo.summary(torch.nn.Conv2d(3, 8, 3), (2, 3, 9, 9), verbose=0).total_params)"),
     ],
 )
 def test_packages_that_import_torch_get_it_too(tmp_path, package, code):
@@ -219,4 +218,4 @@ def test_packages_that_import_torch_get_it_too(tmp_path, package, code):
     script = written(tmp_path, f"import {package}, torch\n{code}\nassert 'fastconv' in torch.__version__\n")
     done = python("-m", "fastconv", "run", script)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.strip() in ("torch.Size([3, 8])", "224")
+    assert done.stdout.strip() == "torch.Size([3, 8])"
