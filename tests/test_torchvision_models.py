@@ -94,3 +94,13 @@ def test_weights_bring_their_transforms():
     from PIL import Image
 
     assert models.VGG16_Weights.DEFAULT.transforms()(Image.new("RGB", (300, 260))).shape == (3, 224, 224)
+
+
+def test_the_same_seed_gives_torchvisions_weights(torchvision):
+    import torch
+
+    fastconv.manual_seed(3)
+    torch.manual_seed(3)
+    ours, theirs = (library.resnet18(num_classes=5) for library in (models, torchvision.models))
+    for x, y in zip(ours.parameters(), theirs.parameters(), strict=True):
+        assert np.allclose(x.detach().numpy(), y.detach().numpy(), rtol=0, atol=2e-6)

@@ -209,3 +209,31 @@ def test_written_pictures_are_read_again(tmp_path):
     assert io.read_image(tmp_path / "x.jpg").shape == (1, 5, 7)
     with pytest.raises(ValueError, match=r"expected a uint8 tensor \(1 or 3, H, W\), got float32"):
         io.write_png(fastconv.zeros(3, 2, 2), tmp_path / "y.png")
+
+
+DRAWN = (
+    "RandomResizedCrop(16)",
+    "RandomRotation(30)",
+    "ColorJitter(0.4, 0.4, 0.4, 0.1)",
+    "RandomVerticalFlip()",
+    "RandomGrayscale(0.5)",
+    "RandomApply([RandomRotation(9)], 0.5)",
+)
+
+
+@pytest.mark.parametrize("text", DRAWN)
+def test_the_same_seed_draws_what_torchvision_draws(torchvision, text):
+    import torch
+
+    ours, theirs = (eval(text, dict(vars(library))) for library in (transforms, torchvision.transforms))
+    fastconv.manual_seed(5)
+    torch.manual_seed(5)
+    image = noise(height=40, width=50)
+    for _ in range(6):
+        assert np.array_equal(np.asarray(ours(image)), np.asarray(theirs(image)))
+
+
+def test_images_of_noise_are_torchvisions(torchvision):
+    ours, theirs = (library.FakeData(3, (3, 8, 9), 10) for library in (datasets, torchvision.datasets))
+    for (x, target), (y, expected) in zip((ours[i] for i in range(3)), (theirs[i] for i in range(3)), strict=True):
+        assert np.array_equal(np.asarray(x), np.asarray(y)) and target == expected
