@@ -1,6 +1,6 @@
 """Convolutional networks on the CPU, with torch's names: tensors, layers, losses, optimizers, loaders."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from . import _openmp, backends, linalg, nn, optim, serialization, utils  # noqa: F401  (_openmp is imported for what it does)
 from ._native.memory import empty_cache
@@ -539,7 +539,7 @@ def show_config() -> None:
     print(describe())
 
 
-def __getattr__(name: str):
+def __getattr__(name: str) -> Any:
     if name in ("hub", "vision"):  # on first use: few need them
         import importlib
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 
@@ -80,10 +81,10 @@ class _Winograd:
             self.enabled = before
 
 
-winograd = _Winograd()
+winograd: _Winograd = _Winograd()
 
 
-def __getattr__(name: str):
+def __getattr__(name: str) -> Any:
     from ._compat import find  # what only programs written for torch name
 
     return find(__name__, name)

@@ -7,7 +7,7 @@ from ._native.tuning import FORMS
 __all__ = ["Explanation"]
 
 
-class Explanation(dict):
+class Explanation(dict[str, str]):
     """The form of each pass, ``'forward'``, ``'input_gradient'`` and ``'weight_gradient'``, by name; printed, a table.
 
     Attributes

@@ -11,7 +11,7 @@ __all__ = ["replacing"]
 
 
 @contextlib.contextmanager
-def replacing(path: str | os.PathLike) -> Iterator[BinaryIO]:
+def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     """A file to write to that takes the place of `path` at the end of the ``with`` block.
 
     It is written under a temporary name in the same folder, flushed to the disk and renamed, so that, whenever the

@@ -16,7 +16,7 @@ def get_dir() -> str:
     return _dir if _dir is not None else os.path.join(os.path.expanduser(home), "hub")
 
 
-def set_dir(d: str | os.PathLike) -> None:
+def set_dir(d: str | os.PathLike[str]) -> None:
     """Keep downloads in the folder `d` from now on."""
     global _dir
     _dir = os.path.expanduser(d)

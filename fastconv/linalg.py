@@ -6,9 +6,8 @@ tensors whose gradient is asked for.
 
 from __future__ import annotations
 
-from collections import namedtuple
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -41,11 +40,43 @@ __all__ = [
     "vector_norm",
 ]
 
-SVD = namedtuple("SVD", ("U", "S", "Vh"))
-QR = namedtuple("QR", ("Q", "R"))
-Eigh = namedtuple("Eigh", ("eigenvalues", "eigenvectors"))
-Slogdet = namedtuple("Slogdet", ("sign", "logabsdet"))
-Lstsq = namedtuple("Lstsq", ("solution", "residuals", "rank", "singular_values"))
+
+class SVD(NamedTuple):
+    """What :func:`svd` returns."""
+
+    U: Tensor
+    S: Tensor
+    Vh: Tensor
+
+
+class QR(NamedTuple):
+    """What :func:`qr` returns."""
+
+    Q: Tensor
+    R: Tensor
+
+
+class Eigh(NamedTuple):
+    """What :func:`eigh` returns."""
+
+    eigenvalues: Tensor
+    eigenvectors: Tensor
+
+
+class Slogdet(NamedTuple):
+    """What :func:`slogdet` returns."""
+
+    sign: Tensor
+    logabsdet: Tensor
+
+
+class Lstsq(NamedTuple):
+    """What :func:`lstsq` returns."""
+
+    solution: Tensor
+    residuals: Tensor
+    rank: Tensor
+    singular_values: Tensor
 
 
 class LinAlgError(RuntimeError):

@@ -322,7 +322,7 @@ def _check_gradient(
     dims: int,
     x_shape: tuple[int, ...],
     w_shape: tuple[int, ...] | None,
-    parameters: tuple,
+    parameters: tuple[Any, ...],
 ) -> ndarray:
     """dy in four dimensions, its size checked against the output's.
 

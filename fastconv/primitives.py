@@ -12,6 +12,7 @@ and the walk back records itself.
 
 import builtins
 import math
+from typing import Any
 
 import numpy as np
 
@@ -185,7 +186,7 @@ def div(needs, x, y):
     return x / y, vjp, (x if needs[1] else None, y)
 
 
-def floor_divide(needs, x, y):
+def floor_divide(needs: Any, x: Any, y: Any) -> Any:
     def vjp(dy):
         raise NotImplementedError("the derivative of floor_divide() is not implemented")
 
@@ -673,7 +674,7 @@ def overwrite(needs, x, value):
     return np.array(np.broadcast_to(value, shape), dtype=x.dtype), vjp, ()
 
 
-def geometry(base: np.ndarray, view: np.ndarray) -> tuple:
+def geometry(base: np.ndarray, view: np.ndarray) -> tuple[Any, ...]:
     """Where a view lies in its base, in elements: both shapes, both strides, and how far it begins from there."""
     size = base.itemsize
     start, first = (array.__array_interface__["data"][0] for array in (base, view))
@@ -681,7 +682,7 @@ def geometry(base: np.ndarray, view: np.ndarray) -> tuple:
     return base.shape, steps[0], view.shape, steps[1], (first - start) // size
 
 
-def _mirror(geometry: tuple, dtype: np.dtype) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _mirror(geometry: tuple[Any, ...], dtype: np.dtype) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Zeros that lie as a base does, the part of them that lies as a view of it does, and all of their memory."""
     shape, steps, part_shape, part_steps, distance = geometry
     reach = [step * (n - 1) for n, step in zip(shape, steps, strict=True)] if 0 not in shape else []
@@ -722,11 +723,11 @@ def copy_slices(needs, x, geometry):
     return whole, lambda dy: (apply(copy_slices, dy, geometry=geometry),), ()
 
 
-def as_strided_vjp(geometry: tuple):
+def as_strided_vjp(geometry: tuple[Any, ...]) -> Any:
     """The product of a view of a base that was written to."""
     return lambda dy: (apply(as_strided_backward, dy, geometry=geometry),)
 
 
-def copy_slices_vjp(geometry: tuple):
+def copy_slices_vjp(geometry: tuple[Any, ...]) -> Any:
     """The product of a base whose view was written to, with respect to the base before and to what was written."""
     return lambda dy: (apply(copy_slices, dy, geometry=geometry), apply(as_strided, dy, geometry=geometry))

@@ -6,6 +6,8 @@ shared with the code under test. The last section holds convolution as one write
 over BLAS, for comparison in benchmarks.
 """
 
+from typing import Any
+
 import numpy as np
 from numpy import ndarray
 from numpy.lib.stride_tricks import sliding_window_view
@@ -104,7 +106,9 @@ class _Taps:
 # Convolution
 
 
-def conv2d(x, w, b=None, stride=1, padding=0, dilation=1, groups=1) -> ndarray:
+def conv2d(
+    x: Any, w: Any, b: Any = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: Any = 1
+) -> ndarray:
     """``y[k,p,q] = b[k] + sum over c,r,s of w[k,c,r,s] x[c, p+r, q+s]`` for each image: equations 12.1 to 12.3.
 
     x (N, C, H, W) or (C, H, W), w (K, C / groups, R, S), b (K,); returns (N, K, P, Q) or (K, P, Q) in float64.
@@ -123,7 +127,9 @@ def conv2d(x, w, b=None, stride=1, padding=0, dilation=1, groups=1) -> ndarray:
     return y
 
 
-def conv2d_input(input_size, w, dy, stride=1, padding=0, dilation=1, groups=1) -> ndarray:
+def conv2d_input(
+    input_size: Any, w: Any, dy: Any, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: Any = 1
+) -> ndarray:
     """``dx[c,i,j] = sum over k,r,s of w[k,c,r,s] dy[k, i-r, j-s]`` for each image: equation 12.6.
 
     input_size is x's shape, w (K, C / groups, R, S), dy (N, K, P, Q) or (K, P, Q); returns x's shape in float64.
@@ -139,7 +145,9 @@ def conv2d_input(input_size, w, dy, stride=1, padding=0, dilation=1, groups=1) -
     return _unpadded(dx_padded, taps.pads)
 
 
-def conv2d_weight(x, weight_size, dy, stride=1, padding=0, dilation=1, groups=1) -> ndarray:
+def conv2d_weight(
+    x: Any, weight_size: Any, dy: Any, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: Any = 1
+) -> ndarray:
     """``dw[k,c,r,s] = sum over images and p,q of dy[k,p,q] x[c, p+r, q+s]``: equation 12.5.
 
     x (N, C, H, W) or (C, H, W), weight_size is w's shape, dy (N, K, P, Q) or (K, P, Q); returns w's shape in float64.
@@ -161,14 +169,23 @@ def _product(indices: str, a: ndarray, b: ndarray) -> ndarray:
     return np.einsum(indices, a, b, optimize=a.size * b.size > 2**20)
 
 
-def bias_gradient(dy, dims=2) -> ndarray:
+def bias_gradient(dy: Any, dims: Any = 2) -> ndarray:
     """``db[k]``: the sum of dy over everything but the channels."""
     dy = np.asarray(dy, np.float64)
     channel = dy.ndim - dims - 1
     return dy.sum(axis=tuple(axis for axis in range(dy.ndim) if axis != channel))
 
 
-def conv_transpose2d(x, w, b=None, stride=1, padding=0, output_padding=0, groups=1, dilation=1) -> ndarray:
+def conv_transpose2d(
+    x: Any,
+    w: Any,
+    b: Any = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    output_padding: Any = 0,
+    groups: Any = 1,
+    dilation: Any = 1,
+) -> ndarray:
     """Each pixel of x paints its filter, times its value, into y: the input gradient of a convolution.
 
     x (N, C, H, W) or (C, H, W), w (C, K / groups, R, S), b (K,); returns (N, K, P, Q) or (K, P, Q) in float64.
@@ -193,13 +210,31 @@ def conv_transpose2d(x, w, b=None, stride=1, padding=0, output_padding=0, groups
     return y if b is None else y + np.asarray(b, np.float64)[:, None, None]
 
 
-def conv_transpose2d_input(input_size, w, dy, stride=1, padding=0, output_padding=0, groups=1, dilation=1) -> ndarray:
+def conv_transpose2d_input(
+    input_size: Any,
+    w: Any,
+    dy: Any,
+    stride: Any = 1,
+    padding: Any = 0,
+    output_padding: Any = 0,
+    groups: Any = 1,
+    dilation: Any = 1,
+) -> ndarray:
     """Gradient of :func:`conv_transpose2d` with respect to x: the convolution of dy, as far as x reaches."""
     dx = conv2d(dy, w, None, stride, padding, dilation, groups)
     return dx[..., : input_size[-2], : input_size[-1]]
 
 
-def conv_transpose2d_weight(x, weight_size, dy, stride=1, padding=0, output_padding=0, groups=1, dilation=1) -> ndarray:
+def conv_transpose2d_weight(
+    x: Any,
+    weight_size: Any,
+    dy: Any,
+    stride: Any = 1,
+    padding: Any = 0,
+    output_padding: Any = 0,
+    groups: Any = 1,
+    dilation: Any = 1,
+) -> ndarray:
     """Gradient of :func:`conv_transpose2d` with respect to w."""
     x = np.asarray(x, np.float64)
     if x.ndim == 3:
@@ -212,13 +247,17 @@ def conv_transpose2d_weight(x, weight_size, dy, stride=1, padding=0, output_padd
     return conv2d_weight(dy, weight_size, outputs, stride, padding, dilation, groups)
 
 
-def conv1d(x, w, b=None, stride=1, padding=0, dilation=1, groups=1) -> ndarray:
+def conv1d(
+    x: Any, w: Any, b: Any = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: Any = 1
+) -> ndarray:
     """:func:`conv2d` of images one pixel high: x (N, C, L) or (C, L), w (K, C / groups, S)."""
     y = conv2d(np.expand_dims(x, -2), np.expand_dims(w, -2), b, *_with_height(stride, padding, dilation), groups)
     return y[..., 0, :]
 
 
-def conv1d_input(input_size, w, dy, stride=1, padding=0, dilation=1, groups=1) -> ndarray:
+def conv1d_input(
+    input_size: Any, w: Any, dy: Any, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: Any = 1
+) -> ndarray:
     """Gradient of :func:`conv1d` with respect to x."""
     size = (*input_size[:-1], 1, input_size[-1])
     dx = conv2d_input(
@@ -227,7 +266,9 @@ def conv1d_input(input_size, w, dy, stride=1, padding=0, dilation=1, groups=1) -
     return dx[..., 0, :]
 
 
-def conv1d_weight(x, weight_size, dy, stride=1, padding=0, dilation=1, groups=1) -> ndarray:
+def conv1d_weight(
+    x: Any, weight_size: Any, dy: Any, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: Any = 1
+) -> ndarray:
     """Gradient of :func:`conv1d` with respect to w."""
     size = (*weight_size[:-1], 1, weight_size[-1])
     dw = conv2d_weight(
@@ -262,7 +303,7 @@ def _sources(size: int, before: int, after: int, mode: str) -> tuple[ndarray, nd
     return source, np.ones(len(position), bool)
 
 
-def pad2d(x, pads, mode="zeros") -> ndarray:
+def pad2d(x: Any, pads: Any, mode: Any = "zeros") -> ndarray:
     """x (..., H, W) with pads (left, right, top, bottom): every new pixel copies one of x, or is zero."""
     x = np.asarray(x, np.float64)
     left, right, top, bottom = pads
@@ -271,7 +312,7 @@ def pad2d(x, pads, mode="zeros") -> ndarray:
     return x[..., rows, :][..., cols] * rows_copy[:, None] * cols_copy
 
 
-def pad2d_backward(dy, pads, mode="zeros") -> ndarray:
+def pad2d_backward(dy: Any, pads: Any, mode: Any = "zeros") -> ndarray:
     """Every pixel's gradient is added to the pixel that it copies."""
     dy = np.asarray(dy, np.float64)
     left, right, top, bottom = pads
@@ -310,7 +351,9 @@ def _pool_windows(shape, kernel_size, stride, padding, dilation, ceil_mode):
     return *sizes, window
 
 
-def max_pool2d(x, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False) -> tuple[ndarray, ndarray]:
+def max_pool2d(
+    x: Any, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1, ceil_mode: Any = False
+) -> tuple[ndarray, ndarray]:
     """The largest pixel of each window and its place ``row * W + column``.
 
     NaN wins, the last of several; of equals the first does. A dilated window that misses the image gives -inf, at the
@@ -346,7 +389,7 @@ def max_pool2d(x, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=Fal
     return y, indices
 
 
-def max_pool2d_backward(dy, indices, input_size) -> ndarray:
+def max_pool2d_backward(dy: Any, indices: Any, input_size: Any) -> ndarray:
     """Every output pixel's gradient is added to the pixel that won."""
     dy = np.asarray(dy, np.float64)
     dx = np.zeros((*input_size[:-2], input_size[-2] * input_size[-1]))
@@ -374,7 +417,13 @@ def _average_weights(shape, kernel_size, stride, padding, ceil_mode, count_inclu
 
 
 def avg_pool2d(
-    x, kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True, divisor_override=None
+    x: Any,
+    kernel_size: Any,
+    stride: Any = None,
+    padding: Any = 0,
+    ceil_mode: Any = False,
+    count_include_pad: Any = True,
+    divisor_override: Any = None,
 ) -> ndarray:
     """The sum of each window over the number of its pixels."""
     x = np.asarray(x, np.float64)
@@ -390,14 +439,14 @@ def avg_pool2d(
 
 
 def avg_pool2d_backward(
-    dy,
-    input_size,
-    kernel_size,
-    stride=None,
-    padding=0,
-    ceil_mode=False,
-    count_include_pad=True,
-    divisor_override=None,
+    dy: Any,
+    input_size: Any,
+    kernel_size: Any,
+    stride: Any = None,
+    padding: Any = 0,
+    ceil_mode: Any = False,
+    count_include_pad: Any = True,
+    divisor_override: Any = None,
 ) -> ndarray:
     """Every output pixel's gradient, over the divisor, is added to each pixel of its window."""
     dy = np.asarray(dy, np.float64)
@@ -414,7 +463,7 @@ def _adaptive_windows(size: int, out: int) -> list[slice]:
     return [slice(i * size // out, -(-(i + 1) * size // out)) for i in range(out)]
 
 
-def adaptive_avg_pool2d(x, output_size) -> ndarray:
+def adaptive_avg_pool2d(x: Any, output_size: Any) -> ndarray:
     """The mean of each of the windows that divide the image into output_size parts."""
     x = np.asarray(x, np.float64)
     out_h, out_w = output_size if isinstance(output_size, (tuple, list)) else (output_size, output_size)
@@ -427,7 +476,7 @@ def adaptive_avg_pool2d(x, output_size) -> ndarray:
     return y
 
 
-def adaptive_avg_pool2d_backward(dy, input_size) -> ndarray:
+def adaptive_avg_pool2d_backward(dy: Any, input_size: Any) -> ndarray:
     """Every output pixel's gradient, over its window's size, is added to each pixel of its window."""
     dy = np.asarray(dy, np.float64)
     dx = np.zeros(input_size)
@@ -442,17 +491,17 @@ def adaptive_avg_pool2d_backward(dy, input_size) -> ndarray:
 # What stands between convolutions
 
 
-def relu(x) -> ndarray:
+def relu(x: Any) -> ndarray:
     """max(x, 0), NaN kept: the g() of equation 12.2."""
     return np.maximum(np.asarray(x, np.float64), 0)
 
 
-def relu_backward(dy, x) -> ndarray:
+def relu_backward(dy: Any, x: Any) -> ndarray:
     """dy where x is positive, else 0."""
     return np.where(np.asarray(x) > 0, np.asarray(dy, np.float64), 0)
 
 
-def cross_entropy(scores, labels) -> tuple[float, ndarray]:
+def cross_entropy(scores: Any, labels: Any) -> tuple[float, ndarray]:
     """Mean of -log softmax(scores)[label] over the rows of scores (N, C), and its gradient (N, C)."""
     scores = np.asarray(scores, np.float64)
     shifted = scores - scores.max(axis=1, keepdims=True)
@@ -463,7 +512,7 @@ def cross_entropy(scores, labels) -> tuple[float, ndarray]:
     return float(-log_probability[rows, labels].mean()), gradient / len(scores)
 
 
-def batch_norm2d(x, weight, bias, eps=1e-5) -> tuple[ndarray, ndarray, ndarray]:
+def batch_norm2d(x: Any, weight: Any, bias: Any, eps: Any = 1e-5) -> tuple[ndarray, ndarray, ndarray]:
     """Each channel of x (N, C, H, W) less its mean, over its standard deviation; and the means and biased variances."""
     x = np.asarray(x, np.float64)
     mean, variance = x.mean(axis=(0, 2, 3)), x.var(axis=(0, 2, 3))
@@ -471,7 +520,7 @@ def batch_norm2d(x, weight, bias, eps=1e-5) -> tuple[ndarray, ndarray, ndarray]:
     return np.asarray(weight)[:, None, None] * normal + np.asarray(bias)[:, None, None], mean, variance
 
 
-def batch_norm2d_backward(dy, x, weight, eps=1e-5) -> tuple[ndarray, ndarray, ndarray]:
+def batch_norm2d_backward(dy: Any, x: Any, weight: Any, eps: Any = 1e-5) -> tuple[ndarray, ndarray, ndarray]:
     """Gradients of :func:`batch_norm2d` with respect to x, weight and bias."""
     dy, x = np.asarray(dy, np.float64), np.asarray(x, np.float64)
     scale = 1 / np.sqrt(x.var(axis=(0, 2, 3)) + eps)[:, None, None]
@@ -530,7 +579,9 @@ def _is_plain(taps: _Taps) -> bool:
     return taps.kernel_h == taps.kernel_w == 1 and taps.stride == (1, 1) and not any(taps.pads)
 
 
-def blas_conv2d(x, w, b=None, stride=1, padding=0, dilation=1, groups=1) -> ndarray:
+def blas_conv2d(
+    x: Any, w: Any, b: Any = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: Any = 1
+) -> ndarray:
     """:func:`conv2d` by im2col and BLAS, in x's precision."""
     taps = _Taps(x.shape, w.shape, stride, padding, dilation, groups)
     y = np.empty(taps.y_shape, x.dtype)
@@ -600,7 +651,9 @@ def _depthwise_weight(x: ndarray, dy_grouped: ndarray, dw: ndarray, taps: _Taps)
             dw[some, :, t] += np.einsum("gkpq,gpq->gk", dy_grouped[n, some], x_padded[:, rows, cols])
 
 
-def blas_conv2d_input(input_size, w, dy, stride=1, padding=0, dilation=1, groups=1) -> ndarray:
+def blas_conv2d_input(
+    input_size: Any, w: Any, dy: Any, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: Any = 1
+) -> ndarray:
     """:func:`conv2d_input` by BLAS and col2im, in dy's precision."""
     taps = _Taps(input_size, w.shape, stride, padding, dilation, groups)
     images, filters, out_h, out_w = dy.shape
@@ -625,7 +678,9 @@ def blas_conv2d_input(input_size, w, dy, stride=1, padding=0, dilation=1, groups
     return _unpadded(dx_padded, taps.pads)
 
 
-def blas_conv2d_weight(x, weight_size, dy, stride=1, padding=0, dilation=1, groups=1) -> ndarray:
+def blas_conv2d_weight(
+    x: Any, weight_size: Any, dy: Any, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: Any = 1
+) -> ndarray:
     """:func:`conv2d_weight` by im2col and BLAS, in x's precision."""
     taps = _Taps(x.shape, weight_size, stride, padding, dilation, groups)
     images, filters, out_h, out_w = dy.shape

@@ -28,9 +28,9 @@ __all__ = [
 
 
 class Passes(NamedTuple):
-    forward: Callable
-    input_gradient: Callable
-    weight_gradient: Callable
+    forward: Callable[..., Any]
+    input_gradient: Callable[..., Any]
+    weight_gradient: Callable[..., Any]
     dims: int
 
 
@@ -84,8 +84,15 @@ def weight_gradient(needs, x, dy, family, size, options):
 
 
 def convolution(
-    dy: Any, x: Any, w: Any, needs: Sequence[bool], x_shape: tuple, w_shape: tuple, family: str, options: dict
-) -> tuple:
+    dy: Any,
+    x: Any,
+    w: Any,
+    needs: Sequence[bool],
+    x_shape: tuple[Any, ...],
+    w_shape: tuple[Any, ...],
+    family: str,
+    options: dict[Any, Any],
+) -> tuple[Any, ...]:
     """dx, dw and db of a convolution, of tensors; None where a gradient is not needed."""
     channels = dy.ndim - FAMILIES[family].dims - 1
     others = tuple(d for d in range(dy.ndim) if d != channels)
@@ -96,7 +103,7 @@ def convolution(
     )
 
 
-def linear(dy: Any, x: Any, w: Any, needs: Sequence[bool]) -> tuple:
+def linear(dy: Any, x: Any, w: Any, needs: Sequence[bool]) -> tuple[Any, ...]:
     """dx, dw and db of ``y = x w^T + b``, of tensors."""
     lead = tuple(range(dy.ndim - 1))
     dx = dw = db = None
@@ -117,7 +124,7 @@ def relu(dy: Any, y: Any) -> Any:
 
 def batch_norm(
     dy: Any, x: Any, weight: Any, mean: np.ndarray, inverse_std: np.ndarray, eps: float, batch_statistics: bool
-) -> tuple:
+) -> tuple[Any, ...]:
     """dx, dw and db of batch normalisation, of tensors, recorded from x on; the constants are used outside training.
 
     With n elements per channel, z the normalised x and g = weight * dy::

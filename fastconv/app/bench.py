@@ -7,6 +7,7 @@ import json
 import statistics
 from collections.abc import Iterable, Iterator, Sequence
 from importlib.util import find_spec
+from typing import Any
 
 from fastconv.app.contenders import PASSES, Contender, measure, operations, running
 from fastconv.app.info import versions
@@ -15,12 +16,12 @@ from fastconv.files import replacing
 __all__ = ["CASES", "QUICK", "heading", "means", "records", "row", "run"]
 
 
-def _case(N, C, H, W, K, R, S, **options) -> dict:
+def _case(N, C, H, W, K, R, S, **options) -> dict[Any, Any]:
     sizes = {"N": N, "C": C, "H": H, "W": W, "K": K, "R": R, "S": S}
     return sizes | {"stride": 1, "padding": (0, 0), "dilation": 1, "groups": 1} | options
 
 
-CASES: dict[str, dict] = {
+CASES: dict[str, dict[Any, Any]] = {
     "textbook.conv1": _case(128, 3, 32, 32, 3, 5, 5),
     "textbook.conv2": _case(128, 3, 14, 14, 16, 5, 5),
     "lenet.conv2": _case(128, 6, 14, 14, 16, 5, 5),
@@ -61,7 +62,7 @@ def run(cases: list[str], threads: int, repeats: int, json_file: str | None = No
             file.write(json.dumps({"about": settings, "records": measured}, indent=1).encode())
 
 
-def records(contenders: Sequence[Contender], cases: Iterable[str], repeats: int) -> Iterator[dict]:
+def records(contenders: Sequence[Contender], cases: Iterable[str], repeats: int) -> Iterator[dict[Any, Any]]:
     """For every pass of every case: case, pass, gflops (of the first contender), and what :func:`measure` tells."""
     for case in cases:
         for op in PASSES:
@@ -76,14 +77,14 @@ def heading(others: Iterable[str]) -> str:
     return columns + "".join(f" {name + ' ms':>10} {'ratio':>6}" for name in others)
 
 
-def row(record: dict, others: Iterable[str]) -> str:
+def row(record: dict[Any, Any], others: Iterable[str]) -> str:
     """A record's line."""
     seconds, ratio = record["seconds"], record["ratio"]
     line = f"{record['case']:<20} {record['pass']:<8} {seconds['fastconv'] * 1e3:>11.3f} {record['gflops']:>8.1f}"
     return line + "".join(f" {seconds[name] * 1e3:>10.3f} {ratio[name]:>5.2f}x" for name in others)
 
 
-def means(measured: Sequence[dict], others: Iterable[str]) -> str:
+def means(measured: Sequence[dict[Any, Any]], others: Iterable[str]) -> str:
     """The table's last line."""
     ratios = [[record["ratio"][name] for record in measured] for name in others]
     return f"{'geometric mean':<50}" + "".join(f" {'':>10} {statistics.geometric_mean(of):>5.2f}x" for of in ratios)

@@ -26,7 +26,7 @@ class CheckpointError(RuntimeError):
     """A file that is no complete, unharmed checkpoint; the message names the file and what is wrong with it."""
 
 
-def save(path: str | os.PathLike, state_dict: dict, metadata: Any = None) -> None:
+def save(path: str | os.PathLike[str], state_dict: dict[Any, Any], metadata: Any = None) -> None:
     """Write a ``state_dict`` as a safetensors file, atomically.
 
     Parameters
@@ -64,7 +64,7 @@ def save(path: str | os.PathLike, state_dict: dict, metadata: Any = None) -> Non
         file.write(safetensors_numpy.save(arrays, metadata={_ENTRY: text}))
 
 
-def load(path: str | os.PathLike) -> dict[str, Tensor]:
+def load(path: str | os.PathLike[str]) -> dict[str, Tensor]:
     """The state_dict in a safetensors file, for ``model.load_state_dict``.
 
     Files of other programs are welcome; in those that :func:`save` wrote the checksum is verified too.
@@ -79,7 +79,7 @@ def load(path: str | os.PathLike) -> dict[str, Tensor]:
     return {name: from_numpy(array) for name, array in read(path)[0].items()}
 
 
-def read(path: str | os.PathLike) -> tuple[dict[str, np.ndarray], Any]:
+def read(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], Any]:
     """The arrays and the metadata (None in another program's file) of a safetensors file; errors as in :func:`load`."""
     import json
 
@@ -107,7 +107,9 @@ def read(path: str | os.PathLike) -> tuple[dict[str, np.ndarray], Any]:
     return arrays, metadata
 
 
-def save_training(path: str | os.PathLike, model, optimizer, scheduler=None, progress: dict | None = None) -> None:
+def save_training(
+    path: str | os.PathLike[str], model, optimizer, scheduler=None, progress: dict[Any, Any] | None = None
+) -> None:
     """Write all that a training run needs to go on: weights, optimiser, schedule, random state and `progress`.
 
     Parameters
@@ -129,7 +131,7 @@ def save_training(path: str | os.PathLike, model, optimizer, scheduler=None, pro
     save(path, arrays, state)
 
 
-def load_training(path: str | os.PathLike, model=None, optimizer=None, scheduler=None) -> dict:
+def load_training(path: str | os.PathLike[str], model=None, optimizer=None, scheduler=None) -> dict[Any, Any]:
     """Bring a run's objects, and the default random generator, to the state that :func:`save_training` wrote.
 
     With `path` alone nothing is changed and only the file is checked.
@@ -182,7 +184,7 @@ def _checksum(arrays: dict[str, np.ndarray], metadata: Any) -> int:
     return crc
 
 
-def _take_arrays(tree: Any, name: str, arrays: dict) -> Any:
+def _take_arrays(tree: Any, name: str, arrays: dict[Any, Any]) -> Any:
     """`tree` as JSON can hold it, its arrays moved to `arrays` under names that start with `name`.
 
     JSON knows neither arrays, nor tuples, nor keys that are not strings: each becomes an object with one key ``$...``.

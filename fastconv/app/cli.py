@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 import fastconv
 
@@ -221,7 +222,7 @@ def _not_negative(text: str) -> float:
     return _checked(text, float, lambda value: 0 <= value < float("inf"), "a number of at least 0")
 
 
-def _checked(text: str, kind: type, good, expected: str):
+def _checked(text: str, kind: type[Any], good, expected: str):
     try:
         value = kind(text)
     except ValueError:

@@ -127,7 +127,7 @@ class Contender:
             self.close()
             raise
 
-    def prepare(self, workload: dict) -> list[float]:
+    def prepare(self, workload: dict[Any, Any]) -> list[float]:
         """Build the workload, run it once and choose how often a sample calls it; returns a sample of the result."""
         return self._ask(do="prepare", workload=workload)["sample"]
 
@@ -153,13 +153,13 @@ class Contender:
     def __exit__(self, *exception) -> None:
         self.close()
 
-    def _ask(self, **request) -> dict:
+    def _ask(self, **request) -> dict[Any, Any]:
         with contextlib.suppress(BrokenPipeError):  # whether the worker lives shows in its answer
             self._requests.write(json.dumps(request) + "\n")
             self._requests.flush()
         return self._answer()
 
-    def _answer(self) -> dict:
+    def _answer(self) -> dict[Any, Any]:
         line = self._answers.readline()
         if not line:
             raise RuntimeError(f"the process that measures {self.kind} ended with status {self._process.wait()}")
@@ -198,7 +198,7 @@ def alternate(contenders: Sequence[Contender], repeats: int) -> list[list[float]
     return times
 
 
-def measure(workload: dict, contenders: Sequence[Contender], repeats: int) -> dict[str, dict]:
+def measure(workload: dict[Any, Any], contenders: Sequence[Contender], repeats: int) -> dict[str, dict[Any, Any]]:
     """Time a workload in turns and compare the results; the first contender is the one that the others refer to.
 
     Returns
@@ -241,7 +241,7 @@ def _difference(a: list[float], b: list[float]) -> float:
 # The workloads
 
 
-def convolution_shapes(workload: dict) -> tuple[tuple, tuple, tuple]:
+def convolution_shapes(workload: dict[Any, Any]) -> tuple[tuple[Any, ...], tuple[Any, ...], tuple[Any, ...]]:
     """Shapes of x, w and y: (N, C, H, W), (K, C / groups, R, S) and (N, K, P, Q) with
     ``P = (H + 2 padding - dilation (R - 1) - 1) // stride + 1``.
     """
@@ -257,7 +257,7 @@ def convolution_shapes(workload: dict) -> tuple[tuple, tuple, tuple]:
     )
 
 
-def operations(workload: dict) -> int:
+def operations(workload: dict[Any, Any]) -> int:
     """Floating-point operations of any of a convolution's three passes, counted as direct:
     ``2 N K P Q (C / groups) R S``.
     """
@@ -265,7 +265,7 @@ def operations(workload: dict) -> int:
     return 2 * math.prod(y_shape) * math.prod(w_shape[1:])
 
 
-def prepare(kind: str, workload: dict) -> Callable[[], Any]:
+def prepare(kind: str, workload: dict[Any, Any]) -> Callable[[], Any]:
     """The workload as a function without arguments, which runs it once in this process, on arrays made beforehand.
 
     Raises
@@ -281,7 +281,7 @@ def _normal(name: str, shape: Sequence[int]) -> np.ndarray:
     return np.random.default_rng(zlib.crc32(name.encode())).standard_normal(shape, dtype=np.float32)
 
 
-def _prepare_fastconv(workload: dict, channels_last: bool = False) -> Callable[[], Any]:
+def _prepare_fastconv(workload: dict[Any, Any], channels_last: bool = False) -> Callable[[], Any]:
     import fastconv
     from fastconv import ops
 
@@ -306,7 +306,7 @@ def _prepare_fastconv(workload: dict, channels_last: bool = False) -> Callable[[
     return lambda: ops.max_pool2d_backward(dy, indices, x_shape)
 
 
-def _prepare_numpy(workload: dict) -> Callable[[], Any]:
+def _prepare_numpy(workload: dict[Any, Any]) -> Callable[[], Any]:
     from fastconv import reference as r
 
     op = workload["op"]
@@ -317,7 +317,7 @@ def _prepare_numpy(workload: dict) -> Callable[[], Any]:
     return _numpy_pooling(workload)
 
 
-def _prepare_torch(workload: dict, channels_last: bool = False) -> Callable[[], Any]:
+def _prepare_torch(workload: dict[Any, Any], channels_last: bool = False) -> Callable[[], Any]:
     import torch
 
     layout = torch.channels_last if channels_last else torch.contiguous_format
@@ -352,7 +352,7 @@ def _prepare_torch(workload: dict, channels_last: bool = False) -> Callable[[], 
     return lambda: aten.max_pool2d_with_indices_backward(dy, x, *window, [1, 1], False, indices)
 
 
-_PREPARE: dict[str, Callable[[dict], Callable[[], Any]]] = {
+_PREPARE: dict[str, Callable[[dict[Any, Any]], Callable[[], Any]]] = {
     "fastconv": _prepare_fastconv,
     "torch": _prepare_torch,
     "torch_channels_last": partial(_prepare_torch, channels_last=True),
@@ -362,10 +362,10 @@ _PREPARE: dict[str, Callable[[dict], Callable[[], Any]]] = {
 
 
 def _convolution(
-    workload: dict,
-    forward: Callable,
-    input_gradient: Callable,
-    weight_gradient: Callable,
+    workload: dict[Any, Any],
+    forward: Callable[..., Any],
+    input_gradient: Callable[..., Any],
+    weight_gradient: Callable[..., Any],
     channels_last: bool = False,
 ):
     """One pass, by three functions of ndarrays with the arguments of torch.nn.functional.conv2d and torch.nn.grad."""
@@ -382,7 +382,7 @@ def _convolution(
     return passes[workload["op"]]
 
 
-def _pooling(workload: dict) -> tuple[tuple, tuple, int, int, int]:
+def _pooling(workload: dict[Any, Any]) -> tuple[tuple[Any, ...], tuple[Any, ...], int, int, int]:
     """Shapes of x and y, then kernel, stride and padding."""
     if workload["op"] not in POOLING:
         raise ValueError(
@@ -394,7 +394,7 @@ def _pooling(workload: dict) -> tuple[tuple, tuple, int, int, int]:
     return x_shape, (*x_shape[:2], *output), kernel, stride, padding
 
 
-def _numpy_pooling(workload: dict) -> Callable[[], Any]:
+def _numpy_pooling(workload: dict[Any, Any]) -> Callable[[], Any]:
     """Pooling on whole arrays: one pass over them for each place in the window."""
     xs, ys, k, s, p = _pooling(workload)
     frame = (0, 0), (0, 0), (p, p), (p, p)
@@ -442,7 +442,7 @@ def _network(library, nn):
     return net
 
 
-def _layer_call(library, workload: dict) -> Callable[[], Any]:
+def _layer_call(library, workload: dict[Any, Any]) -> Callable[[], Any]:
     """A layer, forward and backward, on a handful of numbers; or a step of the optimizer."""
     nn, optim = (importlib.import_module(f"{library.__name__}.{name}") for name in ("nn", "optim"))
     layer = workload["layer"]
@@ -476,7 +476,7 @@ def _layer_call(library, workload: dict) -> Callable[[], Any]:
     return call
 
 
-def _training_step(library, workload: dict) -> Callable[[], Any]:
+def _training_step(library, workload: dict[Any, Any]) -> Callable[[], Any]:
     """One step of SGD on the textbook's network: forward, cross-entropy, backward, update."""
     nn, optim = (importlib.import_module(f"{library.__name__}.{name}") for name in ("nn", "optim"))
     net = _network(library, nn)
@@ -504,7 +504,7 @@ def _main() -> None:
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what a library prints must not mix with the answers
 
-    def answer(message: dict) -> None:
+    def answer(message: dict[Any, Any]) -> None:
         answers.write(json.dumps(message) + "\n")
         answers.flush()
 
@@ -512,7 +512,7 @@ def _main() -> None:
         _serve(sys.argv[1], int(sys.argv[2]), sys.stdin, answer)
 
 
-def _serve(kind: str, threads: int, requests: Iterable[str], answer: Callable[[dict], None]) -> None:
+def _serve(kind: str, threads: int, requests: Iterable[str], answer: Callable[[dict[Any, Any]], None]) -> None:
     try:
         library = importlib.import_module(kind.removesuffix("_channels_last"))
     except ImportError as error:

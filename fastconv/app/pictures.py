@@ -4,6 +4,7 @@ import io
 import math
 import os
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -12,7 +13,7 @@ from fastconv.files import replacing
 __all__ = ["draw_answers", "draw_curves", "draw_filters"]
 
 
-def draw_curves(path: str | os.PathLike, history: Sequence[dict]) -> None:
+def draw_curves(path: str | os.PathLike[str], history: Sequence[dict[Any, Any]]) -> None:
     """Loss and accuracy over the epochs, from the records that :func:`fastconv.app.train.fit` returns."""
     figure = _figure(9, 3.6)
     epochs = [record["epoch"] for record in history]
@@ -31,7 +32,7 @@ def draw_curves(path: str | os.PathLike, history: Sequence[dict]) -> None:
     _write(figure, path)
 
 
-def draw_filters(path: str | os.PathLike, weight: np.ndarray) -> None:
+def draw_filters(path: str | os.PathLike[str], weight: np.ndarray) -> None:
     """The filters of a first layer, `weight` (K, C, R, S): in colour if C is 3, else each channel in grey.
 
     Grey filters share one scale, symmetric about zero (blue negative, red positive); each colour filter is stretched to
@@ -55,7 +56,7 @@ def draw_filters(path: str | os.PathLike, weight: np.ndarray) -> None:
 
 
 def draw_answers(
-    path: str | os.PathLike,
+    path: str | os.PathLike[str],
     images: np.ndarray,
     labels: Sequence[int] | np.ndarray,
     answers: Sequence[int] | np.ndarray,
@@ -103,7 +104,7 @@ def _grid(count: int, columns: int, inches: float, title: str = ""):
     return figure, places[:count]
 
 
-def _write(figure, path: str | os.PathLike) -> None:
+def _write(figure, path: str | os.PathLike[str]) -> None:
     picture = io.BytesIO()
     figure.savefig(picture, format="png", dpi=120)
     with replacing(path) as file:

@@ -24,7 +24,9 @@ class Data(NamedTuple):
     defaults: dict[str, Any]
 
 
-def _defaults(model: str, epochs: int, batch_size: int, lr: float, momentum: float, weight_decay: float) -> dict:
+def _defaults(
+    model: str, epochs: int, batch_size: int, lr: float, momentum: float, weight_decay: float
+) -> dict[Any, Any]:
     return {
         "model": model,
         "epochs": epochs,
@@ -199,7 +201,7 @@ def _settings_of(folder: str) -> dict[str, Any]:
     return settings
 
 
-def _load_data(settings: dict[str, Any]) -> tuple:
+def _load_data(settings: dict[str, Any]) -> tuple[Any, ...]:
     """Training set, test set and the classes' names."""
     from fastconv.vision import datasets, transforms
 
@@ -221,7 +223,7 @@ def _load_data(settings: dict[str, Any]) -> tuple:
     return train_set, test_set, list(train_set.classes)
 
 
-def _load_folder(root: str, for_training, for_test, seed: int) -> tuple:
+def _load_folder(root: str, for_training, for_test, seed: int) -> tuple[Any, ...]:
     """The sets in ``root/train`` and ``root/test``; or the images in `root`, of which every fifth is for the test."""
     from fastconv.creation import randperm
     from fastconv.random import Generator
@@ -297,7 +299,7 @@ def _new_folder(data: str, out: str | None) -> str:
             n += 1
 
 
-def _draw(folder: str, model, test_set, classes: list[str], data: Data, history: list[dict]) -> None:
+def _draw(folder: str, model, test_set, classes: list[str], data: Data, history: list[dict[Any, Any]]) -> None:
     """The run's pictures: curves, first filters, and answers to up to 1,000 test images, the wrong ones first."""
     import numpy as np
 

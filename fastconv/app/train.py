@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sized
+from typing import Any
 
 from fastconv.app import checkpoint as checkpoints
 from fastconv.autograd import no_grad
@@ -22,21 +23,21 @@ __all__ = ["evaluate", "fit"]
 
 def fit(
     model,
-    train_loader: Iterable,
+    train_loader: Iterable[Any],
     optimizer,
     epochs: int,
     *,
-    test_loader: Iterable | None = None,
-    loss_function: Callable | None = None,
+    test_loader: Iterable[Any] | None = None,
+    loss_function: Callable[..., Any] | None = None,
     scheduler=None,
     step_scheduler: str = "epoch",
-    checkpoint: str | os.PathLike | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
     checkpoint_seconds: float = 60.0,
     resume: bool = False,
-    settings: dict | None = None,
-    on_epoch: Callable[[dict], None] | None = None,
+    settings: dict[Any, Any] | None = None,
+    on_epoch: Callable[[dict[Any, Any]], None] | None = None,
     verbose: bool = True,
-) -> list[dict]:
+) -> list[dict[Any, Any]]:
     """Train a classifier step by step over batches of images, and test it after each epoch.
 
     Parameters
@@ -88,7 +89,7 @@ def fit(
     number(checkpoint_seconds, "checkpoint_seconds", 0)
     if loss_function is None:
         loss_function = CrossEntropyLoss()
-    progress: dict = {"settings": settings, "history": [], **_epoch_start()}
+    progress: dict[Any, Any] = {"settings": settings, "history": [], **_epoch_start()}
 
     def save() -> float:
         if checkpoint is not None:
@@ -107,7 +108,7 @@ def fit(
     with _Stop(checkpoint is not None, verbose) as stop:
         try:
             while len(progress["history"]) < epochs:
-                record: dict = {"epoch": len(progress["history"]) + 1}
+                record: dict[Any, Any] = {"epoch": len(progress["history"]) + 1}
                 with _Display(record["epoch"], epochs, train_loader, progress["batches"], verbose) as display:
                     model.train()
                     began = time.perf_counter()
@@ -148,7 +149,7 @@ def fit(
     return progress["history"]
 
 
-def evaluate(model, loader: Iterable, loss_function: Callable | None = None) -> tuple[float, float]:
+def evaluate(model, loader: Iterable[Any], loss_function: Callable[..., Any] | None = None) -> tuple[float, float]:
     """Mean loss (default CrossEntropyLoss()) and share of right answers of `model` over `loader`'s images.
 
     The model works in evaluation mode, without a tape, and is left in the mode it was in; what the loader draws from
@@ -173,7 +174,7 @@ def evaluate(model, loader: Iterable, loss_function: Callable | None = None) -> 
     return total / count, right / count
 
 
-def _step(model, loss_function: Callable, optimizer, images, labels) -> tuple[float, int]:
+def _step(model, loss_function: Callable[..., Any], optimizer, images, labels) -> tuple[float, int]:
     """One step of the optimiser; the batch's loss, and how many answers were right, before it."""
     scores = model(images)
     loss = loss_function(scores, labels)
@@ -186,12 +187,12 @@ def _step(model, loss_function: Callable, optimizer, images, labels) -> tuple[fl
     return value, _correct(scores, labels)
 
 
-def _epoch_start() -> dict:
+def _epoch_start() -> dict[Any, Any]:
     """The progress of an epoch of which nothing is done."""
     return {"random": None, "batches": 0, "images": 0, "loss": 0.0, "correct": 0, "seconds": 0.0}
 
 
-def _check_progress(path: str | os.PathLike, progress: dict) -> None:
+def _check_progress(path: str | os.PathLike[str], progress: dict[Any, Any]) -> None:
     """Raise a CheckpointError unless `progress` is what :func:`fit` saves."""
     kinds = {"history": list, "batches": int, "images": int, "loss": float, "correct": int, "seconds": float}
     good = isinstance(progress, dict) and progress.keys() == kinds.keys() | {"settings", "random"}
@@ -201,7 +202,7 @@ def _check_progress(path: str | os.PathLike, progress: dict) -> None:
         raise checkpoints.CheckpointError(f"{os.fspath(path)}: holds no progress of fit(), but {str(progress)[:200]}")
 
 
-def _remaining_batches(loader: Iterable, progress: dict) -> Iterator:
+def _remaining_batches(loader: Iterable[Any], progress: dict[Any, Any]) -> Iterator[Any]:
     """The epoch's batches but for those already done, in the order drawn at the epoch's start."""
     if progress["batches"] == 0:
         progress["random"] = default_generator.get_state()
@@ -221,7 +222,7 @@ def _correct(scores, labels) -> int:
     return int((scores.detach().numpy().argmax(1) == labels.numpy()).sum())
 
 
-def _means(progress: dict) -> dict:
+def _means(progress: dict[Any, Any]) -> dict[Any, Any]:
     images = progress["images"]
     return {
         "train_loss": progress["loss"] / images,
@@ -255,7 +256,7 @@ class _Stop:
         self.enabled = enabled and threading.current_thread() is threading.main_thread()
         self.verbose = verbose
         self.signum = 0  # of the signal that came
-        self.previous: dict = {}
+        self.previous: dict[Any, Any] = {}
 
     def __enter__(self) -> "_Stop":
         for signum in self.SIGNALS if self.enabled else ():
@@ -279,7 +280,7 @@ class _Stop:
         if self.signum:
             raise _StopRequested
 
-    def watch(self, loader: Iterable) -> Iterator:
+    def watch(self, loader: Iterable[Any]) -> Iterator[Any]:
         for batch in loader:
             self.check()
             yield batch
@@ -288,7 +289,7 @@ class _Stop:
 class _Display:
     """An epoch as it goes: a tqdm bar on a terminal, else one line when it is over."""
 
-    def __init__(self, epoch: int, epochs: int, loader: Iterable, done: int, verbose: bool) -> None:
+    def __init__(self, epoch: int, epochs: int, loader: Iterable[Any], done: int, verbose: bool) -> None:
         self.title = f"epoch {epoch}/{epochs}"
         self.verbose = verbose
         self.bar = None
@@ -313,12 +314,12 @@ class _Display:
         if self.bar is not None:
             self.bar.close()
 
-    def step(self, progress: dict) -> None:
+    def step(self, progress: dict[Any, Any]) -> None:
         if self.bar is not None:
             self.bar.set_postfix_str("{}, {}".format(*_figures(_means(progress))), refresh=False)
             self.bar.update()
 
-    def end(self, record: dict) -> None:
+    def end(self, record: dict[Any, Any]) -> None:
         learned, speed = _figures(record)
         tested = f", test accuracy {record['test_accuracy']:.4f}" if "test_accuracy" in record else ""
         if self.bar is not None:
@@ -327,7 +328,7 @@ class _Display:
             print(f"{self.title}  {learned}, {speed}{tested}", flush=True)
 
 
-def _figures(record: dict) -> tuple[str, str]:
+def _figures(record: dict[Any, Any]) -> tuple[str, str]:
     return (
         f"loss {record['train_loss']:.4f}, accuracy {record['train_accuracy']:.4f}",
         f"{record['images_per_second']:.0f} images/s",

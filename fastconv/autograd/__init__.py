@@ -17,6 +17,8 @@ call: recording on and off (:mod:`~fastconv.autograd.modes`), gradients as funct
 against differences.
 """
 
+from typing import Any
+
 from .._native.tape import Node
 from . import functional
 from .engine import backward, grad
@@ -55,7 +57,7 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str):
+def __getattr__(name: str) -> Any:
     from .._compat import find  # what only programs written for torch name
 
     return find(__name__, name)

@@ -54,10 +54,10 @@ class FunctionCtx:
     def __init__(self, name: str, needs_input_grad: tuple[bool, ...]) -> None:
         self.needs_input_grad = needs_input_grad
         self._name = name
-        self._to_save: tuple = ()
-        self._saved: tuple | None = ()
-        self._constant: tuple = ()
-        self._dirty: tuple = ()
+        self._to_save: tuple[Any, ...] = ()
+        self._saved: tuple[Any, ...] | None = ()
+        self._constant: tuple[Any, ...] = ()
+        self._dirty: tuple[Any, ...] = ()
         self._materialize = True
 
     def save_for_backward(self, *tensors: Any) -> None:
@@ -65,7 +65,7 @@ class FunctionCtx:
         self._to_save = tensors
 
     @property
-    def saved_tensors(self) -> tuple:
+    def saved_tensors(self) -> tuple[Any, ...]:
         return tuple([None if s is None else s.unpack(self._name) for s in self._saved or ()])
 
     def mark_non_differentiable(self, *tensors: Any) -> None:
@@ -81,7 +81,7 @@ class FunctionCtx:
         self._materialize = bool(value)
 
 
-def once_differentiable(backward: Callable) -> Callable:
+def once_differentiable(backward: Callable[..., Any]) -> Callable[..., Any]:
     """A decorator of :meth:`Function.backward`: its gradients cannot be differentiated again, trying is an error."""
 
     @functools.wraps(backward)
@@ -124,7 +124,7 @@ class Function:
     def backward(ctx: Any, *grads: Any) -> Any:
         raise NotImplementedError("a subclass of autograd.Function has to define backward() to be differentiated")
 
-    setup_context: Callable | None = None
+    setup_context: Callable[..., Any] | None = None
 
     @classmethod
     def apply(cls, *args: Any) -> Any:
@@ -147,24 +147,26 @@ class Function:
         return outputs if isinstance(result, tuple) else outputs[0]
 
 
-def _separate(y: Any, args: tuple, ctx: FunctionCtx) -> Any:
+def _separate(y: Any, args: tuple[Any, ...], ctx: FunctionCtx) -> Any:
     """A result that is an input, and was not written to, as a tensor of its own on the same memory."""
     if isinstance(y, TensorBase) and any(y is a for a in args) and not any(y is d for d in ctx._dirty):
         return y._alias()
     return y
 
 
-def _record(cls: type[Function], ctx: FunctionCtx, args: tuple, edges: list, outputs: tuple) -> None:
+def _record(
+    cls: type[Function], ctx: FunctionCtx, args: tuple[Any, ...], edges: list[Any], outputs: tuple[Any, ...]
+) -> None:
     differentiable = [
         isinstance(y, TensorBase) and y._array.dtype.kind == "f" and not any(y is c for c in ctx._constant)
         for y in outputs
     ]
-    slots: list = [None] * len(outputs)
+    slots: list[Any] = [None] * len(outputs)
     shapes = [(y._array.shape, y._array.dtype) if isinstance(y, TensorBase) else None for y in outputs]
     argument_shapes = [None if e is None else a._array.shape for a, e in zip(args, edges, strict=True)]
     single = differentiable.index(True) if differentiable.count(True) == 1 else None
 
-    def vjp(dy: Any, ctx: FunctionCtx = ctx) -> list:
+    def vjp(dy: Any, ctx: FunctionCtx = ctx) -> list[Any]:
         if single is not None:
             slots[single] = dy
         gradients = []
@@ -202,13 +204,13 @@ def _result(y: Any) -> Any:
     return y
 
 
-def _fill(slots: list, place: int, dy: Any) -> tuple:
+def _fill(slots: list[Any], place: int, dy: Any) -> tuple[Any, ...]:
     """Leave the gradient of one result for the node of all of them."""
     slots[place] = dy
     return (np.zeros(()),)
 
 
-def _checked(cls: type[Function], found: Any, shapes: list, edges: list, create_graph: bool) -> list:
+def _checked(cls: type[Function], found: Any, shapes: list[Any], edges: list[Any], create_graph: bool) -> list[Any]:
     """The gradients that a backward returned, one for each argument, of its shape."""
     gradients = list(found) if isinstance(found, (tuple, list)) else [found]
     while len(gradients) > len(shapes) and gradients[-1] is None:
@@ -218,7 +220,7 @@ def _checked(cls: type[Function], found: Any, shapes: list, edges: list, create_
             f"function {cls.__name__}Backward returned an incorrect number of gradients (expected {len(shapes)}, "
             f"got {len(gradients)})"
         )
-    results: list = []
+    results: list[Any] = []
     for i, (gradient, shape, target) in enumerate(zip(gradients, shapes, edges, strict=True)):
         if target is None or gradient is None:
             results.append(None)

@@ -16,7 +16,9 @@ from .modes import enable_grad
 __all__ = ["hessian", "jacobian", "vjp"]
 
 
-def _begin(name: str, func: Callable, inputs: Any, create_graph: bool) -> tuple[tuple, tuple, bool, bool]:
+def _begin(
+    name: str, func: Callable[..., Any], inputs: Any, create_graph: bool
+) -> tuple[tuple[Any, ...], tuple[Any, ...], bool, bool]:
     """The inputs apart from their history, the results, and whether each was a tuple."""
     several = isinstance(inputs, (tuple, list))
     arguments = tuple(inputs) if several else (inputs,)
@@ -44,7 +46,9 @@ def _refuse_unused(strict: bool, name: str, found: Any, i: int) -> None:
         raise RuntimeError(f"{name}(): output {i} is independent of an input, which strict=True does not allow")
 
 
-def vjp(func: Callable, inputs: Any, v: Any = None, create_graph: bool = False, strict: bool = False) -> tuple:
+def vjp(
+    func: Callable[..., Any], inputs: Any, v: Any = None, create_graph: bool = False, strict: bool = False
+) -> tuple[Any, ...]:
     """The product of a vector with the Jacobian of `func`: ``(func(*inputs), v^T J)``.
 
     Parameters
@@ -65,7 +69,7 @@ def vjp(func: Callable, inputs: Any, v: Any = None, create_graph: bool = False, 
             "The vector v can only be None if the user-provided function returns a single Tensor with a single "
             f"element; got results of shape {[list(y._array.shape) for y in ys]}"
         )
-    found: tuple = (None,) * len(xs)
+    found: tuple[Any, ...] = (None,) * len(xs)
     if differentiable:
         starts = None if given is None else [given[i] for i in differentiable]
         found = grad([ys[i] for i in differentiable], xs, starts, create_graph=create_graph, allow_unused=True)
@@ -76,7 +80,7 @@ def vjp(func: Callable, inputs: Any, v: Any = None, create_graph: bool = False, 
     return results if many else results[0], products if several else products[0]
 
 
-def jacobian(func: Callable, inputs: Any, create_graph: bool = False, strict: bool = False) -> Any:
+def jacobian(func: Callable[..., Any], inputs: Any, create_graph: bool = False, strict: bool = False) -> Any:
     """The Jacobian of `func`, one row by backward at a time.
 
     Parameters
@@ -97,11 +101,11 @@ def jacobian(func: Callable, inputs: Any, create_graph: bool = False, strict: bo
     xs, ys, several, many = _begin("jacobian", func, inputs, create_graph)
     rows_of_results = []
     for i, y in enumerate(ys):
-        rows: list[list] = [[] for _ in xs]
+        rows: list[list[Any]] = [[] for _ in xs]
         for place in np.ndindex(y._array.shape):
             dy = np.zeros(y._array.shape, y._array.dtype)
             dy[place] = 1
-            found: tuple = (None,) * len(xs)
+            found: tuple[Any, ...] = (None,) * len(xs)
             if y._requires_grad:
                 found = grad(y, xs, wrap(dy), retain_graph=True, create_graph=create_graph, allow_unused=True)
             for x, dx, row in zip(xs, found, rows, strict=True):
@@ -112,14 +116,14 @@ def jacobian(func: Callable, inputs: Any, create_graph: bool = False, strict: bo
     return results if many else results[0]
 
 
-def _stacked(rows: list, y: Any, x: Any) -> Any:
+def _stacked(rows: list[Any], y: Any, x: Any) -> Any:
     shape = y._array.shape + x._array.shape
     if not rows:
         return wrap(np.zeros(shape, x._array.dtype))
     return apply(primitives.stack, *rows, dim=0).reshape(shape)
 
 
-def hessian(func: Callable, inputs: Any, create_graph: bool = False, strict: bool = False) -> Any:
+def hessian(func: Callable[..., Any], inputs: Any, create_graph: bool = False, strict: bool = False) -> Any:
     """The Hessian of `func`, which returns a tensor of one element: the Jacobian of its gradient.
 
     Returns

@@ -21,12 +21,12 @@ class GradcheckError(RuntimeError):
     """A gradient is not what differences say it is."""
 
 
-def _outputs(result: Any) -> list:
+def _outputs(result: Any) -> list[Any]:
     results = result if isinstance(result, (tuple, list)) else (result,)
     return [y for y in results if isinstance(y, TensorBase) and y._array.dtype.kind == "f"]
 
 
-def _numerical(function: Callable, inputs: tuple, x: Any, eps: float) -> list[np.ndarray]:
+def _numerical(function: Callable[..., Any], inputs: tuple[Any, ...], x: Any, eps: float) -> list[np.ndarray]:
     """For each result its derivatives by the elements of x, (elements of x, elements of the result)."""
     rows: list[list[np.ndarray]] = []
     with no_grad():
@@ -41,7 +41,7 @@ def _numerical(function: Callable, inputs: tuple, x: Any, eps: float) -> list[np
     return [np.array(columns) for columns in zip(*rows, strict=True)]
 
 
-def _analytical(function: Callable, inputs: tuple, xs: list) -> list[list[np.ndarray]]:
+def _analytical(function: Callable[..., Any], inputs: tuple[Any, ...], xs: list[Any]) -> list[list[np.ndarray]]:
     """For each of xs and each result the same by backward."""
     with enable_grad():
         ys = _outputs(function(*inputs))
@@ -59,7 +59,7 @@ def _analytical(function: Callable, inputs: tuple, xs: list) -> list[list[np.nda
 
 
 def gradcheck(
-    func: Callable,
+    func: Callable[..., Any],
     inputs: Tensor | Sequence[Any],
     *,
     eps: float = 1e-6,
@@ -110,7 +110,7 @@ def gradcheck(
 
 
 def gradgradcheck(
-    func: Callable,
+    func: Callable[..., Any],
     inputs: Tensor | Sequence[Any],
     grad_outputs: Tensor | Sequence[Tensor] | None = None,
     *,
@@ -140,7 +140,7 @@ def gradgradcheck(
         given = [grad_outputs] if isinstance(grad_outputs, TensorBase) else list(grad_outputs)
     count = len(arguments)
 
-    def gradients(*all_inputs: Any) -> tuple:
+    def gradients(*all_inputs: Any) -> tuple[Any, ...]:
         xs, dys = all_inputs[:count], all_inputs[count:]
         wanted = [x for x in xs if isinstance(x, TensorBase) and x._requires_grad]
         with enable_grad():

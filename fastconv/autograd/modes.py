@@ -44,9 +44,9 @@ class _Mode:
     """A context manager, and a decorator of functions and of generator functions, that sets context variables."""
 
     def __init__(self) -> None:
-        self._before: list[list] = []
+        self._before: list[list[Any]] = []
 
-    def _values(self) -> dict[ContextVar, Any]:
+    def _values(self) -> dict[ContextVar[Any], Any]:
         """What the variables are within."""
         raise NotImplementedError
 
@@ -56,11 +56,11 @@ class _Mode:
         for variable, value in values.items():
             variable.set(value)
 
-    def __exit__(self, *exception) -> None:
+    def __exit__(self, *exception: object) -> None:
         for variable, value in self._before.pop():
             variable.set(value)
 
-    def __call__(self, function: Callable) -> Callable:
+    def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
         if inspect.isgeneratorfunction(function):
             return self._generator(function)
 
@@ -71,7 +71,7 @@ class _Mode:
 
         return wrapper
 
-    def _generator(self, function: Callable) -> Callable:
+    def _generator(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """The generator function within the mode, whose caller stays outside it between the steps."""
 
         @functools.wraps(function)
@@ -99,7 +99,7 @@ class _Mode:
 class _GradMode(_Mode):
     enabled: bool
 
-    def __new__(cls, function: Callable | None = None):
+    def __new__(cls, function: Callable[..., Any] | None = None) -> Any:
         mode = super().__new__(cls)
         if function is None:
             return mode
@@ -109,7 +109,7 @@ class _GradMode(_Mode):
     def __init__(self, function: None = None) -> None:
         super().__init__()
 
-    def _values(self) -> dict[ContextVar, Any]:
+    def _values(self) -> dict[ContextVar[Any], Any]:
         return {recording: self.enabled}
 
 
@@ -135,11 +135,11 @@ class set_grad_enabled(_Mode):
 
     def __init__(self, mode: bool) -> None:
         super().__init__()
-        self.mode = bool(mode)
+        self.mode: bool = bool(mode)
         self._restored: bool | None = recording.get()  # at the end of the first block
         recording.set(self.mode)
 
-    def _values(self) -> dict[ContextVar, Any]:
+    def _values(self) -> dict[ContextVar[Any], Any]:
         return {recording: self.mode}
 
     def __enter__(self) -> None:
@@ -147,7 +147,7 @@ class set_grad_enabled(_Mode):
         if self._restored is not None:
             self._before[-1], self._restored = [(recording, self._restored)], None
 
-    def __call__(self, function: Callable) -> Callable:
+    def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
         if self._restored is not None:
             recording.set(self._restored)
             self._restored = None
@@ -162,7 +162,7 @@ class inference_mode(_Mode):
     mode : bool
     """
 
-    def __new__(cls, mode: bool | Callable = True):
+    def __new__(cls, mode: bool | Callable[..., Any] = True) -> Any:
         made = super().__new__(cls)
         if not callable(mode):
             return made
@@ -171,9 +171,9 @@ class inference_mode(_Mode):
 
     def __init__(self, mode: bool = True) -> None:
         super().__init__()
-        self.mode = bool(mode)
+        self.mode: bool = bool(mode)
 
-    def _values(self) -> dict[ContextVar, Any]:
+    def _values(self) -> dict[ContextVar[Any], Any]:
         return {recording: not self.mode, _inference: self.mode}
 
 
@@ -188,9 +188,9 @@ class detect_anomaly(_Mode):
 
     def __init__(self, check_nan: bool = True) -> None:
         super().__init__()
-        self.check_nan = bool(check_nan)
+        self.check_nan: bool = bool(check_nan)
 
-    def _values(self) -> dict[ContextVar, Any]:
+    def _values(self) -> dict[ContextVar[Any], Any]:
         return {anomaly: self.check_nan}
 
 
@@ -205,11 +205,11 @@ class set_detect_anomaly(_Mode):
 
     def __init__(self, mode: bool, check_nan: bool = True) -> None:
         super().__init__()
-        self.value = bool(check_nan) if mode else None
+        self.value: bool | None = bool(check_nan) if mode else None
         self._restored = anomaly.get()
         anomaly.set(self.value)
 
-    def _values(self) -> dict[ContextVar, Any]:
+    def _values(self) -> dict[ContextVar[Any], Any]:
         return {anomaly: self.value}
 
     def __enter__(self) -> None:

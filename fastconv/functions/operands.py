@@ -38,7 +38,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 # A decorator: NumPy warns of infinities and NaN, torch does not.
-quiet = np.errstate(all="ignore")
+quiet: np.errstate = np.errstate(all="ignore")
 
 
 def operands(x: Any, y: Any, floating: bool = False) -> tuple[Any, Any]:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import namedtuple
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -31,11 +30,40 @@ __all__ = [
     "unique_consecutive",
 ]
 
-sort_result = namedtuple("sort_result", ("values", "indices"))
-topk_result = namedtuple("topk_result", ("values", "indices"))
-kthvalue_result = namedtuple("kthvalue_result", ("values", "indices"))
-median_result = namedtuple("median_result", ("values", "indices"))
-mode_result = namedtuple("mode_result", ("values", "indices"))
+
+class sort_result(NamedTuple):
+    """What :func:`sort` returns."""
+
+    values: Tensor
+    indices: Tensor
+
+
+class topk_result(NamedTuple):
+    """What :func:`topk` returns."""
+
+    values: Tensor
+    indices: Tensor
+
+
+class kthvalue_result(NamedTuple):
+    """What :func:`kthvalue` returns."""
+
+    values: Tensor
+    indices: Tensor
+
+
+class median_result(NamedTuple):
+    """What :func:`median` returns."""
+
+    values: Tensor
+    indices: Tensor
+
+
+class mode_result(NamedTuple):
+    """What :func:`mode` returns."""
+
+    values: Tensor
+    indices: Tensor
 
 
 def _order(x: np.ndarray, dim: int, descending: bool) -> np.ndarray:

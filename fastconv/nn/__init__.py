@@ -1,5 +1,7 @@
 """Layers, losses and their functions, by torch.nn's names."""
 
+from typing import Any
+
 from . import functional, grad, init, utils
 from .containers import ModuleList, Sequential
 from .layers import (
@@ -54,7 +56,7 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str):
+def __getattr__(name: str) -> Any:
     from .._compat import find  # what only programs written for torch name
 
     return find(__name__, name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from operator import index as as_index
+from typing import Any
 
 from .._tensor import Tensor
 from .module import Module
@@ -27,7 +28,7 @@ class _Ordered(Module):
         for i, module in enumerate(modules):
             self.register_module(str(i), module)
 
-    def __getitem__(self, index: int | slice):
+    def __getitem__(self, index: int | slice) -> Any:
         if isinstance(index, slice):
             return self._slice(list(self._modules.items())[index])
         return self._modules[self._position(index)]
@@ -41,18 +42,18 @@ class _Ordered(Module):
     def __iter__(self) -> Iterator[Module]:
         return iter(self._modules.values())
 
-    def append(self, module: Module):
+    def append(self, module: Module) -> Any:
         """Add a module at the end; returns self."""
         self.register_module(str(len(self)), module)
         return self
 
-    def extend(self, modules: Iterable[Module]):
+    def extend(self, modules: Iterable[Module]) -> Any:
         """Add modules at the end; returns self."""
         for module in list(modules):
             self.append(module)
         return self
 
-    def insert(self, index: int, module: Module):
+    def insert(self, index: int, module: Module) -> Any:
         """Put a module in before position `index`; returns self."""
         modules = list(self)
         modules.insert(index, module)

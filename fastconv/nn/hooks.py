@@ -20,22 +20,22 @@ class _Gate(Function):
     """Hands tensors on as they are; their gradients go through a function, all at once."""
 
     @staticmethod
-    def forward(ctx, through: Callable, *tensors: Tensor) -> tuple:
+    def forward(ctx, through: Callable[..., Any], *tensors: Tensor) -> tuple[Any, ...]:
         ctx.through = through
         ctx.set_materialize_grads(False)
         return tensors
 
     @staticmethod
-    def backward(ctx, *gradients: Tensor | None) -> tuple:
+    def backward(ctx, *gradients: Tensor | None) -> tuple[Any, ...]:
         return (None, *ctx.through(gradients))
 
 
-def _pass(through: Callable, values: tuple) -> tuple:
+def _pass(through: Callable[..., Any], values: tuple[Any, ...]) -> tuple[Any, ...]:
     """The values, whose tensors that require a gradient have passed a gate."""
     chosen = [i for i, value in enumerate(values) if isinstance(value, Tensor) and value.requires_grad]
 
-    def gradients_through(gradients: tuple) -> list:
-        full: list = [None] * len(values)
+    def gradients_through(gradients: tuple[Any, ...]) -> list[Any]:
+        full: list[Any] = [None] * len(values)
         for i, gradient in zip(chosen, gradients, strict=True):
             full[i] = gradient
         changed = through(tuple(full))
@@ -52,12 +52,12 @@ def _pass(through: Callable, values: tuple) -> tuple:
 class _Backward:
     """The backward hooks during one call of a module: a gate before it and a gate after it."""
 
-    def __init__(self, module: Module, hooks: dict[str, dict]) -> None:
+    def __init__(self, module: Module, hooks: dict[str, dict[Any, Any]]) -> None:
         self.module, self.hooks = module, hooks
-        self.grad_output: tuple = ()
+        self.grad_output: tuple[Any, ...] = ()
         self.has_inputs = False
 
-    def enter(self, args: tuple) -> tuple:
+    def enter(self, args: tuple[Any, ...]) -> tuple[Any, ...]:
         self.count = len(args)
         self.has_inputs = any(isinstance(a, Tensor) and a.requires_grad for a in args)
         return _pass(self.at_input, args)
@@ -69,7 +69,7 @@ class _Backward:
             return type(result)(_pass(self.at_output, tuple(result)))
         return result
 
-    def at_output(self, gradients: tuple) -> tuple:
+    def at_output(self, gradients: tuple[Any, ...]) -> tuple[Any, ...]:
         for hook, _ in list(self.hooks["backward_pre"].values()):
             gradients = _replaced(hook(self.module, gradients), gradients, "grad_output")
         self.grad_output = gradients
@@ -77,13 +77,13 @@ class _Backward:
             self.at_input((None,) * self.count)
         return gradients
 
-    def at_input(self, gradients: tuple) -> tuple:
+    def at_input(self, gradients: tuple[Any, ...]) -> tuple[Any, ...]:
         for hook, _ in list(self.hooks["backward"].values()):
             gradients = _replaced(hook(self.module, gradients, self.grad_output), gradients, "grad_input")
         return gradients
 
 
-def _replaced(changed: Any, gradients: tuple, name: str) -> tuple:
+def _replaced(changed: Any, gradients: tuple[Any, ...], name: str) -> tuple[Any, ...]:
     """What a hook returned in place of the gradients, if anything."""
     if changed is None:
         return gradients
@@ -93,7 +93,7 @@ def _replaced(changed: Any, gradients: tuple, name: str) -> tuple:
     return changed
 
 
-def call(module: Module, hooks: dict[str, dict], args: tuple, kwargs: dict[str, Any]) -> Any:
+def call(module: Module, hooks: dict[str, dict[Any, Any]], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """``module.forward(*args, **kwargs)``, with the hooks around it."""
     for hook, with_kwargs in list(hooks["forward_pre"].values()):
         changed = hook(module, args, kwargs) if with_kwargs else hook(module, args)

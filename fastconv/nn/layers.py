@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 from .._tensor import Tensor
 from ..checks import integer, integers, number
@@ -90,15 +91,15 @@ class _Conv(Module):
                 raise ValueError(f"padding='same' is not supported for strided convolutions, got stride {stride}")
         self.in_channels = in_channels
         self.out_channels = out_channels
-        self.kernel_size = integers(kernel_size, "kernel_size", 1, dims)
+        self.kernel_size: tuple[int, ...] = integers(kernel_size, "kernel_size", 1, dims)
         self.stride = stride
         self.padding = padding if isinstance(padding, str) else integers(padding, "padding", 0, dims)
-        self.dilation = integers(dilation, "dilation", 1, dims)
-        self.output_padding = integers(output_padding, "output_padding", 0, dims)
+        self.dilation: tuple[int, ...] = integers(dilation, "dilation", 1, dims)
+        self.output_padding: tuple[int, ...] = integers(output_padding, "output_padding", 0, dims)
         self.groups = groups
         self.padding_mode = padding_mode
         channels = (in_channels, out_channels // groups) if transposed else (out_channels, in_channels // groups)
-        self.weight = Parameter(empty(*channels, *self.kernel_size))
+        self.weight: Parameter = Parameter(empty(*channels, *self.kernel_size))
         self.register_parameter("bias", Parameter(empty(out_channels)) if bias else None)
         self.reset_parameters()
 
@@ -310,7 +311,7 @@ class MaxPool2d(Module):
     ) -> None:
         super().__init__()
         self.kernel_size = kernel_size
-        self.stride = kernel_size if stride is None else stride
+        self.stride: Size = kernel_size if stride is None else stride
         self.padding = padding
         self.dilation = dilation
         self.return_indices = return_indices
@@ -343,7 +344,7 @@ class AvgPool2d(Module):
     ) -> None:
         super().__init__()
         self.kernel_size = kernel_size
-        self.stride = kernel_size if stride is None else stride
+        self.stride: Size = kernel_size if stride is None else stride
         self.padding = padding
         self.ceil_mode = ceil_mode
         self.count_include_pad = count_include_pad
@@ -409,9 +410,10 @@ class BatchNorm2d(Module):
         track_running_stats: bool = True,
     ) -> None:
         super().__init__()
-        self.num_features = num_features = integer(num_features, "num_features")
-        self.eps = number(eps, "eps")
-        self.momentum = None if momentum is None else number(momentum, "momentum")
+        num_features = integer(num_features, "num_features")
+        self.num_features: int = num_features
+        self.eps: float = number(eps, "eps")
+        self.momentum: float | None = None if momentum is None else number(momentum, "momentum")
         self.affine = affine
         self.track_running_stats = track_running_stats
         self.register_parameter("weight", Parameter(ones(num_features)) if affine else None)
@@ -488,9 +490,11 @@ class Linear(Module):
 
     def __init__(self, in_features: int, out_features: int, bias: bool = True) -> None:
         super().__init__()
-        self.in_features = in_features = integer(in_features, "in_features")
-        self.out_features = out_features = integer(out_features, "out_features")
-        self.weight = Parameter(empty(out_features, in_features))
+        in_features = integer(in_features, "in_features")
+        self.in_features: int = in_features
+        out_features = integer(out_features, "out_features")
+        self.out_features: int = out_features
+        self.weight: Parameter = Parameter(empty(out_features, in_features))
         self.register_parameter("bias", Parameter(empty(out_features)) if bias else None)
         self.reset_parameters()
 
@@ -511,7 +515,7 @@ class Dropout(Module):
 
     def __init__(self, p: float = 0.5, inplace: bool = False) -> None:
         super().__init__()
-        self.p = number(p, "dropout probability", 0, 1)
+        self.p: float = number(p, "dropout probability", 0, 1)
         self.inplace = inplace
 
     def forward(self, input: Tensor) -> Tensor:
@@ -602,7 +606,7 @@ class Flatten(Module):
 class Identity(Module):
     """Returns its input; arguments of any kind are ignored."""
 
-    def __init__(self, *args, **kwargs) -> None:
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__()
 
     def forward(self, input: Tensor) -> Tensor:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import namedtuple
 from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -17,18 +17,22 @@ from .parameter import Parameter
 __all__ = ["Module"]
 
 
-class IncompatibleKeys(namedtuple("IncompatibleKeys", ("missing_keys", "unexpected_keys"))):
+class IncompatibleKeys(NamedTuple):
     """The names that a state_dict lacks, and those that the module has not."""
 
-    __slots__ = ()
+    missing_keys: list[str]
+    unexpected_keys: list[str]
 
     def __repr__(self) -> str:
-        return super().__repr__() if self.missing_keys or self.unexpected_keys else "<All keys matched successfully>"
+        if not self.missing_keys and not self.unexpected_keys:
+            return "<All keys matched successfully>"
+        return f"IncompatibleKeys(missing_keys={self.missing_keys!r}, unexpected_keys={self.unexpected_keys!r})"
 
-    __str__ = __repr__
+    def __str__(self) -> str:
+        return repr(self)
 
 
-def _came_later(name: str, versions: Mapping[str, dict]) -> bool:
+def _came_later(name: str, versions: Mapping[str, dict[Any, Any]]) -> bool:
     """Whether the file is too old for this name: batch norm counts its batches since torch 0.4.1, its version 2."""
     path, _, last = name.rpartition(".")
     return last == "num_batches_tracked" and (versions.get(path, {}).get("version") or 0) < 2
@@ -47,7 +51,7 @@ class Module:
     """
 
     training: bool
-    _hooks: dict[str, dict] | None = None  # by kind (of hooks.KINDS), once there are any
+    _hooks: dict[str, dict[Any, Any]] | None = None  # by kind (of hooks.KINDS), once there are any
 
     def __init__(self) -> None:
         set_plain = super().__setattr__
@@ -57,18 +61,18 @@ class Module:
         set_plain("_transient_buffers", set())  # names of those that are not part of state_dict()
         set_plain("_modules", {})
 
-    def forward(self, *args, **kwargs):
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
         """What the module computes; subclasses define it."""
         raise NotImplementedError(f"{type(self).__name__} does not define forward()")
 
-    def __call__(self, *args, **kwargs):
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if self._hooks is None:
             return self.forward(*args, **kwargs)
         return hooks.call(self, self._hooks, args, kwargs)
 
     # Hooks
 
-    def _add_hook(self, kind: str, hook: Callable, first: bool, with_kwargs: bool = False) -> RemovableHandle:
+    def _add_hook(self, kind: str, hook: Callable[..., Any], first: bool, with_kwargs: bool = False) -> RemovableHandle:
         if not callable(hook):
             raise TypeError(f"a hook has to be callable, got {hook!r}")
         if self._hooks is None:
@@ -76,7 +80,7 @@ class Module:
         return add_hook(self._hooks[kind], (hook, with_kwargs), first)
 
     def register_forward_pre_hook(
-        self, hook: Callable, *, prepend: bool = False, with_kwargs: bool = False
+        self, hook: Callable[..., Any], *, prepend: bool = False, with_kwargs: bool = False
     ) -> RemovableHandle:
         """Have ``hook(module, args)`` called before forward; what it returns replaces the arguments.
 
@@ -96,7 +100,7 @@ class Module:
         return self._add_hook("forward_pre", hook, prepend, with_kwargs)
 
     def register_forward_hook(
-        self, hook: Callable, *, prepend: bool = False, with_kwargs: bool = False
+        self, hook: Callable[..., Any], *, prepend: bool = False, with_kwargs: bool = False
     ) -> RemovableHandle:
         """Have ``hook(module, args, output)`` called after forward; what it returns replaces the output.
 
@@ -104,14 +108,14 @@ class Module:
         """
         return self._add_hook("forward", hook, prepend, with_kwargs)
 
-    def register_full_backward_pre_hook(self, hook: Callable, prepend: bool = False) -> RemovableHandle:
+    def register_full_backward_pre_hook(self, hook: Callable[..., Any], prepend: bool = False) -> RemovableHandle:
         """Have ``hook(module, grad_output)`` called with the gradients of the output; what it returns replaces them.
 
         See :meth:`register_full_backward_hook`.
         """
         return self._add_hook("backward_pre", hook, prepend)
 
-    def register_full_backward_hook(self, hook: Callable, prepend: bool = False) -> RemovableHandle:
+    def register_full_backward_hook(self, hook: Callable[..., Any], prepend: bool = False) -> RemovableHandle:
         """Have ``hook(module, grad_input, grad_output)`` called when the gradients of the inputs have been computed.
 
         Both are tuples, of the gradients of the positional arguments and of the outputs, None for what is no tensor or
@@ -126,7 +130,7 @@ class Module:
 
     # Attributes
 
-    def __getattr__(self, name: str):
+    def __getattr__(self, name: str) -> Any:
         own = self.__dict__
         if "_modules" in own:
             if name in (members := own["_modules"]) or name in (members := own["_parameters"]):
@@ -135,7 +139,7 @@ class Module:
                 return members[name]
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
-    def __setattr__(self, name: str, value) -> None:
+    def __setattr__(self, name: str, value: Any) -> None:
         if isinstance(value, Parameter):
             self._release(name, "_parameters")
             self.register_parameter(name, value)
@@ -171,7 +175,7 @@ class Module:
     def __dir__(self) -> list[str]:
         return sorted({*super().__dir__(), *self._parameters, *self._buffers, *self._modules})
 
-    def _register(self, kind: str, name: str, value, expected: type) -> None:
+    def _register(self, kind: str, name: str, value, expected: type[Any]) -> None:
         if kind not in self.__dict__:
             raise AttributeError(f"super().__init__() of {type(self).__name__} must come before {name!r} is assigned")
         if not isinstance(name, str) or not name or "." in name:
@@ -201,7 +205,7 @@ class Module:
 
     # What it holds
 
-    def named_modules(self, memo: set | None = None, prefix: str = "") -> Iterator[tuple[str, Module]]:
+    def named_modules(self, memo: set[Any] | None = None, prefix: str = "") -> Iterator[tuple[str, Module]]:
         """This module and all modules below, each once, with their dotted names."""
         memo = set() if memo is None else memo
         if self not in memo:
@@ -298,7 +302,7 @@ class Module:
 
     # Dtypes
 
-    def to(self, *target, **kwargs) -> Module:
+    def to(self, *target: Any, **kwargs: Any) -> Module:
         """Convert floating parameters and buffers, in place, as :meth:`Tensor.to` would; returns self.
 
         Raises
@@ -341,7 +345,7 @@ class Module:
         """Itself: every module is on the CPU."""
         return self
 
-    def cuda(self, device=None) -> Module:
+    def cuda(self, device: Any = None) -> Module:
         """Raise torch's AssertionError, unless there is nothing to move: there is no GPU."""
         return self._convert(lambda tensor: tensor.cuda(device))
 

@@ -1,5 +1,7 @@
 """Optimizers and learning rate schedulers, by torch.optim's names."""
 
+from typing import Any
+
 from . import lr_scheduler
 from .adadelta import Adadelta
 from .adagrad import Adagrad
@@ -24,7 +26,7 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str):
+def __getattr__(name: str) -> Any:
     if name == "swa_utils":  # on first use, for it imports modules, which nothing else here does
         import importlib
 

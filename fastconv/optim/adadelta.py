@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 from .._native.steps import take_step
 from .._native.tape import with_gradient
@@ -40,7 +41,7 @@ class Adadelta(Optimizer):
 
     def __init__(
         self,
-        params: Iterable,
+        params: Iterable[Any],
         lr: float = 1.0,
         rho: float = 0.9,
         eps: float = 1e-6,
@@ -63,13 +64,13 @@ class Adadelta(Optimizer):
         }
         super().__init__(params, defaults)
 
-    def _check(self, options: dict) -> None:
+    def _check(self, options: dict[Any, Any]) -> None:
         super()._check(options)
         check_not_negative(options, "lr", "eps", "weight_decay")
         if not 0 <= number(options["rho"], "rho") <= 1:
             raise ValueError(f"Invalid rho value: {options['rho']}")
 
-    def _update(self, group: dict) -> None:
+    def _update(self, group: dict[Any, Any]) -> None:
         parameters, arrays, gradients = with_gradient(group["params"])
         self._steps(parameters)
         rho = float(group["rho"])

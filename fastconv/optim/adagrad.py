@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 from .._native.steps import take_step
 from .._native.tape import with_gradient
@@ -37,7 +38,7 @@ class Adagrad(Optimizer):
 
     def __init__(
         self,
-        params: Iterable,
+        params: Iterable[Any],
         lr: float = 1e-2,
         lr_decay: float = 0,
         weight_decay: float = 0,
@@ -62,7 +63,7 @@ class Adagrad(Optimizer):
         }
         super().__init__(params, defaults)
 
-    def add_param_group(self, param_group: dict) -> None:
+    def add_param_group(self, param_group: dict[Any, Any]) -> None:
         super().add_param_group(param_group)
         # As torch does, the totals are there from the start, so that they are in a state_dict before the first step.
         group = self.param_groups[-1]
@@ -70,11 +71,11 @@ class Adagrad(Optimizer):
             self._kept_number(p, "step")
         self._kept(group["params"], "sum", float(group["initial_accumulator_value"]))
 
-    def _check(self, options: dict) -> None:
+    def _check(self, options: dict[Any, Any]) -> None:
         super()._check(options)
         check_not_negative(options, "lr", "lr_decay", "weight_decay", "initial_accumulator_value", "eps")
 
-    def _update(self, group: dict) -> None:
+    def _update(self, group: dict[Any, Any]) -> None:
         parameters, arrays, gradients = with_gradient(group["params"])
         for t, places in self._steps(parameters).items():
             take_step(

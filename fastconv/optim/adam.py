@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 from .._native.steps import take_step
 from .._native.tape import with_gradient
@@ -46,7 +47,7 @@ class Adam(Optimizer):
 
     def __init__(
         self,
-        params: Iterable,
+        params: Iterable[Any],
         lr: float = 1e-3,
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
@@ -75,12 +76,12 @@ class Adam(Optimizer):
         }
         super().__init__(params, defaults)
 
-    def _check(self, options: dict) -> None:
+    def _check(self, options: dict[Any, Any]) -> None:
         super()._check(options)
         check_not_negative(options, "lr", "eps", "weight_decay")
         check_betas(options)
 
-    def _update(self, group: dict) -> None:
+    def _update(self, group: dict[Any, Any]) -> None:
         parameters, arrays, gradients = with_gradient(group["params"])
         lr, decay = float(group["lr"]), float(group["weight_decay"])
         beta1, beta2 = map(float, group["betas"])
@@ -118,7 +119,7 @@ class AdamW(Adam):
 
     def __init__(
         self,
-        params: Iterable,
+        params: Iterable[Any],
         lr: float = 1e-3,
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
@@ -167,7 +168,7 @@ class NAdam(Optimizer):
 
     def __init__(
         self,
-        params: Iterable,
+        params: Iterable[Any],
         lr: float = 2e-3,
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
@@ -194,12 +195,12 @@ class NAdam(Optimizer):
         }
         super().__init__(params, defaults)
 
-    def _check(self, options: dict) -> None:
+    def _check(self, options: dict[Any, Any]) -> None:
         super()._check(options)
         check_not_negative(options, "lr", "eps", "weight_decay", "momentum_decay")
         check_betas(options)
 
-    def _update(self, group: dict) -> None:
+    def _update(self, group: dict[Any, Any]) -> None:
         parameters, arrays, gradients = with_gradient(group["params"])
         lr, decay = float(group["lr"]), float(group["weight_decay"])
         beta1, beta2 = map(float, group["betas"])

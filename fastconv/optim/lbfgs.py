@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -56,7 +56,7 @@ class LBFGS(Optimizer):
 
     def __init__(
         self,
-        params: Iterable,
+        params: Iterable[Any],
         lr: float = 1,
         max_iter: int = 20,
         max_eval: int | None = None,
@@ -78,7 +78,7 @@ class LBFGS(Optimizer):
         if len(self.param_groups) != 1:
             raise ValueError(f"LBFGS doesn't support per-parameter options, got {len(self.param_groups)} groups")
 
-    def _check(self, options: dict) -> None:
+    def _check(self, options: dict[Any, Any]) -> None:
         check_not_negative(options, "lr")
         if options["line_search_fn"] not in (None, "strong_wolfe"):
             raise RuntimeError(f"only 'strong_wolfe' is supported as line_search_fn, got {options['line_search_fn']!r}")
@@ -161,7 +161,7 @@ class LBFGS(Optimizer):
                 break
         return first_loss
 
-    def _direction(self, state: dict, group: dict, gradient: np.ndarray) -> np.ndarray:
+    def _direction(self, state: dict[Any, Any], group: dict[Any, Any], gradient: np.ndarray) -> np.ndarray:
         """Minus the gradient times the inverse Hessian that the history describes, by the recursion of two loops."""
         if state["n_iter"] == 1:
             # Each entry of the history is a change of the gradient, the step that caused it, and 1 / their product.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from copy import deepcopy
+from typing import Any
 
 import numpy as np
 
@@ -26,14 +27,14 @@ def _own(name: str, value, p: Tensor):
     return value.detach().to(np.float32 if is_number else p.dtype).clone()
 
 
-def check_not_negative(options: dict, *names: str) -> None:
+def check_not_negative(options: dict[Any, Any], *names: str) -> None:
     """Raise a ValueError for the first of these options that is below 0 or NaN."""
     for name in names:
         if not checks.number(options[name], name) >= 0:
             raise ValueError(f"Invalid {'learning rate' if name == 'lr' else name + ' value'}: {options[name]}")
 
 
-def check_betas(options: dict) -> None:
+def check_betas(options: dict[Any, Any]) -> None:
     """Raise a ValueError unless both betas are in [0, 1)."""
     for i, beta in enumerate(options["betas"]):
         if not 0 <= checks.number(beta, f"betas[{i}]") < 1:
@@ -62,19 +63,19 @@ class Optimizer:
         By parameter, what the optimizer keeps between steps.
     """
 
-    def __init__(self, params: Iterable, defaults: dict) -> None:
+    def __init__(self, params: Iterable[Any], defaults: dict[Any, Any]) -> None:
         if isinstance(params, Tensor):
             raise TypeError("params should be an iterable of Tensors or dicts, got a single Tensor")
         self.defaults = defaults
-        self.state: dict = defaultdict(dict)
-        self.param_groups: list[dict] = []
+        self.state: dict[Any, Any] = defaultdict(dict)
+        self.param_groups: list[dict[Any, Any]] = []
         groups = list(params)
         if not groups:
             raise ValueError("optimizer got an empty parameter list")
         for group in groups if isinstance(groups[0], dict) else [{"params": groups}]:
             self.add_param_group(group)
 
-    def add_param_group(self, param_group: dict) -> None:
+    def add_param_group(self, param_group: dict[Any, Any]) -> None:
         """Add a group of parameters: a dict of ``"params"`` and of options that differ from the defaults."""
         if not isinstance(param_group, dict):
             raise TypeError(f"param_group must be a dict, but got {type(param_group).__name__}")
@@ -99,7 +100,7 @@ class Optimizer:
             group.setdefault(name, value)
         self.param_groups.append(group)
 
-    def _check(self, options: dict) -> None:
+    def _check(self, options: dict[Any, Any]) -> None:
         """Raise a ValueError for options that make no sense, a NotImplementedError for what there is not."""
         if options.get("differentiable"):
             raise NotImplementedError("differentiable=True: the steps of optimizers are not recorded")
@@ -139,7 +140,7 @@ class Optimizer:
                     mark_written(p)
         return loss
 
-    def _update(self, group: dict) -> None:
+    def _update(self, group: dict[Any, Any]) -> None:
         """Take a step with the parameters of a group."""
         raise NotImplementedError(f"{type(self).__name__} does not say how a step is taken: it has no step()")
 
@@ -169,7 +170,7 @@ class Optimizer:
             places.setdefault(int(step), []).append(i)
         return places
 
-    def state_dict(self) -> dict:
+    def state_dict(self) -> dict[Any, Any]:
         """The state and the options, with the parameters numbered in order: ``{"state", "param_groups"}``.
 
         The arrays of the state are the optimizer's own, not copies.
@@ -183,7 +184,7 @@ class Optimizer:
         state = {numbers[id(p)]: dict(values) for p, values in self.state.items()}
         return {"state": state, "param_groups": groups}
 
-    def load_state_dict(self, state_dict: dict) -> None:
+    def load_state_dict(self, state_dict: dict[Any, Any]) -> None:
         """Take over a copy of the state and the options that :meth:`state_dict` returned.
 
         Raises
@@ -210,7 +211,7 @@ class Optimizer:
             for group, saved in zip(groups, saved_groups, strict=True)
             for number, p in zip(saved["params"], group["params"], strict=True)
         }
-        state: dict = defaultdict(dict)
+        state: dict[Any, Any] = defaultdict(dict)
         for number, values in state_dict["state"].items():
             if number not in by_number:
                 raise ValueError(f"the loaded state dict has state for parameter {number}, which is in no group")

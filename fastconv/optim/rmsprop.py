@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 from .._native.steps import take_step
 from .._native.tape import with_gradient
@@ -42,7 +43,7 @@ class RMSprop(Optimizer):
 
     def __init__(
         self,
-        params: Iterable,
+        params: Iterable[Any],
         lr: float = 1e-2,
         alpha: float = 0.99,
         eps: float = 1e-8,
@@ -68,11 +69,11 @@ class RMSprop(Optimizer):
         }
         super().__init__(params, defaults)
 
-    def _check(self, options: dict) -> None:
+    def _check(self, options: dict[Any, Any]) -> None:
         super()._check(options)
         check_not_negative(options, "lr", "eps", "momentum", "weight_decay", "alpha")
 
-    def _update(self, group: dict) -> None:
+    def _update(self, group: dict[Any, Any]) -> None:
         parameters, arrays, gradients = with_gradient(group["params"])
         self._steps(parameters)
         alpha, momentum = float(group["alpha"]), float(group["momentum"])

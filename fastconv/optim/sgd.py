@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 from .._native.steps import take_step
 from .._native.tape import with_gradient
@@ -41,7 +42,7 @@ class SGD(Optimizer):
 
     def __init__(
         self,
-        params: Iterable,
+        params: Iterable[Any],
         lr: float = 1e-3,
         momentum: float = 0,
         dampening: float = 0,
@@ -66,7 +67,7 @@ class SGD(Optimizer):
         }
         super().__init__(params, defaults)
 
-    def _check(self, options: dict) -> None:
+    def _check(self, options: dict[Any, Any]) -> None:
         super()._check(options)
         check_not_negative(options, "lr", "momentum", "weight_decay")
         if options["nesterov"] and (options["momentum"] <= 0 or options["dampening"] != 0):
@@ -75,7 +76,7 @@ class SGD(Optimizer):
                 f"momentum={options['momentum']} and dampening={options['dampening']}"
             )
 
-    def _update(self, group: dict) -> None:
+    def _update(self, group: dict[Any, Any]) -> None:
         parameters, arrays, gradients = with_gradient(group["params"])
         momentum = float(group["momentum"])
         numbers = {

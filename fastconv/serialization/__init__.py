@@ -28,7 +28,7 @@ _UNSAFE = (
 
 def save(
     obj: object,
-    f: str | os.PathLike | BinaryIO,
+    f: str | os.PathLike[str] | BinaryIO,
     pickle_module: Any = pickle,
     pickle_protocol: int = DEFAULT_PROTOCOL,
     _use_new_zipfile_serialization: bool = True,
@@ -77,7 +77,7 @@ def save(
 
 
 def load(
-    f: str | os.PathLike | BinaryIO,
+    f: str | os.PathLike[str] | BinaryIO,
     map_location: Any = None,
     pickle_module: Any = None,
     *,
@@ -172,7 +172,9 @@ def _load(file: Any, name: str, map_location: Any, weights_only: bool, mmap: boo
         raise UnpicklingError(f"{_UNSAFE}\n\n{text}" if "GLOBAL" in text else text) from None
 
 
-def _load_archive(archive: Any, name: str, relocate: Any, weights_only: bool, mmap: bool, options: dict) -> Any:
+def _load_archive(
+    archive: Any, name: str, relocate: Any, weights_only: bool, mmap: bool, options: dict[Any, Any]
+) -> Any:
     from .storage import Storage, element_of_storage
     from .unpickler import UnpicklingError
 
@@ -183,7 +185,7 @@ def _load_archive(archive: Any, name: str, relocate: Any, weights_only: bool, mm
         raise ValueError(f"{name}: Unknown endianness type: {order!r:.40}")
     storages: dict[str, Storage] = {}
 
-    def load_storage(reference: tuple) -> Storage:
+    def load_storage(reference: tuple[Any, ...]) -> Storage:
         _, kind, key, location, count = reference
         if type(key) is not str or type(count) is not int:
             raise UnpicklingError("the pickle is damaged (a storage's key or size)")

@@ -54,7 +54,7 @@ def read(
     storages: dict[str, Storage] = {}
     claimed = 0
 
-    def load_storage(reference: tuple) -> Storage:
+    def load_storage(reference: tuple[Any, ...]) -> Storage:
         nonlocal claimed
         _, kind, key, location, count, *view = reference
         if type(key) is not str or type(count) is not int or count < 0:

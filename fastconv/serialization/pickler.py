@@ -138,7 +138,7 @@ class _Pickler(pickle._Pickler):
             return function, arguments
         return _name("torch._tensor", "_rebuild_from_type_v2"), (function, kind, arguments, state)
 
-    def _rebuild(self, tensor: Tensor) -> tuple[_Name, tuple]:
+    def _rebuild(self, tensor: Tensor) -> tuple[_Name, tuple[Any, ...]]:
         """The function of torch's that makes the tensor again, and its arguments."""
         array = tensor._array
         element = element_of(array.dtype)

@@ -51,7 +51,7 @@ def load(path: str, mmap: bool = False) -> dict[str, Tensor]:
     return {name: result[name] for name in index}
 
 
-def read(path: str | os.PathLike, mmap: bool = False) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+def read(path: str | os.PathLike[str], mmap: bool = False) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     """The arrays of a file and its metadata.
 
     Raises

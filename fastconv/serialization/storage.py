@@ -121,7 +121,7 @@ class Storage:
         """Itself: every storage is on the CPU."""
         return self
 
-    def cuda(self, *args, **kwargs) -> Storage:
+    def cuda(self, *args: Any, **kwargs: Any) -> Storage:
         """What a `map_location` may ask for, and what cannot be."""
         raise RuntimeError("fastconv computes on the CPU, got the device 'cuda'")
 
@@ -229,14 +229,14 @@ def _attributes(state: Any) -> dict[str, Any]:
     return {name: value for name, value in (state or {}).items() if not hasattr(Parameter, name)}
 
 
-def _refuse(kind: str) -> Callable:
+def _refuse(kind: str) -> Callable[..., Any]:
     def function(*arguments):
         raise UnpicklingError(f"fastconv has no {kind} tensors, and the file holds one")
 
     return function
 
 
-def _size(dims: tuple = ()) -> tuple[int, ...]:
+def _size(dims: tuple[Any, ...] = ()) -> tuple[int, ...]:
     if type(dims) not in (tuple, list) or not all(type(n) is int for n in dims):
         raise UnpicklingError("the pickle is damaged (a torch.Size of other things than integers)")
     return tuple(dims)
@@ -251,7 +251,7 @@ TENSOR_FUNCTIONS = (
     *(_rebuild_tensor, _rebuild_tensor_v2, _rebuild_tensor_v3),
     *(_rebuild_parameter, _rebuild_parameter_with_state),
 )
-FUNCTIONS: dict[str, Callable] = {
+FUNCTIONS: dict[str, Callable[..., Any]] = {
     **{f"torch._utils.{function.__name__}": function for function in TENSOR_FUNCTIONS},
     "torch._utils._rebuild_qtensor": _refuse("quantized"),
     "torch.serialization._get_layout": _refuse("sparse"),

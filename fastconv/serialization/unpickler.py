@@ -48,10 +48,10 @@ class Unpickler:
         self,
         file: BinaryIO,
         size: int,
-        functions: Mapping[str, Callable],
+        functions: Mapping[str, Callable[..., Any]],
         constants: Mapping[str, Any],
         safe: Mapping[str, Any],
-        load_storage: Callable[[tuple], Any] | None = None,
+        load_storage: Callable[[tuple[Any, ...]], Any] | None = None,
         encoding: str = "utf-8",
     ) -> None:
         self._file = file
@@ -180,7 +180,7 @@ class Unpickler:
             "this class/function."
         )
 
-    def _trusts(self, cls: type) -> bool:
+    def _trusts(self, cls: type[Any]) -> bool:
         return any(cls is trusted for trusted in self._safe.values())
 
     def _call(self, function: Any, arguments: Any) -> Any:
@@ -191,7 +191,7 @@ class Unpickler:
         self._charge(arguments)
         return function(*arguments)
 
-    def _charge(self, values: tuple) -> None:
+    def _charge(self, values: tuple[Any, ...]) -> None:
         self._allowance -= sum(len(value) for value in values if type(value) in _SIZED)
         if self._allowance < 0:
             raise UnpicklingError("the pickle asks for far more memory than the file has bytes")
@@ -253,25 +253,25 @@ def _key(key: Any) -> Any:
 _FACTORIES = (None, int, float, str, bool, list, tuple, dict, set)
 
 
-def _ordered_dict(items: list = []) -> OrderedDict:  # noqa: B006  (not changed)
+def _ordered_dict(items: list[Any] = []) -> OrderedDict:  # noqa: B006  (not changed)
     return OrderedDict([(_key(key), value) for key, value in items])
 
 
-def _counter(items: dict | None = None) -> Counter:
+def _counter(items: dict[Any, Any] | None = None) -> Counter:
     return Counter({_key(key): value for key, value in (items or {}).items()})
 
 
-def _default_dict(factory: type | None = None) -> defaultdict:
+def _default_dict(factory: type[Any] | None = None) -> defaultdict:
     if factory not in _FACTORIES:
         raise UnpicklingError(f"a defaultdict that makes {_say(factory)} is not allowed")
     return defaultdict(factory)
 
 
-def _set(items: list = []) -> set:  # noqa: B006
+def _set(items: list[Any] = []) -> set[Any]:  # noqa: B006
     return set(map(_key, items))
 
 
-def _frozenset(items: list = []) -> frozenset:  # noqa: B006
+def _frozenset(items: list[Any] = []) -> frozenset:  # noqa: B006
     return frozenset(map(_key, items))
 
 
@@ -352,7 +352,7 @@ def _check_numpy_state(instance: Any, state: Any) -> None:
         _check_sizes(shape, dtype, data)
 
 
-PLAIN_FUNCTIONS: dict[str, Callable] = {
+PLAIN_FUNCTIONS: dict[str, Callable[..., Any]] = {
     "collections.OrderedDict": _ordered_dict,
     "collections.Counter": _counter,
     "collections.defaultdict": _default_dict,

@@ -48,7 +48,9 @@ def _nodes(result: Any, start: int) -> list[Node]:
 class _Again:
     """A function to be called again, with the random numbers that it drew."""
 
-    def __init__(self, function: Callable, args: tuple, kwargs: dict, preserve_rng_state: bool) -> None:
+    def __init__(
+        self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[Any, Any], preserve_rng_state: bool
+    ) -> None:
         self.function, self.args, self.kwargs = function, args, kwargs
         self.random = default_generator.get_state() if preserve_rng_state else None
         self.nodes: list[Node] = []
@@ -80,7 +82,7 @@ class _Again:
 
 
 def checkpoint(
-    function: Callable,
+    function: Callable[..., Any],
     *args: Any,
     use_reentrant: bool | None = None,
     preserve_rng_state: bool = True,
@@ -122,7 +124,7 @@ def checkpoint(
 
 
 def checkpoint_sequential(
-    functions: Sequential | Sequence[Callable],
+    functions: Sequential | Sequence[Callable[..., Any]],
     segments: int,
     input: Any,
     use_reentrant: bool | None = None,
@@ -145,7 +147,7 @@ def checkpoint_sequential(
     if segments > len(chain):
         raise ValueError(f"checkpoint_sequential: {len(chain)} functions cannot be cut into {segments} segments")
 
-    def run(part: list[Callable]) -> Callable:
+    def run(part: list[Callable[..., Any]]) -> Callable[..., Any]:
         def call(x: Any) -> Any:
             for function in part:
                 x = function(x)

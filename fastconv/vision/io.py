@@ -22,7 +22,7 @@ class ImageReadMode(enum.Enum):
     RGB_ALPHA = "RGBA"
 
 
-def read_image(path: str | os.PathLike, mode: ImageReadMode | str = ImageReadMode.UNCHANGED) -> Tensor:
+def read_image(path: str | os.PathLike[str], mode: ImageReadMode | str = ImageReadMode.UNCHANGED) -> Tensor:
     """The pixels of a picture, uint8 (C, H, W).
 
     Parameters
@@ -40,12 +40,12 @@ def read_image(path: str | os.PathLike, mode: ImageReadMode | str = ImageReadMod
     return from_numpy(pixels[None] if pixels.ndim == 2 else np.ascontiguousarray(pixels.transpose(2, 0, 1)))
 
 
-def write_png(input: Tensor, filename: str | os.PathLike, compression_level: int = 6) -> None:
+def write_png(input: Tensor, filename: str | os.PathLike[str], compression_level: int = 6) -> None:
     """Write a uint8 tensor (1 or 3, H, W) as a PNG file."""
     to_image(_pixels(input)).save(filename, "PNG", compress_level=compression_level)
 
 
-def write_jpeg(input: Tensor, filename: str | os.PathLike, quality: int = 75) -> None:
+def write_jpeg(input: Tensor, filename: str | os.PathLike[str], quality: int = 75) -> None:
     """Write a uint8 tensor (1 or 3, H, W) as a JPEG file."""
     to_image(_pixels(input)).save(filename, "JPEG", quality=quality)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Sequence
+from typing import Any
 
 from ..optimizer import Optimizer
 from .plateau import ReduceLROnPlateau
@@ -20,7 +21,7 @@ class _Composed(LRScheduler):
         schedulers = list(schedulers)
         if not schedulers:
             raise ValueError(f"{name} expects at least one scheduler to be chained, but got no scheduler.")
-        self.optimizer = optimizer if optimizer is not None else schedulers[0].optimizer
+        self.optimizer: Optimizer = optimizer if optimizer is not None else schedulers[0].optimizer
         for i, scheduler in enumerate(schedulers):
             if isinstance(scheduler, ReduceLROnPlateau):
                 raise ValueError(
@@ -34,12 +35,12 @@ class _Composed(LRScheduler):
                 )
         self._schedulers = schedulers
 
-    def state_dict(self) -> dict:
+    def state_dict(self) -> dict[Any, Any]:
         """Everything but the optimizer, with the state dicts of the schedulers."""
         states = [scheduler.state_dict() for scheduler in self._schedulers]
         return {**super().state_dict(), "_schedulers": states}
 
-    def load_state_dict(self, state_dict: dict) -> None:
+    def load_state_dict(self, state_dict: dict[Any, Any]) -> None:
         """Take over what :meth:`state_dict` returned."""
         super().load_state_dict({name: value for name, value in state_dict.items() if name != "_schedulers"})
         for scheduler, state in zip(self._schedulers, state_dict["_schedulers"], strict=True):

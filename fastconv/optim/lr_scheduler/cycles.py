@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from ...checks import integer, number
 from ..optimizer import Optimizer
@@ -176,7 +177,7 @@ class CyclicLR(LRScheduler):
         down = up if step_size_down is None else float(integer(step_size_down, "step_size_down", 1))
         self.total_size, self.step_ratio = up + down, up / (up + down)
         self.mode, self.gamma, self.scale_fn = mode, number(gamma, "gamma"), scale_fn
-        self.scale_mode = "iterations" if scale_fn is None and mode == "exp_range" else scale_mode
+        self.scale_mode: str = "iterations" if scale_fn is None and mode == "exp_range" else scale_mode
         self.cycle_momentum = cycle_momentum
         if cycle_momentum and not {"momentum", "betas"} & optimizer.defaults.keys():
             raise ValueError("optimizer must support momentum or beta1 with `cycle_momentum` option enabled")
@@ -184,8 +185,8 @@ class CyclicLR(LRScheduler):
             for group, lr in zip(groups, lowest, strict=True):
                 group["lr"] = lr
         if cycle_momentum:
-            self.base_momentums = per_group("base_momentum", base_momentum, groups)
-            self.max_momentums = per_group("max_momentum", max_momentum, groups)
+            self.base_momentums: list[float] = per_group("base_momentum", base_momentum, groups)
+            self.max_momentums: list[float] = per_group("max_momentum", max_momentum, groups)
             if last_epoch == -1:
                 for group, momentum in zip(groups, self.max_momentums, strict=True):
                     _set_momentum(group, momentum)
@@ -210,12 +211,12 @@ class CyclicLR(LRScheduler):
                 _set_momentum(group, high - (high - low) * share * height)
         return [low + (high - low) * share * height for low, high in zip(lowest, self.max_lrs, strict=True)]
 
-    def state_dict(self) -> dict:
+    def state_dict(self) -> dict[Any, Any]:
         """As for the other schedulers, but for `scale_fn`."""
         return {name: value for name, value in super().state_dict().items() if name != "scale_fn"}
 
 
-def _set_momentum(group: dict, momentum: float) -> None:
+def _set_momentum(group: dict[Any, Any], momentum: float) -> None:
     if "momentum" in group:
         group["momentum"] = momentum
     else:
@@ -240,8 +241,8 @@ class CosineAnnealingWarmRestarts(LRScheduler):
         self, optimizer: Optimizer, T_0: int, T_mult: int = 1, eta_min: float = 0.0, last_epoch: int = -1
     ) -> None:
         self.T_0 = self.T_i = integer(T_0, "T_0", 1)
-        self.T_mult = integer(T_mult, "T_mult", 1)
-        self.eta_min = number(eta_min, "eta_min")
+        self.T_mult: int = integer(T_mult, "T_mult", 1)
+        self.eta_min: float = number(eta_min, "eta_min")
         self.T_cur = last_epoch
         super().__init__(optimizer, last_epoch)
 
@@ -260,5 +261,5 @@ class CosineAnnealingWarmRestarts(LRScheduler):
             begin += length
             length *= self.T_mult
         self.T_cur, self.T_i = epoch - begin, length
-        self.last_epoch = math.floor(epoch)
+        self.last_epoch: int = math.floor(epoch)
         self._set(self.get_lr())

@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from types import FunctionType
+from typing import Any
 
 from ...checks import integer, number
 from ..optimizer import Optimizer
@@ -42,12 +43,12 @@ class _ByFunction(LRScheduler):
                 raise TypeError(f"lr_lambda should be a function, but got {type(function).__name__}")
         super().__init__(optimizer, last_epoch)
 
-    def state_dict(self) -> dict:
+    def state_dict(self) -> dict[Any, Any]:
         """As for the other schedulers; of functions nothing is kept, of other callables what they hold."""
         held = [None if isinstance(f, FunctionType) else dict(f.__dict__) for f in self.lr_lambdas]
         return {**super().state_dict(), "lr_lambdas": held}
 
-    def load_state_dict(self, state_dict: dict) -> None:
+    def load_state_dict(self, state_dict: dict[Any, Any]) -> None:
         """Take over what :meth:`state_dict` returned."""
         super().load_state_dict({name: value for name, value in state_dict.items() if name != "lr_lambdas"})
         for function, held in zip(self.lr_lambdas, state_dict["lr_lambdas"], strict=True):
@@ -75,8 +76,8 @@ class StepLR(LRScheduler):
     """Multiply the rates by `gamma` every `step_size` steps."""
 
     def __init__(self, optimizer: Optimizer, step_size: int, gamma: float = 0.1, last_epoch: int = -1) -> None:
-        self.step_size = integer(step_size, "step_size", 1)
-        self.gamma = number(gamma, "gamma")
+        self.step_size: int = integer(step_size, "step_size", 1)
+        self.gamma: float = number(gamma, "gamma")
         super().__init__(optimizer, last_epoch)
 
     def get_lr(self) -> list[float]:
@@ -93,8 +94,8 @@ class MultiStepLR(LRScheduler):
     ) -> None:
         if isinstance(milestones, str | bytes) or not isinstance(milestones, Iterable):
             raise TypeError(f"milestones must be integers, got {milestones!r}")
-        self.milestones = dict(Counter(integer(step, "milestones") for step in milestones))
-        self.gamma = number(gamma, "gamma")
+        self.milestones: dict[int, int] = dict(Counter(integer(step, "milestones") for step in milestones))
+        self.gamma: float = number(gamma, "gamma")
         super().__init__(optimizer, last_epoch)
 
     def get_lr(self) -> list[float]:
@@ -107,7 +108,7 @@ class ExponentialLR(LRScheduler):
     """Multiply the rates by `gamma` at every step."""
 
     def __init__(self, optimizer: Optimizer, gamma: float, last_epoch: int = -1) -> None:
-        self.gamma = number(gamma, "gamma")
+        self.gamma: float = number(gamma, "gamma")
         super().__init__(optimizer, last_epoch)
 
     def get_lr(self) -> list[float]:
@@ -134,7 +135,7 @@ class LinearLR(LRScheduler):
             raise ValueError(f"end_factor is expected to be between 0 and 1, got {end_factor}")
         self.start_factor = start_factor
         self.end_factor = end_factor
-        self.total_iters = number(total_iters, "total_iters", 0)
+        self.total_iters: float = number(total_iters, "total_iters", 0)
         super().__init__(optimizer, last_epoch)
 
     def get_lr(self) -> list[float]:
@@ -154,8 +155,8 @@ class CosineAnnealingLR(LRScheduler):
     """
 
     def __init__(self, optimizer: Optimizer, T_max: int, eta_min: float = 0.0, last_epoch: int = -1) -> None:
-        self.T_max = number(T_max, "T_max", above=0)
-        self.eta_min = number(eta_min, "eta_min")
+        self.T_max: float = number(T_max, "T_max", above=0)
+        self.eta_min: float = number(eta_min, "eta_min")
         super().__init__(optimizer, last_epoch)
 
     def get_lr(self) -> list[float]:
@@ -180,7 +181,7 @@ class ConstantLR(LRScheduler):
         if not 0 <= number(factor, "factor") <= 1:
             raise ValueError(f"Constant multiplicative factor expected to be between 0 and 1, got {factor}")
         self.factor = factor
-        self.total_iters = number(total_iters, "total_iters", 0)
+        self.total_iters: float = number(total_iters, "total_iters", 0)
         super().__init__(optimizer, last_epoch)
 
     def get_lr(self) -> list[float]:
@@ -195,8 +196,8 @@ class PolynomialLR(LRScheduler):
     """Lower the rates to 0 within `total_iters` steps, as ``(1 - last_epoch / total_iters) ** power``."""
 
     def __init__(self, optimizer: Optimizer, total_iters: int = 5, power: float = 1.0, last_epoch: int = -1) -> None:
-        self.total_iters = number(total_iters, "total_iters", 0)
-        self.power = number(power, "power")
+        self.total_iters: float = number(total_iters, "total_iters", 0)
+        self.power: float = number(power, "power")
         super().__init__(optimizer, last_epoch)
 
     def get_lr(self) -> list[float]:

@@ -58,7 +58,7 @@ class ReduceLROnPlateau(LRScheduler):
         if threshold_mode not in ("rel", "abs"):
             raise ValueError(f"threshold mode {threshold_mode!r} is unknown; there are 'rel' and 'abs'")
         groups = optimizer.param_groups
-        self.min_lrs = per_group("min_lr", min_lr, groups)
+        self.min_lrs: list[float] = per_group("min_lr", min_lr, groups)
         self.optimizer = optimizer
         self.mode = mode
         self.factor = factor
@@ -86,7 +86,7 @@ class ReduceLROnPlateau(LRScheduler):
         figure = float(metrics)
         self.last_epoch += 1
         if self._is_better(figure):
-            self.best = figure
+            self.best: float = figure
             self.num_bad_epochs = 0
         else:
             self.num_bad_epochs += 1
@@ -98,6 +98,6 @@ class ReduceLROnPlateau(LRScheduler):
                 lr = max(group["lr"] * self.factor, least)
                 if group["lr"] - lr > self.eps:
                     group["lr"] = lr
-            self.cooldown_counter = self.cooldown
-            self.num_bad_epochs = 0
+            self.cooldown_counter: int = self.cooldown
+            self.num_bad_epochs: int = 0
         self._last_lr = self._rates()

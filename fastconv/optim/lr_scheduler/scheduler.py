@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from ...checks import number
 from ..optimizer import Optimizer
@@ -39,8 +40,8 @@ class LRScheduler:
                 raise KeyError(
                     f"param 'initial_lr' is not specified in param_groups[{i}] when resuming at last_epoch {last_epoch}"
                 )
-        self.base_lrs = [group["initial_lr"] for group in optimizer.param_groups]
-        self.last_epoch = last_epoch
+        self.base_lrs: list[Any] = [group["initial_lr"] for group in optimizer.param_groups]
+        self.last_epoch: int = last_epoch
         self._begin()
 
     def _begin(self) -> None:
@@ -67,11 +68,11 @@ class LRScheduler:
             group["lr"] = lr
         self._last_lr = rates
 
-    def state_dict(self) -> dict:
+    def state_dict(self) -> dict[Any, Any]:
         """Everything but the optimizer, as plain values."""
         return {name: value for name, value in self.__dict__.items() if name != "optimizer"}
 
-    def load_state_dict(self, state_dict: dict) -> None:
+    def load_state_dict(self, state_dict: dict[Any, Any]) -> None:
         """Take over what :meth:`state_dict` returned; the optimizer's rates come with the optimizer's own state."""
         self.__dict__.update(state_dict)
 
@@ -79,7 +80,7 @@ class LRScheduler:
         return [group["lr"] for group in self.optimizer.param_groups]
 
 
-def per_group(name: str, value: float | Sequence[float], groups: list) -> list[float]:
+def per_group(name: str, value: float | Sequence[float], groups: list[Any]) -> list[float]:
     """The value of each group, from a sequence of them or from the one that holds for all."""
     is_sequence = isinstance(value, Sequence) and not isinstance(value, str | bytes)
     values = list(value) if is_sequence else [value] * len(groups)

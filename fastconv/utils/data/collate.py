@@ -77,7 +77,7 @@ def _tensor(array: np.ndarray) -> Tensor:
     return from_numpy(array.astype(array.dtype.newbyteorder("="), copy=False))
 
 
-def _like(mapping: Mapping, values: dict) -> Mapping:
+def _like(mapping: Mapping[Any, Any], values: dict[Any, Any]) -> Mapping[Any, Any]:
     """`values` in the kind of mapping that the sample came in."""
     if not isinstance(mapping, MutableMapping):
         return type(mapping)(values)

@@ -77,10 +77,10 @@ class DataLoader:
         dataset: Dataset,
         batch_size: int | None = 1,
         shuffle: bool | None = None,
-        sampler: Iterable | None = None,
-        batch_sampler: Iterable[list] | None = None,
+        sampler: Iterable[Any] | None = None,
+        batch_sampler: Iterable[list[Any]] | None = None,
         num_workers: int = 0,
-        collate_fn: Callable | None = None,
+        collate_fn: Callable[..., Any] | None = None,
         pin_memory: bool = False,
         drop_last: bool = False,
         timeout: float = 0,
@@ -156,7 +156,7 @@ class DataLoader:
         self.worker_init_fn = worker_init_fn
         self.multiprocessing_context = multiprocessing_context
         self.generator = generator
-        self.prefetch_factor = 2 if num_workers and prefetch_factor is None else prefetch_factor
+        self.prefetch_factor: int | None = 2 if num_workers and prefetch_factor is None else prefetch_factor
         self.persistent_workers = persistent_workers
         self.pin_memory_device = pin_memory_device
         self._kept: Any = None  # the workers, with persistent_workers
@@ -168,7 +168,7 @@ class DataLoader:
         super().__setattr__(name, value)
 
     @property
-    def _order(self) -> Iterable:
+    def _order(self) -> Iterable[Any]:
         return self.sampler if self.batch_sampler is None else self.batch_sampler
 
     def __iter__(self) -> Iterator[Any]:
@@ -190,7 +190,9 @@ class DataLoader:
             return _until_exhausted(batches) if isinstance(self.dataset, IterableDataset) else batches
         return self._load_in_workers(start, order, seed)
 
-    def _load_in_workers(self, start: Callable[[], Callable], order: Iterator, seed: int) -> Iterator[Any]:
+    def _load_in_workers(
+        self, start: Callable[[], Callable[..., Any]], order: Iterator[Any], seed: int
+    ) -> Iterator[Any]:
         from fastconv.utils.data.worker import Workers
 
         workers = self._kept
@@ -229,19 +231,21 @@ class DataLoader:
         return len(self._order)
 
 
-def load_batch(dataset: Dataset, collate_fn: Callable, indices: list) -> Any:
+def load_batch(dataset: Dataset, collate_fn: Callable[..., Any], indices: list[Any]) -> Any:
     """The batch of the samples at `indices`."""
     if not isinstance(indices, Iterable):
         raise TypeError(f"a batch_sampler gives lists of indices, got {indices!r}")
     return collate_fn(load_samples(dataset, indices))
 
 
-def load_one(dataset: Dataset, collate_fn: Callable, index: Any) -> Any:
+def load_one(dataset: Dataset, collate_fn: Callable[..., Any], index: Any) -> Any:
     """The sample at `index`, without a batch dimension."""
     return collate_fn(dataset[index])
 
 
-def _in_order(dataset: IterableDataset, collate_fn: Callable, batch_size: int | None, drop_last: bool) -> Callable:
+def _in_order(
+    dataset: IterableDataset, collate_fn: Callable[..., Any], batch_size: int | None, drop_last: bool
+) -> Callable[..., Any]:
     """The function that gives the next batch of an iterable data set, or sample if `batch_size` is None."""
     samples = iter(dataset)
 

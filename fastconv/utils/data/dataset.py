@@ -165,13 +165,13 @@ class ConcatDataset(Dataset[T]):
     """
 
     def __init__(self, datasets: Iterable[Dataset[T]]) -> None:
-        self.datasets = list(datasets)
+        self.datasets: list[Dataset[T]] = list(datasets)
         if not self.datasets:
             raise AssertionError("datasets should not be an empty iterable")
         for dataset in self.datasets:
             if not hasattr(dataset, "__len__"):
                 raise TypeError(f"ConcatDataset expects data sets with a length, got {dataset!r}")
-        self.cumulative_sizes = list(itertools.accumulate(len(dataset) for dataset in self.datasets))
+        self.cumulative_sizes: list[int] = list(itertools.accumulate(len(dataset) for dataset in self.datasets))
 
     def __getitem__(self, index: int) -> T:
         if not -len(self) <= index < len(self):

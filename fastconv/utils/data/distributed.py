@@ -54,12 +54,12 @@ class DistributedSampler(Sampler[int]):
         self.drop_last = drop_last
         self.epoch = 0
         share = len(dataset) / num_replicas
-        self.num_samples = math.floor(share) if drop_last else math.ceil(share)
-        self.total_size = self.num_samples * num_replicas
+        self.num_samples: int = math.floor(share) if drop_last else math.ceil(share)
+        self.total_size: int = self.num_samples * num_replicas
 
     def set_epoch(self, epoch: int) -> None:
         """Draw another order for each `epoch`."""
-        self.epoch = epoch
+        self.epoch: int = epoch
 
     def __iter__(self) -> Iterator[int]:
         indices = list(range(len(self.dataset)))

@@ -54,7 +54,7 @@ class Workers:
 
     def __init__(
         self,
-        start: Callable[[], Callable],
+        start: Callable[[], Callable[..., Any]],
         dataset: Any,
         num_workers: int,
         seed: int,
@@ -68,7 +68,7 @@ class Workers:
         forked = context.get_start_method() == "fork"
         self._timeout = timeout
         self._prefetch = prefetch
-        self._processes: list = []
+        self._processes: list[Any] = []
         self._connections: list[Connection] = []
         self._owed: list[deque[int]] = [deque() for _ in range(num_workers)]  # bytes of each index that is under way
         self._pass = 0
@@ -92,7 +92,7 @@ class Workers:
             self.stop()
             raise
 
-    def load(self, order: Iterator) -> Iterator[Any]:
+    def load(self, order: Iterator[Any]) -> Iterator[Any]:
         """One pass: ``map(start(), order)``, computed by the workers."""
         self._pass += 1
         this_pass = self._pass
@@ -191,7 +191,7 @@ def _run(
     info: WorkerInfo,
     connection: Connection,
     inherited: list[Connection],
-    start: Callable[[], Callable],
+    start: Callable[[], Callable[..., Any]],
     seed: int,
     prepare: Callable[[int], object] | None,
 ) -> None:

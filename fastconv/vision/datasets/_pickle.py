@@ -45,7 +45,7 @@ class Call:
         What the pickle would hand to the result's ``__setstate__``.
     """
 
-    def __init__(self, name: str, arguments: tuple) -> None:
+    def __init__(self, name: str, arguments: tuple[Any, ...]) -> None:
         self.name = name
         self.arguments = arguments
         self.state: Any = None

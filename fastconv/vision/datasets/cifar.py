@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -51,16 +52,16 @@ class CIFAR10(ArrayDataset):
     size = 170_498_071
     base_folder = "cifar-10-batches-py"
     binary_folder = "cifar-10-batches-bin"
-    train_list = tuple(f"data_batch_{i}" for i in range(1, 6))
+    train_list: tuple[str, ...] = tuple(f"data_batch_{i}" for i in range(1, 6))
     test_list = ("test_batch",)
     classes: Sequence[str] = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
     def __init__(
         self,
-        root: str | os.PathLike,
+        root: str | os.PathLike[str],
         train: bool = True,
-        transform: Callable | None = None,
-        target_transform: Callable | None = None,
+        transform: Callable[..., Any] | None = None,
+        target_transform: Callable[..., Any] | None = None,
         download: bool = False,
     ) -> None:
         super().__init__(root, train, transform, target_transform)
@@ -84,7 +85,7 @@ class CIFAR10(ArrayDataset):
         planes = np.concatenate([pixels for pixels, _ in parts]).reshape(-1, 3, 32, 32)
         return planes, [label for _, labels in parts for label in labels]
 
-    def _files(self) -> list[tuple[Callable, Path]]:
+    def _files(self) -> list[tuple[Callable[..., Any], Path]]:
         """The files of this split and how each is read, from the first place that has all of them."""
         names = self.train_list if self.train else self.test_list
         root = Path(self.root)
@@ -157,7 +158,7 @@ def read_python_batch(path: Path) -> tuple[np.ndarray, list[int]]:
     return pixels, _check_labels(path, labels)
 
 
-def _check_labels(path: Path, labels: list) -> list[int]:
+def _check_labels(path: Path, labels: list[Any]) -> list[int]:
     for i, label in enumerate(labels):
         if not isinstance(label, int) or not 0 <= label < 10:
             raise RuntimeError(f"{path} is no CIFAR-10 file: label {i} is not an integer from 0 to 9")

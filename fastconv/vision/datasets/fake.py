@@ -33,14 +33,14 @@ class FakeData(VisionDataset):
         size: int = 1000,
         image_size: Sequence[int] = (3, 224, 224),
         num_classes: int = 10,
-        transform: Callable | None = None,
-        target_transform: Callable | None = None,
+        transform: Callable[..., Any] | None = None,
+        target_transform: Callable[..., Any] | None = None,
         random_offset: int = 0,
     ) -> None:
         super().__init__(None, transform, target_transform)
-        self.size = integer(size, "size")
-        self.image_size = integers(image_size, "image_size", 1, 3)
-        self.num_classes = integer(num_classes, "num_classes", 1)
+        self.size: int = integer(size, "size")
+        self.image_size: tuple[int, ...] = integers(image_size, "image_size", 1, 3)
+        self.num_classes: int = integer(num_classes, "num_classes", 1)
         self.random_offset = random_offset
 
     def __getitem__(self, index: int) -> tuple[Any, Any]:

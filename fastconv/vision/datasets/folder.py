@@ -42,9 +42,9 @@ class ImageFolder(VisionDataset):
 
     def __init__(
         self,
-        root: str | os.PathLike,
-        transform: Callable | None = None,
-        target_transform: Callable | None = None,
+        root: str | os.PathLike[str],
+        transform: Callable[..., Any] | None = None,
+        target_transform: Callable[..., Any] | None = None,
         loader: Callable[[str], Any] | None = None,
         is_valid_file: Callable[[str], bool] | None = None,
     ) -> None:
@@ -53,10 +53,10 @@ class ImageFolder(VisionDataset):
         is_valid_file = is_valid_file or has_image_extension
         if not os.path.isdir(self.root):
             raise FileNotFoundError(f"there is no folder {self.root}")
-        self.classes = sorted(entry.name for entry in os.scandir(self.root) if entry.is_dir())
+        self.classes: list[str] = sorted(entry.name for entry in os.scandir(self.root) if entry.is_dir())
         if not self.classes:
             raise FileNotFoundError(f"Couldn't find any class folder in {self.root}.")
-        self.class_to_idx = {name: i for i, name in enumerate(self.classes)}
+        self.class_to_idx: dict[str, int] = {name: i for i, name in enumerate(self.classes)}
         self.samples: list[tuple[str, int]] = []
         empty = []
         for name, target in self.class_to_idx.items():
@@ -69,8 +69,8 @@ class ImageFolder(VisionDataset):
                 f"Found no valid file in {self.root} for the classes {', '.join(empty)}. "
                 f"Supported extensions are: {', '.join(IMG_EXTENSIONS)}"
             )
-        self.imgs = self.samples
-        self.targets = [target for _, target in self.samples]
+        self.imgs: list[tuple[str, int]] = self.samples
+        self.targets: list[int] = [target for _, target in self.samples]
 
     def __getitem__(self, index: int) -> tuple[Any, Any]:
         path, target = self.samples[index]

@@ -29,9 +29,9 @@ class VisionDataset(Dataset):
 
     def __init__(
         self,
-        root: str | os.PathLike | None = None,
-        transform: Callable | None = None,
-        target_transform: Callable | None = None,
+        root: str | os.PathLike[str] | None = None,
+        transform: Callable[..., Any] | None = None,
+        target_transform: Callable[..., Any] | None = None,
     ) -> None:
         self.root: Any = None if root is None else os.path.expanduser(root)
         self.transform = transform
@@ -79,10 +79,10 @@ class ArrayDataset(VisionDataset):
 
     def __init__(
         self,
-        root: str | os.PathLike | None,
+        root: str | os.PathLike[str] | None,
         train: bool,
-        transform: Callable | None,
-        target_transform: Callable | None,
+        transform: Callable[..., Any] | None,
+        target_transform: Callable[..., Any] | None,
     ) -> None:
         super().__init__(root, transform, target_transform)
         self.train = train

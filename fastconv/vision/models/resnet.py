@@ -51,11 +51,11 @@ class BasicBlock(nn.Module):
     ) -> None:
         super().__init__()
         norm = norm_layer or nn.BatchNorm2d
-        self.conv1 = nn.Conv2d(inplanes, planes, 3, stride, 1, bias=False)
-        self.bn1 = norm(planes)
-        self.relu = nn.ReLU(inplace=True)
-        self.conv2 = nn.Conv2d(planes, planes, 3, 1, 1, bias=False)
-        self.bn2 = norm(planes)
+        self.conv1: nn.Conv2d = nn.Conv2d(inplanes, planes, 3, stride, 1, bias=False)
+        self.bn1: nn.Module = norm(planes)
+        self.relu: nn.ReLU = nn.ReLU(inplace=True)
+        self.conv2: nn.Conv2d = nn.Conv2d(planes, planes, 3, 1, 1, bias=False)
+        self.bn2: nn.Module = norm(planes)
         self.downsample = downsample
         self.stride = stride
 
@@ -80,13 +80,13 @@ class Bottleneck(nn.Module):
     ) -> None:
         super().__init__()
         norm = norm_layer or nn.BatchNorm2d
-        self.conv1 = nn.Conv2d(inplanes, planes, 1, bias=False)
-        self.bn1 = norm(planes)
-        self.conv2 = nn.Conv2d(planes, planes, 3, stride, 1, bias=False)
-        self.bn2 = norm(planes)
-        self.conv3 = nn.Conv2d(planes, planes * self.expansion, 1, bias=False)
-        self.bn3 = norm(planes * self.expansion)
-        self.relu = nn.ReLU(inplace=True)
+        self.conv1: nn.Conv2d = nn.Conv2d(inplanes, planes, 1, bias=False)
+        self.bn1: nn.Module = norm(planes)
+        self.conv2: nn.Conv2d = nn.Conv2d(planes, planes, 3, stride, 1, bias=False)
+        self.bn2: nn.Module = norm(planes)
+        self.conv3: nn.Conv2d = nn.Conv2d(planes, planes * self.expansion, 1, bias=False)
+        self.bn3: nn.Module = norm(planes * self.expansion)
+        self.relu: nn.ReLU = nn.ReLU(inplace=True)
         self.downsample = downsample
         self.stride = stride
 
@@ -124,16 +124,16 @@ class ResNet(nn.Module):
         super().__init__()
         self._norm_layer = norm_layer or nn.BatchNorm2d
         self.inplanes = 64
-        self.conv1 = nn.Conv2d(3, 64, 7, 2, 3, bias=False)
-        self.bn1 = self._norm_layer(64)
-        self.relu = nn.ReLU(inplace=True)
-        self.maxpool = nn.MaxPool2d(3, 2, 1)
-        self.layer1 = self._make_layer(block, 64, layers[0])
-        self.layer2 = self._make_layer(block, 128, layers[1], stride=2)
-        self.layer3 = self._make_layer(block, 256, layers[2], stride=2)
-        self.layer4 = self._make_layer(block, 512, layers[3], stride=2)
-        self.avgpool = nn.AdaptiveAvgPool2d((1, 1))
-        self.fc = nn.Linear(512 * block.expansion, num_classes)
+        self.conv1: nn.Conv2d = nn.Conv2d(3, 64, 7, 2, 3, bias=False)
+        self.bn1: nn.Module = self._norm_layer(64)
+        self.relu: nn.ReLU = nn.ReLU(inplace=True)
+        self.maxpool: nn.MaxPool2d = nn.MaxPool2d(3, 2, 1)
+        self.layer1: nn.Sequential = self._make_layer(block, 64, layers[0])
+        self.layer2: nn.Sequential = self._make_layer(block, 128, layers[1], stride=2)
+        self.layer3: nn.Sequential = self._make_layer(block, 256, layers[2], stride=2)
+        self.layer4: nn.Sequential = self._make_layer(block, 512, layers[3], stride=2)
+        self.avgpool: nn.AdaptiveAvgPool2d = nn.AdaptiveAvgPool2d((1, 1))
+        self.fc: nn.Linear = nn.Linear(512 * block.expansion, num_classes)
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
@@ -142,14 +142,14 @@ class ResNet(nn.Module):
                 if isinstance(module, BasicBlock | Bottleneck):
                     nn.init.zeros_((module.bn3 if isinstance(module, Bottleneck) else module.bn2).weight)
 
-    def _make_layer(self, block: type, planes: int, blocks: int, stride: int = 1) -> nn.Sequential:
+    def _make_layer(self, block: type[Any], planes: int, blocks: int, stride: int = 1) -> nn.Sequential:
         channels, downsample = planes * block.expansion, None
         if stride != 1 or self.inplanes != channels:
             downsample = nn.Sequential(
                 nn.Conv2d(self.inplanes, channels, 1, stride, bias=False), self._norm_layer(channels)
             )
         stage = [block(self.inplanes, planes, stride, downsample, self._norm_layer)]
-        self.inplanes = channels
+        self.inplanes: int = channels
         stage += [block(channels, planes, norm_layer=self._norm_layer) for _ in range(1, blocks)]
         return nn.Sequential(*stage)
 
@@ -166,7 +166,14 @@ ResNet101_Weights = weights_enum("ResNet101", "resnet101-63fe2227.pth")
 ResNet152_Weights = weights_enum("ResNet152", "resnet152-394f9c45.pth")
 
 
-def _resnet(block: type, layers: Sequence[int], choices: Any, weights: Any, pretrained: bool | None, options: dict):
+def _resnet(
+    block: type[Any],
+    layers: Sequence[int],
+    choices: Any,
+    weights: Any,
+    pretrained: bool | None,
+    options: dict[Any, Any],
+):
     state = state_of(choices, weights, pretrained)
     model = ResNet(block, layers, **options)
     if state is not None:

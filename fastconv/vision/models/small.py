@@ -27,12 +27,12 @@ class ConvNet(nn.Module):
         if min(height, width) < 16:
             raise ValueError(f"ConvNet needs images of at least 16x16 pixels, got image_size={image_size}")
         height, width = (((size - 4) // 2 - 4) // 2 for size in (height, width))
-        self.conv1 = nn.Conv2d(in_channels, 3, 5)
-        self.pool1 = nn.MaxPool2d(2, 2)
-        self.conv2 = nn.Conv2d(3, 16, 5)
-        self.pool2 = nn.AvgPool2d(2, 2)
-        self.fc1 = nn.Linear(16 * height * width, 120)
-        self.fc2 = nn.Linear(120, num_classes)
+        self.conv1: nn.Conv2d = nn.Conv2d(in_channels, 3, 5)
+        self.pool1: nn.MaxPool2d = nn.MaxPool2d(2, 2)
+        self.conv2: nn.Conv2d = nn.Conv2d(3, 16, 5)
+        self.pool2: nn.AvgPool2d = nn.AvgPool2d(2, 2)
+        self.fc1: nn.Linear = nn.Linear(16 * height * width, 120)
+        self.fc2: nn.Linear = nn.Linear(120, num_classes)
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.pool1(F.relu(self.conv1(x)))
@@ -51,12 +51,12 @@ class DigitsNet(nn.Module):
 
     def __init__(self, in_channels: int = 1, num_classes: int = 10) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(in_channels, 16, 3, padding=1)
-        self.conv2 = nn.Conv2d(16, 32, 3, padding=1)
-        self.conv3 = nn.Conv2d(32, 64, 3, padding=1)
-        self.pool = nn.MaxPool2d(2)
-        self.dropout = nn.Dropout(0.3)
-        self.fc = nn.Linear(64 * 2 * 2, num_classes)
+        self.conv1: nn.Conv2d = nn.Conv2d(in_channels, 16, 3, padding=1)
+        self.conv2: nn.Conv2d = nn.Conv2d(16, 32, 3, padding=1)
+        self.conv3: nn.Conv2d = nn.Conv2d(32, 64, 3, padding=1)
+        self.pool: nn.MaxPool2d = nn.MaxPool2d(2)
+        self.dropout: nn.Dropout = nn.Dropout(0.3)
+        self.fc: nn.Linear = nn.Linear(64 * 2 * 2, num_classes)
 
     def forward(self, x: Tensor) -> Tensor:
         x = F.relu(self.conv1(x))
@@ -76,11 +76,11 @@ class LeNet(nn.Module):
 
     def __init__(self, in_channels: int = 1, num_classes: int = 10) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(in_channels, 16, 5, padding=2)
-        self.conv2 = nn.Conv2d(16, 32, 5)
-        self.pool = nn.MaxPool2d(2)
-        self.fc1 = nn.Linear(32 * 5 * 5, 120)
-        self.fc2 = nn.Linear(120, num_classes)
+        self.conv1: nn.Conv2d = nn.Conv2d(in_channels, 16, 5, padding=2)
+        self.conv2: nn.Conv2d = nn.Conv2d(16, 32, 5)
+        self.pool: nn.MaxPool2d = nn.MaxPool2d(2)
+        self.fc1: nn.Linear = nn.Linear(32 * 5 * 5, 120)
+        self.fc2: nn.Linear = nn.Linear(120, num_classes)
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.pool(F.relu(self.conv1(x)))
@@ -118,8 +118,8 @@ class VGG(nn.Module):
                 layers.append(nn.BatchNorm2d(step))
             layers.append(nn.ReLU())
             channels = step
-        self.features = nn.Sequential(*layers)
-        self.classifier = nn.Linear(channels, num_classes)
+        self.features: nn.Sequential = nn.Sequential(*layers)
+        self.classifier: nn.Linear = nn.Linear(channels, num_classes)
         _initialize(self)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -152,13 +152,15 @@ class BasicBlock(nn.Module):
 
     def __init__(self, inplanes: int, planes: int, stride: int = 1) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(inplanes, planes, 3, stride, 1, bias=False)
-        self.bn1 = nn.BatchNorm2d(planes)
-        self.conv2 = nn.Conv2d(planes, planes, 3, 1, 1, bias=False)
-        self.bn2 = nn.BatchNorm2d(planes)
+        self.conv1: nn.Conv2d = nn.Conv2d(inplanes, planes, 3, stride, 1, bias=False)
+        self.bn1: nn.BatchNorm2d = nn.BatchNorm2d(planes)
+        self.conv2: nn.Conv2d = nn.Conv2d(planes, planes, 3, 1, 1, bias=False)
+        self.bn2: nn.BatchNorm2d = nn.BatchNorm2d(planes)
         self.downsample = None
         if stride != 1 or inplanes != planes:
-            self.downsample = nn.Sequential(nn.Conv2d(inplanes, planes, 1, stride, bias=False), nn.BatchNorm2d(planes))
+            self.downsample: nn.Sequential = nn.Sequential(
+                nn.Conv2d(inplanes, planes, 1, stride, bias=False), nn.BatchNorm2d(planes)
+            )
 
     def forward(self, x: Tensor) -> Tensor:
         shortcut = x if self.downsample is None else self.downsample(x)
@@ -182,14 +184,14 @@ class ResNet(nn.Module):
 
     def __init__(self, layers: Sequence[int], num_classes: int = 10, in_channels: int = 3) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(in_channels, 64, 3, 1, 1, bias=False)
-        self.bn1 = nn.BatchNorm2d(64)
-        self.layer1 = _stage(64, 64, layers[0], 1)
-        self.layer2 = _stage(64, 128, layers[1], 2)
-        self.layer3 = _stage(128, 256, layers[2], 2)
-        self.layer4 = _stage(256, 512, layers[3], 2)
-        self.avgpool = nn.AdaptiveAvgPool2d((1, 1))
-        self.fc = nn.Linear(512, num_classes)
+        self.conv1: nn.Conv2d = nn.Conv2d(in_channels, 64, 3, 1, 1, bias=False)
+        self.bn1: nn.BatchNorm2d = nn.BatchNorm2d(64)
+        self.layer1: nn.Sequential = _stage(64, 64, layers[0], 1)
+        self.layer2: nn.Sequential = _stage(64, 128, layers[1], 2)
+        self.layer3: nn.Sequential = _stage(128, 256, layers[2], 2)
+        self.layer4: nn.Sequential = _stage(256, 512, layers[3], 2)
+        self.avgpool: nn.AdaptiveAvgPool2d = nn.AdaptiveAvgPool2d((1, 1))
+        self.fc: nn.Linear = nn.Linear(512, num_classes)
         _initialize(self)
 
     def forward(self, x: Tensor) -> Tensor:

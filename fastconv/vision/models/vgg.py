@@ -56,8 +56,8 @@ class VGG(nn.Module):
     ) -> None:
         super().__init__()
         self.features = features
-        self.avgpool = nn.AdaptiveAvgPool2d((7, 7))
-        self.classifier = nn.Sequential(
+        self.avgpool: nn.AdaptiveAvgPool2d = nn.AdaptiveAvgPool2d((7, 7))
+        self.classifier: nn.Sequential = nn.Sequential(
             nn.Linear(512 * 7 * 7, 4096),
             nn.ReLU(True),
             nn.Dropout(dropout),
@@ -106,7 +106,9 @@ VGG16_BN_Weights = weights_enum("VGG16_BN", "vgg16_bn-6c64b313.pth")
 VGG19_BN_Weights = weights_enum("VGG19_BN", "vgg19_bn-c79401a0.pth")
 
 
-def _vgg(stages: str, batch_norm: bool, choices: Any, weights: Any, pretrained: bool | None, options: dict) -> VGG:
+def _vgg(
+    stages: str, batch_norm: bool, choices: Any, weights: Any, pretrained: bool | None, options: dict[Any, Any]
+) -> VGG:
     state = state_of(choices, weights, pretrained)
     plan = [step for channels in STAGES[stages] for step in (*channels, "M")]
     model = VGG(make_layers(plan, batch_norm), **options)

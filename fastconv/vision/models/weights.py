@@ -18,7 +18,7 @@ class Weights(enum.Enum):
         """Where the weights are published; :func:`fastconv.hub.load_state_dict_from_url` says where to put them."""
         return self.value
 
-    def get_state_dict(self, progress: bool = True, check_hash: bool = False) -> dict:
+    def get_state_dict(self, progress: bool = True, check_hash: bool = False) -> dict[Any, Any]:
         """The weights.
 
         Raises
@@ -30,7 +30,7 @@ class Weights(enum.Enum):
 
         return load_state_dict_from_url(self.url, progress=progress, check_hash=check_hash)
 
-    def transforms(self) -> Callable:
+    def transforms(self) -> Callable[..., Any]:
         """From a Pillow image to the tensor (3, 224, 224) that the network was trained with."""
         return transforms.Compose(
             [
@@ -48,7 +48,7 @@ def weights_enum(network: str, file: str) -> Any:
     return Weights(f"{network}_Weights", {"IMAGENET1K_V1": url, "DEFAULT": url}, module=__name__)
 
 
-def state_of(choices: Any, weights: Any, pretrained: bool | None) -> dict | None:
+def state_of(choices: Any, weights: Any, pretrained: bool | None) -> dict[Any, Any] | None:
     """The weights that a network is to begin with, or None.
 
     Parameters

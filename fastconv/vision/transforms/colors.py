@@ -67,10 +67,10 @@ class ColorJitter:
         saturation: float | Sequence[float] = 0,
         hue: float | Sequence[float] = 0,
     ) -> None:
-        self.brightness = _bounds("brightness", brightness, 1, 0, float("inf"))
-        self.contrast = _bounds("contrast", contrast, 1, 0, float("inf"))
-        self.saturation = _bounds("saturation", saturation, 1, 0, float("inf"))
-        self.hue = _bounds("hue", hue, 0, -0.5, 0.5)
+        self.brightness: tuple[float, float] | None = _bounds("brightness", brightness, 1, 0, float("inf"))
+        self.contrast: tuple[float, float] | None = _bounds("contrast", contrast, 1, 0, float("inf"))
+        self.saturation: tuple[float, float] | None = _bounds("saturation", saturation, 1, 0, float("inf"))
+        self.hue: tuple[float, float] | None = _bounds("hue", hue, 0, -0.5, 0.5)
 
     def __call__(self, image: Any) -> Any:
         check_image(image, "ColorJitter")
@@ -113,7 +113,7 @@ class RandomGrayscale:
     """Take the colours out of a Pillow image with probability `p`; it keeps its number of channels."""
 
     def __init__(self, p: float = 0.1) -> None:
-        self.p = number(p, "p", 0, 1)
+        self.p: float = number(p, "p", 0, 1)
 
     def __call__(self, image: Any) -> Any:
         check_image(image, "RandomGrayscale")

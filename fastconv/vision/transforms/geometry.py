@@ -41,7 +41,7 @@ class Pad:
     ) -> None:
         self.padding = padding
         self.fill = fill
-        self.padding_mode = check_padding_mode(padding_mode)
+        self.padding_mode: str = check_padding_mode(padding_mode)
         if padding is None:
             raise TypeError("Got inappropriate padding arg: expected an int or a sequence, got None")
         sides(padding)
@@ -77,7 +77,7 @@ class RandomResizedCrop:
         interpolation: InterpolationMode = InterpolationMode.BILINEAR,
         antialias: bool = True,
     ) -> None:
-        self.size = pair(size)
+        self.size: tuple[int, int] = pair(size)
         for name, bounds in (("Scale", scale), ("Ratio", ratio)):
             if not isinstance(bounds, Sequence) or len(bounds) != 2:
                 raise TypeError(f"{name} should be a sequence of two numbers. Got {bounds!r}")
@@ -85,7 +85,7 @@ class RandomResizedCrop:
                 warnings.warn(f"Scale and ratio should be of kind (min, max). Got {bounds}", stacklevel=2)
         self.scale = scale
         self.ratio = ratio
-        self.interpolation = InterpolationMode(interpolation)
+        self.interpolation: InterpolationMode = InterpolationMode(interpolation)
         self.antialias = antialias
         self._resize = Resize(self.size, self.interpolation, antialias=antialias)
 
@@ -150,8 +150,8 @@ class RandomRotation:
             degrees = (-degrees, degrees)
         if not isinstance(degrees, Sequence) or len(degrees) != 2:
             raise ValueError(f"degrees should be a number or a sequence of length 2. Got {degrees!r}")
-        self.degrees = [float(degree) for degree in degrees]
-        self.interpolation = InterpolationMode(interpolation)
+        self.degrees: list[float] = [float(degree) for degree in degrees]
+        self.interpolation: InterpolationMode = InterpolationMode(interpolation)
         self.expand = expand
         self.center = center
         self.fill = fill
@@ -194,7 +194,7 @@ class RandomVerticalFlip:
     """Mirror top and bottom with probability `p`."""
 
     def __init__(self, p: float = 0.5) -> None:
-        self.p = number(p, "p", 0, 1)
+        self.p: float = number(p, "p", 0, 1)
 
     def __call__(self, image: Any) -> Any:
         return vertical_flip(image) if rand(1).item() < self.p else image

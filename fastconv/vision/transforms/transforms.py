@@ -58,7 +58,7 @@ class Compose:
     transforms : sequence of callables
     """
 
-    def __init__(self, transforms: Sequence[Callable]) -> None:
+    def __init__(self, transforms: Sequence[Callable[..., Any]]) -> None:
         for transform in transforms:
             if not callable(transform):
                 raise TypeError(f"Compose expects callables, got {transform!r} of type {type(transform).__name__}")
@@ -519,7 +519,7 @@ class RandomApply:
     p : float
     """
 
-    def __init__(self, transforms: Sequence[Callable], p: float = 0.5) -> None:
+    def __init__(self, transforms: Sequence[Callable[..., Any]], p: float = 0.5) -> None:
         if not isinstance(transforms, Sequence):
             raise TypeError("Argument transforms should be a sequence")
         self.transforms = transforms
@@ -546,7 +546,7 @@ class Lambda:
         Takes one image.
     """
 
-    def __init__(self, lambd: Callable) -> None:
+    def __init__(self, lambd: Callable[..., Any]) -> None:
         if not callable(lambd):
             raise TypeError(f"Argument lambd should be callable, got {type(lambd)}")
         self.lambd = lambd
@@ -558,7 +558,7 @@ class Lambda:
         return f"{type(self).__name__}()"
 
 
-def batched(transform: Callable | None) -> Callable[[np.ndarray], Tensor] | None:
+def batched(transform: Callable[..., Any] | None) -> Callable[[np.ndarray], Tensor] | None:
     """The function that runs `transform` over a uint8 array (N, H, W) or (N, H, W, C) at once.
 
     None where there is none: some step has no ``batch``, or no step makes a tensor.
@@ -569,14 +569,14 @@ def batched(transform: Callable | None) -> Callable[[np.ndarray], Tensor] | None
     return functools.partial(_run, steps)
 
 
-def _run(steps: list, images: np.ndarray) -> Tensor:
+def _run(steps: list[Any], images: np.ndarray) -> Tensor:
     drawn = _draw(steps, images)
     for step in steps:
         images = step.batch(images, next(drawn)) if drawn and hasattr(step, "draw") else step.batch(images)
     return images
 
 
-def _draw(steps: list, images: np.ndarray) -> Iterator[tuple] | None:
+def _draw(steps: list[Any], images: np.ndarray) -> Iterator[tuple[Any, ...]] | None:
     """What each random step draws for all images, drawn image by image as if each went through the chain alone.
 
     None where a step of one's own stands in the chain: each step then draws for all images when its turn comes.
@@ -599,7 +599,7 @@ def _draw(steps: list, images: np.ndarray) -> Iterator[tuple] | None:
 _KNOWN = (ToTensor, Normalize, Resize, RandomCrop, RandomHorizontalFlip, CenterCrop, Grayscale)
 
 
-def _steps(transform: Any) -> list:
+def _steps(transform: Any) -> list[Any]:
     """The single transforms that a chain consists of."""
     if type(transform) is Compose:
         return [step for part in transform.transforms for step in _steps(part)]
