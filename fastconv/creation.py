@@ -24,7 +24,6 @@ from .dtypes import (
     filled_with,
     float32,
     int64,
-    takes_device,
     to_array,
 )
 from .random import Generator
@@ -310,37 +309,43 @@ def eye(
 # ---------------------------------------------------------------------------------------------------------
 
 
-@takes_device
 def rand(
     *size: int | Sequence[int],
     generator: Generator | None = None,
-    dtype: DTypeLike = float32,
+    dtype: DTypeLike | None = None,
+    device: DeviceLike = None,
     requires_grad: bool = False,
 ) -> Tensor:
     """Random numbers, uniform in [0, 1)."""
+    check_device(device)
     return empty(*size, dtype=dtype).uniform_(generator=generator).requires_grad_(requires_grad)
 
 
-@takes_device
 def randn(
     *size: int | Sequence[int],
     generator: Generator | None = None,
-    dtype: DTypeLike = float32,
+    dtype: DTypeLike | None = None,
+    device: DeviceLike = None,
     requires_grad: bool = False,
 ) -> Tensor:
     """Random numbers from the normal distribution of mean 0 and variance 1."""
+    check_device(device)
     return empty(*size, dtype=dtype).normal_(generator=generator).requires_grad_(requires_grad)
 
 
-@takes_device
-def rand_like(input: Tensor, *, generator: Generator | None = None, dtype: DTypeLike | None = None) -> Tensor:
+def rand_like(
+    input: Tensor, *, generator: Generator | None = None, dtype: DTypeLike | None = None, device: DeviceLike = None
+) -> Tensor:
     """Random numbers, uniform in [0, 1), of the shape and the dtype of `input`, and like it in memory."""
+    check_device(device)
     return _empty_like(input, dtype).uniform_(generator=generator)
 
 
-@takes_device
-def randn_like(input: Tensor, *, generator: Generator | None = None, dtype: DTypeLike | None = None) -> Tensor:
+def randn_like(
+    input: Tensor, *, generator: Generator | None = None, dtype: DTypeLike | None = None, device: DeviceLike = None
+) -> Tensor:
     """Random numbers of mean 0 and variance 1, of the shape and the dtype of `input`, and like it in memory."""
+    check_device(device)
     return _empty_like(input, dtype).normal_(generator=generator)
 
 
@@ -348,7 +353,6 @@ def _empty_like(input: Tensor, dtype: DTypeLike | None) -> Tensor:
     return wrap(random.like(input._array, None if dtype is None else as_dtype(dtype)))
 
 
-@takes_device
 def normal(
     mean: float | Tensor = 0.0,
     std: float | Tensor = 1.0,
@@ -356,6 +360,7 @@ def normal(
     *,
     generator: Generator | None = None,
     dtype: DTypeLike | None = None,
+    device: DeviceLike = None,
     requires_grad: bool = False,
 ) -> Tensor:
     """Random numbers from normal distributions.
@@ -367,6 +372,7 @@ def normal(
     size : sequence of int
         The shape, where both are numbers.
     """
+    check_device(device)
     tensors = [t for t in (mean, std) if isinstance(t, Tensor)]
     if not tensors:
         if size is None:
@@ -415,7 +421,6 @@ def multinomial(
     return input.multinomial(num_samples, replacement, generator=generator)
 
 
-@takes_device
 def randint(
     low: int = 0,
     high: int | Sequence[int] | None = None,
@@ -423,9 +428,11 @@ def randint(
     *,
     generator: Generator | None = None,
     dtype: DTypeLike = int64,
+    device: DeviceLike = None,
     requires_grad: bool = False,
 ) -> Tensor:
     """Random integers from `low` up to but not including `high`; ``randint(high, size)`` starts at 0."""
+    check_device(device)
     if size is None:
         low, high, size = 0, low, high
     elif high is None:
@@ -437,7 +444,6 @@ def randint(
     return _leaf(drawn, requires_grad)
 
 
-@takes_device
 def randint_like(
     input: Tensor,
     low: int,
@@ -445,16 +451,23 @@ def randint_like(
     *,
     generator: Generator | None = None,
     dtype: DTypeLike | None = None,
+    device: DeviceLike = None,
 ) -> Tensor:
     """Random integers from `low` up to but not including `high`, of the shape and the dtype of `input`."""
+    check_device(device)
     return _empty_like(input, dtype).random_(*((0, low) if high is None else (low, high)), generator=generator)
 
 
-@takes_device
 def randperm(
-    n: int, *, generator: Generator | None = None, dtype: DTypeLike = int64, requires_grad: bool = False
+    n: int,
+    *,
+    generator: Generator | None = None,
+    dtype: DTypeLike = int64,
+    device: DeviceLike = None,
+    requires_grad: bool = False,
 ) -> Tensor:
     """The integers from 0 to n - 1 in random order."""
+    check_device(device)
     check_shape((integer(n, "n"),), "randperm")
     dtype = as_dtype(dtype)
     largest = 2 ** (np.finfo(dtype).nmant + 1) if dtype.kind == "f" else int(np.iinfo(dtype).max)

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import functools
-import inspect
 import math
-from collections.abc import Callable, Sequence
-from typing import Any, ParamSpec, SupportsIndex, TypeAlias, TypeVar, overload
+from collections.abc import Sequence
+from typing import Any, SupportsIndex, TypeAlias, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
@@ -47,13 +46,10 @@ __all__ = [
     "is_device",
     "promote_types",
     "result_type",
-    "takes_device",
     "to_array",
     "uint8",
 ]
 
-P = ParamSpec("P")
-R = TypeVar("R")
 
 DType: TypeAlias = "np.dtype[Any]"
 
@@ -355,23 +351,6 @@ def check_device(where: str | device | None) -> None:
         error = ABSENT[kind]
         raise type(error)(*error.args)
     raise RuntimeError(f"fastconv computes on the CPU, got the device {str(where)!r}")
-
-
-def takes_device(function: Callable[P, R]) -> Callable[P, R]:
-    """A function of a new tensor, with torch's keyword `device` in addition, which is checked."""
-
-    @functools.wraps(function)
-    def wrapper(*args: Any, device: str | None = None, **kwargs: Any) -> Any:
-        if device is not None:
-            check_device(device)
-        return function(*args, **kwargs)
-
-    signature = inspect.signature(function)
-    keyword = inspect.Parameter(
-        "device", inspect.Parameter.KEYWORD_ONLY, default=None, annotation="str | device | None"
-    )
-    wrapper.__signature__ = signature.replace(parameters=[*signature.parameters.values(), keyword])
-    return wrapper
 
 
 def to_array(data: ArrayLike | TensorBase, dtype: DTypeLike | None) -> np.ndarray:
