@@ -885,7 +885,7 @@ class Tensor(FunctionMethods):
 
     # Random numbers, in place
 
-    def _draw(self, fill: Callable, *arguments) -> Tensor:
+    def _draw(self, fill: Callable[..., Any], *arguments) -> Tensor:
         """Fill the elements by a function of :mod:`fastconv.random`."""
         if tape.check_writable(self):
             drawn = random.like(self._array)

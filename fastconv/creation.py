@@ -263,6 +263,8 @@ def arange(
         raise RuntimeError(
             f"upper bound and lower bound inconsistent with step sign: arange({start!r}, {end!r}, {step!r})"
         )
+    if dtype == int64:
+        start, end, step = int(start), int(end), int(step) or step
     n = int(np.ceil((end - start) / step))
     if dtype.kind in "ui":
         start, step = int(start), int(step)

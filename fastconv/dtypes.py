@@ -365,7 +365,11 @@ def to_array(data: ArrayLike | TensorBase, dtype: DTypeLike | None) -> np.ndarra
         return convert(to_array(data, None), dtype)
     try:
         array = np.array(data, dtype=dtype)
-    except (TypeError, ValueError, OverflowError) as error:
+    except OverflowError as error:
+        raise RuntimeError(
+            f"value cannot be converted to type {dtype or int64} without overflow: {brief(data)}: {error}"
+        ) from None
+    except (TypeError, ValueError) as error:
         raise type(error)(f"cannot make a tensor of {brief(data)}: {error}") from None
     if dtype is None and array.dtype.kind == "f" and not isinstance(data, (*ARRAYS, np.generic)):
         array = array.astype(_dtype_of_leaves(data), copy=False)

@@ -114,11 +114,11 @@ class Generator:
         """Another generator in the same state."""
         return type(self)().set_state(self.get_state())
 
-    def __reduce__(self):
+    def __reduce__(self) -> Any:
         return _restored, (type(self), self.get_state())
 
 
-def _restored(cls: type, state: TensorBase) -> Generator:
+def _restored(cls: type[Any], state: TensorBase) -> Generator:
     return cls().set_state(state)
 
 
@@ -158,7 +158,7 @@ def set_rng_state(new_state: TensorBase) -> None:
 
 
 @contextmanager
-def fork_rng(devices: Iterable | None = None, enabled: bool = True, device_type: str = "cpu") -> Iterator[None]:
+def fork_rng(devices: Iterable[Any] | None = None, enabled: bool = True, device_type: str = "cpu") -> Iterator[None]:
     """A context at whose end the default generator is in the state that it was in at its beginning.
 
     Parameters

@@ -647,3 +647,7 @@ def test_workers_end_with_the_program(dataset, end, tmp_path):
     if end == signal.SIGINT:
         assert errors.strip().splitlines()[-1] == "KeyboardInterrupt"
         assert errors.count("Traceback") == 1, "workers say nothing of Ctrl-C"
+
+
+def test_random_split_of_fractions_that_sum_to_one_but_for_rounding():
+    assert [len(part) for part in random_split(list(range(20)), [1 / 20] * 20, generator=None)] == [1] * 20

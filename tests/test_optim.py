@@ -310,3 +310,18 @@ def test_training_lowers_the_loss():
     assert losses[-1] < 0.5 * losses[0]
     with fc.no_grad():
         assert (net(x).argmax(1) == t).float().mean().item() > 0.8
+
+
+def test_plateau_goes_on_with_a_group_that_came_later():
+    weights = [nn.Parameter(fc.ones(2)) for _ in range(2)]
+    for min_lr, works in ((0.01, True), ([0.01], False)):
+        optimizer = SGD(weights[:1], lr=1.0)
+        scheduler = fc.optim.lr_scheduler.ReduceLROnPlateau(optimizer, patience=0, min_lr=min_lr)
+        optimizer.add_param_group({"params": weights[1:], "lr": 0.5})
+        scheduler.step(1.0)
+        if works:
+            scheduler.step(1.0)
+            assert np.allclose([group["lr"] for group in optimizer.param_groups], [0.1, 0.05])
+        else:
+            with pytest.raises(RuntimeError, match="param groups"):
+                scheduler.step(1.0)

@@ -59,6 +59,7 @@ class ReduceLROnPlateau(LRScheduler):
             raise ValueError(f"threshold mode {threshold_mode!r} is unknown; there are 'rel' and 'abs'")
         groups = optimizer.param_groups
         self.min_lrs: list[float] = per_group("min_lr", min_lr, groups)
+        self._default_min_lr = None if isinstance(min_lr, (list, tuple)) else min_lr
         self.optimizer = optimizer
         self.mode = mode
         self.factor = factor
@@ -94,7 +95,16 @@ class ReduceLROnPlateau(LRScheduler):
             self.cooldown_counter -= 1
             self.num_bad_epochs = 0
         if self.num_bad_epochs > self.patience:
-            for group, least in zip(self.optimizer.param_groups, self.min_lrs, strict=True):
+            groups = self.optimizer.param_groups
+            if len(groups) != len(self.min_lrs):  # a group came later
+                if self._default_min_lr is None:
+                    raise RuntimeError(
+                        f"The number of param groups in the optimizer ({len(groups)}) differs from when "
+                        f"ReduceLROnPlateau was initialized ({len(self.min_lrs)}), usually due to a new param group "
+                        "being added: set min_lrs anew, or give one min_lr for all"
+                    )
+                self.min_lrs = [float(self._default_min_lr)] * len(groups)
+            for group, least in zip(groups, self.min_lrs, strict=True):
                 lr = max(group["lr"] * self.factor, least)
                 if group["lr"] - lr > self.eps:
                     group["lr"] = lr

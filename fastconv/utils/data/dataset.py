@@ -192,7 +192,7 @@ def load_samples(dataset: Dataset[T], indices: list[int]) -> Sequence[T]:
 
 
 def random_split(
-    dataset: Dataset[T], lengths: Sequence[int | float], generator: Generator = default_generator
+    dataset: Dataset[T], lengths: Sequence[int | float], generator: Generator | None = default_generator
 ) -> list[Subset[T]]:
     """Divide a data set at random into non-overlapping parts.
 
@@ -202,7 +202,7 @@ def random_split(
     lengths : sequence of int, or of float that sum to 1
         Sizes of the parts. Fractions are rounded down, and what then remains goes to the parts in turn.
     generator : Generator
-        Where the random order is drawn from.
+        Where the random order is drawn from; None is the default one.
 
     Returns
     -------
@@ -214,7 +214,7 @@ def random_split(
         If a fraction is outside [0, 1] or the lengths do not sum to ``len(dataset)``.
     """
     total = len(dataset)
-    if sum(lengths) <= 1 and math.isclose(sum(lengths), 1):
+    if math.isclose(sum(lengths), 1):
         for i, fraction in enumerate(lengths):
             if not 0 <= fraction <= 1:
                 raise ValueError(f"Fraction at index {i} is not between 0 and 1: {fraction}")
