@@ -128,7 +128,7 @@ def _brief(value: Any) -> str:
     return f"{str(value)[:60]!r} of type {type(value).__name__}"
 
 
-default_generator = Generator()
+default_generator: Generator = Generator()
 default_generator.seed()
 
 

@@ -51,7 +51,7 @@ class SummaryWriter:
             raise ImportError("SummaryWriter needs tensorboard: pip install tensorboard") from None
         if not log_dir:
             log_dir = os.path.join("runs", f"{time.strftime('%b%d_%H-%M-%S')}_{socket.gethostname()}{comment}")
-        self.log_dir = os.fspath(log_dir)
+        self.log_dir: str = os.fspath(log_dir)
         self._options = (max_queue, flush_secs, filename_suffix)
         self._open = EventFileWriter
         self._writers = {"": EventFileWriter(self.log_dir, *self._options)}

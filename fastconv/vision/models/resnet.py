@@ -159,11 +159,11 @@ class ResNet(nn.Module):
         return self.fc(self.avgpool(x).flatten(1))
 
 
-ResNet18_Weights = weights_enum("ResNet18", "resnet18-f37072fd.pth")
-ResNet34_Weights = weights_enum("ResNet34", "resnet34-b627a593.pth")
-ResNet50_Weights = weights_enum("ResNet50", "resnet50-0676ba61.pth")
-ResNet101_Weights = weights_enum("ResNet101", "resnet101-63fe2227.pth")
-ResNet152_Weights = weights_enum("ResNet152", "resnet152-394f9c45.pth")
+ResNet18_Weights: Any = weights_enum("ResNet18", "resnet18-f37072fd.pth")
+ResNet34_Weights: Any = weights_enum("ResNet34", "resnet34-b627a593.pth")
+ResNet50_Weights: Any = weights_enum("ResNet50", "resnet50-0676ba61.pth")
+ResNet101_Weights: Any = weights_enum("ResNet101", "resnet101-63fe2227.pth")
+ResNet152_Weights: Any = weights_enum("ResNet152", "resnet152-394f9c45.pth")
 
 
 def _resnet(

@@ -96,14 +96,14 @@ def make_layers(cfg: Sequence[int | str], batch_norm: bool = False) -> nn.Sequen
     return nn.Sequential(*layers)
 
 
-VGG11_Weights = weights_enum("VGG11", "vgg11-8a719046.pth")
-VGG13_Weights = weights_enum("VGG13", "vgg13-19584684.pth")
-VGG16_Weights = weights_enum("VGG16", "vgg16-397923af.pth")
-VGG19_Weights = weights_enum("VGG19", "vgg19-dcbb9e9d.pth")
-VGG11_BN_Weights = weights_enum("VGG11_BN", "vgg11_bn-6002323d.pth")
-VGG13_BN_Weights = weights_enum("VGG13_BN", "vgg13_bn-abd245e5.pth")
-VGG16_BN_Weights = weights_enum("VGG16_BN", "vgg16_bn-6c64b313.pth")
-VGG19_BN_Weights = weights_enum("VGG19_BN", "vgg19_bn-c79401a0.pth")
+VGG11_Weights: Any = weights_enum("VGG11", "vgg11-8a719046.pth")
+VGG13_Weights: Any = weights_enum("VGG13", "vgg13-19584684.pth")
+VGG16_Weights: Any = weights_enum("VGG16", "vgg16-397923af.pth")
+VGG19_Weights: Any = weights_enum("VGG19", "vgg19-dcbb9e9d.pth")
+VGG11_BN_Weights: Any = weights_enum("VGG11_BN", "vgg11_bn-6002323d.pth")
+VGG13_BN_Weights: Any = weights_enum("VGG13_BN", "vgg13_bn-abd245e5.pth")
+VGG16_BN_Weights: Any = weights_enum("VGG16_BN", "vgg16_bn-6c64b313.pth")
+VGG19_BN_Weights: Any = weights_enum("VGG19_BN", "vgg19_bn-c79401a0.pth")
 
 
 def _vgg(

@@ -288,7 +288,7 @@ class Resize:
         if not antialias:
             raise ValueError(f"Resize works on Pillow images, which are always antialiased. Got antialias={antialias}")
         self.size = size
-        self.interpolation = InterpolationMode(interpolation)
+        self.interpolation: InterpolationMode = InterpolationMode(interpolation)
         self.max_size = max_size
         self.antialias = antialias
 
@@ -360,11 +360,11 @@ class RandomCrop:
         fill: float | tuple[float, ...] = 0,
         padding_mode: str = "constant",
     ) -> None:
-        self.size = pair(size)
+        self.size: tuple[int, int] = pair(size)
         self.padding = padding
         self.pad_if_needed = pad_if_needed
         self.fill = fill
-        self.padding_mode = check_padding_mode(padding_mode)
+        self.padding_mode: str = check_padding_mode(padding_mode)
         sides(padding)
 
     def __call__(self, image: Any) -> Any:
@@ -453,7 +453,7 @@ class CenterCrop:
     """
 
     def __init__(self, size: int | Sequence[int]) -> None:
-        self.size = pair(size)
+        self.size: tuple[int, int] = pair(size)
 
     def __call__(self, image: Any) -> Any:
         image = pad(image, self._margins(*height_width(image)), 0, "constant")
@@ -523,7 +523,7 @@ class RandomApply:
         if not isinstance(transforms, Sequence):
             raise TypeError("Argument transforms should be a sequence")
         self.transforms = transforms
-        self.p = number(p, "p", 0, 1)
+        self.p: Any = number(p, "p", 0, 1)
 
     def __call__(self, image: Any) -> Any:
         if self.p < rand(1).item():
