@@ -7,6 +7,7 @@ from typing import Any
 
 from .._native.steps import take_step
 from .._native.tape import with_gradient
+from ..checks import number
 from .optimizer import Optimizer, check_not_negative
 
 __all__ = ["SGD"]
@@ -69,6 +70,7 @@ class SGD(Optimizer):
 
     def _check(self, options: dict[Any, Any]) -> None:
         super()._check(options)
+        number(options["dampening"], "dampening")
         check_not_negative(options, "lr", "momentum", "weight_decay")
         if options["nesterov"] and (options["momentum"] <= 0 or options["dampening"] != 0):
             raise ValueError(
