@@ -11,11 +11,12 @@ from numpy.typing import DTypeLike
 from . import random
 from ._native.tape import wrap
 from ._tensor import Tensor
-from .checks import check_shape, int64_number, integer, number, unpack
+from .checks import check_shape, integer, number, unpack
 from .dtypes import (
     Data,
     DeviceLike,
     as_dtype,
+    bfloat16,
     bool_,
     category,
     check_device,
@@ -384,16 +385,16 @@ def normal(
     if size is not None:
         raise TypeError(f"normal() takes no size beside tensors, got size={size!r}")
     shape = np.broadcast_shapes(*[t.shape for t in tensors])
-    drawn = np.empty(check_shape(shape, "normal"), as_dtype(dtype or tensors[0].dtype))
+    drawn = empty(shape, dtype=dtype or tensors[0].dtype)
+    mean, std = (value.detach() if isinstance(value, Tensor) else value for value in (mean, std))
     if isinstance(std, Tensor):
-        if not (std._array >= 0).all():
+        if not (std >= 0).all():
             raise RuntimeError("normal expects all elements of std >= 0.0")
-        random.fill_normal(drawn, 0, 1, generator)
-        drawn *= std._array
+        drawn.normal_(generator=generator).mul_(std)
     else:
-        random.fill_normal(drawn, 0, float(number(std, "std")), generator)
-    drawn += mean._array if isinstance(mean, Tensor) else drawn.dtype.type(number(mean, "mean"))
-    return _leaf(drawn, requires_grad)
+        drawn.normal_(0, std, generator=generator)
+    mean = mean if isinstance(mean, Tensor) else full((), mean, dtype=drawn.dtype)
+    return drawn.add_(mean).requires_grad_(requires_grad)
 
 
 def bernoulli(input: Tensor, p: float | None = None, *, generator: Generator | None = None) -> Tensor:
@@ -441,9 +442,8 @@ def randint(
         low, high = 0, low
     if size is None:
         raise TypeError("randint() expects a size: randint(high, size) or randint(low, high, size)")
-    drawn = np.empty(check_shape(unpack((size,)), "randint"), as_dtype(dtype))
-    random.fill_integers(drawn, int64_number(low, "low"), int64_number(high, "high"), generator)
-    return _leaf(drawn, requires_grad)
+    drawn = empty(size, dtype=dtype)
+    return drawn.random_(low, high, generator=generator).requires_grad_(requires_grad)
 
 
 def randint_like(
@@ -472,7 +472,11 @@ def randperm(
     check_device(device)
     check_shape((integer(n, "n"),), "randperm")
     dtype = as_dtype(dtype)
-    largest = 2 ** (np.finfo(dtype).nmant + 1) if dtype.kind == "f" else int(np.iinfo(dtype).max)
+    if dtype.kind == "f":
+        largest = 2**8 if dtype is bfloat16 else 2 ** (np.finfo(dtype).nmant + 1)
+    else:
+        largest = 1 if dtype == bool_ else int(np.iinfo(dtype).max)
     if n > largest:
         raise RuntimeError(f"n is too large for result tensor type: randperm got n={n} and {dtype}")
-    return _leaf(random.permutation(n, generator).astype(dtype, copy=False), requires_grad)
+    order = random.permutation(n, generator)
+    return _leaf(order if dtype == int64 else convert(order, dtype), requires_grad)

@@ -14,6 +14,7 @@ import numpy as np
 from ._native.draws import STATE_BYTES, MersenneTwister
 from ._native.memory import empty
 from ._native.tape import TensorBase, wrap
+from .dtypes import convert, dtype_of, float32
 
 __all__ = [
     "Generator",
@@ -200,7 +201,8 @@ def fill_uniform(x: np.ndarray, low: float, high: float, generator: Generator | 
     engine = engine_of(generator)
     _fill(x, x.dtype if x.dtype in _FLOATS else np.float32, lambda dense: engine.uniform(dense, low, high))
     if x.dtype not in _FLOATS:  # what is rounded to the upper bound once more becomes the lower one
-        x[x == x.dtype.type(high)] = low
+        bounds = convert(np.array([low, high], np.float32), dtype_of(x))
+        x[convert(x, float32) == convert(bounds, float32)[1]] = bounds[0]
 
 
 def fill_normal(x: np.ndarray, mean: float, std: float, generator: Generator | None) -> None:
@@ -221,7 +223,7 @@ def fill_normal(x: np.ndarray, mean: float, std: float, generator: Generator | N
         engine.normal_blocks(drawn[:whole], mean, std)
         if whole < x.size:
             engine.normal_blocks(drawn[-16:], mean, std)
-        x[...] = drawn.reshape(x.shape)
+        x[...] = convert(drawn.reshape(x.shape), dtype_of(x))
 
 
 def fill_bernoulli(x: np.ndarray, p: float | np.ndarray, generator: Generator | None) -> None:
@@ -233,12 +235,13 @@ def fill_bernoulli(x: np.ndarray, p: float | np.ndarray, generator: Generator | 
         _fill(x, x.dtype if x.dtype in _FLOATS else np.float32, lambda dense: engine.bernoulli(dense, p, 1))
         return
     _need_floats(p, "bernoulli_")
+    p = p if p.dtype in _FLOATS else convert(p, float32)
     if not ((p >= 0) & (p <= 1)).all():
         raise RuntimeError("Expected p_in >= 0 && p_in <= 1 to be true, but got false: probabilities beyond [0, 1]")
     axes = _axes_in_memory(x)
     u = np.empty([x.shape[axis] for axis in axes], np.float64 if p.dtype == np.float64 else np.float32)
     engine.uniform(u, 0, 1)
-    np.copyto(x.transpose(axes), u < np.broadcast_to(p, x.shape).transpose(axes), casting="unsafe")
+    x.transpose(axes)[...] = convert(u < np.broadcast_to(p, x.shape).transpose(axes), dtype_of(x))
 
 
 def fill_integers(x: np.ndarray, low: int, high: int | None, generator: Generator | None) -> None:
@@ -259,8 +262,8 @@ def fill_integers(x: np.ndarray, low: int, high: int | None, generator: Generato
 
 def fill_any_integers(x: np.ndarray, generator: Generator | None) -> None:
     """Integers from 0 to the largest of an integer dtype; in a floating one, to the last without gaps."""
-    if x.dtype.kind == "f":
-        span = 2 ** (np.finfo(x.dtype).nmant + 1) + 1
+    if x.dtype.kind in "fV":
+        span = 2 ** (8 if x.dtype.kind == "V" else np.finfo(x.dtype).nmant + 1) + 1
     else:
         span = _integer_range(x.dtype)[1] + 1
     engine = engine_of(generator)
@@ -303,7 +306,7 @@ def fill_geometric(x: np.ndarray, p: float, generator: Generator | None) -> None
 
 
 def _check_bounds(dtype: np.dtype, low: float, high: float) -> None:
-    largest = float(np.finfo(dtype).max)
+    largest = _largest(dtype)
     for name, bound in (("from", low), ("to", high)):
         if not -largest <= bound <= largest:
             raise RuntimeError(f"{name} is out of bounds for {dtype}: uniform_ got {name}={bound}")
@@ -330,7 +333,7 @@ def _fill(x: np.ndarray, dtype: Any, draw: Callable[[np.ndarray], None]) -> None
     draw(dense)
     if x.dtype == np.float16 and dtype == np.float64:  # by way of float32, as torch
         dense = dense.astype(np.float32)
-    np.copyto(ordered, dense, casting="unsafe")
+    ordered[...] = convert(dense, dtype_of(x))
 
 
 def _axes_in_memory(x: np.ndarray) -> list[int]:
@@ -350,24 +353,28 @@ def _check_writeable(x: np.ndarray) -> None:
 
 
 def _need_floats(x: np.ndarray, name: str) -> None:
-    if x.dtype.kind != "f":
+    if x.dtype.kind not in "fV":
         raise NotImplementedError(f'"{name}" not implemented for {x.dtype}, only for floating-point dtypes')
 
 
 def _need_continuous(x: np.ndarray, name: str) -> None:
-    if x.dtype.kind != "f":
+    if x.dtype.kind not in "fV":
         raise RuntimeError(
             f"{name} distribution is a continuous probability distribution. dtype must be a floating point but you "
             f"specified {x.dtype}"
         )
 
 
+def _largest(dtype: np.dtype) -> float:
+    return 255 * 2.0**120 if dtype.kind == "V" else float(np.finfo(dtype).max)
+
+
 def _integer_range(dtype: np.dtype) -> tuple[int, int]:
     """The least and the largest integer that numbers of `dtype` may be drawn between."""
     if dtype.kind == "b":
         return 0, 1
-    if dtype.kind == "f":
-        most = min(int(np.finfo(dtype).max), 2**63 - 1)
+    if dtype.kind in "fV":
+        most = min(int(_largest(dtype)), 2**63 - 1)
         return -most, most
     return int(np.iinfo(dtype).min), int(np.iinfo(dtype).max)
 
@@ -415,8 +422,10 @@ def multinomial(
 
     Without replacement each weight is divided by an exponential number, and the largest quotients win.
     """
-    if weights.dtype.kind != "f":
+    if weights.dtype.kind not in "fV":
         raise RuntimeError(f"multinomial only supports floating-point dtypes for input, got: {weights.dtype}")
+    dtype = dtype_of(weights)
+    weights = weights if weights.dtype in _FLOATS else convert(weights, float32)
     if weights.ndim not in (1, 2):
         raise RuntimeError(f"prob_dist must be 1 or 2 dim, got size {list(weights.shape)}")
     categories = weights.shape[-1]
@@ -431,14 +440,14 @@ def multinomial(
     if categories == 0 or not (weights.sum(-1) > 0).all():
         raise RuntimeError("invalid multinomial distribution (sum of probabilities <= 0)")
     if not replacement or number == 1:
-        quotients = like(weights)
-        fill_exponential(quotients, 1, generator)
+        drawn = np.empty(weights.shape, dtype)
+        fill_exponential(drawn, 1, generator)
         with np.errstate(divide="ignore", invalid="ignore"):
-            np.divide(weights, quotients, out=quotients)
+            quotients = convert(convert(weights / convert(drawn, weights.dtype), dtype), weights.dtype)
         if number == 1:
             return quotients.argmax(-1, keepdims=True)
         return np.argsort(-quotients, axis=-1, kind="stable")[..., :number]
-    sums = np.cumsum(weights, axis=-1, dtype=weights.dtype if weights.dtype in _FLOATS else np.float32)
+    sums = np.cumsum(weights, axis=-1)
     sums /= sums[..., -1:]
     sums[..., -1] = 1
     u = np.empty((*weights.shape[:-1], number), np.float64)

@@ -173,8 +173,10 @@ static void NAME(bernoulli)(void *x_, const uint32_t *restrict words, idx n, uin
 #undef SQRT
 #undef TWO_PI
 
+/* clang-format off */
 static const fc_random_kernels NAME(random) = {
     KERNEL(twist) KERNEL(temper) KERNEL(uniform) KERNEL(normal) KERNEL(bernoulli)
 };
+/* clang-format on */
 
 #endif

@@ -4,6 +4,7 @@ An array that is filled is dense, and its elements are drawn one after the other
 so that a generator may be shared by threads.
 """
 
+cimport cython
 cimport numpy as cnp
 from libc.math cimport ceil, cos, exp, fma, log, log1p, sin, sqrt, tan
 from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
@@ -52,6 +53,8 @@ cdef struct State:
 STATE_BYTES = sizeof(State)
 
 
+@cython.final
+@cython.auto_pickle(False)
 cdef class MersenneTwister:
     """MT19937 as torch uses it: a stream of words of 32 bits, and one normal number kept for the next call."""
 

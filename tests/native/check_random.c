@@ -4,8 +4,7 @@
 static void seed_state(uint32_t *state, uint32_t seed)
 {
     state[0] = seed;
-    for (uint32_t i = 1; i < FC_STATE_WORDS; i++)
-        state[i] = 1812433253u * (state[i - 1] ^ (state[i - 1] >> 30)) + i;
+    for (uint32_t i = 1; i < FC_STATE_WORDS; i++) state[i] = 1812433253u * (state[i - 1] ^ (state[i - 1] >> 30)) + i;
 }
 
 static uint32_t tempered(uint32_t w)
