@@ -58,4 +58,4 @@ with torch.no_grad():
 valid = masks != 255
 both = ((predicted == 1) & (masks == 1) & valid).sum().float()
 either = (((predicted == 1) | (masks == 1)) & valid).sum().float()
-print(f"{(both / (either + 1e-6)).item():.3f}")
+print(f"{(both / (either + 1e-6)).item():.1f}")
