@@ -159,6 +159,20 @@ def _channel_values(values: np.ndarray | float, channels: int) -> np.ndarray:
     return np.ascontiguousarray(np.broadcast_to(np.asarray(values, np.float64), (channels,)))
 
 
+def _is_matrix(x: np.ndarray) -> bool:
+    """Whether channels have one pixel: NumPy is the faster one then, for the kernels pass over planes."""
+    return x.ndim > 1 and math.prod(x.shape[2:]) == 1
+
+
+def _column_sums(x: np.ndarray) -> np.ndarray:
+    return np.add.reduce(x, axis=0, dtype=np.float64)
+
+
+def _row(values: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """Numbers of channels, in x's dtype, as they broadcast with x."""
+    return np.asarray(values).astype(x.dtype, copy=False).reshape(-1, *(1,) * (x.ndim - 2))
+
+
 def batch_norm_statistics(x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Mean and biased variance of each channel (axis 1).
 
@@ -170,6 +184,13 @@ def batch_norm_statistics(x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.nda
     shift, offset, variance : (C,) arrays of x's dtype, float64 and float64
         The mean is shift + offset, where shift is exact in x's dtype.
     """
+    if _is_matrix(x):
+        n = max(len(x), 1)
+        shift = (_column_sums(x) / n).astype(x.dtype)
+        d = x - shift
+        offset = _column_sums(d) / n
+        variance = np.maximum(_column_sums(d * d) / n - offset * offset, 0)
+        return shift.reshape(-1), offset.reshape(-1), variance.reshape(-1)
     shift, offset, variance = (np.empty(x.shape[1]) for _ in range(3))
     passes.channel_statistics(_planes(x), shift, offset, variance)
     return shift.astype(x.dtype), offset, variance
@@ -186,6 +207,9 @@ def batch_norm(
     """y = weight * (x - shift - offset) * inverse_std + bias, per channel (axis 1)."""
     channels = x.shape[1]
     scale = _channel_values(inverse_std if weight is None else inverse_std * weight, channels)
+    if _is_matrix(x):
+        rest = _row((0 if bias is None else bias) - offset * scale, x)
+        return (x - _row(shift, x)) * _row(scale, x) + rest
     y = empty(x.shape, x.dtype)
     passes.affine(
         _planes(x), _planes(y), _channel_values(shift, channels), scale, (0 if bias is None else bias) - offset * scale
@@ -218,15 +242,23 @@ def batch_norm_backward(
     """
     channels = x.shape[1]
     n = max(x.size // channels, 1) if channels else 1
-    x3, dy3, by = _planes(x), _planes(dy), _channel_values(shift, channels)
     db, dw = np.empty(channels), np.empty(channels)
-    passes.channel_dots(dy3, x3, by, db, dw)
+    by = _channel_values(shift, channels)
+    if is_matrix := _is_matrix(x):
+        d = x - _row(shift, x)
+        db[:], dw[:] = _column_sums(dy).reshape(-1), _column_sums(dy * d).reshape(-1)
+    else:
+        x3, dy3 = _planes(x), _planes(dy)
+        passes.channel_dots(dy3, x3, by, db, dw)
     dw = (dw - offset * db) * inverse_std
     dx = None
     if need_dx:
         scale = _channel_values(inverse_std if weight is None else inverse_std * weight, channels)
         slope = -scale * inverse_std * dw / n if batch_statistics else np.zeros(channels)
         rest = -scale * db / n - slope * offset if batch_statistics else np.zeros(channels)
+        if is_matrix:
+            dx = dy * _row(scale, x) + (d * _row(slope, x) + _row(rest, x))
+            return dx, dw.astype(x.dtype), db.astype(x.dtype)
         dx = empty(x.shape, x.dtype)
         passes.affine_pair(dy3, x3, _planes(dx), by, scale, slope, rest)
     return dx, dw.astype(x.dtype), db.astype(x.dtype)

@@ -37,6 +37,9 @@ typedef struct {
 #include "passes.h"
 #include "steps.h"
 #include "random.h"
+#include "norms.h"
+#include "activations.h"
+#include "resample.h"
 
 /* The kernels for one element type. */
 typedef struct {
@@ -51,6 +54,9 @@ typedef struct {
     const fc_passes_kernels *passes;
     const fc_steps_kernels *steps;
     const fc_random_kernels *random;
+    const fc_norms_kernels *norms;
+    const fc_activations_kernels *activations;
+    const fc_resample_kernels *resample;
 } fc_kernels;
 
 typedef struct {

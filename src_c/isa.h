@@ -72,6 +72,9 @@
 #include "passes.h"
 #include "steps.h"
 #include "random.h"
+#include "norms.h"
+#include "activations.h"
+#include "resample.h"
 static const fc_kernels NAME(kernels) = FAMILIES;
 #undef REAL
 #undef REAL_BYTES
@@ -92,6 +95,9 @@ static const fc_kernels NAME(kernels) = FAMILIES;
 #include "passes.h"
 #include "steps.h"
 #include "random.h"
+#include "norms.h"
+#include "activations.h"
+#include "resample.h"
 static const fc_kernels NAME(kernels) = FAMILIES;
 #undef REAL
 #undef REAL_BYTES

@@ -137,13 +137,14 @@ static void NAME(add_to_doubles)(double *restrict sums, const void *x_, idx n)
     for (idx i = 0; i < n; i++) sums[i] += x[i];
 }
 
+static const double NAME(inverse_factorial)[] = {
+    1.,        1.,         1. / 2,      1. / 6,       1. / 24,       1. / 120,       1. / 720,
+    1. / 5040, 1. / 40320, 1. / 362880, 1. / 3628800, 1. / 39916800, 1. / 479001600, 1. / 6227020800};
+
 /* exp(x) for x <= 0, to an ulp or two: with x = n log(2) + r it is 2^n exp(r), and exp(r) comes by its series. Results
  * below the smallest normal number are 0. */
 INLINE vec NAME(exp)(vec x)
 {
-    static const double inverse_factorial[] = {
-        1.,        1.,         1. / 2,      1. / 6,       1. / 24,       1. / 120,       1. / 720,
-        1. / 5040, 1. / 40320, 1. / 362880, 1. / 3628800, 1. / 39916800, 1. / 479001600, 1. / 6227020800};
     const int is_float = REAL_BYTES == 4, degree = is_float ? 7 : 13, mantissa = is_float ? 23 : 52;
     /* Adding this number leaves the nearest integer in the low bits. */
     const REAL big = is_float ? (REAL)12582912.0 : (REAL)6755399441055744.0;
@@ -156,8 +157,8 @@ INLINE vec NAME(exp)(vec x)
     vec t = held * (REAL)1.4426950408889634 + big;
     vec n = t - big;
     vec r = (held - n * log2_high) - n * log2_low;
-    vec y = splat((REAL)inverse_factorial[degree]);
-    UNROLL_FOR (int k = degree - 1; k >= 0; k--) y = y * r + (REAL)inverse_factorial[k];
+    vec y = splat((REAL)NAME(inverse_factorial)[degree]);
+    UNROLL_FOR (int k = degree - 1; k >= 0; k--) y = y * r + (REAL)NAME(inverse_factorial)[k];
     y = (vec)((mask_vec)y + ((mask_vec)t << mantissa));
     y = (vec)((mask_vec)y & enough);
     return NAME(select)((mask_vec)(x != x), x, y);

@@ -30,8 +30,11 @@
      .windows = &NAME(windows),                                                                                        \
      .pool = &NAME(pool),                                                                                              \
      .passes = &NAME(passes),                                                                                          \
+     .random = &NAME(random),                                                                                          \
      .steps = &NAME(steps),                                                                                            \
-     .random = &NAME(random)}
+     .norms = &NAME(norms),                                                                                            \
+     .activations = &NAME(activations),                                                                                \
+     .resample = &NAME(resample)}
 
 #define LANES (VECTOR_BYTES / REAL_BYTES)
 #define vec NAME(vec)

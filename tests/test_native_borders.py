@@ -10,7 +10,7 @@ import pytest
 
 import fastconv
 from fastconv import backends, elementwise, ops
-from fastconv._native import layers, memory, passes, plan, pool, tape
+from fastconv._native import layer_passes, layers, memory, passes, plan, pool, tape
 
 REFUSALS = (TypeError, ValueError, MemoryError, OverflowError, RuntimeError)
 GUARD = 600  # bytes
@@ -60,6 +60,11 @@ class Entry:
 X, W, Y = (2, 6, 7, 9), (4, 3, 3, 2), (2, 4, 3, 8)
 POOLED = (2, 6, 3, 4)
 PLANES, CHANNELS = (3, 5, 40), ((5,), "f8")
+
+
+def resample(x, row_index, row_weight, col_index, col_weight, y):
+    layer_passes.resample(x, (row_index, row_weight), (col_index, col_weight), y)
+
 
 # Layers x, w, y, (stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w, groups), and forms that some passes of each
 # can take on every instruction set.
@@ -123,6 +128,18 @@ ENTRIES = [
     Entry(passes.channel_statistics, PLANES, CHANNELS, CHANNELS, CHANNELS, results=[1, 2, 3]),
     Entry(passes.channel_dots, PLANES, PLANES, CHANNELS, CHANNELS, CHANNELS, results=[3, 4]),
     Entry(passes.affine, PLANES, PLANES, CHANNELS, CHANNELS, CHANNELS, results=[1]),
+    Entry(layer_passes.activate, 3, PLANES, PLANES, results=[2]),
+    Entry(layer_passes.activate_backward, 5, PLANES, PLANES, PLANES, 0.5, 1.0, 1.0, results=[3]),
+    Entry(layer_passes.prelu, (5, 40), CHANNELS, (5, 40), results=[2]),
+    Entry(layer_passes.prelu_backward, (5, 40), (5, 40), CHANNELS, (5, 40), CHANNELS, results=[3, 4]),
+    Entry(layer_passes.normalise, (5, 40), 8, 2, (10,), (10,), 0.5, (5, 40), CHANNELS, CHANNELS, results=[6, 7, 8]),
+    Entry(layer_passes.normalise, (5, 40), 1, 1, None, None, 0.5, (5, 40), CHANNELS, CHANNELS, results=[6, 7, 8]),
+    Entry(
+        *(layer_passes.normalise_backward, (5, 4000), (5, 4000), 800, 2, (10,), CHANNELS, CHANNELS, (5, 4000)),
+        *[((2, 2, 10), "f8")],
+        results=[7, 8],
+    ),
+    Entry(resample, (3, 5, 8), ((2, 7), "i4"), (2, 7), ((3, 9), "i4"), (3, 9), (3, 7, 9), results=[5]),
     Entry(passes.affine_pair, PLANES, PLANES, PLANES, CHANNELS, CHANNELS, CHANNELS, CHANNELS, results=[2]),
 ]  # fmt: skip
 each_entry = pytest.mark.parametrize("entry", ENTRIES, ids=lambda e: e.name)
@@ -187,6 +204,8 @@ def test_the_arguments_drawn_here_are_taken(isa, entry, dtype):
 
 MAY_BE_LEFT_OUT = {
     **dict.fromkeys((plan.forward, pool.max_forward, passes.cross_entropy), (2,)),
+    layer_passes.normalise: (3, 4),
+    layer_passes.normalise_backward: (4, 7),
 }
 
 

@@ -174,6 +174,41 @@ cdef extern from "fastconv.h" nogil:
         void (*normal)(void *x, idx n_blocks, double mean, double std) noexcept nogil
         void (*bernoulli)(void *x, const uint32_t *words, idx n, uint64_t bound, double value) noexcept nogil
 
+    ctypedef struct fc_rows:
+        idx n
+        idx run
+        idx period
+        const void *w
+        const void *b
+
+    ctypedef struct fc_norms_kernels:
+        void (*normalise)(void *y, const void *x, const fc_rows *rows, double eps, double *mean, double *inverse,
+                          idx first, idx count) noexcept nogil
+        void (*normalise_backward)(void *dx, const void *dy, const void *x, const fc_rows *rows, const double *mean,
+                                   const double *inverse, double *dw, double *db, void *scratch, idx first,
+                                   idx count) noexcept nogil
+
+    cdef enum:
+        FC_ACTIVATIONS
+
+    ctypedef struct fc_activations_kernels:
+        void (*activate)(int kind, void *y, const void *x, const double *p, idx n) noexcept nogil
+        void (*activate_backward)(int kind, void *dx, const void *dy, const void *x, const double *p,
+                                  idx n) noexcept nogil
+        void (*prelu)(void *y, const void *x, const double *slope, idx n_planes, idx n) noexcept nogil
+        void (*prelu_backward)(void *dx, const void *dy, const void *x, const double *slope, double *sum,
+                               idx n_planes, idx n) noexcept nogil
+
+    ctypedef struct fc_taps:
+        const int32_t *index
+        const void *weight
+        idx taps
+        idx n
+
+    ctypedef struct fc_resample_kernels:
+        void (*plane)(void *y, const void *x, idx height, idx width, const fc_taps *rows, const fc_taps *cols,
+                      void *scratch) noexcept nogil
+
     ctypedef struct fc_kernels:
         idx itemsize
         idx lanes
@@ -186,6 +221,9 @@ cdef extern from "fastconv.h" nogil:
         const fc_passes_kernels *passes
         const fc_steps_kernels *steps
         const fc_random_kernels *random
+        const fc_norms_kernels *norms
+        const fc_activations_kernels *activations
+        const fc_resample_kernels *resample
 
     ctypedef struct fc_isa:
         const char *name

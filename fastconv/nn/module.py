@@ -12,7 +12,7 @@ from .._tensor import Tensor
 from ..autograd import no_grad
 from ..autograd.hooks import RemovableHandle, add_hook
 from . import hooks
-from .parameter import Parameter
+from .parameter import Parameter, Uninitialized
 
 __all__ = ["Module"]
 
@@ -420,6 +420,8 @@ class Module:
                     )
                     continue
                 values[name] = value if isinstance(value, Tensor) else wrap(np.asarray(value))
+                if isinstance(own[name], Uninitialized) and not isinstance(value, Uninitialized):
+                    own[name].materialize(value.shape)
                 if values[name].shape != own[name].shape:
                     errors.append(
                         f"size mismatch for {name}: copying a param with shape {list(values[name].shape)} from "

@@ -1,5 +1,5 @@
 """Image data sets, transforms and networks, with torchvision's names."""
 
-from fastconv.vision import datasets, io, models, transforms, utils
+from fastconv.vision import datasets, io, models, ops, transforms, utils
 
-__all__ = ["datasets", "io", "models", "transforms", "utils"]
+__all__ = ["datasets", "io", "models", "ops", "transforms", "utils"]

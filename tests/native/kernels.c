@@ -228,9 +228,9 @@ static void check_burst(void)
     if (!(isa->fma_burst(10) >= 2 * 10 * 12)) fail("no work done");
 }
 
-static const kernel_check *const FAMILIES[] = {move_checks,     product_checks, correlate_checks,
-                                               winograd_checks, windows_checks, pool_checks,
-                                               passes_checks,   steps_checks,   random_checks};
+static const kernel_check *const FAMILIES[] = {move_checks,    product_checks, correlate_checks, winograd_checks,
+                                               windows_checks, pool_checks,    passes_checks,    steps_checks,
+                                               random_checks,  layers_checks};
 
 static void check_all(const fc_kernels *kernels)
 {

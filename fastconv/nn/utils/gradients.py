@@ -1,4 +1,4 @@
-"""Helpers for parameters and their gradients, by torch.nn.utils' names."""
+"""Gradients limited, and parameters as one vector."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from .._tensor import Tensor
-from ..checks import number
-from ..creation import from_numpy
-from ..functions import cat
+from ..._tensor import Tensor
+from ...checks import number
+from ...creation import from_numpy
+from ...functions import cat
 
-__all__ = ["clip_grad_norm_", "parameters_to_vector", "vector_to_parameters"]
+__all__ = ["clip_grad_norm_", "clip_grad_value_", "parameters_to_vector", "vector_to_parameters"]
 
 
 def clip_grad_norm_(
@@ -51,6 +51,14 @@ def clip_grad_norm_(
         for g in gradients:
             g *= scale
     return from_numpy(np.asarray(total, gradients[0].dtype if gradients else np.float32))
+
+
+def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float) -> None:
+    """Limit every element of all gradients, in place, to [-clip_value, clip_value]."""
+    clip_value = float(number(clip_value, "clip_value"))
+    for p in [parameters] if isinstance(parameters, Tensor) else parameters:
+        if p.grad is not None:
+            p.grad.clamp_(-clip_value, clip_value)
 
 
 def parameters_to_vector(parameters: Iterable[Tensor]) -> Tensor:

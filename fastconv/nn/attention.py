@@ -1,0 +1,265 @@
+"""Attention of several heads, and a transformer's layer of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .._tensor import Tensor
+from ..checks import integer, number
+from ..creation import empty, full
+from ..functions import where
+from . import functional as F
+from . import init
+from .dropout import Dropout
+from .linear import Linear
+from .module import Module
+from .normalisation import LayerNorm
+from .parameter import Parameter, parameter_dtype
+
+__all__ = ["MultiheadAttention", "TransformerEncoderLayer"]
+
+
+class NonDynamicallyQuantizableLinear(Linear):
+    """A :class:`Linear` under the name that torch shows for it here."""
+
+
+class MultiheadAttention(Module):
+    """Attention of several heads side by side (Vaswani et al., 2017).
+
+    Parameters
+    ----------
+    embed_dim, num_heads : int
+        Each head takes embed_dim / num_heads of the features.
+    dropout : float
+        Of the attention, in training.
+    bias : bool
+        Whether the projections learn biases.
+    add_bias_kv, add_zero_attn : False
+        Others are a NotImplementedError.
+    kdim, vdim : int, optional
+        Features of keys and values; embed_dim by default.
+    batch_first : bool
+        Take and return (N, L, features) instead of (L, N, features).
+    device, dtype
+        Of the parameters.
+
+    Attributes
+    ----------
+    in_proj_weight : Parameter (3 embed_dim, embed_dim), or None with kdim or vdim
+    q_proj_weight, k_proj_weight, v_proj_weight : Parameter, or None without
+    in_proj_bias : Parameter (3 embed_dim,) or None
+    out_proj : Linear
+    """
+
+    def __init__(
+        self,
+        embed_dim: int,
+        num_heads: int,
+        dropout: float = 0.0,
+        bias: bool = True,
+        add_bias_kv: bool = False,
+        add_zero_attn: bool = False,
+        kdim: int | None = None,
+        vdim: int | None = None,
+        batch_first: bool = False,
+        device: Any = None,
+        dtype: Any = None,
+    ) -> None:
+        super().__init__()
+        if add_bias_kv or add_zero_attn:
+            raise NotImplementedError("MultiheadAttention does not know add_bias_kv and add_zero_attn")
+        self.embed_dim = e = integer(embed_dim, "embed_dim", 1)
+        self.num_heads = integer(num_heads, "num_heads", 1)
+        self.kdim = e if kdim is None else integer(kdim, "kdim", 1)
+        self.vdim = e if vdim is None else integer(vdim, "vdim", 1)
+        self.dropout = number(dropout, "dropout", 0, 1)
+        self.batch_first = batch_first
+        self.head_dim = e // num_heads
+        if self.head_dim * num_heads != e:
+            raise AssertionError(f"embed_dim must be divisible by num_heads, got {embed_dim} and {num_heads}")
+        dtype = parameter_dtype(device, dtype)
+        same = self.kdim == self.vdim == e
+        sizes = {"q": (e, e), "k": (e, self.kdim), "v": (e, self.vdim)}
+        self.register_parameter("in_proj_weight", Parameter(empty(3 * e, e, dtype=dtype)) if same else None)
+        for name, size in sizes.items():
+            self.register_parameter(f"{name}_proj_weight", None if same else Parameter(empty(*size, dtype=dtype)))
+        self.register_parameter("in_proj_bias", Parameter(empty(3 * e, dtype=dtype)) if bias else None)
+        self.out_proj = NonDynamicallyQuantizableLinear(e, e, bias, dtype=dtype)
+        self._reset_parameters()
+
+    def _reset_parameters(self) -> None:
+        for weight in (self.in_proj_weight, self.q_proj_weight, self.k_proj_weight, self.v_proj_weight):
+            if weight is not None:
+                init.xavier_uniform_(weight)
+        if self.in_proj_bias is not None:
+            init.zeros_(self.in_proj_bias)
+            init.zeros_(self.out_proj.bias)
+
+    def _projections(self) -> tuple[list[Tensor], list[Tensor | None]]:
+        e = self.embed_dim
+        if self.in_proj_weight is None:
+            weights = [self.q_proj_weight, self.k_proj_weight, self.v_proj_weight]
+        else:
+            weights = [self.in_proj_weight[i * e : (i + 1) * e] for i in range(3)]
+        bias = self.in_proj_bias
+        return weights, [None if bias is None else bias[i * e : (i + 1) * e] for i in range(3)]
+
+    def forward(
+        self,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        key_padding_mask: Tensor | None = None,
+        need_weights: bool = True,
+        attn_mask: Tensor | None = None,
+        average_attn_weights: bool = True,
+        is_causal: bool = False,
+    ) -> tuple[Tensor, Tensor | None]:
+        """What the queries find.
+
+        Parameters
+        ----------
+        query : (L, N, embed_dim) or (L, embed_dim)
+        key : (S, N, kdim) or (S, kdim)
+        value : (S, N, vdim) or (S, vdim)
+        key_padding_mask : (N, S) or (S,), optional
+            Bools that are True for keys to be left out, or floats that are added.
+        need_weights : bool
+            Also return the attention.
+        attn_mask : (L, S) or (N * num_heads, L, S), optional
+            The same for pairs of queries and keys.
+        average_attn_weights : bool
+            Return its mean over the heads.
+        is_causal : bool
+            A hint that attn_mask is the causal one, which must be given.
+
+        Returns
+        -------
+        output : of the query's size
+        attention : (N, L, S), (N, num_heads, L, S) or without N; or None
+        """
+        if query.ndim not in (2, 3) or key.ndim != query.ndim or value.ndim != query.ndim:
+            raise AssertionError(
+                "query should be unbatched 2D or batched 3D tensor, and key and value as it, but received "
+                f"{query.ndim}-D query, {key.ndim}-D key and {value.ndim}-D value"
+            )
+        if is_causal and attn_mask is None:
+            raise RuntimeError("Need attn_mask if specifying the is_causal hint.")
+        single = query.ndim == 2
+        if single:
+            q, k, v = (t.unsqueeze(0) for t in (query, key, value))
+        else:
+            q, k, v = (t if self.batch_first else t.transpose(0, 1) for t in (query, key, value))
+        n, length, source = q.shape[0], q.shape[1], k.shape[1]
+        heads = [
+            F.linear(t, w, b).reshape(n, -1, self.num_heads, self.head_dim).transpose(1, 2)
+            for t, w, b in zip((q, k, v), *self._projections(), strict=True)
+        ]
+        mask = None if attn_mask is None else _additive(attn_mask, q)
+        if mask is not None and mask.ndim == 3:
+            mask = mask.reshape(n, self.num_heads, length, source)
+        if key_padding_mask is not None:
+            padding = _additive(key_padding_mask, q).reshape(n, 1, 1, source)
+            mask = padding if mask is None else mask + padding
+        dropped = self.dropout if self.training else 0.0
+        attention = None
+        if need_weights:
+            scores = (heads[0] * self.head_dim**-0.5) @ heads[1].transpose(-2, -1)
+            attention = F.softmax(scores if mask is None else scores + mask, -1)
+            attention = F.dropout(attention, dropped, bool(dropped))
+            found = attention @ heads[2]
+            attention = attention.mean(1) if average_attn_weights else attention
+        else:
+            found = F.scaled_dot_product_attention(*heads, mask, dropped)
+        output = self.out_proj(found.transpose(1, 2).reshape(n, length, self.embed_dim))
+        if single:
+            return output.squeeze(0), None if attention is None else attention.squeeze(0)
+        return output if self.batch_first else output.transpose(0, 1), attention
+
+
+def _additive(mask: Tensor, like: Tensor) -> Tensor:
+    """A mask as floats that are added: bools say what is left out."""
+    if mask.dtype == np.bool_:
+        return where(mask, full((), -np.inf, dtype=like.dtype), full((), 0, dtype=like.dtype))
+    if mask.dtype.kind != "f":
+        raise AssertionError(f"only bool and floating types of masks are supported, got {mask.dtype}")
+    return mask.to(like.dtype)
+
+
+class TransformerEncoderLayer(Module):
+    """Attention of a sequence to itself, and two linear layers, each with a shortcut and layer norm.
+
+    Parameters
+    ----------
+    d_model, nhead : int
+        Features and heads.
+    dim_feedforward : int
+        Features between the two linear layers.
+    dropout : float
+    activation : {"relu", "gelu"} or callable
+        Between them.
+    layer_norm_eps : float
+    batch_first : bool
+        Take and return (N, L, features) instead of (L, N, features).
+    norm_first : bool
+        Normalise before, instead of after, each of the two.
+    bias : bool
+        Whether biases are learned.
+    device, dtype
+        Of the parameters.
+    """
+
+    def __init__(
+        self,
+        d_model: int,
+        nhead: int,
+        dim_feedforward: int = 2048,
+        dropout: float = 0.1,
+        activation=F.relu,
+        layer_norm_eps: float = 1e-5,
+        batch_first: bool = False,
+        norm_first: bool = False,
+        bias: bool = True,
+        device: Any = None,
+        dtype: Any = None,
+    ) -> None:
+        super().__init__()
+        place = {"device": device, "dtype": dtype}
+        self.self_attn = MultiheadAttention(d_model, nhead, dropout, bias, batch_first=batch_first, **place)
+        self.linear1 = Linear(d_model, dim_feedforward, bias, **place)
+        self.dropout = Dropout(dropout)
+        self.linear2 = Linear(dim_feedforward, d_model, bias, **place)
+        self.norm_first = norm_first
+        self.norm1 = LayerNorm(d_model, layer_norm_eps, bias=bias, **place)
+        self.norm2 = LayerNorm(d_model, layer_norm_eps, bias=bias, **place)
+        self.dropout1 = Dropout(dropout)
+        self.dropout2 = Dropout(dropout)
+        if isinstance(activation, str):
+            if activation not in ("relu", "gelu"):
+                raise RuntimeError(f"activation should be relu/gelu, not {activation}")
+            activation = getattr(F, activation)
+        self.activation = activation
+
+    def forward(
+        self,
+        src: Tensor,
+        src_mask: Tensor | None = None,
+        src_key_padding_mask: Tensor | None = None,
+        is_causal: bool = False,
+    ) -> Tensor:
+        """(L, N, d_model) to the same; masks as of :class:`MultiheadAttention`."""
+
+        def attend(x):
+            y, _ = self.self_attn(x, x, x, src_key_padding_mask, False, src_mask, is_causal=is_causal)
+            return self.dropout1(y)
+
+        def feed(x):
+            return self.dropout2(self.linear2(self.dropout(self.activation(self.linear1(x)))))
+
+        if self.norm_first:
+            x = src + attend(self.norm1(src))
+            return x + feed(self.norm2(x))
+        x = self.norm1(src + attend(src))
+        return self.norm2(x + feed(x))

@@ -1,0 +1,229 @@
+"""Activations beyond ReLU, sigmoid and tanh: element by element, and along a dimension.
+
+Most are one compiled pass over memory (``layer_passes.activate``), whose gradient is computed from the input.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from ... import elementwise, layer_passes
+from ..._native.tape import apply
+from .. import functional as F
+from .arguments import Array, check_array, check_dtypes, replace
+
+__all__ = [
+    "celu",
+    "elu",
+    "gelu",
+    "glu",
+    "hardsigmoid",
+    "hardswish",
+    "hardtanh",
+    "logsigmoid",
+    "mish",
+    "prelu",
+    "relu6",
+    "selu",
+    "silu",
+    "softmin",
+    "softplus",
+    "softsign",
+    "tanhshrink",
+]
+
+
+def _activation(needs, x, kind, parameters):
+    return (
+        layer_passes.activate(kind, x, *parameters),
+        lambda dy, x: (layer_passes.activate_backward(kind, dy, x, *parameters),),
+        (x,),
+    )
+
+
+def _activate(name: str, input: Array, inplace: bool, *parameters: float) -> Array:
+    check_dtypes(name, input=input)
+    y = apply(_activation, input, kind=name, parameters=parameters)
+    return replace(input, y) if inplace else y
+
+
+def hardtanh(input: Array, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> Array:
+    """``min(max(input, min_val), max_val)``, element-wise; the gradient at the limits is 0."""
+    if min_val > max_val:
+        raise ValueError(f"min_val cannot be greater than max_val, got {min_val} and {max_val}")
+    return _activate("hardtanh", input, inplace, min_val, max_val)
+
+
+def relu6(input: Array, inplace: bool = False) -> Array:
+    """``min(max(input, 0), 6)``, element-wise."""
+    return _activate("hardtanh", input, inplace, 0.0, 6.0)
+
+
+def hardsigmoid(input: Array, inplace: bool = False) -> Array:
+    """``min(max(input + 3, 0), 6) / 6``, element-wise (Howard et al., 2019)."""
+    return _activate("hardsigmoid", input, inplace)
+
+
+def hardswish(input: Array, inplace: bool = False) -> Array:
+    """``input * hardsigmoid(input)``, element-wise (Howard et al., 2019)."""
+    return _activate("hardswish", input, inplace)
+
+
+def elu(input: Array, alpha: float = 1.0, inplace: bool = False) -> Array:
+    """``input`` where it is positive, else ``alpha * (exp(input) - 1)`` (Clevert et al., 2016)."""
+    return _activate("elu", input, inplace, alpha, 1.0, 1.0)
+
+
+def selu(input: Array, inplace: bool = False) -> Array:
+    """``scale * elu(input, alpha)`` with the constants of Klambauer et al. (2017)."""
+    alpha, scale = 1.6732632423543772848170429916717, 1.0507009873554804934193349852946
+    return _activate("elu", input, inplace, alpha * scale, scale, 1.0)
+
+
+def celu(input: Array, alpha: float = 1.0, inplace: bool = False) -> Array:
+    """``max(input, 0) + min(0, alpha * (exp(input / alpha) - 1))``, element-wise (Barron, 2017)."""
+    if alpha == 0:
+        raise RuntimeError("ZeroDivisionError: alpha cannot be 0 for CELU")
+    return _activate("elu", input, inplace, alpha, 1.0, 1.0 / alpha)
+
+
+def silu(input: Array, inplace: bool = False) -> Array:
+    """``input * sigmoid(input)``, element-wise: the swish (Elfwing et al., 2017)."""
+    return _activate("silu", input, inplace)
+
+
+def mish(input: Array, inplace: bool = False) -> Array:
+    """``input * tanh(softplus(input))``, element-wise (Misra, 2019)."""
+    return _activate("mish", input, inplace)
+
+
+def gelu(input: Array, *, approximate: str = "none") -> Array:
+    """``input * P(X <= input)`` of a standard normal X, element-wise (Hendrycks and Gimpel, 2016).
+
+    Parameters
+    ----------
+    input : Tensor or ndarray
+    approximate : {"none", "tanh"}
+        "tanh" is ``0.5 input (1 + tanh(sqrt(2 / pi) (input + 0.044715 input^3)))``.
+    """
+    if approximate not in ("none", "tanh"):
+        raise RuntimeError(f"approximate argument must be either none or tanh, got {approximate!r}")
+    return _activate("gelu" if approximate == "none" else "gelu_tanh", input, False)
+
+
+def _softplus(needs, x, beta, threshold):
+    z = x * beta
+    with np.errstate(over="ignore", invalid="ignore"):
+        smooth = np.maximum(z, 0) + np.log1p(np.exp(-np.abs(z)))
+    y = np.where(z > threshold, x, smooth / beta).astype(x.dtype, copy=False)
+
+    def vjp(dy, x):
+        z = x * beta
+        return (np.where(z > threshold, dy, dy * elementwise.sigmoid(z)).astype(dy.dtype, copy=False),)
+
+    return y, vjp, (x,)
+
+
+def softplus(input: Array, beta: float = 1, threshold: float = 20) -> Array:
+    """``log(1 + exp(beta * input)) / beta``, element-wise; the input itself where ``beta * input > threshold``."""
+    check_dtypes("softplus", input=input)
+    return apply(_softplus, input, beta=beta, threshold=threshold)
+
+
+def _logsigmoid(needs, x):
+    y = np.minimum(x, 0) - np.log1p(np.exp(-np.abs(x)))
+    return y, lambda dy, x: (dy * elementwise.sigmoid(-x),), (x,)
+
+
+def logsigmoid(input: Array) -> Array:
+    """``log(sigmoid(input))``, element-wise, without overflow."""
+    check_dtypes("logsigmoid", input=input)
+    return apply(_logsigmoid, input)
+
+
+def _softsign(needs, x):
+    with np.errstate(invalid="ignore"):  # inf / inf
+        y = x / (1 + np.abs(x))
+    return y, lambda dy, x: (dy / np.square(1 + np.abs(x)),), (x,)
+
+
+def softsign(input: Array) -> Array:
+    """``input / (1 + abs(input))``, element-wise."""
+    check_dtypes("softsign", input=input)
+    return apply(_softsign, input)
+
+
+def _tanhshrink(needs, x):
+    return x - np.tanh(x), lambda dy, x: (dy * np.square(np.tanh(x)),), (x,)
+
+
+def tanhshrink(input: Array) -> Array:
+    """``input - tanh(input)``, element-wise."""
+    check_dtypes("tanhshrink", input=input)
+    return apply(_tanhshrink, input)
+
+
+def _glu(needs, x, dim):
+    a, b = np.split(x, 2, axis=dim)
+    gate = elementwise.sigmoid(b)
+
+    def vjp(dy, x, gate):
+        a = np.split(x, 2, axis=dim)[0]
+        return (np.concatenate((dy * gate, dy * a * gate * (1 - gate)), axis=dim),)
+
+    return a * gate, vjp, (x, gate)
+
+
+def glu(input: Array, dim: int = -1) -> Array:
+    """``a * sigmoid(b)``, where a and b are the halves of the input along `dim` (Dauphin et al., 2017)."""
+    check_dtypes("glu", input=input)
+    if not input.ndim:
+        raise RuntimeError("glu does not support 0-dimensional tensors")
+    if not -input.ndim <= dim < input.ndim:
+        raise IndexError(
+            f"Dimension out of range (expected to be in range of [{-input.ndim}, {input.ndim - 1}], but got {dim})"
+        )
+    if input.shape[dim] % 2:
+        raise RuntimeError(
+            f"Halving dimension must be even, but dimension {dim} of input of size {list(input.shape)} "
+            f"has size {input.shape[dim]}"
+        )
+    return apply(_glu, input, dim=dim)
+
+
+def _prelu(needs, x, w):
+    def vjp(dy, x, w):
+        dx, dw = layer_passes.prelu_backward(dy, x, w)
+        return dx if needs[0] else None, dw if needs[1] else None
+
+    return layer_passes.prelu(x, w), vjp, (x, w)
+
+
+def prelu(input: Array, weight: Array) -> Array:
+    """``max(input, 0) + weight * min(input, 0)`` (He et al., 2015).
+
+    Parameters
+    ----------
+    input : (N, C, ...) or any shape
+    weight : (C,), (1,) or without dimensions
+        A slope for each channel, or one for all.
+    """
+    check_array("prelu", weight, "weight")
+    check_dtypes("prelu", input=input, weight=weight)
+    if weight.ndim > 1:
+        raise RuntimeError(f"prelu: Expected `weight` to be a scalar or 1D tensor, but got: ndim = {weight.ndim}")
+    slopes, channels = math.prod(weight.shape), input.shape[1] if input.ndim > 1 else 1
+    if slopes != 1 and slopes != channels:
+        raise RuntimeError(
+            f"Mismatch of parameter numbers and input channel size. Found parameter numbers = {slopes} and "
+            f"channel size = {channels} of input of size {list(input.shape)}."
+        )
+    return apply(_prelu, input, weight)
+
+
+def softmin(input: Array, dim: int | None = None, dtype: Any = None) -> Array:
+    """``softmax(-input)`` over dimension `dim`; `dtype` casts the input first."""
+    return F.softmax(-input, dim, dtype=dtype)

@@ -1,0 +1,374 @@
+"""Blocks of networks for images, and boxes in images, by torchvision.ops' names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from .. import layer_passes, nn
+from .._native.tape import apply
+from .._tensor import Tensor
+from ..checks import integer, integers, number
+from ..creation import from_numpy, ones, zeros
+from ..functions import cat
+from ..nn.functions.resize import transposed_taps
+from ..random import fill_bernoulli
+
+__all__ = [
+    "MLP",
+    "Conv2dNormActivation",
+    "FrozenBatchNorm2d",
+    "Permute",
+    "SqueezeExcitation",
+    "StochasticDepth",
+    "box_area",
+    "box_iou",
+    "nms",
+    "roi_align",
+    "stochastic_depth",
+]
+
+
+class Conv2dNormActivation(nn.Sequential):
+    """A convolution, a norm and an activation.
+
+    Parameters
+    ----------
+    in_channels, out_channels, kernel_size, stride, groups, dilation
+        Of the convolution.
+    padding : int, sequence of int or "same", optional
+        By default what keeps the size at a stride of 1.
+    norm_layer, activation_layer : callable or None
+        Called with the number of channels, and with `inplace`.
+    inplace : bool or None
+        None: the activation is called without it.
+    bias : bool, optional
+        Of the convolution; by default without a norm alone.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int | Sequence[int] = 3,
+        stride: int | Sequence[int] = 1,
+        padding: int | Sequence[int] | str | None = None,
+        groups: int = 1,
+        norm_layer: Callable[..., nn.Module] | None = nn.BatchNorm2d,
+        activation_layer: Callable[..., nn.Module] | None = nn.ReLU,
+        dilation: int | Sequence[int] = 1,
+        inplace: bool | None = True,
+        bias: bool | None = None,
+    ) -> None:
+        if padding is None:
+            sizes = zip(integers(kernel_size, "kernel_size", 1, 2), integers(dilation, "dilation", 1, 2), strict=True)
+            padding = tuple((k - 1) // 2 * d for k, d in sizes)
+            padding = padding[0] if padding[0] == padding[1] else padding
+        bias = norm_layer is None if bias is None else bias
+        layers = [nn.Conv2d(in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias)]
+        if norm_layer is not None:
+            layers.append(norm_layer(out_channels))
+        if activation_layer is not None:
+            layers.append(activation_layer() if inplace is None else activation_layer(inplace=inplace))
+        super().__init__(*layers)
+        self.out_channels = out_channels
+
+
+class SqueezeExcitation(nn.Module):
+    """Channels scaled by what their means say (Hu et al., 2018).
+
+    Parameters
+    ----------
+    input_channels, squeeze_channels : int
+        How many there are, and between the two layers that decide.
+    activation, scale_activation : callable
+        Between these, and after them.
+    """
+
+    def __init__(
+        self,
+        input_channels: int,
+        squeeze_channels: int,
+        activation: Callable[..., nn.Module] = nn.ReLU,
+        scale_activation: Callable[..., nn.Module] = nn.Sigmoid,
+    ) -> None:
+        super().__init__()
+        self.avgpool = nn.AdaptiveAvgPool2d(1)
+        self.fc1 = nn.Conv2d(input_channels, squeeze_channels, 1)
+        self.fc2 = nn.Conv2d(squeeze_channels, input_channels, 1)
+        self.activation = activation()
+        self.scale_activation = scale_activation()
+
+    def forward(self, input: Tensor) -> Tensor:
+        """(N, C, H, W) to the same."""
+        scale = self.activation(self.fc1(self.avgpool(input)))
+        return self.scale_activation(self.fc2(scale)) * input
+
+
+class MLP(nn.Sequential):
+    """Linear layers, each but the last with a norm and an activation, and dropout.
+
+    Parameters
+    ----------
+    in_channels : int
+    hidden_channels : sequence of int
+        Outputs of each layer.
+    norm_layer, activation_layer : callable or None
+    inplace : bool, optional
+        Of activations and dropout.
+    bias : bool
+    dropout : float
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        hidden_channels: Sequence[int],
+        norm_layer: Callable[..., nn.Module] | None = None,
+        activation_layer: Callable[..., nn.Module] | None = nn.ReLU,
+        inplace: bool | None = None,
+        bias: bool = True,
+        dropout: float = 0.0,
+    ) -> None:
+        place = {} if inplace is None else {"inplace": inplace}
+        layers: list[nn.Module] = []
+        for width in hidden_channels[:-1]:
+            layers.append(nn.Linear(in_channels, width, bias))
+            if norm_layer is not None:
+                layers.append(norm_layer(width))
+            if activation_layer is not None:
+                layers.append(activation_layer(**place))
+            layers.append(nn.Dropout(dropout, **place))
+            in_channels = width
+        layers += [nn.Linear(in_channels, hidden_channels[-1], bias), nn.Dropout(dropout, **place)]
+        super().__init__(*layers)
+
+
+class Permute(nn.Module):
+    """The dimensions in another order."""
+
+    def __init__(self, dims: Sequence[int]) -> None:
+        super().__init__()
+        self.dims = dims
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Any shape to the same lengths in this order."""
+        return x.permute(*self.dims)
+
+
+class FrozenBatchNorm2d(nn.Module):
+    """Batch norm whose statistics, weight and bias are buffers, and stay."""
+
+    def __init__(self, num_features: int, eps: float = 1e-5) -> None:
+        super().__init__()
+        self.eps = eps
+        for name, make in (("weight", ones), ("bias", zeros), ("running_mean", zeros), ("running_var", ones)):
+            self.register_buffer(name, make(num_features))
+
+    def load_state_dict(self, state_dict, strict: bool = True):
+        """As every module's; a batch norm's count of batches is left out."""
+        return super().load_state_dict(
+            {name: value for name, value in state_dict.items() if name != "num_batches_tracked"}, strict
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) to the same."""
+        return nn.functional.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.weight.shape[0]}, eps={self.eps})"
+
+
+def stochastic_depth(input: Tensor, p: float, mode: str, training: bool = True) -> Tensor:
+    """Set the whole batch, or whole images, to zero with probability `p`, and scale the rest by ``1 / (1 - p)``.
+
+    Parameters
+    ----------
+    input : (N, ...)
+    p : float
+        In [0, 1].
+    mode : {"batch", "row"}
+    training : bool
+        If False, the input is returned as it is.
+    """
+    if not 0 <= number(p, "p") <= 1:
+        raise ValueError(f"drop probability has to be between 0 and 1, but got {p}")
+    if mode not in ("batch", "row"):
+        raise ValueError(f"mode has to be either 'batch' or 'row', but got {mode}")
+    if not training or p == 0:
+        return input
+    shape = (input.shape[0] if mode == "row" else 1,) + (1,) * (input.ndim - 1)
+    keep = np.empty(shape, input.dtype)
+    fill_bernoulli(keep, 1 - p, None)
+    return input * from_numpy(keep / keep.dtype.type(1 - p) if p < 1 else keep)
+
+
+class StochasticDepth(nn.Module):
+    """Whole branches dropped at random, in training (Huang et al., 2016); see :func:`stochastic_depth`."""
+
+    def __init__(self, p: float, mode: str) -> None:
+        super().__init__()
+        self.p = p
+        self.mode = mode
+
+    def forward(self, input: Tensor) -> Tensor:
+        """(N, ...) to the same."""
+        return stochastic_depth(input, self.p, self.mode, self.training)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(p={self.p}, mode={self.mode})"
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Boxes: (x1, y1, x2, y2), with x1 < x2 and y1 < y2
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def _boxes(boxes: Tensor, name: str) -> np.ndarray:
+    if not isinstance(boxes, Tensor) or boxes.ndim != 2 or boxes.shape[1] != 4:
+        raise RuntimeError(f"{name} should be a tensor of size (n, 4), got {getattr(boxes, 'shape', boxes)}")
+    return boxes.detach().numpy()
+
+
+def _areas(boxes: np.ndarray) -> np.ndarray:
+    return (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
+
+
+def box_area(boxes: Tensor) -> Tensor:
+    """The areas (n,) of boxes (n, 4)."""
+    return from_numpy(_areas(_boxes(boxes, "boxes")))
+
+
+def _overlaps(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Intersection over union of all pairs."""
+    low = np.maximum(a[:, None, :2], b[None, :, :2])
+    high = np.minimum(a[:, None, 2:], b[None, :, 2:])
+    shared = np.prod(np.clip(high - low, 0, None), axis=2)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return shared / (_areas(a)[:, None] + _areas(b)[None] - shared)
+
+
+def box_iou(boxes1: Tensor, boxes2: Tensor) -> Tensor:
+    """Intersection over union of all pairs of boxes: (n, 4) and (m, 4) to (n, m)."""
+    return from_numpy(_overlaps(_boxes(boxes1, "boxes1"), _boxes(boxes2, "boxes2")))
+
+
+def nms(boxes: Tensor, scores: Tensor, iou_threshold: float) -> Tensor:
+    """Boxes that overlap no better one by more than a threshold (non-maximum suppression).
+
+    Parameters
+    ----------
+    boxes : (n, 4)
+    scores : (n,)
+    iou_threshold : float
+        Intersection over union.
+
+    Returns
+    -------
+    (m,) of int64
+        The boxes that stay, the best first.
+    """
+    corners, values = _boxes(boxes, "boxes"), scores.detach().numpy()
+    if values.shape != corners.shape[:1]:
+        raise RuntimeError(
+            f"boxes and scores should have same number of elements in dimension 0, got {corners.shape[0]} and "
+            f"{list(values.shape)}"
+        )
+    left, kept = np.argsort(-values, kind="stable"), []
+    while left.size:
+        kept.append(left[0])
+        overlaps = _overlaps(corners[left[:1]], corners[left[1:]])[0]
+        left = left[1:][~(overlaps > iou_threshold)]
+    return from_numpy(np.array(kept, np.int64))
+
+
+def _bin_taps(start: float, size: float, bins: int, samples: int, length: int, dtype) -> tuple[np.ndarray, np.ndarray]:
+    """The pixels along one dimension that each bin of a region is a mean of, by bilinear samples."""
+    step = (np.arange(samples)[:, None] + 0.5) / samples
+    at = start + (np.arange(bins) + step) * (size / bins)
+    inside = (at >= -1) & (at <= length)
+    at = np.clip(at, 0, length - 1)
+    low = np.floor(at).astype(np.int64)
+    t = at - low
+    index = np.concatenate([low, np.minimum(low + 1, length - 1)])
+    weight = np.concatenate([(1 - t) * inside, t * inside]) / samples
+    return index, weight.astype(dtype)
+
+
+def _roi_align(needs, x, regions, output_size, samples, offset, least):
+    h, w = x.shape[2:]
+    taps = []
+    for region in regions:
+        corners = region[1:] - offset
+        sizes = np.maximum(corners[2:] - corners[:2], least)
+        counts = [
+            samples if samples > 0 else int(np.ceil(s / n)) for s, n in zip(sizes[::-1], output_size, strict=True)
+        ]
+        rows = _bin_taps(corners[1], sizes[1], output_size[0], max(counts[0], 1), h, x.dtype)
+        cols = _bin_taps(corners[0], sizes[0], output_size[1], max(counts[1], 1), w, x.dtype)
+        taps.append((int(region[0]), rows, cols))
+    y = np.zeros((len(regions), x.shape[1], *output_size), x.dtype)
+    for k, (image, rows, cols) in enumerate(taps):
+        y[k] = layer_passes.resample(x[image], rows, cols)
+    shape = x.shape
+
+    def vjp(dy):
+        dx = np.zeros(shape, dy.dtype)
+        for k, (image, rows, cols) in enumerate(taps):
+            dx[image] += layer_passes.resample(dy[k], transposed_taps(*rows, h), transposed_taps(*cols, w))
+        return (dx,)
+
+    return y, vjp, ()
+
+
+def roi_align(
+    input: Tensor,
+    boxes: Tensor | Sequence[Tensor],
+    output_size: int | Sequence[int],
+    spatial_scale: float = 1.0,
+    sampling_ratio: int = -1,
+    aligned: bool = False,
+) -> Tensor:
+    """Regions of images in one size (He et al., 2017).
+
+    Parameters
+    ----------
+    input : (N, C, H, W)
+    boxes : (K, 5), or a (k, 4) for each image
+        Regions (x1, y1, x2, y2), in the former with the image's number before them.
+    output_size : int or (int, int)
+        (P, Q): each region is divided into so many bins.
+    spatial_scale : float
+        By which boxes are multiplied.
+    sampling_ratio : int
+        Bilinear samples in each direction of a bin; if not positive as many as there are pixels, rounded up.
+    aligned : bool
+        Shift boxes by half a pixel, so that a pixel's value is that of its centre.
+
+    Returns
+    -------
+    (K, C, P, Q)
+    """
+    if not isinstance(boxes, Tensor):
+        for one in boxes:
+            _boxes(one, "each of boxes")
+        parts = [cat([from_numpy(np.full((len(b), 1), i, b.dtype)), b], 1) for i, b in enumerate(boxes)]
+        boxes = cat(parts, 0) if parts else zeros(0, 5)
+    if boxes.ndim != 2 or boxes.shape[1] != 5:
+        raise RuntimeError(f"The boxes tensor shape should be (K, 5), got {list(boxes.shape)}")
+    if input.ndim != 4:
+        raise RuntimeError(f"roi_align expects input (N, C, H, W), got size {list(input.shape)}")
+    regions = boxes.detach().numpy().astype(np.float64)
+    if len(regions) and not (regions[:, 0].min() >= 0 and regions[:, 0].max() < input.shape[0]):
+        raise RuntimeError(f"the boxes' images must be from 0 to {input.shape[0] - 1}, got {regions[:, 0]}")
+    regions[:, 1:] *= number(spatial_scale, "spatial_scale")
+    return apply(
+        _roi_align,
+        input,
+        regions=regions,
+        output_size=integers(output_size, "output_size", 1, 2),
+        samples=integer(sampling_ratio, "sampling_ratio", -1),
+        offset=0.5 if aligned else 0.0,
+        least=-np.inf if aligned else 1.0,
+    )
