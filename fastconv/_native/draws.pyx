@@ -231,23 +231,26 @@ cdef class MersenneTwister:
         cdef double *to = doubles(x)
         cdef idx i
         cdef double scale = -1 / rate
+        self.uniform(x, 0, 1)
         for i in range(<idx>cnp.PyArray_SIZE(x)):
-            to[i] = scale * log1p(-self.fraction())
+            to[i] = scale * log1p(-to[i])
 
     cpdef cauchy(self, cnp.ndarray x, double median, double sigma):
         """median + sigma tan(pi (u - 1/2))."""
         cdef double *to = doubles(x)
         cdef idx i
+        self.uniform(x, 0, 1)
         for i in range(<idx>cnp.PyArray_SIZE(x)):
-            to[i] = fma(sigma, tan(PI * (self.fraction() - 0.5)), median)
+            to[i] = fma(sigma, tan(PI * (to[i] - 0.5)), median)
 
     cpdef geometric(self, cnp.ndarray x, double p):
         """How many trials of probability p the first success takes: log(u) / log(1 - p), rounded up."""
         cdef double *to = doubles(x)
         cdef idx i
         cdef double scale = log1p(-p)
+        self.uniform(x, 0, 1)
         for i in range(<idx>cnp.PyArray_SIZE(x)):
-            to[i] = ceil(log(self.fraction()) / scale)
+            to[i] = ceil(log(to[i]) / scale)
 
     # ---- arrays of int64 ----
 
