@@ -193,6 +193,8 @@ class _Layers(_Recurrent):
         Of the outputs of all layers but the last, in training.
     bidirectional : bool
         A second one goes through the sequence from its end; outputs are side by side.
+    proj_size : 0
+        Others are a NotImplementedError.
     device, dtype
         Of the parameters.
 
@@ -213,10 +215,13 @@ class _Layers(_Recurrent):
         batch_first: bool = False,
         dropout: float = 0.0,
         bidirectional: bool = False,
+        proj_size: int = 0,
         device: Any = None,
         dtype: Any = None,
     ) -> None:
         super().__init__()
+        if proj_size:
+            raise NotImplementedError(f"{type(self).__name__} has no projections, got proj_size={proj_size}")
         self.input_size = integer(input_size, "input_size")
         self.hidden_size = integer(hidden_size, "hidden_size", 1)
         self.num_layers = integer(num_layers, "num_layers", 1)
@@ -322,14 +327,15 @@ class RNN(_Layers):
         batch_first: bool = False,
         dropout: float = 0.0,
         bidirectional: bool = False,
+        proj_size: int = 0,
         device: Any = None,
         dtype: Any = None,
     ) -> None:
         if nonlinearity not in ("tanh", "relu"):
             raise ValueError(f"Unknown nonlinearity '{nonlinearity}'. Select from 'tanh' or 'relu'.")
         self.nonlinearity = nonlinearity
-        options = input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, device, dtype
-        super().__init__(*options)
+        options = input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional
+        super().__init__(*options, proj_size, device, dtype)
 
     @property
     def mode(self) -> str:

@@ -289,12 +289,14 @@ def binary_cross_entropy_with_logits(
 def _divergence(x, target):
     with np.errstate(divide="ignore", invalid="ignore"):
         log = np.where(target == 0, 0, np.log(target)).astype(target.dtype, copy=False)
-    return target * (log - x), lambda: -target + 0 * x, lambda: log + 1 - x
+    loss = target * (log - x)
+    return loss, lambda: np.broadcast_to(-target, loss.shape), lambda: log + 1 - x
 
 
 def _divergence_of_logs(x, target):
     p = np.exp(target)
-    return p * (target - x), lambda: -p + 0 * x, lambda: p * (target - x + 1)
+    loss = p * (target - x)
+    return loss, lambda: np.broadcast_to(-p, loss.shape), lambda: p * (target - x + 1)
 
 
 def kl_div(
