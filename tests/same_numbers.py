@@ -138,6 +138,23 @@ CALLS: dict[str, Callable[[Any], Any]] = {
     "Conv2d(bias=False)": lambda library: _parameters(library.nn.Conv2d(3, 8, 3, bias=False)),
     "ConvTranspose2d": lambda library: _parameters(library.nn.ConvTranspose2d(4, 6, 3, groups=2)),
     "BatchNorm2d": lambda library: _parameters(library.nn.BatchNorm2d(5)),
+    "Conv3d": lambda library: _parameters(library.nn.Conv3d(2, 4, 3)),
+    "ConvTranspose1d": lambda library: _parameters(library.nn.ConvTranspose1d(4, 6, 3)),
+    "Embedding": lambda library: _parameters(library.nn.Embedding(30, 7, padding_idx=2)),
+    "LSTM": lambda library: _parameters(library.nn.LSTM(5, 7, num_layers=2, bidirectional=True)),
+    "GRU": lambda library: _parameters(library.nn.GRU(5, 7)),
+    "RNN": lambda library: _parameters(library.nn.RNN(5, 7)),
+    "LSTMCell": lambda library: _parameters(library.nn.LSTMCell(5, 7)),
+    "MultiheadAttention": lambda library: _parameters(library.nn.MultiheadAttention(12, 3)),
+    "MultiheadAttention(kdim)": lambda library: _parameters(library.nn.MultiheadAttention(12, 3, kdim=5, vdim=7)),
+    "TransformerEncoderLayer": lambda library: _parameters(library.nn.TransformerEncoderLayer(12, 3, 20)),
+    "dropout1d": lambda library: library.nn.functional.dropout1d(library.ones(3, 5, 7), 0.3),
+    "dropout2d": lambda library: library.nn.functional.dropout2d(library.ones(3, 5, 7, 2), 0.3),
+    "dropout3d": lambda library: library.nn.functional.dropout3d(library.ones(3, 5, 7, 2, 2), 0.3),
+    "alpha_dropout": lambda library: library.nn.functional.alpha_dropout(library.ones(40, 30), 0.3, True),
+    "feature_alpha_dropout": lambda library: library.nn.functional.feature_alpha_dropout(
+        library.ones(3, 5, 7, 2), 0.3, True
+    ),
 }
 
 # What is computed by libm, whose last digit is another one elsewhere.

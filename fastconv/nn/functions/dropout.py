@@ -64,11 +64,10 @@ def _alpha_dropout(name: str, input: Array, p: float, training: bool, inplace: b
     shape = input.shape if lead is None else (*input.shape[:lead], *(1,) * (input.ndim - lead))
     drawn = np.empty(shape, input.dtype)
     fill_bernoulli(drawn, 1 - p, None)
-    keep = drawn == 1
     # Mean 0 and variance 1 stay, where a p-th of the elements is set to that.
     a = 1 / np.sqrt((1 - p) * (1 + p * lost * lost)) if p < 1 else 0.0
     real = input.dtype.type
-    scale, offset = keep * real(a), np.where(keep, real(-a * p * lost), real(a * lost * (1 - p)))
+    scale, offset = drawn * real(a), (drawn - real(1)) * real(-a * lost) + real(-a * lost * p)
     y = apply(_masked, input, scale=scale, offset=offset)
     return replace(input, y) if inplace else y
 
