@@ -471,6 +471,9 @@ class Tensor(FunctionMethods):
             else:
                 region = apply(primitives.index, self, index=view, basic=True)
                 if chosen is None:
+                    value = value if isinstance(value, (Tensor, np.ndarray)) else np.asarray(value)
+                    while value.ndim > region.ndim and value.shape[0] == 1:
+                        value = value[0]
                     region._overwrite(value)
                 else:
                     region._become(apply(primitives.put, region, value, at=chosen))

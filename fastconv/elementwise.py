@@ -52,9 +52,9 @@ def relu(x: np.ndarray) -> np.ndarray:
 
 
 def relu_backward(dy: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """dx = dy where y > 0, else 0."""
+    """dx = 0 where y <= 0, else dy: NaN lets it pass, as torch's."""
     dx = quick.relu_backward(dy, y)
-    return np.where(y > 0, dy, dy.dtype.type(0)) if dx is None else dx
+    return np.where(y <= 0, dy.dtype.type(0), dy) if dx is None else dx
 
 
 def log_softmax(x: np.ndarray, axis: int) -> np.ndarray:

@@ -198,10 +198,10 @@ def remainder(needs, x, y):
     """x - floor(x / y) * y; the floor is constant between its steps."""
     x_shape, y_shape = _shape(x), _shape(y)
 
-    def vjp(dy, floor):
+    def vjp(dy, floor=None):
         return _sum_to(dy, x_shape) if needs[0] else None, _sum_to(-dy * floor, y_shape) if needs[1] else None
 
-    return np.remainder(x, y), vjp, (np.floor_divide(x, y) if needs[1] else None,)
+    return np.remainder(x, y), vjp, (np.floor_divide(x, y),) if needs[1] else ()
 
 
 @differentiable_twice
@@ -312,12 +312,17 @@ def clamp(needs, x, low, high):
 
     def vjp(dy, x, low, high):
         x, low, high = _plain(x), _plain(low), _plain(high)
-        low, high = -np.inf if low is None else low, np.inf if high is None else high
-        return (
-            _sum_to(_select((x >= low) & (x <= high), dy), x_shape) if needs[0] else None,
-            _sum_to(_select((x < low) & np.less(low, high), dy), low_shape) if needs[1] else None,
-            _sum_to(_select((x > high) | np.greater(low, high), dy), high_shape) if needs[2] else None,
-        )
+        both = low is not None and high is not None
+        under, over = low is not None and x < low, high is not None and x > high
+        dx = dlow = dhigh = None
+        if needs[0]:
+            inside = (x == x) if low is None else x >= low
+            dx = _sum_to(_select(inside if high is None else inside & (x <= high), dy), x_shape)
+        if needs[1]:
+            dlow = _sum_to(_select(under & np.less(low, high) if both else under, dy), low_shape)
+        if needs[2]:
+            dhigh = _sum_to(_select(over | np.greater(low, high) if both else over, dy), high_shape)
+        return dx, dlow, dhigh
 
     return np.clip(x, low, high), vjp, (x, low, high)
 
@@ -728,6 +733,6 @@ def as_strided_vjp(geometry: tuple[Any, ...]) -> Any:
     return lambda dy: (apply(as_strided_backward, dy, geometry=geometry),)
 
 
-def copy_slices_vjp(geometry: tuple[Any, ...]) -> Any:
+def copy_slices_vjp(dy: Any, geometry: tuple[Any, ...]) -> Any:
     """The product of a base whose view was written to, with respect to the base before and to what was written."""
-    return lambda dy: (apply(copy_slices, dy, geometry=geometry), apply(as_strided, dy, geometry=geometry))
+    return apply(copy_slices, dy, geometry=geometry), apply(as_strided, dy, geometry=geometry)

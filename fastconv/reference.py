@@ -497,8 +497,8 @@ def relu(x: Any) -> ndarray:
 
 
 def relu_backward(dy: Any, x: Any) -> ndarray:
-    """dy where x is positive, else 0."""
-    return np.where(np.asarray(x) > 0, np.asarray(dy, np.float64), 0)
+    """0 where x <= 0, else dy, also where x is NaN."""
+    return np.where(np.asarray(x) <= 0, 0, np.asarray(dy, np.float64))
 
 
 def cross_entropy(scores: Any, labels: Any) -> tuple[float, ndarray]:

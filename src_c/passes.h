@@ -8,7 +8,7 @@ typedef struct {
 
     /* Passes over n elements that lie side by side. */
     void (*relu)(void *y, const void *x, idx n);                           /* max(x, 0), NaN stays NaN */
-    void (*relu_backward)(void *dx, const void *dy, const void *y, idx n); /* y > 0 ? dy : 0; dx may be dy */
+    void (*relu_backward)(void *dx, const void *dy, const void *y, idx n); /* y <= 0 ? 0 : dy; dx may be dy */
     double (*total)(const void *x, idx n);
     void (*add)(void *y, const void *a, const void *b, idx n); /* a + b; y may be either */
     void (*add_to_doubles)(double *sums, const void *x, idx n);
@@ -57,8 +57,8 @@ static void NAME(relu_backward)(void *dx_, const void *dy_, const void *y_, idx 
     REAL *dx = dx_;
     const REAL *dy = dy_, *y = y_;
     idx i = 0;
-    for (; i + LANES <= n; i += LANES) store(dx + i, (vec)((mask_vec)load(dy + i) & (mask_vec)(load(y + i) > 0)));
-    for (; i < n; i++) dx[i] = y[i] > 0 ? dy[i] : 0;
+    for (; i + LANES <= n; i += LANES) store(dx + i, (vec)((mask_vec)load(dy + i) & ~(mask_vec)(load(y + i) <= 0)));
+    for (; i < n; i++) dx[i] = y[i] <= 0 ? 0 : dy[i];
 }
 
 /* Sums run in REAL over a block and in double over the blocks: the former is fast, and the latter keeps small terms

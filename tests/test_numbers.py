@@ -146,7 +146,7 @@ def test_no_number_in_element_wise_layers():
     x[1, 1, 2, 2] = np.nan
     y = elementwise.relu(x)
     np.testing.assert_array_equal(np.isnan(y), np.isnan(x))
-    assert elementwise.relu_backward(np.ones_like(x), y)[1, 1, 2, 2] == 0
+    assert elementwise.relu_backward(np.ones_like(x), y)[1, 1, 2, 2] == 1  # as torch's: 0 where y <= 0
     # Batch norm: the channel, and no other.
     y = nn.BatchNorm2d(3)(fastconv.from_numpy(x)).detach().numpy()
     assert np.isnan(y[:, 1]).all()

@@ -364,7 +364,7 @@ cpdef mark_written(TensorBase tensor):
 
 
 def check_writable(TensorBase target not None, other=None):
-    """Refuse the in-place operations that torch refuses, while they would be recorded.
+    """Refuse the in-place operations that torch refuses: on memory that elements share, or while they would be recorded.
 
     Parameters
     ----------
@@ -378,6 +378,13 @@ def check_writable(TensorBase target not None, other=None):
     bool
         Whether the operation has to be recorded.
     """
+    if not cnp.PyArray_ISWRITEABLE(target._array) and 0 in (<object>target._array).strides:
+        raise RuntimeError(
+            "unsupported operation: more than one element of the written-to tensor refers to a single memory "
+            f"location: it has shape {list((<object>target._array).shape)} and strides "
+            f"{list((<object>target._array).strides)} in bytes. Please clone() the tensor before performing the "
+            "operation"
+        )
     cdef bint needed = requires_grad(target)
     if not is_recording() or not (needed or isinstance(other, TensorBase) and requires_grad(<TensorBase>other)):
         return False
@@ -414,13 +421,6 @@ def become(TensorBase target not None, TensorBase result not None):
         if node is None:
             raise RuntimeError("an in-place operation on a tensor that requires grad must be recorded")
         keep_saved(node, target, result)
-    if 0 in (<object>target._array).strides and not cnp.PyArray_ISWRITEABLE(target._array):
-        raise RuntimeError(
-            "unsupported operation: more than one element of the written-to tensor refers to a single memory "
-            f"location: it has shape {list((<object>target._array).shape)} and strides "
-            f"{list((<object>target._array).strides)} in bytes. Please clone() the tensor before performing the "
-            "operation"
-        )
     # Nobody sees that memory is exchanged rather than written to if no other array shares it.
     unseen = (base is None and recorded and Py_REFCNT(target._array) == 1 and is_whole(target._array)
               and is_whole(result._array) and result.base is None
@@ -439,7 +439,7 @@ def become(TensorBase target not None, TensorBase result not None):
     from fastconv import primitives
 
     geometry = primitives.geometry(base._array, target._array)
-    whole = Node(primitives.copy_slices, primitives.copy_slices_vjp(geometry), (), (edge(base), node))
+    whole = Node(primitives.copy_slices, primitives.copy_slices_vjp, (geometry,), (edge(base), node))
     move_keeper(base, whole)
     base.node, base.needs = whole, True
 

@@ -158,6 +158,8 @@ def grad(
     if allow_unused is False and materialize_grads:
         raise ValueError("materialize_grads=True needs allow_unused, got allow_unused=False")
     xs = _tuple(inputs)
+    if not xs:
+        raise RuntimeError("`inputs` argument to `grad()` cannot be empty.")
     for x in xs:
         if not isinstance(x, TensorBase):
             raise TypeError(f"expected tensors as inputs, got {brief(x)}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, overload
 
@@ -131,6 +132,8 @@ def norm(
     if not isinstance(p, (int, float)):
         raise ValueError(f"norm() expects a number or 'fro' as p, got {p!r}")
     x = _floats(input, "norm", dtype)
+    if math.isinf(p) and not x.numel():
+        raise RuntimeError(f"norm(): {p} of an empty tensor of shape {list(x.shape)} has no identity")
     return apply(primitives.norm, x, p=p, dim=dimensions(dim, x), keepdim=keepdim)
 
 

@@ -78,6 +78,8 @@ def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
     if start > end:
         raise RuntimeError(f"flatten() got start_dim {start_dim} after end_dim {end_dim} for shape {list(input.shape)}")
     shape = input.shape
+    if start == end and shape:
+        return input
     return apply(
         primitives.reshape, input, shape=(*shape[:start], math.prod(shape[start : end + 1]), *shape[end + 1 :])
     )

@@ -29,7 +29,7 @@ static void check_relu(void)
         for (idx i = 0; i < n; i++) {
             double v = get(x, i);
             if (!same(get(y, i), v < 0 ? 0 : v)) fail("wrong value");
-            if (!same(get(dx, i), v > 0 ? get(dy, i) : 0)) fail("wrong gradient");
+            if (!same(get(dx, i), v <= 0 ? 0 : get(dy, i))) fail("wrong gradient");
             if (!same(get(in_place, i), get(dx, i))) fail("wrong gradient in place");
         }
         release();
