@@ -22,7 +22,7 @@ from ._methods import FunctionMethods
 from ._native import tape
 from ._native.tape import Node, apply, wrap
 from ._printing import text_of
-from .autograd.engine import backward
+from .autograd.engine import backward, start
 from .autograd.hooks import RemovableHandle, add_hook
 from .checks import LARGEST, brief, check_shape, int64_number, integer, number, unpack
 from .dtypes import (
@@ -272,7 +272,10 @@ class Tensor(FunctionMethods):
         retain_graph, create_graph, inputs
             See :func:`fastconv.autograd.backward`, also for the errors.
         """
-        backward(self, None if gradient is None else [gradient], retain_graph, create_graph, inputs)
+        if create_graph or inputs is not None:
+            backward(self, None if gradient is None else [gradient], retain_graph, create_graph, inputs)
+        else:
+            tape.run_backward([tape.edge(self)], [start(self, gradient, 0, False)], bool(retain_graph))
 
     def _check_hook(self, hook: Callable[..., Any]) -> None:
         if not callable(hook):

@@ -4,11 +4,13 @@
     python -m tests.fuzz_autograd --seed 0 --only 17         one program, with its steps
 
 A program makes leaves, computes on them, takes views, writes in place (on views too), with and without no_grad(),
-registers hooks, and goes back. (Some habits of torch are left alone: a view made under no_grad() requires a gradient there,
-elements that lie in one place can be filled, overlapping ones not be copied, and of an input of grad() with a hook now
-the gradient before the hook is returned, now the one after it.) After each step both libraries must have raised or not, and must have tensors of the
+registers hooks, and goes back. After each step both libraries must have raised or not, and must have tensors of the
 same shapes and values, which require gradients or not alike; at the end the same gradients. Exit status 1 for a
 difference.
+
+Some habits of torch are left alone. A view made under no_grad() requires a gradient there. Elements that lie in one
+place can be filled, and overlapping ones not be copied. x *= x is an error in backward. Of an input of grad() with a
+hook now the gradient before the hook is returned, now the one after it. What broadcasting matmul saves is a copy.
 """
 
 import argparse
@@ -64,7 +66,7 @@ BINARY = {
     "mul": lambda t, x, y: x * y,
     "div": lambda t, x, y: x / (y * y + 1),
     "maximum": lambda t, x, y: t.maximum(x, y),
-    "matmul": lambda t, x, y: x @ y,
+    "matmul": lambda t, x, y: x @ y if max(x.ndim, y.ndim) < 3 else x + y,
     "cat": lambda t, x, y: t.cat([x, y]),
     "stack": lambda t, x, y: t.stack([x, y], -1),
     "where": lambda t, x, y: t.where(x > y, x, y),
@@ -124,8 +126,11 @@ class Program:
     def both(self, text, step):
         """Run a step in both libraries; both must end alike. Returns the two results, or None after errors."""
         self.steps.append(text)
-        results, errors = zip(*[attempt(step, t, pool) for t, pool in zip(self.libraries, self.pools, strict=True)])
-        if (errors[0] is None) != (errors[1] is None) and any("single memory location" in str(e) for e in errors):
+        ends = [attempt(step, t, pool) for t, pool in zip(self.libraries, self.pools, strict=True)]
+        results, errors = [end[0] for end in ends], [end[1] for end in ends]
+        if (errors[0] is None) != (errors[1] is None) and any(
+            "single memory location" in str(error) for error in errors
+        ):
             raise Abandoned
         if (errors[0] is None) != (errors[1] is None):
             raise Difference(f"{text}: ours {errors[0]!r}, torch's {errors[1]!r}")

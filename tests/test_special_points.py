@@ -1,4 +1,4 @@
-"""Gradients where they are easily wrong: zeros of both signs, infinities, NaN, ties, nothing, one element; as torch's."""
+"""Gradients where they are easily wrong: zeros, infinities, NaN, ties, nothing, one element; as torch's."""
 
 import numpy as np
 import pytest
@@ -113,12 +113,9 @@ def check(function, *arrays, rtol):
 @pytest.mark.parametrize("dtype", ["float64", "float32", "float16"])
 @pytest.mark.parametrize("name", UNARY)
 def test_unary(name, dtype):
+    rtol = {"float64": 1e-12, "float32": 2e-6, "float16": 4e-3}[dtype]
     for points in POINTS.values():
-        check(
-            UNARY[name],
-            points.astype(dtype, order="K") if dtype != "float64" else points,
-            rtol={"float64": 1e-12, "float32": 2e-6}.get(dtype, 4e-3),
-        )
+        check(UNARY[name], points if dtype == "float64" else points.astype(dtype), rtol=rtol)
 
 
 @pytest.mark.parametrize("name", BINARY)

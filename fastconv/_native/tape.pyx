@@ -5,7 +5,7 @@ What the tape is tells autograd.py, what a tensor can do _tensor.py; here is the
 
 cimport cython
 cimport numpy as cnp
-from cpython.contextvars cimport get_value
+from cpython.contextvars cimport PyContextVar_Reset, PyContextVar_Set, get_value
 from cpython.ref cimport Py_REFCNT, PyObject
 
 from fastconv._native cimport quick
@@ -364,7 +364,7 @@ cpdef mark_written(TensorBase tensor):
 
 
 def check_writable(TensorBase target not None, other=None):
-    """Refuse the in-place operations that torch refuses: on memory that elements share, or while they would be recorded.
+    """Refuse the in-place operations that torch refuses: on memory that elements share, and on what is recorded.
 
     Parameters
     ----------
@@ -400,7 +400,7 @@ def check_writable(TensorBase target not None, other=None):
                 f"no_grad(), or compute a new tensor; the view has shape {list((<object>target._array).shape)}, "
                 f"the leaf {list((<object>target.base._array).shape)}"
             )
-    elif needed and target.node is None:
+    if needed and target.node is None:
         raise RuntimeError(
             "a leaf Variable that requires grad is being used in an in-place operation: do so under no_grad(), or "
             f"compute a new tensor; the leaf has shape {list((<object>target._array).shape)}"
@@ -790,7 +790,7 @@ def run_backward(list roots not None, list gradients not None, bint retain_graph
     if inputs is not None:
         walk.targets = set(inputs)
         walk.needed = towards(roots, walk.targets)
-    token = recording.set(create_graph)
+    token = PyContextVar_Set(recording, create_graph)
     try:
         for root, dy in zip(roots, gradients):
             kind = TensorBase if create_graph else np.ndarray
@@ -800,6 +800,6 @@ def run_backward(list roots not None, list gradients not None, bint retain_graph
         walk.run(retain_graph)
         walk.settle()
     finally:
-        recording.reset(token)
+        PyContextVar_Reset(recording, token)
     if inputs is not None:
         return [walk.result(x) for x in inputs]

@@ -14,14 +14,14 @@ from ..dtypes import convert, gradient_dtype
 if TYPE_CHECKING:
     from .._tensor import Tensor
 
-__all__ = ["backward", "grad"]
+__all__ = ["backward", "grad", "start"]
 
 
 def _tuple(value: Any) -> tuple[Any, ...]:
     return tuple(value) if isinstance(value, (list, tuple)) else (value,)
 
 
-def _start(tensor: Any, gradient: Any, number: int, create_graph: bool) -> Any:
+def start(tensor: Any, gradient: Any, number: int, create_graph: bool) -> Any:
     """The gradient with which the walk begins at `tensor`: an array, or with `create_graph` a tensor."""
     if not isinstance(tensor, TensorBase):
         raise TypeError(f"expected tensors to differentiate, got {brief(tensor)}")
@@ -60,7 +60,7 @@ def _walk(
     gradients = (None,) * len(outputs) if gradients is None else _tuple(gradients)
     if len(gradients) != len(outputs):
         raise RuntimeError(f"got {len(outputs)} tensors and {len(gradients)} gradients")
-    starts = [_start(y, dy, i, create_graph) for i, (y, dy) in enumerate(zip(outputs, gradients, strict=True))]
+    starts = [start(y, dy, i, create_graph) for i, (y, dy) in enumerate(zip(outputs, gradients, strict=True))]
     keep = create_graph if retain_graph is None else bool(retain_graph)
     targets = None if inputs is None else [edge(x) for x in inputs]
     return run_backward([edge(y) for y in outputs], starts, keep, bool(create_graph), targets)

@@ -924,7 +924,7 @@ def _soft_cross_entropy(input, target, weight, reduction, label_smoothing):
     if label_smoothing:
         t = t * (1 - label_smoothing) + label_smoothing / classes
     if weight is not None:
-        t = t * _array(weight).reshape((-1,) + (1,) * (x.ndim - dim - 1))
+        t = t * weight.reshape((-1,) + (1,) * (x.ndim - dim - 1))
     loss = -(t * log_softmax(x, dim)).sum(dim)
     if reduction != "none":
         count = loss.numel()

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from fastconv.checks import number
-from fastconv.creation import empty, from_numpy, rand, randint
+from fastconv.creation import empty, rand, randint
 from fastconv.vision._pillow import is_image, pillow
 from fastconv.vision.transforms.images import (
-    array_of,
     check_image,
     check_padding_mode,
     crop,
+    flipped,
     height_width,
     pad,
     pair,
@@ -207,11 +207,11 @@ def vertical_flip(image: Any) -> Any:
     """An image, or a tensor (..., H, W), with top and bottom mirrored."""
     if is_image(image):
         return image.transpose(pillow().Transpose.FLIP_TOP_BOTTOM)
-    return from_numpy(array_of(image)[..., ::-1, :].copy())
+    return flipped(image, -2)
 
 
 def horizontal_flip(image: Any) -> Any:
     """An image, or a tensor (..., H, W), with left and right mirrored."""
     if is_image(image):
         return image.transpose(pillow().Transpose.FLIP_LEFT_RIGHT)
-    return from_numpy(array_of(image)[..., ::-1].copy())
+    return flipped(image, -1)

@@ -8,6 +8,7 @@ import numpy as np
 from fastconv._tensor import Tensor
 from fastconv.checks import LARGEST, integers
 from fastconv.creation import from_numpy
+from fastconv.functions import flip
 from fastconv.vision._pillow import is_image, to_image
 
 __all__ = [
@@ -15,9 +16,11 @@ __all__ = [
     "check_image",
     "check_padding_mode",
     "crop",
+    "flipped",
     "height_width",
     "pad",
     "pad_array",
+    "padded_with_history",
     "pair",
     "planar_view",
     "sides",
@@ -62,11 +65,20 @@ def height_width(image: Any) -> tuple[int, int]:
     return height, width
 
 
+def flipped(image: Any, axis: int) -> Tensor:
+    """The tensor with an axis turned round."""
+    array = np.flip(array_of(image), axis)
+    return flip(image, axis) if image.requires_grad else from_numpy(array.copy())
+
+
 def crop(image: Any, top: int, left: int, height: int, width: int) -> Any:
     """The window of this size at this place."""
     if is_image(image):
         return image.crop((left, top, left + width, top + height))
-    return from_numpy(array_of(image)[..., top : top + height, left : left + width].copy())
+    array = array_of(image)[..., top : top + height, left : left + width]
+    if image.requires_grad:
+        return image[..., top : top + height, left : left + width].clone()
+    return from_numpy(array.copy())
 
 
 def pad(image: Any, margins: tuple[int, int, int, int], fill: Any, mode: str) -> Any:
@@ -77,7 +89,8 @@ def pad(image: Any, margins: tuple[int, int, int, int], fill: Any, mode: str) ->
     if max(height + margins[1] + margins[3], width + margins[0] + margins[2]) > 2**31 - 1:
         raise ValueError(f"an image of {height} x {width} pixels cannot be padded by {margins}")
     if not is_image(image):
-        return from_numpy(pad_array(array_of(image), margins, fill, mode))
+        padded = from_numpy(pad_array(array_of(image), margins, fill, mode))
+        return padded_with_history(padded, image, margins, mode) if image.requires_grad else padded
     if mode == "constant":
         from PIL import ImageOps
 
@@ -88,6 +101,20 @@ def pad(image: Any, margins: tuple[int, int, int, int], fill: Any, mode: str) ->
     planar = array[None] if array.ndim == 2 else array.transpose(2, 0, 1)
     padded = pad_array(planar, margins, fill, mode)
     return to_image(padded[0] if array.ndim == 2 else padded.transpose(1, 2, 0))
+
+
+def padded_with_history(padded: Tensor, image: Tensor, margins: tuple[int, int, int, int], mode: str) -> Tensor:
+    """The padded image as what was made of `image`, so that gradients find their way back."""
+    left, top, right, bottom = margins
+    height, width = image.shape[-2:]
+    if mode == "constant":
+        padded[..., top : top + height, left : left + width] = image
+        return padded
+    rows, columns = (
+        from_numpy(np.pad(np.arange(n), sides, mode=mode))  # type: ignore[call-overload]
+        for n, sides in ((height, (top, bottom)), (width, (left, right)))
+    )
+    return image[..., rows[:, None], columns]
 
 
 def pad_array(x: np.ndarray, margins: tuple[int, int, int, int], fill: Any, mode: str) -> np.ndarray:

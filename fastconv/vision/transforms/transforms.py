@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from fastconv._native.memory import empty
+from fastconv._native.tape import check_writable, mark_written
 from fastconv._tensor import Tensor
 from fastconv.checks import LARGEST, integer, integers, number
 from fastconv.creation import from_numpy, rand
@@ -25,6 +26,7 @@ from fastconv.vision.transforms.images import (
     check_image,
     check_padding_mode,
     crop,
+    flipped,
     height_width,
     pad,
     pad_array,
@@ -229,10 +231,15 @@ class Normalize:
                 f"Normalize has mean={self.mean!r} and std={self.std!r}, "
                 f"but the image of size {x.shape} has {channels} channels"
             )
-        if inplace:
+        if inplace and not check_writable(tensor):
             x -= mean
             x /= std
+            mark_written(tensor)
             return tensor
+        if inplace:
+            return tensor.sub_(from_numpy(mean)).div_(from_numpy(std))
+        if tensor.requires_grad:
+            return (tensor - from_numpy(mean)) / from_numpy(std)
         x = x - mean
         x /= std
         return from_numpy(x)
@@ -424,7 +431,7 @@ class RandomHorizontalFlip:
             return image
         if is_image(image):
             return image.transpose(pillow().Transpose.FLIP_LEFT_RIGHT)
-        return from_numpy(array_of(image)[..., ::-1].copy())
+        return flipped(image, -1)
 
     def draw(self, height: int = 0, width: int = 0) -> bool:
         """Whether to mirror an image; its size makes no difference."""
