@@ -1,4 +1,4 @@
-"""The functions of tensors against torch's: values, dtypes and gradients."""
+"""The functions of tensors against torch's: values, dtypes, gradients, and gradients of gradients."""
 
 import numpy as np
 import pytest
@@ -183,6 +183,8 @@ LINEAR = [
     ],
 ]
 CALLS = [*ELEMENTARY, *SORTING, *SELECTION, *ARRANGEMENT, *SCANS, *LINEAR]
+# What has no second gradient, or one that torch has not.
+ONCE = {"prod", "cumprod", "cdist"}
 
 
 def results(y):
@@ -212,14 +214,26 @@ def test_functions_are_torchs(name, call, arrays):
         weights.append(rng.standard_normal(a.shape))
     if not any(a.requires_grad for a in y):
         return
-    for m, values in ((fc, y), (torch, z)):
-        parts = [(a * m.tensor(w)).sum() for a, w in zip(values, weights, strict=True) if a.requires_grad]
-        sum(parts[1:], parts[0]).backward()
-    for a, b in zip(ours, theirs, strict=True):
-        if a.grad is None or b.grad is None:  # a gradient that is zero may be known to be
-            assert all(t.grad is None or not t.grad.numpy().any() for t in (a, b))
+    first = [a.requires_grad for a in ours]
+    twice = name not in ONCE
+
+    def gradients(m, leaves, values, copy):
+        total = sum((a * copy(w)).sum() for a, w in zip(values, weights, strict=True) if a.requires_grad)
+        leaves = [t for t, need in zip(leaves, first, strict=True) if need]
+        once = m.autograd.grad(total, leaves, create_graph=twice, allow_unused=True)
+        again = [None] * len(leaves)
+        if any(g is not None and g.requires_grad for g in once):
+            total = sum((g * g).sum() for g in once if g is not None and g.requires_grad)
+            again = m.autograd.grad(total, leaves, allow_unused=True)
+        return [*once, *again]
+
+    for a, b in zip(
+        gradients(fc, ours, y, fc.tensor), gradients(torch, theirs, z, lambda w: torch.tensor(w)), strict=True
+    ):
+        if a is None or b is None:  # a gradient that is zero may be known to be
+            assert (a is None or not a.numpy().any()) and (b is None or not b.numpy().any())
         else:
-            np.testing.assert_allclose(a.grad.numpy(), b.grad.numpy(), rtol=1e-9, atol=1e-9)
+            np.testing.assert_allclose(a.detach().numpy(), b.detach().numpy(), rtol=1e-9, atol=1e-9)
 
 
 LOGIC = ["logical_and", "logical_or", "logical_xor", "isclose", "greater", "less_equal", "not_equal"]

@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 
 from fastconv import nn
 from fastconv._tensor import Tensor
-from fastconv.vision.models.weights import state_of, weights_enum
+from fastconv.vision.models.weights import build, weights_enum
 
 __all__ = [
     "BasicBlock",
@@ -16,11 +16,21 @@ __all__ = [
     "ResNet50_Weights",
     "ResNet101_Weights",
     "ResNet152_Weights",
+    "ResNeXt50_32X4D_Weights",
+    "ResNeXt101_32X8D_Weights",
+    "ResNeXt101_64X4D_Weights",
+    "Wide_ResNet50_2_Weights",
+    "Wide_ResNet101_2_Weights",
     "resnet18",
     "resnet34",
     "resnet50",
     "resnet101",
     "resnet152",
+    "resnext50_32x4d",
+    "resnext101_32x8d",
+    "resnext101_64x4d",
+    "wide_resnet50_2",
+    "wide_resnet101_2",
 ]
 
 
@@ -35,6 +45,8 @@ class BasicBlock(nn.Module):
         Of the first convolution.
     downsample : Module, optional
         What the shortcut passes through where the shape changes.
+    groups, base_width, dilation : int
+        Of a :class:`Bottleneck`'s 3x3 convolution, whose channels are planes * base_width / 64 * groups.
     norm_layer : callable, optional
         Makes a normalisation of so many channels; BatchNorm2d by default.
     """
@@ -47,10 +59,17 @@ class BasicBlock(nn.Module):
         planes: int,
         stride: int = 1,
         downsample: nn.Module | None = None,
+        groups: int = 1,
+        base_width: int = 64,
+        dilation: int = 1,
         norm_layer: Callable[[int], nn.Module] | None = None,
     ) -> None:
         super().__init__()
         norm = norm_layer or nn.BatchNorm2d
+        if groups != 1 or base_width != 64:
+            raise ValueError(f"BasicBlock only supports groups=1 and base_width=64, got {groups} and {base_width}")
+        if dilation > 1:
+            raise NotImplementedError(f"Dilation > 1 not supported in BasicBlock, got {dilation}")
         self.conv1: nn.Conv2d = nn.Conv2d(inplanes, planes, 3, stride, 1, bias=False)
         self.bn1: nn.Module = norm(planes)
         self.relu: nn.ReLU = nn.ReLU(inplace=True)
@@ -76,15 +95,18 @@ class Bottleneck(nn.Module):
         planes: int,
         stride: int = 1,
         downsample: nn.Module | None = None,
+        groups: int = 1,
+        base_width: int = 64,
+        dilation: int = 1,
         norm_layer: Callable[[int], nn.Module] | None = None,
     ) -> None:
         super().__init__()
-        norm = norm_layer or nn.BatchNorm2d
-        self.conv1: nn.Conv2d = nn.Conv2d(inplanes, planes, 1, bias=False)
-        self.bn1: nn.Module = norm(planes)
-        self.conv2: nn.Conv2d = nn.Conv2d(planes, planes, 3, stride, 1, bias=False)
-        self.bn2: nn.Module = norm(planes)
-        self.conv3: nn.Conv2d = nn.Conv2d(planes, planes * self.expansion, 1, bias=False)
+        norm, width = norm_layer or nn.BatchNorm2d, int(planes * (base_width / 64.0)) * groups
+        self.conv1: nn.Conv2d = nn.Conv2d(inplanes, width, 1, bias=False)
+        self.bn1: nn.Module = norm(width)
+        self.conv2: nn.Conv2d = nn.Conv2d(width, width, 3, stride, dilation, dilation, groups, bias=False)
+        self.bn2: nn.Module = norm(width)
+        self.conv3: nn.Conv2d = nn.Conv2d(width, planes * self.expansion, 1, bias=False)
         self.bn3: nn.Module = norm(planes * self.expansion)
         self.relu: nn.ReLU = nn.ReLU(inplace=True)
         self.downsample = downsample
@@ -109,6 +131,10 @@ class ResNet(nn.Module):
     num_classes : int
     zero_init_residual : bool
         Begin with blocks that are their shortcuts: the last normalisation of each has weight 0.
+    groups, width_per_group : int
+        Of the 3x3 convolutions, as in ResNeXt (S. Xie et al., 2017) and Wide ResNet (S. Zagoruyko et al., 2016).
+    replace_stride_with_dilation : sequence of 3 bools, optional
+        Dilate in the last three stages rather than stride.
     norm_layer : callable, optional
         Makes a normalisation of so many channels; BatchNorm2d by default.
     """
@@ -119,19 +145,27 @@ class ResNet(nn.Module):
         layers: Sequence[int],
         num_classes: int = 1000,
         zero_init_residual: bool = False,
+        groups: int = 1,
+        width_per_group: int = 64,
+        replace_stride_with_dilation: Sequence[bool] | None = None,
         norm_layer: Callable[[int], nn.Module] | None = None,
     ) -> None:
         super().__init__()
         self._norm_layer = norm_layer or nn.BatchNorm2d
-        self.inplanes = 64
+        self.inplanes, self.dilation, self.groups, self.base_width = 64, 1, groups, width_per_group
+        dilate = (False, False, False) if replace_stride_with_dilation is None else replace_stride_with_dilation
+        if len(dilate) != 3:
+            raise ValueError(
+                f"replace_stride_with_dilation should be None or a 3-element tuple, got {replace_stride_with_dilation}"
+            )
         self.conv1: nn.Conv2d = nn.Conv2d(3, 64, 7, 2, 3, bias=False)
         self.bn1: nn.Module = self._norm_layer(64)
         self.relu: nn.ReLU = nn.ReLU(inplace=True)
         self.maxpool: nn.MaxPool2d = nn.MaxPool2d(3, 2, 1)
         self.layer1: nn.Sequential = self._make_layer(block, 64, layers[0])
-        self.layer2: nn.Sequential = self._make_layer(block, 128, layers[1], stride=2)
-        self.layer3: nn.Sequential = self._make_layer(block, 256, layers[2], stride=2)
-        self.layer4: nn.Sequential = self._make_layer(block, 512, layers[3], stride=2)
+        self.layer2: nn.Sequential = self._make_layer(block, 128, layers[1], 2, dilate[0])
+        self.layer3: nn.Sequential = self._make_layer(block, 256, layers[2], 2, dilate[1])
+        self.layer4: nn.Sequential = self._make_layer(block, 512, layers[3], 2, dilate[2])
         self.avgpool: nn.AdaptiveAvgPool2d = nn.AdaptiveAvgPool2d((1, 1))
         self.fc: nn.Linear = nn.Linear(512 * block.expansion, num_classes)
         for module in self.modules():
@@ -142,15 +176,20 @@ class ResNet(nn.Module):
                 if isinstance(module, BasicBlock | Bottleneck):
                     nn.init.zeros_((module.bn3 if isinstance(module, Bottleneck) else module.bn2).weight)
 
-    def _make_layer(self, block: type[Any], planes: int, blocks: int, stride: int = 1) -> nn.Sequential:
-        channels, downsample = planes * block.expansion, None
+    def _make_layer(
+        self, block: type[Any], planes: int, blocks: int, stride: int = 1, dilate: bool = False
+    ) -> nn.Sequential:
+        channels, downsample, dilation = planes * block.expansion, None, self.dilation
+        if dilate:
+            self.dilation, stride = self.dilation * stride, 1
         if stride != 1 or self.inplanes != channels:
             downsample = nn.Sequential(
                 nn.Conv2d(self.inplanes, channels, 1, stride, bias=False), self._norm_layer(channels)
             )
-        stage = [block(self.inplanes, planes, stride, downsample, self._norm_layer)]
-        self.inplanes: int = channels
-        stage += [block(channels, planes, norm_layer=self._norm_layer) for _ in range(1, blocks)]
+        width, norm = (self.groups, self.base_width), self._norm_layer
+        stage = [block(self.inplanes, planes, stride, downsample, *width, dilation, norm)]
+        self.inplanes = channels
+        stage += [block(channels, planes, 1, None, *width, self.dilation, norm) for _ in range(1, blocks)]
         return nn.Sequential(*stage)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -161,9 +200,22 @@ class ResNet(nn.Module):
 
 ResNet18_Weights: Any = weights_enum("ResNet18", "resnet18-f37072fd.pth")
 ResNet34_Weights: Any = weights_enum("ResNet34", "resnet34-b627a593.pth")
-ResNet50_Weights: Any = weights_enum("ResNet50", "resnet50-0676ba61.pth")
-ResNet101_Weights: Any = weights_enum("ResNet101", "resnet101-63fe2227.pth")
-ResNet152_Weights: Any = weights_enum("ResNet152", "resnet152-394f9c45.pth")
+ResNet50_Weights: Any = weights_enum("ResNet50", "resnet50-0676ba61.pth", "resnet50-11ad3fa6.pth")
+ResNet101_Weights: Any = weights_enum("ResNet101", "resnet101-63fe2227.pth", "resnet101-cd907fc2.pth")
+ResNet152_Weights: Any = weights_enum("ResNet152", "resnet152-394f9c45.pth", "resnet152-f82ba261.pth")
+ResNeXt50_32X4D_Weights: Any = weights_enum(
+    "ResNeXt50_32X4D", "resnext50_32x4d-7cdf4587.pth", "resnext50_32x4d-1a0047aa.pth"
+)
+ResNeXt101_32X8D_Weights: Any = weights_enum(
+    "ResNeXt101_32X8D", "resnext101_32x8d-8ba56ff5.pth", "resnext101_32x8d-110c445d.pth"
+)
+ResNeXt101_64X4D_Weights: Any = weights_enum("ResNeXt101_64X4D", "resnext101_64x4d-173b62eb.pth", sizes=(232, 224))
+Wide_ResNet50_2_Weights: Any = weights_enum(
+    "Wide_ResNet50_2", "wide_resnet50_2-95faca4d.pth", "wide_resnet50_2-9ba9bcbe.pth"
+)
+Wide_ResNet101_2_Weights: Any = weights_enum(
+    "Wide_ResNet101_2", "wide_resnet101_2-32ee1156.pth", "wide_resnet101_2-d733dc28.pth"
+)
 
 
 def _resnet(
@@ -172,13 +224,10 @@ def _resnet(
     choices: Any,
     weights: Any,
     pretrained: bool | None,
-    options: dict[Any, Any],
-):
-    state = state_of(choices, weights, pretrained)
-    model = ResNet(block, layers, **options)
-    if state is not None:
-        model.load_state_dict(state)
-    return model
+    options: dict[str, Any],
+    **sizes: int,
+) -> ResNet:
+    return build(ResNet, choices, weights, pretrained, {"block": block, "layers": layers, **sizes, **options})
 
 
 def resnet18(weights: Any = None, progress: bool = True, *, pretrained: bool | None = None, **options: Any) -> ResNet:
@@ -204,3 +253,46 @@ def resnet101(weights: Any = None, progress: bool = True, *, pretrained: bool | 
 def resnet152(weights: Any = None, progress: bool = True, *, pretrained: bool | None = None, **options: Any) -> ResNet:
     """ResNet with 152 layers; see :func:`resnet18`."""
     return _resnet(Bottleneck, (3, 8, 36, 3), ResNet152_Weights, weights, pretrained, options)
+
+
+def resnext50_32x4d(
+    weights: Any = None, progress: bool = True, *, pretrained: bool | None = None, **options: Any
+) -> ResNet:
+    """ResNeXt with 50 layers, 32 groups of 4 channels; see :func:`resnet18`."""
+    return _resnet(
+        Bottleneck, (3, 4, 6, 3), ResNeXt50_32X4D_Weights, weights, pretrained, options, groups=32, width_per_group=4
+    )
+
+
+def resnext101_32x8d(
+    weights: Any = None, progress: bool = True, *, pretrained: bool | None = None, **options: Any
+) -> ResNet:
+    """ResNeXt with 101 layers, 32 groups of 8 channels; see :func:`resnet18`."""
+    return _resnet(
+        Bottleneck, (3, 4, 23, 3), ResNeXt101_32X8D_Weights, weights, pretrained, options, groups=32, width_per_group=8
+    )
+
+
+def resnext101_64x4d(
+    weights: Any = None, progress: bool = True, *, pretrained: bool | None = None, **options: Any
+) -> ResNet:
+    """ResNeXt with 101 layers, 64 groups of 4 channels; see :func:`resnet18`."""
+    return _resnet(
+        Bottleneck, (3, 4, 23, 3), ResNeXt101_64X4D_Weights, weights, pretrained, options, groups=64, width_per_group=4
+    )
+
+
+def wide_resnet50_2(
+    weights: Any = None, progress: bool = True, *, pretrained: bool | None = None, **options: Any
+) -> ResNet:
+    """ResNet with 50 layers, twice as wide within blocks; see :func:`resnet18`."""
+    return _resnet(Bottleneck, (3, 4, 6, 3), Wide_ResNet50_2_Weights, weights, pretrained, options, width_per_group=128)
+
+
+def wide_resnet101_2(
+    weights: Any = None, progress: bool = True, *, pretrained: bool | None = None, **options: Any
+) -> ResNet:
+    """ResNet with 101 layers, twice as wide within blocks; see :func:`resnet18`."""
+    return _resnet(
+        Bottleneck, (3, 4, 23, 3), Wide_ResNet101_2_Weights, weights, pretrained, options, width_per_group=128
+    )

@@ -5,7 +5,7 @@ from typing import Any
 
 from fastconv import nn
 from fastconv._tensor import Tensor
-from fastconv.vision.models.weights import state_of, weights_enum
+from fastconv.vision.models.weights import build, weights_enum
 
 __all__ = [
     "VGG",
@@ -107,14 +107,10 @@ VGG19_BN_Weights: Any = weights_enum("VGG19_BN", "vgg19_bn-c79401a0.pth")
 
 
 def _vgg(
-    stages: str, batch_norm: bool, choices: Any, weights: Any, pretrained: bool | None, options: dict[Any, Any]
+    stages: str, batch_norm: bool, choices: Any, weights: Any, pretrained: bool | None, options: dict[str, Any]
 ) -> VGG:
-    state = state_of(choices, weights, pretrained)
     plan = [step for channels in STAGES[stages] for step in (*channels, "M")]
-    model = VGG(make_layers(plan, batch_norm), **options)
-    if state is not None:
-        model.load_state_dict(state)
-    return model
+    return build(VGG, choices, weights, pretrained, {"features": make_layers(plan, batch_norm), **options})
 
 
 def vgg11(weights: Any = None, progress: bool = True, *, pretrained: bool | None = None, **options: Any) -> VGG:

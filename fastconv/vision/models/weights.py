@@ -7,7 +7,7 @@ from typing import Any
 
 from fastconv.vision import transforms
 
-__all__ = ["Weights", "state_of", "weights_enum"]
+__all__ = ["Weights", "build", "state_of", "weights_enum"]
 
 
 class Weights(enum.Enum):
@@ -16,9 +16,9 @@ class Weights(enum.Enum):
     @property
     def url(self) -> str:
         """Where the weights are published; :func:`fastconv.hub.load_state_dict_from_url` says where to put them."""
-        return self.value
+        return self.value[0]
 
-    def get_state_dict(self, progress: bool = True, check_hash: bool = False) -> dict[Any, Any]:
+    def get_state_dict(self, progress: bool = True, check_hash: bool = False) -> dict:
         """The weights.
 
         Raises
@@ -30,25 +30,61 @@ class Weights(enum.Enum):
 
         return load_state_dict_from_url(self.url, progress=progress, check_hash=check_hash)
 
-    def transforms(self) -> Callable[..., Any]:
-        """From a Pillow image to the tensor (3, 224, 224) that the network was trained with."""
+    def transforms(self) -> Callable:
+        """From a Pillow image to the tensor, of 224x224 pixels for most, that the network is to be given."""
+        shorter, size = self.value[1]
         return transforms.Compose(
             [
-                transforms.Resize(256),
-                transforms.CenterCrop(224),
+                transforms.Resize(shorter),
+                transforms.CenterCrop(size),
                 transforms.ToTensor(),
                 transforms.Normalize([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]),
             ]
         )
 
 
-def weights_enum(network: str, file: str) -> Any:
-    """The enum of a network's weights on ImageNet, of one member under two names."""
-    url = f"https://download.pytorch.org/models/{file}"
-    return Weights(f"{network}_Weights", {"IMAGENET1K_V1": url, "DEFAULT": url}, module=__name__)
+def weights_enum(network: str, first: str | None, second: str | None = None, sizes: tuple = (256, 224)) -> Any:
+    """The enum of a network's weights on ImageNet, the first ones and the better ones of later; the last is DEFAULT.
+
+    Parameters
+    ----------
+    network : str
+    first, second : str or None
+        Names of the published files.
+    sizes : (int, int)
+        To which the shorter side of an image is resized, and of which a square is cut; the second ones take 232.
+    """
+    members = {}
+    if first is not None:
+        members["IMAGENET1K_V1"] = _address(first), sizes
+    if second is not None:
+        members["IMAGENET1K_V2"] = _address(second), (232, sizes[1])
+    if members:
+        members["DEFAULT"] = list(members.values())[-1]
+    return Weights(f"{network}_Weights", members, module=__name__)
 
 
-def state_of(choices: Any, weights: Any, pretrained: bool | None) -> dict[Any, Any] | None:
+def _address(file: str) -> str:
+    return f"https://download.pytorch.org/models/{file}"
+
+
+def build(
+    network: Any,
+    choices: Any,
+    weights: Any,
+    pretrained: bool | None,
+    options: dict,
+    rename: Callable[[dict], dict] | None = None,
+) -> Any:
+    """A network with these options and, if asked for, published weights; `rename` brings their names up to date."""
+    state = state_of(choices, weights, pretrained)
+    model = network(**options)
+    if state is not None:
+        model.load_state_dict(rename(state) if rename else state)
+    return model
+
+
+def state_of(choices: Any, weights: Any, pretrained: bool | None) -> dict | None:
     """The weights that a network is to begin with, or None.
 
     Parameters
