@@ -127,7 +127,7 @@ class BuildExt(build_ext):
 
 def extension(source):
     return Extension(
-        f"fastconv._native.{Path(source).stem}",
+        ".".join(Path(source).with_suffix("").parts),
         [source],
         include_dirs=["src_c", numpy.get_include()],
         define_macros=[("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION")],
@@ -142,5 +142,5 @@ if BUILDING.intersection(sys.argv) and not compiles_kernels():
 
 setup(
     cmdclass={"build_ext": BuildExt},
-    ext_modules=[extension(source) for source in sorted(glob("fastconv/_native/*.pyx"))],
+    ext_modules=[extension(source) for source in sorted(glob("fastconv/_native/**/*.pyx", recursive=True))],
 )

@@ -650,6 +650,10 @@ class Tensor(FunctionMethods):
         """See :func:`fastconv.div`."""
         return functions.div(self, other)
 
+    def lerp(self, end: Tensor, weight: Tensor | _float) -> Tensor:
+        """See :func:`fastconv.lerp`."""
+        return functions.lerp(self, end, weight)
+
     def pow(self, exponent: Tensor | _float) -> Tensor:
         """See :func:`fastconv.pow`."""
         return functions.pow(self, exponent)
@@ -858,6 +862,10 @@ class Tensor(FunctionMethods):
     def sub_(self, other: Tensor | _float, *, alpha: _float = 1) -> Tensor:
         """``self -= alpha * other``, in place."""
         return self._become(functions.sub(self, other, alpha=alpha))
+
+    def lerp_(self, end: Tensor, weight: Tensor | _float) -> Tensor:
+        """``self += weight * (end - self)``, in place."""
+        return self._become(functions.lerp(self, end, weight))
 
     def mul_(self, other: Tensor | _float) -> Tensor:
         """``self *= other``, in place."""

@@ -8,16 +8,16 @@ import math
 
 import numpy as np
 
-from ._native import passes, quick
+from ._native import passes
+from ._native.layers.pointwise import add, relu, relu_backward
 from ._native.memory import empty
+from .arguments.loss import IGNORED
 
 __all__ = [
     "add",
     "batch_norm",
     "batch_norm_backward",
     "batch_norm_statistics",
-    "cross_entropy",
-    "cross_entropy_backward",
     "log_softmax",
     "log_softmax_backward",
     "relu",
@@ -25,12 +25,9 @@ __all__ = [
     "sigmoid",
     "softmax",
     "softmax_backward",
+    "targets",
+    "weighted_cross_entropy",
 ]
-
-
-def _like(x: np.ndarray) -> np.ndarray:
-    """Memory for a result of x's shape, dtype and layout."""
-    return empty(x.shape, x.dtype) if x.flags.c_contiguous else np.empty_like(x)
 
 
 def sigmoid(x: np.ndarray) -> np.ndarray:
@@ -39,26 +36,10 @@ def sigmoid(x: np.ndarray) -> np.ndarray:
     return np.where(x >= 0, 1, e).astype(e.dtype, copy=False) / (1 + e)
 
 
-def add(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """x + y."""
-    total = quick.add(x, y)
-    return x + y if total is None else total
-
-
-def relu(x: np.ndarray) -> np.ndarray:
-    """max(x, 0); NaN stays NaN."""
-    y = quick.relu(x)
-    return np.maximum(x, 0, out=_like(x)) if y is None else y
-
-
-def relu_backward(dy: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """dx = 0 where y <= 0, else dy: NaN lets it pass, as torch's."""
-    dx = quick.relu_backward(dy, y)
-    return np.where(y <= 0, dy.dtype.type(0), dy) if dx is None else dx
-
-
 def log_softmax(x: np.ndarray, axis: int) -> np.ndarray:
     """x - log(sum(exp(x))) along an axis; the largest element is subtracted first."""
+    if not x.shape[axis]:
+        return x.copy()
     y = x - np.max(x, axis=axis, keepdims=True)
     y -= np.log(np.sum(np.exp(y), axis=axis, keepdims=True))
     return y
@@ -74,7 +55,7 @@ def log_softmax_backward(dy: np.ndarray, y: np.ndarray, axis: int) -> np.ndarray
 
 def softmax(x: np.ndarray, axis: int) -> np.ndarray:
     """exp(x) / sum(exp(x)) along an axis."""
-    y = x - np.max(x, axis=axis, keepdims=True)
+    y = x - np.max(x, axis=axis, keepdims=True, initial=-np.inf)
     np.exp(y, out=y)
     y /= np.sum(y, axis=axis, keepdims=True)
     return y
@@ -88,66 +69,66 @@ def softmax_backward(dy: np.ndarray, y: np.ndarray, axis: int) -> np.ndarray:
     return dx
 
 
-def cross_entropy(
-    x: np.ndarray, target: np.ndarray, counted: np.ndarray, weight: np.ndarray | None, label_smoothing: float
-) -> tuple[np.ndarray, np.ndarray]:
-    """Cross entropy of each row of logits with the class that it should be.
+def weighted_cross_entropy(
+    rows: np.ndarray,
+    labels: np.ndarray,
+    weight: np.ndarray | None,
+    reduction: str,
+    label_smoothing: float,
+    shape: tuple[int, ...],
+) -> np.ndarray:
+    """``(1 - e) w[t] * -log p[t] + e / C * sum_c w[c] * -log p[c]`` of each row, e the smoothing, 0 of ignored ones.
 
-    Parameters
-    ----------
-    x : (M, C) array
-        Logits.
-    target : (M,) array of int64
-        Classes in [0, C); any in rows that are not counted.
-    counted : (M,) array of bool
-        The other rows get loss 0.
-    weight : (C,) array or None
-        Weights of the classes.
-    label_smoothing : float
-        Share e of the target spread over all classes.
-
-    Returns
-    -------
-    loss : (M,) array
-        ``(1 - e) w[t] * -log p[t] + e / C * sum_c w[c] * -log p[c]``
-    p : (M, C) array
-        The softmax, for the backward pass.
+    They are reduced, or returned in that shape.
     """
-    rows = np.arange(len(x))
-    log_p = log_softmax(x, 1)
-    loss = -log_p[rows, target]
+    counted = labels != IGNORED
+    classes = np.where(counted, labels, 0)
+    log_p = log_softmax(rows, 1)
+    loss = -log_p[np.arange(len(rows)), classes]
     if weight is not None:
-        loss *= weight[target]
+        loss *= weight[classes]
     if label_smoothing:
         smooth = log_p.sum(axis=1) if weight is None else log_p @ weight
         loss *= 1 - label_smoothing
-        loss -= smooth * (label_smoothing / x.shape[1])
+        loss -= smooth * (label_smoothing / rows.shape[1])
     loss[~counted] = 0
-    return loss, np.exp(log_p, out=log_p)
+    if reduction == "none":
+        return loss.reshape(shape)
+    with np.errstate(invalid="ignore", divide="ignore"):  # nothing counted: NaN, as 0 / 0 is
+        return np.asarray(loss.sum(dtype=np.float64) / _divisor(labels, weight, reduction), rows.dtype)
 
 
-def cross_entropy_backward(
-    dloss: np.ndarray,
-    p: np.ndarray,
-    target: np.ndarray,
-    counted: np.ndarray,
+def _divisor(labels: np.ndarray, weight: np.ndarray | None, reduction: str) -> np.float64:
+    """What the sum of the losses is divided by: for the mean, the sum of the weights of those that count."""
+    if reduction != "mean":
+        return np.float64(1)
+    counted = labels[labels != IGNORED]
+    return np.float64(len(counted)) if weight is None else weight[counted].sum(dtype=np.float64)
+
+
+def targets(
+    x: np.ndarray,
+    labels: np.ndarray,
     weight: np.ndarray | None,
+    ignore_index: int,
+    reduction: str,
     label_smoothing: float,
-) -> np.ndarray:
-    """dx = dloss * (softmax - target distribution), weighted and smoothed as the loss is; dloss is (M,)."""
-    rows = np.arange(len(p))
-    dloss = np.where(counted, dloss, 0).astype(p.dtype, copy=False)
-    hard = dloss if weight is None else dloss * weight[target]
-    hard = hard * (1 - label_smoothing) if label_smoothing else hard
-    if not label_smoothing:
-        dx = p * hard[:, None]
-    else:
-        spread = dloss * (label_smoothing / p.shape[1])
-        total = p.shape[1] if weight is None else weight.sum()
-        dx = p * (hard + spread * total)[:, None]
-        dx -= spread[:, None] * (1 if weight is None else weight)
-    dx[rows, target] -= hard
-    return dx
+) -> tuple[np.ndarray, np.float64]:
+    """w[c] t[c] for every class, an array of x's shape with 0 for what is ignored; and the divisor of the loss.
+
+    With them ``dx = (softmax(x) sum_c w[c] t[c] - w[c] t[c]) / divisor``.
+    """
+    dim = 0 if x.ndim == 1 else 1
+    counted = labels != ignore_index
+    flat = np.where(counted, labels, IGNORED).reshape(-1)
+    classes = np.expand_dims(np.where(counted, labels, 0).astype(np.int64), dim)
+    target = np.full(x.shape, label_smoothing / x.shape[dim] if x.shape[dim] else 0, x.dtype)
+    certain = np.take_along_axis(target, classes, dim) + (1 - label_smoothing)
+    np.put_along_axis(target, classes, certain, dim)
+    if weight is not None:
+        target *= weight.reshape((-1,) + (1,) * (x.ndim - dim - 1))
+    target *= np.expand_dims(counted, dim)
+    return target, _divisor(flat, weight, reduction)
 
 
 def _planes(x: np.ndarray) -> np.ndarray:

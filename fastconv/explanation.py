@@ -1,10 +1,17 @@
-"""What :func:`fastconv.explain` returns: the form that each pass takes, and what all of them are estimated to cost."""
+"""The form that each pass of a convolution takes, and what all of them are estimated to cost."""
 
+from collections.abc import Sequence
 from typing import Any
 
-from ._native.tuning import FORMS
+import numpy as np
 
-__all__ = ["Explanation"]
+from . import backends
+from ._native import plan
+from ._native.tuning import FORMS, PASSES
+from .arguments.arrays import Size, float_array, four, size_of
+from .arguments.convolution import sizes
+
+__all__ = ["Explanation", "explain"]
 
 
 class Explanation(dict[str, str]):
@@ -44,3 +51,56 @@ class Explanation(dict[str, str]):
                 f"    {'>' if form == self[name] else ' '} {form:24} {cost:12.3g}" for form, cost in cycles.items()
             ]
         return "\n".join(lines)
+
+
+def explain(
+    input_size: Sequence[int],
+    weight_size: Sequence[int],
+    stride: Size = 1,
+    padding: Size | str = 0,
+    dilation: Size = 1,
+    groups: int = 1,
+    dtype: Any = np.float32,
+    *,
+    memory_format: str = "contiguous",
+    force: str | None = None,
+) -> Explanation:
+    """Which form each pass of a convolution takes here and now, and what every form is estimated to cost.
+
+    The choice depends on the sizes, the layout of the arrays, the instruction set and the switches of
+    ``fastconv.backends``.
+
+    Parameters
+    ----------
+    input_size : sequence of 4 ints
+        The shape of x, (N, C, H, W).
+    weight_size : sequence of 4 ints
+        The shape of w, (K, C / groups, R, S).
+    stride, padding, dilation, groups
+        As for :func:`fastconv.nn.functional.conv2d`, whose errors it raises.
+    dtype : numpy.dtype
+        float32 or float64.
+    memory_format : str
+        The layout of x, y and their gradients: 'contiguous' (C order), or 'channels_last' (N, H, W, C in memory).
+    force : str, optional
+        A form that is taken where it is possible, one of ``fastconv.backends.FORMS``.
+
+    Returns
+    -------
+    Explanation
+        A dict of 'forward', 'input_gradient' and 'weight_gradient' to the name of the form, as 'panels' or
+        'winograd F(4x4, 3x3)'; ``cycles`` has the estimates of all possible forms, and ``print`` shows them.
+    """
+    itemsize = float_array("explain", np.empty(0, dtype), "input").itemsize
+    x = four(size_of("explain", input_size, "input_size", 2), 2)
+    w = size_of("explain", weight_size, "weight_size", 2)
+    if memory_format not in ("contiguous", "channels_last"):
+        raise ValueError(f"memory_format must be 'contiguous' or 'channels_last', got {memory_format!r}")
+    number = -1 if force is None else backends.form_number(force)
+    numbers = sizes("explain", x, w, stride, padding, dilation, groups)
+    y, parameters = numbers[8:12], numbers[12:]
+    explanation = Explanation(memory_format)
+    for which, name in enumerate(PASSES):
+        last = memory_format == "channels_last"
+        explanation.add(name, plan.weigh_sizes(which, x, w, y, parameters, itemsize, last, number))
+    return explanation

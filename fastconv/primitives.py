@@ -37,6 +37,7 @@ __all__ = [
     "expand",
     "floor_divide",
     "index",
+    "lerp",
     "log",
     "log_softmax",
     "matmul",
@@ -47,7 +48,6 @@ __all__ = [
     "norm",
     "permute",
     "pow",
-    "relu",
     "reshape",
     "sigmoid",
     "softmax",
@@ -194,6 +194,23 @@ def floor_divide(needs: Any, x: Any, y: Any) -> Any:
 
 
 @differentiable_twice
+def lerp(needs, x, end, weight):
+    """x + weight (end - x), from the nearer end, so that it is either end exactly at weights 0 and 1."""
+    x_shape, end_shape, weight_shape = x.shape, end.shape, _shape(weight)
+    way = end - x
+    y = np.where(np.abs(weight) < 0.5, x + weight * way, end - way * (1 - weight)).astype(x.dtype, copy=False)
+
+    def vjp(dy, x, end, weight):
+        return (
+            _sum_to(dy * (1 - weight), x_shape) if needs[0] else None,
+            _sum_to(dy * weight, end_shape) if needs[1] else None,
+            _sum_to(dy * (end - x), weight_shape) if needs[2] else None,
+        )
+
+    return y, vjp, (x if needs[2] else None, end if needs[2] else None, weight)
+
+
+@differentiable_twice
 def remainder(needs, x, y):
     """x - floor(x / y) * y; the floor is constant between its steps."""
     x_shape, y_shape = _shape(x), _shape(y)
@@ -268,15 +285,6 @@ def tanh(needs, x):
 def sigmoid(needs, x):
     y = elementwise.sigmoid(x)
     return y, lambda dy, y: (dy * y * (1 - y),), (y,)
-
-
-@differentiable_twice
-def relu(needs, x):
-    def vjp(dy, y):
-        return (elementwise.relu_backward(dy, y) if isinstance(dy, np.ndarray) else _select(~(_plain(y) <= 0), dy),)
-
-    y = elementwise.relu(x)
-    return y, vjp, (y,)
 
 
 @differentiable_twice

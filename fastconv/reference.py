@@ -33,6 +33,8 @@ __all__ = [
     "conv_transpose2d_input",
     "conv_transpose2d_weight",
     "cross_entropy",
+    "leaky_relu",
+    "leaky_relu_backward",
     "max_pool2d",
     "max_pool2d_backward",
     "pad2d",
@@ -489,6 +491,17 @@ def adaptive_avg_pool2d_backward(dy: Any, input_size: Any) -> ndarray:
 
 # ---------------------------------------------------------------------------------------------------------------------
 # What stands between convolutions
+
+
+def leaky_relu(x: Any, negative_slope: float) -> ndarray:
+    """x where it is above 0, else negative_slope * x."""
+    return leaky_relu_backward(x, x, negative_slope)
+
+
+def leaky_relu_backward(dy: Any, x: Any, negative_slope: float) -> ndarray:
+    """dx = dy where x > 0, else negative_slope * dy."""
+    dy, x = np.asarray(dy, np.float64), np.asarray(x, np.float64)
+    return np.where(x > 0, dy, negative_slope * dy)
 
 
 def relu(x: Any) -> ndarray:

@@ -7,8 +7,9 @@ typedef struct {
     int (*finite)(const void *x, idx n);
 
     /* Passes over n elements that lie side by side. */
-    void (*relu)(void *y, const void *x, idx n);                           /* max(x, 0), NaN stays NaN */
-    void (*relu_backward)(void *dx, const void *dy, const void *y, idx n); /* y <= 0 ? 0 : dy; dx may be dy */
+    void (*relu)(void *y, const void *x, idx n);                                    /* max(x, 0), NaN stays NaN */
+    void (*relu_backward)(void *dx, const void *dy, const void *y, idx n);          /* y <= 0 ? 0 : dy; dx may be dy */
+    void (*leaky_relu)(void *y, const void *a, const void *x, double slope, idx n); /* x > 0 ? a : slope * a */
     double (*total)(const void *x, idx n);
     void (*add)(void *y, const void *a, const void *b, idx n); /* a + b; y may be either */
     void (*add_to_doubles)(double *sums, const void *x, idx n);
@@ -59,6 +60,19 @@ static void NAME(relu_backward)(void *dx_, const void *dy_, const void *y_, idx 
     idx i = 0;
     for (; i + LANES <= n; i += LANES) store(dx + i, (vec)((mask_vec)load(dy + i) & ~(mask_vec)(load(y + i) <= 0)));
     for (; i < n; i++) dx[i] = y[i] <= 0 ? 0 : dy[i];
+}
+
+static void NAME(leaky_relu)(void *y_, const void *a_, const void *x_, double slope_, idx n)
+{
+    /* y may be a. */
+    REAL *y = y_;
+    const REAL *a = a_, *x = x_, slope = (REAL)slope_;
+    idx i = 0;
+    for (; i + LANES <= n; i += LANES) {
+        vec v = load(a + i);
+        store(y + i, NAME(select)((mask_vec)(load(x + i) > 0), v, v * slope));
+    }
+    for (; i < n; i++) y[i] = x[i] > 0 ? a[i] : slope * a[i];
 }
 
 /* Sums run in REAL over a block and in double over the blocks: the former is fast, and the latter keeps small terms
@@ -220,8 +234,8 @@ static void NAME(affine_pair)(void *dx_, const void *dy_, const void *x_, const 
 
 /* clang-format off */
 static const fc_passes_kernels NAME(passes) = {
-    KERNEL(finite) KERNEL(relu) KERNEL(relu_backward) KERNEL(total) KERNEL(add) KERNEL(add_to_doubles) KERNEL(softmax)
-    KERNEL(sums) KERNEL(affine) KERNEL(affine_pair)
+    KERNEL(finite) KERNEL(relu) KERNEL(relu_backward) KERNEL(leaky_relu) KERNEL(total) KERNEL(add)
+    KERNEL(add_to_doubles) KERNEL(softmax) KERNEL(sums) KERNEL(affine) KERNEL(affine_pair)
 };
 /* clang-format on */
 

@@ -174,7 +174,7 @@ TRANSPOSED = {
     "groups": integer(2),
     "dilation": size(1),
 }
-POOL = {"kernel_size": size(2), "stride": size(2).but(2, None), "padding": size(0, least=0)}
+POOL = {"kernel_size": size(2), "stride": size(2).but(2, None, ()), "padding": size(0, least=0)}
 DIVISOR = Kind(None, [v for v in NOT_INT if v is not None] + [0, (1, 2), 2**61])
 PADS = Kind((1, 1, 1, 1), [*NOT_INT, 3, (1, 2), (1, 1, 1, -9), (1, 1, 1, 1.5), (2**61, 0, 0, 0)], [(2**40, 0, 0, 0)])
 MODE = choice("zeros")
@@ -302,7 +302,7 @@ ENTRIES = {
     "ops.linear": (ops.linear, {"x": floats(array(3, 4), *RANKS), "w": floats(array(5, 4), *RANKS)}),
     "ops.linear_input": (
         ops.linear_input,
-        {"w": floats(array(5, 4), *RANKS[:2], *RANKS[3:]), "dy": floats(array(3, 5), *RANKS)},
+        {"w": floats(array(5, 4), *RANKS[:2], *RANKS[3:]), "dy": floats(array(3, 5), RANKS[0], *RANKS[2:])},
     ),
     "ops.linear_weight": (ops.linear_weight, {"x": floats(array(3, 4), *RANKS), "dy": floats(array(3, 5), *RANKS)}),
     "ops.pad2d": (ops.pad2d, {"x": floats(X, array(), array(5), array(5, 6)), "pads": PADS, "mode": MODE}),
@@ -395,6 +395,8 @@ ENTRIES = {
     ),
     "F.dropout": (F.dropout, {"input": TENSOR, "p": number(0.5, 0, 1)}),
     "F.relu": (F.relu, {"input": TENSOR}),
+    "F.leaky_relu": (F.leaky_relu, {"input": TENSOR, "negative_slope": number(0.01)}),
+    "lerp": (fastconv.lerp, {"input": TENSOR, "end": TENSOR, "weight": number(0.5)}),
     "F.sigmoid": (F.sigmoid, {"input": TENSOR}),
     "F.tanh": (F.tanh, {"input": TENSOR}),
     "F.softmax": (F.softmax, {"input": TENSOR, "dim": DIMS}),

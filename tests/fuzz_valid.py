@@ -12,6 +12,7 @@ from numerics import FORMS, draw_scaled, forced, pass_ratios
 import fastconv
 from fastconv import backends, elementwise, nn, ops, reference
 from fastconv._native import runtime
+from fastconv._native.layers import pointwise
 from fastconv.nn import functional as F
 
 # A case of so many multiplications is worth a second thread, and of more than this waits for the reference.
@@ -321,8 +322,13 @@ def relu(rng):
     with Unchanged(x, dy):
         y = elementwise.relu(x)
         dx = elementwise.relu_backward(dy, y)
+        slope = float(rng.choice([0.0, 0.25, -0.5, 2.0]))
+        leaky, leaky_dx = pointwise.leaky_relu(x, slope), pointwise.leaky_relu_backward(dy, x, slope)
     assert np.array_equal(y, reference.relu(x), equal_nan=True)
     assert np.array_equal(dx, reference.relu_backward(dy, x))
+    with np.errstate(invalid="ignore"):
+        assert np.array_equal(leaky, reference.leaky_relu(x, slope), equal_nan=True)
+    assert np.array_equal(leaky_dx, reference.leaky_relu_backward(dy, x, slope))
 
 
 def cross_entropy(rng):

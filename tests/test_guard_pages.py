@@ -16,8 +16,8 @@ from checks import Passes, assert_near
 from test_pool import check_adaptive, check_average, check_max, draw_pooling
 
 from fastconv import backends, elementwise, ops
+from fastconv._native import memory, runtime
 from fastconv._native import passes as single_passes
-from fastconv._native import runtime
 from fastconv._native.steps import take_step
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="asks Linux for unreadable pages")
@@ -237,7 +237,7 @@ def test_single_passes(pages, isa, dtype, layout):
         elementwise.batch_norm(place(x), shift, offset, 1 / np.sqrt(variance + 1e-5), None, None)
         elementwise.batch_norm_backward(place(dy), place(x), shift, offset, variance, None, True, True)
         assert_near(ops.bias_gradient(place(x[..., None])), x.sum((0, 2), np.float64), np.sqrt(x.size))
-        dx = ops.empty((6, n), dtype)
+        dx = memory.empty((6, n), dtype)
         loss = single_passes.cross_entropy(place(x.reshape(6, n)), place(np.zeros(6, np.int64)), dx, -100, True)
         assert np.isfinite(loss)
         assert np.isfinite(dx).all()

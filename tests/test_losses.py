@@ -75,7 +75,7 @@ def test_cross_entropy_gradient(reduction, smoothing, weight, ignore):
     t = fc.from_numpy(classes((6, 5)))
     w = None if weight is None else fc.tensor(weight).double()
     check_vjp(
-        lambda x: F.cross_entropy(x, t, w, ignore, reduction, smoothing),
+        lambda x: F.cross_entropy(x, t, w, ignore_index=ignore, reduction=reduction, label_smoothing=smoothing),
         logits((6, 5)),
     )
 
@@ -207,7 +207,7 @@ def test_mse_is_torchs(reduction):
     x, t = logits((4, 3, 2)), logits((4, 3, 2))
     a, s = fc.tensor(x).requires_grad_(), fc.tensor(t).requires_grad_()
     b, u = torch.tensor(x, requires_grad=True), torch.tensor(t, requires_grad=True)
-    y, expected = nn.MSELoss(reduction)(a, s), torch.nn.MSELoss(reduction=reduction)(b, u)
+    y, expected = nn.MSELoss(reduction=reduction)(a, s), torch.nn.MSELoss(reduction=reduction)(b, u)
     g = rng.standard_normal(y.shape)
     y.backward(fc.tensor(g))
     expected.backward(torch.tensor(g))
@@ -217,7 +217,9 @@ def test_mse_is_torchs(reduction):
 
 def test_mse_gradient():
     for reduction in ("mean", "sum", "none"):
-        check_vjp(lambda x, t, reduction=reduction: F.mse_loss(x, t, reduction), logits((4, 3)), logits((4, 3)))
+        check_vjp(
+            lambda x, t, reduction=reduction: F.mse_loss(x, t, reduction=reduction), logits((4, 3)), logits((4, 3))
+        )
 
 
 def test_mse_does_not_broadcast():

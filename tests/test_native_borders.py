@@ -10,7 +10,7 @@ import pytest
 
 import fastconv
 from fastconv import backends, elementwise, ops
-from fastconv._native import layer_passes, layers, memory, passes, plan, pool, tape
+from fastconv._native import layer_passes, memory, passes, plan, pool, tape
 
 REFUSALS = (TypeError, ValueError, MemoryError, OverflowError, RuntimeError)
 GUARD = 600  # bytes
@@ -374,12 +374,6 @@ def test_the_tape_refuses_what_it_does_not_record():
         with pytest.raises((TypeError, ValueError)):
             call()
     assert leaf.grad is None
-    # What is no tensor is left to the long way.
-    for layer, others in (("conv2d", 6), ("linear", 2), ("max_pool2d", 5), ("avg_pool2d", 5), ("relu", 0)):
-        assert getattr(layers, layer)(one, *[None] * others) is None
-        assert getattr(layers, layer)(None, *[None] * others) is None
-    assert layers.flatten(one, 1, -1) is None and layers.cross_entropy(one, one, -100, True) is None
-    assert layers.conv2d(leaf, leaf, one, 1, 0, 1, 1) is None and layers.linear(leaf, one, None) is None
     tape.run_backward([tape.Node(len, lambda dy: (dy,), (), (leaf,))], [one], False)
     assert leaf.grad.tolist() == [1, 1, 1]
 

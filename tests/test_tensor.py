@@ -44,6 +44,8 @@ CASES = {
     "mul scalar": (lambda t, x, y: x * y, normal(3, 4), normal()),
     "div": (lambda t, x, y: x / y, normal(3, 4), away_from_zero(4)),
     "rdiv": (lambda t, x: 1 / x, away_from_zero(5)),
+    "lerp": (lambda t, x, y: t.lerp(x, y, 0.3) + x.lerp(y, 0.8), normal(3, 4), normal(4)),
+    "lerp tensor": (lambda t, x, y, w: t.lerp(x, y, w), normal(3, 1), normal(4), normal(3, 4)),
     "pow 2": (lambda t, x: x**2, normal(5)),
     "pow 3": (lambda t, x: x**3, normal(5)),
     "pow 0": (lambda t, x: x**0 + x, normal(5)),

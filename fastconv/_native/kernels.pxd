@@ -146,6 +146,7 @@ cdef extern from "fastconv.h" nogil:
         int (*finite)(const void *x, idx n) noexcept nogil
         void (*relu)(void *y, const void *x, idx n) noexcept nogil
         void (*relu_backward)(void *dx, const void *dy, const void *y, idx n) noexcept nogil
+        void (*leaky_relu)(void *y, const void *a, const void *x, double slope, idx n) noexcept nogil
         double (*total)(const void *x, idx n) noexcept nogil
         void (*add)(void *y, const void *a, const void *b, idx n) noexcept nogil
         void (*add_to_doubles)(double *sums, const void *x, idx n) noexcept nogil

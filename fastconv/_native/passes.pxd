@@ -1,9 +1,10 @@
-"""Single passes over memory, for quick."""
+"""Single passes over memory, for layers."""
 
 cimport numpy as cnp
 
 cpdef relu(cnp.ndarray x, cnp.ndarray y)
 cpdef relu_backward(cnp.ndarray dy, cnp.ndarray y, cnp.ndarray dx)
+cpdef leaky_relu(cnp.ndarray a, cnp.ndarray x, double slope, cnp.ndarray y)
 cpdef add(cnp.ndarray a, cnp.ndarray b, cnp.ndarray y)
 cpdef bias_gradient(cnp.ndarray dy, cnp.ndarray db)
 cpdef add_row(cnp.ndarray y, cnp.ndarray b)

@@ -68,12 +68,15 @@ cdef void run_pass(Task task, const void *job, idx count, double work, bint keep
 
 ctypedef void (*OfOne)(void *, const void *, idx) noexcept nogil
 ctypedef void (*OfTwo)(void *, const void *, const void *, idx) noexcept nogil
+ctypedef void (*Scaled)(void *, const void *, const void *, double, idx) noexcept nogil
 
 
 cdef struct Elements:
-    # y from a, or from a and b, by one of two kernels.
+    # y from a, from a and b, or from these and a number, by one of three kernels.
     OfOne of_one
     OfTwo of_two
+    Scaled scaled
+    double scale
     char *y
     const char *a
     const char *b
@@ -85,12 +88,16 @@ cdef void elements_task(const void *job, idx piece, char *_scratch) noexcept nog
     cdef idx at = piece * PIECE * e.itemsize, count = min(<idx>PIECE, e.count - piece * PIECE)
     if e.of_one != NULL:
         e.of_one(e.y + at, e.a + at, count)
-    else:
+    elif e.of_two != NULL:
         e.of_two(e.y + at, e.a + at, e.b + at, count)
+    else:
+        e.scaled(e.y + at, e.a + at, e.b + at, e.scale, count)
 
 
-cdef void pass_over(OfOne of_one, OfTwo of_two, cnp.ndarray a, cnp.ndarray b, cnp.ndarray y) noexcept:
-    cdef Elements e = [of_one, of_two, data(y), data(a), data(b), cnp.PyArray_SIZE(y), cnp.PyArray_ITEMSIZE(y)]
+cdef void pass_over(OfOne of_one, OfTwo of_two, cnp.ndarray a, cnp.ndarray b, cnp.ndarray y, Scaled scaled=NULL,
+                    double scale=0) noexcept:
+    cdef Elements e = [of_one, of_two, scaled, scale, data(y), data(a), data(b), cnp.PyArray_SIZE(y),
+                       cnp.PyArray_ITEMSIZE(y)]
     # Nothing here is slow for subnormal numbers.
     run_pass(elements_task, &e, parts(e.count, PIECE), 10.0 * e.count, True)
 
@@ -105,6 +112,12 @@ cpdef relu_backward(cnp.ndarray dy, cnp.ndarray y, cnp.ndarray dx):
     """dx = dy where y > 0, else 0; dx may be dy."""
     check_alike(dx, "dx", dy, "dy", y, "y")
     pass_over(NULL, kernels_for(y).passes.relu_backward, dy, y, dx)
+
+
+cpdef leaky_relu(cnp.ndarray a, cnp.ndarray x, double slope, cnp.ndarray y):
+    """y = a where x > 0, else slope a; y may be a."""
+    check_alike(y, "y", a, "a", x, "x")
+    pass_over(NULL, NULL, a, x, y, kernels_for(y).passes.leaky_relu, slope)
 
 
 cpdef add(cnp.ndarray a, cnp.ndarray b, cnp.ndarray y):

@@ -435,7 +435,7 @@ cdef int run_adaptive(Pool *pool) except -1:
     return run(pool, adaptive_row, pool.x.n * pool.y.h, work)
 
 
-def adaptive_average_forward(cnp.ndarray x, cnp.ndarray y):
+cpdef adaptive_average_forward(cnp.ndarray x, cnp.ndarray y):
     """Mean of rows floor(p*H/P) ... ceil((p+1)*H/P), and columns likewise."""
     cdef Pool pool
     begin(&pool, x, y, False, False, True)
@@ -443,7 +443,7 @@ def adaptive_average_forward(cnp.ndarray x, cnp.ndarray y):
     run_adaptive(&pool)
 
 
-def adaptive_average_backward(cnp.ndarray dy, cnp.ndarray dx):
+cpdef adaptive_average_backward(cnp.ndarray dy, cnp.ndarray dx):
     """Each output's gradient over its window's size, added to every pixel of its window."""
     cdef Pool pool
     begin(&pool, dx, dy, False, True, True)

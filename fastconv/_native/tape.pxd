@@ -1,4 +1,4 @@
-"""The tape's core, for layers.pyx to record on."""
+"""The tape's core, for layers to record on."""
 
 cimport cython
 cimport numpy as cnp

@@ -8,7 +8,7 @@ cimport numpy as cnp
 from cpython.contextvars cimport PyContextVar_Reset, PyContextVar_Set, get_value
 from cpython.ref cimport Py_REFCNT, PyObject
 
-from fastconv._native cimport quick
+from fastconv._native.common cimport sum_of
 
 import traceback
 from contextvars import ContextVar
@@ -491,7 +491,7 @@ cdef int accumulate(TensorBase leaf, cnp.ndarray gradient, bint own) except -1:
 
 
 cdef plus(a, b, out):
-    total = quick.add(a, b, out)
+    total = sum_of(a, b, out)
     return np.asarray(np.add(a, b, out=out)) if total is None else total
 
 

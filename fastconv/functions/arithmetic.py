@@ -26,6 +26,7 @@ __all__ = [
     "bitwise_xor",
     "div",
     "floor_divide",
+    "lerp",
     "matmul",
     "mul",
     "pow",
@@ -118,6 +119,25 @@ def pow(input: Tensor | float, exponent: Tensor | float) -> Tensor:
 
 
 @quiet
+def lerp(input: Tensor, end: Tensor, weight: Tensor | float) -> Tensor:
+    """``input + weight * (end - input)``, element-wise with broadcasting: the way from `input` to `end`.
+
+    Parameters
+    ----------
+    input, end : Tensor
+    weight : Tensor or float
+        Tensors are of one floating dtype.
+    """
+    weights = () if isinstance(weight, (int, float)) and not isinstance(weight, bool) else (weight,)
+    for x in (input, end, *weights):
+        if not isinstance(x, ARRAYS) or x.dtype.kind != "f" or x.dtype != input.dtype:
+            described = ", ".join(
+                f"{a.dtype} {list(a.shape)}" if isinstance(a, ARRAYS) else repr(a) for a in (input, end, weight)
+            )
+            raise RuntimeError(f"lerp() expects input, end and weight of one floating dtype, got {described}")
+    return apply(primitives.lerp, input, end, weight)
+
+
 def floor_divide(input: Tensor, other: Tensor | float) -> Tensor:
     """``input // other``: the quotient rounded down, element-wise with broadcasting.
 

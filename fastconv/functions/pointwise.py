@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from .. import primitives
-from .._native import layers
+from .._native.layers import pointwise
 from .._native.tape import TensorBase
 from ..checks import brief, dimension, number
 from ..dtypes import ARRAYS, OPERANDS, as_dtype, category, float16, float32, result_type
@@ -89,8 +89,7 @@ def relu(input: Tensor) -> Tensor:
         raise TypeError(f"relu() expects a Tensor, got {type(input).__name__}")
     if category(input) == 0:
         raise RuntimeError("Boolean inputs not supported for relu")
-    y = layers.relu(input)
-    return apply(primitives.relu, input) if y is None else y
+    return pointwise.relu(input)
 
 
 def softmax(input: Tensor, dim: int, dtype: DTypeLike | None = None) -> Tensor:

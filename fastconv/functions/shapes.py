@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .. import primitives
-from .._native import layers
 from .._native.tape import TensorBase
 from ..checks import brief, dimension, unpack
 from ..dtypes import ARRAYS
@@ -71,9 +70,6 @@ def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
     """The tensor with the dimensions `start_dim` to `end_dim` made one."""
     if not isinstance(input, ARRAYS):
         raise TypeError(f"flatten() expects a Tensor, got {brief(input)}")
-    y = layers.flatten(input, start_dim, end_dim)
-    if y is not None:
-        return y
     start, end = dimension(start_dim, input.ndim), dimension(end_dim, input.ndim)
     if start > end:
         raise RuntimeError(f"flatten() got start_dim {start_dim} after end_dim {end_dim} for shape {list(input.shape)}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .._tensor import Tensor
-from ..checks import integer
+from ..checks import integer, number
 from ..creation import full
 from . import functional as F
 from . import init
@@ -20,6 +20,7 @@ __all__ = [
     "Hardsigmoid",
     "Hardswish",
     "Hardtanh",
+    "LeakyReLU",
     "LogSigmoid",
     "LogSoftmax",
     "Mish",
@@ -56,6 +57,21 @@ class ReLU(_InPlace):
     def forward(self, input: Tensor) -> Tensor:
         """Any shape to the same."""
         return F.relu(input, self.inplace)
+
+
+class LeakyReLU(_InPlace):
+    """``input`` where it is above 0, else ``negative_slope * input``, element-wise."""
+
+    def __init__(self, negative_slope: float = 0.01, inplace: bool = False) -> None:
+        super().__init__(inplace)
+        self.negative_slope = number(negative_slope, "negative_slope")
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Any shape to the same."""
+        return F.leaky_relu(input, self.negative_slope, self.inplace)
+
+    def extra_repr(self) -> str:
+        return f"negative_slope={self.negative_slope}{', inplace=True' if self.inplace else ''}"
 
 
 class ReLU6(_InPlace):
@@ -241,19 +257,19 @@ class _AlongDim(Module):
 
 
 class Softmax(_AlongDim):
-    """``exp(input) / sum(exp(input))`` over dimension `dim`; without one, over the channels, with a warning."""
+    """``exp(input) / sum(exp(input))`` over dimension `dim`; without one, see :func:`functional.softmax`."""
 
     def forward(self, input: Tensor) -> Tensor:
         """Any shape to the same."""
-        return F.softmax(input, self.dim)
+        return F.softmax(input, self.dim, 4)
 
 
 class LogSoftmax(_AlongDim):
-    """``log(softmax(input))`` over dimension `dim`; without one, over the channels, with a warning."""
+    """``log(softmax(input))`` over dimension `dim`; without one, see :func:`functional.softmax`."""
 
     def forward(self, input: Tensor) -> Tensor:
         """Any shape to the same."""
-        return F.log_softmax(input, self.dim)
+        return F.log_softmax(input, self.dim, 4)
 
 
 class Softmin(_AlongDim):

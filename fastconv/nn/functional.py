@@ -6,18 +6,22 @@ Tensors go in and a Tensor comes out, recorded on the tape; plain ndarrays go in
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
 import numpy as np
+from numpy.typing import DTypeLike
 
-from .. import elementwise, ops, primitives, twice
-from .._native import layers
+from .. import elementwise, functions, twice
+from .._native.layers import convolution, loss, pointwise, pooling
 from .._native.tape import apply, differentiable_twice
 from .._tensor import Tensor
-from ..checks import LARGEST, check_shape, integer, number
+from ..arguments.loss import check_class_weight, check_reduction
+from ..checks import check_shape, integer, number
 from ..creation import from_numpy
-from ..functions import flatten, log_softmax, sigmoid, softmax, tanh
+from ..functions import flatten, sigmoid, tanh
+from ..padding import pad_constant, pad_edges
 from ..random import dropout_noise
 from .functions.activations import (
     celu,
@@ -38,6 +42,7 @@ from .functions.activations import (
     softsign,
     tanhshrink,
 )
+from .functions.arguments import reduction_of
 from .functions.attention import scaled_dot_product_attention
 from .functions.convolution import conv3d, conv_transpose1d
 from .functions.distance import cosine_similarity, normalize, pairwise_distance
@@ -123,6 +128,7 @@ __all__ = [
     "kl_div",
     "l1_loss",
     "layer_norm",
+    "leaky_relu",
     "linear",
     "local_response_norm",
     "log_softmax",
@@ -176,43 +182,6 @@ Size = int | Sequence[int]
 # ---------------------------------------------------------------------------------------------------------
 
 
-def _widen(*arrays: np.ndarray | None) -> Sequence[np.ndarray | None]:
-    """float16 as float32, in which it is computed."""
-    if all(a is None or (isinstance(a, np.ndarray) and a.dtype == np.float16) for a in arrays):
-        return [a if a is None else a.astype(np.float32) for a in arrays]
-    return arrays
-
-
-@differentiable_twice
-def _conv1d(needs, x, w, b, **options):
-    return _conv(needs, x, w, b, "conv1d", options)
-
-
-@differentiable_twice
-def _conv2d(needs, x, w, b, **options):
-    return _conv(needs, x, w, b, "conv2d", options)
-
-
-def _conv(needs, x, w, b, family, options):
-    passes = twice.FAMILIES[family]
-    y = passes.forward(x, w, b, **options)
-    need_x, need_w, need_b = needs
-    if y.dtype is not x.dtype:
-        x, w = _widen(x, w)
-    x_shape, w_shape = x.shape, w.shape
-
-    def vjp(dy, x, w):  # each gradient takes the other array
-        if not isinstance(dy, np.ndarray):
-            return twice.convolution(dy, x, w, needs, x_shape, w_shape, family, options)
-        return (
-            passes.input_gradient(x_shape, w, dy, **options) if need_x else None,
-            passes.weight_gradient(x, w_shape, dy, **options) if need_w else None,
-            ops.bias_gradient(dy, passes.dims) if need_b else None,
-        )
-
-    return y, vjp, (x if need_w else None, w if need_x else None)
-
-
 def conv1d(
     input: Array,
     weight: Array,
@@ -238,7 +207,7 @@ def conv1d(
     (N, K, Q) or (K, Q)
         ``y[n, k, q] = b[k] + sum_{c, s} w[k, c, s] x[n, c, stride q + dilation s - padding]``.
     """
-    return apply(_conv1d, input, weight, bias, stride=stride, padding=padding, dilation=dilation, groups=groups)
+    return convolution.conv1d(input, weight, bias, stride, padding, dilation, groups)
 
 
 def conv2d(
@@ -281,29 +250,7 @@ def conv2d(
     ValueError
         For a stride, padding, dilation or number of groups that makes no sense.
     """
-    y = layers.conv2d(input, weight, bias, stride, padding, dilation, groups)
-    if y is None:
-        y = apply(_conv2d, input, weight, bias, stride=stride, padding=padding, dilation=dilation, groups=groups)
-    return y
-
-
-@differentiable_twice
-def _conv_transpose2d(needs, x, w, b, **options):
-    x, w, b = _widen(x, w, b)
-    y = ops.conv_transpose2d(x, w, b, **options)
-    need_x, need_w, need_b = needs
-    x_shape, w_shape = x.shape, w.shape
-
-    def vjp(dy, x, w):
-        if not isinstance(dy, np.ndarray):
-            return twice.convolution(dy, x, w, needs, x_shape, w_shape, "conv_transpose2d", options)
-        return (
-            ops.conv_transpose2d_input(x_shape, w, dy, **options) if need_x else None,
-            ops.conv_transpose2d_weight(x, w_shape, dy, **options) if need_w else None,
-            ops.bias_gradient(dy) if need_b else None,
-        )
-
-    return y, vjp, (x if need_w else None, w if need_x else None)
+    return convolution.conv2d(input, weight, bias, stride, padding, dilation, groups)
 
 
 def conv_transpose2d(
@@ -334,41 +281,12 @@ def conv_transpose2d(
     (N, K, P, Q) or (K, P, Q)
         ``P = (H - 1) stride - 2 padding + dilation (R - 1) + output_padding + 1``, Q likewise.
     """
-    return apply(
-        _conv_transpose2d,
-        *(input, weight, bias),
-        stride=stride,
-        padding=padding,
-        output_padding=output_padding,
-        groups=groups,
-        dilation=dilation,
-    )
+    return convolution.conv_transpose2d(input, weight, bias, stride, padding, output_padding, groups, dilation)
 
 
 # ---------------------------------------------------------------------------------------------------------
 # Padding
 # ---------------------------------------------------------------------------------------------------------
-
-
-def _pad2d(needs, x, pads, mode):
-    return ops.pad2d(x, pads, mode), lambda dy: (ops.pad2d_backward(dy, pads, mode),), ()
-
-
-@differentiable_twice
-def _pad_constant(needs, x, pads, value):
-    """Pad each axis by (before, after); negative numbers crop."""
-    shape = x.shape
-    inner = tuple(slice(max(before, 0), max(before, 0) + n + min(before, 0) + min(after, 0))
-                  for n, (before, after) in zip(shape, pads, strict=True))  # fmt: skip
-    outer = tuple(slice(max(-before, 0), n + min(after, 0)) for n, (before, after) in zip(shape, pads, strict=True))
-    new_shape = check_shape([n + before + after for n, (before, after) in zip(shape, pads, strict=True)], "pad")
-    y = np.full(new_shape, value, x.dtype)
-    y[inner] = x[outer]
-
-    def vjp(dy):
-        return (apply(primitives.put_back, dy[inner], shape=shape, at=outer, basic=True),)
-
-    return y, vjp, ()
 
 
 def pad(input: Array, pad: Sequence[int], mode: str = "constant", value: float | None = None) -> Array:
@@ -393,53 +311,16 @@ def pad(input: Array, pad: Sequence[int], mode: str = "constant", value: float |
     ValueError, RuntimeError
         For a number of pads that does not fit the dimensions, or pads that the mode cannot fill.
     """
-    _check_array("pad", input)
-    if isinstance(pad, (str, bytes)) or not isinstance(pad, Sequence):
-        raise TypeError(f"pad expects a sequence of integers, got {pad!r}")
-    pads = tuple(integer(n, "pad", -LARGEST) for n in pad)
-    shape = list(input.shape)
-    if len(pads) % 2 or len(pads) > 2 * input.ndim:
-        raise ValueError(
-            f"pad expects an even number of at most {2 * input.ndim} pads for input {shape}, got {list(pads)}"
-        )
-    if mode == "constant":
-        pairs = [(0, 0)] * (input.ndim - len(pads) // 2) + [
-            (pads[i], pads[i + 1]) for i in range(len(pads) - 2, -1, -2)
-        ]
-        if any(n + before + after < 0 for n, (before, after) in zip(shape, pairs, strict=True)):
-            raise RuntimeError(f"pad {list(pads)} leaves nothing of input {shape}")
-        if value is not None:
-            number(value, "pad's value")
-        return apply(_pad_constant, input, pads=pairs, value=value or 0)
-    if mode not in ("reflect", "replicate", "circular"):
-        raise NotImplementedError(f"unknown padding mode {mode!r}; there are constant, reflect, replicate, circular")
-    if value is not None:
+    if mode != "constant" and value is not None:
         raise ValueError(f"padding mode {mode!r} takes no value, got {value!r}")
-    if len(pads) == 4 and input.ndim in (3, 4):
-        return apply(_pad2d, input, pads=pads, mode=mode)
-    if len(pads) == 2 and input.ndim in (2, 3):
-        return apply(_pad1d, input, pads=(*pads, 0, 0), mode=mode)
-    raise NotImplementedError(
-        f"padding mode {mode!r} takes 2 pads for (N, C, L) or (C, L) and 4 for (N, C, H, W) or (C, H, W), "
-        f"got {list(pads)} for input {shape}"
-    )
-
-
-def _pad1d(needs, x, pads, mode):
-    y, vjp, saved = _pad2d(needs, x[..., None, :], pads, mode)
-    return y[..., 0, :], lambda dy: (vjp(dy[..., None, :])[0][..., 0, :],), saved
+    if mode == "constant":
+        return apply(pad_constant, input, pads=pad, value=value)
+    return apply(pad_edges, input, pads=pad, mode=mode)
 
 
 # ---------------------------------------------------------------------------------------------------------
 # Pooling
 # ---------------------------------------------------------------------------------------------------------
-
-
-def _max_pool2d(needs, x, return_indices, **options):
-    y, indices = ops.max_pool2d(x, **options)
-    shape = x.shape
-    result = y, lambda dy, indices: (ops.max_pool2d_backward(dy, indices, shape),), (indices,)
-    return (*result, indices.astype(np.int64)) if return_indices else result
 
 
 def max_pool2d(
@@ -472,26 +353,7 @@ def max_pool2d(
     (N, C, P, Q) or (C, P, Q), or that and the indices (int64)
         NaN counts as largest; of equals the first is taken, and it alone gets the gradient.
     """
-    if not return_indices:
-        y = layers.max_pool2d(input, kernel_size, stride, padding, dilation, ceil_mode)
-        if y is not None:
-            return y
-    return apply(
-        _max_pool2d,
-        input,
-        kernel_size=kernel_size,
-        stride=stride,
-        padding=padding,
-        dilation=dilation,
-        ceil_mode=ceil_mode,
-        return_indices=return_indices,
-    )
-
-
-@differentiable_twice
-def _avg_pool2d(needs, x, **options):
-    y, shape = ops.avg_pool2d(x, **options), x.shape
-    return y, lambda dy: (apply(twice.average_gradient, dy, shape=shape, options=options),), ()
+    return pooling.max_pool2d(input, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
 
 
 def avg_pool2d(
@@ -520,25 +382,7 @@ def avg_pool2d(
     divisor_override : int, optional
         Divide by this instead; not 0.
     """
-    if divisor_override is None:
-        y = layers.avg_pool2d(input, kernel_size, stride, padding, ceil_mode, count_include_pad)
-        if y is not None:
-            return y
-    return apply(
-        _avg_pool2d,
-        input,
-        kernel_size=kernel_size,
-        stride=stride,
-        padding=padding,
-        ceil_mode=ceil_mode,
-        count_include_pad=count_include_pad,
-        divisor_override=divisor_override,
-    )
-
-
-def _adaptive_avg_pool2d(needs, x, output_size):
-    y, shape = ops.adaptive_avg_pool2d(x, output_size), x.shape
-    return y, lambda dy: (ops.adaptive_avg_pool2d_backward(dy, shape),), ()
+    return pooling.avg_pool2d(input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)
 
 
 def adaptive_avg_pool2d(input: Array, output_size: int | Sequence[int | None] | None) -> Array:
@@ -550,7 +394,7 @@ def adaptive_avg_pool2d(input: Array, output_size: int | Sequence[int | None] | 
     output_size : int or (int or None, int or None)
         (P, Q); None keeps the input's size. Window i of P spans ``floor(i H / P)`` to ``ceil((i + 1) H / P)``.
     """
-    return apply(_adaptive_avg_pool2d, input, output_size=output_size)
+    return pooling.adaptive_avg_pool2d(input, output_size)
 
 
 # ---------------------------------------------------------------------------------------------------------
@@ -582,38 +426,6 @@ def _check_dtypes(op: str, **arrays: Array | None) -> None:
         raise TypeError(f"{op}: expected one dtype, got {described}")
 
 
-@differentiable_twice
-def _linear(needs, x, w, b):
-    _check_array("linear", w, "weight")
-    _check_dtypes("linear", input=x, weight=w, bias=b)
-    if w.ndim != 2 or not x.ndim or x.shape[-1] != w.shape[1]:
-        raise RuntimeError(
-            f"linear: expected input (..., in) and weight (out, in), got input of size {list(x.shape)} "
-            f"and weight of size {list(w.shape)}"
-        )
-    if b is not None and b.shape != w.shape[:1]:
-        raise RuntimeError(
-            f"linear: expected bias of size [{w.shape[0]}] for weight of size {list(w.shape)}, "
-            f"got bias of size {list(b.shape)}"
-        )
-    need_x, need_w, need_b = needs
-    x, w, b = _widen(x, w, b)
-    x_shape, features = x.shape, w.shape
-    y = ops.linear(x.reshape(-1, x_shape[-1]), w, b)
-
-    def vjp(dy, x, w):  # each gradient takes the other array
-        if not isinstance(dy, np.ndarray):
-            return twice.linear(dy, x, w, needs)
-        dy = dy.reshape(-1, features[0])
-        return (
-            ops.linear_input(w, dy).reshape(x_shape) if need_x else None,
-            ops.linear_weight(x.reshape(-1, features[1]), dy) if need_w else None,
-            ops.linear_bias(dy) if need_b else None,
-        )
-
-    return y.reshape(*x_shape[:-1], features[0]), vjp, (x if need_w else None, w if need_x else None)
-
-
 def linear(input: Array, weight: Array, bias: Array | None = None) -> Array:
     """``input @ weight.T + bias``.
 
@@ -628,8 +440,7 @@ def linear(input: Array, weight: Array, bias: Array | None = None) -> Array:
     -------
     (..., out)
     """
-    y = layers.linear(input, weight, bias)
-    return apply(_linear, input, weight, bias) if y is None else y
+    return convolution.linear(input, weight, bias)
 
 
 def _replace(input: Array, result: Array) -> Array:
@@ -641,12 +452,39 @@ def _replace(input: Array, result: Array) -> Array:
 
 
 def relu(input: Array, inplace: bool = False) -> Array:
-    """``max(input, 0)``, element-wise; the gradient at 0 is 0."""
-    y = layers.relu(input)
-    if y is None:
-        _check_array("relu", input)
-        y = apply(primitives.relu, input)
+    """``max(input, 0)``, element-wise; the gradient at 0 is 0. With `inplace` the input takes the result over."""
+    y = pointwise.relu(input)
     return _replace(input, y) if inplace else y
+
+
+def leaky_relu(input: Array, negative_slope: float = 0.01, inplace: bool = False) -> Array:
+    """``input`` where it is above 0, else ``negative_slope * input``, element-wise."""
+    y = pointwise.leaky_relu(input, negative_slope)
+    return _replace(input, y) if inplace else y
+
+
+def _implicit_dim(name: str, input: Array, stacklevel: int) -> int:
+    """The dimension that torch takes where none is given."""
+    warnings.warn(
+        f"Implicit dimension choice for {name} has been deprecated. Change the call to include dim=X as an argument.",
+        stacklevel=stacklevel + 1,
+    )
+    return 0 if input.ndim in (0, 1, 3) else 1
+
+
+def softmax(input: Array, dim: int | None = None, _stacklevel: int = 3, dtype: DTypeLike | None = None) -> Array:
+    """``exp(input) / sum(exp(input))`` over dimension `dim`; `dtype` casts the input first.
+
+    Without a `dim` it is 0 for inputs of 0, 1 or 3 dimensions, else 1, and there is a warning.
+    """
+    _check_array("softmax", input)
+    return functions.softmax(input, _implicit_dim("softmax", input, _stacklevel) if dim is None else dim, dtype)
+
+
+def log_softmax(input: Array, dim: int | None = None, _stacklevel: int = 3, dtype: DTypeLike | None = None) -> Array:
+    """``log(softmax(input, dim))``, without overflow; arguments as of :func:`softmax`."""
+    _check_array("log_softmax", input)
+    return functions.log_softmax(input, _implicit_dim("log_softmax", input, _stacklevel) if dim is None else dim, dtype)
 
 
 @differentiable_twice
@@ -791,41 +629,13 @@ def batch_norm(
 # ---------------------------------------------------------------------------------------------------------
 
 
-def _check_reduction(reduction: str) -> None:
-    if reduction not in ("none", "mean", "sum"):
-        raise ValueError(f"{reduction!r} is not a valid value for reduction; there are 'none', 'mean' and 'sum'")
-
-
-def _cross_entropy(needs, x, target, counted, weight, reduction, label_smoothing):
-    shape = x.shape
-    # Rows of logits: the classes last, everything else before them.
-    rows = x[None] if x.ndim == 1 else x if x.ndim == 2 else np.moveaxis(x, 1, -1).reshape(-1, shape[1])
-    loss, p = elementwise.cross_entropy(rows, target, counted, weight, label_smoothing)
-    if reduction == "none":
-        y, divisor = loss.reshape(shape[:1] + shape[2:] if x.ndim > 1 else ()), 1
-    else:
-        divisor = 1
-        if reduction == "mean":
-            divisor = np.count_nonzero(counted) if weight is None else weight[target[counted]].sum(dtype=np.float64)
-        with np.errstate(invalid="ignore", divide="ignore"):  # nothing counted: NaN, as 0 / 0 is
-            y = np.asarray(loss.sum(dtype=np.float64) / divisor, x.dtype)
-
-    def vjp(dy, p, target, counted, weight):
-        dloss = np.broadcast_to(dy if reduction == "none" else dy / divisor, loss_shape).reshape(-1)
-        dx = elementwise.cross_entropy_backward(dloss, p, target, counted, weight, label_smoothing)
-        if len(shape) > 2:
-            dx = np.ascontiguousarray(np.moveaxis(dx.reshape(shape[0], *shape[2:], shape[1]), -1, 1))
-        return (dx.reshape(shape),)
-
-    loss_shape = y.shape if reduction == "none" else loss.shape
-    return y, vjp, (p, target, counted, weight)
-
-
 def cross_entropy(
     input: Array,
     target: Array,
     weight: Array | None = None,
+    size_average: bool | None = None,
     ignore_index: int = -100,
+    reduce: bool | None = None,
     reduction: str = "mean",
     label_smoothing: float = 0.0,
 ) -> Array:
@@ -839,6 +649,8 @@ def cross_entropy(
         Classes in [0, C), or probabilities of all classes.
     weight : (C,), optional
         Weights of the classes.
+    size_average, reduce : bool, optional
+        Torch's older words for the reduction, with its warning.
     ignore_index : int
         A class, of any value, that counts for nothing; not for probabilities.
     reduction : {"mean", "sum", "none"}
@@ -860,58 +672,26 @@ def cross_entropy(
     TypeError
         For logits that are no floats.
     """
-    plain = type(label_smoothing) in (float, int) and label_smoothing == 0
-    if weight is None and plain and reduction in ("mean", "sum"):
-        loss = layers.cross_entropy(input, target, ignore_index, reduction == "mean")
-        if loss is not None:
-            return loss
-    _check_reduction(reduction)
-    _check_dtypes("cross_entropy", input=input, weight=weight)
-    number(label_smoothing, "label_smoothing")
-    if not 0 <= label_smoothing <= 1:
-        raise RuntimeError(f"label_smoothing must be between 0.0 and 1.0. Got: {label_smoothing}")
-    integer(ignore_index, "ignore_index", -LARGEST)
-    shape = input.shape
-    if not shape:
-        raise ValueError("cross_entropy: expected input (C,), (N, C) or (N, C, ...), got one without dimensions")
-    classes = shape[0] if len(shape) == 1 else shape[1]
-    if weight is not None and weight.shape != (classes,):
-        raise RuntimeError(
-            f"cross_entropy: expected weight of size [{classes}] for input of size {list(shape)}, "
-            f"got size {list(weight.shape)}"
-        )
-    labels = _array(target)
-    _check_array("cross_entropy", target, "target")
-    if labels.dtype.kind == "f":
+    reduction = reduction_of(reduction, size_average, reduce)
+    if _is_floating(target):
         return _soft_cross_entropy(input, target, weight, reduction, label_smoothing)
-    expected = shape[:1] + shape[2:] if len(shape) > 1 else ()
-    if labels.shape != expected:
-        raise ValueError(
-            f"cross_entropy: expected a target of size {list(expected)} for input of size {list(shape)}, "
-            f"got size {list(labels.shape)}"
-        )
-    labels = labels.reshape(-1).astype(np.int64)
-    counted = labels != ignore_index
-    wrong = counted & ((labels < 0) | (labels >= classes))
-    if wrong.any():
-        raise IndexError(
-            f"Target {labels[wrong][0]} is out of bounds: expected classes from 0 to {classes - 1} "
-            f"for input of size {list(shape)}, or ignore_index={ignore_index}"
-        )
-    labels[~counted] = 0  # any class that there is
-    return apply(
-        _cross_entropy,
-        input,
-        target=labels,
-        counted=counted,
-        weight=_array(weight),
-        reduction=reduction,
-        label_smoothing=label_smoothing,
-    )
+    return loss.cross_entropy(input, target, weight, ignore_index, reduction, label_smoothing)
+
+
+def _is_floating(x: object) -> bool:
+    return isinstance(x, (Tensor, np.ndarray)) and x.dtype.kind == "f"
 
 
 def _soft_cross_entropy(input, target, weight, reduction, label_smoothing):
     """Probabilities as the target; composed of tensor operations, so that the target, too, gets a gradient."""
+    check_reduction(reduction)
+    number(label_smoothing, "label_smoothing")
+    if not 0 <= label_smoothing <= 1:
+        raise RuntimeError(f"label_smoothing must be between 0.0 and 1.0. Got: {label_smoothing}")
+    _check_dtypes("cross_entropy", input=input, weight=weight)
+    if not input.ndim:
+        raise ValueError("cross_entropy: expected input (C,), (N, C) or (N, C, ...), got one without dimensions")
+    check_class_weight(_array(weight), _array(input), input.shape[0 if input.ndim == 1 else 1])
     if target.shape != input.shape:
         raise ValueError(
             f"cross_entropy: expected probabilities of the input's size {list(input.shape)}, got size "
@@ -925,7 +705,7 @@ def _soft_cross_entropy(input, target, weight, reduction, label_smoothing):
         t = t * (1 - label_smoothing) + label_smoothing / classes
     if weight is not None:
         t = t * weight.reshape((-1,) + (1,) * (x.ndim - dim - 1))
-    loss = -(t * log_softmax(x, dim)).sum(dim)
+    loss = -(t * functions.log_softmax(x, dim)).sum(dim)
     if reduction != "none":
         count = loss.numel()
         loss = loss.sum() / count if reduction == "mean" else loss.sum()
@@ -948,12 +728,20 @@ def _mse_loss(needs, x, target, reduction):
     return y, vjp, (x, target)
 
 
-def mse_loss(input: Array, target: Array, reduction: str = "mean") -> Array:
+def mse_loss(
+    input: Array,
+    target: Array,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+) -> Array:
     """The squared error ``(input - target)^2``, element-wise, summed, or its mean over all elements.
 
     Parameters
     ----------
     input, target : Tensors or ndarrays of one shape and dtype
+    size_average, reduce : bool, optional
+        Torch's older words for the reduction, with its warning.
     reduction : {"mean", "sum", "none"}
 
     Raises
@@ -961,7 +749,8 @@ def mse_loss(input: Array, target: Array, reduction: str = "mean") -> Array:
     ValueError
         If the shapes differ; they are not broadcast.
     """
-    _check_reduction(reduction)
+    reduction = reduction_of(reduction, size_average, reduce)
+    check_reduction(reduction)
     _check_array("mse_loss", target, "target")
     _check_dtypes("mse_loss", input=input, target=target)
     if input.shape != target.shape:

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from .. import twice
-from .._native.tape import apply
+from .._native.layers import convolution
 from .functional import Array, Size
 
 __all__ = ["conv1d_input", "conv1d_weight", "conv2d_input", "conv2d_weight"]
@@ -24,8 +23,7 @@ def conv1d_input(
     groups: int = 1,
 ) -> Array:
     """Gradient of conv1d with respect to its input; see :func:`conv2d_input`."""
-    options = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
-    return apply(twice.input_gradient, weight, grad_output, family="conv1d", size=input_size, options=options)
+    return convolution.conv1d_input(input_size, weight, grad_output, stride, padding, dilation, groups)
 
 
 def conv1d_weight(
@@ -38,8 +36,7 @@ def conv1d_weight(
     groups: int = 1,
 ) -> Array:
     """Gradient of conv1d with respect to its weight; see :func:`conv2d_weight`."""
-    options = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
-    return apply(twice.weight_gradient, input, grad_output, family="conv1d", size=weight_size, options=options)
+    return convolution.conv1d_weight(input, weight_size, grad_output, stride, padding, dilation, groups)
 
 
 def conv2d_input(
@@ -67,8 +64,7 @@ def conv2d_input(
     -------
     Tensor or ndarray of shape `input_size`
     """
-    options = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
-    return apply(twice.input_gradient, weight, grad_output, family="conv2d", size=input_size, options=options)
+    return convolution.conv2d_input(input_size, weight, grad_output, stride, padding, dilation, groups)
 
 
 def conv2d_weight(
@@ -96,5 +92,4 @@ def conv2d_weight(
     -------
     Tensor or ndarray of shape `weight_size`
     """
-    options = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
-    return apply(twice.weight_gradient, input, grad_output, family="conv2d", size=weight_size, options=options)
+    return convolution.conv2d_weight(input, weight_size, grad_output, stride, padding, dilation, groups)

@@ -19,18 +19,20 @@ static void check_finite(void)
 static void check_relu(void)
 {
     for (idx n = 0; n < 6 * kern->lanes; n++) {
-        void *x = input(n), *dy = input(n), *y = output(n), *dx = output(n);
+        void *x = input(n), *dy = input(n), *y = output(n), *dx = output(n), *leaky = output(n);
         if (n > 2) put(x, 1, NAN), put(x, 2, -INFINITY);
         SAY("n %td", n);
         kern->passes->relu(y, x, n);
         kern->passes->relu_backward(dx, dy, y, n);
         void *in_place = copy_of(dy, n);
         kern->passes->relu_backward(in_place, in_place, y, n);
+        kern->passes->leaky_relu(leaky, dy, x, 0.25, n);
         for (idx i = 0; i < n; i++) {
             double v = get(x, i);
             if (!same(get(y, i), v < 0 ? 0 : v)) fail("wrong value");
             if (!same(get(dx, i), v <= 0 ? 0 : get(dy, i))) fail("wrong gradient");
             if (!same(get(in_place, i), get(dx, i))) fail("wrong gradient in place");
+            if (!same(get(leaky, i), v > 0 ? get(dy, i) : 0.25 * get(dy, i))) fail("wrong leaky gradient");
         }
         release();
     }
@@ -137,7 +139,7 @@ static void check_affine(void)
 
 const kernel_check passes_checks[] = {
     {"finite", check_finite},
-    {"relu, relu_backward", check_relu},
+    {"relu, relu_backward, leaky_relu", check_relu},
     {"total, add, add_to_doubles", check_total_and_add},
     {"softmax", check_softmax},
     {"sums", check_sums},

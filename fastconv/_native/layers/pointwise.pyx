@@ -1,0 +1,121 @@
+"""Layers that compute every element by itself."""
+
+cimport cython
+cimport numpy as cnp
+
+from fastconv._native cimport passes
+from fastconv._native.common cimport alike, in_order, new_like, real_type, solid, sum_of
+from fastconv._native.layers.inputs cimport array_of, asked
+from fastconv._native.tape cimport TensorBase, record, wrap
+
+import numpy as np
+
+from fastconv._native.tape import differentiable_twice
+from fastconv.arguments import pointwise as arguments
+
+cnp.import_array()
+
+
+# ---- relu ----------------------------------------------------------------------------------------------------------
+
+def relu(x):
+    """y = max(x, 0); NaN stays NaN. The gradient at 0 is 0."""
+    cdef int gradients = asked(x)
+    cdef TensorBase out
+    a = array_of(x)
+    cdef int real = real_type(a)
+    back = None
+    if real < 0 and cnp.PyArray_Check(a) and cnp.PyArray_ISINTEGER(<cnp.ndarray>a):
+        y = np.maximum(a, 0)  # which is exact for all integers
+    else:
+        if real < 0 or not solid(a, real):
+            a, back = arguments.of_x("relu", a)
+            real = cnp.PyArray_TYPE(<cnp.ndarray>a)
+        y = new_like(<cnp.ndarray>a, real)
+        passes.relu(in_order(a), in_order(y))
+        if back is not None:
+            y = back(y)
+    if gradients <= 0:
+        return y if gradients < 0 else wrap(y)
+    out = record(y, relu, relu_product, (y,), (x,))
+    out.node.spends = True
+    return out
+
+
+def relu_product(dy, y, bint spent=False):
+    return (relu_backward(dy, y, spent),)
+
+
+def relu_backward(dy, y, bint spent=False):
+    """dx = 0 where y <= 0, else dy: NaN lets it pass, as torch's. With `spent`, the result may be written over dy."""
+    cdef int gradients = asked(dy)
+    a, b = array_of(dy), array_of(y)
+    cdef int real = real_type(b)
+    back = None
+    if real < 0 or not alike(a, b, real):
+        a, b, back = arguments.of_dy("relu_backward", a, b)
+        spent, real = False, cnp.PyArray_TYPE(<cnp.ndarray>b)
+    dx = a
+    if not (spent and cnp.PyArray_ISWRITEABLE(<cnp.ndarray>a)):
+        dx = new_like(<cnp.ndarray>b, real)
+    passes.relu_backward(in_order(a), in_order(b), in_order(dx))
+    if back is not None:
+        dx = back(dx)
+    if gradients <= 0:
+        return dx if gradients < 0 else wrap(dx)
+    return record(dx, relu_backward, relu_product, (array_of(y),), (dy,))
+
+
+# ---- leaky relu ----------------------------------------------------------------------------------------------------
+
+def leaky_relu(x, negative_slope=0.01):
+    """y = x where x > 0, else negative_slope * x."""
+    return scaled(leaky_relu, x, x, negative_slope)
+
+
+def leaky_relu_backward(dy, x, negative_slope):
+    """dx = dy where x > 0, else negative_slope * dy."""
+    return scaled(leaky_relu_backward, dy, x, negative_slope)
+
+
+@cython.final
+cdef class LeakyProduct:
+    cdef object slope
+
+    def __call__(self, g, x):
+        return (leaky_relu_backward(g, x, self.slope),)
+
+
+cdef scaled(operation, a, x, negative_slope):
+    """a where x > 0, else negative_slope * a: in a it is linear, and in x it is constant."""
+    cdef int gradients = asked(a)
+    cdef double slope = arguments.slope(negative_slope)
+    cdef LeakyProduct product
+    values, signs = array_of(a), array_of(x)
+    cdef int real = real_type(signs)
+    back = None
+    if real < 0 or not alike(values, signs, real):
+        values, signs, back = arguments.of_dy("leaky_relu", values, signs)
+        real = cnp.PyArray_TYPE(<cnp.ndarray>signs)
+    y = new_like(<cnp.ndarray>signs, real)
+    passes.leaky_relu(in_order(values), in_order(signs), slope, in_order(y))
+    if back is not None:
+        y = back(y)
+    if gradients <= 0:
+        return y if gradients < 0 else wrap(y)
+    product = LeakyProduct.__new__(LeakyProduct)
+    product.slope = slope
+    return record(y, operation, product, (array_of(x),), (a,))
+
+
+# ---- add -----------------------------------------------------------------------------------------------------------
+
+def add(a, b):
+    """a + b, for arrays of one shape by the kernel, and for what is broadcast by NumPy."""
+    total = sum_of(a, b, None)
+    return np.add(a, b) if total is None else total
+
+
+for operation in (relu, relu_backward, leaky_relu, leaky_relu_backward):
+    differentiable_twice(operation)
+del operation
