@@ -218,7 +218,7 @@ def _put_arrays(tree: Any, arrays: dict[str, np.ndarray]) -> Any:
             return tuple(_put_arrays(tree["$tuple"], arrays))
         case ["$dict"]:
             return {key: _put_arrays(value, arrays) for key, value in tree["$dict"]}
-        case ["seed", "bit_generator"]:
+        case ["seed", "bit_generator"] if "state" in tree["bit_generator"]:
             return _replaced_state(tree["seed"])
     return {key: _put_arrays(value, arrays) for key, value in tree.items()}
 

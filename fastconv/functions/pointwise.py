@@ -12,8 +12,8 @@ from .. import primitives
 from .._native.layers import pointwise
 from .._native.tape import TensorBase
 from ..checks import brief, dimension, number
-from ..dtypes import ARRAYS, OPERANDS, as_dtype, category, float16, float32, result_type
-from .operands import apply, as_operand, elementwise, floating, operands, quiet
+from ..dtypes import ARRAYS, OPERANDS, as_dtype, bfloat16, category, float16, float32, result_type
+from .operands import apply, as_operand, cast, elementwise, floating, operands, quiet
 
 if TYPE_CHECKING:
     from .._tensor import Tensor
@@ -89,6 +89,8 @@ def relu(input: Tensor) -> Tensor:
         raise TypeError(f"relu() expects a Tensor, got {type(input).__name__}")
     if category(input) == 0:
         raise RuntimeError("Boolean inputs not supported for relu")
+    if input.dtype == bfloat16:
+        return cast(pointwise.relu(cast(input, float32)), bfloat16)
     return pointwise.relu(input)
 
 

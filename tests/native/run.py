@@ -168,9 +168,12 @@ def windows(folder, _):
 
 
 def macos(folder, _):
-    """Without Apple's headers: the kernels want memcpy alone, and the compiler brings the rest."""
+    """Without Apple's headers: the kernels want memcpy and some of libm, and the compiler brings the rest."""
     declaration = "#include <stddef.h>\nvoid *memcpy(void *restrict to, const void *restrict from, size_t size);\n"
     (folder / "string.h").write_text(declaration)
+    of_one = "".join(f"double {name}(double);\n" for name in ("sqrt", "log", "sin", "cos"))
+    libm = f"float sqrtf(float);\nfloat fmaf(float, float, float);\ndouble fma(double, double, double);\n{of_one}"
+    (folder / "math.h").write_text(libm)
     compiler = ["clang", "--target=arm64-apple-macos", "-ffreestanding", f"-I{folder}"]
     objects(folder, "macos", ["baseline", "neon", "scalar"], compiler)
 
