@@ -94,16 +94,20 @@ def weighted_cross_entropy(
     loss[~counted] = 0
     if reduction == "none":
         return loss.reshape(shape)
-    with np.errstate(invalid="ignore", divide="ignore"):  # nothing counted: NaN, as 0 / 0 is
-        return np.asarray(loss.sum(dtype=np.float64) / _divisor(labels, weight, reduction), rows.dtype)
+    divisor = _divisor(labels, weight, reduction)
+    # Where nothing counts the mean is NaN, as 0 / 0 is, even if the smoothed part of the loss is not 0.
+    return np.asarray(loss.sum(dtype=np.float64) / divisor if divisor else np.nan, rows.dtype)
 
 
-def _divisor(labels: np.ndarray, weight: np.ndarray | None, reduction: str) -> np.float64:
-    """What the sum of the losses is divided by: for the mean, the sum of the weights of those that count."""
+def _divisor(labels: np.ndarray, weight: np.ndarray | None, reduction: str) -> float:
+    """What the sum of the losses is divided by: for the mean, the sum of the weights of those that count.
+
+    A Python number, which leaves a float32 gradient what it is.
+    """
     if reduction != "mean":
-        return np.float64(1)
+        return 1.0
     counted = labels[labels != IGNORED]
-    return np.float64(len(counted)) if weight is None else weight[counted].sum(dtype=np.float64)
+    return float(len(counted) if weight is None else weight[counted].sum(dtype=np.float64))
 
 
 def targets(
@@ -113,7 +117,7 @@ def targets(
     ignore_index: int,
     reduction: str,
     label_smoothing: float,
-) -> tuple[np.ndarray, np.float64]:
+) -> tuple[np.ndarray, float]:
     """w[c] t[c] for every class, an array of x's shape with 0 for what is ignored; and the divisor of the loss.
 
     With them ``dx = (softmax(x) sum_c w[c] t[c] - w[c] t[c]) / divisor``.

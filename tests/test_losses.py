@@ -233,3 +233,19 @@ def test_mse_does_not_broadcast():
         F.mse_loss(fc.zeros(3), fc.zeros(3).long())
     a = np.array([1.0, 3.0])
     assert type(F.mse_loss(a, a)) is np.ndarray and F.mse_loss(a, np.zeros(2)) == 5
+
+
+@pytest.mark.parametrize("options", [{}, {"weight": [1.0, 2.0, 0.5]}, {"ignore_index": 1}, {"label_smoothing": 0.1}])
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+@pytest.mark.parametrize("shape", [(4, 3), (2, 3, 4, 5), (3,)])
+def test_the_gradient_of_cross_entropy_is_of_the_inputs_dtype(shape, reduction, options):
+    """A layer before it, which gets that gradient, takes no other."""
+    x, seen = fc.randn(*shape).requires_grad_(), []
+    scores = x * 1
+    scores.register_hook(lambda gradient: seen.append(gradient.dtype))
+    target = fc.randint(0, 3, shape[:1] + shape[2:] if len(shape) > 1 else ())
+    options = {key: fc.tensor(value) if key == "weight" else value for key, value in options.items()}
+    loss = F.cross_entropy(scores, target, reduction=reduction, **options)
+    assert loss.dtype == fc.float32
+    loss.sum().backward()
+    assert seen == [fc.float32]

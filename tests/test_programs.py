@@ -14,8 +14,6 @@ import pytest
 from fastconv.app.checking import check
 
 PROGRAMS = Path(__file__).parent / "programs"
-# Until every layer, loss and draw that they use is there.
-pytestmark = pytest.mark.xfail(strict=False, reason="layers, losses or torch's random numbers are missing")
 EXPECTED = json.loads((PROGRAMS / "expected.json").read_text())
 
 
