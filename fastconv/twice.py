@@ -9,7 +9,7 @@ import numpy as np
 from . import primitives
 from ._native.tape import apply
 
-__all__ = ["batch_norm"]
+__all__ = ["batch_norm", "normalise"]
 
 
 def batch_norm(
@@ -39,3 +39,26 @@ def batch_norm(
     if batch_statistics:
         g = g - total(g) / n - z * (total(g * z) / n)
     return g * inverse, total(dy * z).reshape((-1,)), total(dy).reshape((-1,))
+
+
+def normalise(dy: Any, x: Any, weight: Any, rows: int, run: int, weights: int, eps: float) -> tuple[Any, ...]:
+    """dx, dw and db of layer, group or instance normalisation, of tensors, recorded from x on.
+
+    x are so many rows, each normalised by itself; `run` neighbours share one of the `weights`. Where there are none dw
+    and db are those of weights that would be 1 and 0. The equations are those of :func:`batch_norm`, over rows.
+    """
+    n = x._array.size // max(rows, 1)
+
+    def total(t: Any, dim: Any = 1) -> Any:
+        return apply(primitives.sum, t, dim=dim, keepdim=dim == 1)
+
+    lines = x.reshape((rows, n))
+    centred = lines - total(lines) / n
+    inverse = (total(centred * centred) / n + eps) ** -0.5
+    z = centred * inverse
+    by_weight = (rows * n // (weights * run), weights, run)
+    g = dy.reshape(by_weight)
+    dw, db = total(g * z.reshape(by_weight), (0, 2)), total(g, (0, 2))
+    g = (g if weight is None else g * weight.reshape((1, weights, 1))).reshape((rows, n))
+    dx = (g - total(g) / n - z * (total(g * z) / n)) * inverse
+    return dx.reshape(x.shape), dw, db

@@ -6,12 +6,15 @@ Most are one compiled pass over memory (``layer_passes.activate``), whose gradie
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from ... import elementwise, layer_passes
-from ..._native.tape import apply
+from ..._native.tape import apply, differentiable_twice
+from ..._tensor import Tensor
+from ...functions import clamp, erf, exp, sigmoid, where
 from .. import functional as F
 from .arguments import Array, check_array, check_dtypes, replace
 
@@ -36,12 +39,64 @@ __all__ = [
 ]
 
 
+@differentiable_twice
 def _activation(needs, x, kind, parameters):
-    return (
-        layer_passes.activate(kind, x, *parameters),
-        lambda dy, x: (layer_passes.activate_backward(kind, dy, x, *parameters),),
-        (x,),
-    )
+    def vjp(dy, x):
+        if isinstance(dy, Tensor):
+            return (dy * _SLOPES[kind](x, *parameters),)
+        return (layer_passes.activate_backward(kind, dy, x, *parameters),)
+
+    return layer_passes.activate(kind, x, *parameters), vjp, (x,)
+
+
+# The activations' derivatives as recorded operations, for gradients of gradients.
+
+
+def _step(x: Tensor, low: float, high: float, slope: float) -> Tensor:
+    """The slope between two limits and 0 beyond."""
+    return ((x > low) & (x < high)).to(x.dtype) * slope
+
+
+def _hardswish_slope(x: Tensor) -> Tensor:
+    return _step(x, -3, 3, 1) * ((x * 2 + 3) / 6) + (x >= 3).to(x.dtype)
+
+
+def _silu_slope(x: Tensor) -> Tensor:
+    s = sigmoid(x)
+    return s * (x * (1 - s) + 1)
+
+
+def _mish_slope(x: Tensor) -> Tensor:
+    # tanh(log(1 + e)) as a ratio, in which e may be limited: from 20 on it is 1.
+    e = exp(clamp(x, max=20.0))
+    t = e * (e + 2) / (e * (e + 2) + 2)
+    return t + x * (1 - t * t) * sigmoid(x)
+
+
+def _elu_slope(x: Tensor, outer: float, scale: float, inner: float) -> Tensor:
+    return where(x > 0, scale, exp(clamp(x, max=0.0) * inner) * (outer * inner))
+
+
+def _gelu_slope(x: Tensor) -> Tensor:
+    return (erf(x * math.sqrt(0.5)) + 1) * 0.5 + x * exp(x * x * -0.5) * (1 / math.sqrt(2 * math.pi))
+
+
+def _gelu_tanh_slope(x: Tensor) -> Tensor:
+    scale = 2 * math.sqrt(2 / math.pi)
+    s = sigmoid((x + x * x * x * 0.044715) * scale)
+    return s + x * s * (1 - s) * ((x * x * (3 * 0.044715) + 1) * scale)
+
+
+_SLOPES: dict[str, Callable[..., Tensor]] = {
+    "hardtanh": lambda x, low, high: _step(x, low, high, 1),
+    "hardsigmoid": lambda x: _step(x, -3, 3, 1 / 6),
+    "hardswish": _hardswish_slope,
+    "silu": _silu_slope,
+    "mish": _mish_slope,
+    "elu": _elu_slope,
+    "gelu": _gelu_slope,
+    "gelu_tanh": _gelu_tanh_slope,
+}
 
 
 def _activate(name: str, input: Array, inplace: bool, *parameters: float) -> Array:

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ... import layer_passes
-from ..._native.tape import apply
+from ... import layer_passes, twice
+from ..._native.tape import apply, differentiable_twice
 from ..._tensor import Tensor
 from ...checks import integer, integers, number
 from .. import functional as F
@@ -25,12 +25,16 @@ def _single(*arrays: Array | None) -> list:
     ]
 
 
+@differentiable_twice
 def _normalise(needs, x, w, b, rows, run, weights, eps):
     y, mean, inverse_std = layer_passes.normalise(x, rows, run, w, b, eps)
     need_x, need_w, need_b = needs
     size = (weights,) if w is None else w.shape
 
     def vjp(dy, x, w, mean, inverse_std):
+        if isinstance(dy, Tensor):
+            dx, dw, db = twice.normalise(dy, x, w, rows, run, weights, eps)
+            return dx, dw.reshape(size), db.reshape(size)
         dx, dw, db = layer_passes.normalise_backward(dy, x, run, w, weights, mean, inverse_std, need_x)
         return dx, dw.reshape(size) if need_w else None, db.reshape(size) if need_b else None
 
