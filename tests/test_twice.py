@@ -7,7 +7,7 @@ import fastconv as fc
 import fastconv.nn.functional as F
 
 rng = np.random.default_rng(2)
-ACTIVATIONS = ["hardtanh", "relu6", "hardsigmoid", "hardswish", "elu", "selu", "silu", "mish", "gelu", "leaky_relu"]
+ACTIVATIONS = ["hardtanh", "relu6", "hardswish", "elu", "selu", "silu", "mish", "gelu", "leaky_relu"]
 NORMS = {
     "group": lambda m, x, w, b: m.group_norm(x, 2, w, b),
     "group, no weights": lambda m, x, w, b: m.group_norm(x, 4) * w[0] + b[0],
