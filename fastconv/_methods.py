@@ -643,6 +643,10 @@ class FunctionMethods(tape.TensorBase):
         """These elements where `condition` holds, else `other`; see :func:`fastconv.where`."""
         return functions.where(condition, self, other)
 
+    def unfold(self, dimension: _int, size: _int, step: _int) -> Tensor:
+        """A view of all windows of `size` elements of a dimension, `step` apart, each along a new last dimension."""
+        return functions.unfold_dimension(self, dimension, size, step)
+
     def expand_as(self, other: Tensor) -> Tensor:
         """See :meth:`expand`; to the shape of another tensor."""
         return functions.expand(self, other.shape)

@@ -97,6 +97,8 @@ SELECTION = [
     ("tensor_split", lambda m, x: m.tensor_split(x, (1, 3), dim=2), (CUBE,)),
     ("unbind", lambda m, x: m.unbind(x, 1), (CUBE,)),
     ("diagonal", lambda m, x: m.diagonal(x, 1, 0, 2), (CUBE,)),
+    ("unfold", lambda m, x: x.unfold(2, 3, 1), (CUBE,)),
+    ("unfold", lambda m, x: x.unfold(0, 2, 2).unfold(1, 2, 1), (SQUARE,)),
     ("where", lambda m, x, y: x.where(x > 0, y), (A, B)),
 ]
 ARRANGEMENT = [

@@ -132,6 +132,7 @@ from .selection import (
     take_along_dim,
     tensor_split,
     unbind,
+    unfold_dimension,
 )
 from .shapes import cat, expand, flatten, is_tensor, numel, permute, reshape, squeeze, stack, transpose, unsqueeze, view
 from .sorting import argsort, bincount, histc, kthvalue, median, mode, quantile, sort, topk, unique, unique_consecutive
@@ -303,6 +304,7 @@ __all__ = [
     "triu",
     "trunc",
     "unbind",
+    "unfold_dimension",
     "unflatten",
     "unique",
     "unique_consecutive",

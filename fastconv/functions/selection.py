@@ -35,6 +35,7 @@ __all__ = [
     "take_along_dim",
     "tensor_split",
     "unbind",
+    "unfold_dimension",
 ]
 
 
@@ -70,6 +71,24 @@ def _diagonal_backward(needs, dy, shape, place):
     view.flags.writeable = True
     view[...] = dy
     return dx, lambda d: (apply(_diagonal, d, offset=offset, dim1=dim1, dim2=dim2),), ()
+
+
+@differentiable_twice
+def _unfold(needs, x, dim, size, step):
+    """A view of the windows of a dimension, whose elements are a new last dimension."""
+    shape = x.shape
+    windows = np.lib.stride_tricks.sliding_window_view(x, size, dim, writeable=x.flags.writeable)
+    y = windows[(*(slice(None),) * dim, slice(None, None, step))]
+    return y, lambda dy: (apply(_unfold_backward, dy, shape=shape, dim=dim, step=step),), ()
+
+
+@differentiable_twice
+def _unfold_backward(needs, dy, shape, dim, step):
+    dx, size = np.zeros(shape, dy.dtype), dy.shape[-1]
+    before = (slice(None),) * dim
+    for i in range(dy.shape[dim]):
+        dx[(*before, slice(i * step, i * step + size))] += np.moveaxis(dy[(*before, i)], -1, dim)
+    return dx, lambda d: (apply(_unfold, d, dim=dim, size=size, step=step),), ()
 
 
 def _tensor(x: Any, name: str) -> Any:
@@ -341,3 +360,14 @@ def diagonal(input: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Te
     if dim1 == dim2 or input.ndim < 2:
         raise RuntimeError(f"diagonal dimensions cannot be identical {dim1}, {dim2}, in shape {list(input.shape)}")
     return apply(_diagonal, input, offset=integer(offset, "offset", -(2**60)), dim1=dim1, dim2=dim2)
+
+
+def unfold_dimension(input: Tensor, dim: int, size: int, step: int) -> Tensor:
+    """See :meth:`fastconv.Tensor.unfold`; torch has this as a method alone."""
+    dim, size, step = dimension(dim, _tensor(input, "unfold").ndim), integer(size, "size"), integer(step, "step")
+    length = input.shape[dim] if input.ndim else 1
+    if size > length:
+        raise RuntimeError(f"maximum size for tensor at dimension {dim} is {length} but size is {size}")
+    if step < 1:
+        raise RuntimeError(f"step is {step} but must be > 0")
+    return apply(_unfold, input if input.ndim else input.reshape(1), dim=dim, size=size, step=step)
