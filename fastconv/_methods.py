@@ -647,6 +647,62 @@ class FunctionMethods(tape.TensorBase):
         """A view of all windows of `size` elements of a dimension, `step` apart, each along a new last dimension."""
         return functions.unfold_dimension(self, dimension, size, step)
 
+    def abs_(self) -> Tensor:
+        """:func:`fastconv.abs`, in place."""
+        return self._become(functions.abs(self))
+
+    def exp_(self) -> Tensor:
+        """:func:`fastconv.exp`, in place."""
+        return self._become(functions.exp(self))
+
+    def log_(self) -> Tensor:
+        """:func:`fastconv.log`, in place."""
+        return self._become(functions.log(self))
+
+    def neg_(self) -> Tensor:
+        """:func:`fastconv.neg`, in place."""
+        return self._become(functions.neg(self))
+
+    def relu_(self) -> Tensor:
+        """:func:`fastconv.relu`, in place."""
+        return self._become(functions.relu(self))
+
+    def sigmoid_(self) -> Tensor:
+        """:func:`fastconv.sigmoid`, in place."""
+        return self._become(functions.sigmoid(self))
+
+    def sqrt_(self) -> Tensor:
+        """:func:`fastconv.sqrt`, in place."""
+        return self._become(functions.sqrt(self))
+
+    def tanh_(self) -> Tensor:
+        """:func:`fastconv.tanh`, in place."""
+        return self._become(functions.tanh(self))
+
+    def pow_(self, exponent: Tensor | _float) -> Tensor:
+        """:func:`fastconv.pow`, in place."""
+        return self._become(functions.pow(self, exponent))
+
+    def remainder_(self, other: Tensor | _float) -> Tensor:
+        """:func:`fastconv.remainder`, in place."""
+        return self._become(functions.remainder(self, other))
+
+    def floor_divide_(self, other: Tensor | _float) -> Tensor:
+        """:func:`fastconv.floor_divide`, in place."""
+        return self._become(functions.floor_divide(self, other))
+
+    def nelement(self) -> _int:
+        """Number of elements."""
+        return self._array.size
+
+    def element_size(self) -> _int:
+        """Bytes of an element."""
+        return self._array.itemsize
+
+    def data_ptr(self) -> _int:
+        """The address of the first element."""
+        return self._array.__array_interface__["data"][0]
+
     def expand_as(self, other: Tensor) -> Tensor:
         """See :meth:`expand`; to the shape of another tensor."""
         return functions.expand(self, other.shape)

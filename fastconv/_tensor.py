@@ -34,7 +34,9 @@ from .dtypes import (
     bfloat16,
     bool_,
     can_cast,
+    channels_last,
     check_device,
+    contiguous_format,
     convert,
     device,
     filled_with,
@@ -44,6 +46,8 @@ from .dtypes import (
     int32,
     int64,
     is_device,
+    memory_format,
+    preserve_format,
     to_array,
 )
 from .functions.indexing import getitem, split_index
@@ -87,6 +91,21 @@ def owner_of(array: np.ndarray) -> np.ndarray | None:
     if not array.dtype.isnative or any(stride < 0 or stride % step for stride in array.strides):
         return None
     return None if (address(array) - address(owner)) % step or owner.nbytes % step else owner
+
+
+# Torch's names of tensors by their dtypes.
+_CLASSES = {
+    "float32": "Float",
+    "float64": "Double",
+    "float16": "Half",
+    "bfloat16": "BFloat16",
+    "uint8": "Byte",
+    "int8": "Char",
+    "int16": "Short",
+    "int32": "Int",
+    "int64": "Long",
+    "bool": "Bool",
+}
 
 
 class Tensor(FunctionMethods):
@@ -246,8 +265,10 @@ class Tensor(FunctionMethods):
         strides = tuple(step // self._array.itemsize for step in self._array.strides)
         return strides if dim is None else strides[dim]
 
-    def is_contiguous(self) -> _bool:
-        """Whether the elements lie in memory in row-major order without gaps."""
+    def is_contiguous(self, memory_format: memory_format = contiguous_format) -> _bool:
+        """Whether the elements lie in memory in row-major order, or with channels last, without gaps."""
+        if memory_format is channels_last:
+            return self.ndim == 4 and self._array.transpose(0, 2, 3, 1).flags.c_contiguous
         return self._array.flags.c_contiguous
 
     def is_floating_point(self) -> _bool:
@@ -331,13 +352,28 @@ class Tensor(FunctionMethods):
         self._forget()
         return self
 
-    def clone(self) -> Tensor:
+    def clone(self, *, memory_format: memory_format = preserve_format) -> Tensor:
         """A copy; the gradient goes through."""
-        return apply(primitives.clone, self)
+        copy: Tensor = apply(primitives.clone, self)
+        return copy.contiguous(memory_format)
 
-    def contiguous(self) -> Tensor:
-        """Itself where row-major in memory, else such a copy."""
-        return self if self._array.flags.c_contiguous else apply(primitives.contiguous, self)
+    def contiguous(self, memory_format: memory_format = contiguous_format) -> Tensor:
+        """Itself where its elements lie in that order in memory without gaps, else such a copy.
+
+        Raises
+        ------
+        RuntimeError
+            For `channels_last` and a tensor that has not four dimensions.
+        """
+        if self.is_contiguous(memory_format) or memory_format is preserve_format:
+            return self
+        if memory_format is contiguous_format:
+            return apply(primitives.contiguous, self)
+        if self.ndim != 4:
+            raise RuntimeError(
+                f"required rank 4 tensor to use channels_last format, got a tensor of shape {list(self.shape)}"
+            )
+        return apply(primitives.channels_last, self)
 
     # Out to Python and NumPy
 
@@ -977,8 +1013,9 @@ class Tensor(FunctionMethods):
         device: DeviceLike = None,
         non_blocking: _bool = False,
         copy: _bool = False,
+        memory_format: memory_format = preserve_format,
     ) -> Tensor:
-        """The tensor in another dtype; itself if it has that dtype already.
+        """The tensor in another dtype or order of memory; itself if it has these already.
 
         Parameters
         ----------
@@ -990,6 +1027,8 @@ class Tensor(FunctionMethods):
             Of torch's interface; the result is always there when to() returns.
         copy : bool
             Copy in any case.
+        memory_format : memory_format
+            As for :meth:`contiguous`.
 
         Raises
         ------
@@ -1007,8 +1046,80 @@ class Tensor(FunctionMethods):
             check_device(device)
         dtype = self.dtype if dtype is None else as_dtype(dtype)
         if dtype != self.dtype:
-            return cast(self, dtype)
-        return self.clone() if copy else self
+            return cast(self, dtype).contiguous(memory_format)
+        return (self.clone() if copy else self).contiguous(memory_format)
+
+    def _new(self, array: np.ndarray, dtype: DTypeLike | None, device: DeviceLike, requires_grad: _bool) -> Tensor:
+        check_device(device)
+        new: Tensor = wrap(convert(array, self.dtype if dtype is None else as_dtype(dtype)))
+        return new.requires_grad_(requires_grad) if requires_grad else new
+
+    def new_full(
+        self,
+        size: Sequence[_int],
+        fill_value: _float,
+        *,
+        dtype: DTypeLike | None = None,
+        device: DeviceLike = None,
+        requires_grad: _bool = False,
+    ) -> Tensor:
+        """A tensor of this shape full of a number, of this tensor's dtype or another."""
+        number(fill_value, "fill_value")
+        kind = self.dtype if dtype is None else as_dtype(dtype)
+        array = filled_with(fill_value, check_shape(unpack((size,)), "new_full"), kind)
+        return self._new(array, kind, device, requires_grad)
+
+    def new_zeros(
+        self,
+        *size: _int | Sequence[_int],
+        dtype: DTypeLike | None = None,
+        device: DeviceLike = None,
+        requires_grad: _bool = False,
+    ) -> Tensor:
+        """A tensor of this shape full of 0, of this tensor's dtype or another."""
+        return self.new_full(unpack(size), 0, dtype=dtype, device=device, requires_grad=requires_grad)
+
+    def new_ones(
+        self,
+        *size: _int | Sequence[_int],
+        dtype: DTypeLike | None = None,
+        device: DeviceLike = None,
+        requires_grad: _bool = False,
+    ) -> Tensor:
+        """A tensor of this shape full of 1, of this tensor's dtype or another."""
+        return self.new_full(unpack(size), 1, dtype=dtype, device=device, requires_grad=requires_grad)
+
+    def new_empty(
+        self,
+        *size: _int | Sequence[_int],
+        dtype: DTypeLike | None = None,
+        device: DeviceLike = None,
+        requires_grad: _bool = False,
+    ) -> Tensor:
+        """A tensor of this shape with any values, of this tensor's dtype or another."""
+        return self.new_full(unpack(size), 0, dtype=dtype, device=device, requires_grad=requires_grad)
+
+    def new_tensor(
+        self,
+        data: ArrayLike,
+        *,
+        dtype: DTypeLike | None = None,
+        device: DeviceLike = None,
+        requires_grad: _bool = False,
+    ) -> Tensor:
+        """A copy of the data, of this tensor's dtype or another."""
+        return self._new(to_array(data, None), dtype, device, requires_grad)
+
+    def type(self, dtype: Any = None) -> Any:
+        """Torch's name of tensors of this dtype, ``"torch.FloatTensor"``; with a name or a dtype see :meth:`to`."""
+        if dtype is None:
+            return f"torch.{_CLASSES[self.dtype.name]}Tensor"
+        if isinstance(dtype, str):
+            names = {f"torch.{name}Tensor": kind for kind, name in _CLASSES.items()}
+            if dtype not in names:
+                raise ValueError(f"invalid type: {dtype!r}; there are {', '.join(names)}")
+            dtype = names[dtype]
+        return self.to(dtype)
 
     def cpu(self) -> Tensor:
         """Itself: every tensor is on the CPU."""

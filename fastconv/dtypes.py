@@ -14,21 +14,23 @@ from ._native.tape import TensorBase
 from .checks import brief
 
 __all__ = [
-    "Size",
     "ARRAYS",
     "BFloat16",
     "CPU",
     "Data",
     "DeviceLike",
     "OPERANDS",
+    "Size",
     "as_dtype",
     "bfloat16",
     "bits_of",
     "bool_",
     "can_cast",
     "category",
+    "channels_last",
     "check_device",
     "check_dtype",
+    "contiguous_format",
     "convert",
     "device",
     "dtype_of",
@@ -44,6 +46,8 @@ __all__ = [
     "int64",
     "int8",
     "is_device",
+    "memory_format",
+    "preserve_format",
     "promote_types",
     "result_type",
     "to_array",
@@ -241,6 +245,26 @@ def as_dtype(dtype: DTypeLike) -> np.dtype:
         return check_dtype(float32 if dtype is None else np.dtype(dtype))
     except TypeError:
         raise TypeError(f"expected the dtype of bools, integers, or floats of up to 64 bits, got {dtype!r}") from None
+
+
+class memory_format:
+    """The order in which the elements of a tensor lie in memory; :func:`fastconv.Tensor.contiguous` takes one."""
+
+    __slots__ = ("name",)
+
+    def __init__(self, name: str) -> None:
+        self.name: str = name
+
+    def __repr__(self) -> str:
+        return f"torch.{self.name}"
+
+    def __reduce__(self) -> str:
+        return self.name
+
+
+contiguous_format, channels_last, preserve_format = map(
+    memory_format, ("contiguous_format", "channels_last", "preserve_format")
+)
 
 
 class Size(tuple[int, ...]):

@@ -668,6 +668,11 @@ def contiguous(needs, x):
     return np.ascontiguousarray(x), lambda dy: (dy,), ()
 
 
+@differentiable_twice
+def channels_last(needs, x):
+    return np.ascontiguousarray(x.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2), lambda dy: (dy,), ()
+
+
 # ---------------------------------------------------------------------------------------------------------
 # In place: what was written, and which part of its base a view is
 # ---------------------------------------------------------------------------------------------------------

@@ -958,3 +958,46 @@ def test_attributes_of_subclasses_are_copied():
     x.name = "x"
     y = copy.deepcopy(x)
     assert type(y) is Named and y.name == "x" and y.tolist() == [1]
+
+
+# ---- the order of memory, and what programs ask of a tensor --------------------------------------------------------
+
+
+def test_channels_last():
+    x = fc.randn(2, 3, 4, 5)
+    y = x.contiguous(memory_format=fc.channels_last)
+    assert y.stride() == (60, 1, 15, 3)
+    assert y.is_contiguous(memory_format=fc.channels_last)
+    assert not y.is_contiguous()
+    assert y.contiguous(memory_format=fc.channels_last) is y
+    assert x.to(memory_format=fc.channels_last).stride() == y.stride()
+    assert fc.equal(x, y)
+    assert y.clone().stride() == y.stride()
+    assert y.clone(memory_format=fc.contiguous_format).is_contiguous()
+    with pytest.raises(RuntimeError, match=r"rank 4 tensor.*\[3\]"):
+        fc.ones(3).contiguous(memory_format=fc.channels_last)
+    layer = fc.nn.Conv2d(3, 8, 3).to(memory_format=fc.channels_last)
+    assert layer.weight.is_contiguous(memory_format=fc.channels_last)
+    assert layer.bias.shape == (8,)
+    assert layer(y).is_contiguous(memory_format=fc.channels_last)
+    z = x.clone().requires_grad_()
+    z.contiguous(memory_format=fc.channels_last).mul(2).sum().backward()
+    assert (z.grad == 2).all()
+
+
+def test_tensors_like_one():
+    x = fc.ones(2, 3, dtype=fc.float64)
+    assert x.new_zeros(2, 2).dtype == fc.float64
+    assert x.new_ones((4,), dtype=fc.int64).tolist() == [1] * 4
+    assert x.new_full((2,), 7).tolist() == [7.0, 7.0]
+    assert x.new_tensor([1, 2]).dtype == fc.float64
+    assert x.new_empty(3).shape == (3,)
+    assert x.type() == "torch.DoubleTensor"
+    assert x.type("torch.IntTensor").dtype == fc.int32
+    assert x.type(fc.float32).dtype == fc.float32
+    assert (x.nelement(), x.element_size()) == (6, 8)
+    assert x[1].data_ptr() - x.data_ptr() == 24
+    assert [where.tolist() for where in fc.where(fc.tensor([[0, 2], [3, 0]]))] == [[0, 1], [1, 0]]
+    assert x.add(3).sqrt_().tolist() == [[2.0] * 3] * 2
+    assert fc.is_floating_point(x)
+    assert not fc.is_floating_point(x.long())

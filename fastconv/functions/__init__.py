@@ -93,7 +93,7 @@ from .linear import (
     tril,
     triu,
 )
-from .logic import isclose, isin, logical_and, logical_not, logical_or, logical_xor, signbit
+from .logic import is_floating_point, isclose, isin, logical_and, logical_not, logical_or, logical_xor, signbit
 from .pointwise import (
     abs,
     clamp,
@@ -211,6 +211,7 @@ __all__ = [
     "index_fill",
     "index_select",
     "inner",
+    "is_floating_point",
     "is_tensor",
     "isclose",
     "isfinite",

@@ -12,7 +12,7 @@ from .operands import array_of, without_gradient
 if TYPE_CHECKING:
     from .._tensor import Tensor
 
-__all__ = ["isclose", "isin", "logical_and", "logical_not", "logical_or", "logical_xor", "signbit"]
+__all__ = ["is_floating_point", "isclose", "isin", "logical_and", "logical_not", "logical_or", "logical_xor", "signbit"]
 
 
 def logical_and(input: Tensor, other: Tensor) -> Tensor:
@@ -50,3 +50,8 @@ def isin(elements: Any, test_elements: Any) -> Tensor:
     """Which elements are among the others."""
     arrays = [array_of(x) for x in (elements, test_elements)]
     return wrap(np.asarray(np.isin(*arrays)))
+
+
+def is_floating_point(input: Tensor) -> bool:
+    """Whether the dtype is a floating one."""
+    return array_of(input).dtype.kind == "f"

@@ -10,10 +10,10 @@ from numpy.typing import DTypeLike
 
 from .. import primitives
 from .._native.layers import pointwise
-from .._native.tape import TensorBase
+from .._native.tape import TensorBase, wrap
 from ..checks import brief, dimension, number
 from ..dtypes import ARRAYS, OPERANDS, as_dtype, bfloat16, category, float16, float32, result_type
-from .operands import apply, as_operand, cast, elementwise, floating, operands, quiet
+from .operands import apply, array_of, as_operand, cast, elementwise, floating, operands, quiet
 
 if TYPE_CHECKING:
     from .._tensor import Tensor
@@ -128,8 +128,13 @@ def clamp(input: Tensor, min: Tensor | float | None = None, max: Tensor | float 
     return elementwise(primitives.clamp, *[None if x is None else as_operand(x, dtype) for x in (input, min, max)])
 
 
-def where(condition: Tensor, input: Tensor | float, other: Tensor | float) -> Tensor:
-    """`input` where `condition` (bools) holds, else `other`, with broadcasting."""
+def where(condition: Tensor, input: Tensor | float | None = None, other: Tensor | float | None = None) -> Any:
+    """`input` where `condition` (bools) holds, else `other`, with broadcasting.
+
+    With the condition alone the indices of its elements that are not 0: a tuple of a vector for each dimension.
+    """
+    if input is None and other is None and isinstance(condition, TensorBase):
+        return tuple(wrap(np.ascontiguousarray(places)) for places in np.nonzero(np.atleast_1d(array_of(condition))))
     for value in (input, other):
         if not isinstance(value, OPERANDS):
             raise TypeError(f"where() expects tensors or numbers, got {brief(value)}")

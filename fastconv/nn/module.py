@@ -11,6 +11,7 @@ from .._native.tape import wrap
 from .._tensor import Tensor
 from ..autograd import no_grad
 from ..autograd.hooks import RemovableHandle, add_hook
+from ..dtypes import preserve_format
 from . import hooks
 from .parameter import Parameter, Uninitialized
 
@@ -305,6 +306,8 @@ class Module:
     def to(self, *target: Any, **kwargs: Any) -> Module:
         """Convert floating parameters and buffers, in place, as :meth:`Tensor.to` would; returns self.
 
+        A `memory_format` holds for those of four dimensions.
+
         Raises
         ------
         TypeError
@@ -317,7 +320,13 @@ class Module:
                 raise TypeError(
                     f"nn.Module.to only accepts floating point or complex dtypes, but got desired dtype={dtype}"
                 )
-        return self._convert(lambda tensor: tensor.to(*target, **kwargs))
+        memory_format = kwargs.pop("memory_format", preserve_format)
+
+        def converted(tensor: Tensor) -> Tensor:
+            tensor = tensor.to(*target, **kwargs)
+            return tensor.contiguous(memory_format) if tensor.ndim == 4 else tensor
+
+        return self._convert(converted)
 
     def _convert(self, function: Callable[[Tensor], Tensor]) -> Module:
         """Replace floating parameters, with their gradients, and buffers by what `function` makes of them."""
