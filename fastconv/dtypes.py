@@ -262,9 +262,9 @@ class memory_format:
         return self.name
 
 
-contiguous_format, channels_last, preserve_format = map(
-    memory_format, ("contiguous_format", "channels_last", "preserve_format")
-)
+contiguous_format: memory_format = memory_format("contiguous_format")
+channels_last: memory_format = memory_format("channels_last")
+preserve_format: memory_format = memory_format("preserve_format")
 
 
 class Size(tuple[int, ...]):

@@ -6,6 +6,7 @@ Backward functions take the gradient of the result first (dy).
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -163,7 +164,7 @@ def normalise_backward(
     return dx, dw, db
 
 
-def resample(x: np.ndarray, rows: tuple | None, cols: tuple | None) -> np.ndarray:
+def resample(x: np.ndarray, rows: tuple[Any, ...] | None, cols: tuple[Any, ...] | None) -> np.ndarray:
     """Planes (n, H, W) in another size, by the taps of its rows and columns: see ``_native/layer_passes.pyx``.
 
     Each is a pair of arrays (taps, length of the result), the places of inputs and their weights, or None where that

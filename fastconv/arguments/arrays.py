@@ -9,6 +9,7 @@ other, MemoryError for results that no memory can hold.
 import math
 from collections.abc import Sequence
 from operator import index
+from typing import Any
 
 import numpy as np
 from numpy import ndarray
@@ -191,7 +192,7 @@ def check_gradient(
     dims: int,
     x_shape: tuple[int, ...],
     w_shape: tuple[int, ...] | None,
-    parameters: tuple,
+    parameters: tuple[Any, ...],
 ) -> ndarray:
     """dy in four dimensions, its size checked against the output's.
 
@@ -223,7 +224,7 @@ def too_large(op: str, padded_h: int, padded_w: int, dims: int = 2) -> MemoryErr
     return MemoryError(f"{op}: images of {by(padded_h, padded_w, dims)} pixels, padding included, are too large")
 
 
-def turned_back(rank: int, dims: int) -> tuple | None:
+def turned_back(rank: int, dims: int) -> tuple[Any, ...] | None:
     """The index that takes a result of four dimensions back to so many; None where it is as asked."""
     if dims == 2:
         return None if rank == 4 else (0,)

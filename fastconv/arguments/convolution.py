@@ -1,6 +1,7 @@
 """Convolutions, forward and transposed, of one or two dimensions."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy import ndarray
@@ -43,7 +44,7 @@ def of_y(
     dilation: Size,
     groups: int,
     output_padding: Size,
-) -> tuple[ndarray, ndarray, ndarray | None, Numbers, tuple | None]:
+) -> tuple[ndarray, ndarray, ndarray | None, Numbers, tuple[Any, ...] | None]:
     """For the layer of that name, as "conv2d": x, w and b; all sizes and parameters; the index that turns y back."""
     dims = _dims(op)
     given = x
@@ -68,7 +69,7 @@ def of_x(
     dilation: Size,
     groups: int,
     output_padding: Size,
-) -> tuple[ndarray, ndarray, Numbers, tuple | None]:
+) -> tuple[ndarray, ndarray, Numbers, tuple[Any, ...] | None]:
     """For the gradient of its input: w and dy; all sizes and parameters; the index that turns dx back."""
     dims, op = _dims(layer), f"{layer}_input"
     dy, w = float_arrays(op, dy, "gradient", w, "weight")
@@ -91,7 +92,7 @@ def of_w(
     dilation: Size,
     groups: int,
     output_padding: Size,
-) -> tuple[ndarray, ndarray, Numbers, tuple | None]:
+) -> tuple[ndarray, ndarray, Numbers, tuple[Any, ...] | None]:
     """For the gradient of its filters: x and dy; all sizes and parameters; the index that turns dw back."""
     dims, op = _dims(layer), f"{layer}_weight"
     x, dy = float_arrays(op, x, "input", dy, "gradient")

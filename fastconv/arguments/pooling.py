@@ -44,7 +44,7 @@ Numbers = tuple[int, ...]
 
 def of_max(
     x: ndarray, kernel_size: Size, stride: Size | None, padding: Size, dilation: Size, ceil_mode: bool
-) -> tuple[ndarray, Numbers, tuple | None]:
+) -> tuple[ndarray, Numbers, tuple[Any, ...] | None]:
     """For max_pool2d: x; all sizes and parameters; the index that turns y back."""
     op = "max_pool2d"
     x4, numbers, back = _of_x(op, x, kernel_size, stride, padding, dilation, ceil_mode)
@@ -58,7 +58,7 @@ def of_max(
 
 def of_max_backward(
     dy: ndarray, indices: ndarray, input_size: Sequence[int]
-) -> tuple[ndarray, ndarray, Numbers, tuple | None]:
+) -> tuple[ndarray, ndarray, Numbers, tuple[Any, ...] | None]:
     """For max_pool2d_backward: dy and indices; the size of x; the index that turns dx back."""
     op = "max_pool2d_backward"
     dy = float_array(op, dy, "gradient")
@@ -85,7 +85,7 @@ def of_average(
     padding: Size,
     ceil_mode: bool,
     divisor_override: int | None,
-) -> tuple[ndarray, Numbers, int, tuple | None]:
+) -> tuple[ndarray, Numbers, int, tuple[Any, ...] | None]:
     """For avg_pool2d: x; all sizes and parameters; the divisor, 0 for the number of pixels; the index that turns y
     back."""
     x4, numbers, back = _of_x("avg_pool2d", x, kernel_size, stride, padding, 1, ceil_mode)
@@ -100,7 +100,7 @@ def of_average_backward(
     padding: Size,
     ceil_mode: bool,
     divisor_override: int | None,
-) -> tuple[ndarray, Numbers, int, tuple | None]:
+) -> tuple[ndarray, Numbers, int, tuple[Any, ...] | None]:
     """For avg_pool2d_backward: dy; all sizes and parameters; the divisor; the index that turns dx back."""
     op = "avg_pool2d_backward"
     dy = float_array(op, dy, "gradient")
@@ -112,7 +112,9 @@ def of_average_backward(
     return dy4, numbers, divisor, turned_back(len(x_shape), 2)
 
 
-def of_adaptive(x: ndarray, output_size: int | Sequence[int | None] | None) -> tuple[ndarray, Numbers, tuple | None]:
+def of_adaptive(
+    x: ndarray, output_size: int | Sequence[int | None] | None
+) -> tuple[ndarray, Numbers, tuple[Any, ...] | None]:
     """For adaptive_avg_pool2d: x; the size of y; the index that turns y back."""
     op = "adaptive_avg_pool2d"
     x = float_array(op, x, "input")
@@ -132,7 +134,7 @@ def of_adaptive(x: ndarray, output_size: int | Sequence[int | None] | None) -> t
     return x4, y_shape, turned_back(x.ndim, 2)
 
 
-def of_adaptive_backward(dy: ndarray, input_size: Sequence[int]) -> tuple[ndarray, Numbers, tuple | None]:
+def of_adaptive_backward(dy: ndarray, input_size: Sequence[int]) -> tuple[ndarray, Numbers, tuple[Any, ...] | None]:
     """For adaptive_avg_pool2d_backward: dy; the size of x; the index that turns dx back."""
     op = "adaptive_avg_pool2d_backward"
     dy = float_array(op, dy, "gradient")

@@ -62,6 +62,8 @@ class ReLU(_InPlace):
 class LeakyReLU(_InPlace):
     """``input`` where it is above 0, else ``negative_slope * input``, element-wise."""
 
+    negative_slope: Any
+
     def __init__(self, negative_slope: float = 0.01, inplace: bool = False) -> None:
         super().__init__(inplace)
         self.negative_slope = number(negative_slope, "negative_slope")
@@ -77,6 +79,9 @@ class LeakyReLU(_InPlace):
 class ReLU6(_InPlace):
     """``min(max(input, 0), 6)``, element-wise."""
 
+    max_val: float
+    min_val: float
+
     def forward(self, input: Tensor) -> Tensor:
         """Any shape to the same."""
         return F.relu6(input, self.inplace)
@@ -88,6 +93,9 @@ class ReLU6(_InPlace):
 
 class Hardtanh(_InPlace):
     """``min(max(input, min_val), max_val)``, element-wise."""
+
+    max_val: float
+    min_val: float
 
     def __init__(
         self,
@@ -317,6 +325,9 @@ class PReLU(Module):
     ----------
     weight : Parameter (num_parameters,)
     """
+
+    num_parameters: int
+    weight: Parameter
 
     def __init__(self, num_parameters: int = 1, init: float = 0.25, device: Any = None, dtype: Any = None) -> None:
         super().__init__()

@@ -53,6 +53,14 @@ class MultiheadAttention(Module):
     out_proj : Linear
     """
 
+    dropout: Any
+    embed_dim: int
+    head_dim: int
+    kdim: int
+    num_heads: int
+    out_proj: NonDynamicallyQuantizableLinear
+    vdim: int
+
     def __init__(
         self,
         embed_dim: int,
@@ -210,6 +218,15 @@ class TransformerEncoderLayer(Module):
     device, dtype
         Of the parameters.
     """
+
+    dropout: Dropout
+    dropout1: Dropout
+    dropout2: Dropout
+    linear1: Linear
+    linear2: Linear
+    norm1: LayerNorm
+    norm2: LayerNorm
+    self_attn: MultiheadAttention
 
     def __init__(
         self,

@@ -149,15 +149,15 @@ class ModuleDict(Module):
         """Remove a module; returns it."""
         return self._modules.pop(key)
 
-    def keys(self):
+    def keys(self) -> Any:
         """The names."""
         return self._modules.keys()
 
-    def items(self):
+    def items(self) -> Any:
         """Pairs of names and modules."""
         return self._modules.items()
 
-    def values(self):
+    def values(self) -> Any:
         """The modules."""
         return self._modules.values()
 
@@ -190,7 +190,7 @@ class ParameterList(_Members):
     values : iterable, optional
     """
 
-    def __init__(self, values: Iterable | None = None) -> None:
+    def __init__(self, values: Iterable[Any] | None = None) -> None:
         super().__init__()
         self._size = 0
         if values is not None:
@@ -205,7 +205,7 @@ class ParameterList(_Members):
     def __len__(self) -> int:
         return self._size
 
-    def __iter__(self) -> Iterator:
+    def __iter__(self) -> Iterator[Any]:
         return (getattr(self, str(i)) for i in range(self._size))
 
     def _position(self, index: int) -> str:
@@ -214,12 +214,12 @@ class ParameterList(_Members):
             raise IndexError(f"index {index} is out of range")
         return str(index % self._size)
 
-    def __getitem__(self, index: int | slice):
+    def __getitem__(self, index: int | slice) -> Any:
         if isinstance(index, slice):
             return ParameterList([getattr(self, str(i)) for i in range(self._size)[index]])
         return getattr(self, self._position(index))
 
-    def __setitem__(self, index: int, value) -> None:
+    def __setitem__(self, index: int, value: Any) -> None:
         setattr(self, self._position(index), _as_parameter(value))
 
     def append(self, value):
@@ -228,7 +228,7 @@ class ParameterList(_Members):
         self[self._size - 1] = value
         return self
 
-    def extend(self, values: Iterable):
+    def extend(self, values: Iterable[Any]):
         """Add values at the end; returns self."""
         if isinstance(values, Tensor) or not isinstance(values, Iterable):
             raise TypeError(f"ParameterList.extend should be called with an iterable, but got {type(values).__name__}")
@@ -247,7 +247,7 @@ class ParameterDict(_Members):
     parameters : mapping or iterable of pairs, optional
     """
 
-    def __init__(self, parameters: Mapping | Iterable[tuple[str, object]] | None = None) -> None:
+    def __init__(self, parameters: Mapping[str, Any] | Iterable[tuple[str, object]] | None = None) -> None:
         super().__init__()
         self._keys: dict[str, None] = {}
         if parameters is not None:
@@ -261,12 +261,12 @@ class ParameterDict(_Members):
             dtype.name, dtype.name
         )
 
-    def __getitem__(self, key: str):
+    def __getitem__(self, key: str) -> Any:
         if key not in self._keys:
             raise KeyError(key)
         return getattr(self, key)
 
-    def __setitem__(self, key: str, value) -> None:
+    def __setitem__(self, key: str, value: Any) -> None:
         if not isinstance(key, str):
             raise TypeError(f"a name is a string, got {key!r} of type {type(key).__name__}")
         self._keys[key] = None
@@ -300,19 +300,19 @@ class ParameterDict(_Members):
         for key in list(self._keys):
             del self[key]
 
-    def keys(self):
+    def keys(self) -> Any:
         """The names."""
         return self._keys.keys()
 
-    def values(self):
+    def values(self) -> Any:
         """The values."""
         return [self[key] for key in self._keys]
 
-    def items(self):
+    def items(self) -> Any:
         """Pairs of names and values."""
         return [(key, self[key]) for key in self._keys]
 
-    def update(self, parameters: Mapping | Iterable[tuple[str, object]]) -> None:
+    def update(self, parameters: Mapping[str, Any] | Iterable[tuple[str, object]]) -> None:
         """Add values, or put them in the place of those that have their names."""
         for name, value in parameters.items() if hasattr(parameters, "items") else parameters:
             self[name] = value

@@ -41,6 +41,10 @@ class Embedding(Module):
         Drawn from the standard normal distribution.
     """
 
+    embedding_dim: int
+    num_embeddings: int
+    weight: Parameter
+
     def __init__(
         self,
         num_embeddings: int,

@@ -74,6 +74,8 @@ class _Lazy(Module):
 class LazyLinear(_Lazy, Linear):
     """A :class:`Linear` that takes its number of inputs from the first one."""
 
+    in_features: int
+
     def __init__(self, out_features: int, bias: bool = True, device: Any = None, dtype: Any = None) -> None:
         super().__init__(0, out_features, bias, device, dtype)
         self._uninitialize()

@@ -127,7 +127,7 @@ class Unflatten(Module):
 class Identity(Module):
     """Returns its input; arguments of any kind are ignored."""
 
-    def __init__(self, *args, **kwargs) -> None:
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__()
 
     def forward(self, input: Tensor) -> Tensor:

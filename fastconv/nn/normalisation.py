@@ -177,17 +177,17 @@ class _BatchNorm(_Tracking):
 
 class BatchNorm1d(_BatchNorm):
     __doc__ = f"Batch norm of (N, C) or (N, C, L).\n\n    {_BatchNorm.__doc__}"
-    ranks = 2, 3
+    ranks: tuple[int, ...] = 2, 3
 
 
 class BatchNorm2d(_BatchNorm):
     __doc__ = f"Batch norm of (N, C, H, W).\n\n    {_BatchNorm.__doc__}"
-    ranks = (4,)
+    ranks: tuple[int, ...] = (4,)
 
 
 class BatchNorm3d(_BatchNorm):
     __doc__ = f"Batch norm of (N, C, D, H, W).\n\n    {_BatchNorm.__doc__}"
-    ranks = (5,)
+    ranks: tuple[int, ...] = (5,)
 
 
 class _InstanceNorm(_Tracking):
@@ -241,17 +241,17 @@ class _InstanceNorm(_Tracking):
 
 class InstanceNorm1d(_InstanceNorm):
     __doc__ = f"Instance norm of (N, C, L) or (C, L).\n\n    {_InstanceNorm.__doc__}"
-    ranks = 2, 3
+    ranks: tuple[int, ...] = 2, 3
 
 
 class InstanceNorm2d(_InstanceNorm):
     __doc__ = f"Instance norm of (N, C, H, W) or (C, H, W).\n\n    {_InstanceNorm.__doc__}"
-    ranks = 3, 4
+    ranks: tuple[int, ...] = 3, 4
 
 
 class InstanceNorm3d(_InstanceNorm):
     __doc__ = f"Instance norm of (N, C, D, H, W) or (C, D, H, W).\n\n    {_InstanceNorm.__doc__}"
-    ranks = 4, 5
+    ranks: tuple[int, ...] = 4, 5
 
 
 class GroupNorm(_Affine):
@@ -275,6 +275,10 @@ class GroupNorm(_Affine):
     weight, bias : Parameter (num_channels,) or None
         1 and 0 at first.
     """
+
+    eps: Any
+    num_channels: int
+    num_groups: int
 
     def __init__(
         self,
@@ -328,6 +332,9 @@ class LayerNorm(_Affine):
     weight, bias : Parameter of size normalized_shape, or None
         1 and 0 at first.
     """
+
+    eps: Any
+    normalized_shape: tuple[int, ...]
 
     def __init__(
         self,

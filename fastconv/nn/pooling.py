@@ -89,6 +89,10 @@ class MaxPool3d(_MaxPool):
 class AvgPool1d(Module):
     """The mean of every window; arguments as of :func:`functional.avg_pool1d`."""
 
+    kernel_size: tuple[int, ...]
+    padding: tuple[int, ...]
+    stride: tuple[int, ...]
+
     def __init__(
         self,
         kernel_size: Size,

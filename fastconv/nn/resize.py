@@ -25,6 +25,9 @@ Size = int | Sequence[int]
 class Upsample(Module):
     """Images in another size; arguments as of :func:`functional.interpolate`."""
 
+    name: str
+    scale_factor: tuple[float, ...]
+
     def __init__(
         self,
         size: Size | None = None,

@@ -72,6 +72,10 @@ class AveragedModel(Module):
         Average the buffers too; else they are copied by each update.
     """
 
+    avg_fn: Any
+    multi_avg_fn: Any
+    use_buffers: bool
+
     n_averaged: Tensor
 
     def __init__(
@@ -159,6 +163,8 @@ class SWALR(LRScheduler):
     anneal_strategy : {"cos", "linear"}
     last_epoch : int
     """
+
+    anneal_epochs: int
 
     def __init__(
         self,

@@ -101,6 +101,10 @@ class Storage:
         The device that it was saved from.
     """
 
+    element: Element
+    location: str
+    raw: Any
+
     def __init__(self, element: Element, raw: np.ndarray, location: str) -> None:
         self.element, self.raw, self.location = element, raw, location
         self._wide: dict[str, np.ndarray] = {}

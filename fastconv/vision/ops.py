@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -86,6 +87,12 @@ class SqueezeExcitation(nn.Module):
         Between these, and after them.
     """
 
+    activation: Any
+    avgpool: Any
+    fc1: Any
+    fc2: Any
+    scale_activation: Any
+
     def __init__(
         self,
         input_channels: int,
@@ -166,7 +173,7 @@ class FrozenBatchNorm2d(nn.Module):
         for name, make in (("weight", ones), ("bias", zeros), ("running_mean", zeros), ("running_var", ones)):
             self.register_buffer(name, make(num_features))
 
-    def load_state_dict(self, state_dict, strict: bool = True):
+    def load_state_dict(self, state_dict: Any, strict: bool = True) -> Any:
         """As every module's; a batch norm's count of batches is left out."""
         return super().load_state_dict(
             {name: value for name, value in state_dict.items() if name != "num_batches_tracked"}, strict

@@ -10,6 +10,7 @@ import itertools
 import math
 import warnings
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -241,7 +242,7 @@ def upsample(
     return interpolate(input, size, scale_factor, mode, align_corners)
 
 
-def upsample_nearest(input: Array, size=None, scale_factor=None) -> Array:
+def upsample_nearest(input: Array, size: Any = None, scale_factor: Any = None) -> Array:
     """:func:`interpolate` by the nearest pixel, by its former name."""
     warnings.warn(
         "`nn.functional.upsample_nearest` is deprecated. Use `nn.functional.interpolate` instead.", stacklevel=2
@@ -249,7 +250,7 @@ def upsample_nearest(input: Array, size=None, scale_factor=None) -> Array:
     return interpolate(input, size, scale_factor, mode="nearest")
 
 
-def upsample_bilinear(input: Array, size=None, scale_factor=None) -> Array:
+def upsample_bilinear(input: Array, size: Any = None, scale_factor: Any = None) -> Array:
     """:func:`interpolate` bilinearly with aligned corners, by its former name."""
     warnings.warn(
         "`nn.functional.upsample_bilinear` is deprecated. Use `nn.functional.interpolate` instead.", stacklevel=2

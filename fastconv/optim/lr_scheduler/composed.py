@@ -63,6 +63,8 @@ class ChainedScheduler(_Composed):
 class SequentialLR(_Composed):
     """One of the `schedulers` after the other, the next one from each of the `milestones` on."""
 
+    last_epoch: int
+
     def __init__(
         self,
         optimizer: Optimizer,

@@ -41,6 +41,8 @@ class OneCycleLR(LRScheduler):
     last_epoch : int
     """
 
+    phases: Any
+
     def __init__(
         self,
         optimizer: Optimizer,
@@ -151,6 +153,13 @@ class CyclicLR(LRScheduler):
     last_epoch : int
     """
 
+    gamma: Any
+    max_lrs: list[float]
+    mode: str
+    scale_fn: Any
+    step_ratio: float
+    total_size: float
+
     def __init__(
         self,
         optimizer: Optimizer,
@@ -236,6 +245,9 @@ class CosineAnnealingWarmRestarts(LRScheduler):
     eta_min : float
     last_epoch : int
     """
+
+    T_cur: int
+    T_i: int
 
     def __init__(
         self, optimizer: Optimizer, T_0: int, T_mult: int = 1, eta_min: float = 0.0, last_epoch: int = -1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 from ...checks import number
 from ..optimizer import Optimizer
@@ -35,6 +36,12 @@ class ReduceLROnPlateau(LRScheduler):
     eps : float
         Smaller changes of a rate are not made.
     """
+
+    cooldown: Any
+    eps: Any
+    last_epoch: int
+    patience: Any
+    threshold: Any
 
     def __init__(
         self,

@@ -3,7 +3,7 @@
 import itertools
 import sys
 from collections.abc import Iterable, Iterator, Sequence, Sized
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 
@@ -140,6 +140,8 @@ class WeightedRandomSampler(Sampler[int]):
     ValueError
         If `num_samples` is not positive, or the weights are not one-dimensional.
     """
+
+    weights: Any
 
     def __init__(
         self,

@@ -46,6 +46,9 @@ class CIFAR10(ArrayDataset):
         If the files are not there, or one of them is truncated or foreign; the message names it.
     """
 
+    data: Any
+    targets: list[int]
+
     url = "https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz"
     filename = "cifar-10-python.tar.gz"
     md5 = "c58f30108f718f92721af3b95e74349a"
@@ -53,7 +56,7 @@ class CIFAR10(ArrayDataset):
     base_folder = "cifar-10-batches-py"
     binary_folder = "cifar-10-batches-bin"
     train_list: tuple[str, ...] = tuple(f"data_batch_{i}" for i in range(1, 6))
-    test_list = ("test_batch",)
+    test_list: tuple[str] = ("test_batch",)
     classes: Sequence[str] = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
     def __init__(

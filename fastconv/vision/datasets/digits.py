@@ -35,6 +35,9 @@ class Digits(ArrayDataset):
     targets : list of int
     """
 
+    data: Any
+    targets: Any
+
     classes: Sequence[str] = tuple("0123456789")
 
     def __init__(

@@ -40,6 +40,8 @@ class ImageFolder(VisionDataset):
         If there is no such folder, no class in it, or a class without an image.
     """
 
+    loader: Any
+
     def __init__(
         self,
         root: str | os.PathLike[str],

@@ -46,6 +46,9 @@ class MNIST(ArrayDataset):
         If the files are not there, or one of them is truncated or foreign; the message names it.
     """
 
+    data: Tensor
+    targets: Tensor
+
     home = "https://ossci-datasets.s3.amazonaws.com/mnist/"
     # Published MD5 checksum and length of each file.
     resources: ClassVar = {

@@ -1,8 +1,7 @@
 """Inception modules (C. Szegedy et al., 2015), torchvision's GoogLeNet: its layers, names and seeds."""
 
 import warnings
-from collections import namedtuple
-from typing import Any
+from typing import Any, NamedTuple
 
 from fastconv import nn
 from fastconv._tensor import Tensor
@@ -12,7 +11,13 @@ from fastconv.vision.models.weights import build, weights_enum
 
 __all__ = ["GoogLeNet", "GoogLeNetOutputs", "GoogLeNet_Weights", "googlenet"]
 
-GoogLeNetOutputs = namedtuple("GoogLeNetOutputs", ("logits", "aux_logits2", "aux_logits1"))
+
+class GoogLeNetOutputs(NamedTuple):
+    """Scores, and those of the auxiliary classifiers."""
+
+    logits: Tensor
+    aux_logits2: Tensor | None
+    aux_logits1: Tensor | None
 
 
 class Inception(nn.Module):
@@ -81,6 +86,13 @@ class GoogLeNet(nn.Module):
         Draw the weights from a truncated normal distribution; by default so, with a warning as torchvision's.
     dropout, dropout_aux : float
     """
+
+    aux_logits: bool
+    transform_input: bool
+    maxpool3: nn.MaxPool2d
+    maxpool4: nn.MaxPool2d
+    aux1: Any
+    aux2: Any
 
     def __init__(
         self,

@@ -55,6 +55,9 @@ class Stage(NamedTuple):
 class MBConv(nn.Module):
     """A 1x1 convolution to more channels, a depthwise one, squeeze and excitation, and a linear 1x1 one."""
 
+    out_channels: int
+    use_res_connect: bool
+
     def __init__(self, cnf: Stage, stochastic_depth_prob: float, norm_layer: Norm) -> None:
         super().__init__()
         if not 1 <= cnf.stride <= 2:
@@ -81,6 +84,9 @@ class MBConv(nn.Module):
 
 class FusedMBConv(nn.Module):
     """A convolution to more channels, and a linear 1x1 one, or without expansion one convolution."""
+
+    out_channels: int
+    use_res_connect: bool
 
     def __init__(self, cnf: Stage, stochastic_depth_prob: float, norm_layer: Norm) -> None:
         super().__init__()

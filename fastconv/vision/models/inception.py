@@ -1,8 +1,7 @@
 """Factorised convolutions (C. Szegedy et al., 2016), torchvision's Inception v3: its layers, names and seeds."""
 
 import warnings
-from collections import namedtuple
-from typing import Any
+from typing import Any, NamedTuple
 
 from fastconv import nn
 from fastconv._tensor import Tensor
@@ -13,7 +12,12 @@ from fastconv.vision.models.weights import weights_enum
 
 __all__ = ["Inception3", "InceptionOutputs", "Inception_V3_Weights", "inception_v3"]
 
-InceptionOutputs = namedtuple("InceptionOutputs", ("logits", "aux_logits"))
+
+class InceptionOutputs(NamedTuple):
+    """Scores, and those of the auxiliary classifier."""
+
+    logits: Tensor
+    aux_logits: Tensor | None
 
 
 def _pooled(x: Tensor) -> Tensor:
@@ -179,6 +183,10 @@ class Inception3(nn.Module):
         Draw the weights from a truncated normal distribution; by default so, with a warning as torchvision's.
     dropout : float
     """
+
+    AuxLogits: Any
+    aux_logits: bool
+    transform_input: bool
 
     def __init__(
         self,

@@ -84,6 +84,9 @@ class MNASNet(nn.Module):
         Share of the classifier's inputs that is dropped in training.
     """
 
+    alpha: float
+    num_classes: int
+
     _version = 2
 
     def __init__(self, alpha: float, num_classes: int = 1000, dropout: float = 0.2) -> None:

@@ -27,6 +27,9 @@ class InvertedResidual(nn.Module):
         Makes a normalisation of so many channels; BatchNorm2d by default.
     """
 
+    out_channels: int
+    use_res_connect: bool
+
     def __init__(
         self,
         inp: int,
@@ -78,6 +81,8 @@ class MobileNetV2(nn.Module):
     dropout : float
         Share of the classifier's inputs that is dropped in training.
     """
+
+    last_channel: int
 
     def __init__(
         self,

@@ -37,6 +37,9 @@ class InvertedResidualConfig(NamedTuple):
 class InvertedResidual(nn.Module):
     """A 1x1 convolution to more channels, a depthwise one, squeeze and excitation, and a linear 1x1 one."""
 
+    out_channels: int
+    use_res_connect: bool
+
     def __init__(self, cnf: InvertedResidualConfig, norm_layer: Norm) -> None:
         super().__init__()
         if not 1 <= cnf.stride <= 2:

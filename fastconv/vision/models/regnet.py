@@ -80,6 +80,8 @@ class Plan(NamedTuple):
 class ResBottleneckBlock(nn.Module):
     """1x1, grouped 3x3 (with squeeze and excitation, if asked for), 1x1, and a shortcut."""
 
+    activation: Any
+
     def __init__(
         self,
         width_in: int,

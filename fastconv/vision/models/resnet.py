@@ -139,6 +139,11 @@ class ResNet(nn.Module):
         Makes a normalisation of so many channels; BatchNorm2d by default.
     """
 
+    base_width: int
+    dilation: int
+    groups: int
+    inplanes: int
+
     def __init__(
         self,
         block: type[BasicBlock] | type[Bottleneck],

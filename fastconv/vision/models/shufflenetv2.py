@@ -39,6 +39,8 @@ class InvertedResidual(nn.Module):
         1, where both are alike, to 3.
     """
 
+    stride: int
+
     def __init__(self, inp: int, oup: int, stride: int) -> None:
         super().__init__()
         if not 1 <= stride <= 3:

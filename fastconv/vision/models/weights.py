@@ -18,7 +18,7 @@ class Weights(enum.Enum):
         """Where the weights are published; :func:`fastconv.hub.load_state_dict_from_url` says where to put them."""
         return self.value[0]
 
-    def get_state_dict(self, progress: bool = True, check_hash: bool = False) -> dict:
+    def get_state_dict(self, progress: bool = True, check_hash: bool = False) -> dict[str, Any]:
         """The weights.
 
         Raises
@@ -43,7 +43,9 @@ class Weights(enum.Enum):
         )
 
 
-def weights_enum(network: str, first: str | None, second: str | None = None, sizes: tuple = (256, 224)) -> Any:
+def weights_enum(
+    network: str, first: str | None, second: str | None = None, sizes: tuple[int, int] = (256, 224)
+) -> Any:
     """The enum of a network's weights on ImageNet, the first ones and the better ones of later; the last is DEFAULT.
 
     Parameters
@@ -73,8 +75,8 @@ def build(
     choices: Any,
     weights: Any,
     pretrained: bool | None,
-    options: dict,
-    rename: Callable[[dict], dict] | None = None,
+    options: dict[str, Any],
+    rename: Callable[[dict[str, Any]], dict[str, Any]] | None = None,
 ) -> Any:
     """A network with these options and, if asked for, published weights; `rename` brings their names up to date."""
     state = state_of(choices, weights, pretrained)
@@ -84,7 +86,7 @@ def build(
     return model
 
 
-def state_of(choices: Any, weights: Any, pretrained: bool | None) -> dict | None:
+def state_of(choices: Any, weights: Any, pretrained: bool | None) -> dict[str, Any] | None:
     """The weights that a network is to begin with, or None.
 
     Parameters

@@ -38,6 +38,8 @@ class IntermediateLayers(nn.ModuleDict):
         Names of children, and the names of their results.
     """
 
+    return_layers: dict[str, str]
+
     def __init__(self, model: nn.Module, return_layers: dict[str, str]) -> None:
         missing = set(return_layers) - {name for name, _ in model.named_children()}
         if missing:
@@ -73,7 +75,9 @@ class _Segmentation(nn.Module):
 
     def __init__(self, backbone: nn.Module, classifier: nn.Module, aux_classifier: nn.Module | None = None) -> None:
         super().__init__()
-        self.backbone, self.classifier, self.aux_classifier = backbone, classifier, aux_classifier
+        self.backbone: nn.Module = backbone
+        self.classifier: nn.Module = classifier
+        self.aux_classifier: nn.Module | None = aux_classifier
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
         features, results = self.backbone(x), OrderedDict()
