@@ -520,6 +520,7 @@ cdef set towards(list roots, set targets):
 
 
 @cython.final
+@cython.auto_pickle(False)
 cdef class Walk:
     """One walk back: the gradients that have arrived, and where they may go on to.
 
