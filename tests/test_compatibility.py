@@ -1,6 +1,6 @@
 """docs/compatibility.md says which of torch's names there are."""
 
-from tests import compatibility
+import compatibility
 
 
 def test_the_page_is_up_to_date():

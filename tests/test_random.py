@@ -9,6 +9,7 @@ import zlib
 
 import numpy as np
 import pytest
+import same_numbers
 
 import fastconv as fc
 from fastconv import nn
@@ -21,7 +22,6 @@ from fastconv.utils.data import (
     WeightedRandomSampler,
     random_split,
 )
-from tests import same_numbers
 
 KNOWN = json.loads(same_numbers.KNOWN.read_text())
 

@@ -9,13 +9,13 @@ import struct
 import zipfile
 from collections import Counter, OrderedDict, defaultdict, namedtuple
 
+import fuzz_files
 import numpy as np
 import pytest
 
 import fastconv
 from fastconv import nn, optim
 from fastconv.serialization import add_safe_globals, clear_safe_globals, get_safe_globals, safe_globals
-from tests import fuzz_files
 
 DTYPES = ("float16", "float32", "float64", "uint8", "int8", "int16", "int32", "int64", "bool")
 LEGACY = pytest.mark.parametrize("legacy", [False, True], ids=["zip", "legacy"])
