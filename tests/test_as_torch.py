@@ -14,12 +14,15 @@ HOME = os.path.dirname(os.path.dirname(fastconv.__file__))
 
 
 def python(*arguments, cwd=None):
-    """A process of this interpreter that finds fastconv; returns it when it has ended."""
+    """A process of this interpreter that finds fastconv, wherever it starts; returns it when it has ended.
+
+    By itself it does not start in the clone, whose sources may not be compiled.
+    """
     return subprocess.run(
         [sys.executable, *arguments],
         capture_output=True,
         text=True,
-        cwd=cwd,
+        cwd=cwd or HOME,
         timeout=120,
         env=os.environ | {"PYTHONPATH": HOME, "PYTHONSAFEPATH": "", "OMP_NUM_THREADS": "1"},
     )
