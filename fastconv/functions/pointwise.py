@@ -10,10 +10,11 @@ from numpy.typing import DTypeLike
 
 from .. import primitives
 from .._native.layers import pointwise
-from .._native.tape import TensorBase, wrap
+from .._native.tape import TensorBase
 from ..checks import brief, dimension, number
 from ..dtypes import ARRAYS, OPERANDS, as_dtype, bfloat16, category, float16, float32, result_type
-from .operands import apply, array_of, as_operand, cast, elementwise, floating, operands, quiet
+from .operands import apply, as_operand, cast, elementwise, floating, operands, quiet
+from .selection import nonzero
 
 if TYPE_CHECKING:
     from .._tensor import Tensor
@@ -134,7 +135,7 @@ def where(condition: Tensor, input: Tensor | float | None = None, other: Tensor 
     With the condition alone the indices of its elements that are not 0: a tuple of a vector for each dimension.
     """
     if input is None and other is None and isinstance(condition, TensorBase):
-        return tuple(wrap(np.ascontiguousarray(places)) for places in np.nonzero(np.atleast_1d(array_of(condition))))
+        return nonzero(condition, as_tuple=True)
     for value in (input, other):
         if not isinstance(value, OPERANDS):
             raise TypeError(f"where() expects tensors or numbers, got {brief(value)}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -276,8 +275,3 @@ CONSTANTS: dict[str, Any] = {
     # A dtype of its own for what is widened: it has to be known when the tensor is made.
     **{f"torch.{e.name}": e.dtype if e.widen is None else e for e in ELEMENTS.values()},
 }
-
-
-def foreign(byte_order: str) -> bool:
-    """Whether bytes in this order are to be swapped here."""
-    return byte_order != sys.byteorder
