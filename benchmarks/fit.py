@@ -2,10 +2,8 @@
 
     python benchmarks/fit.py --layers 400 --seed 1 [--isa avx2] [--json times.json] [--from-json times.json]
 
-Draws layers, times every form that each pass can take, in turns on one thread, and fits each row of costs by
-non-negative least squares of the relative errors, the more carefully the nearer a form is to the fastest one. The rows
-are then moved by small factors as long as that lessens the time lost to wrong picks. Prints the rows, and what is lost
-before and after.
+Draws layers, times every form that each pass can take, in turns on one thread, and moves the costs, from those that
+tuning.py has, to where the least time is lost to wrong picks. Prints the rows, and what is lost before and after.
 """
 
 import argparse
@@ -22,29 +20,9 @@ from fastconv._native.tuning import FORMS, PASSES
 
 ROW = tuple[int, int, int]  # form, pass, class
 FEATURES = 14
-LEAST_SAMPLES = 8
-
-
-def nonnegative(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """The x >= 0 of the least ``||a x - b||``, by Lawson and Hanson's active sets (1974)."""
-    n = a.shape[1]
-    x, free = np.zeros(n), np.zeros(n, bool)
-    for _ in range(20 * n):
-        gradient = np.where(free, -np.inf, a.T @ (b - a @ x))
-        if gradient.max(initial=-np.inf) <= 1e-9:
-            break
-        free[gradient.argmax()] = True
-        while True:
-            trial = np.zeros(n)
-            trial[free] = np.linalg.lstsq(a[:, free], b, rcond=None)[0]
-            if (trial[free] > 0).all():
-                break
-            held = free & (trial <= 0)
-            step = (x[held] / np.maximum(x[held] - trial[held], 1e-300)).min()
-            x = x + step * (trial - x)
-            free &= x > 1e-15
-        x = trial
-    return x
+SHARPNESS = 30.0  # of the choice that fit() descends: estimates 3 % apart are all but a tie
+MOST_LOSS = 1.2  # a form that takes e**1.2 times the best one's time is as bad as any
+RESTRAINT = 0.003
 
 
 class Samples:
@@ -65,66 +43,44 @@ class Samples:
                 self.cycles[i, form] = value
         self.best = self.cycles.min(axis=1)
 
-    def of(self, row: int) -> tuple[np.ndarray, int]:
-        """The samples in which a row takes part, and its form."""
-        form = self.names[row][0]
-        return np.flatnonzero(self.rows[:, form] == row), form
-
     def estimates(self, costs: np.ndarray) -> np.ndarray:
         return np.where(self.rows < 0, np.inf, (self.features * costs[self.rows]).sum(axis=2))
 
-    def lost(self, estimates: np.ndarray, at: np.ndarray | slice = slice(None)) -> np.ndarray:
+    def lost(self, costs: np.ndarray) -> np.ndarray:
         """The logarithms of the picked forms' times over the best ones'."""
-        picked = np.take_along_axis(self.cycles[at], estimates.argmin(axis=1)[:, None], axis=1)[:, 0]
-        return np.log(picked / self.best[at])
+        picked = np.take_along_axis(self.cycles, self.estimates(costs).argmin(axis=1)[:, None], axis=1)[:, 0]
+        return np.log(picked / self.best)
 
 
-def fit(samples: Samples, costs: np.ndarray) -> np.ndarray:
-    """Rows of costs by least squares; those of too few samples stay as they are."""
-    costs = costs.copy()
-    for row in range(len(samples.names)):
-        at, form = samples.of(row)
-        if len(at) < LEAST_SAMPLES:
-            continue
-        cycles = samples.cycles[at, form]
-        weight = (samples.best[at] / cycles) ** 0.5 / cycles
-        a = samples.features[at, form] * weight[:, None]
-        size = np.maximum(a.max(axis=0), 1e-300)
-        costs[row] = nonnegative(a / size, cycles * weight) / size * (a.max(axis=0) > 0)
-    return costs
-
-
-def refine(samples: Samples, costs: np.ndarray, rounds: int) -> np.ndarray:
-    """Move rows, and single costs, by factors that lessen what is lost. A move must gain in proportion to its size:
-    what gains in one sample alone says nothing of other layers. (With a fifth of the price below, more is gained on
-    the samples, and less on layers that were held out.)"""
-    costs = costs.copy()
-    for _ in range(rounds):
-        moved = False
-        for row in range(len(samples.names)):
-            at, form = samples.of(row)
-            if len(at) < LEAST_SAMPLES:
-                continue
-            estimates = samples.estimates(costs)[at]
-            for part in [slice(None), *np.flatnonzero(costs[row])]:
-                best, chosen = samples.lost(estimates, at).sum(), 1.0
-                for factor in (0.8, 0.9, 0.95, 1.05, 1.1, 1.25):
-                    trial = costs[row].copy()
-                    trial[part] *= factor
-                    estimates[:, form] = samples.features[at, form] @ trial
-                    lost = samples.lost(estimates, at).sum() + 0.05 * len(at) ** 0.5 * abs(math.log(factor))
-                    if lost < best:
-                        best, chosen = lost, factor
-                costs[row, part] *= chosen
-                estimates[:, form] = samples.features[at, form] @ costs[row]
-                moved |= chosen != 1
-        if not moved:
-            break
-    return costs
+def fit(samples: Samples, costs: np.ndarray, steps: int = 250) -> np.ndarray:
+    """Lessen what is lost: descend the gradient of the logarithms of the taken forms' times over the best ones', a form
+    being taken with probability softmax(-SHARPNESS log estimate), by Adam (Kingma and Ba, 2015). Costs move by factors,
+    which the square of their logarithms restrains: what gains in few samples says little of other layers."""
+    possible = samples.rows >= 0
+    rows = np.where(possible, samples.rows, 0)
+    ratios = np.where(possible, samples.cycles, 1) / samples.best[:, None]
+    losses = np.where(possible, np.minimum(np.log(ratios), MOST_LOSS), 0)
+    counts = np.bincount(rows[possible], minlength=len(costs))[:, None]
+    moved, mean, square = (np.zeros_like(costs) for _ in range(3))
+    for step in range(1, steps + 1):
+        sharpness = SHARPNESS * min(1, 0.4 + step / steps)
+        parts = samples.features * (costs * np.exp(moved))[rows]
+        estimates = np.where(possible, parts.sum(axis=2), 1)
+        scores = np.where(possible, -sharpness * np.log(estimates), -np.inf)
+        taken = np.exp(scores - scores.max(axis=1, keepdims=True))
+        taken /= taken.sum(axis=1, keepdims=True)
+        slope = -sharpness * taken * (losses - (taken * losses).sum(axis=1, keepdims=True))
+        gradient = 2 * RESTRAINT * counts * moved
+        np.add.at(gradient, rows[possible], ((slope / estimates)[:, :, None] * parts)[possible])
+        gradient /= len(losses)
+        mean, square = 0.9 * mean + 0.1 * gradient, 0.99 * square + 0.01 * gradient**2
+        length = 0.02 if step < 0.7 * steps else 0.006
+        moved -= length * mean / (1 - 0.9**step) / (np.sqrt(square / (1 - 0.99**step)) + 1e-6)
+    return costs * np.exp(moved)
 
 
 def report(samples: Samples, costs: np.ndarray) -> str:
-    lost = samples.lost(samples.estimates(costs))
+    lost = samples.lost(costs)
     return f"within 10 %: {np.mean(lost <= math.log(1.1)):.1%}, time lost {np.expm1(lost.mean()):.1%}"
 
 
@@ -182,9 +138,7 @@ def main() -> None:
     costs = np.array([start.get(row, np.zeros(FEATURES)) for row in samples.names])
     print("before:", report(samples, costs))
     costs = fit(samples, costs)
-    print("least squares:", report(samples, costs))
-    costs = refine(samples, costs, 10)
-    print("refined:", report(samples, costs))
+    print("after:", report(samples, costs))
     show(start | dict(zip(samples.names, costs, strict=True)))
 
 

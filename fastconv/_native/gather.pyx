@@ -113,6 +113,11 @@ cdef double far_pixels(const Image *image, const Gather *job, idx channels) noex
     return all_of_them * (line / <double>channels if channels < line and channels_last(image) else 1.0)
 
 
+cdef inline bint reads_in_place(const Gather *job) noexcept nogil:
+    """Whether OUTER reads pixels where they lie."""
+    return job.grid.inside and narrow(&job.x)
+
+
 cdef void features_of(Gather *job, int *rows, double *features) noexcept nogil:
     """Counts of what costs time: steps of a vector of multiply-adds at two a cycle, elements moved, rows, calls.
 
@@ -171,6 +176,8 @@ cdef void features_of(Gather *job, int *rows, double *features) noexcept nogil:
         tiles += max(rest / 2.0, 4.0 / kernels.correlate.outer_rows)
     if depth > MOST_DEPTH or staged >= 1 << 30:
         rows[3] = -1
+    if reads_in_place(job):
+        of_outer[4] = of_outer[5] = of_outer[7] = of_outer[12] = 0
     of_outer[0] = pixels * depth * tiles
     of_outer[1] = results
     of_outer[2] = last_results
@@ -228,7 +235,7 @@ cdef void plan_gather(Gather *job) noexcept nogil:
     job.placed = False
     if job.form == OUTER:
         job.k_tile = kernels.correlate.outer_vecs * lanes
-        job.placed = grid.inside and narrow(&job.x)
+        job.placed = reads_in_place(job)
     elif job.form == DOT:
         job.k_tile = even(job.K, kernels.correlate.dot_rows)
     # Residues of a stride share blocks, which panels are cut for.
