@@ -1,34 +1,39 @@
-"""Files of data sets: written whole or not at all, fetched with a checksum, unpacked by known names only."""
+"""Files of data sets: written whole or not at all, fetched with a checksum, unpacked into their folder only."""
 
 import contextlib
 import os
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
-__all__ = ["atomic_write", "extract", "fetch", "has_md5"]
+__all__ = ["atomic_write", "chosen", "extract", "fetch", "fetch_archive", "has_md5", "load_mat", "open_unpacked"]
+__all__ += ["unpack"]
 
 CHUNK = 1 << 20
 
 
 @contextlib.contextmanager
-def atomic_write(path: Path) -> Iterator[IO[bytes]]:
-    """A binary file that appears at `path` when the block ends, and not at all if it fails."""
+def atomic_write(path: Path, durable: bool = True) -> Iterator[IO[bytes]]:
+    """A binary file that appears at `path` when the block ends, and not at all if it fails.
+
+    With `durable`, not even if the machine stops; thousands of small files would take long so.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}-{os.urandom(4).hex()}.part")
     try:
         with open(temporary, "xb") as file:
             yield file
-            file.flush()
-            os.fsync(file.fileno())
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
         os.replace(temporary, path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
 
 
-def fetch(url: str, path: Path, md5: str, size: int) -> None:
-    """Fetch `url` over HTTPS to `path`.
+def fetch(url: str, path: Path, md5: str, size: int | None = None) -> None:
+    """Fetch `url` to `path`; what is at an HTTPS address comes by HTTPS.
 
     Parameters
     ----------
@@ -37,7 +42,7 @@ def fetch(url: str, path: Path, md5: str, size: int) -> None:
         Appears when everything has arrived and has been checked.
     md5 : str
         Checksum published for the file, hexadecimal.
-    size : int
+    size : int, optional
         Length published for the file, in bytes; nothing longer is received.
 
     Raises
@@ -54,17 +59,17 @@ def fetch(url: str, path: Path, md5: str, size: int) -> None:
     request = urllib.request.Request(url, headers={"User-Agent": "fastconv"})
     try:
         with urllib.request.urlopen(request, timeout=60) as response, _progress(path.name, size) as bar:
-            if not response.url.startswith("https://"):
+            if url.startswith("https://") and not response.url.startswith("https://"):
                 raise RuntimeError(f"{url} leads to {response.url}, which is not HTTPS")
             with atomic_write(path) as file:
                 while chunk := response.read(CHUNK):
                     received += len(chunk)
-                    if received > size:
+                    if size is not None and received > size:
                         raise RuntimeError(f"{url} sends more than the {size:,} bytes published for {path.name}")
                     digest.update(chunk)
                     file.write(chunk)
                     bar.update(len(chunk))
-                if received < size:
+                if size is not None and received < size:
                     raise RuntimeError(
                         f"{url} broke off after {received:,} of the {size:,} bytes published for {path.name}"
                     )
@@ -78,7 +83,7 @@ def fetch(url: str, path: Path, md5: str, size: int) -> None:
         ) from error
 
 
-def _progress(name: str, size: int) -> Any:
+def _progress(name: str, size: int | None) -> Any:
     """A progress bar where tqdm is installed."""
     try:
         from tqdm import tqdm
@@ -91,7 +96,7 @@ def _progress(name: str, size: int) -> Any:
             def update(self, count: int) -> None:
                 pass
 
-        print(f"Downloading {name} ({size / 1e6:.1f} MB)")
+        print(f"Downloading {name}" if size is None else f"Downloading {name} ({size / 1e6:.1f} MB)")
         return Silent()
     return tqdm(desc=name, total=size, unit="B", unit_scale=True)
 
@@ -104,6 +109,100 @@ def has_md5(path: Path, md5: str) -> bool:
         return False
     with open(path, "rb") as file:
         return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest() == md5
+
+
+def open_unpacked(path: Path) -> IO[bytes]:
+    """The file at `path`, read through gzip or xz if it begins as their files do, whatever its name says."""
+    with open(path, "rb") as file:
+        start = file.read(6)
+    if start.startswith(b"\x1f\x8b"):
+        import gzip
+
+        return gzip.open(path)  # type: ignore[return-value]
+    if start == b"\xfd7zXZ\0":
+        import lzma
+
+        return lzma.open(path)  # type: ignore[return-value]
+    return open(path, "rb")
+
+
+def chosen(value: str, name: str, choices: Sequence[str]) -> str:
+    """`value`, if it is one of the `choices` for the argument `name`."""
+    if not isinstance(value, str):
+        raise ValueError(f"Expected type str for argument {name}, but got type {type(value)}.")
+    if value not in choices:
+        raise ValueError(
+            f"Unknown value '{value}' for argument {name}. Valid values are {{{str(list(choices))[1:-1]}}}."
+        )
+    return value
+
+
+def load_mat(path: Path) -> dict[str, Any]:
+    """What is in a MATLAB file, by name, with axes of length 1 left out; SciPy reads it.
+
+    Raises
+    ------
+    ImportError
+        If SciPy is not installed.
+    RuntimeError
+        If the file is damaged.
+    """
+    try:
+        from scipy.io import loadmat
+    except ImportError:
+        raise ImportError(f'{path} needs SciPy, which comes with: pip install "fastconv[train]"') from None
+    try:
+        return loadmat(path, squeeze_me=True)
+    except FileNotFoundError:
+        raise
+    except Exception as error:  # SciPy's reader raises errors of many kinds
+        raise RuntimeError(f"{path} is damaged or no MATLAB file: {type(error).__name__}: {error}") from error
+
+
+def fetch_archive(url: str, folder: Path, md5: str, into: Path | None = None) -> None:
+    """Fetch an archive to `folder`, if it is not there whole, and unpack it there or `into` another folder."""
+    archive = folder / url.rpartition("/")[2]
+    if not has_md5(archive, md5):
+        fetch(url, archive, md5)
+    unpack(archive, into or folder)
+
+
+def unpack(archive: Path, folder: Path) -> None:
+    """Unpack the regular files of a .tar, .tar.gz or .zip archive into `folder`, each whole or not at all.
+
+    Links, devices and what would lie outside the folder are left out.
+
+    Raises
+    ------
+    RuntimeError
+        If the archive is damaged.
+    """
+    import lzma
+    import tarfile
+    import zipfile
+    import zlib
+
+    def write(name: str, open_member: Callable[[], IO[bytes]]) -> None:
+        path = PurePosixPath(name)
+        if path.is_absolute() or ".." in path.parts or "\\" in name or ":" in name:
+            return
+        with open_member() as source, atomic_write(folder / path, durable=False) as target:
+            while chunk := source.read(CHUNK):
+                target.write(chunk)
+
+    try:
+        if zipfile.is_zipfile(archive):
+            with zipfile.ZipFile(archive) as packed:
+                for info in packed.infolist():
+                    if not info.is_dir():
+                        write(info.filename, lambda info=info: packed.open(info))  # type: ignore[misc]
+        else:
+            with tarfile.open(archive) as tar:
+                for member in tar:
+                    if member.isfile():
+                        write(member.name, lambda member=member: tar.extractfile(member))  # type: ignore[misc,return-value]
+    except (tarfile.TarError, zipfile.BadZipFile, EOFError, zlib.error, lzma.LZMAError, OSError) as error:
+        raise RuntimeError(f"{archive} cannot be unpacked into {folder}: {error}") from error
 
 
 def extract(archive: Path, folder: Path, names: dict[str, str], limit: int) -> None:

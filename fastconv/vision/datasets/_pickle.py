@@ -1,4 +1,4 @@
-"""Reading the pickles of CIFAR-10 without unpickling them.
+"""Reading the pickles of CIFAR without unpickling them.
 
 A pickle is a program, and Python's unpickler runs it. Here the program's opcodes are read by :mod:`pickletools`,
 which executes nothing, and only those that build dicts, lists, tuples, strings and numbers are followed. Where a
@@ -6,20 +6,23 @@ pickle asks for a function to be called, the request is kept as a :class:`Call`;
 are known, and any other is refused.
 """
 
+import math
 import pickletools
 from typing import Any
 
 import numpy as np
 
-__all__ = ["Call", "as_array", "read_pickle"]
+__all__ = ["Call", "as_array", "as_integers", "read_pickle"]
 
-# What the pickle of a uint8 array names, from Python 2's NumPy to NumPy 2.
+# What the pickle of an array of integers names, from Python 2's NumPy to NumPy 2.
 KNOWN = {
     "_codecs encode",
     "numpy dtype",
     "numpy ndarray",
     "numpy.core.multiarray _reconstruct",
     "numpy._core.multiarray _reconstruct",
+    "numpy.core.multiarray scalar",
+    "numpy._core.multiarray scalar",
     "numpy.core.numeric _frombuffer",
     "numpy._core.numeric _frombuffer",
 }
@@ -59,7 +62,7 @@ def read_pickle(data: bytes) -> Any:
     Raises
     ------
     ValueError
-        If it is damaged, or asks for anything that the pickle of a uint8 array does not need.
+        If it is damaged, or asks for anything that the pickle of an array of integers does not need.
     """
     stack: list[Any] = []
     marks: list[int] = []
@@ -149,7 +152,7 @@ def _call(function: Any, arguments: Any) -> Any:
 
 
 def as_array(value: Any) -> np.ndarray:
-    """The uint8 array, two-dimensional and in C order, that `value` of :func:`read_pickle` describes.
+    """The array of integers, of one or two dimensions and in C order, that `value` of :func:`read_pickle` describes.
 
     Raises
     ------
@@ -164,12 +167,51 @@ def as_array(value: Any) -> np.ndarray:
             fortran = order != "C"
         else:
             _, shape, kind, fortran, buffer = value.state
-        code = kind.arguments[0]
-        rows, columns = shape
+        if len(shape) not in (1, 2):
+            raise ValueError
+        dtype = _integer_type(kind)
     except (TypeError, ValueError, AttributeError, IndexError):
-        raise ValueError("is not a two-dimensional array") from None
-    if code not in ("u1", b"u1") or fortran or not isinstance(buffer, bytes | bytearray):
-        raise ValueError("is not an array of uint8 in C order")
-    if not isinstance(rows, int) or not isinstance(columns, int) or rows * columns != len(buffer) or rows < 0:
+        raise ValueError("is not an array of one or two dimensions") from None
+    if dtype is None or fortran or not isinstance(buffer, bytes | bytearray):
+        raise ValueError("is not an array of integers in C order")
+    if not all(isinstance(n, int) and n >= 0 for n in shape) or math.prod(shape) * dtype.itemsize != len(buffer):
         raise ValueError(f"has the shape {shape}, but {len(buffer):,} bytes")
-    return np.frombuffer(buffer, np.uint8).reshape(rows, columns)
+    return np.frombuffer(buffer, dtype).reshape(shape)
+
+
+def _integer_type(kind: Call) -> np.dtype | None:
+    """The dtype that a pickle describes, if it is one of integers."""
+    code = kind.arguments[0]
+    code = code.decode("latin-1") if isinstance(code, bytes) else code
+    if code not in ("u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8"):
+        return None
+    # The byte order stands in what the dtype's __setstate__ is handed: (version, order, ...).
+    order = kind.state[1] if kind.state is not None else "<"
+    return np.dtype(code).newbyteorder(order.decode("latin-1") if isinstance(order, bytes) else order)
+
+
+def as_integers(value: Any) -> list[Any]:
+    """The integers in a list, in which NumPy's count as well, or in an array; what is no integer stays as it is.
+
+    Raises
+    ------
+    ValueError
+        If `value` of :func:`read_pickle` describes neither.
+    """
+    if not isinstance(value, list):
+        array = as_array(value)
+        if array.ndim != 1:
+            raise ValueError(f"has the shape {array.shape}")
+        return array.tolist()
+    return [_scalar(item) if isinstance(item, Call) else item for item in value]
+
+
+def _scalar(value: Call) -> Any:
+    try:
+        kind, data = value.arguments
+        dtype = _integer_type(kind)
+        if value.name.endswith(" scalar") and dtype is not None and len(data) == dtype.itemsize:
+            return np.frombuffer(data, dtype)[0].item()
+    except (TypeError, ValueError, AttributeError, IndexError):
+        pass
+    return value

@@ -1,4 +1,4 @@
-"""CIFAR-10, from its python and from its binary files."""
+"""CIFAR-10 and CIFAR-100, from their python and from their binary files."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 
 from fastconv.vision.datasets._files import extract, fetch, has_md5
-from fastconv.vision.datasets._pickle import as_array, read_pickle
+from fastconv.vision.datasets._pickle import Call, as_array, as_integers, read_pickle
 from fastconv.vision.datasets.vision import ArrayDataset
 
-__all__ = ["CIFAR10"]
+__all__ = ["CIFAR10", "CIFAR100"]
 
 PIXELS = 3 * 32 * 32
-IMAGES = 10_000  # in one file, at most
+IMAGES = 10_000  # in one file, at most; CIFAR-100's training file has five times as many
 PICKLE_LIMIT = 2 * IMAGES * PIXELS  # bytes; the published files hold the pixels and 4 % more
 
 
@@ -56,7 +56,10 @@ class CIFAR10(ArrayDataset):
     base_folder = "cifar-10-batches-py"
     binary_folder = "cifar-10-batches-bin"
     train_list: tuple[str, ...] = tuple(f"data_batch_{i}" for i in range(1, 6))
-    test_list: tuple[str] = ("test_batch",)
+    test_list: tuple[str, ...] = ("test_batch",)
+    meta: str = "batches.meta"
+    label_names: tuple[str, ...] = ("labels",)  # of a record, in the binary files' order; the last is the target
+    most_images: int = IMAGES
     classes: Sequence[str] = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
     def __init__(
@@ -80,11 +83,13 @@ class CIFAR10(ArrayDataset):
         self.data = planes.transpose(0, 2, 3, 1)
 
     def _load(self) -> tuple[np.ndarray, list[int]]:
-        parts = [read(path) for read, path in self._files()]
+        parts = [read(path, self) for read, path in self._files()]
         counts = [len(labels) for _, labels in parts]
         if len(set(counts)) != 1:
             listed = ", ".join(f"{path} has {count}" for (_, path), count in zip(self._files(), counts, strict=True))
-            raise RuntimeError(f"CIFAR-10's files hold equally many images, so one of these is truncated: {listed}")
+            raise RuntimeError(
+                f"{type(self).__name__}'s files hold equally many images, so one of these is truncated: {listed}"
+            )
         planes = np.concatenate([pixels for pixels, _ in parts]).reshape(-1, 3, 32, 32)
         return planes, [label for _, labels in parts for label in labels]
 
@@ -116,53 +121,92 @@ class CIFAR10(ArrayDataset):
         archive = root / self.filename
         if not has_md5(archive, self.md5):
             fetch(self.url, archive, self.md5, self.size)
-        names = {f"{self.base_folder}/{name}": name for name in (*self.train_list, *self.test_list, "batches.meta")}
-        extract(archive, root / self.base_folder, names, PICKLE_LIMIT)
+        names = {f"{self.base_folder}/{name}": name for name in (*self.train_list, *self.test_list, self.meta)}
+        extract(archive, root / self.base_folder, names, PICKLE_LIMIT * self.most_images // IMAGES)
 
 
-def read_binary_batch(path: Path) -> tuple[np.ndarray, list[int]]:
-    """Pixels, shape (N, 3072), and labels of a binary file: N records of a label byte and 3072 pixels."""
-    record = 1 + PIXELS
+CIFAR100_CLASSES = """
+    apple aquarium_fish baby bear beaver bed bee beetle bicycle bottle bowl boy bridge bus butterfly camel can
+    castle caterpillar cattle chair chimpanzee clock cloud cockroach couch crab crocodile cup dinosaur dolphin
+    elephant flatfish forest fox girl hamster house kangaroo keyboard lamp lawn_mower leopard lion lizard lobster
+    man maple_tree motorcycle mountain mouse mushroom oak_tree orange orchid otter palm_tree pear pickup_truck
+    pine_tree plain plate poppy porcupine possum rabbit raccoon ray road rocket rose sea seal shark shrew skunk
+    skyscraper snail snake spider squirrel streetcar sunflower sweet_pepper table tank telephone television tiger
+    tractor train trout tulip turtle wardrobe whale willow_tree wolf woman worm
+"""
+
+
+class CIFAR100(CIFAR10):
+    """CIFAR-100: 60,000 colour photographs of 32x32 pixels in 100 classes (A. Krizhevsky, 2009).
+
+    Everything is as in :class:`CIFAR10`; the files' folders are ``root/cifar-100-python`` and
+    ``root/cifar-100-binary``. The targets are the 100 fine labels.
+    """
+
+    url = "https://www.cs.toronto.edu/~kriz/cifar-100-python.tar.gz"
+    filename = "cifar-100-python.tar.gz"
+    md5 = "eb9058c3a382ffc7106e4002c42a8d85"
+    size = 169_001_437
+    base_folder = "cifar-100-python"
+    binary_folder = "cifar-100-binary"
+    train_list: tuple[str, ...] = ("train",)
+    test_list: tuple[str, ...] = ("test",)
+    meta: str = "meta"
+    label_names: tuple[str, ...] = ("coarse_labels", "fine_labels")
+    most_images: int = 5 * IMAGES
+    classes: Sequence[str] = tuple(CIFAR100_CLASSES.split())
+
+
+def read_binary_batch(path: Path, kind: CIFAR10) -> tuple[np.ndarray, list[int]]:
+    """Pixels, shape (N, 3072), and labels of a binary file: N records of a byte for each label and 3072 pixels."""
+    labels = len(kind.label_names)
+    record = labels + PIXELS
     size = path.stat().st_size
     count, rest = divmod(size, record)
-    if rest or not 1 <= count <= IMAGES:
+    if rest or not 1 <= count <= kind.most_images:
         raise RuntimeError(
-            f"{path} is truncated or no CIFAR-10 file: it has {size:,} bytes, "
-            f"which is not 1 to {IMAGES:,} records of {record:,}"
+            f"{path} is truncated or no {type(kind).__name__} file: it has {size:,} bytes, "
+            f"which is not 1 to {kind.most_images:,} records of {record:,}"
         )
     records = np.fromfile(path, np.uint8).reshape(-1, record)
-    return records[:, 1:], _check_labels(path, records[:, 0].tolist())
+    return records[:, labels:], _check_labels(path, records[:, labels - 1].tolist(), kind)
 
 
-def read_python_batch(path: Path) -> tuple[np.ndarray, list[int]]:
-    """Pixels, shape (N, 3072), and labels of a python file: a pickled dict with ``data`` and ``labels``."""
-    size = path.stat().st_size
-    if size > PICKLE_LIMIT:
-        raise RuntimeError(f"{path} is no CIFAR-10 file: it has {size:,} bytes, more than {PICKLE_LIMIT:,}")
+def read_python_batch(path: Path, kind: CIFAR10) -> tuple[np.ndarray, list[int]]:
+    """Pixels, shape (N, 3072), and labels of a python file: a pickled dict with ``data`` and the labels."""
+    name, most = type(kind).__name__, kind.most_images
+    size, limit = path.stat().st_size, PICKLE_LIMIT * most // IMAGES
+    if size > limit:
+        raise RuntimeError(f"{path} is no {name} file: it has {size:,} bytes, more than {limit:,}")
     try:
         batch = read_pickle(path.read_bytes())
     except ValueError as error:
-        raise RuntimeError(f"{path} is truncated or no CIFAR-10 file: as a pickle, {error}") from None
+        raise RuntimeError(f"{path} is truncated or no {name} file: as a pickle, {error}") from None
     if not isinstance(batch, dict):
-        raise RuntimeError(f"{path} is no CIFAR-10 file: it holds a {type(batch).__name__}, not a dict")
+        raise RuntimeError(f"{path} is no {name} file: it holds a {type(batch).__name__}, not a dict")
     entries = {key.decode("latin-1") if isinstance(key, bytes) else key: value for key, value in batch.items()}
-    if "data" not in entries or not isinstance(entries.get("labels"), list):
-        raise RuntimeError(f"{path} is no CIFAR-10 file: it has no 'data' or no list of 'labels'")
-    try:
-        pixels = as_array(entries["data"])
-    except ValueError as error:
-        raise RuntimeError(f"{path} is truncated or no CIFAR-10 file: its 'data' {error}") from None
-    labels = entries["labels"]
-    if pixels.shape != (len(labels), PIXELS) or not 1 <= len(labels) <= IMAGES:
+    label_name = kind.label_names[-1]
+    if "data" not in entries or not isinstance(entries.get(label_name), list | Call):
+        raise RuntimeError(f"{path} is no {name} file: it has no 'data' or no list of {label_name!r}")
+    parts = []
+    for key, read in (("data", as_array), (label_name, as_integers)):
+        try:
+            parts.append(read(entries[key]))
+        except ValueError as error:
+            raise RuntimeError(f"{path} is truncated or no {name} file: its {key!r} {error}") from None
+    pixels, labels = parts
+    if pixels.dtype != np.uint8 or pixels.shape != (len(labels), PIXELS) or not 1 <= len(labels) <= most:
         raise RuntimeError(
-            f"{path} is truncated or no CIFAR-10 file: its 'data' has the shape {pixels.shape}, where 1 to "
-            f"{IMAGES:,} rows of {PIXELS} pixels are expected, and as many labels; it has {len(labels):,} labels"
+            f"{path} is truncated or no {name} file: its 'data' has the shape {pixels.shape} of {pixels.dtype}, where "
+            f"1 to {most:,} rows of {PIXELS} pixels of uint8 are expected, and as many labels; it has "
+            f"{len(labels):,} labels"
         )
-    return pixels, _check_labels(path, labels)
+    return pixels, _check_labels(path, labels, kind)
 
 
-def _check_labels(path: Path, labels: list[Any]) -> list[int]:
+def _check_labels(path: Path, labels: list[Any], kind: CIFAR10) -> list[int]:
+    most = len(type(kind).classes) - 1
     for i, label in enumerate(labels):
-        if not isinstance(label, int) or not 0 <= label < 10:
-            raise RuntimeError(f"{path} is no CIFAR-10 file: label {i} is not an integer from 0 to 9")
+        if not isinstance(label, int) or not 0 <= label <= most:
+            raise RuntimeError(f"{path} is no {type(kind).__name__} file: label {i} is not an integer from 0 to {most}")
     return labels

@@ -37,7 +37,7 @@ class FakeData(VisionDataset):
         target_transform: Callable[..., Any] | None = None,
         random_offset: int = 0,
     ) -> None:
-        super().__init__(None, transform, target_transform)
+        super().__init__(None, transform=transform, target_transform=target_transform)
         self.size: int = integer(size, "size")
         self.image_size: tuple[int, ...] = integers(image_size, "image_size", 1, 3)
         self.num_classes: int = integer(num_classes, "num_classes", 1)
