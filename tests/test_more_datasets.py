@@ -512,3 +512,12 @@ def test_a_damaged_image_raises_what_pillow_raises(tmp_path):
         with pytest.raises(kind, match=r"html.jpg is damaged or no image") as caught:
             data[0]
     assert isinstance(pickle.loads(pickle.dumps(caught.value)), UnidentifiedImageError)
+
+
+def test_the_modules_functions_are_torchvisions(tmp_path):
+    folder = datasets.folder
+    assert folder.is_image_file("A.TIFF") and not folder.is_image_file("a.gif") and len(folder.IMG_EXTENSIONS) == 9
+    assert folder.has_file_allowed_extension("a.Txt", ".txt") and folder.default_loader is folder.pil_loader
+    for name in ("load_meta_file", "parse_devkit_archive", "parse_train_archive", "parse_val_archive"):
+        with pytest.raises(RuntimeError, match="is not present in the root directory or is corrupted"):
+            getattr(imagenet, name)(tmp_path)
