@@ -264,6 +264,7 @@ from .serialization import load, save
 
 if TYPE_CHECKING:
     from . import vision as vision  # otherwise imported on first use, by __getattr__
+    from .app.predict import load_run as load_run
 
 __all__ = [
     "Size",
@@ -410,6 +411,7 @@ __all__ = [
     "linalg",
     "linspace",
     "load",
+    "load_run",
     "log",
     "log10",
     "log1p",
@@ -556,6 +558,10 @@ def __getattr__(name: str) -> Any:
         import importlib
 
         return importlib.import_module(f".{name}", __name__)
+    if name == "load_run":
+        from .app.predict import load_run
+
+        return load_run
     from ._compat import find  # what only programs written for torch name
 
     return find(__name__, name)

@@ -1,4 +1,4 @@
-"""The ``fastconv`` command: ``train``, ``run``, ``check``, ``bench`` and ``info``.
+"""The ``fastconv`` command: ``train``, ``predict``, ``run``, ``check``, ``bench`` and ``info``.
 
 Exit status: 0 done, 1 it could not be done, 2 wrong arguments, interrupted 128 and the signal's number
 (130 for Ctrl-C).
@@ -43,6 +43,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"fastconv {fastconv.__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     _add_train(commands)
+    _add_predict(commands)
     _add_run(commands)
     _add_check(commands)
     _add_bench(commands)
@@ -129,6 +130,46 @@ def _train(options: argparse.Namespace, parser: argparse.ArgumentParser) -> None
         runs.train(given, options.out, options.resume, options.threads, options.checkpoint_seconds)
     except runs.SettingsError as error:
         parser.error(str(error))
+
+
+def _add_predict(commands) -> None:
+    text = (
+        "Ask a trained network what is in images. Upright or not by the camera's note, 16-bit, grey, transparent: they "
+        "are brought to what it was trained on. The exit status is 1 if an image could not be read."
+    )
+    parser = commands.add_parser("predict", help="ask a trained network about images", description=text)
+    parser.set_defaults(run=_predict, parser=parser)
+    parser.add_argument("folder", metavar="RUN", help="the folder that `fastconv train` left, as runs/folder-1")
+    parser.add_argument(
+        "images",
+        nargs="+",
+        metavar="IMAGE",
+        help="a file; a folder, of which all images are taken; - for standard input: an image, or names, a line each",
+    )
+    parser.add_argument(
+        "--format", choices=("text", "csv", "json"), default="text", help="of the answers (default: text)"
+    )
+    parser.add_argument(
+        "--top", type=_positive_integer, default=3, metavar="N", help="classes that a line of text names (default: 3)"
+    )
+    parser.add_argument("--best", action="store_true", help="by the weights of the best epoch, not the last ones")
+    parser.add_argument(
+        "--heatmap",
+        nargs="?",
+        const="heatmaps",
+        metavar="DIR",
+        help="also draw what each answer looked at, into this folder (default: heatmaps)",
+    )
+    parser.add_argument("--threads", type=_positive_integer, metavar="N", help="threads (default: all cores)")
+
+
+def _predict(options: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
+    from fastconv.app.predict import predict
+
+    if options.threads is not None:
+        fastconv.set_num_threads(options.threads)
+    if predict(options.folder, options.images, options.format, options.top, options.best, options.heatmap):
+        raise SystemExit(1)
 
 
 def _add_run(commands) -> None:

@@ -8,6 +8,7 @@ import time
 import warnings
 from typing import Any, NamedTuple
 
+from fastconv.app.networks import MODELS, network
 from fastconv.checks import integer, number
 from fastconv.files import replacing
 
@@ -43,15 +44,6 @@ DATA = {
     "fashion-mnist": Data((0.286,), (0.353,), 28, True, _defaults("lenet", 5, 64, 0.05, 0.9, 5e-4)),
     "cifar10": Data((0.5,) * 3, (0.5,) * 3, 32, True, _defaults("convnet", 10, 32, 0.02, 0.9, 5e-4)),
     "folder": Data((0.5,) * 3, (0.5,) * 3, 32, True, _defaults("convnet", 20, 32, 0.02, 0.9, 5e-4)),
-}
-# Names of the command, and in fastconv.vision.models.small: no image of the command has more than 64 pixels a side.
-MODELS = {
-    "digitsnet": "DigitsNet",
-    "lenet": "LeNet",
-    "convnet": "ConvNet",
-    "vgg11": "vgg11",
-    "vgg11_bn": "vgg11_bn",
-    "resnet18": "resnet18",
 }
 SCHEDULES = ("onecycle", "cosine", "constant")
 LOG = "log.jsonl"
@@ -250,14 +242,10 @@ def _load_folder(root: str, for_training, for_test, seed: int) -> tuple[Any, ...
 def _build_model(settings: dict[str, Any], test_set, classes: list[str]):
     """The network, after a try on one image whether it takes such images."""
     import fastconv
-    from fastconv.vision.models import small
 
     image = test_set[0][0]
-    sizes: dict[str, Any] = {"in_channels": image.shape[0], "num_classes": len(classes)}
-    if settings["model"] == "convnet":
-        sizes["image_size"] = tuple(image.shape[1:])
     try:
-        model = getattr(small, MODELS[settings["model"]])(**sizes)
+        model = network(settings["model"], image.shape[0], image.shape[1], len(classes))
         model.eval()
         with fastconv.no_grad():
             model(image.unsqueeze(0))
