@@ -16,7 +16,7 @@ from checks import Passes, assert_near
 from test_pool import check_adaptive, check_average, check_max, draw_pooling
 
 from fastconv import backends, elementwise, ops
-from fastconv._native import memory, runtime
+from fastconv._native import memory, plan, runtime
 from fastconv._native import passes as single_passes
 from fastconv._native.steps import take_step
 
@@ -189,6 +189,56 @@ def test_every_other_form(pages, isas, dtype):
         for form in done:
             done[form] += check_everywhere(pages, passes, isas, form, layouts=LAYOUTS[:3])
     assert min(done.values()) >= 9 * len(runtime.available_isas()), done
+
+
+def passes_into(form, passes, last):
+    """The three passes by a form where it is possible, into results in C order or with channels last, whatever the
+    order of what they are made of."""
+    x, w, dy = passes.operands
+    numbers = [n for pair in passes.arguments[:3] for n in np.broadcast_to(pair, 2).tolist()] + [passes.arguments[3]]
+
+    def compute(into, *operands, like):
+        n, c, h, w = like.shape
+        result = (
+            np.moveaxis(memory.empty((n, h, w, c), like.dtype), -1, 1) if last else memory.empty(like.shape, like.dtype)
+        )
+        with backends.force(form):
+            into(*operands, result, *numbers)
+        return result
+
+    return (
+        lambda x, w, b, *_: compute(plan.forward, x, w, b, like=dy),
+        lambda _, w, dy, *__: compute(plan.input_gradient, dy, w, like=x),
+        lambda x, _, dy, *__: compute(plan.weight_gradient, x, dy, like=w),
+    )
+
+
+# Rows that are read where they lie, for no tap leaves the image, of some vectors and a part of one.
+IN_PLACE = (
+    make_case("rows", 2, 5, 6, 37, 11, 3, 3),
+    make_case("long rows", 1, 3, 2, 77, 9, 1, 1),
+    make_case("planes", 3, 9, 5, 8, 17, 1, 1),
+    make_case("groups", 2, 6, 5, 41, 10, 2, 3, groups=2),
+    make_case("depthwise", 2, 4, 5, 35, 4, 3, 3, groups=4),
+    make_case("strided", 2, 8, 9, 71, 9, 3, 3, 2),
+    make_case("dilated", 1, 8, 9, 43, 5, 3, 3, dilation=2),
+)
+
+
+@both_dtypes
+@pytest.mark.parametrize("form", backends.FORMS)
+def test_every_pair_of_layouts(pages, isas, dtype, form):
+    """Each array in an order of its own."""
+    rng = np.random.default_rng(7)
+    tolerance = {np.float32: 2e-5, np.float64: 1e-12}[dtype] if form == "winograd" else None
+    for shift, case in enumerate((*IN_PLACE, *rng.choice(RAGGED, 3))):
+        passes = Passes.of_case(case, rng, dtype)
+        # Over the cases each order of x meets each order of dy; that of the filters is drawn.
+        for of_x, of_dy in zip(LAYOUTS, np.roll(LAYOUTS, shift), strict=True):
+            layouts = [getattr(pages, name) for name in (of_x, rng.choice(LAYOUTS), of_dy)]
+            for last in (False, True):
+                passes.check(layouts, passes_into(form, passes, last), (tolerance,) * 3, isas)
+                pages.release()
 
 
 @both_dtypes

@@ -83,9 +83,6 @@ cdef idx pieces_of_source(const Block *block, idx first, idx count, idx most, fc
     return n_pieces
 
 
-# ---- PANELS --------------------------------------------------------------------------------------------------------
-
-
 cdef bint readable(const Gather *job, const Block *block, idx channels) noexcept nogil:
     """Whether whole vectors can be read in place of these channels without leaving the source's memory."""
     cdef idx far = 0, t
@@ -95,6 +92,9 @@ cdef bint readable(const Gather *job, const Block *block, idx channels) noexcept
             + (block.cols - 1) * block.s_col)
     return (job.x.s_n >= 0 and job.x.s_c >= 0 and job.x.s_h >= 0
             and block.base + (far + block.s_col * job.kernels.lanes) * job.kernels.itemsize <= job.x.end)
+
+
+# ---- PANELS --------------------------------------------------------------------------------------------------------
 
 
 cdef inline bint turnable(const Gather *job, const Block *block) noexcept nogil:
@@ -236,6 +236,8 @@ cdef void gather_tiles(const Gather *job, idx group, Block *block, idx k0, idx k
         n_safe = n_rows
     elif job.y.s_w == 1 and job.y.s_h == run:
         n_safe = max(0, n_rows - (lanes - 1) // run)
+    # A tile of the last pixels of a row in its place that is no whole number of vectors reads past them.
+    cdef bint past = offsets == job.staged_taps or readable(job, block, job.C)
     to.offset = 0
     # Whole planes of the next block, which will be staged, come near meanwhile: a share with each row.
     cdef bint ahead = (offsets == job.staged_taps and block.rows == job.grid.P and block.cols == job.grid.Q
@@ -287,6 +289,10 @@ cdef void gather_tiles(const Gather *job, idx group, Block *block, idx k0, idx k
                 q = 0
                 while q < run:
                     vecs = min(most_vecs, parts(run - q, lanes))
+                    if not past:
+                        # The last vector moves left to fit, and computes some pixels again.
+                        vecs = min(vecs, max(1, (run - q) // lanes))
+                        q = min(q, run - vecs * lanes)
                     to.count = min(vecs * lanes, run - q)
                     fetch_result(job, y + (p * s_row + q * job.y.s_w) * itemsize, rows, 1, &to)
                     kernels.product.tile[rows - 1][vecs - 1](depth, a, x + (p * block.s_row + q) * itemsize, offsets,
