@@ -1,6 +1,7 @@
 """What torch programs name and a CPU has no use for: the answers of torch on a machine without a GPU."""
 
 import copy
+import os
 import pickle
 import warnings
 
@@ -332,9 +333,8 @@ def test_old_names_of_initialisers():
         init._calculate_fan_in_and_fan_out(fastconv.zeros(3))
 
 
-def test_nothing_is_downloaded(tmp_path):
+def test_what_libraries_take_from_the_hub():
     from fastconv._compat import hub
 
-    with pytest.raises(RuntimeError, match="nothing is downloaded: fetch https://example"):
-        hub.download_url_to_file("https://example.org/a-0123.pth", tmp_path / "a")
-    assert hub.HASH_REGEX.search("a-0123.pth").group(1) == "0123" and hub.urlparse("https://a/b").path == "/b"
+    assert hub.urlparse("https://a/b").path == "/b"
+    assert hub._get_torch_home() == os.path.dirname(hub.get_dir())

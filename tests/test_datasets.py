@@ -584,7 +584,7 @@ def test_an_interrupted_download_leaves_nothing(tmp_path, mnist_online, monkeypa
 def test_download_without_tqdm(tmp_path, mnist_online, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "tqdm", None)
     datasets.MNIST(tmp_path, download=True)
-    assert "Downloading train-images-idx3-ubyte.gz" in capsys.readouterr().out
+    assert "Downloading train-images-idx3-ubyte.gz" in capsys.readouterr().err
 
 
 def archive(members):

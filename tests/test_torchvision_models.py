@@ -1,4 +1,4 @@
-"""torchvision's networks: keys and shapes, scores, and where published weights are looked for."""
+"""torchvision's networks: keys and shapes, scores, and initial weights."""
 
 import warnings
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import fastconv
-from fastconv import hub, nn
+from fastconv import nn
 from fastconv.vision import models
 
 
@@ -64,36 +64,6 @@ def test_vgg_in_parts(quick):
         *("Conv2d", "BatchNorm2d", "ReLU"),
     ]
     assert network.classifier[6].weight.shape == (3, 4096)
-
-
-def test_published_weights_are_looked_for_where_torch_keeps_them(tmp_path, monkeypatch):
-    monkeypatch.setattr(hub, "_dir", None)
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    path = tmp_path / "hub" / "checkpoints" / "resnet18-f37072fd.pth"
-    message = rf"resnet18-f37072fd\.pth by other means and put it at {path}"
-    for weights in ("DEFAULT", "IMAGENET1K_V1", models.ResNet18_Weights.DEFAULT, models.ResNet18_Weights.IMAGENET1K_V1):
-        with pytest.raises(RuntimeError, match=message):
-            models.resnet18(weights=weights)
-    with pytest.warns(UserWarning, match="'pretrained' is deprecated"), pytest.raises(RuntimeError, match=message):
-        models.resnet18(pretrained=True)
-    with pytest.raises(ValueError, match="ResNet18_Weights has IMAGENET1K_V1, DEFAULT, not 'BEST'"):
-        models.resnet18(weights="BEST")
-    with pytest.raises(TypeError, match="expected a ResNet18_Weights or None as weights"):
-        models.resnet18(weights=models.ResNet34_Weights.DEFAULT)
-
-
-def test_hub_folder(tmp_path, monkeypatch):
-    monkeypatch.setattr(hub, "_dir", None)
-    hub.set_dir(tmp_path)
-    assert hub.get_dir() == str(tmp_path)
-    with pytest.raises(RuntimeError, match=f"put it at {tmp_path / 'checkpoints' / 'a.pth'}"):
-        hub.load_state_dict_from_url("https://example.org/weights/a.pth?x=1")
-
-
-def test_weights_bring_their_transforms():
-    from PIL import Image
-
-    assert models.VGG16_Weights.DEFAULT.transforms()(Image.new("RGB", (300, 260))).shape == (3, 224, 224)
 
 
 def test_the_same_seed_gives_torchvisions_weights(torchvision):

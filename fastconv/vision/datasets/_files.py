@@ -1,35 +1,15 @@
 """Files of data sets: written whole or not at all, fetched with a checksum, unpacked into their folder only."""
 
-import contextlib
-import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
+
+from fastconv.files import atomic_write, download
 
 __all__ = ["atomic_write", "chosen", "extract", "fetch", "fetch_archive", "has_md5", "load_mat", "open_unpacked"]
 __all__ += ["unpack"]
 
 CHUNK = 1 << 20
-
-
-@contextlib.contextmanager
-def atomic_write(path: Path, durable: bool = True) -> Iterator[IO[bytes]]:
-    """A binary file that appears at `path` when the block ends, and not at all if it fails.
-
-    With `durable`, not even if the machine stops; thousands of small files would take long so.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}-{os.urandom(4).hex()}.part")
-    try:
-        with open(temporary, "xb") as file:
-            yield file
-            if durable:
-                file.flush()
-                os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
 
 
 def fetch(url: str, path: Path, md5: str, size: int | None = None) -> None:
@@ -50,55 +30,7 @@ def fetch(url: str, path: Path, md5: str, size: int | None = None) -> None:
     RuntimeError
         If the server cannot be reached or sends something else; nothing is left behind.
     """
-    import hashlib
-    import http.client
-    import urllib.request
-
-    digest = hashlib.md5(usedforsecurity=False)
-    received = 0
-    request = urllib.request.Request(url, headers={"User-Agent": "fastconv"})
-    try:
-        with urllib.request.urlopen(request, timeout=60) as response, _progress(path.name, size) as bar:
-            if url.startswith("https://") and not response.url.startswith("https://"):
-                raise RuntimeError(f"{url} leads to {response.url}, which is not HTTPS")
-            with atomic_write(path) as file:
-                while chunk := response.read(CHUNK):
-                    received += len(chunk)
-                    if size is not None and received > size:
-                        raise RuntimeError(f"{url} sends more than the {size:,} bytes published for {path.name}")
-                    digest.update(chunk)
-                    file.write(chunk)
-                    bar.update(len(chunk))
-                if size is not None and received < size:
-                    raise RuntimeError(
-                        f"{url} broke off after {received:,} of the {size:,} bytes published for {path.name}"
-                    )
-                if digest.hexdigest() != md5:
-                    raise RuntimeError(
-                        f"{url} has another MD5 checksum ({digest.hexdigest()}) than published for {path.name} ({md5})"
-                    )
-    except (OSError, http.client.HTTPException) as error:  # urllib's errors and timeouts are OSErrors
-        raise RuntimeError(
-            f"could not download {url} to {path}: {error}. A copy of the file put there by other means serves as well"
-        ) from error
-
-
-def _progress(name: str, size: int | None) -> Any:
-    """A progress bar where tqdm is installed."""
-    try:
-        from tqdm import tqdm
-    except ImportError:
-
-        class Silent(contextlib.nullcontext):
-            def __enter__(self) -> "Silent":
-                return self
-
-            def update(self, count: int) -> None:
-                pass
-
-        print(f"Downloading {name}" if size is None else f"Downloading {name} ({size / 1e6:.1f} MB)")
-        return Silent()
-    return tqdm(desc=name, total=size, unit="B", unit_scale=True)
+    download(url, path, "md5", md5, size)
 
 
 def has_md5(path: Path, md5: str) -> bool:

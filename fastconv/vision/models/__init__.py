@@ -4,7 +4,7 @@ A family is a file; :func:`get_model` makes a network by its name, and :func:`li
 """
 
 from collections.abc import Callable, Iterable
-from fnmatch import fnmatch
+from fnmatch import filter
 from types import ModuleType
 from typing import Any
 
@@ -172,7 +172,7 @@ from fastconv.vision.models.vgg import (
     vgg19,
     vgg19_bn,
 )
-from fastconv.vision.models.weights import Weights
+from fastconv.vision.models.weights import BUILDERS, Weights, WeightsEnum
 
 __all__ = [
     "AlexNet",
@@ -257,6 +257,8 @@ __all__ = [
     "VGG16_Weights",
     "VGG19_BN_Weights",
     "VGG19_Weights",
+    "Weights",
+    "WeightsEnum",
     "Wide_ResNet101_2_Weights",
     "Wide_ResNet50_2_Weights",
     "alexnet",
@@ -337,19 +339,6 @@ __all__ = [
 ]
 
 
-def _makers() -> dict[str, Callable[..., nn.Module]]:
-    """What makes a network, by its name."""
-    offered = {
-        **{name: globals()[name] for name in __all__},
-        **{n: getattr(segmentation, n) for n in segmentation.__all__},
-    }
-    return {
-        name: maker
-        for name, maker in offered.items()
-        if name.islower() and callable(maker) and not name.startswith(("get_", "list_"))
-    }
-
-
 def list_models(
     module: ModuleType | None = None,
     include: str | Iterable[str] | None = None,
@@ -364,49 +353,48 @@ def list_models(
     include, exclude : str or iterable of str, optional
         Patterns, as ``"resnet*"``, of which one or none has to fit.
     """
-    names = _makers()
-    if module is not None:
-        names = {name: maker for name, maker in names.items() if name in getattr(module, "__all__", ())}
+    names = set(BUILDERS) if module is None else BUILDERS.keys() & set(getattr(module, "__all__", ()))
 
-    def fits(name: str, patterns: str | Iterable[str]) -> bool:
-        return any(fnmatch(name, p) for p in ([patterns] if isinstance(patterns, str) else patterns))
+    def fitting(patterns: str | Iterable[str]) -> set[str]:
+        return {n for p in ([patterns] if isinstance(patterns, str) else patterns) for n in filter(names, p)}
 
-    return sorted(
-        name
-        for name in names
-        if (include is None or fits(name, include)) and (exclude is None or not fits(name, exclude))
-    )
+    chosen = fitting(include) if include else names
+    return sorted(chosen - fitting(exclude) if exclude else chosen)
 
 
 def get_model_builder(name: str) -> Callable[..., nn.Module]:
     """The function that makes the network of this name; ValueError if there is none."""
-    makers = _makers()
-    if name.lower() not in makers:
+    if name.lower() not in BUILDERS:
         raise ValueError(f"Unknown model {name}; list_models() says which there are")
-    return makers[name.lower()]
+    return BUILDERS[name.lower()]
 
 
-def get_model(name: str, **options: Any) -> nn.Module:
-    """The network of this name, with the options of its function."""
-    return get_model_builder(name)(**options)
+def get_model(name: str, **config: Any) -> nn.Module:
+    """The network of this name, made with the options of its function."""
+    return get_model_builder(name)(**config)
 
 
-def get_model_weights(name: str | Callable) -> Any:
-    """The enum of the weights of a network."""
-    name = name if isinstance(name, str) else name.__name__
-    get_model_builder(name)
-    wanted = f"{name}_weights".lower()
-    for source in (globals(), vars(segmentation)):
-        for key, value in source.items():
-            if key.lower() == wanted:
-                return value
-    raise ValueError(f"no weights have been published for {name}")
+def get_model_weights(name: str | Callable[..., nn.Module]) -> Any:
+    """The enum of the weights of a network, which is told by its name or its function."""
+    function = get_model_builder(name) if isinstance(name, str) else name
+    if not hasattr(function, "weights"):
+        raise ValueError(f"no weights have been published for {getattr(function, '__name__', function)!r}")
+    return function.weights
 
 
-def get_weight(name: str) -> Weights:
-    """A member of an enum of weights by its name, as ``"ResNet50_Weights.IMAGENET1K_V2"``."""
-    choices, _, member = name.partition(".")
-    source = globals().get(choices, getattr(segmentation, choices, None))
-    if not (isinstance(source, type) and issubclass(source, Weights)) or member not in source.__members__:
-        raise ValueError(f"Unable to parse weight name: {name!r}")
-    return source[member]
+def get_weight(name: str) -> WeightsEnum:
+    """A member of an enum of weights by its full name, as ``"ResNet50_Weights.IMAGENET1K_V2"``.
+
+    Raises
+    ------
+    ValueError
+        If there is no such enum; KeyError if it has no such member.
+    """
+    choices, dot, member = name.partition(".")
+    if not dot or "." in member:
+        raise ValueError(f"Invalid weight name provided: '{name}'.")
+    for function in BUILDERS.values():
+        enum: Any = get_model_weights(function)
+        if enum.__name__ == choices:
+            return enum.verify(member)
+    raise ValueError(f"The weight enum '{choices}' for the specific method couldn't be retrieved.")

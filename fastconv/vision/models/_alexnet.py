@@ -4,7 +4,7 @@ from typing import Any
 
 from fastconv import nn
 from fastconv._tensor import Tensor
-from fastconv.vision.models.weights import build, weights_enum
+from fastconv.vision.models.weights import build, builder, weights_enum
 
 __all__ = ["AlexNet", "AlexNet_Weights", "alexnet"]
 
@@ -51,9 +51,10 @@ class AlexNet(nn.Module):
         return self.classifier(self.avgpool(self.features(x)).flatten(1))
 
 
-AlexNet_Weights: Any = weights_enum("AlexNet", "alexnet-owt-7be5be79.pth")
+AlexNet_Weights: Any = weights_enum("AlexNet", 61_100_840, 0.714, least=63, V1="alexnet-owt-7be5be79")
 
 
-def alexnet(weights: Any = None, progress: bool = True, *, pretrained: bool | None = None, **options: Any) -> AlexNet:
+@builder(AlexNet_Weights)
+def alexnet(*, weights: Any = None, progress: bool = True, **options: Any) -> AlexNet:
     """AlexNet: `weights` are an :data:`AlexNet_Weights` or None, `options` those of :class:`AlexNet`."""
-    return build(AlexNet, AlexNet_Weights, weights, pretrained, options)
+    return build(AlexNet, weights, progress, options)

@@ -7,7 +7,7 @@ from fastconv import nn
 from fastconv._tensor import Tensor
 from fastconv.functions import cat
 from fastconv.vision.models.blocks import BasicConv2d, from_imagenet
-from fastconv.vision.models.weights import build, weights_enum
+from fastconv.vision.models.weights import build, builder, expect, weights_enum
 
 __all__ = ["GoogLeNet", "GoogLeNetOutputs", "GoogLeNet_Weights", "googlenet"]
 
@@ -150,30 +150,27 @@ class GoogLeNet(nn.Module):
         return GoogLeNetOutputs(y, aux2, aux1) if asked else y
 
 
-GoogLeNet_Weights: Any = weights_enum("GoogLeNet", "googlenet-1378be20.pth")
+GoogLeNet_Weights: Any = weights_enum("GoogLeNet", 6_624_904, 1.498, least=15, V1="googlenet-1378be20")
 
 
-def googlenet(
-    weights: Any = None, progress: bool = True, *, pretrained: bool | None = None, **options: Any
-) -> GoogLeNet:
-    """GoogLeNet: `weights` are a :data:`GoogLeNet_Weights` or None, `options` those of :class:`GoogLeNet`."""
-    return with_auxiliaries(GoogLeNet, GoogLeNet_Weights, weights, pretrained, options, ("aux1", "aux2"))
+@builder(GoogLeNet_Weights)
+def googlenet(*, weights: Any = None, progress: bool = True, **options: Any) -> GoogLeNet:
+    """GoogLeNet: `weights` are a :data:`GoogLeNet_Weights` or None, `options` those of :class:`GoogLeNet`.
+
+    The auxiliary classifiers of published weights have not been trained; they are left out but for ``aux_logits=True``.
+    """
+    return with_auxiliaries(GoogLeNet, weights, progress, options, ("aux1", "aux2"), kept=False)
 
 
 def with_auxiliaries(
-    network: Any,
-    choices: Any,
-    weights: Any,
-    pretrained: bool | None,
-    options: dict[str, Any],
-    auxiliaries: tuple[str, ...],
+    network: Any, weights: Any, progress: bool, options: dict[str, Any], auxiliaries: tuple[str, ...], kept: bool
 ) -> Any:
-    """A network whose published weights have auxiliary classifiers, which are left out unless they were asked for."""
-    if weights is None and not pretrained:
+    """A network whose published weights have auxiliary classifiers, which are `kept` or not unless options say."""
+    if weights is None:
         return network(**options)
-    asked = options.get("aux_logits", False)
-    options = {"transform_input": True, **options, "aux_logits": True, "init_weights": False}
-    model = build(network, choices, weights, pretrained, options)
+    asked = options.get("aux_logits", kept)
+    options = {"transform_input": True, **expect(options, "init_weights", False), "aux_logits": True}
+    model = build(network, weights, progress, options)
     if not asked:
         model.aux_logits = False
         for name in auxiliaries:

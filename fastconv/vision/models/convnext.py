@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from fastconv import nn
 from fastconv._tensor import Tensor
 from fastconv.creation import ones
-from fastconv.vision.models.weights import build, weights_enum
+from fastconv.vision.models.weights import build, builder, file, weights_enum
 from fastconv.vision.ops import Conv2dNormActivation, Permute, StochasticDepth
 
 __all__ = [
@@ -130,55 +130,58 @@ class ConvNeXt(nn.Module):
         return self.classifier(self.avgpool(self.features(x)))
 
 
-ConvNeXt_Tiny_Weights: Any = weights_enum("ConvNeXt_Tiny", "convnext_tiny-983f1562.pth", sizes=(236, 224))
-ConvNeXt_Small_Weights: Any = weights_enum("ConvNeXt_Small", "convnext_small-0c510722.pth", sizes=(230, 224))
-ConvNeXt_Base_Weights: Any = weights_enum("ConvNeXt_Base", "convnext_base-6075fbad.pth", sizes=(232, 224))
-ConvNeXt_Large_Weights: Any = weights_enum("ConvNeXt_Large", "convnext_large-ea097f82.pth", sizes=(232, 224))
+ConvNeXt_Tiny_Weights: Any = weights_enum(
+    "ConvNeXt_Tiny", 28_589_128, 4.456, least=32, V1=file("convnext_tiny-983f1562", resize=236)
+)
+ConvNeXt_Small_Weights: Any = weights_enum(
+    "ConvNeXt_Small", 50_223_688, 8.684, least=32, V1=file("convnext_small-0c510722", resize=230)
+)
+ConvNeXt_Base_Weights: Any = weights_enum(
+    "ConvNeXt_Base", 88_591_464, 15.355, least=32, V1=file("convnext_base-6075fbad", resize=232)
+)
+ConvNeXt_Large_Weights: Any = weights_enum(
+    "ConvNeXt_Large", 197_767_336, 34.361, least=32, V1=file("convnext_large-ea097f82", resize=232)
+)
 
 
 def _convnext(
     channels: Sequence[int],
     blocks: Sequence[int],
     depth: float,
-    choices: Any,
     weights: Any,
-    pretrained: Any,
+    progress: bool,
     options: dict[str, Any],
 ) -> ConvNeXt:
     following = [*channels[1:], None]
     setting = [CNBlockConfig(*stage) for stage in zip(channels, following, blocks, strict=True)]
     sizes = {"block_setting": setting, "stochastic_depth_prob": depth}
-    return build(ConvNeXt, choices, weights, pretrained, {**sizes, **options})
+    return build(ConvNeXt, weights, progress, {**sizes, **options})
 
 
-def convnext_tiny(
-    weights: Any = None, progress: bool = True, *, pretrained: bool | None = None, **options: Any
-) -> ConvNeXt:
+@builder(ConvNeXt_Tiny_Weights)
+def convnext_tiny(*, weights: Any = None, progress: bool = True, **options: Any) -> ConvNeXt:
     """ConvNeXt, the tiny one: `weights` are a :data:`ConvNeXt_Tiny_Weights` or None, `options` those of
     :class:`ConvNeXt`."""
     sizes = (96, 192, 384, 768), (3, 3, 9, 3), 0.1
-    return _convnext(*sizes, ConvNeXt_Tiny_Weights, weights, pretrained, options)
+    return _convnext(*sizes, weights, progress, options)
 
 
-def convnext_small(
-    weights: Any = None, progress: bool = True, *, pretrained: bool | None = None, **options: Any
-) -> ConvNeXt:
+@builder(ConvNeXt_Small_Weights)
+def convnext_small(*, weights: Any = None, progress: bool = True, **options: Any) -> ConvNeXt:
     """ConvNeXt, the small one; see :func:`convnext_tiny`."""
     sizes = (96, 192, 384, 768), (3, 3, 27, 3), 0.4
-    return _convnext(*sizes, ConvNeXt_Small_Weights, weights, pretrained, options)
+    return _convnext(*sizes, weights, progress, options)
 
 
-def convnext_base(
-    weights: Any = None, progress: bool = True, *, pretrained: bool | None = None, **options: Any
-) -> ConvNeXt:
+@builder(ConvNeXt_Base_Weights)
+def convnext_base(*, weights: Any = None, progress: bool = True, **options: Any) -> ConvNeXt:
     """ConvNeXt, the base one; see :func:`convnext_tiny`."""
     sizes = (128, 256, 512, 1024), (3, 3, 27, 3), 0.5
-    return _convnext(*sizes, ConvNeXt_Base_Weights, weights, pretrained, options)
+    return _convnext(*sizes, weights, progress, options)
 
 
-def convnext_large(
-    weights: Any = None, progress: bool = True, *, pretrained: bool | None = None, **options: Any
-) -> ConvNeXt:
+@builder(ConvNeXt_Large_Weights)
+def convnext_large(*, weights: Any = None, progress: bool = True, **options: Any) -> ConvNeXt:
     """ConvNeXt, the large one; see :func:`convnext_tiny`."""
     sizes = (192, 384, 768, 1536), (3, 3, 27, 3), 0.5
-    return _convnext(*sizes, ConvNeXt_Large_Weights, weights, pretrained, options)
+    return _convnext(*sizes, weights, progress, options)

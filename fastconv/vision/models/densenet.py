@@ -9,7 +9,7 @@ from fastconv import nn
 from fastconv._tensor import Tensor
 from fastconv.functions import cat
 from fastconv.utils.checkpoint import checkpoint
-from fastconv.vision.models.weights import build, weights_enum
+from fastconv.vision.models.weights import build, builder, weights_enum
 
 __all__ = [
     "DenseNet",
@@ -148,10 +148,10 @@ class DenseNet(nn.Module):
         return self.classifier(nn.functional.adaptive_avg_pool2d(x, (1, 1)).flatten(1))
 
 
-DenseNet121_Weights: Any = weights_enum("DenseNet121", "densenet121-a639ec97.pth")
-DenseNet161_Weights: Any = weights_enum("DenseNet161", "densenet161-8d451a50.pth")
-DenseNet169_Weights: Any = weights_enum("DenseNet169", "densenet169-b2777c0a.pth")
-DenseNet201_Weights: Any = weights_enum("DenseNet201", "densenet201-c1103571.pth")
+DenseNet121_Weights: Any = weights_enum("DenseNet121", 7_978_856, 2.834, least=29, V1="densenet121-a639ec97")
+DenseNet161_Weights: Any = weights_enum("DenseNet161", 28_681_000, 7.728, least=29, V1="densenet161-8d451a50")
+DenseNet169_Weights: Any = weights_enum("DenseNet169", 14_149_480, 3.36, least=29, V1="densenet169-b2777c0a")
+DenseNet201_Weights: Any = weights_enum("DenseNet201", 20_013_928, 4.291, least=29, V1="densenet201-c1103571")
 
 
 def _renamed(state: dict) -> dict[str, Any]:
@@ -160,35 +160,31 @@ def _renamed(state: dict) -> dict[str, Any]:
     return {old.sub(r"\1\2", name): value for name, value in state.items()}
 
 
-def _densenet(choices: Any, weights: Any, pretrained: bool | None, options: dict[str, Any], **sizes: Any) -> DenseNet:
-    return build(DenseNet, choices, weights, pretrained, {**sizes, **options}, _renamed)
+def _densenet(weights: Any, progress: bool, options: dict[str, Any], **sizes: Any) -> DenseNet:
+    return build(DenseNet, weights, progress, {**sizes, **options}, _renamed)
 
 
-def densenet121(
-    weights: Any = None, progress: bool = True, *, pretrained: bool | None = None, **options: Any
-) -> DenseNet:
+@builder(DenseNet121_Weights)
+def densenet121(*, weights: Any = None, progress: bool = True, **options: Any) -> DenseNet:
     """DenseNet of 121 layers: `weights` are a :data:`DenseNet121_Weights` or None, `options` those of
     :class:`DenseNet`."""
-    return _densenet(DenseNet121_Weights, weights, pretrained, options)
+    return _densenet(weights, progress, options)
 
 
-def densenet161(
-    weights: Any = None, progress: bool = True, *, pretrained: bool | None = None, **options: Any
-) -> DenseNet:
+@builder(DenseNet161_Weights)
+def densenet161(*, weights: Any = None, progress: bool = True, **options: Any) -> DenseNet:
     """DenseNet of 161 layers, 48 features each; see :func:`densenet121`."""
     sizes = {"growth_rate": 48, "block_config": (6, 12, 36, 24), "num_init_features": 96}
-    return _densenet(DenseNet161_Weights, weights, pretrained, options, **sizes)
+    return _densenet(weights, progress, options, **sizes)
 
 
-def densenet169(
-    weights: Any = None, progress: bool = True, *, pretrained: bool | None = None, **options: Any
-) -> DenseNet:
+@builder(DenseNet169_Weights)
+def densenet169(*, weights: Any = None, progress: bool = True, **options: Any) -> DenseNet:
     """DenseNet of 169 layers; see :func:`densenet121`."""
-    return _densenet(DenseNet169_Weights, weights, pretrained, options, block_config=(6, 12, 32, 32))
+    return _densenet(weights, progress, options, block_config=(6, 12, 32, 32))
 
 
-def densenet201(
-    weights: Any = None, progress: bool = True, *, pretrained: bool | None = None, **options: Any
-) -> DenseNet:
+@builder(DenseNet201_Weights)
+def densenet201(*, weights: Any = None, progress: bool = True, **options: Any) -> DenseNet:
     """DenseNet of 201 layers; see :func:`densenet121`."""
-    return _densenet(DenseNet201_Weights, weights, pretrained, options, block_config=(6, 12, 48, 32))
+    return _densenet(weights, progress, options, block_config=(6, 12, 48, 32))

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from fastconv import nn
 from fastconv._tensor import Tensor
 from fastconv.vision.models.blocks import make_divisible
-from fastconv.vision.models.weights import build, weights_enum
+from fastconv.vision.models.weights import build, builder, file, weights_enum
 from fastconv.vision.ops import Conv2dNormActivation, SqueezeExcitation, StochasticDepth
 
 __all__ = [
@@ -227,129 +227,153 @@ V2 = {
     ),
 }
 
-EfficientNet_B0_Weights: Any = weights_enum("EfficientNet_B0", "efficientnet_b0_rwightman-7f5810bc.pth")
+EfficientNet_B0_Weights: Any = weights_enum(
+    "EfficientNet_B0", 5_288_548, 0.386, V1=file("efficientnet_b0_rwightman-7f5810bc", bicubic=True)
+)
 EfficientNet_B1_Weights: Any = weights_enum(
-    "EfficientNet_B1", "efficientnet_b1_rwightman-bac287d4.pth", "efficientnet_b1-c27df63c.pth", (256, 240)
+    "EfficientNet_B1",
+    7_794_184,
+    0.687,
+    V1=file("efficientnet_b1_rwightman-bac287d4", crop=240, bicubic=True),
+    V2=file("efficientnet_b1-c27df63c", crop=240, resize=255),
 )
 EfficientNet_B2_Weights: Any = weights_enum(
-    "EfficientNet_B2", "efficientnet_b2_rwightman-c35c1473.pth", sizes=(288, 288)
+    "EfficientNet_B2",
+    9_109_994,
+    1.088,
+    V1=file("efficientnet_b2_rwightman-c35c1473", crop=288, resize=288, bicubic=True),
 )
 EfficientNet_B3_Weights: Any = weights_enum(
-    "EfficientNet_B3", "efficientnet_b3_rwightman-b3899882.pth", sizes=(320, 300)
+    "EfficientNet_B3",
+    12_233_232,
+    1.827,
+    V1=file("efficientnet_b3_rwightman-b3899882", crop=300, resize=320, bicubic=True),
 )
 EfficientNet_B4_Weights: Any = weights_enum(
-    "EfficientNet_B4", "efficientnet_b4_rwightman-23ab8bcd.pth", sizes=(384, 380)
+    "EfficientNet_B4",
+    19_341_616,
+    4.394,
+    V1=file("efficientnet_b4_rwightman-23ab8bcd", crop=380, resize=384, bicubic=True),
 )
 EfficientNet_B5_Weights: Any = weights_enum(
-    "EfficientNet_B5", "efficientnet_b5_lukemelas-1a07897c.pth", sizes=(456, 456)
+    "EfficientNet_B5",
+    30_389_784,
+    10.266,
+    V1=file("efficientnet_b5_lukemelas-1a07897c", crop=456, resize=456, bicubic=True),
 )
 EfficientNet_B6_Weights: Any = weights_enum(
-    "EfficientNet_B6", "efficientnet_b6_lukemelas-24a108a5.pth", sizes=(528, 528)
+    "EfficientNet_B6",
+    43_040_704,
+    19.068,
+    V1=file("efficientnet_b6_lukemelas-24a108a5", crop=528, resize=528, bicubic=True),
 )
 EfficientNet_B7_Weights: Any = weights_enum(
-    "EfficientNet_B7", "efficientnet_b7_lukemelas-c5b4e57e.pth", sizes=(600, 600)
+    "EfficientNet_B7",
+    66_347_960,
+    37.746,
+    V1=file("efficientnet_b7_lukemelas-c5b4e57e", crop=600, resize=600, bicubic=True),
 )
-EfficientNet_V2_S_Weights: Any = weights_enum("EfficientNet_V2_S", "efficientnet_v2_s-dd5fe13b.pth", sizes=(384, 384))
-EfficientNet_V2_M_Weights: Any = weights_enum("EfficientNet_V2_M", "efficientnet_v2_m-dc08266a.pth", sizes=(480, 480))
-EfficientNet_V2_L_Weights: Any = weights_enum("EfficientNet_V2_L", "efficientnet_v2_l-59c71312.pth", sizes=(480, 480))
-
-
-def _efficientnet(
-    choices: Any, weights: Any, pretrained: bool | None, options: dict[str, Any], **sizes: Any
-) -> EfficientNet:
-    return build(EfficientNet, choices, weights, pretrained, {**sizes, **options})
+EfficientNet_V2_S_Weights: Any = weights_enum(
+    "EfficientNet_V2_S", 21_458_488, 8.366, least=33, V1=file("efficientnet_v2_s-dd5fe13b", crop=384, resize=384)
+)
+EfficientNet_V2_M_Weights: Any = weights_enum(
+    "EfficientNet_V2_M", 54_139_356, 24.582, least=33, V1=file("efficientnet_v2_m-dc08266a", crop=480, resize=480)
+)
+EfficientNet_V2_L_Weights: Any = weights_enum(
+    "EfficientNet_V2_L",
+    118_515_272,
+    56.08,
+    least=33,
+    V1=file(
+        "efficientnet_v2_l-59c71312",
+        crop=480,
+        resize=480,
+        bicubic=True,
+        mean=(0.5, 0.5, 0.5),
+        std=(0.5, 0.5, 0.5),
+    ),
+)
 
 
 def _scaled(
-    width: float, depth: float, dropout: float, choices: Any, weights: Any, pretrained: bool | None, options: dict
+    width: float, depth: float, dropout: float, weights: Any, progress: bool, options: dict[str, Any], **more: Any
 ) -> EfficientNet:
-    sizes: dict[str, Any] = {"inverted_residual_setting": _stages(width, depth), "dropout": dropout}
-    if choices in (EfficientNet_B5_Weights, EfficientNet_B6_Weights, EfficientNet_B7_Weights):
-        sizes["norm_layer"] = partial(nn.BatchNorm2d, eps=0.001, momentum=0.01)
-    return _efficientnet(choices, weights, pretrained, options, **sizes)
+    sizes = {"inverted_residual_setting": _stages(width, depth), "dropout": dropout}
+    return build(EfficientNet, weights, progress, {**sizes, **more, **options})
 
 
-def _v2(
-    size: str, dropout: float, choices: Any, weights: Any, pretrained: bool | None, options: dict[str, Any]
-) -> EfficientNet:
+def _v2(size: str, dropout: float, weights: Any, progress: bool, options: dict[str, Any]) -> EfficientNet:
     norm = partial(nn.BatchNorm2d, eps=0.001)
     sizes = {"inverted_residual_setting": V2[size], "dropout": dropout, "last_channel": 1280, "norm_layer": norm}
-    return _efficientnet(choices, weights, pretrained, options, **sizes)
+    return build(EfficientNet, weights, progress, {**sizes, **options})
 
 
-def efficientnet_b0(
-    weights: Any = None, progress: bool = True, *, pretrained: bool | None = None, **options: Any
-) -> EfficientNet:
+# Of the larger ones, whose weights were trained by others.
+NORM = partial(nn.BatchNorm2d, eps=0.001, momentum=0.01)
+
+
+@builder(EfficientNet_B0_Weights)
+def efficientnet_b0(*, weights: Any = None, progress: bool = True, **options: Any) -> EfficientNet:
     """EfficientNet b0: `weights` are an :data:`EfficientNet_B0_Weights` or None, `options` those of
     :class:`EfficientNet`."""
-    return _scaled(1.0, 1.0, 0.2, EfficientNet_B0_Weights, weights, pretrained, options)
+    return _scaled(1.0, 1.0, 0.2, weights, progress, options)
 
 
-def efficientnet_b1(
-    weights: Any = None, progress: bool = True, *, pretrained: bool | None = None, **options: Any
-) -> EfficientNet:
+@builder(EfficientNet_B1_Weights)
+def efficientnet_b1(*, weights: Any = None, progress: bool = True, **options: Any) -> EfficientNet:
     """EfficientNet b1, 1.0 times as wide and 1.1 times as deep; see :func:`efficientnet_b0`."""
-    return _scaled(1.0, 1.1, 0.2, EfficientNet_B1_Weights, weights, pretrained, options)
+    return _scaled(1.0, 1.1, 0.2, weights, progress, options)
 
 
-def efficientnet_b2(
-    weights: Any = None, progress: bool = True, *, pretrained: bool | None = None, **options: Any
-) -> EfficientNet:
+@builder(EfficientNet_B2_Weights)
+def efficientnet_b2(*, weights: Any = None, progress: bool = True, **options: Any) -> EfficientNet:
     """EfficientNet b2, 1.1 times as wide and 1.2 times as deep; see :func:`efficientnet_b0`."""
-    return _scaled(1.1, 1.2, 0.3, EfficientNet_B2_Weights, weights, pretrained, options)
+    return _scaled(1.1, 1.2, 0.3, weights, progress, options)
 
 
-def efficientnet_b3(
-    weights: Any = None, progress: bool = True, *, pretrained: bool | None = None, **options: Any
-) -> EfficientNet:
+@builder(EfficientNet_B3_Weights)
+def efficientnet_b3(*, weights: Any = None, progress: bool = True, **options: Any) -> EfficientNet:
     """EfficientNet b3, 1.2 times as wide and 1.4 times as deep; see :func:`efficientnet_b0`."""
-    return _scaled(1.2, 1.4, 0.3, EfficientNet_B3_Weights, weights, pretrained, options)
+    return _scaled(1.2, 1.4, 0.3, weights, progress, options)
 
 
-def efficientnet_b4(
-    weights: Any = None, progress: bool = True, *, pretrained: bool | None = None, **options: Any
-) -> EfficientNet:
+@builder(EfficientNet_B4_Weights)
+def efficientnet_b4(*, weights: Any = None, progress: bool = True, **options: Any) -> EfficientNet:
     """EfficientNet b4, 1.4 times as wide and 1.8 times as deep; see :func:`efficientnet_b0`."""
-    return _scaled(1.4, 1.8, 0.4, EfficientNet_B4_Weights, weights, pretrained, options)
+    return _scaled(1.4, 1.8, 0.4, weights, progress, options)
 
 
-def efficientnet_b5(
-    weights: Any = None, progress: bool = True, *, pretrained: bool | None = None, **options: Any
-) -> EfficientNet:
+@builder(EfficientNet_B5_Weights)
+def efficientnet_b5(*, weights: Any = None, progress: bool = True, **options: Any) -> EfficientNet:
     """EfficientNet b5, 1.6 times as wide and 2.2 times as deep; see :func:`efficientnet_b0`."""
-    return _scaled(1.6, 2.2, 0.4, EfficientNet_B5_Weights, weights, pretrained, options)
+    return _scaled(1.6, 2.2, 0.4, weights, progress, options, norm_layer=NORM)
 
 
-def efficientnet_b6(
-    weights: Any = None, progress: bool = True, *, pretrained: bool | None = None, **options: Any
-) -> EfficientNet:
+@builder(EfficientNet_B6_Weights)
+def efficientnet_b6(*, weights: Any = None, progress: bool = True, **options: Any) -> EfficientNet:
     """EfficientNet b6, 1.8 times as wide and 2.6 times as deep; see :func:`efficientnet_b0`."""
-    return _scaled(1.8, 2.6, 0.5, EfficientNet_B6_Weights, weights, pretrained, options)
+    return _scaled(1.8, 2.6, 0.5, weights, progress, options, norm_layer=NORM)
 
 
-def efficientnet_b7(
-    weights: Any = None, progress: bool = True, *, pretrained: bool | None = None, **options: Any
-) -> EfficientNet:
+@builder(EfficientNet_B7_Weights)
+def efficientnet_b7(*, weights: Any = None, progress: bool = True, **options: Any) -> EfficientNet:
     """EfficientNet b7, 2.0 times as wide and 3.1 times as deep; see :func:`efficientnet_b0`."""
-    return _scaled(2.0, 3.1, 0.5, EfficientNet_B7_Weights, weights, pretrained, options)
+    return _scaled(2.0, 3.1, 0.5, weights, progress, options, norm_layer=NORM)
 
 
-def efficientnet_v2_s(
-    weights: Any = None, progress: bool = True, *, pretrained: bool | None = None, **options: Any
-) -> EfficientNet:
+@builder(EfficientNet_V2_S_Weights)
+def efficientnet_v2_s(*, weights: Any = None, progress: bool = True, **options: Any) -> EfficientNet:
     """EfficientNet v2, the small one; see :func:`efficientnet_b0`."""
-    return _v2("s", 0.2, EfficientNet_V2_S_Weights, weights, pretrained, options)
+    return _v2("s", 0.2, weights, progress, options)
 
 
-def efficientnet_v2_m(
-    weights: Any = None, progress: bool = True, *, pretrained: bool | None = None, **options: Any
-) -> EfficientNet:
+@builder(EfficientNet_V2_M_Weights)
+def efficientnet_v2_m(*, weights: Any = None, progress: bool = True, **options: Any) -> EfficientNet:
     """EfficientNet v2, the medium one; see :func:`efficientnet_b0`."""
-    return _v2("m", 0.3, EfficientNet_V2_M_Weights, weights, pretrained, options)
+    return _v2("m", 0.3, weights, progress, options)
 
 
-def efficientnet_v2_l(
-    weights: Any = None, progress: bool = True, *, pretrained: bool | None = None, **options: Any
-) -> EfficientNet:
+@builder(EfficientNet_V2_L_Weights)
+def efficientnet_v2_l(*, weights: Any = None, progress: bool = True, **options: Any) -> EfficientNet:
     """EfficientNet v2, the large one; see :func:`efficientnet_b0`."""
-    return _v2("l", 0.4, EfficientNet_V2_L_Weights, weights, pretrained, options)
+    return _v2("l", 0.4, weights, progress, options)

@@ -8,7 +8,7 @@ from fastconv._tensor import Tensor
 from fastconv.functions import cat
 from fastconv.vision.models._googlenet import with_auxiliaries
 from fastconv.vision.models.blocks import BasicConv2d, from_imagenet
-from fastconv.vision.models.weights import weights_enum
+from fastconv.vision.models.weights import builder, file, weights_enum
 
 __all__ = ["Inception3", "InceptionOutputs", "Inception_V3_Weights", "inception_v3"]
 
@@ -251,11 +251,12 @@ class Inception3(nn.Module):
         return InceptionOutputs(y, aux) if asked else y
 
 
-Inception_V3_Weights: Any = weights_enum("Inception_V3", "inception_v3_google-0cc3c7bd.pth", sizes=(342, 299))
+Inception_V3_Weights: Any = weights_enum(
+    "Inception_V3", 27_161_264, 5.713, least=75, V1=file("inception_v3_google-0cc3c7bd", crop=299, resize=342)
+)
 
 
-def inception_v3(
-    weights: Any = None, progress: bool = True, *, pretrained: bool | None = None, **options: Any
-) -> Inception3:
+@builder(Inception_V3_Weights)
+def inception_v3(*, weights: Any = None, progress: bool = True, **options: Any) -> Inception3:
     """Inception v3: `weights` are an :data:`Inception_V3_Weights` or None, `options` those of :class:`Inception3`."""
-    return with_auxiliaries(Inception3, Inception_V3_Weights, weights, pretrained, options, ("AuxLogits",))
+    return with_auxiliaries(Inception3, weights, progress, options, ("AuxLogits",), kept=True)

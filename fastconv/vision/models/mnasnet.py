@@ -4,7 +4,7 @@ from typing import Any
 
 from fastconv import nn
 from fastconv._tensor import Tensor
-from fastconv.vision.models.weights import build, weights_enum
+from fastconv.vision.models.weights import build, builder, file, weights_enum
 
 __all__ = [
     "MNASNet",
@@ -128,36 +128,32 @@ class MNASNet(nn.Module):
         return self.classifier(self.layers(x).mean([2, 3]))
 
 
-MNASNet0_5_Weights: Any = weights_enum("MNASNet0_5", "mnasnet0.5_top1_67.823-3ffadce67e.pth")
-MNASNet0_75_Weights: Any = weights_enum("MNASNet0_75", "mnasnet0_75-7090bc5f.pth", sizes=(232, 224))
-MNASNet1_0_Weights: Any = weights_enum("MNASNet1_0", "mnasnet1.0_top1_73.512-f206786ef8.pth")
-MNASNet1_3_Weights: Any = weights_enum("MNASNet1_3", "mnasnet1_3-a4c69d6f.pth", sizes=(232, 224))
+MNASNet0_5_Weights: Any = weights_enum("MNASNet0_5", 2_218_512, 0.104, V1="mnasnet0.5_top1_67.823-3ffadce67e")
+MNASNet0_75_Weights: Any = weights_enum("MNASNet0_75", 3_170_208, 0.215, V1=file("mnasnet0_75-7090bc5f", resize=232))
+MNASNet1_0_Weights: Any = weights_enum("MNASNet1_0", 4_383_312, 0.314, V1="mnasnet1.0_top1_73.512-f206786ef8")
+MNASNet1_3_Weights: Any = weights_enum("MNASNet1_3", 6_282_256, 0.526, V1=file("mnasnet1_3-a4c69d6f", resize=232))
 
 
-def mnasnet0_5(
-    weights: Any = None, progress: bool = True, *, pretrained: bool | None = None, **options: Any
-) -> MNASNet:
+@builder(MNASNet0_5_Weights)
+def mnasnet0_5(*, weights: Any = None, progress: bool = True, **options: Any) -> MNASNet:
     """MNASNet of half the channels: `weights` are an :data:`MNASNet0_5_Weights` or None, `options` those of
     :class:`MNASNet`."""
-    return build(MNASNet, MNASNet0_5_Weights, weights, pretrained, {"alpha": 0.5, **options})
+    return build(MNASNet, weights, progress, {"alpha": 0.5, **options})
 
 
-def mnasnet0_75(
-    weights: Any = None, progress: bool = True, *, pretrained: bool | None = None, **options: Any
-) -> MNASNet:
+@builder(MNASNet0_75_Weights)
+def mnasnet0_75(*, weights: Any = None, progress: bool = True, **options: Any) -> MNASNet:
     """MNASNet of three quarters of the channels; see :func:`mnasnet0_5`."""
-    return build(MNASNet, MNASNet0_75_Weights, weights, pretrained, {"alpha": 0.75, **options})
+    return build(MNASNet, weights, progress, {"alpha": 0.75, **options})
 
 
-def mnasnet1_0(
-    weights: Any = None, progress: bool = True, *, pretrained: bool | None = None, **options: Any
-) -> MNASNet:
+@builder(MNASNet1_0_Weights)
+def mnasnet1_0(*, weights: Any = None, progress: bool = True, **options: Any) -> MNASNet:
     """MNASNet; see :func:`mnasnet0_5`."""
-    return build(MNASNet, MNASNet1_0_Weights, weights, pretrained, {"alpha": 1.0, **options})
+    return build(MNASNet, weights, progress, {"alpha": 1.0, **options})
 
 
-def mnasnet1_3(
-    weights: Any = None, progress: bool = True, *, pretrained: bool | None = None, **options: Any
-) -> MNASNet:
+@builder(MNASNet1_3_Weights)
+def mnasnet1_3(*, weights: Any = None, progress: bool = True, **options: Any) -> MNASNet:
     """MNASNet of 1.3 times the channels; see :func:`mnasnet0_5`."""
-    return build(MNASNet, MNASNet1_3_Weights, weights, pretrained, {"alpha": 1.3, **options})
+    return build(MNASNet, weights, progress, {"alpha": 1.3, **options})

@@ -6,7 +6,7 @@ from typing import Any
 from fastconv import nn
 from fastconv._tensor import Tensor
 from fastconv.vision.models.blocks import make_divisible
-from fastconv.vision.models.weights import build, weights_enum
+from fastconv.vision.models.weights import build, builder, weights_enum
 from fastconv.vision.ops import Conv2dNormActivation
 
 __all__ = ["InvertedResidual", "MobileNetV2", "MobileNet_V2_Weights", "mobilenet_v2"]
@@ -127,11 +127,12 @@ class MobileNetV2(nn.Module):
         return self.classifier(nn.functional.adaptive_avg_pool2d(self.features(x), (1, 1)).flatten(1))
 
 
-MobileNet_V2_Weights: Any = weights_enum("MobileNet_V2", "mobilenet_v2-b0353104.pth", "mobilenet_v2-7ebf99e0.pth")
+MobileNet_V2_Weights: Any = weights_enum(
+    "MobileNet_V2", 3_504_872, 0.301, V1="mobilenet_v2-b0353104", V2="mobilenet_v2-7ebf99e0"
+)
 
 
-def mobilenet_v2(
-    weights: Any = None, progress: bool = True, *, pretrained: bool | None = None, **options: Any
-) -> MobileNetV2:
+@builder(MobileNet_V2_Weights)
+def mobilenet_v2(*, weights: Any = None, progress: bool = True, **options: Any) -> MobileNetV2:
     """MobileNet v2: `weights` are a :data:`MobileNet_V2_Weights` or None, `options` those of :class:`MobileNetV2`."""
-    return build(MobileNetV2, MobileNet_V2_Weights, weights, pretrained, options)
+    return build(MobileNetV2, weights, progress, options)

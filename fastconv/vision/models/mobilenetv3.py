@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from fastconv import nn
 from fastconv._tensor import Tensor
 from fastconv.vision.models.blocks import make_divisible
-from fastconv.vision.models.weights import build, weights_enum
+from fastconv.vision.models.weights import build, builder, weights_enum
 from fastconv.vision.ops import Conv2dNormActivation, SqueezeExcitation
 
 __all__ = [
@@ -183,31 +183,29 @@ def _setting(plan: Sequence, width_mult: float, reduced_tail: bool, dilated: boo
 
 
 MobileNet_V3_Large_Weights: Any = weights_enum(
-    "MobileNet_V3_Large", "mobilenet_v3_large-8738ca79.pth", "mobilenet_v3_large-5c1a4163.pth"
+    "MobileNet_V3_Large", 5_483_032, 0.217, V1="mobilenet_v3_large-8738ca79", V2="mobilenet_v3_large-5c1a4163"
 )
-MobileNet_V3_Small_Weights: Any = weights_enum("MobileNet_V3_Small", "mobilenet_v3_small-047dcff4.pth")
+MobileNet_V3_Small_Weights: Any = weights_enum("MobileNet_V3_Small", 2_542_856, 0.057, V1="mobilenet_v3_small-047dcff4")
 
 
-def _mobilenet(plan: Sequence, last: int, choices: Any, weights: Any, pretrained: bool | None, options: dict[str, Any]):
+def _mobilenet(plan: Sequence, last: int, weights: Any, progress: bool, options: dict[str, Any]):
     width, tail = options.pop("width_mult", 1.0), options.pop("reduced_tail", False)
     setting = _setting(plan, width, tail, options.pop("dilated", False))
     sizes = {
         "inverted_residual_setting": setting,
         "last_channel": make_divisible(last // (2 if tail else 1) * width, 8),
     }
-    return build(MobileNetV3, choices, weights, pretrained, {**sizes, **options})
+    return build(MobileNetV3, weights, progress, {**sizes, **options})
 
 
-def mobilenet_v3_large(
-    weights: Any = None, progress: bool = True, *, pretrained: bool | None = None, **options: Any
-) -> MobileNetV3:
+@builder(MobileNet_V3_Large_Weights)
+def mobilenet_v3_large(*, weights: Any = None, progress: bool = True, **options: Any) -> MobileNetV3:
     """The larger MobileNet v3: `weights` are a :data:`MobileNet_V3_Large_Weights` or None, `options` those of
     :class:`MobileNetV3`, and `width_mult`, `reduced_tail` and `dilated`."""
-    return _mobilenet(LARGE, 1280, MobileNet_V3_Large_Weights, weights, pretrained, options)
+    return _mobilenet(LARGE, 1280, weights, progress, options)
 
 
-def mobilenet_v3_small(
-    weights: Any = None, progress: bool = True, *, pretrained: bool | None = None, **options: Any
-) -> MobileNetV3:
+@builder(MobileNet_V3_Small_Weights)
+def mobilenet_v3_small(*, weights: Any = None, progress: bool = True, **options: Any) -> MobileNetV3:
     """The smaller MobileNet v3; see :func:`mobilenet_v3_large`."""
-    return _mobilenet(SMALL, 1024, MobileNet_V3_Small_Weights, weights, pretrained, options)
+    return _mobilenet(SMALL, 1024, weights, progress, options)

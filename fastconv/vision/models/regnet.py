@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from fastconv import nn
 from fastconv._tensor import Tensor
 from fastconv.vision.models.blocks import make_divisible
-from fastconv.vision.models.weights import build, weights_enum
+from fastconv.vision.models.weights import build, builder, file, weights_enum
 from fastconv.vision.ops import Conv2dNormActivation, SqueezeExcitation
 
 __all__ = [
@@ -174,149 +174,164 @@ class RegNet(nn.Module):
 
 
 RegNet_Y_400MF_Weights: Any = weights_enum(
-    "RegNet_Y_400MF", "regnet_y_400mf-c65dace8.pth", "regnet_y_400mf-58e7e2e4.pth"
+    "RegNet_Y_400MF", 4_344_144, 0.402, V1="regnet_y_400mf-c65dace8", V2="regnet_y_400mf-e6988f5f"
 )
 RegNet_Y_800MF_Weights: Any = weights_enum(
-    "RegNet_Y_800MF", "regnet_y_800mf-1b27b58c.pth", "regnet_y_800mf-8cdb8d0e.pth"
+    "RegNet_Y_800MF", 6_432_512, 0.834, V1="regnet_y_800mf-1b27b58c", V2="regnet_y_800mf-58fc7688"
 )
 RegNet_Y_1_6GF_Weights: Any = weights_enum(
-    "RegNet_Y_1_6GF", "regnet_y_1_6gf-b11a554e.pth", "regnet_y_1_6gf-0d7bc02a.pth"
+    "RegNet_Y_1_6GF", 11_202_430, 1.612, V1="regnet_y_1_6gf-b11a554e", V2="regnet_y_1_6gf-0d7bc02a"
 )
 RegNet_Y_3_2GF_Weights: Any = weights_enum(
-    "RegNet_Y_3_2GF", "regnet_y_3_2gf-b5a9779c.pth", "regnet_y_3_2gf-9180c971.pth"
+    "RegNet_Y_3_2GF", 19_436_338, 3.176, V1="regnet_y_3_2gf-b5a9779c", V2="regnet_y_3_2gf-9180c971"
 )
-RegNet_Y_8GF_Weights: Any = weights_enum("RegNet_Y_8GF", "regnet_y_8gf-d0d0e4a8.pth", "regnet_y_8gf-dc2b1577.pth")
-RegNet_Y_16GF_Weights: Any = weights_enum("RegNet_Y_16GF", "regnet_y_16gf-9e6ed7dd.pth", "regnet_y_16gf-3e4a00f9.pth")
-RegNet_Y_32GF_Weights: Any = weights_enum("RegNet_Y_32GF", "regnet_y_32gf-4dee3f7a.pth", "regnet_y_32gf-8db6d4b5.pth")
-RegNet_Y_128GF_Weights: Any = weights_enum("RegNet_Y_128GF", None)
+RegNet_Y_8GF_Weights: Any = weights_enum(
+    "RegNet_Y_8GF", 39_381_472, 8.473, V1="regnet_y_8gf-d0d0e4a8", V2="regnet_y_8gf-dc2b1b54"
+)
+RegNet_Y_16GF_Weights: Any = weights_enum(
+    "RegNet_Y_16GF",
+    83_590_140,
+    15.912,
+    V1="regnet_y_16gf-9e6ed7dd",
+    V2="regnet_y_16gf-3e4a00f9",
+    SWAG_E2E_V1=file("regnet_y_16gf_swag-43afe44d", 46.735, crop=384, resize=384, bicubic=True),
+    SWAG_LINEAR_V1=file("regnet_y_16gf_lc_swag-f3ec0043", resize=224, bicubic=True),
+)
+RegNet_Y_32GF_Weights: Any = weights_enum(
+    "RegNet_Y_32GF",
+    145_046_770,
+    32.28,
+    V1="regnet_y_32gf-4dee3f7a",
+    V2="regnet_y_32gf-8db6d4b5",
+    SWAG_E2E_V1=file("regnet_y_32gf_swag-04fdfa75", 94.826, crop=384, resize=384, bicubic=True),
+    SWAG_LINEAR_V1=file("regnet_y_32gf_lc_swag-e1583746", resize=224, bicubic=True),
+)
+RegNet_Y_128GF_Weights: Any = weights_enum(
+    "RegNet_Y_128GF",
+    644_812_894,
+    127.518,
+    SWAG_E2E_V1=file("regnet_y_128gf_swag-c8ce3e52", 374.57, crop=384, resize=384, bicubic=True),
+    SWAG_LINEAR_V1=file("regnet_y_128gf_lc_swag-cbe8ce12", resize=224, bicubic=True),
+)
 RegNet_X_400MF_Weights: Any = weights_enum(
-    "RegNet_X_400MF", "regnet_x_400mf-adf1edd5.pth", "regnet_x_400mf-62229a5f.pth"
+    "RegNet_X_400MF", 5_495_976, 0.414, V1="regnet_x_400mf-adf1edd5", V2="regnet_x_400mf-62229a5f"
 )
 RegNet_X_800MF_Weights: Any = weights_enum(
-    "RegNet_X_800MF", "regnet_x_800mf-ad17e45c.pth", "regnet_x_800mf-94a99ebd.pth"
+    "RegNet_X_800MF", 7_259_656, 0.8, V1="regnet_x_800mf-ad17e45c", V2="regnet_x_800mf-94a99ebd"
 )
 RegNet_X_1_6GF_Weights: Any = weights_enum(
-    "RegNet_X_1_6GF", "regnet_x_1_6gf-e3633e7f.pth", "regnet_x_1_6gf-a12f2b72.pth"
+    "RegNet_X_1_6GF", 9_190_136, 1.603, V1="regnet_x_1_6gf-e3633e7f", V2="regnet_x_1_6gf-a12f2b72"
 )
 RegNet_X_3_2GF_Weights: Any = weights_enum(
-    "RegNet_X_3_2GF", "regnet_x_3_2gf-f342aeae.pth", "regnet_x_3_2gf-7071aa85.pth"
+    "RegNet_X_3_2GF", 15_296_552, 3.177, V1="regnet_x_3_2gf-f342aeae", V2="regnet_x_3_2gf-7071aa85"
 )
-RegNet_X_8GF_Weights: Any = weights_enum("RegNet_X_8GF", "regnet_x_8gf-03ceed89.pth", "regnet_x_8gf-2b70d774.pth")
-RegNet_X_16GF_Weights: Any = weights_enum("RegNet_X_16GF", "regnet_x_16gf-2007eb11.pth", "regnet_x_16gf-ba3796d7.pth")
-RegNet_X_32GF_Weights: Any = weights_enum("RegNet_X_32GF", "regnet_x_32gf-9d47f8d0.pth", "regnet_x_32gf-6eb8fdc6.pth")
+RegNet_X_8GF_Weights: Any = weights_enum(
+    "RegNet_X_8GF", 39_572_648, 7.995, V1="regnet_x_8gf-03ceed89", V2="regnet_x_8gf-2b70d774"
+)
+RegNet_X_16GF_Weights: Any = weights_enum(
+    "RegNet_X_16GF", 54_278_536, 15.941, V1="regnet_x_16gf-2007eb11", V2="regnet_x_16gf-ba3796d7"
+)
+RegNet_X_32GF_Weights: Any = weights_enum(
+    "RegNet_X_32GF", 107_811_560, 31.736, V1="regnet_x_32gf-9d47f8d0", V2="regnet_x_32gf-6eb8fdc6"
+)
 
 
-def _regnet(plan: Plan, choices: Any, weights: Any, pretrained: bool | None, options: dict[str, Any]) -> RegNet:
+def _regnet(plan: Plan, weights: Any, progress: bool, options: dict[str, Any]) -> RegNet:
     norm = options.pop("norm_layer", None)
     if norm is None:
 
         def norm(channels: int, **more: Any) -> nn.BatchNorm2d:
             return nn.BatchNorm2d(channels, eps=1e-05, momentum=0.1, **more)
 
-    return build(RegNet, choices, weights, pretrained, {"block_params": plan, "norm_layer": norm, **options})
+    return build(RegNet, weights, progress, {"block_params": plan, "norm_layer": norm, **options})
 
 
-def regnet_y_400mf(
-    weights: Any = None, progress: bool = True, *, pretrained: bool | None = None, **options: Any
-) -> RegNet:
+@builder(RegNet_Y_400MF_Weights)
+def regnet_y_400mf(*, weights: Any = None, progress: bool = True, **options: Any) -> RegNet:
     """RegNet Y of 400 million operations: `weights` are a :data:`RegNet_Y_400MF_Weights` or None, `options` those of
     :class:`RegNet`."""
-    return _regnet(Plan(16, 48, 27.89, 2.09, 8, 0.25), RegNet_Y_400MF_Weights, weights, pretrained, options)
+    return _regnet(Plan(16, 48, 27.89, 2.09, 8, 0.25), weights, progress, options)
 
 
-def regnet_y_800mf(
-    weights: Any = None, progress: bool = True, *, pretrained: bool | None = None, **options: Any
-) -> RegNet:
+@builder(RegNet_Y_800MF_Weights)
+def regnet_y_800mf(*, weights: Any = None, progress: bool = True, **options: Any) -> RegNet:
     """RegNet Y of 800 million operations; see :func:`regnet_y_400mf`."""
-    return _regnet(Plan(14, 56, 38.84, 2.4, 16, 0.25), RegNet_Y_800MF_Weights, weights, pretrained, options)
+    return _regnet(Plan(14, 56, 38.84, 2.4, 16, 0.25), weights, progress, options)
 
 
-def regnet_y_1_6gf(
-    weights: Any = None, progress: bool = True, *, pretrained: bool | None = None, **options: Any
-) -> RegNet:
+@builder(RegNet_Y_1_6GF_Weights)
+def regnet_y_1_6gf(*, weights: Any = None, progress: bool = True, **options: Any) -> RegNet:
     """RegNet Y of 1.6 billion operations; see :func:`regnet_y_400mf`."""
-    return _regnet(Plan(27, 48, 20.71, 2.65, 24, 0.25), RegNet_Y_1_6GF_Weights, weights, pretrained, options)
+    return _regnet(Plan(27, 48, 20.71, 2.65, 24, 0.25), weights, progress, options)
 
 
-def regnet_y_3_2gf(
-    weights: Any = None, progress: bool = True, *, pretrained: bool | None = None, **options: Any
-) -> RegNet:
+@builder(RegNet_Y_3_2GF_Weights)
+def regnet_y_3_2gf(*, weights: Any = None, progress: bool = True, **options: Any) -> RegNet:
     """RegNet Y of 3.2 billion operations; see :func:`regnet_y_400mf`."""
-    return _regnet(Plan(21, 80, 42.63, 2.66, 24, 0.25), RegNet_Y_3_2GF_Weights, weights, pretrained, options)
+    return _regnet(Plan(21, 80, 42.63, 2.66, 24, 0.25), weights, progress, options)
 
 
-def regnet_y_8gf(
-    weights: Any = None, progress: bool = True, *, pretrained: bool | None = None, **options: Any
-) -> RegNet:
+@builder(RegNet_Y_8GF_Weights)
+def regnet_y_8gf(*, weights: Any = None, progress: bool = True, **options: Any) -> RegNet:
     """RegNet Y of 8 billion operations; see :func:`regnet_y_400mf`."""
-    return _regnet(Plan(17, 192, 76.82, 2.19, 56, 0.25), RegNet_Y_8GF_Weights, weights, pretrained, options)
+    return _regnet(Plan(17, 192, 76.82, 2.19, 56, 0.25), weights, progress, options)
 
 
-def regnet_y_16gf(
-    weights: Any = None, progress: bool = True, *, pretrained: bool | None = None, **options: Any
-) -> RegNet:
+@builder(RegNet_Y_16GF_Weights)
+def regnet_y_16gf(*, weights: Any = None, progress: bool = True, **options: Any) -> RegNet:
     """RegNet Y of 16 billion operations; see :func:`regnet_y_400mf`."""
-    return _regnet(Plan(18, 200, 106.23, 2.48, 112, 0.25), RegNet_Y_16GF_Weights, weights, pretrained, options)
+    return _regnet(Plan(18, 200, 106.23, 2.48, 112, 0.25), weights, progress, options)
 
 
-def regnet_y_32gf(
-    weights: Any = None, progress: bool = True, *, pretrained: bool | None = None, **options: Any
-) -> RegNet:
+@builder(RegNet_Y_32GF_Weights)
+def regnet_y_32gf(*, weights: Any = None, progress: bool = True, **options: Any) -> RegNet:
     """RegNet Y of 32 billion operations; see :func:`regnet_y_400mf`."""
-    return _regnet(Plan(20, 232, 115.89, 2.53, 232, 0.25), RegNet_Y_32GF_Weights, weights, pretrained, options)
+    return _regnet(Plan(20, 232, 115.89, 2.53, 232, 0.25), weights, progress, options)
 
 
-def regnet_y_128gf(
-    weights: Any = None, progress: bool = True, *, pretrained: bool | None = None, **options: Any
-) -> RegNet:
+@builder(RegNet_Y_128GF_Weights)
+def regnet_y_128gf(*, weights: Any = None, progress: bool = True, **options: Any) -> RegNet:
     """RegNet Y of 128 billion operations; see :func:`regnet_y_400mf`."""
-    return _regnet(Plan(27, 456, 160.83, 2.52, 264, 0.25), RegNet_Y_128GF_Weights, weights, pretrained, options)
+    return _regnet(Plan(27, 456, 160.83, 2.52, 264, 0.25), weights, progress, options)
 
 
-def regnet_x_400mf(
-    weights: Any = None, progress: bool = True, *, pretrained: bool | None = None, **options: Any
-) -> RegNet:
+@builder(RegNet_X_400MF_Weights)
+def regnet_x_400mf(*, weights: Any = None, progress: bool = True, **options: Any) -> RegNet:
     """RegNet X of 400 million operations; see :func:`regnet_y_400mf`."""
-    return _regnet(Plan(22, 24, 24.48, 2.54, 16), RegNet_X_400MF_Weights, weights, pretrained, options)
+    return _regnet(Plan(22, 24, 24.48, 2.54, 16), weights, progress, options)
 
 
-def regnet_x_800mf(
-    weights: Any = None, progress: bool = True, *, pretrained: bool | None = None, **options: Any
-) -> RegNet:
+@builder(RegNet_X_800MF_Weights)
+def regnet_x_800mf(*, weights: Any = None, progress: bool = True, **options: Any) -> RegNet:
     """RegNet X of 800 million operations; see :func:`regnet_y_400mf`."""
-    return _regnet(Plan(16, 56, 35.73, 2.28, 16), RegNet_X_800MF_Weights, weights, pretrained, options)
+    return _regnet(Plan(16, 56, 35.73, 2.28, 16), weights, progress, options)
 
 
-def regnet_x_1_6gf(
-    weights: Any = None, progress: bool = True, *, pretrained: bool | None = None, **options: Any
-) -> RegNet:
+@builder(RegNet_X_1_6GF_Weights)
+def regnet_x_1_6gf(*, weights: Any = None, progress: bool = True, **options: Any) -> RegNet:
     """RegNet X of 1.6 billion operations; see :func:`regnet_y_400mf`."""
-    return _regnet(Plan(18, 80, 34.01, 2.25, 24), RegNet_X_1_6GF_Weights, weights, pretrained, options)
+    return _regnet(Plan(18, 80, 34.01, 2.25, 24), weights, progress, options)
 
 
-def regnet_x_3_2gf(
-    weights: Any = None, progress: bool = True, *, pretrained: bool | None = None, **options: Any
-) -> RegNet:
+@builder(RegNet_X_3_2GF_Weights)
+def regnet_x_3_2gf(*, weights: Any = None, progress: bool = True, **options: Any) -> RegNet:
     """RegNet X of 3.2 billion operations; see :func:`regnet_y_400mf`."""
-    return _regnet(Plan(25, 88, 26.31, 2.25, 48), RegNet_X_3_2GF_Weights, weights, pretrained, options)
+    return _regnet(Plan(25, 88, 26.31, 2.25, 48), weights, progress, options)
 
 
-def regnet_x_8gf(
-    weights: Any = None, progress: bool = True, *, pretrained: bool | None = None, **options: Any
-) -> RegNet:
+@builder(RegNet_X_8GF_Weights)
+def regnet_x_8gf(*, weights: Any = None, progress: bool = True, **options: Any) -> RegNet:
     """RegNet X of 8 billion operations; see :func:`regnet_y_400mf`."""
-    return _regnet(Plan(23, 80, 49.56, 2.88, 120), RegNet_X_8GF_Weights, weights, pretrained, options)
+    return _regnet(Plan(23, 80, 49.56, 2.88, 120), weights, progress, options)
 
 
-def regnet_x_16gf(
-    weights: Any = None, progress: bool = True, *, pretrained: bool | None = None, **options: Any
-) -> RegNet:
+@builder(RegNet_X_16GF_Weights)
+def regnet_x_16gf(*, weights: Any = None, progress: bool = True, **options: Any) -> RegNet:
     """RegNet X of 16 billion operations; see :func:`regnet_y_400mf`."""
-    return _regnet(Plan(22, 216, 55.59, 2.1, 128), RegNet_X_16GF_Weights, weights, pretrained, options)
+    return _regnet(Plan(22, 216, 55.59, 2.1, 128), weights, progress, options)
 
 
-def regnet_x_32gf(
-    weights: Any = None, progress: bool = True, *, pretrained: bool | None = None, **options: Any
-) -> RegNet:
+@builder(RegNet_X_32GF_Weights)
+def regnet_x_32gf(*, weights: Any = None, progress: bool = True, **options: Any) -> RegNet:
     """RegNet X of 32 billion operations; see :func:`regnet_y_400mf`."""
-    return _regnet(Plan(23, 320, 69.86, 2.0, 168), RegNet_X_32GF_Weights, weights, pretrained, options)
+    return _regnet(Plan(23, 320, 69.86, 2.0, 168), weights, progress, options)

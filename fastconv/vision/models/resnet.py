@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 
 from fastconv import nn
 from fastconv._tensor import Tensor
-from fastconv.vision.models.weights import build, weights_enum
+from fastconv.vision.models.weights import build, builder, expect, file, weights_enum
 
 __all__ = [
     "BasicBlock",
@@ -203,101 +203,91 @@ class ResNet(nn.Module):
         return self.fc(self.avgpool(x).flatten(1))
 
 
-ResNet18_Weights: Any = weights_enum("ResNet18", "resnet18-f37072fd.pth")
-ResNet34_Weights: Any = weights_enum("ResNet34", "resnet34-b627a593.pth")
-ResNet50_Weights: Any = weights_enum("ResNet50", "resnet50-0676ba61.pth", "resnet50-11ad3fa6.pth")
-ResNet101_Weights: Any = weights_enum("ResNet101", "resnet101-63fe2227.pth", "resnet101-cd907fc2.pth")
-ResNet152_Weights: Any = weights_enum("ResNet152", "resnet152-394f9c45.pth", "resnet152-f82ba261.pth")
+ResNet18_Weights: Any = weights_enum("ResNet18", 11_689_512, 1.814, V1="resnet18-f37072fd")
+ResNet34_Weights: Any = weights_enum("ResNet34", 21_797_672, 3.664, V1="resnet34-b627a593")
+ResNet50_Weights: Any = weights_enum("ResNet50", 25_557_032, 4.089, V1="resnet50-0676ba61", V2="resnet50-11ad3fa6")
+ResNet101_Weights: Any = weights_enum("ResNet101", 44_549_160, 7.801, V1="resnet101-63fe2227", V2="resnet101-cd907fc2")
+ResNet152_Weights: Any = weights_enum("ResNet152", 60_192_808, 11.514, V1="resnet152-394f9c45", V2="resnet152-f82ba261")
 ResNeXt50_32X4D_Weights: Any = weights_enum(
-    "ResNeXt50_32X4D", "resnext50_32x4d-7cdf4587.pth", "resnext50_32x4d-1a0047aa.pth"
+    "ResNeXt50_32X4D", 25_028_904, 4.23, V1="resnext50_32x4d-7cdf4587", V2="resnext50_32x4d-1a0047aa"
 )
 ResNeXt101_32X8D_Weights: Any = weights_enum(
-    "ResNeXt101_32X8D", "resnext101_32x8d-8ba56ff5.pth", "resnext101_32x8d-110c445d.pth"
+    "ResNeXt101_32X8D", 88_791_336, 16.414, V1="resnext101_32x8d-8ba56ff5", V2="resnext101_32x8d-110c445d"
 )
-ResNeXt101_64X4D_Weights: Any = weights_enum("ResNeXt101_64X4D", "resnext101_64x4d-173b62eb.pth", sizes=(232, 224))
+ResNeXt101_64X4D_Weights: Any = weights_enum(
+    "ResNeXt101_64X4D", 83_455_272, 15.46, V1=file("resnext101_64x4d-173b62eb", resize=232)
+)
 Wide_ResNet50_2_Weights: Any = weights_enum(
-    "Wide_ResNet50_2", "wide_resnet50_2-95faca4d.pth", "wide_resnet50_2-9ba9bcbe.pth"
+    "Wide_ResNet50_2", 68_883_240, 11.398, V1="wide_resnet50_2-95faca4d", V2="wide_resnet50_2-9ba9bcbe"
 )
 Wide_ResNet101_2_Weights: Any = weights_enum(
-    "Wide_ResNet101_2", "wide_resnet101_2-32ee1156.pth", "wide_resnet101_2-d733dc28.pth"
+    "Wide_ResNet101_2", 126_886_696, 22.753, V1="wide_resnet101_2-32ee1156", V2="wide_resnet101_2-d733dc28"
 )
 
 
 def _resnet(
-    block: type[Any],
-    layers: Sequence[int],
-    choices: Any,
-    weights: Any,
-    pretrained: bool | None,
-    options: dict[str, Any],
-    **sizes: int,
+    block: type[Any], layers: Sequence[int], weights: Any, progress: bool, options: dict[str, Any], **sizes: int
 ) -> ResNet:
-    return build(ResNet, choices, weights, pretrained, {"block": block, "layers": layers, **sizes, **options})
+    for name, value in sizes.items():
+        options = expect(options, name, value)
+    return build(ResNet, weights, progress, {"block": block, "layers": layers, **options})
 
 
-def resnet18(weights: Any = None, progress: bool = True, *, pretrained: bool | None = None, **options: Any) -> ResNet:
+@builder(ResNet18_Weights)
+def resnet18(*, weights: Any = None, progress: bool = True, **options: Any) -> ResNet:
     """ResNet with 18 layers: `weights` are a :data:`ResNet18_Weights` or None, `options` those of :class:`ResNet`."""
-    return _resnet(BasicBlock, (2, 2, 2, 2), ResNet18_Weights, weights, pretrained, options)
+    return _resnet(BasicBlock, (2, 2, 2, 2), weights, progress, options)
 
 
-def resnet34(weights: Any = None, progress: bool = True, *, pretrained: bool | None = None, **options: Any) -> ResNet:
+@builder(ResNet34_Weights)
+def resnet34(*, weights: Any = None, progress: bool = True, **options: Any) -> ResNet:
     """ResNet with 34 layers; see :func:`resnet18`."""
-    return _resnet(BasicBlock, (3, 4, 6, 3), ResNet34_Weights, weights, pretrained, options)
+    return _resnet(BasicBlock, (3, 4, 6, 3), weights, progress, options)
 
 
-def resnet50(weights: Any = None, progress: bool = True, *, pretrained: bool | None = None, **options: Any) -> ResNet:
+@builder(ResNet50_Weights)
+def resnet50(*, weights: Any = None, progress: bool = True, **options: Any) -> ResNet:
     """ResNet with 50 layers; see :func:`resnet18`."""
-    return _resnet(Bottleneck, (3, 4, 6, 3), ResNet50_Weights, weights, pretrained, options)
+    return _resnet(Bottleneck, (3, 4, 6, 3), weights, progress, options)
 
 
-def resnet101(weights: Any = None, progress: bool = True, *, pretrained: bool | None = None, **options: Any) -> ResNet:
+@builder(ResNet101_Weights)
+def resnet101(*, weights: Any = None, progress: bool = True, **options: Any) -> ResNet:
     """ResNet with 101 layers; see :func:`resnet18`."""
-    return _resnet(Bottleneck, (3, 4, 23, 3), ResNet101_Weights, weights, pretrained, options)
+    return _resnet(Bottleneck, (3, 4, 23, 3), weights, progress, options)
 
 
-def resnet152(weights: Any = None, progress: bool = True, *, pretrained: bool | None = None, **options: Any) -> ResNet:
+@builder(ResNet152_Weights)
+def resnet152(*, weights: Any = None, progress: bool = True, **options: Any) -> ResNet:
     """ResNet with 152 layers; see :func:`resnet18`."""
-    return _resnet(Bottleneck, (3, 8, 36, 3), ResNet152_Weights, weights, pretrained, options)
+    return _resnet(Bottleneck, (3, 8, 36, 3), weights, progress, options)
 
 
-def resnext50_32x4d(
-    weights: Any = None, progress: bool = True, *, pretrained: bool | None = None, **options: Any
-) -> ResNet:
+@builder(ResNeXt50_32X4D_Weights)
+def resnext50_32x4d(*, weights: Any = None, progress: bool = True, **options: Any) -> ResNet:
     """ResNeXt with 50 layers, 32 groups of 4 channels; see :func:`resnet18`."""
-    return _resnet(
-        Bottleneck, (3, 4, 6, 3), ResNeXt50_32X4D_Weights, weights, pretrained, options, groups=32, width_per_group=4
-    )
+    return _resnet(Bottleneck, (3, 4, 6, 3), weights, progress, options, groups=32, width_per_group=4)
 
 
-def resnext101_32x8d(
-    weights: Any = None, progress: bool = True, *, pretrained: bool | None = None, **options: Any
-) -> ResNet:
+@builder(ResNeXt101_32X8D_Weights)
+def resnext101_32x8d(*, weights: Any = None, progress: bool = True, **options: Any) -> ResNet:
     """ResNeXt with 101 layers, 32 groups of 8 channels; see :func:`resnet18`."""
-    return _resnet(
-        Bottleneck, (3, 4, 23, 3), ResNeXt101_32X8D_Weights, weights, pretrained, options, groups=32, width_per_group=8
-    )
+    return _resnet(Bottleneck, (3, 4, 23, 3), weights, progress, options, groups=32, width_per_group=8)
 
 
-def resnext101_64x4d(
-    weights: Any = None, progress: bool = True, *, pretrained: bool | None = None, **options: Any
-) -> ResNet:
+@builder(ResNeXt101_64X4D_Weights)
+def resnext101_64x4d(*, weights: Any = None, progress: bool = True, **options: Any) -> ResNet:
     """ResNeXt with 101 layers, 64 groups of 4 channels; see :func:`resnet18`."""
-    return _resnet(
-        Bottleneck, (3, 4, 23, 3), ResNeXt101_64X4D_Weights, weights, pretrained, options, groups=64, width_per_group=4
-    )
+    return _resnet(Bottleneck, (3, 4, 23, 3), weights, progress, options, groups=64, width_per_group=4)
 
 
-def wide_resnet50_2(
-    weights: Any = None, progress: bool = True, *, pretrained: bool | None = None, **options: Any
-) -> ResNet:
+@builder(Wide_ResNet50_2_Weights)
+def wide_resnet50_2(*, weights: Any = None, progress: bool = True, **options: Any) -> ResNet:
     """ResNet with 50 layers, twice as wide within blocks; see :func:`resnet18`."""
-    return _resnet(Bottleneck, (3, 4, 6, 3), Wide_ResNet50_2_Weights, weights, pretrained, options, width_per_group=128)
+    return _resnet(Bottleneck, (3, 4, 6, 3), weights, progress, options, width_per_group=128)
 
 
-def wide_resnet101_2(
-    weights: Any = None, progress: bool = True, *, pretrained: bool | None = None, **options: Any
-) -> ResNet:
+@builder(Wide_ResNet101_2_Weights)
+def wide_resnet101_2(*, weights: Any = None, progress: bool = True, **options: Any) -> ResNet:
     """ResNet with 101 layers, twice as wide within blocks; see :func:`resnet18`."""
-    return _resnet(
-        Bottleneck, (3, 4, 23, 3), Wide_ResNet101_2_Weights, weights, pretrained, options, width_per_group=128
-    )
+    return _resnet(Bottleneck, (3, 4, 23, 3), weights, progress, options, width_per_group=128)

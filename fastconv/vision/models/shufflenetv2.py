@@ -6,7 +6,7 @@ from typing import Any
 from fastconv import nn
 from fastconv._tensor import Tensor
 from fastconv.functions import cat
-from fastconv.vision.models.weights import build, weights_enum
+from fastconv.vision.models.weights import build, builder, file, weights_enum
 
 __all__ = [
     "ShuffleNetV2",
@@ -124,43 +124,41 @@ class ShuffleNetV2(nn.Module):
         return self.fc(x.mean([2, 3]))
 
 
-ShuffleNet_V2_X0_5_Weights: Any = weights_enum("ShuffleNet_V2_X0_5", "shufflenetv2_x0.5-f707e7126e.pth")
-ShuffleNet_V2_X1_0_Weights: Any = weights_enum("ShuffleNet_V2_X1_0", "shufflenetv2_x1-5666bf0f80.pth")
-ShuffleNet_V2_X1_5_Weights: Any = weights_enum("ShuffleNet_V2_X1_5", "shufflenetv2_x1_5-3c479a10.pth", sizes=(232, 224))
-ShuffleNet_V2_X2_0_Weights: Any = weights_enum("ShuffleNet_V2_X2_0", "shufflenetv2_x2_0-8be3c8ee.pth", sizes=(232, 224))
+ShuffleNet_V2_X0_5_Weights: Any = weights_enum("ShuffleNet_V2_X0_5", 1_366_792, 0.04, V1="shufflenetv2_x0.5-f707e7126e")
+ShuffleNet_V2_X1_0_Weights: Any = weights_enum("ShuffleNet_V2_X1_0", 2_278_604, 0.145, V1="shufflenetv2_x1-5666bf0f80")
+ShuffleNet_V2_X1_5_Weights: Any = weights_enum(
+    "ShuffleNet_V2_X1_5", 3_503_624, 0.296, V1=file("shufflenetv2_x1_5-3c479a10", resize=232)
+)
+ShuffleNet_V2_X2_0_Weights: Any = weights_enum(
+    "ShuffleNet_V2_X2_0", 7_393_996, 0.583, V1=file("shufflenetv2_x2_0-8be3c8ee", resize=232)
+)
 
 
-def _shufflenet(
-    choices: Any, weights: Any, pretrained: bool | None, options: dict[str, Any], *channels: int
-) -> ShuffleNetV2:
+def _shufflenet(weights: Any, progress: bool, options: dict[str, Any], *channels: int) -> ShuffleNetV2:
     sizes = {"stages_repeats": (4, 8, 4), "stages_out_channels": channels}
-    return build(ShuffleNetV2, choices, weights, pretrained, {**sizes, **options})
+    return build(ShuffleNetV2, weights, progress, {**sizes, **options})
 
 
-def shufflenet_v2_x0_5(
-    weights: Any = None, progress: bool = True, *, pretrained: bool | None = None, **options: Any
-) -> ShuffleNetV2:
+@builder(ShuffleNet_V2_X0_5_Weights)
+def shufflenet_v2_x0_5(*, weights: Any = None, progress: bool = True, **options: Any) -> ShuffleNetV2:
     """ShuffleNet v2 of half the channels: `weights` are a :data:`ShuffleNet_V2_X0_5_Weights` or None, `options` those
     of :class:`ShuffleNetV2`."""
-    return _shufflenet(ShuffleNet_V2_X0_5_Weights, weights, pretrained, options, 24, 48, 96, 192, 1024)
+    return _shufflenet(weights, progress, options, 24, 48, 96, 192, 1024)
 
 
-def shufflenet_v2_x1_0(
-    weights: Any = None, progress: bool = True, *, pretrained: bool | None = None, **options: Any
-) -> ShuffleNetV2:
+@builder(ShuffleNet_V2_X1_0_Weights)
+def shufflenet_v2_x1_0(*, weights: Any = None, progress: bool = True, **options: Any) -> ShuffleNetV2:
     """ShuffleNet v2; see :func:`shufflenet_v2_x0_5`."""
-    return _shufflenet(ShuffleNet_V2_X1_0_Weights, weights, pretrained, options, 24, 116, 232, 464, 1024)
+    return _shufflenet(weights, progress, options, 24, 116, 232, 464, 1024)
 
 
-def shufflenet_v2_x1_5(
-    weights: Any = None, progress: bool = True, *, pretrained: bool | None = None, **options: Any
-) -> ShuffleNetV2:
+@builder(ShuffleNet_V2_X1_5_Weights)
+def shufflenet_v2_x1_5(*, weights: Any = None, progress: bool = True, **options: Any) -> ShuffleNetV2:
     """ShuffleNet v2 of one and a half times the channels; see :func:`shufflenet_v2_x0_5`."""
-    return _shufflenet(ShuffleNet_V2_X1_5_Weights, weights, pretrained, options, 24, 176, 352, 704, 1024)
+    return _shufflenet(weights, progress, options, 24, 176, 352, 704, 1024)
 
 
-def shufflenet_v2_x2_0(
-    weights: Any = None, progress: bool = True, *, pretrained: bool | None = None, **options: Any
-) -> ShuffleNetV2:
+@builder(ShuffleNet_V2_X2_0_Weights)
+def shufflenet_v2_x2_0(*, weights: Any = None, progress: bool = True, **options: Any) -> ShuffleNetV2:
     """ShuffleNet v2 of twice the channels; see :func:`shufflenet_v2_x0_5`."""
-    return _shufflenet(ShuffleNet_V2_X2_0_Weights, weights, pretrained, options, 24, 244, 488, 976, 2048)
+    return _shufflenet(weights, progress, options, 24, 244, 488, 976, 2048)

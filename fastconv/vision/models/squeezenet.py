@@ -5,7 +5,7 @@ from typing import Any
 from fastconv import nn
 from fastconv._tensor import Tensor
 from fastconv.functions import cat
-from fastconv.vision.models.weights import build, weights_enum
+from fastconv.vision.models.weights import build, builder, weights_enum
 
 __all__ = ["SqueezeNet", "SqueezeNet1_0_Weights", "SqueezeNet1_1_Weights", "squeezenet1_0", "squeezenet1_1"]
 
@@ -80,19 +80,17 @@ class SqueezeNet(nn.Module):
         return self.classifier(self.features(x)).flatten(1)
 
 
-SqueezeNet1_0_Weights: Any = weights_enum("SqueezeNet1_0", "squeezenet1_0-b66bff10.pth")
-SqueezeNet1_1_Weights: Any = weights_enum("SqueezeNet1_1", "squeezenet1_1-b8a52dc0.pth")
+SqueezeNet1_0_Weights: Any = weights_enum("SqueezeNet1_0", 1_248_424, 0.819, least=21, V1="squeezenet1_0-b66bff10")
+SqueezeNet1_1_Weights: Any = weights_enum("SqueezeNet1_1", 1_235_496, 0.349, least=17, V1="squeezenet1_1-b8a52dc0")
 
 
-def squeezenet1_0(
-    weights: Any = None, progress: bool = True, *, pretrained: bool | None = None, **options: Any
-) -> SqueezeNet:
+@builder(SqueezeNet1_0_Weights)
+def squeezenet1_0(*, weights: Any = None, progress: bool = True, **options: Any) -> SqueezeNet:
     """SqueezeNet 1.0: `weights` are a :data:`SqueezeNet1_0_Weights` or None, `options` those of :class:`SqueezeNet`."""
-    return build(SqueezeNet, SqueezeNet1_0_Weights, weights, pretrained, {"version": "1_0", **options})
+    return build(SqueezeNet, weights, progress, {"version": "1_0", **options})
 
 
-def squeezenet1_1(
-    weights: Any = None, progress: bool = True, *, pretrained: bool | None = None, **options: Any
-) -> SqueezeNet:
+@builder(SqueezeNet1_1_Weights)
+def squeezenet1_1(*, weights: Any = None, progress: bool = True, **options: Any) -> SqueezeNet:
     """SqueezeNet 1.1, of 0.4 of the operations of 1.0; see :func:`squeezenet1_0`."""
-    return build(SqueezeNet, SqueezeNet1_1_Weights, weights, pretrained, {"version": "1_1", **options})
+    return build(SqueezeNet, weights, progress, {"version": "1_1", **options})

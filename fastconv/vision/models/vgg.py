@@ -5,7 +5,7 @@ from typing import Any
 
 from fastconv import nn
 from fastconv._tensor import Tensor
-from fastconv.vision.models.weights import build, weights_enum
+from fastconv.vision.models.weights import build, builder, file, weights_enum
 
 __all__ = [
     "VGG",
@@ -96,58 +96,75 @@ def make_layers(cfg: Sequence[int | str], batch_norm: bool = False) -> nn.Sequen
     return nn.Sequential(*layers)
 
 
-VGG11_Weights: Any = weights_enum("VGG11", "vgg11-8a719046.pth")
-VGG13_Weights: Any = weights_enum("VGG13", "vgg13-19584684.pth")
-VGG16_Weights: Any = weights_enum("VGG16", "vgg16-397923af.pth")
-VGG19_Weights: Any = weights_enum("VGG19", "vgg19-dcbb9e9d.pth")
-VGG11_BN_Weights: Any = weights_enum("VGG11_BN", "vgg11_bn-6002323d.pth")
-VGG13_BN_Weights: Any = weights_enum("VGG13_BN", "vgg13_bn-abd245e5.pth")
-VGG16_BN_Weights: Any = weights_enum("VGG16_BN", "vgg16_bn-6c64b313.pth")
-VGG19_BN_Weights: Any = weights_enum("VGG19_BN", "vgg19_bn-c79401a0.pth")
+VGG11_Weights: Any = weights_enum("VGG11", 132_863_336, 7.609, least=32, V1="vgg11-8a719046")
+VGG13_Weights: Any = weights_enum("VGG13", 133_047_848, 11.308, least=32, V1="vgg13-19584684")
+VGG16_Weights: Any = weights_enum(
+    "VGG16",
+    138_357_544,
+    15.47,
+    least=32,
+    V1="vgg16-397923af",
+    FEATURES=file(
+        "vgg16_features-amdegroot-88682ab5",
+        mean=(0.48235, 0.45882, 0.40784),
+        std=(0.00392156862745098, 0.00392156862745098, 0.00392156862745098),
+    ),
+)
+VGG19_Weights: Any = weights_enum("VGG19", 143_667_240, 19.632, least=32, V1="vgg19-dcbb9e9d")
+VGG11_BN_Weights: Any = weights_enum("VGG11_BN", 132_868_840, 7.609, least=32, V1="vgg11_bn-6002323d")
+VGG13_BN_Weights: Any = weights_enum("VGG13_BN", 133_053_736, 11.308, least=32, V1="vgg13_bn-abd245e5")
+VGG16_BN_Weights: Any = weights_enum("VGG16_BN", 138_365_992, 15.47, least=32, V1="vgg16_bn-6c64b313")
+VGG19_BN_Weights: Any = weights_enum("VGG19_BN", 143_678_248, 19.632, least=32, V1="vgg19_bn-c79401a0")
 
 
-def _vgg(
-    stages: str, batch_norm: bool, choices: Any, weights: Any, pretrained: bool | None, options: dict[str, Any]
-) -> VGG:
+def _vgg(stages: str, batch_norm: bool, weights: Any, progress: bool, options: dict[str, Any]) -> VGG:
     plan = [step for channels in STAGES[stages] for step in (*channels, "M")]
-    return build(VGG, choices, weights, pretrained, {"features": make_layers(plan, batch_norm), **options})
+    return build(VGG, weights, progress, {"features": make_layers(plan, batch_norm), **options})
 
 
-def vgg11(weights: Any = None, progress: bool = True, *, pretrained: bool | None = None, **options: Any) -> VGG:
+@builder(VGG11_Weights)
+def vgg11(*, weights: Any = None, progress: bool = True, **options: Any) -> VGG:
     """VGG with 8 convolutions: `weights` are a :data:`VGG11_Weights` or None, `options` those of :class:`VGG`."""
-    return _vgg("11", False, VGG11_Weights, weights, pretrained, options)
+    return _vgg("11", False, weights, progress, options)
 
 
-def vgg13(weights: Any = None, progress: bool = True, *, pretrained: bool | None = None, **options: Any) -> VGG:
+@builder(VGG13_Weights)
+def vgg13(*, weights: Any = None, progress: bool = True, **options: Any) -> VGG:
     """VGG with 10 convolutions; see :func:`vgg11`."""
-    return _vgg("13", False, VGG13_Weights, weights, pretrained, options)
+    return _vgg("13", False, weights, progress, options)
 
 
-def vgg16(weights: Any = None, progress: bool = True, *, pretrained: bool | None = None, **options: Any) -> VGG:
+@builder(VGG16_Weights)
+def vgg16(*, weights: Any = None, progress: bool = True, **options: Any) -> VGG:
     """VGG with 13 convolutions; see :func:`vgg11`."""
-    return _vgg("16", False, VGG16_Weights, weights, pretrained, options)
+    return _vgg("16", False, weights, progress, options)
 
 
-def vgg19(weights: Any = None, progress: bool = True, *, pretrained: bool | None = None, **options: Any) -> VGG:
+@builder(VGG19_Weights)
+def vgg19(*, weights: Any = None, progress: bool = True, **options: Any) -> VGG:
     """VGG with 16 convolutions; see :func:`vgg11`."""
-    return _vgg("19", False, VGG19_Weights, weights, pretrained, options)
+    return _vgg("19", False, weights, progress, options)
 
 
-def vgg11_bn(weights: Any = None, progress: bool = True, *, pretrained: bool | None = None, **options: Any) -> VGG:
+@builder(VGG11_BN_Weights)
+def vgg11_bn(*, weights: Any = None, progress: bool = True, **options: Any) -> VGG:
     """VGG with 8 convolutions, each followed by batch normalisation; see :func:`vgg11`."""
-    return _vgg("11", True, VGG11_BN_Weights, weights, pretrained, options)
+    return _vgg("11", True, weights, progress, options)
 
 
-def vgg13_bn(weights: Any = None, progress: bool = True, *, pretrained: bool | None = None, **options: Any) -> VGG:
+@builder(VGG13_BN_Weights)
+def vgg13_bn(*, weights: Any = None, progress: bool = True, **options: Any) -> VGG:
     """VGG with 10 convolutions, each followed by batch normalisation; see :func:`vgg11`."""
-    return _vgg("13", True, VGG13_BN_Weights, weights, pretrained, options)
+    return _vgg("13", True, weights, progress, options)
 
 
-def vgg16_bn(weights: Any = None, progress: bool = True, *, pretrained: bool | None = None, **options: Any) -> VGG:
+@builder(VGG16_BN_Weights)
+def vgg16_bn(*, weights: Any = None, progress: bool = True, **options: Any) -> VGG:
     """VGG with 13 convolutions, each followed by batch normalisation; see :func:`vgg11`."""
-    return _vgg("16", True, VGG16_BN_Weights, weights, pretrained, options)
+    return _vgg("16", True, weights, progress, options)
 
 
-def vgg19_bn(weights: Any = None, progress: bool = True, *, pretrained: bool | None = None, **options: Any) -> VGG:
+@builder(VGG19_BN_Weights)
+def vgg19_bn(*, weights: Any = None, progress: bool = True, **options: Any) -> VGG:
     """VGG with 16 convolutions, each followed by batch normalisation; see :func:`vgg11`."""
-    return _vgg("19", True, VGG19_BN_Weights, weights, pretrained, options)
+    return _vgg("19", True, weights, progress, options)

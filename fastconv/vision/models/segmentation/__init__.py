@@ -6,9 +6,9 @@ from typing import Any
 from fastconv import nn
 from fastconv._tensor import Tensor
 from fastconv.functions import cat
-from fastconv.vision.models.mobilenetv3 import mobilenet_v3_large
-from fastconv.vision.models.resnet import resnet50, resnet101
-from fastconv.vision.models.weights import build, weights_enum
+from fastconv.vision.models.mobilenetv3 import MobileNet_V3_Large_Weights, mobilenet_v3_large
+from fastconv.vision.models.resnet import ResNet50_Weights, ResNet101_Weights, resnet50, resnet101
+from fastconv.vision.models.weights import builder, expect, fill, weights_enum
 
 __all__ = [
     "DeepLabHead",
@@ -153,77 +153,133 @@ class DeepLabHead(nn.Sequential):
         super().__init__(ASPP(in_channels, atrous_rates), *_normed(256, 256, 3), nn.Conv2d(256, num_classes, 1))
 
 
-FCN_ResNet50_Weights: Any = weights_enum("FCN_ResNet50", "fcn_resnet50_coco-1167a1af.pth", sizes=(520, 520))
-FCN_ResNet101_Weights: Any = weights_enum("FCN_ResNet101", "fcn_resnet101_coco-7ecb50ca.pth", sizes=(520, 520))
+FCN_ResNet50_Weights: Any = weights_enum("FCN_ResNet50", 35_322_218, 152.717, coco="fcn_resnet50_coco-1167a1af")
+FCN_ResNet101_Weights: Any = weights_enum("FCN_ResNet101", 54_314_346, 232.738, coco="fcn_resnet101_coco-7ecb50ca")
 DeepLabV3_ResNet50_Weights: Any = weights_enum(
-    "DeepLabV3_ResNet50", "deeplabv3_resnet50_coco-cd0a2569.pth", sizes=(520, 520)
+    "DeepLabV3_ResNet50", 42_004_074, 178.722, coco="deeplabv3_resnet50_coco-cd0a2569"
 )
 DeepLabV3_ResNet101_Weights: Any = weights_enum(
-    "DeepLabV3_ResNet101", "deeplabv3_resnet101_coco-586e9e4e.pth", sizes=(520, 520)
+    "DeepLabV3_ResNet101", 60_996_202, 258.743, coco="deeplabv3_resnet101_coco-586e9e4e"
 )
 DeepLabV3_MobileNet_V3_Large_Weights: Any = weights_enum(
-    "DeepLabV3_MobileNet_V3_Large", "deeplabv3_mobilenet_v3_large-fc3c493d.pth", sizes=(520, 520)
+    "DeepLabV3_MobileNet_V3_Large", 11_029_328, 10.452, coco="deeplabv3_mobilenet_v3_large-fc3c493d"
 )
 
 
-def _with_features(network: type, features: Any, kind: str, options: dict[str, Any], choices: Any, weights: Any) -> Any:
+def _with_features(
+    network: type, features: Any, weights: Any, progress: bool, options: dict[str, Any], resnet: bool = True
+) -> Any:
     """A network on the features of a classifier."""
-    classes, auxiliary = options.pop("num_classes", None), options.pop("aux_loss", None)
-    backbone_weights = options.pop("weights_backbone", None)
-    if weights is not None:  # the published ones are of 21 classes, and have both classifiers
-        backbone_weights, classes, auxiliary = None, classes or 21, True
+    backbone, classes, auxiliary = (options.pop(name) for name in ("weights_backbone", "num_classes", "aux_loss"))
+    if weights is not None:  # the published ones have both classifiers
+        given = {name: v for name, v in (("num_classes", classes), ("aux_loss", auxiliary)) if v is not None}
+        given = expect(expect(given, "num_classes", len(weights.meta["categories"])), "aux_loss", True)
+        backbone, classes, auxiliary = None, given["num_classes"], True
     classes = 21 if classes is None else classes
-    if kind == "resnet":
-        model = features(weights=backbone_weights, replace_stride_with_dilation=[False, True, True])
+    dilated = {"replace_stride_with_dilation": [False, True, True]} if resnet else {"dilated": True}
+    try:
+        model = features(weights=backbone, progress=progress, **dilated)
+    except RuntimeError as error:
+        raise RuntimeError(
+            f"{error}\nThis network begins with the weights of a classifier, {backbone!r}; weights_backbone=None does "
+            "without them"
+        ) from error
+    if resnet:
         outputs, places = (2048, 1024), ("layer4", "layer3")
     else:
-        model = features(weights=backbone_weights, dilated=True).features
+        model = model.features
         # Where an image is halved: the last such place, and the one four before the end, as torchvision has it.
         halved = [0, *[i for i, b in enumerate(model) if getattr(b, "_is_cn", False)], len(model) - 1]
         places = (str(halved[-1]), str(halved[-4]))
         outputs = tuple(model[int(place)].out_channels for place in places)
     layers = {places[0]: "out", **({places[1]: "aux"} if auxiliary else {})}
     head = FCNHead if network is FCN else DeepLabHead
-    aux = FCNHead(outputs[1], classes) if auxiliary else None
-    parts = {
-        "backbone": IntermediateLayers(model, layers),
-        "classifier": head(outputs[0], classes),
-        "aux_classifier": aux,
-    }
-    return build(network, choices, weights, None, {**parts, **options})
+    backbone = IntermediateLayers(model, layers)
+    auxiliary = FCNHead(outputs[1], classes) if auxiliary else None  # drawn first, as torchvision does
+    whole = network(backbone, head(outputs[0], classes), auxiliary)
+    if weights is not None:
+        fill(whole, weights, progress)
+    return whole
 
 
-def fcn_resnet50(weights: Any = None, progress: bool = True, **options: Any) -> FCN:
+@builder(FCN_ResNet50_Weights, weights_backbone=ResNet50_Weights)
+def fcn_resnet50(
+    *,
+    weights: Any = None,
+    progress: bool = True,
+    num_classes: int | None = None,
+    aux_loss: bool | None = None,
+    weights_backbone: Any = ResNet50_Weights.IMAGENET1K_V1,
+) -> FCN:
     """FCN on ResNet-50.
 
     Parameters
     ----------
     weights : FCN_ResNet50_Weights, optional
-    num_classes : int
+    progress : bool
+        Show how downloads go.
+    num_classes : int, optional
         21 by default, Pascal VOC's.
-    aux_loss : bool
-        Whether there is an auxiliary classifier.
+    aux_loss : bool, optional
+        Whether there is an auxiliary classifier; published weights have it.
     weights_backbone : ResNet50_Weights, optional
+        Of the classifier whose features it takes; None draws them at random.
     """
-    return _with_features(FCN, resnet50, "resnet", options, FCN_ResNet50_Weights, weights)
+    options = {"num_classes": num_classes, "aux_loss": aux_loss, "weights_backbone": weights_backbone}
+    return _with_features(FCN, resnet50, weights, progress, options)
 
 
-def fcn_resnet101(weights: Any = None, progress: bool = True, **options: Any) -> FCN:
+@builder(FCN_ResNet101_Weights, weights_backbone=ResNet101_Weights)
+def fcn_resnet101(
+    *,
+    weights: Any = None,
+    progress: bool = True,
+    num_classes: int | None = None,
+    aux_loss: bool | None = None,
+    weights_backbone: Any = ResNet101_Weights.IMAGENET1K_V1,
+) -> FCN:
     """FCN on ResNet-101; see :func:`fcn_resnet50`."""
-    return _with_features(FCN, resnet101, "resnet", options, FCN_ResNet101_Weights, weights)
+    options = {"num_classes": num_classes, "aux_loss": aux_loss, "weights_backbone": weights_backbone}
+    return _with_features(FCN, resnet101, weights, progress, options)
 
 
-def deeplabv3_resnet50(weights: Any = None, progress: bool = True, **options: Any) -> DeepLabV3:
+@builder(DeepLabV3_ResNet50_Weights, weights_backbone=ResNet50_Weights)
+def deeplabv3_resnet50(
+    *,
+    weights: Any = None,
+    progress: bool = True,
+    num_classes: int | None = None,
+    aux_loss: bool | None = None,
+    weights_backbone: Any = ResNet50_Weights.IMAGENET1K_V1,
+) -> DeepLabV3:
     """DeepLabv3 on ResNet-50; see :func:`fcn_resnet50`."""
-    return _with_features(DeepLabV3, resnet50, "resnet", options, DeepLabV3_ResNet50_Weights, weights)
+    options = {"num_classes": num_classes, "aux_loss": aux_loss, "weights_backbone": weights_backbone}
+    return _with_features(DeepLabV3, resnet50, weights, progress, options)
 
 
-def deeplabv3_resnet101(weights: Any = None, progress: bool = True, **options: Any) -> DeepLabV3:
+@builder(DeepLabV3_ResNet101_Weights, weights_backbone=ResNet101_Weights)
+def deeplabv3_resnet101(
+    *,
+    weights: Any = None,
+    progress: bool = True,
+    num_classes: int | None = None,
+    aux_loss: bool | None = None,
+    weights_backbone: Any = ResNet101_Weights.IMAGENET1K_V1,
+) -> DeepLabV3:
     """DeepLabv3 on ResNet-101; see :func:`fcn_resnet50`."""
-    return _with_features(DeepLabV3, resnet101, "resnet", options, DeepLabV3_ResNet101_Weights, weights)
+    options = {"num_classes": num_classes, "aux_loss": aux_loss, "weights_backbone": weights_backbone}
+    return _with_features(DeepLabV3, resnet101, weights, progress, options)
 
 
-def deeplabv3_mobilenet_v3_large(weights: Any = None, progress: bool = True, **options: Any) -> DeepLabV3:
+@builder(DeepLabV3_MobileNet_V3_Large_Weights, weights_backbone=MobileNet_V3_Large_Weights)
+def deeplabv3_mobilenet_v3_large(
+    *,
+    weights: Any = None,
+    progress: bool = True,
+    num_classes: int | None = None,
+    aux_loss: bool | None = None,
+    weights_backbone: Any = MobileNet_V3_Large_Weights.IMAGENET1K_V1,
+) -> DeepLabV3:
     """DeepLabv3 on the larger MobileNet v3; see :func:`fcn_resnet50`."""
-    choices = DeepLabV3_MobileNet_V3_Large_Weights
-    return _with_features(DeepLabV3, mobilenet_v3_large, "mobilenet", options, choices, weights)
+    options = {"num_classes": num_classes, "aux_loss": aux_loss, "weights_backbone": weights_backbone}
+    return _with_features(DeepLabV3, mobilenet_v3_large, weights, progress, options, resnet=False)
