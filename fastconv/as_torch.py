@@ -84,6 +84,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "torch.nn.utils.fusion": ("fastconv.nn.utils.fusion",),
     "torch.nn.utils.parametrizations": ("fastconv.nn.utils.parametrizations",),
     "torch.nn.utils.prune": ("fastconv.nn.utils.prune",),
+    "torch.onnx": ("fastconv.onnx",),
     "torch.optim": ("fastconv.optim",),
     "torch.optim.adam": ("fastconv.optim",),
     "torch.optim.adamw": ("fastconv.optim",),

@@ -1,4 +1,4 @@
-"""The ``fastconv`` command: ``train``, ``predict``, ``run``, ``check``, ``bench`` and ``info``.
+"""The ``fastconv`` command: ``train``, ``predict``, ``export``, ``run``, ``check``, ``bench`` and ``info``.
 
 Exit status: 0 done, 1 it could not be done, 2 wrong arguments, interrupted 128 and the signal's number
 (130 for Ctrl-C).
@@ -44,6 +44,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     _add_train(commands)
     _add_predict(commands)
+    _add_export(commands)
     _add_run(commands)
     _add_check(commands)
     _add_bench(commands)
@@ -170,6 +171,22 @@ def _predict(options: argparse.Namespace, parser: argparse.ArgumentParser) -> No
         fastconv.set_num_threads(options.threads)
     if predict(options.folder, options.images, options.format, options.top, options.best, options.heatmap):
         raise SystemExit(1)
+
+
+def _add_export(commands) -> None:
+    text = "Write the network of a training run as an ONNX file, with its classes and its transform in the metadata."
+    parser = commands.add_parser("export", help="write a run's network as an ONNX file", description=text)
+    parser.set_defaults(run=_export, parser=parser)
+    parser.add_argument("folder", metavar="RUN", help="the folder that `fastconv train` left")
+    parser.add_argument("file", metavar="FILE", help="the file to write, say model.onnx")
+    parser.add_argument("--best", action="store_true", help="the weights of the best epoch, not the last ones")
+    parser.add_argument("--opset", type=_positive_integer, metavar="N", help="version of the operators (default: 18)")
+
+
+def _export(options: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
+    from fastconv.app.onnx_file import export
+
+    export(options.folder, options.file, options.best, options.opset)
 
 
 def _add_run(commands) -> None:

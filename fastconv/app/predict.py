@@ -15,7 +15,7 @@ from fastconv.app.images import is_image_name, open_image, prepared, visible_fil
 from fastconv.app.networks import MODELS, network
 from fastconv.vision._pillow import pillow, to_image
 
-__all__ = ["Run", "heatmap", "load_run", "predict"]
+__all__ = ["Run", "heatmap", "load_run", "predict", "read_run"]
 
 WEIGHTS = "model.safetensors"
 BEST = "best.safetensors"
@@ -70,10 +70,10 @@ def load_run(folder: str | os.PathLike[str], best: bool = False) -> Run:
     >>> scores = model(transform(PIL.Image.open("cat.jpg")).unsqueeze(0))
     >>> classes[scores.argmax()]
     """
-    return _load(folder, best)[0]
+    return read_run(folder, best)[0]
 
 
-def _load(folder: str | os.PathLike[str], best: bool) -> tuple[Run, dict[str, Any]]:
+def read_run(folder: str | os.PathLike[str], best: bool) -> tuple[Run, dict[str, Any]]:
     """The run, and what its file says about it."""
     from fastconv.app import checkpoint
 
@@ -148,7 +148,7 @@ def predict(
     heatmaps : path, optional
         Folder for a picture of each image, with what the answer looked at.
     """
-    run, about = _load(folder, best)
+    run, about = read_run(folder, best)
     channels = len(about["mean"])
     unread = 0
     if heatmaps is not None:

@@ -22,7 +22,15 @@ from ...creation import tensor
 from .. import functional as F
 from .arguments import Array, check_array, check_dtypes, of_tensors
 
-__all__ = ["affine_grid", "grid_sample", "interpolate", "upsample", "upsample_bilinear", "upsample_nearest"]
+__all__ = [
+    "affine_grid",
+    "grid_sample",
+    "interpolate",
+    "resample",
+    "upsample",
+    "upsample_bilinear",
+    "upsample_nearest",
+]
 
 _LINEAR = {"linear": 3, "bilinear": 4, "bicubic": 4, "trilinear": 5}  # the dimensions that they ask for
 _MODES = ("nearest", "nearest-exact", "area", *_LINEAR)
@@ -126,6 +134,19 @@ def _resize(needs, x, taps):
     return _resampled(x, taps), vjp, ()
 
 
+def resample(input: Array, taps: Sequence[tuple[np.ndarray, np.ndarray]]) -> Array:
+    """Weighted sums along each dimension after the channels.
+
+    Parameters
+    ----------
+    input : (N, C, ...) of one to three more dimensions
+        float32 or float64.
+    taps : for each of these dimensions (index, weight)
+        Both (taps, out): which inputs each output takes, and their weights, of the input's dtype.
+    """
+    return apply(_resize, input, taps=taps)
+
+
 def _per_dimension(value, name: str, input: Array, count: int, check) -> list:
     values = list(value) if isinstance(value, (list, tuple)) else [value] * count
     if len(values) != count:
@@ -227,7 +248,7 @@ def interpolate(
         _taps(mode, n, out, scale, bool(align_corners), antialias, dtype)
         for n, out, scale in zip(input.shape[2:], sizes, scales, strict=True)
     ]
-    return apply(_resize, input, taps=taps)
+    return resample(input, taps)
 
 
 def upsample(

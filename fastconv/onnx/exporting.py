@@ -1,0 +1,362 @@
+"""``export``: a model, recorded in one forward pass, as an ONNX file."""
+
+from __future__ import annotations
+
+import enum
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from .._tensor import Tensor
+from ..creation import from_numpy, zeros
+from ..files import replacing
+from ..nn import Module
+from .graph import WRITERS, Dim, Graph, Value, onnx_type
+from .trace import Trace, merge, tensors_of
+
+__all__ = ["TrainingMode", "export"]
+
+LARGEST = 2**31 - 2**20  # of a file without external data, in bytes: protobuf's limit, less room for the graph
+OLDEST = 13
+
+
+class TrainingMode(enum.Enum):
+    """In which mode a model is exported."""
+
+    EVAL = 0
+    PRESERVE = 1
+    TRAINING = 2
+
+
+def export(
+    model: Module,
+    args: Any = (),
+    f: str | os.PathLike[str] | None = None,
+    *,
+    kwargs: Mapping[str, Any] | None = None,
+    export_params: bool = True,
+    verbose: bool | None = None,
+    training: TrainingMode | bool = TrainingMode.EVAL,
+    input_names: Sequence[str] | None = None,
+    output_names: Sequence[str] | None = None,
+    opset_version: int | None = None,
+    do_constant_folding: bool = True,
+    dynamic_axes: Mapping[str, Mapping[int, str] | Sequence[int]] | None = None,
+    external_data: bool = False,
+    metadata: Mapping[str, str] | None = None,
+    dynamo: bool = False,
+) -> Any:
+    """Write a model as an ONNX file: the operators of one forward pass, and the weights by their state_dict names.
+
+    Parameters
+    ----------
+    model : Module
+    args : Tensor, tuple of the model's arguments, or a size
+        What to call it with. Integers are the size of a float32 tensor, in which None is an axis of any length: the
+        first one is called "batch".
+    f : path, optional
+    kwargs : dict, optional
+        Further arguments, by name.
+    export_params : bool
+        False leaves the weights out of the file: they are further inputs then, after the others.
+    verbose : bool, optional
+        Print the graph.
+    training : TrainingMode or bool
+        EVAL unless told: dropout is left out, and batches are normalised by the running statistics. PRESERVE takes the
+        model as it is.
+    input_names, output_names : sequence of str, optional
+        By default "input", "input_1" ..., and "output" ....
+    opset_version : int, optional
+        From 13 to the newest that the onnx package knows; by default 18.
+    do_constant_folding, dynamo
+        Of torch's interface: what does not depend on the inputs is always computed once, and there is one way to
+        export.
+    dynamic_axes : dict, optional
+        For inputs (and outputs, whose axes follow by themselves), by their names, the axes of any length: with their
+        names, or in a list. The model is run once more for each, with this axis longer: what changes is computed from
+        the input's length.
+    external_data : bool
+        Keep the weights in a file of their own, ``<f>.data``, as is done in any case above 2 GB.
+    metadata : dict of str, optional
+        Stored in the file as its metadata.
+
+    Returns
+    -------
+    onnx.ModelProto
+        Checked by the onnx package; in it, weights are always inside.
+
+    Raises
+    ------
+    ImportError
+        If the onnx package is not installed.
+    RuntimeError
+        With all that has no operator, before anything is written: functions, and ways to call them.
+
+    Notes
+    -----
+    A function that has an operator becomes that one, another what it is composed of. Numbers that the model takes out
+    of tensors (``item()``, ``numpy()``, ``if tensor:``) are constants in the file.
+    """
+    onnx = package()
+    newest = onnx.defs.onnx_opset_version()
+    opset = 18 if opset_version is None else opset_version
+    if not OLDEST <= opset <= newest:
+        raise ValueError(f"opset_version must be from {OLDEST} to {newest}, got {opset_version!r}")
+    arguments, marked = _arguments(args, kwargs)
+    inputs = list(tensors_of(arguments))
+    names = _names("input", input_names, len(inputs))
+    axes = _axes(names, inputs, marked, dynamic_axes, output_names)
+    traces = []
+    with _mode(model, training):
+        for lengths in _passes(axes, inputs):
+            traces.append(_trace(model, arguments, dict(zip(map(id, inputs), lengths, strict=True))))
+    graph, outputs = _write(traces, names, output_names, opset)
+    weights = [name for name in graph.initializers if name in traces[0].names] if not export_params else []
+    proto = _proto(graph, traces[0].inputs, outputs, axes, weights, metadata)
+    onnx.checker.check_model(proto, full_check=_size(graph) < LARGEST) if _size(graph) < LARGEST else None
+    if verbose:
+        print(onnx.printer.to_text(proto))
+    if f is not None:
+        _save(proto, os.fspath(f), external_data or _size(graph) >= LARGEST)
+    return proto
+
+
+def package() -> Any:
+    try:
+        import onnx
+    except ImportError as error:
+        raise ImportError("fastconv.onnx needs the onnx package: pip install onnx") from error
+    import onnx.checker
+    import onnx.helper
+    import onnx.numpy_helper
+
+    return onnx
+
+
+# ---- what the model is called with ---------------------------------------------------------------------------------
+
+
+def _arguments(args: Any, kwargs: Mapping[str, Any] | None) -> tuple[tuple[Any, dict[str, Any]], list[int]]:
+    """The arguments, by place and by name, and the axes of a size that may have any length."""
+    if isinstance(args, (tuple, list)) and args and all(n is None or type(n) is int for n in args):
+        marked = [axis for axis, n in enumerate(args) if n is None]
+        size = [(2 if axis == 0 else 64) if n is None else n for axis, n in enumerate(args)]
+        return ((zeros(size),), dict(kwargs or {})), marked
+    given = tuple(args) if isinstance(args, (tuple, list)) else (args,)
+    named = dict(kwargs or {})
+    if given and isinstance(given[-1], dict):
+        named = {**given[-1], **named}
+        given = given[:-1]
+    if not any(True for _ in tensors_of([given, named])):
+        raise TypeError(f"export() expects tensors or a size to call the model with, got {args!r}")
+    return (given, named), []
+
+
+def _names(stem: str, given: Sequence[str] | None, count: int) -> list[str]:
+    given = list(given or ())
+    if len(given) > count or len(set(given)) != len(given) or not all(isinstance(name, str) and name for name in given):
+        raise ValueError(f"{stem}_names: expected at most {count} different names, got {given!r}")
+    rest = (name for i in range(2 * count + 1) if (name := f"{stem}_{i}" if i else stem) not in given)
+    return given + [next(rest) for _ in range(count - len(given))]
+
+
+def _axes(
+    names: list[str],
+    inputs: list[Tensor],
+    marked: list[int],
+    dynamic_axes: Mapping[str, Any] | None,
+    output_names: Sequence[str] | None,
+) -> list[dict[int, str]]:
+    """For each input its dynamic axes and their names."""
+    axes: list[dict[int, str]] = [{} for _ in inputs]
+    for number, axis in enumerate(marked):
+        axes[0][axis] = "batch" if not number else f"{names[0]}_axis_{axis}"
+    for name, asked in (dynamic_axes or {}).items():
+        if name not in names:
+            if name in (output_names or ()) or name.startswith("output"):
+                continue
+            raise ValueError(f"dynamic_axes: there is no input {name!r}; there are {', '.join(names)}")
+        place = names.index(name)
+        items = asked.items() if isinstance(asked, Mapping) else [(axis, f"{name}_axis_{axis}") for axis in asked]
+        for axis, label in items:
+            ndim = inputs[place].ndim
+            if type(axis) is not int or not -ndim <= axis < ndim:
+                raise ValueError(f"dynamic_axes: {name!r} of shape {list(inputs[place].shape)} has no axis {axis!r}")
+            axes[place][axis % ndim] = str(label)
+    return axes
+
+
+def _passes(axes: list[dict[int, str]], inputs: list[Tensor]) -> Iterator[list[tuple[int, ...]]]:
+    """The inputs' shapes in each pass: as they are, and for each dynamic axis once with that axis longer."""
+    shapes = [list(tensor.shape) for tensor in inputs]
+    labels: dict[str, list[tuple[int, int]]] = {}
+    for place, dynamic in enumerate(axes):
+        for axis, label in dynamic.items():
+            shapes[place][axis] = max(shapes[place][axis], 2)  # a length of 1 would be broadcast
+            labels.setdefault(label, []).append((place, axis))
+    yield [tuple(shape) for shape in shapes]
+    for places in labels.values():
+        longer = [list(shape) for shape in shapes]
+        for place, axis in places:
+            # Images by as much as the strides of a network may come to.
+            longer[place][axis] += 32 if axis >= 2 and shapes[place][axis] >= 32 else 1
+        yield [tuple(shape) for shape in longer]
+
+
+def _resized(tensor: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """A tensor of this shape, of the same elements over and over."""
+    array = tensor._array
+    for axis, n in enumerate(shape):
+        array = np.take(array, np.arange(n) % max(array.shape[axis], 1), axis) if array.shape[axis] != n else array
+    return from_numpy(array.copy())
+
+
+@contextmanager
+def _mode(model: Module, training: TrainingMode | bool) -> Iterator[None]:
+    """The model in evaluation mode, or as asked; afterwards as before."""
+    if not isinstance(model, Module):
+        raise TypeError(f"export() expects a Module, got {type(model).__name__}")
+    before = [(module, module.training) for module in model.modules()]
+    value = training.value if isinstance(training, enum.Enum) else 2 * bool(training)
+    try:
+        if value != TrainingMode.PRESERVE.value:
+            model.train(value == TrainingMode.TRAINING.value)
+        yield
+    finally:
+        for module, mode in before:
+            module.training = mode
+
+
+def _trace(model: Module, arguments: tuple[Any, dict[str, Any]], shapes: dict[int, tuple[int, ...]]) -> Trace:
+    trace = Trace()
+    for name, tensor in (*model._state(), *model.named_buffers()):
+        trace.parameter(tensor, name)
+    trace.run(model, arguments, lambda tensor: _resized(tensor, shapes[id(tensor)]))
+    return trace
+
+
+# ---- the graph -----------------------------------------------------------------------------------------------------
+
+
+def _write(
+    traces: list[Trace], names: list[str], output_names: Sequence[str] | None, opset: int
+) -> tuple[Graph, list[Value]]:
+    trace = traces[0]
+    problems = [
+        f"{name}, called {count} times, has no operator" if count > 1 else f"{name} has no operator"
+        for name, count in sorted(trace.missing.items())
+    ] + trace.problems
+    if problems:
+        raise _error(problems)
+    if len({len(t.calls) for t in traces}) > 1 or any(
+        len({call.function for call in calls}) > 1 for calls in zip(*[t.calls for t in traces], strict=True)
+    ):
+        raise _error(["what is computed depends on the length of a dynamic axis; export it with fixed lengths"])
+    graph = Graph(opset)
+    graph.inputs = merge([t.inputs for t in traces], "the input")
+    for value, name in zip(graph.inputs, names, strict=True):
+        value.name = graph.unique(name)
+    outputs: list[Any] = list(merge([t.outputs for t in traces], "the output"))
+    wanted = _names("output", output_names, len(outputs))
+    for calls in zip(*[t.calls for t in traces], strict=True):
+        function = calls[0].function
+        graph.function = _called(function)
+        try:
+            result = merge([call.result for call in calls], f"the result of {graph.function}")
+            arguments = merge([call.arguments for call in calls], graph.function)
+            graph.result = result
+            made = WRITERS[function](graph, **arguments)
+        except RuntimeError as error:
+            problems.append(str(error))
+            made = [f"?{len(problems)}"] * 3
+        for value, name in zip(tensors_of(result), [made] if isinstance(made, str) else made, strict=False):
+            value.name = name
+            graph.values.append(value)
+    if problems:
+        raise _error(problems)
+    graph.function = ""
+    for place, (value, name) in enumerate(zip(outputs, wanted, strict=True)):
+        end = Value(value)
+        end.name = graph.output(graph.name(value), name)
+        outputs[place] = end
+    return graph, outputs
+
+
+def _called(function: Any) -> str:
+    name = function.__qualname__ if "." in function.__qualname__ else function.__name__
+    return name.strip("_")
+
+
+def _error(problems: list[str]) -> RuntimeError:
+    found = dict.fromkeys(problems)
+    lines = "\n".join(f"  {problem}" for problem in found)
+    return RuntimeError(f"the model cannot be exported to ONNX:\n{lines}")
+
+
+def _size(graph: Graph) -> int:
+    return sum(array.nbytes for array in graph.initializers.values())
+
+
+def _proto(
+    graph: Graph,
+    inputs: list[Value],
+    outputs: list[Value],
+    axes: list[dict[int, str]],
+    weights: list[str],
+    metadata: Mapping[str, str] | None,
+) -> Any:
+    """The model as the onnx package holds it."""
+    from onnx import helper, numpy_helper
+
+    def info(value: Value, shape: list[Any]) -> Any:
+        return helper.make_tensor_value_info(value.name, onnx_type(value.dtype), shape)
+
+    described = []
+    for value, dynamic in zip(inputs, axes, strict=True):
+        described.append(info(value, [dynamic.get(axis, int(n)) for axis, n in enumerate(value.shape)]))
+    labels = {
+        n.lengths: label
+        for value, dynamic in zip(inputs, axes, strict=True)
+        for axis, label in dynamic.items()
+        if isinstance(n := value.shape[axis], Dim)
+    }
+    results = []
+    for value in outputs:
+        shape = [labels.get(n.lengths) if isinstance(n, Dim) else n for n in value.shape]
+        results.append(info(value, shape))
+    tensors = []
+    for name, array in graph.initializers.items():
+        if name in weights:
+            described.append(helper.make_tensor_value_info(name, onnx_type(array.dtype), list(array.shape)))
+        else:
+            tensors.append(numpy_helper.from_array(np.ascontiguousarray(array), name))
+    built = helper.make_graph(graph.nodes, "fastconv", described, results, tensors)
+    model = helper.make_model(
+        built,
+        producer_name="fastconv",
+        opset_imports=[helper.make_opsetid("", graph.opset)],
+        ir_version=helper.find_min_ir_version_for([helper.make_opsetid("", graph.opset)]),
+    )
+    if metadata:
+        helper.set_model_props(model, dict(metadata))
+    return model
+
+
+def _save(model: Any, path: str, external: bool) -> None:
+    import onnx
+
+    if external:
+        # The weights lie beside the graph, which names their file.
+        onnx.save_model(
+            model,
+            path,
+            save_as_external_data=True,
+            location=os.path.basename(path) + ".data",
+            convert_attribute=False,
+        )
+        return
+    with replacing(path) as file:
+        file.write(model.SerializeToString())

@@ -1,0 +1,238 @@
+"""What a model computes in one forward pass: the calls of functions that can be written as operators, in order.
+
+While :meth:`Trace.run` calls the model, Python's profile hook of this thread tells of every function that is entered
+and left. Those in the table of writers are recorded with their arguments and results, and what they call in turn is
+theirs; so a function without a writer, of the package or of a program, is recorded as what it is composed of. Tensors
+are recorded as :class:`Value`, one for each content: an in-place operation gives its tensor a new one.
+"""
+
+from __future__ import annotations
+
+import sys
+import weakref
+from collections.abc import Callable, Iterator, Sequence
+from types import FrameType
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .._tensor import Tensor
+from ..autograd import no_grad
+from ..nn import Module
+from .graph import Dim, Value
+from .writers import CODES, PUBLIC
+
+__all__ = ["Call", "Trace", "merge", "tensors_of"]
+
+
+class Call(NamedTuple):
+    """A call of a function that has a writer; tensors are Values."""
+
+    function: Callable[..., Any]
+    arguments: dict[str, Any]
+    result: Any
+
+
+def tensors_of(x: Any) -> Iterator[Any]:
+    """The tensors, or Values, in nested lists, tuples and dicts."""
+    if isinstance(x, (Tensor, Value)):
+        yield x
+    elif isinstance(x, (list, tuple)):
+        for item in x:
+            yield from tensors_of(item)
+    elif isinstance(x, dict):
+        yield from tensors_of(list(x.values()))
+
+
+def _replaced(x: Any, function: Callable[[Tensor], Any]) -> Any:
+    """The same nested lists, tuples and dicts with the tensors replaced."""
+    if isinstance(x, Tensor):
+        return function(x)
+    if isinstance(x, dict):
+        return {key: _replaced(item, function) for key, item in x.items()}
+    if isinstance(x, (list, tuple)):
+        return tuple(_replaced(item, function) for item in x)
+    return x
+
+
+class Trace:
+    """The record of one forward pass.
+
+    Attributes
+    ----------
+    inputs : list of Value
+    outputs : list of Value
+        Those in the model's result, in order.
+    calls : list of Call
+    missing : dict
+        The functions that were computed with and have no writer, by name, and how often each.
+    problems : list of str
+        What else cannot be written.
+    names : set of str
+        Those of parameters and buffers.
+    """
+
+    def __init__(self) -> None:
+        self.inputs: list[Value] = []
+        self.outputs: list[Value] = []
+        self.calls: list[Call] = []
+        self.missing: dict[str, int] = {}
+        self.problems: list[str] = []
+        self.names: set[str] = set()
+        self._values: dict[int, tuple[weakref.ref[Tensor], int, Value]] = {}
+        self._unwritten: dict[int, str] = {}  # results of functions without a writer, and their names
+        self._inside: FrameType | None = None  # the call that is being recorded
+        self._arguments: dict[str, Any] = {}
+        self._public: list[FrameType] = []  # functions without a writer that were given what was computed
+        self._subjects: list[Tensor] = []
+
+    def run(self, model: Module, arguments: tuple[Any, dict[str, Any]], given: Callable[[Tensor], Tensor]) -> None:
+        """Record ``model(*arguments[0], **arguments[1])``, with `given` of each tensor as the model's input."""
+
+        def taken(tensor: Tensor) -> Tensor:
+            tensor = given(tensor)
+            self.inputs.append(self._give(tensor))
+            return tensor
+
+        positional, named = _replaced(list(arguments), taken)
+        before = sys.getprofile()
+        try:
+            with no_grad():
+                sys.setprofile(self._event)
+                result = model(*positional, **named)
+        finally:
+            sys.setprofile(before)
+        self.outputs = [self.value(tensor) for tensor in tensors_of(result)]
+
+    def parameter(self, tensor: Tensor, name: str) -> None:
+        """Let a tensor that the model has be known by its name."""
+        if self._known(tensor) is None:
+            self._give(tensor, tensor._array).name = name
+            self.names.add(name)
+
+    # What a tensor's content is
+
+    def _give(self, tensor: Tensor, array: np.ndarray | None = None) -> Value:
+        """A new Value for what the tensor holds now."""
+        tensor.detach()  # from now on writes to it are counted
+        value = Value(tensor, array)
+        self._values[id(tensor)] = weakref.ref(tensor), tensor._version, value
+        self._unwritten.pop(id(tensor), None)
+        return value
+
+    def _known(self, tensor: Tensor) -> Value | None:
+        found = self._values.get(id(tensor))
+        return None if found is None or found[0]() is not tensor or found[1] != tensor._version else found[2]
+
+    def _is_computed(self, tensor: Tensor) -> bool:
+        value = self._known(tensor)
+        return id(tensor) in self._unwritten or (value is not None and value.array is None)
+
+    def value(self, tensor: Tensor) -> Value:
+        """The Value of a tensor; of one that nothing recorded has made, a constant."""
+        value = self._known(tensor)
+        if value is not None:
+            return value
+        found = self._values.get(id(tensor))
+        if id(tensor) in self._unwritten:
+            name = self._unwritten[id(tensor)]
+            self.missing[name] = self.missing.get(name, 0) + 1
+            return self._give(tensor)
+        if found is not None and found[0]() is tensor and found[2].array is None:
+            self.problems.append(
+                f"a tensor of shape {list(tensor.shape)} is used after it, or a view of it, was written to in place"
+            )
+        return self._give(tensor, tensor._array.copy())
+
+    # What Python's profile hook tells
+
+    def _event(self, frame: FrameType, event: str, argument: Any) -> None:
+        if event == "call":
+            if self._inside is None:
+                if frame.f_code in CODES:
+                    arguments = {name: _plain(x) for name, x in frame.f_locals.items()}
+                    if any(self._is_computed(tensor) for tensor in tensors_of(arguments)):
+                        self._inside = frame
+                        self._subjects = list(tensors_of(arguments))
+                        self._arguments = _replaced(arguments, self.value)
+                elif frame.f_code in PUBLIC and any(map(self._is_computed, tensors_of(dict(frame.f_locals)))):
+                    self._public.append(frame)
+        elif event == "return":
+            if frame is self._inside:
+                self._inside = None
+                self._record(CODES[frame.f_code], argument)
+            elif self._public and frame is self._public[-1]:
+                self._public.pop()
+                for tensor in tensors_of(argument):
+                    if self._known(tensor) is None and id(tensor) not in self._unwritten:
+                        self._unwritten[id(tensor)] = PUBLIC[frame.f_code]
+                        weakref.finalize(tensor, self._unwritten.pop, id(tensor), None)
+
+    def _record(self, function: Callable[..., Any], result: Any) -> None:
+        if result is None:
+            written = [tensor for tensor in self._subjects[:1] if self._known(tensor) is None]
+            if not written:
+                return  # an error, which somebody else reports
+            result = written[0]
+        arguments, self._arguments, self._subjects = self._arguments, {}, []
+        if all(self._known(tensor) is not None for tensor in tensors_of(result)):
+            return  # it has handed back what it was given
+        self.calls.append(Call(function, arguments, _replaced(result, self._result)))
+
+    def _result(self, tensor: Tensor) -> Value:
+        value = self._known(tensor)
+        return self._give(tensor) if value is None else value
+
+
+def _plain(x: Any) -> Any:
+    """An argument that nobody changes later."""
+    return list(x) if isinstance(x, list) else x
+
+
+# ---- several passes ------------------------------------------------------------------------------------------------
+
+
+def merge(passes: Sequence[Any], where: str) -> Any:
+    """What passes of other lengths have in common; a length in which they differ is a Dim.
+
+    Raises
+    ------
+    RuntimeError
+        If they differ in anything else.
+    """
+    first, others = passes[0], passes[1:]
+    if not others:
+        return first
+    if all(type(other) is type(first) for other in others):
+        if isinstance(first, Value):
+            if all(other.array is None and other.ndim == first.ndim for other in passes):
+                first.shape = merge([tuple(map(int, value.shape)) for value in passes], where)
+                return first
+            if first.array is not None and all(
+                other.array is not None and np.array_equal(first.array, other.array) for other in others
+            ):
+                return first
+        elif isinstance(first, (list, tuple)) and all(len(other) == len(first) for other in others):
+            return tuple(merge(items, where) for items in zip(*passes, strict=True))
+        elif isinstance(first, dict) and all(list(other) == list(first) for other in others):
+            return {key: merge([x[key] for x in passes], where) for key in first}
+        elif isinstance(first, slice):
+            return slice(*(merge([getattr(x, at) for x in passes], where) for at in ("start", "stop", "step")))
+        elif isinstance(first, np.ndarray):
+            if all(np.array_equal(first, other) for other in others):
+                return first
+        elif type(first) is int:
+            return Dim(*passes)
+        elif all(first is other or first == other or (first != first and other != other) for other in others):
+            return first
+    other = next((other for other in others if _brief(other) != _brief(first)), others[0])
+    raise RuntimeError(
+        f"{where} depends on the length of a dynamic axis in a way that no operator has: {_brief(first)} in one pass, "
+        f"{_brief(other)} in another; export it with fixed lengths"
+    )
+
+
+def _brief(x: Any) -> str:
+    if isinstance(x, Value):
+        return f"a tensor of shape {list(x.shape)}"
+    return f"an array of shape {list(x.shape)}" if isinstance(x, np.ndarray) else repr(x)

@@ -1,0 +1,218 @@
+"""Models to ONNX files, held against ONNX Runtime, and back."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import fastconv
+from fastconv import nn
+from fastconv.nn import functional as F
+from fastconv.vision import models
+
+onnx = pytest.importorskip("onnx")
+
+from onnx_peers import distance, exported, in_runtime, outputs_of  # noqa: E402
+
+
+def small_net():
+    return nn.Sequential(
+        nn.Conv2d(3, 8, 3, padding=1),
+        nn.BatchNorm2d(8),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Flatten(),
+        nn.Dropout(),
+        nn.Linear(8 * 8 * 8, 10),
+    )
+
+
+class Function(nn.Module):
+    """A function as a module."""
+
+    def __init__(self, function):
+        super().__init__()
+        self.function = function
+
+    def forward(self, *inputs):
+        return self.function(*inputs)
+
+
+def images(*shape, seed=0):
+    return np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
+
+
+def test_a_network_is_written_and_computed_alike(tmp_path):
+    fastconv.manual_seed(0)
+    net = small_net()
+    path = tmp_path / "m.onnx"
+    proto = fastconv.onnx.export(net, (None, 3, 16, 16), path, input_names=["images"], output_names=["scores"])
+    assert [value.name for value in proto.graph.input] == ["images"]
+    assert [value.name for value in proto.graph.output] == ["scores"]
+    assert {t.name for t in proto.graph.initializer} == set(net.state_dict()) - {"1.num_batches_tracked"}
+    assert [node.op_type for node in proto.graph.node] == [
+        *("Conv", "BatchNormalization", "Relu", "MaxPool", "Flatten", "Gemm")
+    ]
+    assert net.training and onnx.load(path) == proto
+    net.eval()
+    for batch in (1, 5):
+        x = images(batch, 3, 16, 16)
+        assert distance(outputs_of(net(fastconv.from_numpy(x)))[0], in_runtime(path, x)[0]) < 1e-6
+
+
+def test_a_file_comes_back_as_a_module_with_the_same_names(tmp_path):
+    fastconv.manual_seed(0)
+    net = models.resnet18(num_classes=5).eval()
+    fastconv.onnx.export(net, (None, 3, 32, 32), tmp_path / "m.onnx")
+    back = fastconv.onnx.load(tmp_path / "m.onnx").eval()
+    state = {name: t for name, t in net.state_dict().items() if "num_batches" not in name}
+    assert back.state_dict().keys() == state.keys()
+    assert {name for name, _ in back.named_parameters()} == {name for name, _ in net.named_parameters()}
+    x = fastconv.from_numpy(images(2, 3, 32, 32))
+    assert np.array_equal(back(x).detach().numpy(), net(x).detach().numpy())
+    assert "BatchNormalization: 20" in repr(back)
+
+
+def test_a_network_that_was_read_trains(tmp_path):
+    fastconv.manual_seed(0)
+    net = small_net()
+    net[5].p = 0.0
+    fastconv.onnx.export(net, (None, 3, 16, 16), tmp_path / "m.onnx")
+    back = fastconv.onnx.load(tmp_path / "m.onnx")
+    x, labels = fastconv.from_numpy(images(6, 3, 16, 16)), fastconv.tensor([0, 1, 2, 3, 4, 5])
+    for model in (net, back):
+        F.cross_entropy(model.train()(x), labels).backward()
+    for (name, p), (_, q) in zip(sorted(net.named_parameters()), sorted(back.named_parameters()), strict=True):
+        assert np.array_equal(p.grad.numpy(), q.grad.numpy()), name
+    theirs = {name: t.numpy() for name, t in net.state_dict().items() if "running" in name}
+    for name, array in theirs.items():
+        assert distance(array, back.state_dict()[name].numpy()) < 1e-6, name
+
+
+def test_what_has_no_operator_is_named_before_anything_is_written(tmp_path):
+    path = tmp_path / "m.onnx"
+    both = Function(lambda x: fastconv.median(x) + fastconv.median(x) + fastconv.histc(x))
+    with pytest.raises(RuntimeError, match=r"fastconv\.histc has no operator\n.*fastconv\.median, called 2 times"):
+        fastconv.onnx.export(both, (2, 3), path)
+    assert not path.exists()
+
+
+def test_dynamic_lengths_are_computed_from_the_inputs(tmp_path):
+    def function(x):
+        n, c, h, w = x.shape
+        y = x.reshape(n, 2, c // 2, h, w).transpose(1, 2).reshape(n, -1, h, w)
+        return F.interpolate(y[:, :1], size=(h, w)) + y.mean((2, 3), keepdim=True).expand(n, c, h, w), y.view(n * c, -1)
+
+    x = fastconv.zeros(1, 4, 8, 6)
+    axes = {"x": {0: "batch", 2: "height", 3: "width"}}
+    proto = fastconv.onnx.export(Function(function), x, input_names=["x"], dynamic_axes=axes)
+    dims = proto.graph.output[0].type.tensor_type.shape.dim
+    assert [d.dim_param or d.dim_value for d in dims] == ["batch", 4, "height", "width"]
+    for shape in ((1, 4, 8, 6), (3, 4, 5, 9)):
+        x = images(*shape)
+        for ours, theirs in zip(function(fastconv.from_numpy(x)), in_runtime(proto, x), strict=True):
+            assert distance(ours.numpy(), theirs) < 1e-6
+
+
+def test_a_fixed_number_that_depends_on_a_dynamic_length_is_refused():
+    with pytest.raises(RuntimeError, match="depends on the length of a dynamic axis"):
+        fastconv.onnx.export(Function(lambda x: x.sum(0) / x.shape[0] ** 0.5), (None, 3))
+    with pytest.raises(RuntimeError, match="fixed number in the operator's 'kernel_shape'"):
+        fastconv.onnx.export(Function(lambda x: F.avg_pool2d(x, x.shape[2:])), (1, 3, None, 8))
+
+
+def test_writing_in_place():
+    def function(x):
+        y = x * 2
+        y.add_(1).relu_()
+        z = y.clone()
+        z *= y
+        return F.relu(z, inplace=True), y
+
+    _, ours, theirs = exported(Function(function), images(2, 3))
+    for a, b in zip(ours, theirs, strict=True):
+        assert distance(a, b) < 1e-6
+
+    def through_a_view(x):
+        y = x * 2
+        y[0].zero_()
+        return y
+
+    with pytest.raises(RuntimeError, match="written to in place"):
+        fastconv.onnx.export(Function(through_a_view), (2, 3))
+
+
+@pytest.mark.parametrize(
+    ("options", "error"),
+    [
+        ({"opset_version": 3}, "opset_version must be from 13 to"),
+        ({"input_names": ["a", "b"]}, "input_names: expected at most 1"),
+        ({"dynamic_axes": {"nothing": [0]}}, "dynamic_axes: there is no input 'nothing'"),
+        ({"dynamic_axes": {"input": [7]}}, "has no axis 7"),
+    ],
+)
+def test_arguments_are_checked(options, error):
+    with pytest.raises(ValueError, match=error):
+        fastconv.onnx.export(nn.ReLU(), (2, 3), **options)
+
+
+def test_operators_that_are_not_taken_are_listed():
+    nodes = [
+        onnx.helper.make_node("DynamicQuantizeLinear", ["x"], ["q", "s", "z"]),
+        onnx.helper.make_node("NonMaxSuppression", ["x", "x"], ["n"]),
+        onnx.helper.make_node("NonMaxSuppression", ["x", "x"], ["m"]),
+    ]
+    x = onnx.helper.make_tensor_value_info("x", 1, [1, 2, 4])
+    y = onnx.helper.make_tensor_value_info("n", 7, None)
+    model = onnx.helper.make_model(onnx.helper.make_graph(nodes, "g", [x], [y]))
+    with pytest.raises(NotImplementedError, match=r"1 DynamicQuantizeLinear \(quantised\), 2 NonMaxSuppression"):
+        fastconv.onnx.load(model)
+
+
+def test_what_is_no_file_is_refused(tmp_path):
+    (tmp_path / "m.onnx").write_bytes(b"\x08\x07no model")
+    with pytest.raises(ValueError, match=r"m\.onnx' is no valid ONNX file"):
+        fastconv.onnx.load(tmp_path / "m.onnx")
+    with pytest.raises(FileNotFoundError):
+        fastconv.onnx.load(tmp_path / "none.onnx")
+
+
+def test_the_command_exports_a_run(tmp_path, capsys):
+    from fastconv.app import checkpoint, cli
+    from fastconv.vision.models import small
+
+    fastconv.manual_seed(0)
+    net = small.DigitsNet(in_channels=1, num_classes=10)
+    about = {"model": "digitsnet", "data": "digits", "classes": list("0123456789"), "mean": [0.3], "std": [0.4]}
+    checkpoint.save(tmp_path / "model.safetensors", net.state_dict(), about)
+    assert cli.main(["export", str(tmp_path), str(tmp_path / "m.onnx")]) == 0
+    x = images(3, 1, 8, 8)
+    net.eval()
+    assert distance(net(fastconv.from_numpy(x)).detach().numpy(), in_runtime(tmp_path / "m.onnx", x)[0]) < 1e-6
+    metadata = fastconv.onnx.load(tmp_path / "m.onnx").metadata
+    assert json.loads(metadata["classes"]) == about["classes"]
+    transform = {"size": [8, 8], "squeezed": True, "scale": 255, "mean": [0.3], "std": [0.4]}
+    assert json.loads(metadata["transform"]) == transform
+    checkpoint.save(tmp_path / "model.safetensors", net.state_dict(), about | {"model": "vgg11"})
+    assert cli.main(["export", str(tmp_path), str(tmp_path / "n.onnx")]) == 1
+    assert "does not fit vgg11" in capsys.readouterr().err
+    assert cli.main(["export", str(tmp_path / "none"), str(tmp_path / "n.onnx")]) == 1
+    assert "no such folder" in capsys.readouterr().err and not (tmp_path / "n.onnx").exists()
+
+
+def test_programs_for_torch_export(tmp_path):
+    program = (
+        "import torch\n"
+        "net = torch.nn.Sequential(torch.nn.Linear(3, 2), torch.nn.ReLU())\n"
+        "torch.onnx.export(net, torch.zeros(1, 3), 'm.onnx', export_params=True, opset_version=17,\n"
+        "    do_constant_folding=True, input_names=['input'], output_names=['output'],\n"
+        "    dynamic_axes={'input': {0: 'batch'}, 'output': {0: 'batch'}}, dynamo=False)\n"
+    )
+    (tmp_path / "program.py").write_text(program)
+    command = [sys.executable, "-m", "fastconv", "run", "program.py"]
+    environment = {"PYTHONPATH": ":".join(path for path in sys.path if path)}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert onnx.load(tmp_path / "m.onnx").opset_import[0].version == 17
