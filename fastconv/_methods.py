@@ -766,3 +766,289 @@ class FunctionMethods(tape.TensorBase):
     def true_divide(self, other: Tensor | _float) -> Tensor:
         """:func:`fastconv.div` by another name."""
         return functions.div(self, other)
+
+    # Functions that are written in others, and comparisons in place
+
+    def addcmul(self, tensor1: Tensor, tensor2: Tensor, *, value: _float = 1) -> Tensor:
+        """See :func:`fastconv.addcmul`."""
+        return functions.addcmul(self, tensor1, tensor2, value=value)
+
+    def addcmul_(self, tensor1: Tensor, tensor2: Tensor, *, value: _float = 1) -> Tensor:
+        """:func:`fastconv.addcmul`, in place."""
+        return self._become(functions.addcmul(self, tensor1, tensor2, value=value))
+
+    def addcdiv(self, tensor1: Tensor, tensor2: Tensor, *, value: _float = 1) -> Tensor:
+        """See :func:`fastconv.addcdiv`."""
+        return functions.addcdiv(self, tensor1, tensor2, value=value)
+
+    def addcdiv_(self, tensor1: Tensor, tensor2: Tensor, *, value: _float = 1) -> Tensor:
+        """:func:`fastconv.addcdiv`, in place."""
+        return self._become(functions.addcdiv(self, tensor1, tensor2, value=value))
+
+    def amax(self, dim: _int | Sequence[_int] = (), keepdim: _bool = False) -> Tensor:
+        """See :func:`fastconv.amax`."""
+        return functions.amax(self, dim, keepdim)
+
+    def amin(self, dim: _int | Sequence[_int] = (), keepdim: _bool = False) -> Tensor:
+        """See :func:`fastconv.amin`."""
+        return functions.amin(self, dim, keepdim)
+
+    def aminmax(self, *, dim: _int | None = None, keepdim: _bool = False) -> tuple[Tensor, Tensor]:
+        """See :func:`fastconv.aminmax`."""
+        return functions.aminmax(self, dim=dim, keepdim=keepdim)
+
+    def argwhere(self) -> Tensor:
+        """See :func:`fastconv.argwhere`."""
+        return functions.argwhere(self)
+
+    def clamp_max(self, max: Tensor | _float) -> Tensor:
+        """See :func:`fastconv.clamp_max`."""
+        return functions.clamp_max(self, max)
+
+    def clamp_max_(self, max: Tensor | _float) -> Tensor:
+        """:func:`fastconv.clamp_max`, in place."""
+        return self._become(functions.clamp_max(self, max))
+
+    def clamp_min(self, min: Tensor | _float) -> Tensor:
+        """See :func:`fastconv.clamp_min`."""
+        return functions.clamp_min(self, min)
+
+    def clamp_min_(self, min: Tensor | _float) -> Tensor:
+        """:func:`fastconv.clamp_min`, in place."""
+        return self._become(functions.clamp_min(self, min))
+
+    def deg2rad(self) -> Tensor:
+        """See :func:`fastconv.deg2rad`."""
+        return functions.deg2rad(self)
+
+    def deg2rad_(self) -> Tensor:
+        """:func:`fastconv.deg2rad`, in place."""
+        return self._become(functions.deg2rad(self))
+
+    def rad2deg(self) -> Tensor:
+        """See :func:`fastconv.rad2deg`."""
+        return functions.rad2deg(self)
+
+    def rad2deg_(self) -> Tensor:
+        """:func:`fastconv.rad2deg`, in place."""
+        return self._become(functions.rad2deg(self))
+
+    def dist(self, other: Tensor, p: _float = 2) -> Tensor:
+        """See :func:`fastconv.dist`."""
+        return functions.dist(self, other, p)
+
+    def erfc(self) -> Tensor:
+        """See :func:`fastconv.erfc`."""
+        return functions.erfc(self)
+
+    def erfc_(self) -> Tensor:
+        """:func:`fastconv.erfc`, in place."""
+        return self._become(functions.erfc(self))
+
+    def erfinv(self) -> Tensor:
+        """See :func:`fastconv.erfinv`."""
+        return functions.erfinv(self)
+
+    def erfinv_(self) -> Tensor:
+        """:func:`fastconv.erfinv`, in place."""
+        return self._become(functions.erfinv(self))
+
+    def fmax(self, other: Tensor) -> Tensor:
+        """See :func:`fastconv.fmax`."""
+        return functions.fmax(self, other)
+
+    def fmin(self, other: Tensor) -> Tensor:
+        """See :func:`fastconv.fmin`."""
+        return functions.fmin(self, other)
+
+    def hypot(self, other: Tensor) -> Tensor:
+        """See :func:`fastconv.hypot`."""
+        return functions.hypot(self, other)
+
+    def logaddexp(self, other: Tensor) -> Tensor:
+        """See :func:`fastconv.logaddexp`."""
+        return functions.logaddexp(self, other)
+
+    def logit(self, eps: _float | None = None) -> Tensor:
+        """See :func:`fastconv.logit`."""
+        return functions.logit(self, eps)
+
+    def logit_(self, eps: _float | None = None) -> Tensor:
+        """:func:`fastconv.logit`, in place."""
+        return self._become(functions.logit(self, eps))
+
+    def xlogy(self, other: Tensor | _float) -> Tensor:
+        """See :func:`fastconv.xlogy`."""
+        return functions.xlogy(self, other)
+
+    def xlogy_(self, other: Tensor | _float) -> Tensor:
+        """:func:`fastconv.xlogy`, in place."""
+        return self._become(functions.xlogy(self, other))
+
+    def nansum(
+        self, dim: _int | Sequence[_int] | None = None, keepdim: _bool = False, *, dtype: DTypeLike | None = None
+    ) -> Tensor:
+        """See :func:`fastconv.nansum`."""
+        return functions.nansum(self, dim, keepdim, dtype=dtype)
+
+    def nanmean(
+        self, dim: _int | Sequence[_int] | None = None, keepdim: _bool = False, *, dtype: DTypeLike | None = None
+    ) -> Tensor:
+        """See :func:`fastconv.nanmean`."""
+        return functions.nanmean(self, dim, keepdim, dtype=dtype)
+
+    def positive(self) -> Tensor:
+        """See :func:`fastconv.positive`."""
+        return functions.positive(self)
+
+    def is_complex(self) -> _bool:
+        """See :func:`fastconv.is_complex`."""
+        return functions.is_complex(self)
+
+    def is_nonzero(self) -> _bool:
+        """See :func:`fastconv.is_nonzero`."""
+        return functions.is_nonzero(self)
+
+    def is_same_size(self, other: Tensor) -> _bool:
+        """See :func:`fastconv.is_same_size`."""
+        return functions.is_same_size(self, other)
+
+    def masked_scatter(self, mask: Tensor, source: Tensor) -> Tensor:
+        """See :func:`fastconv.masked_scatter`."""
+        return functions.masked_scatter(self, mask, source)
+
+    def masked_scatter_(self, mask: Tensor, source: Tensor) -> Tensor:
+        """:func:`fastconv.masked_scatter`, in place."""
+        return self._become(functions.masked_scatter(self, mask, source))
+
+    def scatter_reduce(
+        self, dim: _int, index: Tensor, src: Tensor, reduce: str, *, include_self: _bool = True
+    ) -> Tensor:
+        """See :func:`fastconv.scatter_reduce`."""
+        return functions.scatter_reduce(self, dim, index, src, reduce, include_self=include_self)
+
+    def scatter_reduce_(
+        self, dim: _int, index: Tensor, src: Tensor, reduce: str, *, include_self: _bool = True
+    ) -> Tensor:
+        """:func:`fastconv.scatter_reduce`, in place."""
+        return self._become(functions.scatter_reduce(self, dim, index, src, reduce, include_self=include_self))
+
+    def split_with_sizes(self, split_sizes: Sequence[_int], dim: _int = 0) -> tuple[Any, ...]:
+        """See :func:`fastconv.split_with_sizes`."""
+        return functions.split_with_sizes(self, split_sizes, dim)
+
+    def maximum(self, other: Tensor) -> Tensor:
+        """See :func:`fastconv.maximum`."""
+        return functions.maximum(self, other)
+
+    def minimum(self, other: Tensor) -> Tensor:
+        """See :func:`fastconv.minimum`."""
+        return functions.minimum(self, other)
+
+    def remainder(self, other: Tensor | _float) -> Tensor:
+        """See :func:`fastconv.remainder`."""
+        return functions.remainder(self, other)
+
+    def floor_divide(self, other: Tensor | _float) -> Tensor:
+        """See :func:`fastconv.floor_divide`."""
+        return functions.floor_divide(self, other)
+
+    def bitwise_and(self, other: Tensor | _int) -> Tensor:
+        """See :func:`fastconv.bitwise_and`."""
+        return functions.bitwise_and(self, other)
+
+    def bitwise_and_(self, other: Tensor | _int) -> Tensor:
+        """:func:`fastconv.bitwise_and`, in place."""
+        return self._become(functions.bitwise_and(self, other))
+
+    def bitwise_or(self, other: Tensor | _int) -> Tensor:
+        """See :func:`fastconv.bitwise_or`."""
+        return functions.bitwise_or(self, other)
+
+    def bitwise_or_(self, other: Tensor | _int) -> Tensor:
+        """:func:`fastconv.bitwise_or`, in place."""
+        return self._become(functions.bitwise_or(self, other))
+
+    def bitwise_xor(self, other: Tensor | _int) -> Tensor:
+        """See :func:`fastconv.bitwise_xor`."""
+        return functions.bitwise_xor(self, other)
+
+    def bitwise_xor_(self, other: Tensor | _int) -> Tensor:
+        """:func:`fastconv.bitwise_xor`, in place."""
+        return self._become(functions.bitwise_xor(self, other))
+
+    def bitwise_left_shift(self, other: Tensor | _int) -> Tensor:
+        """See :func:`fastconv.bitwise_left_shift`."""
+        return functions.bitwise_left_shift(self, other)
+
+    def bitwise_left_shift_(self, other: Tensor | _int) -> Tensor:
+        """:func:`fastconv.bitwise_left_shift`, in place."""
+        return self._become(functions.bitwise_left_shift(self, other))
+
+    def bitwise_right_shift(self, other: Tensor | _int) -> Tensor:
+        """See :func:`fastconv.bitwise_right_shift`."""
+        return functions.bitwise_right_shift(self, other)
+
+    def bitwise_right_shift_(self, other: Tensor | _int) -> Tensor:
+        """:func:`fastconv.bitwise_right_shift`, in place."""
+        return self._become(functions.bitwise_right_shift(self, other))
+
+    def bitwise_not(self) -> Tensor:
+        """See :func:`fastconv.bitwise_not`."""
+        return functions.bitwise_not(self)
+
+    def bitwise_not_(self) -> Tensor:
+        """:func:`fastconv.bitwise_not`, in place."""
+        return self._become(functions.bitwise_not(self))
+
+    def eq_(self, other: Tensor | _float) -> Tensor:
+        """:func:`fastconv.eq`, in place."""
+        return self._become(functions.eq(self, other))
+
+    def ne_(self, other: Tensor | _float) -> Tensor:
+        """:func:`fastconv.ne`, in place."""
+        return self._become(functions.ne(self, other))
+
+    def lt_(self, other: Tensor | _float) -> Tensor:
+        """:func:`fastconv.lt`, in place."""
+        return self._become(functions.lt(self, other))
+
+    def le_(self, other: Tensor | _float) -> Tensor:
+        """:func:`fastconv.le`, in place."""
+        return self._become(functions.le(self, other))
+
+    def gt_(self, other: Tensor | _float) -> Tensor:
+        """:func:`fastconv.gt`, in place."""
+        return self._become(functions.gt(self, other))
+
+    def ge_(self, other: Tensor | _float) -> Tensor:
+        """:func:`fastconv.ge`, in place."""
+        return self._become(functions.ge(self, other))
+
+    def clip_(self, min: Tensor | _float | None = None, max: Tensor | _float | None = None) -> Tensor:
+        """``clamp_``."""
+        return self._become(functions.clamp(self, min, max))
+
+    def divide_(self, other: Tensor | _float) -> Tensor:
+        """``div_``."""
+        return self._become(functions.div(self, other))
+
+    def multiply_(self, other: Tensor | _float) -> Tensor:
+        """``mul_``."""
+        return self._become(functions.mul(self, other))
+
+    def subtract_(self, other: Tensor | _float, *, alpha: _float = 1) -> Tensor:
+        """``sub_``."""
+        return self._become(functions.sub(self, other, alpha=alpha))
+
+    def negative_(self) -> Tensor:
+        """``neg_``."""
+        return self._become(functions.neg(self))
+
+    def fix(self) -> Tensor:
+        """``trunc``."""
+        return functions.trunc(self)
+
+    def swapdims(self, dim0: _int, dim1: _int) -> Tensor:
+        """``transpose``."""
+        return functions.transpose(self, dim0, dim1)

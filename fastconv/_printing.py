@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,31 @@ import numpy as np
 from ._native.tape import TensorBase
 from .dtypes import bool_, convert, dtype_of, float32, int64
 
-__all__ = ["text_of"]
+__all__ = ["set_options", "text_of"]
+
+_PROFILES: dict[str, dict[str, Any]] = {
+    "default": {"precision": 4, "threshold": 1000, "edgeitems": 3, "linewidth": 75, "sci_mode": None},
+    "short": {"precision": 2, "threshold": 1000, "edgeitems": 2, "linewidth": 80, "sci_mode": None},
+    "full": {"precision": 4, "threshold": 2**62, "edgeitems": 3, "linewidth": 80, "sci_mode": None},
+}
+_options = dict(_PROFILES["default"])
+
+
+def set_options(
+    profile: str | None,
+    precision: int | None,
+    threshold: int | None,
+    edgeitems: int | None,
+    linewidth: int | None,
+    sci_mode: bool | None,
+) -> None:
+    """Change what is no None; a profile first."""
+    if profile is not None:
+        if profile.lower() not in _PROFILES:
+            raise ValueError(f"profile must be one of {', '.join(_PROFILES)}, got {profile!r}")
+        _options.update(_PROFILES[profile.lower()])
+    given = {"precision": precision, "threshold": threshold, "edgeitems": edgeitems, "linewidth": linewidth}
+    _options.update({name: value for name, value in given.items() if value is not None}, sci_mode=sci_mode)
 
 
 def text_of(t: TensorBase) -> str:
@@ -18,10 +43,10 @@ def text_of(t: TensorBase) -> str:
     dtype = dtype_of(t._array)
     options: dict[str, Any] = {
         "separator": ", ",
-        "precision": 4,
-        "threshold": 1000,
-        "edgeitems": 3,
         "prefix": "tensor(",
+        "max_line_width": _options["linewidth"],
+        "threshold": min(_options["threshold"], sys.maxsize),
+        **{name: _options[name] for name in ("precision", "edgeitems")},
     }
     if array.dtype.kind == "f":
         finite = array[np.isfinite(array)].astype(np.float64)
@@ -32,8 +57,8 @@ def text_of(t: TensorBase) -> str:
             options["floatmode"] = "maxprec"
         else:
             options["floatmode"] = "fixed"
-            if wide:
-                options["formatter"] = {"float_kind": lambda x: f"{x:.4e}"}
+            if wide if _options["sci_mode"] is None else _options["sci_mode"]:
+                options["formatter"] = {"float_kind": lambda x: f"{x:.{_options['precision']}e}"}
     body = np.array2string(array, **options) if array.size else "[]"
     details = [body]
     if not array.size and array.ndim != 1:

@@ -6,6 +6,7 @@ Its methods stand here, by families; what is also a function of the package is c
 
 from __future__ import annotations
 
+import math
 import weakref
 from builtins import bool as _bool
 from builtins import float as _float
@@ -43,12 +44,15 @@ from .dtypes import (
     float16,
     float32,
     float64,
+    int8,
+    int16,
     int32,
     int64,
     is_device,
     memory_format,
     preserve_format,
     to_array,
+    uint8,
 )
 from .functions.indexing import getitem, split_index
 from .functions.operands import array_of, cast, numpy_names
@@ -174,6 +178,17 @@ class Tensor(FunctionMethods):
         """False: no tensor is on a GPU."""
         return False
 
+    is_xpu = is_meta = is_sparse = is_quantized = is_nested = is_cuda
+
+    @property
+    def is_cpu(self) -> _bool:
+        """True."""
+        return True
+
+    def get_device(self) -> _int:
+        """-1, which stands for the CPU."""
+        return -1
+
     @property
     def itemsize(self) -> _int:
         return self._array.itemsize
@@ -186,6 +201,18 @@ class Tensor(FunctionMethods):
     def T(self) -> Tensor:
         """The tensor with its dimensions in reverse order."""
         return self.permute(*range(self.ndim - 1, -1, -1))
+
+    @property
+    def mT(self) -> Tensor:
+        """The matrices of the last two dimensions transposed, a view."""
+        return self.transpose(-2, -1)
+
+    @property
+    def H(self) -> Tensor:
+        """The matrix transposed, a view."""
+        return self.t()
+
+    mH = mT
 
     @property
     def is_leaf(self) -> _bool:
@@ -255,6 +282,8 @@ class Tensor(FunctionMethods):
     def dim(self) -> _int:
         """Number of dimensions."""
         return self._array.ndim
+
+    ndimension = dim
 
     def numel(self) -> _int:
         """Number of elements."""
@@ -1142,6 +1171,16 @@ class Tensor(FunctionMethods):
         """Raise torch's AssertionError: there is no GPU."""
         check_device("cuda")
 
+    def new(self, *data: Any, device: DeviceLike = None) -> Tensor:
+        """Torch's old way to a tensor of this one's dtype: of a shape given as integers, else with a copy of the data.
+
+        Without arguments it is empty; with integers, or a ``Size``, its values are whatever was in the memory.
+        """
+        check_device(device)
+        if len(data) == 1 and not isinstance(data[0], (_int, np.integer, Size)):
+            return self.new_tensor(data[0])
+        return self.new_empty(*(data or (0,)))
+
     def type_as(self, other: Tensor) -> Tensor:
         """The tensor in the dtype of `other`."""
         return self.to(other.dtype)
@@ -1161,6 +1200,18 @@ class Tensor(FunctionMethods):
     def double(self) -> Tensor:
         """The tensor in float64."""
         return self.to(float64)
+
+    def byte(self) -> Tensor:
+        """The tensor in uint8."""
+        return self.to(uint8)
+
+    def char(self) -> Tensor:
+        """The tensor in int8."""
+        return self.to(int8)
+
+    def short(self) -> Tensor:
+        """The tensor in int16."""
+        return self.to(int16)
 
     def int(self) -> Tensor:
         """The tensor in int32."""
@@ -1219,6 +1270,55 @@ class Tensor(FunctionMethods):
     def squeeze(self, dim: _int | Sequence[_int] | None = None) -> Tensor:
         """See :func:`fastconv.squeeze`."""
         return functions.squeeze(self, dim)
+
+    def _turn(self, view: Tensor) -> Tensor:
+        """Make this tensor a view of itself, in place."""
+        recorded = tape.check_writable(self)
+        self._array = view._array
+        if recorded:
+            self._adopt(view._node)
+        return self
+
+    def unsqueeze_(self, dim: _int) -> Tensor:
+        """:func:`fastconv.unsqueeze`, in place."""
+        return self._turn(self.unsqueeze(dim))
+
+    def squeeze_(self, dim: _int | Sequence[_int] | None = None) -> Tensor:
+        """:func:`fastconv.squeeze`, in place."""
+        return self._turn(self.squeeze(dim))
+
+    def transpose_(self, dim0: _int, dim1: _int) -> Tensor:
+        """:func:`fastconv.transpose`, in place."""
+        return self._turn(self.transpose(dim0, dim1))
+
+    def t_(self) -> Tensor:
+        """:meth:`t`, in place."""
+        return self._turn(self.t())
+
+    def resize_(self, *sizes: _int | Sequence[_int], memory_format: memory_format = contiguous_format) -> Tensor:
+        """Give it another shape, in place; elements that are added have whatever was in the memory.
+
+        Where there are more than there were, the memory is another than that of its views so far.
+
+        Raises
+        ------
+        RuntimeError
+            If it requires a gradient.
+        """
+        if self.requires_grad:
+            raise RuntimeError("cannot resize variables that require grad")
+        shape = check_shape(unpack(sizes), "resize_")
+        kept = self._array if self._array.flags.c_contiguous else np.ascontiguousarray(self._array)
+        array = kept.reshape(-1)[: math.prod(shape)]
+        if array.size < math.prod(shape):
+            array = np.empty(math.prod(shape), kept.dtype)
+            array[: kept.size] = kept.reshape(-1)
+        self._array = array.reshape(shape)
+        return self
+
+    def resize_as_(self, the_template: Tensor) -> Tensor:
+        """``resize_(the_template.shape)``."""
+        return self.resize_(the_template.shape)
 
     def expand(self, *shape: _int | Sequence[_int]) -> Tensor:
         """A read-only view broadcast to this shape; -1 keeps a length."""

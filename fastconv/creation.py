@@ -19,14 +19,18 @@ from .dtypes import (
     bfloat16,
     bool_,
     category,
+    channels_last,
     check_device,
     check_dtype,
     convert,
     filled_with,
     float32,
     int64,
+    memory_format,
+    preserve_format,
     to_array,
 )
+from .functions.operands import into
 from .random import Generator
 
 __all__ = [
@@ -190,32 +194,53 @@ def _shape(shape: tuple[Any, ...], size: Sequence[int] | None, name: str) -> Seq
 
 def _new(array: np.ndarray, requires_grad: bool, out: Tensor | None) -> Tensor:
     """A new tensor, or what is there already with the new values."""
-    if out is None:
-        return _leaf(array, requires_grad)
-    if out.shape != array.shape:
-        raise RuntimeError(f"expected as out a tensor of shape {list(array.shape)}, got {list(out.shape)}")
-    return out.copy_(wrap(array))
+    return _leaf(array, requires_grad) if out is None else into(out, wrap(array))
+
+
+def _laid_out(y: Tensor, order: memory_format) -> Tensor:
+    """The new tensor with its elements in this order in memory."""
+    if order is channels_last:
+        y.data = y.detach().contiguous(channels_last)
+    return y
 
 
 def zeros_like(
-    input: Tensor, *, dtype: DTypeLike | None = None, device: DeviceLike = None, requires_grad: bool = False
+    input: Tensor,
+    *,
+    dtype: DTypeLike | None = None,
+    device: DeviceLike = None,
+    requires_grad: bool = False,
+    memory_format: memory_format = preserve_format,
 ) -> Tensor:
     """A tensor full of 0, of the shape and the dtype of `input`."""
-    return zeros(input.shape, dtype=dtype or input.dtype, device=device, requires_grad=requires_grad)
+    y = zeros(input.shape, dtype=dtype or input.dtype, device=device, requires_grad=requires_grad)
+    return _laid_out(y, memory_format)
 
 
 def ones_like(
-    input: Tensor, *, dtype: DTypeLike | None = None, device: DeviceLike = None, requires_grad: bool = False
+    input: Tensor,
+    *,
+    dtype: DTypeLike | None = None,
+    device: DeviceLike = None,
+    requires_grad: bool = False,
+    memory_format: memory_format = preserve_format,
 ) -> Tensor:
     """A tensor full of 1, of the shape and the dtype of `input`."""
-    return ones(input.shape, dtype=dtype or input.dtype, device=device, requires_grad=requires_grad)
+    y = ones(input.shape, dtype=dtype or input.dtype, device=device, requires_grad=requires_grad)
+    return _laid_out(y, memory_format)
 
 
 def empty_like(
-    input: Tensor, *, dtype: DTypeLike | None = None, device: DeviceLike = None, requires_grad: bool = False
+    input: Tensor,
+    *,
+    dtype: DTypeLike | None = None,
+    device: DeviceLike = None,
+    requires_grad: bool = False,
+    memory_format: memory_format = preserve_format,
 ) -> Tensor:
     """A tensor with whatever was in the memory, of the shape and the dtype of `input`."""
-    return empty(input.shape, dtype=dtype or input.dtype, device=device, requires_grad=requires_grad)
+    y = empty(input.shape, dtype=dtype or input.dtype, device=device, requires_grad=requires_grad)
+    return _laid_out(y, memory_format)
 
 
 def full_like(
@@ -315,25 +340,34 @@ def eye(
 def rand(
     *size: int | Sequence[int],
     generator: Generator | None = None,
+    out: Tensor | None = None,
     dtype: DTypeLike | None = None,
     device: DeviceLike = None,
     requires_grad: bool = False,
 ) -> Tensor:
     """Random numbers, uniform in [0, 1)."""
     check_device(device)
-    return empty(*size, dtype=dtype).uniform_(generator=generator).requires_grad_(requires_grad)
+    drawn = empty(*size, dtype=_of_out(out, dtype)).uniform_(generator=generator)
+    return into(out, drawn).requires_grad_(requires_grad)
 
 
 def randn(
     *size: int | Sequence[int],
     generator: Generator | None = None,
+    out: Tensor | None = None,
     dtype: DTypeLike | None = None,
     device: DeviceLike = None,
     requires_grad: bool = False,
 ) -> Tensor:
     """Random numbers from the normal distribution of mean 0 and variance 1."""
     check_device(device)
-    return empty(*size, dtype=dtype).normal_(generator=generator).requires_grad_(requires_grad)
+    drawn = empty(*size, dtype=_of_out(out, dtype)).normal_(generator=generator)
+    return into(out, drawn).requires_grad_(requires_grad)
+
+
+def _of_out(out: Tensor | None, dtype: DTypeLike | None) -> DTypeLike | None:
+    """The dtype to draw in: that of `out` where nothing else is said."""
+    return dtype if out is None or dtype is not None else out.dtype
 
 
 def rand_like(

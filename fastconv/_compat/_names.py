@@ -8,7 +8,36 @@ from typing import Any
 
 import numpy as np
 
-from ..dtypes import as_dtype, check_device, float32
+from .. import _printing, linalg
+from .._tensor import Tensor
+from ..creation import as_tensor as asarray
+from ..creation import tensor as scalar_tensor
+from ..dtypes import as_dtype, check_device, device, float32
+from ..dtypes import int16 as short
+from ..nn import functional
+from ..nn.functional import (
+    adaptive_avg_pool1d,
+    adaptive_max_pool1d,
+    avg_pool1d,
+    celu,
+    channel_shuffle,
+    conv1d,
+    conv2d,
+    conv3d,
+    conv_transpose1d,
+    conv_transpose2d,
+    cosine_similarity,
+    group_norm,
+    layer_norm,
+    max_pool1d,
+    max_pool2d,
+    max_pool3d,
+    pairwise_distance,
+    pixel_shuffle,
+    pixel_unshuffle,
+    prelu,
+    selu,
+)
 from ._typed import (
     BoolTensor,
     ByteTensor,
@@ -38,7 +67,40 @@ __all__ = [
     "IntTensor",
     "LongTensor",
     "ShortTensor",
+    "adaptive_avg_pool1d",
+    "adaptive_max_pool1d",
     "are_deterministic_algorithms_enabled",
+    "asarray",
+    "avg_pool1d",
+    "celu",
+    "channel_shuffle",
+    "conv1d",
+    "conv2d",
+    "conv3d",
+    "conv_transpose1d",
+    "conv_transpose2d",
+    "cosine_similarity",
+    "dropout",
+    "embedding",
+    "get_default_device",
+    "get_default_dtype",
+    "group_norm",
+    "layer_norm",
+    "layout",
+    "max_pool1d",
+    "max_pool2d",
+    "max_pool3d",
+    "newaxis",
+    "pairwise_distance",
+    "pinverse",
+    "pixel_shuffle",
+    "pixel_unshuffle",
+    "prelu",
+    "scalar_tensor",
+    "selu",
+    "set_printoptions",
+    "short",
+    "svd",
     "autocast",
     "compile",
     "get_autocast_dtype",
@@ -52,7 +114,74 @@ __all__ = [
 ]
 
 
+# Functions that change their first argument: torch.relu_(x) is x.relu_().
+IN_PLACE = [
+    "abs_",
+    "acos_",
+    "acosh_",
+    "asin_",
+    "asinh_",
+    "atan_",
+    "atanh_",
+    "ceil_",
+    "clamp_",
+    "clamp_max_",
+    "clamp_min_",
+    "clip_",
+    "cos_",
+    "cosh_",
+    "deg2rad_",
+    "detach_",
+    "erf_",
+    "erfc_",
+    "exp2_",
+    "exp_",
+    "expm1_",
+    "fill_",
+    "floor_",
+    "frac_",
+    "log10_",
+    "log1p_",
+    "log2_",
+    "log_",
+    "logit_",
+    "nan_to_num_",
+    "neg_",
+    "negative_",
+    "rad2deg_",
+    "reciprocal_",
+    "relu_",
+    "resize_as_",
+    "round_",
+    "rsqrt_",
+    "sigmoid_",
+    "sin_",
+    "sinh_",
+    "sqrt_",
+    "square_",
+    "tan_",
+    "tanh_",
+    "trunc_",
+    "xlogy_",
+    "zero_",
+]
+__all__ += IN_PLACE
+
+
+def _in_place(name: str) -> Callable[..., Tensor]:
+    def function(input: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        return getattr(input, name)(*args, **kwargs)
+
+    function.__name__ = function.__qualname__ = name
+    function.__doc__ = f"``input.{name}(...)``."
+    return function
+
+
+globals().update({name: _in_place(name) for name in IN_PLACE})
+
 dtype = np.dtype
+layout = str  # of :data:`strided`
+newaxis = None
 # Dtypes that no tensor has; programs compare with them.
 complex64, complex128 = np.dtype("complex64"), np.dtype("complex128")
 strided = "torch.strided"  # the one layout that there is
@@ -105,6 +234,52 @@ def use_deterministic_algorithms(mode: bool, *, warn_only: bool = False) -> None
 def are_deterministic_algorithms_enabled() -> bool:
     """True: results depend neither on chance nor on the number of threads."""
     return True
+
+
+def get_default_dtype() -> Any:
+    """float32."""
+    return float32
+
+
+def get_default_device() -> device:
+    """The CPU."""
+    return device("cpu")
+
+
+def dropout(input: Tensor, p: float, train: bool) -> Tensor:
+    """See :func:`fastconv.nn.functional.dropout`."""
+    return functional.dropout(input, p, train)
+
+
+def embedding(
+    weight: Tensor, indices: Tensor, padding_idx: int = -1, scale_grad_by_freq: bool = False, sparse: bool = False
+) -> Tensor:
+    """See :func:`fastconv.nn.functional.embedding`, which takes them in another order."""
+    padding = None if padding_idx == -1 else padding_idx
+    return functional.embedding(indices, weight, padding, scale_grad_by_freq=scale_grad_by_freq, sparse=sparse)
+
+
+def svd(input: Tensor, some: bool = True, compute_uv: bool = True) -> tuple[Tensor, Tensor, Tensor]:
+    """U, S and V with ``input = U @ diag(S) @ V.T``; see :func:`fastconv.linalg.svd`, whose last is V.T."""
+    u, s, vh = linalg.svd(input, not some)
+    return (u, s, vh.mT) if compute_uv else (u * 0, s, vh.mT * 0)
+
+
+def pinverse(input: Tensor) -> Tensor:
+    """See :func:`fastconv.linalg.pinv`."""
+    return linalg.pinv(input)
+
+
+def set_printoptions(
+    precision: int | None = None,
+    threshold: int | None = None,
+    edgeitems: int | None = None,
+    linewidth: int | None = None,
+    profile: str | None = None,
+    sci_mode: bool | None = None,
+) -> None:
+    """How tensors are printed: digits, from how many elements on they are abbreviated, and the width of a line."""
+    _printing.set_options(profile, precision, threshold, edgeitems, linewidth, sci_mode)
 
 
 def set_default_device(device: Any) -> None:

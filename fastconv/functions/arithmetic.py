@@ -11,7 +11,7 @@ from .. import primitives
 from .._native.tape import wrap
 from ..checks import brief
 from ..dtypes import ARRAYS, category, fitting, result_type
-from .operands import apply, array_of, as_operand, elementwise, mismatch, operands, quiet, without_gradient
+from .operands import apply, array_of, as_operand, elementwise, into, mismatch, operands, quiet, without_gradient
 
 if TYPE_CHECKING:
     from .._tensor import Tensor
@@ -48,12 +48,12 @@ def _scaled(input: Any, other: Any, alpha: float) -> Any:
     return mul(other, as_operand(alpha, dtype)) if isinstance(other, ARRAYS) else other * as_operand(alpha, dtype)
 
 
-def add(input: Tensor, other: Tensor | float, *, alpha: float = 1) -> Tensor:
+def add(input: Tensor, other: Tensor | float, *, alpha: float = 1, out: Tensor | None = None) -> Tensor:
     """``input + alpha * other``, element-wise with broadcasting."""
-    return elementwise(primitives.add, *operands(input, _scaled(input, other, alpha)))
+    return into(out, elementwise(primitives.add, *operands(input, _scaled(input, other, alpha))))
 
 
-def sub(input: Tensor, other: Tensor | float, *, alpha: float = 1) -> Tensor:
+def sub(input: Tensor, other: Tensor | float, *, alpha: float = 1, out: Tensor | None = None) -> Tensor:
     """``input - alpha * other``, element-wise with broadcasting.
 
     Raises
@@ -68,21 +68,21 @@ def sub(input: Tensor, other: Tensor | float, *, alpha: float = 1) -> Tensor:
             f"Subtraction, the `-` operator, with {'two bool tensors' if both else 'a bool tensor'} is not supported. "
             f"{'Use the `^` or `logical_xor()` operator instead.' if both else _USE_NOT}"
         )
-    return elementwise(primitives.sub, x, y)
+    return into(out, elementwise(primitives.sub, x, y))
 
 
 _USE_NOT = "If you are trying to invert a mask, use the `~` or `logical_not()` operator instead."
 
 
-def mul(input: Tensor, other: Tensor | float) -> Tensor:
+def mul(input: Tensor, other: Tensor | float, *, out: Tensor | None = None) -> Tensor:
     """``input * other``, element-wise with broadcasting."""
-    return elementwise(primitives.mul, *operands(input, other))
+    return into(out, elementwise(primitives.mul, *operands(input, other)))
 
 
 @quiet
-def div(input: Tensor, other: Tensor | float) -> Tensor:
+def div(input: Tensor, other: Tensor | float, *, out: Tensor | None = None) -> Tensor:
     """``input / other``, element-wise with broadcasting; integers are divided as float32."""
-    return elementwise(primitives.div, *operands(input, other, floating=True))
+    return into(out, elementwise(primitives.div, *operands(input, other, floating=True)))
 
 
 @quiet
@@ -203,7 +203,7 @@ def _bitwise(ufunc: np.ufunc, input: Any, other: Any) -> Tensor:
     return without_gradient(ufunc, input, other)
 
 
-def matmul(input: Tensor, other: Tensor) -> Tensor:
+def matmul(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The matrix product, batched and broadcast over leading dimensions as ``numpy.matmul``.
 
     Raises
@@ -217,8 +217,9 @@ def matmul(input: Tensor, other: Tensor) -> Tensor:
     if input.dtype != other.dtype:
         raise RuntimeError(f"matmul() expects one dtype, got {input.dtype} and {other.dtype}")
     try:
-        return apply(primitives.matmul, input, other)
+        y = apply(primitives.matmul, input, other)
     except ValueError:
         raise RuntimeError(
             f"shapes {list(input.shape)} and {list(other.shape)} cannot be multiplied as matrices"
         ) from None
+    return into(out, y)

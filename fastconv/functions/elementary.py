@@ -12,7 +12,7 @@ from .. import primitives
 from .._native.tape import TensorBase, differentiable_twice, wrap
 from ..checks import brief, integer
 from ..dtypes import ARRAYS
-from .operands import apply, array_of, floating, operands
+from .operands import apply, array_of, floating, into, operands
 
 if TYPE_CHECKING:
     from .._tensor import Tensor
@@ -148,14 +148,14 @@ def _atan2(needs, y, x):
 # ---- the functions --------------------------------------------------------------------------------------------------
 
 
-def sin(input: Tensor) -> Tensor:
+def sin(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Sine, element-wise."""
-    return apply(_sin, floating(input, "sin"))
+    return into(out, apply(_sin, floating(input, "sin")))
 
 
-def cos(input: Tensor) -> Tensor:
+def cos(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Cosine, element-wise."""
-    return apply(_cos, floating(input, "cos"))
+    return into(out, apply(_cos, floating(input, "cos")))
 
 
 def tan(input: Tensor) -> Tensor:
@@ -243,9 +243,9 @@ def rsqrt(input: Tensor) -> Tensor:
     return apply(_rsqrt, floating(input, "rsqrt"))
 
 
-def square(input: Tensor) -> Tensor:
+def square(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """``input * input``, element-wise."""
-    return apply(_square, _numeric(input, "square"))
+    return into(out, apply(_square, _numeric(input, "square")))
 
 
 def erf(input: Tensor) -> Tensor:
@@ -264,14 +264,14 @@ def sign(input: Tensor) -> Tensor:
     return apply(_sign, _numeric(input, "sign"))
 
 
-def floor(input: Tensor) -> Tensor:
+def floor(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The largest integer not above each element."""
-    return _rounded(_floor, input, "floor")
+    return into(out, _rounded(_floor, input, "floor"))
 
 
-def ceil(input: Tensor) -> Tensor:
+def ceil(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The smallest integer not below each element."""
-    return _rounded(_ceil, input, "ceil")
+    return into(out, _rounded(_ceil, input, "ceil"))
 
 
 def trunc(input: Tensor) -> Tensor:
@@ -279,13 +279,13 @@ def trunc(input: Tensor) -> Tensor:
     return _rounded(_trunc, input, "trunc")
 
 
-def round(input: Tensor, *, decimals: int = 0) -> Tensor:
+def round(input: Tensor, *, decimals: int = 0, out: Tensor | None = None) -> Tensor:
     """Each element rounded to so many decimals, halves to the even one."""
     if _numeric(input, "round").dtype.kind != "f":
         if decimals < 0:
             raise RuntimeError(f"round(): decimals below 0 are for floats, got {decimals} for {brief(input)}")
-        return apply(primitives.clone, input)
-    return apply(_round, input, decimals=integer(decimals, "decimals", -400))
+        return into(out, apply(primitives.clone, input))
+    return into(out, apply(_round, input, decimals=integer(decimals, "decimals", -400)))
 
 
 def _rounded(op: Callable[..., Any], x: Any, name: str) -> Any:

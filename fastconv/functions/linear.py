@@ -52,20 +52,20 @@ def _of_ranks(name: str, ranks: tuple[int, ...], *tensors: Any) -> None:
             )
 
 
-def mm(input: Tensor, mat2: Tensor) -> Tensor:
+def mm(input: Tensor, mat2: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The product of two matrices."""
     _of_ranks("mm", (2, 2), input, mat2)
-    return matmul(input, mat2)
+    return matmul(input, mat2, out=out)
 
 
-def bmm(input: Tensor, mat2: Tensor) -> Tensor:
+def bmm(input: Tensor, mat2: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The products of as many matrices as there are in both, (B, N, M) and (B, M, P)."""
     _of_ranks("bmm", (3, 3), input, mat2)
     if input.shape[0] != mat2.shape[0]:
         raise RuntimeError(
             f"batch1 and batch2 must have same number of batches, got {input.shape[0]} and {mat2.shape[0]}"
         )
-    return matmul(input, mat2)
+    return matmul(input, mat2, out=out)
 
 
 def mv(input: Tensor, vec: Tensor) -> Tensor:

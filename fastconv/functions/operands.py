@@ -7,6 +7,7 @@ Python numbers are weak, and so are tensors without dimensions beside others of 
 from __future__ import annotations
 
 import functools
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, ParamSpec, TypeVar
 
@@ -16,7 +17,7 @@ from .. import primitives
 from .._native import tape
 from .._native.tape import TensorBase, wrap
 from ..checks import brief, dimension
-from ..dtypes import ARRAYS, bfloat16, convert, float32, result_type
+from ..dtypes import ARRAYS, bfloat16, can_cast, convert, float32, result_type
 
 __all__ = [
     "apply",
@@ -26,6 +27,7 @@ __all__ = [
     "dimensions",
     "elementwise",
     "floating",
+    "into",
     "mismatch",
     "numpy_names",
     "one_dtype",
@@ -156,7 +158,7 @@ def numpy_names(function: Callable[P, R]) -> Callable[P, R]:
     """Let a function of torch's `dim` and `keepdim` take NumPy's `axis` and `keepdims`, as torch's does."""
 
     @functools.wraps(function)
-    def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
+    def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:  # `fastconv check` knows it by its name
         if kwargs:
             for theirs, ours in (("axis", "dim"), ("keepdims", "keepdim")):
                 if theirs in kwargs:
@@ -164,6 +166,36 @@ def numpy_names(function: Callable[P, R]) -> Callable[P, R]:
         return function(*args, **kwargs)
 
     return wrapper
+
+
+def into(out: Any, result: Any) -> Any:
+    """`result`, or where a tensor `out` is given, that tensor with the values of `result`; it gets their shape.
+
+    Raises
+    ------
+    RuntimeError
+        If a gradient would have to go through `out`, or its dtype cannot hold the result's.
+    """
+    if out is None:
+        return result
+    if not isinstance(out, TensorBase):
+        raise TypeError(f"argument 'out' must be Tensor, not {brief(out)}")
+    if result.requires_grad:
+        raise RuntimeError(
+            "functions with out=... arguments don't support automatic differentiation, but one of the arguments "
+            "requires grad: leave out= away, or compute under no_grad()"
+        )
+    if not can_cast(result.dtype, out.dtype):
+        raise RuntimeError(f"result type {result.dtype} can't be cast to the desired output type {out.dtype}")
+    if out.shape != result.shape:
+        if out.numel():
+            warnings.warn(
+                f"An output with one or more elements was resized since it had shape {list(out.shape)}, which does "
+                f"not match the required output shape {list(result.shape)}.",
+                stacklevel=3,
+            )
+        out.resize_(result.shape)
+    return out.copy_(result)
 
 
 def dimensions(dim: Any, x: Any) -> int | tuple[int, ...] | None:

@@ -13,7 +13,7 @@ from .._native.layers import pointwise
 from .._native.tape import TensorBase
 from ..checks import brief, dimension, number
 from ..dtypes import ARRAYS, OPERANDS, as_dtype, bfloat16, category, float16, float32, result_type
-from .operands import apply, as_operand, cast, elementwise, floating, operands, quiet
+from .operands import apply, as_operand, cast, elementwise, floating, into, numpy_names, operands, quiet
 from .selection import nonzero
 
 if TYPE_CHECKING:
@@ -37,51 +37,51 @@ __all__ = [
 ]
 
 
-def neg(input: Tensor) -> Tensor:
+def neg(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """``-input``; RuntimeError for bools."""
     if category(input) == 0:
         raise RuntimeError(
             "Negation, the `-` operator, on a bool tensor is not supported. If you are trying to invert a mask, use "
             "the `~` or `logical_not()` operator instead."
         )
-    return apply(primitives.neg, input)
+    return into(out, apply(primitives.neg, input))
 
 
-def abs(input: Tensor) -> Tensor:
+def abs(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Absolute value, element-wise; its gradient at 0 is 0. NotImplementedError for bools."""
     if category(input) == 0:
         raise NotImplementedError("\"abs_cpu\" not implemented for 'Bool'")
-    return apply(primitives.abs, input)
+    return into(out, apply(primitives.abs, input))
 
 
 @quiet
-def exp(input: Tensor) -> Tensor:
+def exp(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """e to the power of `input`, element-wise."""
-    return apply(primitives.exp, floating(input, "exp"))
+    return into(out, apply(primitives.exp, floating(input, "exp")))
 
 
 @quiet
-def log(input: Tensor) -> Tensor:
+def log(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Natural logarithm, element-wise."""
-    return apply(primitives.log, floating(input, "log"))
+    return into(out, apply(primitives.log, floating(input, "log")))
 
 
 @quiet
-def sqrt(input: Tensor) -> Tensor:
+def sqrt(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Square root, element-wise."""
-    return apply(primitives.sqrt, floating(input, "sqrt"))
+    return into(out, apply(primitives.sqrt, floating(input, "sqrt")))
 
 
 @quiet
-def tanh(input: Tensor) -> Tensor:
+def tanh(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Hyperbolic tangent, element-wise."""
-    return apply(primitives.tanh, floating(input, "tanh"))
+    return into(out, apply(primitives.tanh, floating(input, "tanh")))
 
 
 @quiet
-def sigmoid(input: Tensor) -> Tensor:
+def sigmoid(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """``1 / (1 + exp(-input))``, element-wise."""
-    return apply(primitives.sigmoid, floating(input, "sigmoid"))
+    return into(out, apply(primitives.sigmoid, floating(input, "sigmoid")))
 
 
 def relu(input: Tensor) -> Tensor:
@@ -95,11 +95,13 @@ def relu(input: Tensor) -> Tensor:
     return pointwise.relu(input)
 
 
+@numpy_names
 def softmax(input: Tensor, dim: int, dtype: DTypeLike | None = None) -> Tensor:
     """``exp(input) / sum(exp(input))`` over dimension `dim`; `dtype` casts the input first."""
     return _softmax(primitives.softmax, input, dim, dtype)
 
 
+@numpy_names
 def log_softmax(input: Tensor, dim: int, dtype: DTypeLike | None = None) -> Tensor:
     """``log(softmax(input, dim))``, without overflow; `dtype` casts the input first."""
     return _softmax(primitives.log_softmax, input, dim, dtype)
@@ -118,7 +120,9 @@ def _softmax(op: Callable[..., Any], input: Any, dim: int, dtype: DTypeLike | No
     return apply(op, x, dim=dim)
 
 
-def clamp(input: Tensor, min: Tensor | float | None = None, max: Tensor | float | None = None) -> Tensor:
+def clamp(
+    input: Tensor, min: Tensor | float | None = None, max: Tensor | float | None = None, *, out: Tensor | None = None
+) -> Tensor:
     """Limit every element to [`min`, `max`]; the gradient is 0 for what lies outside."""
     if min is None and max is None:
         raise RuntimeError("clamp(): At least one of 'min' or 'max' must not be None")
@@ -126,7 +130,9 @@ def clamp(input: Tensor, min: Tensor | float | None = None, max: Tensor | float 
         if limit is not None and not isinstance(limit, ARRAYS):
             number(limit, f"clamp()'s {name}")
     dtype = result_type(*[x for x in (input, min, max) if x is not None])
-    return elementwise(primitives.clamp, *[None if x is None else as_operand(x, dtype) for x in (input, min, max)])
+    return into(
+        out, elementwise(primitives.clamp, *[None if x is None else as_operand(x, dtype) for x in (input, min, max)])
+    )
 
 
 def where(condition: Tensor, input: Tensor | float | None = None, other: Tensor | float | None = None) -> Any:
@@ -148,14 +154,14 @@ def where(condition: Tensor, input: Tensor | float | None = None, other: Tensor 
     return elementwise(primitives.where, condition, x, y)
 
 
-def maximum(input: Tensor, other: Tensor) -> Tensor:
+def maximum(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The larger of two tensors, element-wise with broadcasting; equals share the gradient, NaN counts as largest."""
-    return elementwise(primitives.extremum, *_two_tensors("maximum", input, other), sign=1)
+    return into(out, elementwise(primitives.extremum, *_two_tensors("maximum", input, other), sign=1))
 
 
-def minimum(input: Tensor, other: Tensor) -> Tensor:
+def minimum(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The smaller of two tensors, element-wise with broadcasting; equals share the gradient, NaN counts as smallest."""
-    return elementwise(primitives.extremum, *_two_tensors("minimum", input, other), sign=-1)
+    return into(out, elementwise(primitives.extremum, *_two_tensors("minimum", input, other), sign=-1))
 
 
 def _two_tensors(name: str, input: Any, other: Any) -> tuple[Any, Any]:

@@ -13,7 +13,7 @@ from .. import primitives
 from .._native.tape import TensorBase, wrap
 from ..checks import dimension
 from ..dtypes import ARRAYS, as_dtype, bool_, uint8
-from .operands import apply, array_of, as_operand, dimensions, numpy_names, quiet
+from .operands import apply, array_of, as_operand, dimensions, into, numpy_names, quiet
 from .pointwise import maximum, minimum
 
 if TYPE_CHECKING:
@@ -55,19 +55,23 @@ def _floats(input: Any, name: str, dtype: DTypeLike | None = None) -> Any:
 
 
 @numpy_names
-def sum(input: Tensor, dim: Dims = None, keepdim: bool = False, *, dtype: DTypeLike | None = None) -> Tensor:
+def sum(
+    input: Tensor, dim: Dims = None, keepdim: bool = False, *, dtype: DTypeLike | None = None, out: Tensor | None = None
+) -> Tensor:
     """Sum over all dimensions, or over `dim` (an int or several); integers and bools sum to int64.
 
     Narrower floats than float64 are accumulated in float64.
     """
     dtype = None if dtype is None else as_dtype(dtype)
     x = as_operand(input, dtype)
-    return as_operand(apply(primitives.sum, x, dim=dimensions(dim, x), keepdim=keepdim), dtype)
+    return into(out, as_operand(apply(primitives.sum, x, dim=dimensions(dim, x), keepdim=keepdim), dtype))
 
 
 @numpy_names
 @quiet
-def mean(input: Tensor, dim: Dims = None, keepdim: bool = False, *, dtype: DTypeLike | None = None) -> Tensor:
+def mean(
+    input: Tensor, dim: Dims = None, keepdim: bool = False, *, dtype: DTypeLike | None = None, out: Tensor | None = None
+) -> Tensor:
     """Mean over all dimensions, or over `dim` (an int or several).
 
     Raises
@@ -76,7 +80,7 @@ def mean(input: Tensor, dim: Dims = None, keepdim: bool = False, *, dtype: DType
         For a tensor of integers or bools.
     """
     x = _floats(input, "mean", dtype)
-    return apply(primitives.mean, x, dim=dimensions(dim, x), keepdim=keepdim)
+    return into(out, apply(primitives.mean, x, dim=dimensions(dim, x), keepdim=keepdim))
 
 
 @numpy_names
@@ -137,14 +141,16 @@ def norm(
     return apply(primitives.norm, x, p=p, dim=dimensions(dim, x), keepdim=keepdim)
 
 
-def _extremum(input: Any, dim: Any, keepdim: bool, sign: int, name: str) -> Any:
+def _extremum(input: Any, dim: Any, keepdim: bool, sign: int, name: str, out: Any) -> Any:
     if not isinstance(input, ARRAYS):
         raise TypeError(f"{name}() expects a Tensor, got {type(input).__name__}")
     if isinstance(dim, TensorBase):
-        return (maximum if sign > 0 else minimum)(input, dim)
+        return (maximum if sign > 0 else minimum)(input, dim, out=out)
     if dim is None:
         _not_empty(input, None, name)
-        return apply(primitives.max, input, dim=None, keepdim=keepdim, sign=sign)
+        return into(out, apply(primitives.max, input, dim=None, keepdim=keepdim, sign=sign))
+    if out is not None:
+        raise NotImplementedError(f"{name}() along a dimension takes no out=: assign its values and indices")
     dim = dimension(dim, input.ndim)
     if input.ndim:
         _not_empty(input, dim, name)
@@ -166,11 +172,13 @@ def _not_empty(input: Any, dim: int | None, name: str) -> None:
 @overload
 def max(input: Tensor, dim: None = None, keepdim: bool = False) -> Tensor: ...
 @overload
-def max(input: Tensor, dim: Tensor) -> Tensor: ...
+def max(input: Tensor, dim: Tensor, *, out: Tensor | None = None) -> Tensor: ...
 @overload
 def max(input: Tensor, dim: int, keepdim: bool = False) -> max_result: ...
 @numpy_names
-def max(input: Tensor, dim: int | Tensor | None = None, keepdim: bool = False) -> Tensor | max_result:
+def max(
+    input: Tensor, dim: int | Tensor | None = None, keepdim: bool = False, *, out: Tensor | None = None
+) -> Tensor | max_result:
     """The largest element, or along `dim` the largest ones and their indices.
 
     NaN counts as largest. Without `dim` the gradient is shared by all elements that equal the maximum; with
@@ -180,19 +188,21 @@ def max(input: Tensor, dim: int | Tensor | None = None, keepdim: bool = False) -
     -------
     Tensor, or with `dim` the named tuple ``(values, indices)``
     """
-    return _extremum(input, dim, keepdim, 1, "max")
+    return _extremum(input, dim, keepdim, 1, "max", out)
 
 
 @overload
 def min(input: Tensor, dim: None = None, keepdim: bool = False) -> Tensor: ...
 @overload
-def min(input: Tensor, dim: Tensor) -> Tensor: ...
+def min(input: Tensor, dim: Tensor, *, out: Tensor | None = None) -> Tensor: ...
 @overload
 def min(input: Tensor, dim: int, keepdim: bool = False) -> max_result: ...
 @numpy_names
-def min(input: Tensor, dim: int | Tensor | None = None, keepdim: bool = False) -> Tensor | max_result:
+def min(
+    input: Tensor, dim: int | Tensor | None = None, keepdim: bool = False, *, out: Tensor | None = None
+) -> Tensor | max_result:
     """The smallest element, or along `dim` the smallest ones and their indices; see :func:`max`."""
-    return _extremum(input, dim, keepdim, -1, "min")
+    return _extremum(input, dim, keepdim, -1, "min", out)
 
 
 def _argextremum(pick: Callable[..., Any], input: Any, dim: int | None, keepdim: bool) -> Any:

@@ -12,7 +12,7 @@ from .. import primitives
 from .._native.tape import TensorBase
 from ..checks import brief, dimension, unpack
 from ..dtypes import ARRAYS
-from .operands import apply, numpy_names, one_dtype
+from .operands import apply, into, numpy_names, one_dtype
 
 if TYPE_CHECKING:
     from .._tensor import Tensor
@@ -136,7 +136,7 @@ def expand(input: Tensor, shape: Sequence[int]) -> Tensor:
 
 
 @numpy_names
-def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
+def cat(tensors: Sequence[Tensor], dim: int = 0, *, out: Tensor | None = None) -> Tensor:
     """Join tensors along the existing dimension `dim`; their other lengths agree.
 
     Tensors of shape (0,) may be among others of any number of dimensions, and add nothing.
@@ -151,23 +151,24 @@ def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
         nothing = (*shape[:dim], 0, *shape[dim + 1 :])
         tensors = [apply(primitives.reshape, t, shape=nothing) if t.shape == (0,) else t for t in tensors]
     try:
-        return apply(primitives.cat, *tensors, dim=dim)
+        y = apply(primitives.cat, *tensors, dim=dim)
     except (ValueError, IndexError):
         shapes = [list(t.shape) for t in tensors]
         raise RuntimeError(
             f"Sizes of tensors must match except in dimension {dim}: cat() got the shapes {shapes}"
         ) from None
+    return into(out, y)
 
 
 @numpy_names
-def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
+def stack(tensors: Sequence[Tensor], dim: int = 0, *, out: Tensor | None = None) -> Tensor:
     """Join tensors of one shape along a new dimension `dim`."""
     tensors = one_dtype(tensors, "stack")
     shapes = [list(t.shape) for t in tensors]
     if shapes.count(shapes[0]) != len(shapes):
         raise RuntimeError(f"stack() expects tensors of one shape, got {shapes}")
     dim = dimension(dim, tensors[0].ndim + 1)
-    return apply(primitives.stack, *tensors, dim=dim)
+    return into(out, apply(primitives.stack, *tensors, dim=dim))
 
 
 def numel(input: Tensor) -> int:
