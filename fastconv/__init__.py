@@ -307,6 +307,7 @@ from .serialization import load, save
 if TYPE_CHECKING:
     from . import vision as vision  # otherwise imported on first use, by __getattr__
     from .app.predict import load_run as load_run
+    from .summaries import summary as summary
 
 __all__ = [
     "e",
@@ -599,6 +600,7 @@ __all__ = [
     "sub",
     "subtract",
     "sum",
+    "summary",
     "swapaxes",
     "take",
     "take_along_dim",
@@ -645,6 +647,10 @@ def __getattr__(name: str) -> Any:
         import importlib
 
         return importlib.import_module(f".{name}", __name__)
+    if name == "summary":
+        from .summaries import summary
+
+        return summary
     if name == "load_run":
         from .app.predict import load_run
 

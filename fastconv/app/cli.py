@@ -1,4 +1,4 @@
-"""The ``fastconv`` command: ``train``, ``predict``, ``export``, ``run``, ``check``, ``bench`` and ``info``.
+"""The ``fastconv`` command: ``train``, ``predict``, ``export``, ``run``, ``check``, ``models``, ``bench`` and ``info``.
 
 Exit status: 0 done, 1 it could not be done, 2 wrong arguments, interrupted 128 and the signal's number
 (130 for Ctrl-C).
@@ -47,6 +47,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_export(commands)
     _add_run(commands)
     _add_check(commands)
+    _add_models(commands)
     _add_bench(commands)
     _add_info(commands)
     return parser
@@ -226,6 +227,28 @@ def _check(options: argparse.Namespace, parser: argparse.ArgumentParser) -> None
     print("\n".join(map(str, missing)) or "nothing is missing")
     if missing:
         raise SystemExit(1)
+
+
+def _add_models(commands) -> None:
+    text = (
+        "List the networks of fastconv.vision.models: parameters, multiply-adds for an image of the size that their "
+        "weights were made for, the smallest image, and the published weights, the default first."
+    )
+    parser = commands.add_parser("models", help="list the networks and their weights", description=text)
+    parser.set_defaults(run=_models, parser=parser)
+    parser.add_argument(
+        "patterns", nargs="*", metavar="PATTERN", help="only names that fit, as 'resnet*' (default: all)"
+    )
+
+
+def _models(options: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
+    from fastconv.vision.models import list_models
+    from fastconv.vision.models.weights import listing
+
+    names = list_models(include=options.patterns or None)
+    if not names:
+        parser.error(f"no network has a name like {' or '.join(options.patterns)}")
+    print(listing(names))
 
 
 def _add_bench(commands) -> None:

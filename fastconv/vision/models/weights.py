@@ -19,7 +19,18 @@ from typing import Any, TypeVar, overload
 from fastconv.vision.transforms.presets import ImageClassification, SemanticSegmentation
 from fastconv.vision.transforms.transforms import InterpolationMode
 
-__all__ = ["BUILDERS", "Weights", "WeightsEnum", "build", "builder", "expect", "file", "fill", "weights_enum"]
+__all__ = [
+    "BUILDERS",
+    "Weights",
+    "WeightsEnum",
+    "build",
+    "builder",
+    "expect",
+    "file",
+    "fill",
+    "listing",
+    "weights_enum",
+]
 
 ADDRESS = "https://download.pytorch.org/models/"
 M = TypeVar("M")
@@ -274,6 +285,26 @@ def builder(choices: Any, **others: Any) -> Callable[[Callable[..., M]], Callabl
         return wrapped
 
     return decorate
+
+
+def listing(names: Sequence[str]) -> str:
+    """A table of networks: parameters, multiply-adds, images and weights."""
+    lines = [("network", "parameters", "multiply-adds", "image", "least", "weights")]
+    for name in names:
+        choices = BUILDERS[name].weights  # type: ignore[attr-defined]
+        meta, preset = choices.DEFAULT.meta, choices.DEFAULT.transforms()
+        members = [choices.DEFAULT.name, *(member.name for member in choices if member is not choices.DEFAULT)]
+        size, least = (preset.crop_size or preset.resize_size)[0], meta["min_size"][0]
+        row = (f"{meta['num_params']:,}", f"{meta['_ops']:.3f} G", f"{size}x{size}", f"{least}x{least}")
+        lines.append((name, *row, ", ".join(members)))
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return "\n".join(
+        "  ".join(
+            cell.rjust(width) if 0 < i < 5 else cell.ljust(width)
+            for i, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ).rstrip()
+        for line in lines
+    )
 
 
 def _modernise(network: str, name: str, choices: Any, options: dict[str, Any]) -> None:
