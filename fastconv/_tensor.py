@@ -97,6 +97,16 @@ def owner_of(array: np.ndarray) -> np.ndarray | None:
     return None if (address(array) - address(owner)) % step or owner.nbytes % step else owner
 
 
+def _rounded(hook: Callable[[Tensor], Tensor | None]) -> Callable[[Tensor], Tensor | None]:
+    """A hook of gradients in bfloat16 as one of gradients in float32."""
+
+    def wrapper(gradient: Tensor) -> Tensor | None:
+        changed = hook(gradient.bfloat16())
+        return changed.float() if isinstance(changed, Tensor) else changed
+
+    return wrapper
+
+
 # Torch's names of tensors by their dtypes.
 _CLASSES = {
     "float32": "Float",
@@ -342,6 +352,8 @@ class Tensor(FunctionMethods):
             Its ``remove()`` takes the hook away.
         """
         self._check_hook(hook)
+        if self.dtype is bfloat16:  # whose gradients are summed up in float32
+            hook = _rounded(hook)
         owner = self._node
         if owner is not None:
             owner.hooks = {} if owner.hooks is None else owner.hooks
@@ -510,7 +522,7 @@ class Tensor(FunctionMethods):
     def __iter__(self) -> Iterator[Tensor]:
         if self._array.ndim == 0:
             raise TypeError("iteration over a 0-d tensor")
-        return (self[i] for i in range(self._array.shape[0]))
+        return iter(functions.unbind(self))
 
     def __contains__(self, value: Any) -> _bool:
         return bool(np.any(array_of(self) == array_of(value)))

@@ -165,8 +165,8 @@ def _pads(x, pads) -> tuple[int, ...]:
 
 
 def pad_edges(needs, x, pads, mode):
-    """Pad signals or images by what they hold."""
-    pads = _pads(x, pads)
+    """Pad signals or images by what they hold; negative pads count as 0."""
+    pads = tuple([max(n, 0) for n in _pads(x, pads)])
     if mode not in _PADDING_MODES[1:]:
         raise NotImplementedError(f"unknown padding mode {mode!r}; there are constant, reflect, replicate, circular")
     if len(pads) == 4 and x.ndim in (3, 4):

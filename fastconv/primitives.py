@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from . import elementwise
-from ._native.tape import TensorBase, apply, differentiable_twice
+from ._native.tape import TensorBase, apply, differentiable_twice, moving
 from .dtypes import convert, gradient_dtype
 
 # ---------------------------------------------------------------------------------------------------------
@@ -418,14 +418,8 @@ def sum(needs, x, dim, keepdim):
 def mean(needs, x, dim, keepdim):
     shape, dim = x.shape, _dim(x, dim)
     n = _count(shape, dim)
-    # Between the sum and the quotient float16 would overflow.
     y = (np.add.reduce(x, axis=dim, dtype=np.float64, keepdims=keepdim) / np.float64(n)).astype(x.dtype)
-    return y, lambda dy: (_spread(_quotient(dy, n) if n else dy, shape, dim),), ()
-
-
-def _quotient(dy, n: int):
-    """dy / n, where n may be more than float16 holds."""
-    return dy / n if isinstance(dy, TensorBase) else (dy / np.float64(n)).astype(dy.dtype)
+    return y, lambda dy: (_spread(dy / n if n else dy, shape, dim),), ()
 
 
 def _moments(x: np.ndarray, dim, keepdim: bool, correction: float) -> np.ndarray:
@@ -526,8 +520,7 @@ def norm(needs, x, p, dim, keepdim):
     """(sum |x|^p)^(1/p); where it is 0, of its many subgradients the zero."""
     dim = _dim(x, dim)
     if p == 2:
-        wide = x.astype(np.float32) if x.dtype == np.float16 else x
-        y = np.sqrt(_sum_float(np.square(wide), dim, keepdim)).astype(x.dtype, copy=False)
+        y = np.sqrt(_sum_float(np.square(x), dim, keepdim))
     elif np.isinf(p):
         y = (np.max if p > 0 else np.min)(np.abs(x), axis=dim, keepdims=keepdim)
     elif p == 0:
@@ -536,8 +529,7 @@ def norm(needs, x, p, dim, keepdim):
     elif p == 1:
         y = _sum_float(np.abs(x), dim, keepdim)
     else:
-        wide = x.astype(np.float32) if x.dtype == np.float16 else x
-        y = (_sum_float(np.abs(wide) ** p, dim, keepdim) ** (1 / p)).astype(x.dtype, copy=False)
+        y = _sum_float(np.abs(x) ** p, dim, keepdim) ** (1 / p)
     y = np.asarray(y)
 
     def vjp(dy, x, y):
@@ -566,17 +558,20 @@ def norm(needs, x, p, dim, keepdim):
 # ---------------------------------------------------------------------------------------------------------
 
 
+@moving
 @differentiable_twice
 def reshape(needs, x, shape):
     old = x.shape
     return x.reshape(shape), lambda dy: (dy.reshape(old),), ()
 
 
+@moving
 @differentiable_twice
 def permute(needs, x, dims):
     return x.transpose(dims), lambda dy: (_permute(dy, tuple(np.argsort(dims))),), ()
 
 
+@moving
 @differentiable_twice
 def expand(needs, x, shape):
     old = x.shape
@@ -596,6 +591,7 @@ def _put_back(dy, shape: tuple[int, ...], index, basic: bool):
     return dx
 
 
+@moving
 @differentiable_twice
 def index(needs, x, index, basic):
     shape = x.shape
@@ -630,6 +626,7 @@ def put(needs, x, value, at):
     return y, vjp, (at,)
 
 
+@moving
 @differentiable_twice
 def cat(needs, *arrays, dim):
     ends = np.cumsum([x.shape[dim] for x in arrays]).tolist()
@@ -642,6 +639,7 @@ def cat(needs, *arrays, dim):
     return np.concatenate(arrays, axis=dim), vjp, ()
 
 
+@moving
 @differentiable_twice
 def stack(needs, *arrays, dim):
     before = (slice(None),) * dim
@@ -652,22 +650,26 @@ def stack(needs, *arrays, dim):
     return np.stack(arrays, axis=dim), vjp, ()
 
 
+@moving
 @differentiable_twice
 def cast(needs, x, dtype):
     old = gradient_dtype(x)
     return convert(x, dtype), lambda dy: (_cast(dy, old),), ()
 
 
+@moving
 @differentiable_twice
 def clone(needs, x):
     return x.copy(order="K"), lambda dy: (dy,), ()
 
 
+@moving
 @differentiable_twice
 def contiguous(needs, x):
     return np.ascontiguousarray(x), lambda dy: (dy,), ()
 
 
+@moving
 @differentiable_twice
 def channels_last(needs, x):
     return np.ascontiguousarray(x.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2), lambda dy: (dy,), ()
@@ -714,6 +716,7 @@ def _mirror(geometry: tuple[Any, ...], dtype: np.dtype) -> tuple[np.ndarray, np.
     return whole, part, memory
 
 
+@moving
 @differentiable_twice
 def as_strided(needs, x, geometry):
     """What a view with this geometry holds if x is its base."""
@@ -732,6 +735,7 @@ def as_strided_backward(needs, x, geometry):
     return whole, lambda dy: (apply(as_strided, dy, geometry=geometry),), ()
 
 
+@moving
 @differentiable_twice
 def copy_slices(needs, x, geometry):
     """The base x, with zeros where the view lies."""

@@ -661,7 +661,7 @@ def test_shapes():
         lambda: x @ fc.zeros(3, 2),
         lambda: x @ fc.zeros(4, 2, dtype=fc.float64),
         lambda: x @ fc.tensor(1.0),
-        lambda: fc.cat([]),
+        lambda: fc.stack([]),
         lambda: fc.cat([x, fc.zeros(2, 4, 4)]),
         lambda: fc.stack([x, fc.zeros(2, 4, 4)]),
         lambda: x.item(),

@@ -43,6 +43,7 @@ cdef class TensorBase:
     cdef TensorBase base         # the tensor, itself no view, of whose memory this one is a view; or None
     cdef long long seen          # of a view, the version at which `node` described it
     cdef bint loose              # a view made under no_grad()
+    cdef bint sibling            # a view that was made together with others, by split() and the like, or a view of such
     cdef public dict _hooks      # of a leaf, by number: functions of its gradient, before it is added up ...
     cdef public dict _post_hooks  # ... and functions of the tensor afterwards
 
@@ -52,6 +53,20 @@ cdef bint is_recording() except -1
 cdef TensorBase record(cnp.ndarray y, operation, vjp, tuple saved, tuple inputs)
 cdef int link_view(TensorBase out, TensorBase x, bint recording) except -1
 cdef int refresh(TensorBase view) except -1
+cdef in_float32(function, tuple before, tuple inputs, dict options)
+
+
+cdef inline bint narrow_type(cnp.ndarray a) noexcept:
+    """Whether it holds floats of 16 bits: float16, or bfloat16, which is stored as NumPy's void."""
+    cdef int type_num = cnp.PyArray_TYPE(a)
+    return type_num == cnp.NPY_FLOAT16 or type_num == cnp.NPY_VOID
+
+
+cdef inline bint is_narrow(object x) noexcept:
+    """Whether it is a tensor, or an array, of such."""
+    if isinstance(x, TensorBase):
+        return narrow_type((<TensorBase>x)._array)
+    return cnp.PyArray_Check(x) and narrow_type(<cnp.ndarray>x)
 
 
 cdef inline bint requires_grad(TensorBase x) except -1:

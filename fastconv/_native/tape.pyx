@@ -36,6 +36,7 @@ cdef enum:
 cdef long long operations = 0
 cdef object tensor_type = None
 cdef set twice = set()  # operations whose vjp also takes tensors, and is recorded then
+cdef set moves = set()  # operations that move elements and do not compute with them
 
 
 # ---- nodes and tensors ---------------------------------------------------------------------------------------------
@@ -215,6 +216,44 @@ def differentiable_twice(operation):
     return operation
 
 
+def moving(operation):
+    """Say of an operation that it moves elements, of any dtype, and does not compute with them; returns it."""
+    moves.add(operation)
+    return operation
+
+
+cdef in_float32(function, tuple before, tuple inputs, dict options):
+    """``function(*before, *inputs, **options)``, where inputs are floats of 16 bits: computed in float32, and rounded.
+
+    The inputs are tensors, arrays and whatever else; the first of 16 bits gives the dtype. The result is a tensor or an
+    array, or a tuple of such whose first alone has a history.
+    """
+    from fastconv.primitives import cast
+
+    cdef list wide = [], rounded = []
+    cdef TensorBase out
+    cdef Watch w
+    dtype = None
+    for x in inputs:
+        if is_narrow(x):
+            if dtype is None:
+                dtype = x.dtype
+            x = apply(cast, x, dtype=np.dtype(np.float32))
+        wide.append(x)
+    result = function(*before, *wide, **options)
+    for y in result if isinstance(result, tuple) else (result,):
+        rounded.append(apply(cast, y, dtype=dtype) if y.dtype == np.float32 else y)
+    # What is saved are copies: the tensors whose copies they are must not be written to either.
+    y = result[0] if isinstance(result, tuple) else result
+    if isinstance(y, TensorBase) and (<TensorBase>y).node is not None and (<TensorBase>y).node.watches is not None:
+        out = rounded[0]
+        for w in (<TensorBase>y).node.watches:
+            if w is not None and (w.source == OUTPUT or isinstance(inputs[w.source], TensorBase)):
+                w.version = version_of(out if w.source == OUTPUT else <TensorBase>inputs[w.source])
+                w.number = w.version.number
+    return tuple(rounded) if isinstance(result, tuple) else rounded[0]
+
+
 def apply(op, *inputs, **options):
     """Call a differentiable operation and record it.
 
@@ -232,22 +271,27 @@ def apply(op, *inputs, **options):
     Returns
     -------
     Tensor or ndarray
-        A Tensor where any input is one, else an ndarray; with `extra`, a tuple of such.
+        A Tensor where any input is one, else an ndarray; with `extra`, a tuple of such. Unless `op` is a moving one,
+        floats of 16 bits are computed in float32 and the results rounded.
     """
-    cdef bint recorded = is_recording(), is_tensor = False, tracked = False, need
+    cdef bint recorded = is_recording(), is_tensor = False, tracked = False, narrow = False, need
     cdef list needs = [], arguments = [needs]
     cdef TensorBase tensor
     for x in inputs:
         if isinstance(x, TensorBase):
             tensor = <TensorBase>x
             is_tensor = True
+            narrow |= narrow_type(tensor._array)
             need = recorded and requires_grad(tensor)
             needs.append(need)
             tracked |= need
             arguments.append(tensor._array)
         else:
+            narrow |= is_narrow(x)
             needs.append(False)
             arguments.append(x)
+    if narrow and op not in moves:
+        return in_float32(apply, (op,), inputs, options)
     cdef tuple result = op(*arguments, **options) if options else op(*arguments)
     y, saved, extra = result[0], result[2], result[3:]
     if not isinstance(y, np.ndarray):  # NumPy makes scalars out of arrays without dimensions
@@ -331,7 +375,16 @@ cdef int link_view(TensorBase out, TensorBase x, bint recording) except -1:
     out.version = version_of(out.base)
     out.seen = out.version.number
     out.loose = not recording or x.base is not None and x.loose
+    out.sibling = x.base is not None and x.sibling
     return 0
+
+
+def siblings(tuple views not None):
+    """Say of views that one operation made them together: none of them can be written to where that is recorded."""
+    cdef TensorBase view
+    for view in views:
+        view.sibling = view.base is not None
+    return views
 
 
 cdef int refresh(TensorBase view) except -1:
@@ -393,6 +446,12 @@ def check_writable(TensorBase target not None, other=None):
             raise RuntimeError(
                 "A view was created in no_grad mode and is being modified inplace with grad mode enabled: make the "
                 "view and modify it both inside the no_grad block, or both outside"
+            )
+        if target.sibling:
+            raise RuntimeError(
+                "this view is the output of a function that returns multiple views and is being modified inplace: such "
+                "functions do not allow the output views to be modified inplace. Replace the inplace operation by an "
+                f"out-of-place one; the view has shape {list((<object>target._array).shape)}"
             )
         if needed and target.base.needs and target.base.node is None:
             raise RuntimeError(
@@ -478,15 +537,19 @@ cdef inline bint is_whole(cnp.ndarray array) noexcept:
 cdef int accumulate(TensorBase leaf, cnp.ndarray gradient, bint own) except -1:
     if not leaf.needs:
         return 0
-    if leaf._grad is not None:
+    if cnp.PyArray_TYPE(leaf._array) == cnp.NPY_VOID:  # bfloat16, which NumPy cannot add
+        if leaf._grad is not None:
+            leaf._grad.add_(wrap(gradient))
+        else:
+            leaf._grad = wrap(gradient).to(leaf.dtype)
+    elif leaf._grad is not None:
         total = (<TensorBase>leaf._grad)._array
         plus(total, gradient, total)
         mark_written(<TensorBase>leaf._grad)
     elif own and cnp.PyArray_TYPE(gradient) == cnp.PyArray_TYPE(leaf._array):
         leaf._grad = wrap(gradient)
     else:
-        dtype = leaf._array.dtype
-        leaf._grad = wrap(gradient.astype(np.float32 if dtype.kind == "V" else dtype))  # V: bfloat16
+        leaf._grad = wrap(gradient.astype(leaf._array.dtype))
     return 0
 
 
@@ -569,7 +632,8 @@ cdef class Walk:
         if not self.create_graph:
             return accumulate(leaf, gradient, own)
         if leaf.needs:
-            leaf._grad = gradient.clone() if leaf._grad is None else leaf._grad + gradient
+            gradient = gradient.clone() if leaf._grad is None else leaf._grad + gradient
+            leaf._grad = gradient.to(leaf.dtype)
         return 0
 
     cdef through_hooks(self, dict hooks, gradient):

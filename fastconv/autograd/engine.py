@@ -175,5 +175,6 @@ def grad(
         if gradient is None:
             results.append(wrap(np.zeros_like(x._array)) if materialize_grads else None)
         else:
-            results.append(gradient if create_graph else wrap(gradient.astype(gradient_dtype(x._array), copy=False)))
+            gradient = gradient if create_graph else wrap(gradient)
+            results.append(gradient if gradient.dtype == x.dtype else gradient.to(x.dtype))
     return tuple(results)

@@ -40,7 +40,7 @@ __all__ = [
 
 @differentiable_twice
 def _flip(needs, x, dims):
-    return np.ascontiguousarray(np.flip(x, dims)), lambda dy: (apply(_flip, dy, dims=dims),), ()
+    return np.flip(x, dims).copy(), lambda dy: (apply(_flip, dy, dims=dims),), ()
 
 
 @differentiable_twice

@@ -60,9 +60,8 @@ def split_index(index: Any, shape: tuple[int, ...]) -> tuple[tuple[Any, ...], tu
     dim = 0
     for place, item in enumerate(items):
         if item is Ellipsis:
-            width = len(shape) - used
-            if Ellipsis in [x for x in items[:place] if x is Ellipsis]:
-                raise IndexError("an index can only have a single ellipsis ('...')")
+            # A second one stands for nothing.
+            width = 0 if any(x is Ellipsis for x in items[:place]) else len(shape) - used
             view += [FULL] * width
             chosen += [FULL] * width
         elif item is None:

@@ -14,10 +14,9 @@ from typing import Any, ParamSpec, TypeVar
 import numpy as np
 
 from .. import primitives
-from .._native import tape
-from .._native.tape import TensorBase, wrap
+from .._native.tape import TensorBase, apply, wrap
 from ..checks import brief, dimension
-from ..dtypes import ARRAYS, bfloat16, can_cast, convert, float32, result_type
+from ..dtypes import ARRAYS, can_cast, convert, float32, result_type
 
 __all__ = [
     "apply",
@@ -73,7 +72,7 @@ def as_operand(x: Any, dtype: np.dtype | None) -> Any:
 def cast(x: Any, dtype: np.dtype) -> Any:
     """A tensor or array in another dtype; recorded, but integers and bools have no gradient."""
     if dtype.kind == "f":
-        return tape.apply(primitives.cast, x, dtype=dtype)
+        return apply(primitives.cast, x, dtype=dtype)
     y = convert(x._array if isinstance(x, TensorBase) else x, dtype)
     return wrap(y) if isinstance(x, TensorBase) else y
 
@@ -97,28 +96,6 @@ def one_dtype(tensors: Sequence[Any], name: str) -> list[Any]:
             raise TypeError(f"{name}() expects tensors, got {brief(t)} among them")
     dtype = result_type(*tensors)
     return [as_operand(t, dtype) for t in tensors]
-
-
-# What moves elements and does not compute with them.
-MOVES = {primitives.reshape, primitives.permute, primitives.expand, primitives.index, primitives.clone, primitives.cast}
-
-
-def apply(op: Callable[..., Any], *inputs: Any, **options: Any) -> Any:
-    """``tape.apply``, which records; bfloat16 is computed in float32 and the result is rounded."""
-    for x in inputs:
-        if isinstance(x, TensorBase) and x._array.dtype.kind == "V" and op not in MOVES:
-            break
-    else:
-        return tape.apply(op, *inputs, **options)
-    result = tape.apply(op, *[_wide(x) for x in inputs], **options)
-    parts = result if isinstance(result, tuple) else (result,)
-    rounded = tuple(cast(part, bfloat16) if part._array.dtype == float32 else part for part in parts)
-    return rounded if isinstance(result, tuple) else rounded[0]
-
-
-def _wide(x: Any) -> Any:
-    array = x._array if isinstance(x, TensorBase) else x
-    return cast(x, float32) if isinstance(array, np.ndarray) and array.dtype.kind == "V" else x
 
 
 def elementwise(op: Callable[..., Any], *operands: Any, **options: Any) -> Any:

@@ -12,8 +12,8 @@ from .. import primitives
 from .._native.layers import pointwise
 from .._native.tape import TensorBase
 from ..checks import brief, dimension, number
-from ..dtypes import ARRAYS, OPERANDS, as_dtype, bfloat16, category, float16, float32, result_type
-from .operands import apply, as_operand, cast, elementwise, floating, into, numpy_names, operands, quiet
+from ..dtypes import ARRAYS, OPERANDS, as_dtype, category, result_type
+from .operands import apply, as_operand, elementwise, floating, into, numpy_names, operands, quiet
 from .selection import nonzero
 
 if TYPE_CHECKING:
@@ -90,8 +90,6 @@ def relu(input: Tensor) -> Tensor:
         raise TypeError(f"relu() expects a Tensor, got {type(input).__name__}")
     if category(input) == 0:
         raise RuntimeError("Boolean inputs not supported for relu")
-    if input.dtype == bfloat16:
-        return cast(pointwise.relu(cast(input, float32)), bfloat16)
     return pointwise.relu(input)
 
 
@@ -115,8 +113,6 @@ def _softmax(op: Callable[..., Any], input: Any, dim: int, dtype: DTypeLike | No
         return apply(primitives.reshape, _softmax(op, apply(primitives.reshape, x, shape=(1,)), 0, None), shape=())
     if 0 in x.shape:
         return apply(primitives.clone, x)
-    if x.dtype == float16:  # summed up in float32
-        return as_operand(apply(op, as_operand(x, float32), dim=dim), float16)
     return apply(op, x, dim=dim)
 
 

@@ -11,7 +11,8 @@ from numpy.typing import DTypeLike
 from .. import primitives
 from .._native.tape import TensorBase, differentiable_twice, wrap
 from ..checks import brief, dimension, integer
-from .operands import apply, array_of, as_operand, dimensions, floating
+from ..dtypes import float32
+from .operands import apply, array_of, as_operand, cast, dimensions, floating
 from .reduction import max_result, mean, std, sum, var
 from .shapes import cat, squeeze
 
@@ -148,6 +149,8 @@ def logsumexp(input: Tensor, dim: int | Sequence[int], keepdim: bool = False) ->
     axes = along if isinstance(along, tuple) else (along,)
     if not x.ndim:
         return apply(primitives.clone, x)
+    if x.dtype.itemsize == 2:
+        return cast(logsumexp(cast(x, float32), dim, keepdim), x.dtype)
     if any(not x.shape[d] for d in axes):
         return apply(primitives.log, sum(apply(primitives.exp, x), along, keepdim))
     largest = np.max(array_of(x), axis=axes, keepdims=True)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import primitives
-from .._native.tape import TensorBase, differentiable_twice, wrap
+from .._native.tape import TensorBase, differentiable_twice, siblings, wrap
 from ..checks import brief, dimension, integer
 from .operands import apply, array_of, as_operand
 
@@ -316,11 +316,11 @@ def split(tensor: Tensor, split_size_or_sections: int | Sequence[int], dim: int 
                 f"split_with_sizes expects split_sizes to sum exactly to {length} (input tensor's size at dimension "
                 f"{dim}), but got split_sizes={sizes}"
             )
-        return _pieces(tensor, dim, np.cumsum(sizes).tolist())
+        return siblings(_pieces(tensor, dim, np.cumsum(sizes).tolist()))
     size = integer(split_size_or_sections, "split_size")
     if not size and length:
         raise RuntimeError(f"split_size can only be 0 if dimension size is 0, but got dimension size of {length}")
-    return _pieces(tensor, dim, [*range(size, length, size or 1), length])
+    return siblings(_pieces(tensor, dim, [*range(size, length, size or 1), length]))
 
 
 def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Any, ...]:
@@ -351,7 +351,7 @@ def unbind(input: Tensor, dim: int = 0) -> tuple[Any, ...]:
     dim = dimension(dim, _tensor(input, "unbind").ndim)
     if not input.ndim:
         raise RuntimeError("Dimension specified as 0 but tensor has no dimensions")
-    return tuple(input[(*(slice(None),) * dim, i)] for i in range(input.shape[dim]))
+    return siblings(tuple(input[(*(slice(None),) * dim, i)] for i in range(input.shape[dim])))
 
 
 def diagonal(input: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Tensor:

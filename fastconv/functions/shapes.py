@@ -141,6 +141,8 @@ def cat(tensors: Sequence[Tensor], dim: int = 0, *, out: Tensor | None = None) -
 
     Tensors of shape (0,) may be among others of any number of dimensions, and add nothing.
     """
+    if not len(tensors):
+        raise ValueError("cat(): expected a non-empty list of Tensors")
     tensors = one_dtype(tensors, "cat")
     for position, t in enumerate(tensors):
         if t.ndim == 0:

@@ -54,6 +54,9 @@ class _Ordered(Module):
             self.append(module)
         return self
 
+    def __iadd__(self, modules: Iterable[Module]) -> Any:
+        return self.extend(modules)
+
     def insert(self, index: int, module: Module) -> Any:
         """Put a module in before position `index`; returns self."""
         modules = list(self)

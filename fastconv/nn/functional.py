@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Sequence
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -42,7 +42,7 @@ from .functions.activations import (
     softsign,
     tanhshrink,
 )
-from .functions.arguments import reduction_of
+from .functions.arguments import array_of, check_array, check_dtypes, reduction_of, replace, track, values_of
 from .functions.attention import scaled_dot_product_attention
 from .functions.convolution import conv3d, conv_transpose1d
 from .functions.distance import cosine_similarity, normalize, pairwise_distance
@@ -196,7 +196,7 @@ def conv1d(
     Parameters
     ----------
     input : (N, C, L) or (C, L)
-        float32 or float64; float16 is computed in, and returned as, float32.
+        float32 or float64; floats of 16 bits are computed in float32, and arrays of them returned so.
     weight : (K, C / groups, S)
     bias : (K,), optional
     stride, padding, dilation, groups
@@ -224,7 +224,7 @@ def conv2d(
     Parameters
     ----------
     input : (N, C, H, W) or (C, H, W)
-        float32 or float64; float16 is computed in, and returned as, float32.
+        float32 or float64; floats of 16 bits are computed in float32, and arrays of them returned so.
     weight : (K, C / groups, R, S)
         The filters, of the input's dtype.
     bias : (K,), optional
@@ -315,7 +315,12 @@ def pad(input: Array, pad: Sequence[int], mode: str = "constant", value: float |
         raise ValueError(f"padding mode {mode!r} takes no value, got {value!r}")
     if mode == "constant":
         return apply(pad_constant, input, pads=pad, value=value)
-    return apply(pad_edges, input, pads=pad, mode=mode)
+    y = apply(pad_edges, input, pads=pad, mode=mode)
+    crops = [
+        slice(max(-before, 0), n - max(-after, 0))
+        for n, before, after in zip(y.shape[::-1], pad[::2], pad[1::2], strict=False)
+    ]
+    return y[(..., *crops[::-1])] if min(pad) < 0 else y
 
 
 # ---------------------------------------------------------------------------------------------------------
@@ -402,37 +407,13 @@ def adaptive_avg_pool2d(input: Array, output_size: int | Sequence[int | None] | 
 # ---------------------------------------------------------------------------------------------------------
 
 
-def _check_array(op: str, x: object, name: str = "input") -> None:
-    if not isinstance(x, (Tensor, np.ndarray)):
-        raise TypeError(f"{op}: expected a Tensor or an ndarray as {name}, got {x!r} of type {type(x).__name__}")
-
-
-def _check_dtypes(op: str, **arrays: Array | None) -> None:
-    _check_array(op, arrays["input"])
-    given = {name: array for name, array in arrays.items() if array is not None}
-    for name, array in given.items():
-        if not isinstance(array, (Tensor, np.ndarray)):
-            _check_array(op, array, name)
-    dtypes = {name: array.dtype for name, array in given.items()}
-    for name, dtype in dtypes.items():
-        if isinstance(given[name], np.ma.MaskedArray):
-            raise TypeError(
-                f"{op}: {name} is a MaskedArray of size {list(given[name].shape)}; fill its masked values first"
-            )
-        if dtype.kind != "f":
-            raise TypeError(f"{op}: expected a floating dtype, got {name} of {dtype}; cast it, say by float()")
-    if len(set(dtypes.values())) > 1:
-        described = ", ".join(f"{name} {dtype}" for name, dtype in dtypes.items())
-        raise TypeError(f"{op}: expected one dtype, got {described}")
-
-
 def linear(input: Array, weight: Array, bias: Array | None = None) -> Array:
     """``input @ weight.T + bias``.
 
     Parameters
     ----------
     input : (..., in)
-        float32 or float64; float16 is computed in, and returned as, float32.
+        float32 or float64; floats of 16 bits are computed in float32, and arrays of them returned so.
     weight : (out, in)
     bias : (out,), optional
 
@@ -443,24 +424,16 @@ def linear(input: Array, weight: Array, bias: Array | None = None) -> Array:
     return convolution.linear(input, weight, bias)
 
 
-def _replace(input: Array, result: Array) -> Array:
-    """Make `input` the result, for inplace=True."""
-    if isinstance(input, Tensor):
-        return input._become(result)
-    np.copyto(input, result)
-    return input
-
-
 def relu(input: Array, inplace: bool = False) -> Array:
     """``max(input, 0)``, element-wise; the gradient at 0 is 0. With `inplace` the input takes the result over."""
     y = pointwise.relu(input)
-    return _replace(input, y) if inplace else y
+    return replace(input, y) if inplace else y
 
 
 def leaky_relu(input: Array, negative_slope: float = 0.01, inplace: bool = False) -> Array:
     """``input`` where it is above 0, else ``negative_slope * input``, element-wise."""
     y = pointwise.leaky_relu(input, negative_slope)
-    return _replace(input, y) if inplace else y
+    return replace(input, y) if inplace else y
 
 
 def _implicit_dim(name: str, input: Array, stacklevel: int) -> int:
@@ -477,13 +450,13 @@ def softmax(input: Array, dim: int | None = None, _stacklevel: int = 3, dtype: D
 
     Without a `dim` it is 0 for inputs of 0, 1 or 3 dimensions, else 1, and there is a warning.
     """
-    _check_array("softmax", input)
+    check_array("softmax", input)
     return functions.softmax(input, _implicit_dim("softmax", input, _stacklevel) if dim is None else dim, dtype)
 
 
 def log_softmax(input: Array, dim: int | None = None, _stacklevel: int = 3, dtype: DTypeLike | None = None) -> Array:
     """``log(softmax(input, dim))``, without overflow; arguments as of :func:`softmax`."""
-    _check_array("log_softmax", input)
+    check_array("log_softmax", input)
     return functions.log_softmax(input, _implicit_dim("log_softmax", input, _stacklevel) if dim is None else dim, dtype)
 
 
@@ -509,12 +482,12 @@ def dropout(input: Array, p: float = 0.5, training: bool = True, inplace: bool =
         Let the input take the result over.
     """
     number(p, "dropout probability", 0, 1)
-    _check_array("dropout", input)
+    check_array("dropout", input)
     if not training or p == 0 or 0 in input.shape:  # nothing is drawn
         return input
-    x = input._array if isinstance(input, Tensor) else input
-    y = apply(_dropout, input, noise=dropout_noise(x, p) if p < 1 else np.zeros((), x.dtype))
-    return _replace(input, y) if inplace else y
+    x = array_of(input)
+    y = apply(_dropout, input, noise=values_of(dropout_noise(x, p) if p < 1 else np.zeros((), x.dtype)))
+    return replace(input, y) if inplace else y
 
 
 @differentiable_twice
@@ -533,10 +506,6 @@ def _batch_norm(needs, x, weight, bias, shift, offset, inverse_std, batch_statis
     return y, vjp, (x, weight, shift, offset, inverse_std)
 
 
-def _array(x: Any) -> Any:
-    return x._array if isinstance(x, Tensor) else x
-
-
 def batch_norm(
     input: Array,
     running_mean: Array | None,
@@ -552,7 +521,7 @@ def batch_norm(
     Parameters
     ----------
     input : (N, C, ...)
-        float32 or float64; float16 is computed in, and returned as, float32.
+        float32 or float64; floats of 16 bits are computed in float32.
     running_mean, running_var : (C,) or None
         Used unless `training`; with `training` they are updated in place where given, the latter by the
         unbiased variance: ``running = (1 - momentum) * running + momentum * batch's``.
@@ -569,7 +538,7 @@ def batch_norm(
     RuntimeError
         For shapes that do not fit together, or running statistics missing outside training.
     """
-    _check_dtypes("batch_norm", input=input, weight=weight, bias=bias)
+    check_dtypes("batch_norm", wider=True, input=input, weight=weight, bias=bias)
     number(momentum, "momentum")
     number(eps, "eps")
     shape = list(input.shape)
@@ -583,7 +552,7 @@ def batch_norm(
         ("bias", bias),
     ):
         if array is not None:
-            _check_array("batch_norm", array, name)
+            check_array("batch_norm", array, name)
         if array is not None and array.shape != (channels,):
             raise RuntimeError(
                 f"batch_norm: {name} should contain {channels} elements for input of size {shape}, "
@@ -591,26 +560,17 @@ def batch_norm(
             )
     if not training and (running_mean is None or running_var is None):
         raise RuntimeError("batch_norm: expected running_mean and running_var to be given when training=False")
-    if input.dtype == np.float16:
-        input, weight, bias = (
-            a if a is None else a.astype(np.float32) if isinstance(a, np.ndarray) else a.float()
-            for a in (input, weight, bias)
-        )
-    x = _array(input)
-    running_mean, running_var = _array(running_mean), _array(running_var)
+    x = values_of(input)
     if training:
         n = math.prod(shape) // channels if channels else 0
         if n == 1:
             raise ValueError(f"Expected more than 1 value per channel when training, got input size {shape}")
         shift, offset, variance = elementwise.batch_norm_statistics(x)
         if n:
-            if running_mean is not None:
-                running_mean *= 1 - momentum
-                running_mean += (momentum * (shift + offset)).astype(running_mean.dtype)
-            if running_var is not None:
-                running_var *= 1 - momentum
-                running_var += (momentum * n / (n - 1) * variance).astype(running_var.dtype)
+            track(running_mean, shift + offset, momentum)
+            track(running_var, n / (n - 1) * variance, momentum)
     else:
+        running_mean, running_var = values_of(running_mean), values_of(running_var)
         shift = running_mean.astype(x.dtype)
         offset, variance = running_mean.astype(np.float64) - shift, running_var.astype(np.float64)
     return apply(
@@ -688,10 +648,10 @@ def _soft_cross_entropy(input, target, weight, reduction, label_smoothing):
     number(label_smoothing, "label_smoothing")
     if not 0 <= label_smoothing <= 1:
         raise RuntimeError(f"label_smoothing must be between 0.0 and 1.0. Got: {label_smoothing}")
-    _check_dtypes("cross_entropy", input=input, weight=weight)
+    check_dtypes("cross_entropy", input=input, weight=weight)
     if not input.ndim:
         raise ValueError("cross_entropy: expected input (C,), (N, C) or (N, C, ...), got one without dimensions")
-    check_class_weight(_array(weight), _array(input), input.shape[0 if input.ndim == 1 else 1])
+    check_class_weight(array_of(weight), array_of(input), input.shape[0 if input.ndim == 1 else 1])
     if target.shape != input.shape:
         raise ValueError(
             f"cross_entropy: expected probabilities of the input's size {list(input.shape)}, got size "
@@ -751,8 +711,8 @@ def mse_loss(
     """
     reduction = reduction_of(reduction, size_average, reduce)
     check_reduction(reduction)
-    _check_array("mse_loss", target, "target")
-    _check_dtypes("mse_loss", input=input, target=target)
+    check_array("mse_loss", target, "target")
+    check_dtypes("mse_loss", input=input, target=target)
     if input.shape != target.shape:
         raise ValueError(
             f"mse_loss: expected a target of the input's size {list(input.shape)}, got size {list(target.shape)}"
@@ -774,8 +734,8 @@ def one_hot(tensor: Array, num_classes: int = -1) -> Array:
     -------
     (..., num_classes) of int64
     """
-    _check_array("one_hot", tensor, "tensor")
-    labels = _array(tensor)
+    check_array("one_hot", tensor, "tensor")
+    labels = array_of(tensor)
     if labels.dtype.kind not in "iu":
         raise TypeError(f"one_hot: expected integers, got {labels.dtype}")
     num_classes = integer(num_classes, "num_classes", -1)

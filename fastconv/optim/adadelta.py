@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from .._native.steps import take_step
 from .._native.tape import with_gradient
 from ..checks import number
-from .optimizer import Optimizer, check_not_negative
+from .optimizer import Optimizer, check_not_negative, take_step
 
 __all__ = ["Adadelta"]
 

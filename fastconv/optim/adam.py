@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from .._native.steps import take_step
 from .._native.tape import with_gradient
-from .optimizer import Optimizer, check_betas, check_not_negative
+from .optimizer import Optimizer, check_betas, check_not_negative, take_step
 
 __all__ = ["Adam", "AdamW", "NAdam"]
 

@@ -10,11 +10,13 @@ from typing import Any
 import numpy as np
 
 from .. import checks
-from .._native.tape import mark_written
+from .._native import steps
+from .._native.tape import mark_written, wrap
 from .._tensor import Tensor
 from ..autograd import enable_grad
 from ..checks import brief
 from ..creation import from_numpy
+from ..dtypes import convert, dtype_of, filled_with, float32
 
 __all__ = ["Optimizer"]
 
@@ -25,6 +27,26 @@ def _own(name: str, value, p: Tensor):
     if not isinstance(value, Tensor):
         return from_numpy(np.asarray(value, np.float32)) if is_number else deepcopy(value)
     return value.detach().to(np.float32 if is_number else p.dtype).clone()
+
+
+def take_step(rule: str, parameters: list, gradients: list, states: tuple = (), **numbers: Any) -> None:
+    """:func:`fastconv._native.steps.take_step`, for bfloat16 as well, which is computed in float32."""
+    try:
+        steps.take_step(rule, parameters, gradients, states, **numbers)
+    except TypeError:
+        if not any(array.dtype.kind == "V" for array in parameters):
+            raise
+        lists = [[_wide(a) for a in arrays] for arrays in (parameters, gradients, *[s for s in states if s])]
+        of_state = iter(lists[2:])
+        steps.take_step(rule, *lists[:2], tuple([next(of_state) if s else s for s in states]), **numbers)
+        for arrays, wide in zip((parameters, *[s for s in states if s]), (lists[0], *lists[2:]), strict=True):
+            for array, new in zip(arrays, wide, strict=True):
+                if new is not array:
+                    array[...] = convert(new, dtype_of(array))
+
+
+def _wide(array: np.ndarray) -> np.ndarray:
+    return convert(array, float32) if array.dtype.kind == "V" else array
 
 
 def check_not_negative(options: dict[Any, Any], *names: str) -> None:
@@ -76,13 +98,26 @@ class Optimizer:
             self.add_param_group(group)
 
     def add_param_group(self, param_group: dict[Any, Any]) -> None:
-        """Add a group of parameters: a dict of ``"params"`` and of options that differ from the defaults."""
+        """Add a group of parameters: a dict of ``"params"`` and of options that differ from the defaults.
+
+        The parameters may be pairs of a name and a Tensor, as ``named_parameters()`` gives them; the names are kept as
+        ``"param_names"``.
+        """
         if not isinstance(param_group, dict):
             raise TypeError(f"param_group must be a dict, but got {type(param_group).__name__}")
         if "params" not in param_group:
             raise KeyError(f"a param_group must have 'params', got the keys {list(param_group)}")
         params = param_group["params"]
         params = [params] if isinstance(params, Tensor) else list(params)
+        names = [item[0] for item in params if isinstance(item, tuple)]
+        params = [item[1] if isinstance(item, tuple) else item for item in params]
+        if names and len(names) != len(params):
+            raise ValueError("all optimizer params should be with/without names. Some param names are missing")
+        if self.param_groups and bool(names) != ("param_names" in self.param_groups[0]):
+            raise ValueError(
+                f"all optimizer param groups should be with/without names. Cannot add a param group "
+                f"{'with' if names else 'without'} names to the optimizer, whose groups are otherwise"
+            )
         seen = {id(p) for group in self.param_groups for p in group["params"]}
         for p in params:
             if not isinstance(p, Tensor):
@@ -95,6 +130,8 @@ class Optimizer:
                 raise ValueError("some parameters appear more than once or in more than one parameter group")
             seen.add(id(p))
         group = {"params": params, **{name: value for name, value in param_group.items() if name != "params"}}
+        if names:
+            group["param_names"] = names
         self._check({**self.defaults, **group})
         for name, value in self.defaults.items():
             group.setdefault(name, value)
@@ -150,7 +187,7 @@ class Optimizer:
         for p in parameters:
             state = self.state[p]
             if state.get(name) is None:
-                state[name] = from_numpy(np.full_like(p._array, start, order="C", subok=False))
+                state[name] = wrap(filled_with(start, p.shape, p.dtype))
             arrays.append(state[name]._array)
         return arrays
 

@@ -16,8 +16,10 @@ from fastconv._native cimport passes, plan
 from fastconv._native.common cimport (
     MOST, idx, integer, keeps_channels_last, lengths, new_array, new_result, pair, plain, read, real_type, same,
 )
-from fastconv._native.layers.inputs cimport array_of, asked, asked_of_three, asked_of_two, is_half, widened
-from fastconv._native.tape cimport TensorBase, record, wrap
+from fastconv._native.layers.inputs cimport (
+    array_of, asked, asked_of_three, asked_of_two, is_narrow_tensor, of_one_dtype,
+)
+from fastconv._native.tape cimport TensorBase, in_float32, record, wrap
 
 import numpy as np
 
@@ -322,10 +324,16 @@ cdef recorded(cnp.ndarray result, Kind kind, Operand made, int gradients, x_size
     return record(result, OPERATIONS[kind][<int>made], product, (a, b), inputs)
 
 
+cdef dict keywords(Kind kind, tuple options):
+    """The options by their names."""
+    names = ("stride", "padding", "dilation", "groups", "output_padding")
+    return dict(zip(names[:5 if kind == CONV_TRANSPOSE2D else 4], options))
+
+
 cdef make_y(Kind kind, x, w, b, tuple options):
     cdef int gradients = asked_of_three(x, w, b)
-    if gradients > 0 and is_half(x) and is_half(w) and (b is None or is_half(b)):
-        x, w, b = widened(x), widened(w), b if b is None else widened(b)
+    if is_narrow_tensor(x):
+        return in_float32(OPERATIONS[kind][<int>Y], (), of_one_dtype(NAMES[kind], (x, w, b)), keywords(kind, options))
     y = y_of(kind, array_of(x), array_of(w), array_of(b), options)
     if gradients <= 0:
         return y if gradients < 0 else wrap(y)
@@ -334,8 +342,6 @@ cdef make_y(Kind kind, x, w, b, tuple options):
 
 cdef make_x(Kind kind, x_size, w, dy, tuple options):
     cdef int gradients = asked_of_two(w, dy)
-    if gradients > 0 and is_half(w) and is_half(dy):
-        w, dy = widened(w), widened(dy)
     dx = x_of(kind, x_size, array_of(w), array_of(dy), options)
     if gradients <= 0:
         return dx if gradients < 0 else wrap(dx)
@@ -344,8 +350,6 @@ cdef make_x(Kind kind, x_size, w, dy, tuple options):
 
 cdef make_w(Kind kind, x, w_size, dy, tuple options):
     cdef int gradients = asked_of_two(x, dy)
-    if gradients > 0 and is_half(x) and is_half(dy):
-        x, dy = widened(x), widened(dy)
     dw = w_of(kind, array_of(x), w_size, array_of(dy), options)
     if gradients <= 0:
         return dw if gradients < 0 else wrap(dw)

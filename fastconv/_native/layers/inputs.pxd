@@ -2,7 +2,7 @@
 
 cimport numpy as cnp
 
-from fastconv._native.tape cimport TensorBase, is_recording, requires_grad
+from fastconv._native.tape cimport TensorBase, is_recording, narrow_type, requires_grad
 
 
 cdef inline object array_of(object x):
@@ -38,12 +38,16 @@ cdef inline int asked_of_three(object a, object b, object c) except -2:
     return while_recording(joined(joined(bit_of(a, 1), bit_of(b, 2)), bit_of(c, 4)))
 
 
-cdef inline bint is_half(object x) noexcept:
-    """Whether it is a tensor or an array of float16."""
-    x = array_of(x)
-    return cnp.PyArray_Check(x) and cnp.PyArray_TYPE(<cnp.ndarray>x) == cnp.NPY_FLOAT16
+# Floats of 16 bits are computed in float32. Of arrays so is the result; that of tensors is rounded to their dtype.
+
+cdef inline bint is_narrow_tensor(object x) noexcept:
+    return isinstance(x, TensorBase) and narrow_type((<TensorBase>x)._array)
 
 
-cdef inline object widened(object x):
-    """The same in float32. What is recorded is computed of it, so that products meet one dtype; so is the cast."""
-    return x.float() if isinstance(x, TensorBase) else x.astype("float32")
+cdef inline tuple of_one_dtype(str op, tuple operands):
+    """The operands themselves; TypeError if they are of several dtypes. None is of any."""
+    dtypes = {x.dtype for x in operands if x is not None and hasattr(x, "dtype")}
+    if len(dtypes) > 1:
+        raise TypeError(f"{op}: input, weight and bias must have the same dtype, got "
+                        + ", ".join([str(x.dtype) for x in operands if x is not None and hasattr(x, "dtype")]))
+    return operands

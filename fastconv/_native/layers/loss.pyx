@@ -6,8 +6,8 @@ from cpython.long cimport PyLong_AsLongAndOverflow, PyLong_CheckExact
 
 from fastconv._native cimport passes
 from fastconv._native.common cimport dense, new_array, plain, real_type
-from fastconv._native.layers.inputs cimport array_of, asked
-from fastconv._native.tape cimport TensorBase, record, wrap
+from fastconv._native.layers.inputs cimport array_of, asked, is_narrow_tensor
+from fastconv._native.tape cimport TensorBase, in_float32, record, wrap
 
 from fastconv import elementwise
 from fastconv._native.tape import differentiable_twice
@@ -51,6 +51,9 @@ def cross_entropy(x, target, weight=None, ignore_index=-100, reduction="mean", l
     cdef bint easy = ((mean or reduction == "sum") and w is None
                       and (type(label_smoothing) is float or type(label_smoothing) is int) and label_smoothing == 0)
     y = dx = None
+    if real < 0 and is_narrow_tensor(x):
+        return in_float32(cross_entropy, (), (x, target, weight), dict(
+            ignore_index=ignore_index, reduction=reduction, label_smoothing=label_smoothing))
     if (easy and real >= 0 and plain(a, 2, real) and dense(a, real) and plain(labels, 1, cnp.NPY_INT64)
             and dense(labels, cnp.NPY_INT64) and (<cnp.ndarray>a).shape[0] == (<cnp.ndarray>labels).shape[0]
             and PyLong_CheckExact(ignore_index)):

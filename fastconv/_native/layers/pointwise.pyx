@@ -5,8 +5,8 @@ cimport numpy as cnp
 
 from fastconv._native cimport passes
 from fastconv._native.common cimport alike, in_order, new_like, real_type, solid, sum_of
-from fastconv._native.layers.inputs cimport array_of, asked
-from fastconv._native.tape cimport TensorBase, record, wrap
+from fastconv._native.layers.inputs cimport array_of, asked, is_narrow_tensor
+from fastconv._native.tape cimport TensorBase, in_float32, record, wrap
 
 import numpy as np
 
@@ -25,8 +25,10 @@ def relu(x):
     a = array_of(x)
     cdef int real = real_type(a)
     back = None
+    if real < 0 and is_narrow_tensor(x):
+        return in_float32(relu, (), (x,), {})
     if real < 0 and cnp.PyArray_Check(a) and cnp.PyArray_ISINTEGER(<cnp.ndarray>a):
-        y = np.maximum(a, 0)  # which is exact for all integers
+        y = np.asarray(np.maximum(a, 0))  # which is exact for all integers
     else:
         if real < 0 or not solid(a, real):
             a, back = arguments.of_x("relu", a)
@@ -94,6 +96,8 @@ cdef scaled(operation, a, x, negative_slope):
     values, signs = array_of(a), array_of(x)
     cdef int real = real_type(signs)
     back = None
+    if real < 0 and is_narrow_tensor(a):
+        return in_float32(operation, (), (a,) if a is x else (a, x), {"negative_slope": negative_slope})
     if real < 0 or not alike(values, signs, real):
         values, signs, back = arguments.of_dy("leaky_relu", values, signs)
         real = cnp.PyArray_TYPE(<cnp.ndarray>signs)

@@ -11,8 +11,8 @@ from fastconv._native cimport pool
 from fastconv._native.common cimport (
     MOST, idx, keeps_channels_last, lengths, new_result, pair, plain, read, real_type, same,
 )
-from fastconv._native.layers.inputs cimport array_of, asked
-from fastconv._native.tape cimport record, wrap
+from fastconv._native.layers.inputs cimport array_of, asked, is_narrow_tensor
+from fastconv._native.tape cimport in_float32, record, wrap
 
 import numpy as np
 
@@ -131,6 +131,10 @@ cdef tuple largest(x, kernel_size, stride, padding, dilation, ceil_mode, bint wi
 def max_pool2d(x, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False, return_indices=False):
     """The largest of every window, and where it stands, in int64, if asked for."""
     cdef bint recording = asked(x) > 0
+    if is_narrow_tensor(x):
+        return in_float32(max_pool2d, (), (x,), dict(kernel_size=kernel_size, stride=stride, padding=padding,
+                                                     dilation=dilation, ceil_mode=ceil_mode,
+                                                     return_indices=return_indices))
     y, indices = largest(array_of(x), kernel_size, stride, padding, dilation, ceil_mode, recording or return_indices)
     out = recorded(y, max_pool2d, MAX, (), (indices,), x)
     if not return_indices:
@@ -186,6 +190,10 @@ def avg_pool2d(x, kernel_size, stride=None, padding=0, ceil_mode=False, count_in
     a = array_of(x)
     real = real_type(a)
     back = None
+    if real < 0 and is_narrow_tensor(x):
+        return in_float32(avg_pool2d, (), (x,), dict(kernel_size=kernel_size, stride=stride, padding=padding,
+                                                     ceil_mode=ceil_mode, count_include_pad=count_include_pad,
+                                                     divisor_override=divisor_override))
     if (real < 0 or divisor_override is not None or not plain(a, 4, real)
             or not fit(&v, (<cnp.ndarray>a).shape, kernel_size, stride, padding, 1, ceil_mode)):
         a, numbers, divisor, back = pool_arguments.of_average(a, kernel_size, stride, padding, ceil_mode,
@@ -228,6 +236,8 @@ def avg_pool2d_backward(dy, input_size, kernel_size, stride=None, padding=0, cei
 def adaptive_avg_pool2d(x, output_size):
     """The mean of windows that divide the image into `output_size` parts."""
     cdef idx size[4]
+    if is_narrow_tensor(x):
+        return in_float32(adaptive_avg_pool2d, (), (x,), {"output_size": output_size})
     a, numbers, back = pool_arguments.of_adaptive(array_of(x), output_size)
     read(numbers, size)
     y = new_result("output", size, cnp.PyArray_TYPE(<cnp.ndarray>a), keeps_channels_last(<cnp.ndarray>a))

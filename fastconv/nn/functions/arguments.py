@@ -12,6 +12,7 @@ import numpy as np
 from ..._tensor import Tensor
 from ...checks import number
 from ...creation import from_numpy
+from ...dtypes import bfloat16, convert, float32
 
 __all__ = [
     "array_of",
@@ -20,9 +21,12 @@ __all__ = [
     "check_probability",
     "check_reduction",
     "check_size",
+    "computed_in",
     "of_tensors",
     "reduction_of",
     "replace",
+    "track",
+    "values_of",
 ]
 
 Array = TypeVar("Array", Tensor, np.ndarray)  # what goes in comes out
@@ -34,14 +38,42 @@ def array_of(x: Any) -> Any:
     return x._array if isinstance(x, Tensor) else x
 
 
+def values_of(x: Any) -> Any:
+    """The same to be computed with: floats of 16 bits in float32."""
+    array = array_of(x)
+    if isinstance(array, np.ndarray) and array.dtype.kind in "fV" and array.itemsize == 2:
+        return convert(array, float32)
+    return array
+
+
+def computed_in(dtype: np.dtype) -> np.dtype:
+    """The dtype in which floats of a dtype are computed."""
+    return dtype if dtype.itemsize > 2 else float32
+
+
+def track(running: Array | None, batch: np.ndarray, momentum: float) -> None:
+    """``running = (1 - momentum) * running + momentum * batch``, in place."""
+    if running is None:
+        return
+    array: np.ndarray = running._array if isinstance(running, Tensor) else running
+    if array.dtype.kind == "V":
+        array[...] = convert(values_of(running) * np.float32(1 - momentum) + momentum * batch, bfloat16)
+    else:
+        array *= 1 - momentum
+        array += (momentum * batch).astype(array.dtype)
+
+
 def check_array(op: str, x: object, name: str = "input") -> None:
     """TypeError unless x is a Tensor or an ndarray."""
     if not isinstance(x, (Tensor, np.ndarray)):
         raise TypeError(f"{op}: expected a Tensor or an ndarray as {name}, got {x!r} of type {type(x).__name__}")
 
 
-def check_dtypes(op: str, **arrays: Array | None) -> None:
-    """TypeError unless all arrays that are given are of one floating dtype."""
+def check_dtypes(op: str, *, wider: bool = False, **arrays: Array | None) -> None:
+    """TypeError unless all arrays that are given are of one floating dtype.
+
+    With `wider` those beside an input of float16 or bfloat16 may be of float32.
+    """
     check_array(op, arrays["input"])
     given = {name: array for name, array in arrays.items() if array is not None}
     for name, array in given.items():
@@ -50,7 +82,10 @@ def check_dtypes(op: str, **arrays: Array | None) -> None:
             raise TypeError(f"{op}: {name} is a MaskedArray of size {list(array.shape)}; fill its masked values first")
         if array.dtype.kind != "f":
             raise TypeError(f"{op}: expected a floating dtype, got {name} of {array.dtype}; cast it, say by float()")
-    if len({array.dtype for array in given.values()}) > 1:
+    dtypes = {array.dtype for array in given.values()}
+    if wider and arrays["input"].dtype.itemsize == 2:
+        dtypes.discard(float32)
+    if len(dtypes) > 1:
         described = ", ".join(f"{name} {array.dtype}" for name, array in given.items())
         raise TypeError(f"{op}: expected one dtype, got {described}")
 

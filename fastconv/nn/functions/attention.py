@@ -10,7 +10,7 @@ from ..._tensor import Tensor
 from ...creation import from_numpy
 from ...functions import softmax, where
 from .. import functional as F
-from .arguments import Array, check_dtypes, of_tensors
+from .arguments import Array, check_dtypes, of_tensors, values_of
 
 __all__ = ["scaled_dot_product_attention"]
 
@@ -72,7 +72,7 @@ def scaled_dot_product_attention(
 
 def _softmax_or_zeros(scores: Tensor) -> Tensor:
     """The softmax of every row; zeros where a mask has left nothing."""
-    nothing = np.isneginf(scores._array).all(axis=-1, keepdims=True)
+    nothing = np.isneginf(values_of(scores)).all(axis=-1, keepdims=True)
     if not nothing.any():
         return softmax(scores, -1)
     nothing = from_numpy(nothing)

@@ -9,8 +9,9 @@ import numpy as np
 from ..._native.memory import empty
 from ..._native.tape import apply
 from ...checks import number
+from ...dtypes import bfloat16
 from ...random import dropout_noise, fill_bernoulli
-from .arguments import Array, array_of, check_array, check_dtypes, replace
+from .arguments import Array, array_of, check_array, check_dtypes, replace, values_of
 
 __all__ = ["alpha_dropout", "dropout1d", "dropout2d", "dropout3d", "feature_alpha_dropout"]
 
@@ -35,7 +36,7 @@ def _channel_dropout(name: str, input: Array, p: float, training: bool, inplace:
     if not training or p == 0 or 0 in input.shape:  # nothing is drawn
         return input
     x, shape = array_of(input), (*input.shape[:lead], *(1,) * (input.ndim - lead))
-    scale = dropout_noise(x, p, shape) if p < 1 else np.zeros(shape, x.dtype)
+    scale = values_of(dropout_noise(x, p, shape) if p < 1 else np.zeros(shape, x.dtype))
     y = apply(_masked, input, scale=scale, offset=None)
     return replace(input, y) if inplace else y
 
@@ -62,11 +63,11 @@ def _alpha_dropout(name: str, input: Array, p: float, training: bool, inplace: b
         return input
     lost = -1.7580993408473766  # what SELU tends to: minus scale * alpha
     shape = input.shape if lead is None else (*input.shape[:lead], *(1,) * (input.ndim - lead))
-    drawn = np.empty(shape, input.dtype)
+    real = np.float32 if input.dtype is bfloat16 else input.dtype.type
+    drawn = np.empty(shape, real)
     fill_bernoulli(drawn, 1 - p, None)
     # Mean 0 and variance 1 stay, where a p-th of the elements is set to that.
     a = 1 / np.sqrt((1 - p) * (1 + p * lost * lost)) if p < 1 else 0.0
-    real = input.dtype.type
     scale, offset = drawn * real(a), (drawn - real(1)) * real(-a * lost) + real(-a * lost * p)
     y = apply(_masked, input, scale=scale, offset=offset)
     return replace(input, y) if inplace else y

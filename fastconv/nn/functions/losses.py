@@ -6,6 +6,7 @@ derivatives.
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable
 
@@ -17,7 +18,7 @@ from ..._tensor import Tensor
 from ...checks import LARGEST, integer
 from ...functions import clamp, minimum, sqrt, where
 from .activations import logsigmoid
-from .arguments import Array, array_of, check_array, check_dtypes, of_tensors, reduction_of
+from .arguments import Array, array_of, check_array, check_dtypes, of_tensors, reduction_of, values_of
 from .distance import pairwise_distance
 
 __all__ = [
@@ -106,7 +107,7 @@ def _compare(
             target,
             elements=elements,
             reduction=reduction,
-            weight=array_of(weight),
+            weight=values_of(weight),
             by_weight=name == "l1_loss",
         )
     except ValueError:
@@ -230,7 +231,7 @@ def binary_cross_entropy(
         If the input has elements outside [0, 1].
     """
     _check_same_size("binary_cross_entropy", input, target)
-    x = array_of(input)
+    x = values_of(input)
     if x.size and not (x.min() >= 0 and x.max() <= 1):
         raise RuntimeError(
             f"all elements of input should be between 0 and 1; those of size {list(x.shape)} are from {x.min()} "
@@ -280,7 +281,7 @@ def binary_cross_entropy_with_logits(
     check_dtypes("binary_cross_entropy_with_logits", input=input, target=target, pos_weight=pos_weight)
     if input.shape != target.shape:
         raise ValueError(f"Target size ({list(target.shape)}) must be the same as input size ({list(input.shape)})")
-    elements = _bernoulli_of_logits(array_of(pos_weight))
+    elements = _bernoulli_of_logits(values_of(pos_weight))
     return _compare(
         "binary_cross_entropy_with_logits", elements, input, target, size_average, reduce, reduction, weight
     )
@@ -410,7 +411,7 @@ def class_labels(name: str, input: Array, target: Array, ignore_index: int) -> t
 def _nll(needs, x, labels, counted, weight, reduction):
     # Classes come second: (before, C, after), where a single row is one of before.
     shape = x.shape if x.ndim > 1 else (1, *x.shape)
-    rows = x.reshape(shape[0], shape[1], -1)
+    rows = x.reshape(shape[0], shape[1], math.prod(shape[2:]))
     place = np.divmod(np.arange(labels.size), max(rows.shape[2], 1))
     place = place[0], labels, place[1]
     scale = counted.astype(x.dtype) if weight is None else weight[labels] * counted
@@ -465,7 +466,7 @@ def nll_loss(
             f"weight tensor should be defined either for all {classes} classes or no classes but got weight tensor "
             f"of shape: {list(weight.shape)}"
         )
-    return apply(_nll, input, labels=labels, counted=counted, weight=array_of(weight), reduction=reduction)
+    return apply(_nll, input, labels=labels, counted=counted, weight=values_of(weight), reduction=reduction)
 
 
 def _reduced(loss: Tensor, reduction: str) -> Tensor:

@@ -12,17 +12,9 @@ from ..._native.tape import apply, differentiable_twice
 from ..._tensor import Tensor
 from ...checks import integer, integers, number
 from .. import functional as F
-from .arguments import Array, array_of, check_array, check_dtypes, check_size, of_tensors
+from .arguments import Array, check_array, check_dtypes, check_size, of_tensors, track, values_of
 
 __all__ = ["group_norm", "instance_norm", "layer_norm", "local_response_norm"]
-
-
-def _single(*arrays: Array | None) -> list:
-    """float16 as float32, in which it is computed."""
-    return [
-        a if a is None or a.dtype != np.float16 else a.astype(np.float32) if isinstance(a, np.ndarray) else a.float()
-        for a in arrays
-    ]
 
 
 @differentiable_twice
@@ -49,14 +41,14 @@ def group_norm(
     Parameters
     ----------
     input : (N, C, ...)
-        float32 or float64; float16 is computed in, and returned as, float32.
+        float32 or float64; floats of 16 bits are computed in float32.
     num_groups : int
         Into how many groups the channels are split.
     weight, bias : (C,), optional
         ``weight * (input - mean) / sqrt(var + eps) + bias``.
     eps : float
     """
-    check_dtypes("group_norm", input=input, weight=weight, bias=bias)
+    check_dtypes("group_norm", wider=True, input=input, weight=weight, bias=bias)
     num_groups = integer(num_groups, "num_groups", 1)
     number(eps, "eps")
     if input.ndim < 2:
@@ -72,7 +64,7 @@ def group_norm(
     check_size("group_norm", "weight", weight, (channels,), input)
     check_size("group_norm", "bias", bias, (channels,), input)
     rows, run = input.shape[0] * num_groups, math.prod(input.shape[2:])
-    return apply(_normalise, *_single(input, weight, bias), rows=rows, run=run, weights=channels, eps=eps)
+    return apply(_normalise, input, weight, bias, rows=rows, run=run, weights=channels, eps=eps)
 
 
 def layer_norm(
@@ -87,14 +79,14 @@ def layer_norm(
     Parameters
     ----------
     input : (..., *normalized_shape)
-        float32 or float64; float16 is computed in, and returned as, float32.
+        float32 or float64; floats of 16 bits are computed in float32.
     normalized_shape : sequence of int
         The lengths of the dimensions that are normalised over together.
     weight, bias : of size normalized_shape, optional
         ``weight * (input - mean) / sqrt(var + eps) + bias``, element by element.
     eps : float
     """
-    check_dtypes("layer_norm", input=input, weight=weight, bias=bias)
+    check_dtypes("layer_norm", wider=True, input=input, weight=weight, bias=bias)
     number(eps, "eps")
     count = len(normalized_shape) if isinstance(normalized_shape, Sequence) else 1
     shape = integers(normalized_shape, "normalized_shape", 0, count)
@@ -110,7 +102,7 @@ def layer_norm(
     check_size("layer_norm", "weight", weight, shape, input)
     check_size("layer_norm", "bias", bias, shape, input)
     rows = math.prod(input.shape[: input.ndim - len(shape)])
-    return apply(_normalise, *_single(input, weight, bias), rows=rows, run=1, weights=math.prod(shape), eps=eps)
+    return apply(_normalise, input, weight, bias, rows=rows, run=1, weights=math.prod(shape), eps=eps)
 
 
 def instance_norm(
@@ -128,7 +120,7 @@ def instance_norm(
     Parameters
     ----------
     input : (N, C, ...)
-        float32 or float64; float16 is computed in, and returned as, float32.
+        float32 or float64; floats of 16 bits are computed in float32.
     running_mean, running_var : (C,), optional
         Updated in place, by the mean over the images, where `use_input_stats`; else what the input is normalised by.
     weight, bias : (C,), optional
@@ -138,7 +130,7 @@ def instance_norm(
         Share of the input's statistics in the running ones.
     eps : float
     """
-    check_dtypes("instance_norm", input=input, weight=weight, bias=bias)
+    check_dtypes("instance_norm", wider=True, input=input, weight=weight, bias=bias)
     if not use_input_stats:
         if running_mean is None or running_var is None:
             raise RuntimeError("Expected running_mean and running_var to be defined when use_input_stats is false")
@@ -152,17 +144,10 @@ def instance_norm(
             check_array("instance_norm", array, name)
             check_size("instance_norm", name, array, (channels,), input)
     if input.shape[0] and size:
-        _track(array_of(input), array_of(running_mean), array_of(running_var), momentum)
+        x, axes = values_of(input), tuple(range(2, input.ndim))
+        track(running_mean, np.mean(x, axis=axes, dtype=np.float64).mean(axis=0), momentum)
+        track(running_var, np.var(x, axis=axes, dtype=np.float64, ddof=1).mean(axis=0), momentum)
     return group_norm(input, channels, weight, bias, eps)
-
-
-def _track(x: np.ndarray, running_mean: np.ndarray | None, running_var: np.ndarray | None, momentum: float) -> None:
-    axes = tuple(range(2, x.ndim))
-    for running, statistic, options in ((running_mean, np.mean, {}), (running_var, np.var, {"ddof": 1})):
-        if running is not None:
-            batch = statistic(x, axis=axes, dtype=np.float64, **options).mean(axis=0)
-            running *= 1 - momentum
-            running += (momentum * batch).astype(running.dtype)
 
 
 @of_tensors

@@ -40,8 +40,10 @@ def _signals(name: str, input: Array) -> Array:
 
 
 def _row(value: Size | None, name: str, least: int) -> tuple[int, int] | None:
-    """A parameter of one dimension for both: `least`, which changes nothing, for the height."""
-    return None if value is None else (least, integers(value, name, least, 1)[0])
+    """A parameter of one dimension for both: `least`, which changes nothing, for the height; () is none."""
+    if value is None or (isinstance(value, Sequence) and not value):
+        return None
+    return least, integers(value, name, least, 1)[0]
 
 
 def _flat(y: Array) -> Array:

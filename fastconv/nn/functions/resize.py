@@ -16,11 +16,10 @@ import numpy as np
 
 from ... import layer_passes
 from ..._native.tape import apply
-from ..._tensor import Tensor
 from ...checks import LARGEST, integer, number
 from ...creation import tensor
 from .. import functional as F
-from .arguments import Array, check_array, check_dtypes, of_tensors
+from .arguments import Array, check_array, check_dtypes, computed_in, of_tensors
 
 __all__ = [
     "affine_grid",
@@ -172,7 +171,7 @@ def interpolate(
     Parameters
     ----------
     input : (N, C, L), (N, C, H, W) or (N, C, D, H, W)
-        float32 or float64; float16 is computed in float32.
+        float32 or float64; floats of 16 bits are computed in float32.
     size : int or sequence of int, optional
         What the output measures; either this or `scale_factor`.
     scale_factor : float or sequence of float, optional
@@ -236,14 +235,7 @@ def interpolate(
     dtype = input.dtype
     if mode in _LINEAR or dtype != np.uint8:
         check_dtypes("interpolate", input=input)
-    if dtype == np.float16:
-        x = input.float() if isinstance(input, Tensor) else input.astype(np.float32)
-        y = (
-            interpolate(x, sizes, None, mode, align_corners, None, antialias)
-            if scales[0] is None
-            else interpolate(x, None, scales, mode, align_corners, None, antialias)
-        )
-        return y.half() if isinstance(y, Tensor) else y.astype(dtype)
+        dtype = computed_in(dtype)
     taps = [
         _taps(mode, n, out, scale, bool(align_corners), antialias, dtype)
         for n, out, scale in zip(input.shape[2:], sizes, scales, strict=True)
