@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 
 import fastconv
-from fastconv.app import bench, checkpoint, cli, contenders, runs
+from fastconv.app import bench, checkpoint, cli, contenders
+from fastconv.app.networks import MODELS
+from fastconv.app.settings import DATA
 
 
 def call(capsys, *arguments):
@@ -44,14 +46,15 @@ def test_help(capsys):
             "--out",
             "--resume",
             "--checkpoint-seconds",
-            *runs.DATA,
-            *runs.MODELS,
+            *("--image-size", "--init", "--freeze", "--optimizer", "--early-stopping", "--config", "--tensorboard"),
+            *DATA,
+            *MODELS,
         ),
     ):
         assert word in out
-    for name, data in runs.DATA.items():
+    for name, data in DATA.items():
         row = next(line.split() for line in out.splitlines() if line.startswith(f"  {name} "))
-        assert row == [name, *(str(value) for value in data.defaults.values())]
+        assert row == [name, *("*" if value is None else str(value) for value in data.defaults.values())]
     status, out, _ = call(capsys, "bench", "--help")
     assert status == 0
     for word in ("--threads", "--cases", "--quick", "--json"):
@@ -82,6 +85,14 @@ def test_version(capsys):
         (["train", "--threads", "0"], "--threads: expected an integer of at least 1, got '0'"),
         (["train", "--data", "folder"], "--data folder needs --root DIR"),
         (["train", "--resume", "x", "--lr", "1", "--out", "y"], "the run in x; leave out --lr, --out"),
+        (
+            ["train", "--optimizer", "adam", "--momentum", "0.9"],
+            "--optimizer adam has no momentum; leave out --momentum",
+        ),
+        (["train", "--freeze"], "--freeze keeps all but the last layer as it is, so it needs --init WEIGHTS"),
+        (["train", "--augment", "wild"], "invalid choice: 'wild'"),
+        (["train", "--model", "googlenet"], "invalid choice: 'googlenet'"),
+        (["train", "--config", "none.toml"], "--config none.toml: No such file or directory"),
         (["train", "--rot", "x"], "unrecognized arguments: --rot"),
         (["bench", "--cases", "resnet999"], "no case has such a name; the cases are textbook.conv1"),
     ],
@@ -99,10 +110,48 @@ def test_wrong_arguments(capsys, tmp_path, monkeypatch, arguments, message):
 def test_model_that_does_not_take_the_images(capsys, tmp_path, monkeypatch):
     pytest.importorskip("sklearn")
     monkeypatch.chdir(tmp_path)
-    status, _, err = call(capsys, "train", "--model", "lenet")
-    assert status == 2
-    assert "--model lenet does not take the 1 x 8 x 8 images of --data digits: " in err
+    for model in ("lenet", "vgg11", "mobilenet_v2"):
+        status, _, err = call(capsys, "train", "--model", model)
+        assert status == 2
+        assert f"--model {model} does not take the 1 x 8 x 8 images of --data digits: " in err
     assert os.listdir() == []
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("epochs = ", "is neither TOML nor JSON"),
+        ('{"epochs": [1]}', "epochs expects one value"),
+        ("speed = 3", "knows no 'speed'; the keys are data, root, model, image_size"),
+        ("resume = 'x'", "knows no 'resume'"),
+        ("epochs = 0", "--epochs: expected an integer of at least 1, got '0'"),
+        ("epochs = true", "epochs expects a value, got true"),
+        ("freeze = 1", "freeze expects true or false"),
+        ("freeze = true", "--freeze keeps all but the last layer as it is, so it needs --init"),
+        ("model = 'gpt'", "invalid choice: 'gpt'"),
+    ],
+)
+def test_wrong_config_files(capsys, tmp_path, monkeypatch, text, message):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "c.toml").write_text(text)
+    status, out, err = call(capsys, "train", "--config", "c.toml")
+    assert (status, out) == (2, "")
+    assert message in err
+
+
+def test_what_is_given_counts_more_than_the_config_file(capsys, tmp_path, monkeypatch):
+    seen = []
+    monkeypatch.setattr("fastconv.app.runs.train", lambda *arguments: seen.append(arguments))
+    for name, text in (
+        ("c.toml", 'batch-size = 7\nepochs = 3\naugment = "strong"\nseed = 5\ntensorboard = true\nfreeze = false\n'),
+        ("c.json", json.dumps({"batch_size": 7, "epochs": 3, "augment": "strong", "seed": 5, "tensorboard": True})),
+    ):
+        (tmp_path / name).write_text(text)
+        assert call(capsys, "train", "--config", tmp_path / name, "--epochs", "4")[0] == 0
+    settings, out, resume, *_, tensorboard = seen[0]
+    assert settings == {"batch_size": 7, "epochs": 4, "augment": "strong", "seed": 5}
+    assert (out, resume, tensorboard) == (None, None, True)
+    assert seen[0] == seen[1]
 
 
 def test_what_cannot_be_done(capsys, tmp_path, monkeypatch):

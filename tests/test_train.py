@@ -16,7 +16,7 @@ import pytest
 
 import fastconv
 from fastconv import nn, optim
-from fastconv.app import checkpoint, runs
+from fastconv.app import checkpoint, records, runs
 from fastconv.app.train import evaluate, fit
 from fastconv.random import default_generator
 from fastconv.utils.data import DataLoader, Dataset, TensorDataset
@@ -70,8 +70,9 @@ def weights(model):
 
 
 def assert_same_run(model, history, expected_model, expected_history):
-    timeless = [{k: v for k, v in record.items() if k != "images_per_second"} for record in history]
-    assert timeless == [{k: v for k, v in record.items() if k != "images_per_second"} for record in expected_history]
+    of_time = ("images_per_second", "seconds")
+    timeless = [{k: v for k, v in record.items() if k not in of_time} for record in history]
+    assert timeless == [{k: v for k, v in record.items() if k not in of_time} for record in expected_history]
     for (name, value), expected in zip(weights(model).items(), weights(expected_model).values(), strict=True):
         assert value.tobytes() == expected.tobytes(), name
 
@@ -90,8 +91,9 @@ def test_fit_learns_and_reports(uninterrupted):
     assert [record["epoch"] for record in history] == [1, 2, 3, 4]
     assert history[-1]["test_accuracy"] == 1.0
     assert history[-1]["train_loss"] < history[0]["train_loss"]
-    assert history[0].keys() == {
-        *("epoch", "lr", "train_loss", "train_accuracy", "images_per_second", "test_loss", "test_accuracy")
+    assert history[0].keys() == {*("epoch", "lr", "train_loss", "train_accuracy", "images_per_second", "seconds")} | {
+        "test_loss",
+        "test_accuracy",
     }
     loss, accuracy = evaluate(model, still())
     assert (loss, accuracy) == (history[-1]["test_loss"], history[-1]["test_accuracy"])
@@ -288,7 +290,7 @@ def test_corrupt_checkpoint_is_refused(tmp_path):
 
 # ---- fastconv train
 
-FILES = {"answers.png", "checkpoint.safetensors", "curves.png", "filters.png", "log.jsonl", "model.safetensors"}
+FILES = set(runs.FILES)
 
 
 def command(*arguments, cwd, **options):
@@ -360,7 +362,9 @@ def test_digits_out_of_the_box(tmp_path):
     assert err == ""
     lines = out.splitlines()
     assert lines[0] == f"digitsnet on digits, {len(fastconv.vision.datasets.Digits())} images; results in runs/digits-1"
-    assert [line.split("  ")[0] for line in lines[1:-1]] == ["epoch 1/3", "epoch 2/3", "epoch 3/3"]
+    assert [line.split("  ")[0] for line in lines[1:4]] == ["epoch 1/3", "epoch 2/3", "epoch 3/3"]
+    assert lines[4:6] == ["drawing", "runs/digits-1 holds"]
+    assert {line.split()[0] for line in lines[6:-1]} == FILES
     assert lines[-1].startswith("test accuracy: 0.")
     assert len(lines[-1]) == len("test accuracy: 0.9NNN")
     accuracy = float(lines[-1].removeprefix("test accuracy: "))
@@ -453,46 +457,10 @@ def test_finished_run_resumed_is_the_same(mnist_run):
     assert (folder / "model.safetensors").read_bytes() == expected
 
 
-def test_folder_of_images(tmp_path, threads):
-    image_module = pytest.importorskip("PIL.Image")
-    draw = np.random.default_rng(0)
-    for name, channel in (("red", 0), ("blue", 2)):
-        (tmp_path / "photos" / name).mkdir(parents=True)
-        for i in range(10):
-            pixels = draw.integers(0, 100, (40, 50, 3), dtype=np.uint8)
-            pixels[:, :, channel] += 150
-            image_module.fromarray(pixels).save(tmp_path / "photos" / name / f"{i}.png")
-    settings = {
-        "data": "folder",
-        "root": str(tmp_path / "photos"),
-        "epochs": 6,
-        "batch_size": 4,
-        "augment": True,
-        "seed": 1,
-    }
-    threads(1)
-    assert runs.train(settings, out=str(tmp_path / "out")) == 1.0
-    check_folder(tmp_path / "out")
-    assert events(tmp_path / "out")[0]["classes"] == ["blue", "red"]
-    assert events(tmp_path / "out")[0]["test_images"] == 4
-
-    for part in ("train", "test"):
-        (tmp_path / "split" / part).mkdir(parents=True)
-        for name in ("red", "blue"):
-            os.symlink(tmp_path / "photos" / name, tmp_path / "split" / part / name)
-    settings |= {"root": str(tmp_path / "split"), "epochs": 1}
-    runs.train(settings, out=str(tmp_path / "out2"))
-    assert events(tmp_path / "out2")[0]["test_images"] == 20
-    os.unlink(tmp_path / "split" / "test" / "red")
-    with pytest.raises(ValueError, match=r"train has the classes \['blue', 'red'\], test has \['blue'\]"):
-        runs.train(settings, out=str(tmp_path / "out3"))
-    assert not (tmp_path / "out3").exists()
-
-
 def test_two_runs_in_one_folder(tmp_path):
-    with runs._Lock(tmp_path), pytest.raises(RuntimeError, match="another process is training into this folder"):
-        runs._Lock(tmp_path).__enter__()
-    with runs._Lock(tmp_path):
+    with records.Lock(tmp_path), pytest.raises(RuntimeError, match="another process is training into this folder"):
+        records.Lock(tmp_path).__enter__()
+    with records.Lock(tmp_path):
         pass
 
 
@@ -504,7 +472,7 @@ def test_a_file_system_without_locks(tmp_path, monkeypatch, code):
     monkeypatch.setattr("fcntl.flock", flock)
     with (
         pytest.warns(UserWarning, match=r"cannot be locked \(.*\): see that no other run trains into it"),
-        runs._Lock(tmp_path),
+        records.Lock(tmp_path),
     ):
         pass
 
@@ -528,7 +496,7 @@ def test_a_disk_that_was_full_at_the_first_checkpoint(tmp_path, monkeypatch):
 
 
 def test_log_drops_what_the_checkpoint_lacks(tmp_path):
-    log = runs._Log(str(tmp_path / "log.jsonl"))
+    log = records.Log(str(tmp_path / "log.jsonl"))
     log.add("start")
     for epoch in (1, 2, 3):
         log.add("epoch", epoch=epoch)

@@ -22,6 +22,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = _parser()
     options = parser.parse_args(arguments)
     try:
+        if getattr(options, "config", None) is not None:
+            options = parser.parse_args(_with_config(options, sys.argv[1:] if arguments is None else arguments))
         options.run(options, options.parser)
         sys.stdout.flush()
     except KeyboardInterrupt as interrupt:
@@ -32,7 +34,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # Whoever read our output has gone; nothing more can be said, not even at the interpreter's exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    except (OSError, ImportError, ValueError, RuntimeError, FloatingPointError, MemoryError) as error:
+    except OSError as error:
+        place = "" if error.filename is None else f"{error.filename}: "
+        print(f"{options.parser.prog}: error: {place}{error.strerror or error}", file=sys.stderr)
+        return 1
+    except (ImportError, ValueError, RuntimeError, FloatingPointError, MemoryError) as error:
         print(f"{options.parser.prog}: error: {error or type(error).__name__}", file=sys.stderr)
         return 1
     return 0
@@ -54,7 +60,8 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_train(commands) -> None:
-    from fastconv.app.runs import DATA, MODELS, SCHEDULES
+    from fastconv.app.networks import MODELS
+    from fastconv.app.settings import AUGMENTATIONS, DATA, OPTIMIZERS, SCHEDULES
 
     text = "Train a CNN on images, test it, and leave a folder with its weights, a log and pictures."
     parser = commands.add_parser("train", help="train a CNN on images", description=text)
@@ -63,31 +70,61 @@ def _add_train(commands) -> None:
     parser.add_argument(
         "--root",
         metavar="DIR",
-        help="where the data is or is downloaded to (default: data); for --data folder: holds train/CLASS/IMAGE and "
-        "test/CLASS/IMAGE, or CLASS/IMAGE, of which a fifth is kept for the test",
+        help="where the data is or is downloaded to (default: data); for --data folder: holds CLASS/IMAGE, of which a "
+        "fifth of each class is kept for the test, or train/CLASS/IMAGE beside val, test or both, by any usual names",
     )
     parser.add_argument(
         "--model",
-        choices=MODELS,
-        help="the network (default: the data's own, see below); resnet18 and the VGGs begin and end as it suits images "
-        "of up to 64 pixels a side",
+        type=_network,
+        metavar="NAME",
+        help=f"the network (default: the data's own, see below): {', '.join(MODELS)}, which suit images of up to 64 "
+        "pixels a side, or one of torchvision's by its name, as mobilenet_v2; of larger images resnet18 and the VGGs "
+        "are torchvision's",
     )
+    parser.add_argument(
+        "--image-size", type=_positive_integer, metavar="N", help="pixels a side that images are brought to"
+    )
+    parser.add_argument(
+        "--init",
+        metavar="WEIGHTS",
+        help="begin with these weights, but for a last layer of another number of classes: a file of torch, "
+        "safetensors or fastconv, the folder of a run, or published weights' name, as DEFAULT",
+    )
+    parser.add_argument("--freeze", action="store_true", default=None, help="with --init, train the last layer alone")
     parser.add_argument("--epochs", type=_positive_integer, metavar="N", help="passes over the training images")
     parser.add_argument("--batch-size", type=_positive_integer, metavar="N", help="images a step")
+    parser.add_argument("--optimizer", choices=OPTIMIZERS, help="how weights are updated (default: sgd)")
     parser.add_argument("--lr", type=_positive, metavar="X", help="learning rate, at its highest")
     parser.add_argument("--momentum", type=_not_negative, metavar="X", help="momentum")
     parser.add_argument("--weight-decay", type=_not_negative, metavar="X", help="weight decay")
     parser.add_argument("--schedule", choices=SCHEDULES, help="course of the learning rate (default: onecycle)")
     parser.add_argument(
         "--augment",
-        action="store_true",
-        default=None,
-        help="shift the training images at random by up to an eighth and, but for digits, mirror every other one",
+        nargs="?",
+        const="standard",
+        choices=AUGMENTATIONS,
+        help="what is done to training images at random; "
+        + "; ".join(f"{name}: {text}" for name, text in AUGMENTATIONS.items())
+        + " (digits are never mirrored)",
+    )
+    parser.add_argument(
+        "--early-stopping",
+        type=_positive_integer,
+        metavar="N",
+        help="stop when N epochs have passed since the best one, by the images of val or else of test",
     )
     parser.add_argument("--seed", type=_seed, metavar="N", help="seed of all random numbers (default: 0)")
     parser.add_argument("--threads", type=_positive_integer, metavar="N", help="threads (default: all cores)")
     parser.add_argument("--out", metavar="DIR", help="folder to leave the results in (default: runs/DATA-N)")
-    parser.add_argument("--resume", metavar="DIR", help="go on with the run in this folder, by its own settings")
+    parser.add_argument(
+        "--resume",
+        metavar="DIR",
+        help="go on with the run in this folder, by its own settings; a run that has ended goes on with --epochs",
+    )
+    parser.add_argument(
+        "--config", metavar="FILE", help="read arguments from this file of TOML or JSON; those given here come first"
+    )
+    parser.add_argument("--tensorboard", action="store_true", default=None, help="write a log for TensorBoard too")
     parser.add_argument(
         "--checkpoint-seconds",
         type=_not_negative,
@@ -95,43 +132,76 @@ def _add_train(commands) -> None:
         metavar="S",
         help="write a checkpoint after each epoch, and within an epoch every S seconds (default: 60)",
     )
-    rows = [f"  {'data':<15}{'model':<12}{'epochs':>7}{'batch':>7}{'lr':>7}{'momentum':>10}{'decay':>8}"]
+    rows = [f"  {'data':<15}{'model':<12}{'epochs':>7}{'batch':>7}{'lr':>7}{'momentum':>10}{'decay':>8}{'augment':>10}"]
     for name, data in DATA.items():
-        d = data.defaults
+        d = {key: "*" if value is None else value for key, value in data.defaults.items()}
         rows.append(
             f"  {name:<15}{d['model']:<12}{d['epochs']:>7}{d['batch_size']:>7}{d['lr']:>7}{d['momentum']:>10}"
-            f"{d['weight_decay']:>8}"
+            f"{d['weight_decay']:>8}{d['augment']:>10}"
         )
-    parser.epilog = "\n".join(["defaults:", *rows])
+    note = "  * by the number of images: batches of a fifth of them, 8 to 64; 400 steps, and 10 epochs, at least"
+    parser.epilog = "\n".join(["defaults:", *rows, note])
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
 
 
 def _train(options: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
     from fastconv.app import runs
+    from fastconv.app.settings import SETTINGS, SettingsError
 
-    names = (
-        "data",
-        "root",
-        "model",
-        "epochs",
-        "batch_size",
-        "lr",
-        "momentum",
-        "weight_decay",
-        "schedule",
-        "augment",
-        "seed",
-    )
-    given = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
+    given = {name: getattr(options, name) for name in SETTINGS if getattr(options, name) is not None}
     if options.resume is not None:
-        fixed = [name for name in (*given, *(["out"] if options.out else [])) if name != "root"]
+        fixed = [name for name in (*given, *(["out"] if options.out else [])) if name not in ("root", "epochs")]
         if fixed:
             flags = ", ".join("--" + name.replace("_", "-") for name in fixed)
             parser.error(f"--resume goes on with the settings of the run in {options.resume}; leave out {flags}")
     try:
-        runs.train(given, options.out, options.resume, options.threads, options.checkpoint_seconds)
-    except runs.SettingsError as error:
+        runs.train(
+            given if options.resume is None else {k: v for k, v in given.items() if k == "root"},
+            options.out,
+            options.resume,
+            options.threads,
+            options.checkpoint_seconds,
+            options.epochs if options.resume is not None else None,
+            bool(options.tensorboard),
+        )
+    except SettingsError as error:
         parser.error(str(error))
+
+
+def _with_config(options: argparse.Namespace, arguments: Sequence[str]) -> list[str]:
+    """The arguments of the command, after those that its ``--config`` names: the later ones count."""
+    parser, path = options.parser, options.config
+    try:
+        with open(path, "rb") as file:
+            text = file.read().decode()
+        if text.lstrip().startswith("{"):
+            import json
+
+            settings = json.loads(text)
+        else:
+            import tomllib
+
+            settings = tomllib.loads(text)
+    except OSError as error:
+        parser.error(f"--config {path}: {error.strerror}")
+    except ValueError as error:
+        parser.error(f"--config {path}: is neither TOML nor JSON: {error}")
+    flags = {action.dest: action for action in parser._actions if action.dest not in ("help", "config", "resume")}
+    found: list[str] = []
+    for key, value in settings.items():
+        action = flags.get(key.replace("-", "_"))
+        if action is None:
+            parser.error(f"--config {path}: knows no {key!r}; the keys are {', '.join(flags)}")
+        if isinstance(value, bool) and action.nargs != 0 and key != "augment":
+            parser.error(f"--config {path}: {key} expects a value, got {str(value).lower()}")
+        if isinstance(value, dict | list) or (action.nargs == 0 and not isinstance(value, bool)):
+            parser.error(f"--config {path}: {key} expects {'true or false' if action.nargs == 0 else 'one value'}")
+        if value is True:
+            found.append(action.option_strings[-1])
+        elif value is not False and value is not None:
+            found.append(f"{action.option_strings[-1]}={value}")
+    command, *others = arguments
+    return [command, *found, *others]
 
 
 def _add_predict(commands) -> None:
@@ -285,6 +355,16 @@ def _info(options: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
     from fastconv.app.info import describe
 
     print(describe())
+
+
+def _network(text: str) -> str:
+    from fastconv.app.networks import MODELS, is_network
+
+    if not is_network(text):
+        raise argparse.ArgumentTypeError(
+            f"invalid choice: {text!r} (choose from {', '.join(MODELS)}, or torchvision's classifiers by their names)"
+        )
+    return text
 
 
 def _positive_integer(text: str) -> int:

@@ -8,7 +8,7 @@ import numpy as np
 
 from fastconv.vision._pillow import pillow, to_image
 
-__all__ = ["EightBit", "is_image_name", "open_image", "prepared", "visible_files"]
+__all__ = ["EightBit", "is_hidden", "is_image_name", "open_image", "prepared", "visible_files"]
 
 # How the names of images end, in any case.
 EXTENSIONS = {

@@ -70,7 +70,7 @@ def draw_answers(
         axes.imshow(image.transpose(1, 2, 0) if colour else image[0], cmap=None if colour else "gray", vmin=0, vmax=1)
         wrong = answer != label
         text = f"{classes[answer]} (is {classes[label]})" if wrong else str(classes[answer])
-        axes.set_title(text, fontsize=6, pad=2, color="red" if wrong else "black")
+        axes.set_title(text, parse_math=False, fontsize=6, pad=2, color="red" if wrong else "black")
         for spine in axes.spines.values():
             spine.set(visible=wrong, edgecolor="red", linewidth=2)
     _write(figure, path)

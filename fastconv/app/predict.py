@@ -12,7 +12,7 @@ import numpy as np
 import fastconv
 from fastconv import nn
 from fastconv.app.images import is_image_name, open_image, prepared, visible_files
-from fastconv.app.networks import MODELS, network
+from fastconv.app.networks import is_network, network
 from fastconv.vision._pillow import pillow, to_image
 
 __all__ = ["Run", "heatmap", "load_run", "predict", "read_run"]
@@ -102,18 +102,18 @@ def read_run(folder: str | os.PathLike[str], best: bool) -> tuple[Run, dict[str,
 def _checked(path: str, about: Any) -> dict[str, Any]:
     """What a file of weights says about its run, completed where an earlier release wrote it."""
     from fastconv.app.checkpoint import CheckpointError
-    from fastconv.app.runs import DATA
+    from fastconv.app.settings import DATA, early_size
 
     if not isinstance(about, dict) or not about.keys() >= {"model", "data", "classes", "mean", "std"}:
         raise CheckpointError(f"{path}: is no file of weights of `fastconv train`")
     about = {"image_size": None, "squeezed": "image_size" not in about} | about
     if about["image_size"] is None and about["data"] in list(DATA):
-        about["image_size"] = DATA[about["data"]].size
+        about["image_size"] = early_size(about["data"])
 
     def numbers(values: Any, least: float) -> bool:
         return isinstance(values, list) and all(isinstance(v, int | float) and v >= least for v in values)
 
-    good = about["model"] in list(MODELS) and isinstance(about["classes"], list) and about["classes"]
+    good = is_network(about["model"]) and isinstance(about["classes"], list) and about["classes"]
     good = good and all(isinstance(name, str) for name in about["classes"])
     good = good and numbers(about["mean"], -1e9) and numbers(about["std"], 1e-9)
     good = good and len(about["mean"]) == len(about["std"]) and len(about["mean"]) in (1, 3)

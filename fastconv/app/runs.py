@@ -1,60 +1,45 @@
 """``fastconv train``: a training run and the folder that it leaves."""
 
-import contextlib
-import json
 import os
 import shlex
 import time
-import warnings
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from fastconv.app.networks import MODELS, network
-from fastconv.checks import integer, number
+from fastconv.app.networks import begin_with, head_of, is_imagenet, network
+from fastconv.app.records import LOG, TABLE, Lock, Log, tell, write_table
+from fastconv.app.settings import DATA, IMAGENET, SettingsError, check_saved, complete, suit_number, to_toml
 from fastconv.files import replacing
 
-__all__ = ["DATA", "MODELS", "SCHEDULES", "SETTINGS", "SettingsError", "train"]
+__all__ = ["FILES", "train"]
 
+CHECKPOINT = "checkpoint.safetensors"
+WEIGHTS = "model.safetensors"
+BEST = "best.safetensors"
+CONFIG = "config.toml"
 
-class Data(NamedTuple):
-    """A data set that the command knows."""
-
-    mean: tuple[float, ...]  # of the pixels in [0, 1], by channel
-    std: tuple[float, ...]
-    size: int  # height and width of the images; those of a folder are brought to it
-    mirror: bool  # whether an image's mirror image is as good
-    defaults: dict[str, Any]
-
-
-def _defaults(
-    model: str, epochs: int, batch_size: int, lr: float, momentum: float, weight_decay: float
-) -> dict[Any, Any]:
-    return {
-        "model": model,
-        "epochs": epochs,
-        "batch_size": batch_size,
-        "lr": lr,
-        "momentum": momentum,
-        "weight_decay": weight_decay,
-    }
-
-
-DATA = {
-    "digits": Data((0.305,), (0.376,), 8, False, _defaults("digitsnet", 20, 32, 0.05, 0.9, 5e-4)),
-    "mnist": Data((0.1307,), (0.3081,), 28, False, _defaults("lenet", 3, 64, 0.05, 0.9, 5e-4)),
-    "fashion-mnist": Data((0.286,), (0.353,), 28, True, _defaults("lenet", 5, 64, 0.05, 0.9, 5e-4)),
-    "cifar10": Data((0.5,) * 3, (0.5,) * 3, 32, True, _defaults("convnet", 10, 32, 0.02, 0.9, 5e-4)),
-    "folder": Data((0.5,) * 3, (0.5,) * 3, 32, True, _defaults("convnet", 20, 32, 0.02, 0.9, 5e-4)),
+# What a run leaves, and what each is for; the end of a run lists those that are there.
+FILES = {
+    WEIGHTS: "the weights: fastconv predict {folder} IMAGE...",
+    BEST: "the weights of the epoch that did best: fastconv predict --best",
+    CHECKPOINT: "the whole state: fastconv train --resume {folder} --epochs N goes on",
+    CONFIG: "the settings: fastconv train --config {folder}/config.toml",
+    LOG: "what happened, as JSON lines",
+    TABLE: "the epochs, as a table",
+    "curves.png": "loss, accuracy and learning rate over the epochs",
+    "filters.png": "the filters of the first layer",
+    "answers.png": "answers to test images, the wrong ones first",
 }
-SCHEDULES = ("onecycle", "cosine", "constant")
-LOG = "log.jsonl"
-SETTINGS = (
-    *("data", "root", "model", "epochs", "batch_size", "lr", "momentum", "weight_decay"),
-    *("schedule", "augment", "seed"),
-)
 
 
-class SettingsError(ValueError):
-    """Settings that do not go together."""
+class Sets(NamedTuple):
+    """What a run trains on and is tested on."""
+
+    train: Any
+    test: Any
+    val: Any  # None where there are no images to choose by
+    classes: list[str]
+    notes: list[str]
 
 
 def train(
@@ -63,70 +48,103 @@ def train(
     resume: str | None = None,
     threads: int | None = None,
     checkpoint_seconds: float = 60.0,
+    epochs: int | None = None,
+    tensorboard: bool = False,
 ) -> float:
     """Train and test as `settings` say, or go on with the run in the folder `resume`; returns the test accuracy.
 
-    The folder gets ``checkpoint.safetensors`` (the whole state, to go on from), ``log.jsonl``, and at the end
-    ``model.safetensors`` (the weights), ``curves.png``, ``filters.png`` and ``answers.png``.
+    The folder gets what :data:`FILES` names: ``checkpoint.safetensors`` (the whole state, to go on from), the log and
+    ``best.safetensors`` as it goes, ``model.safetensors`` (the last weights) and the pictures at the end.
 
     Parameters
     ----------
     settings : dict
-        Any of :data:`SETTINGS`; what is left out takes the data set's default. With `resume`, only root is of use.
+        Any of :data:`fastconv.app.settings.SETTINGS`; what is left out takes the data set's default. With `resume`,
+        only root is of use.
     out : path, optional
         A new or empty folder; default ``runs/<data>-<n>``.
     resume : path, optional
-        The folder of a run that was interrupted.
+        The folder of a run.
     threads : int, optional
         Threads to use; it changes the speed alone.
     checkpoint_seconds : float
         How often to write a checkpoint within an epoch.
+    epochs : int, optional
+        With `resume`: how many epochs there are to be in all. A run that has come to its end goes on, by the same
+        schedule over the epochs that are added.
+    tensorboard : bool
+        Write the log for TensorBoard too.
     """
     from importlib.util import find_spec
 
     import fastconv
-    from fastconv import optim
     from fastconv.app import checkpoint
     from fastconv.app.info import versions
-    from fastconv.app.train import fit
+    from fastconv.app.train import evaluate, fit
     from fastconv.utils.data import DataLoader
 
     # What is used at the end of the run is looked for at its beginning.
-    missing = [name for name in ("safetensors", "matplotlib") if find_spec(name) is None]
+    needed = ("safetensors", "matplotlib", *(["tensorboard"] if tensorboard else []))
+    missing = [name for name in needed if find_spec(name) is None]
     if missing:
         raise ImportError(f'training runs need {" and ".join(missing)}: pip install "fastconv[train]"')
     if threads is not None:
         fastconv.set_num_threads(threads)
+    path = "" if resume is None else os.path.join(resume, CHECKPOINT)
     if resume is not None:
-        settings = _settings_of(resume) | settings
+        saved, history = _saved_run(resume)
+        settings = saved | settings
+        extended = epochs is not None and epochs != settings["epochs"]
+        if extended:
+            settings |= _extension(resume, settings, len(history), epochs)
     else:
-        settings = _complete(settings)
-    data = DATA[settings["data"]]
-    train_set, test_set, classes = _load_data(settings)
+        settings, history, extended = complete(settings), [], False
+    sets = _load_data(settings)
+    suit_number(settings, len(sets.train))
     fastconv.manual_seed(settings["seed"])
-    model = _build_model(settings, test_set, classes)
-    train_loader = DataLoader(train_set, batch_size=settings["batch_size"], shuffle=True)
-    test_loader = DataLoader(test_set, batch_size=250)
-    optimizer = optim.SGD(
-        model.parameters(), lr=settings["lr"], momentum=settings["momentum"], weight_decay=settings["weight_decay"]
-    )
-    scheduler = _schedule(settings, optimizer, steps=settings["epochs"] * len(train_loader))
+    model = _build_model(settings, sets)
+    begun_with = None
+    if settings["init"] is not None and resume is None:
+        begun_with = begin_with(model, settings["model"], settings["init"])
+    head = head_of(model)
+    frozen = [module for module in model.modules() if module is not head and not list(module.children())]
+    frozen = frozen if settings["freeze"] else []
+    batch_size, count = settings["batch_size"], len(sets.train)
+    # A last batch of one image says nothing of how pixels vary, which batch norm asks: it waits for the next epoch.
+    single = count > batch_size and count % batch_size == 1
+    train_loader = DataLoader(sets.train, batch_size, shuffle=True, drop_last=single)
+    test_loader = DataLoader(sets.test if sets.val is None else sets.val, batch_size=250)
+    optimizer = _optimizer(settings, head if settings["freeze"] else model)
+    if extended:
+        progress = checkpoint.load_training(path, model, optimizer)
+        for group in optimizer.param_groups:
+            group["lr"] = settings["lr"]
+            group.pop("initial_lr", None)
+    scheduler = _schedule(settings, optimizer, (settings["epochs"] - settings["begun"]) * len(train_loader))
 
     folder = _new_folder(settings["data"], out) if resume is None else resume
-    with _Lock(folder):
-        path = os.path.join(folder, "checkpoint.safetensors")
-        log = _Log(os.path.join(folder, LOG))
+    tested = "test" if sets.val is None else "val"
+    with Lock(folder):
+        path = os.path.join(folder, CHECKPOINT)
+        log = Log(os.path.join(folder, LOG))
         about = {"versions": versions(), "threads": fastconv.get_num_threads()}
+        kept = {name: value for name, value in settings.items() if name != "images"}
         if resume is None:
             log.clear()
-            counts = {"train_images": len(train_set), "test_images": len(test_set), "classes": classes}
+            counts = {"train_images": len(sets.train), "test_images": len(sets.test), "classes": sets.classes}
+            counts |= {} if sets.val is None else {"val_images": len(sets.val)}
             counts["parameters"] = sum(parameter.numel() for parameter in model.parameters())
-            log.add("start", settings=settings, **about, **counts)
+            log.add("start", settings=kept, **about, **counts, notes=sets.notes)
         else:
+            if extended:
+                progress |= {"settings": settings}
+                checkpoint.save_training(path, model, optimizer, scheduler, progress)
             progress = checkpoint.load_training(path)
             log.forget_after(len(progress["history"]))
             log.add("resume", epochs=len(progress["history"]), batches=progress["batches"], **about)
-        print(f"{settings['model']} on {settings['data']}, {len(train_set)} images; results in {folder}", flush=True)
+        print(f"{settings['model']} on {settings['data']}, {len(sets.train)} images; results in {folder}", flush=True)
+        _introduce(settings, sets, begun_with)
+        keeper = _Keeper(folder, log, settings, sets, model, history, tested, tensorboard)
         try:
             history = fit(
                 model,
@@ -140,121 +158,219 @@ def train(
                 checkpoint_seconds=checkpoint_seconds,
                 resume=resume is not None,
                 settings=settings,
-                on_epoch=lambda record: log.add("epoch", **record),
+                patience=settings["early_stopping"],
+                frozen=frozen,
+                tested=tested,
+                on_epoch=keeper.epoch,
             )
         except KeyboardInterrupt as interrupt:
-            log.add("interrupted")
+            _attempt(lambda: log.add("interrupted"))
             interrupt.args = (f"go on with: fastconv train --resume {shlex.quote(folder)}",)
             raise
-        accuracy = history[-1]["test_accuracy"]
-        about = {"model": settings["model"], "data": settings["data"], "classes": classes}
-        about |= {"mean": data.mean, "std": data.std, "test_accuracy": accuracy}
-        checkpoint.save(os.path.join(folder, "model.safetensors"), model.state_dict(), about)
-        _draw(folder, model, test_set, classes, data, history)
+        except OSError as error:
+            if os.path.exists(path):
+                error.filename = f"{error.filename}; go on with: fastconv train --resume {shlex.quote(folder)}"
+            raise
+        if len(history) < settings["epochs"]:
+            print(f"stopped: no better for {settings['early_stopping']} epochs", flush=True)
+        if sets.val is None:
+            accuracy = history[-1]["test_accuracy"]
+        else:
+            accuracy = evaluate(model, DataLoader(sets.test, batch_size=250))[1]
+        checkpoint.save(os.path.join(folder, WEIGHTS), model.state_dict(), keeper.about() | {"test_accuracy": accuracy})
+        print("drawing", flush=True)
+        keeper.end(history)
         log.add("end", test_accuracy=accuracy)
+    print(f"{folder} holds")
+    for name, purpose in FILES.items():
+        if os.path.exists(os.path.join(folder, name)):
+            print(f"  {name:<24}{purpose.format(folder=shlex.quote(folder))}")
     print(f"test accuracy: {accuracy:.4f}", flush=True)
     return accuracy
 
 
-def _complete(settings: dict[str, Any]) -> dict[str, Any]:
-    """All settings, in a fixed order, with defaults where none were given."""
-    name = settings.get("data", "digits")
-    if name == "folder" and "root" not in settings:
-        raise SettingsError("--data folder needs --root DIR, the folder that holds the images")
-    root = os.path.abspath(settings.get("root", "data"))
-    general = {"data": name, "schedule": "onecycle", "augment": False, "seed": 0}
-    filled = general | DATA[name].defaults | settings | {"root": root}
-    return {key: filled[key] for key in SETTINGS}
-
-
-def _settings_of(folder: str) -> dict[str, Any]:
-    """The settings that the run in `folder` was started with."""
+def _saved_run(folder: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """The settings that the run in `folder` was started with, and its epochs."""
     from fastconv.app import checkpoint
 
-    path = os.path.join(folder, "checkpoint.safetensors")
+    path = os.path.join(folder, CHECKPOINT)
     if not os.path.isdir(folder):
         raise FileNotFoundError(f"{folder}: there is no such folder, so no run to go on with")
     if not os.path.exists(path):
-        raise FileNotFoundError(f"{path}: there is no checkpoint, so no run to go on with")
-    settings = checkpoint.load_training(path)["settings"]
-    if not isinstance(settings, dict) or settings.keys() != set(SETTINGS):
+        raise FileNotFoundError(
+            f"{path}: there is no checkpoint, so no run to go on with; to start one there: "
+            f"fastconv train --out {shlex.quote(folder)}"
+        )
+    progress = checkpoint.load_training(path)
+    if not isinstance(progress, dict) or not isinstance(progress.get("history"), list):
         raise checkpoint.CheckpointError(f"{path}: is no checkpoint of `fastconv train`")
-    for name, known in (("data", DATA), ("model", MODELS), ("schedule", SCHEDULES)):
-        if settings[name] not in list(known):
-            raise checkpoint.CheckpointError(
-                f"{path}: has the {name} {settings[name]!r}, which is none of {list(known)}"
-            )
-    try:
-        integer(settings["epochs"], "epochs", 1), integer(settings["batch_size"], "batch_size", 1)
-        for name in ("lr", "momentum", "weight_decay", "seed"):
-            number(settings[name], name, 0)
-    except (TypeError, ValueError) as error:
-        raise checkpoint.CheckpointError(f"{path}: {error}") from None
-    return settings
+    return check_saved(path, progress.get("settings")), progress["history"]
 
 
-def _load_data(settings: dict[str, Any]) -> tuple[Any, ...]:
-    """Training set, test set and the classes' names."""
+def _extension(folder: str, settings: dict[str, Any], done: int, epochs: int | None) -> dict[str, Any]:
+    """The settings that change when a run that has come to its end goes on up to `epochs`."""
+    from fastconv.app.train import is_over
+
+    _, history = _saved_run(folder)
+    tested = "val" if history and "val_accuracy" in history[-1] else "test"
+    if not is_over(history, settings["epochs"], settings["early_stopping"], tested, settings["begun"]):
+        raise SettingsError(
+            f"the run in {folder} has done {done} of its {settings['epochs']} epochs; let it come to its end, without "
+            "--epochs, before it goes on further"
+        )
+    if epochs is None or epochs <= done:
+        raise SettingsError(f"the run in {folder} has done {done} epochs; --epochs {epochs} leaves none to do")
+    return {"epochs": epochs, "begun": done}
+
+
+def _pixels(settings: dict[str, Any]) -> dict[str, Any]:
+    """To what size and which numbers images are brought, see :func:`fastconv.app.images.prepared`."""
+    data = DATA[settings["data"]]
+    mean, std = data.mean, data.std
+    if is_imagenet(settings["model"], settings["image_size"]) and len(mean) == 3:
+        mean, std = IMAGENET
+    return {"mean": mean, "std": std, "image_size": settings["image_size"], "squeezed": settings["squeezed"]}
+
+
+def _load_data(settings: dict[str, Any]) -> Sets:
+    """The data of a run; a folder's are noted in the settings."""
     from fastconv.vision import datasets, transforms
 
     name, root = settings["data"], settings["root"]
-    data = DATA[name]
-    plain: list[Any] = [transforms.ToTensor(), transforms.Normalize(data.mean, data.std)]
-    resized = [transforms.Resize((data.size, data.size))] if name == "folder" else []
+    data, size, pixels = DATA[name], settings["image_size"], _pixels(settings)
+    plain: list[Any] = [transforms.ToTensor(), transforms.Normalize(pixels["mean"], pixels["std"])]
     varied: list[Any] = []
-    if settings["augment"]:
-        varied.append(transforms.RandomCrop(data.size, padding=data.size // 8))
-        varied += [transforms.RandomHorizontalFlip()] if data.mirror else []
+    if settings["augment"] == "standard":
+        varied.append(transforms.RandomCrop(size, padding=size // 8))
+    elif settings["augment"] == "strong":
+        varied.append(transforms.RandomResizedCrop(size, scale=(0.3, 1.0)))
+    if settings["augment"] != "none" and data.mirror:
+        varied.append(transforms.RandomHorizontalFlip())
+    if settings["augment"] == "strong":
+        varied.append(transforms.ColorJitter(0.3, 0.3, 0.3 if len(pixels["mean"]) == 3 else 0))
+    resized = [transforms.Resize((size, size))] if name != "folder" and size != data.size else []
     for_training, for_test = transforms.Compose([*resized, *varied, *plain]), transforms.Compose([*resized, *plain])
     if name == "folder":
-        return _load_folder(root, for_training, for_test, settings["seed"])
+        return _load_folder(settings, pixels, for_training, for_test)
     kinds = {"digits": "Digits", "mnist": "MNIST", "fashion-mnist": "FashionMNIST", "cifar10": "CIFAR10"}
     kind = getattr(datasets, kinds[name])
     train_set = kind(root, train=True, transform=for_training, download=True)
     test_set = kind(root, train=False, transform=for_test, download=True)
-    return train_set, test_set, list(train_set.classes)
+    return Sets(train_set, test_set, None, list(train_set.classes), [])
 
 
-def _load_folder(root: str, for_training, for_test, seed: int) -> tuple[Any, ...]:
-    """The sets in ``root/train`` and ``root/test``; or the images in `root`, of which every fifth is for the test."""
+def _load_folder(settings: dict[str, Any], pixels: dict[str, Any], for_training: Any, for_test: Any) -> Sets:
+    """A folder's images: those that the checkpoint names, or those that are found now, which the settings then note."""
+    from fastconv.app import folders
+
+    root = settings["root"]
+    if settings["images"] is not None:
+        split = folders.unpack(settings["images"])
+    elif settings["squeezed"]:
+        split = _split_as_before(root, settings["seed"])
+    else:
+        split = folders.find_split(root, settings["seed"])
+    began = time.monotonic()
+    sets: dict[str, Any] = {}
+    left_out: list[str] = []
+    parts: dict[str, list[tuple[str, int]]] = {}
+    for part, images in split.parts.items():
+        # Random parts of an image are stretched; it is kept a little larger for them.
+        larger = part == "train" and settings["augment"] == "strong"
+        size = settings["image_size"] * 8 // 7 if larger else settings["image_size"]
+        transform = for_training if part == "train" else for_test
+        sets[part], wrong = folders.read_photos(root, images, pixels | {"image_size": size}, transform)
+        parts[part] = list(sets[part].images)
+        left_out += wrong
+        if not parts[part]:
+            raise ValueError(f"{root}: of {len(images)} images for {part}, none can be read; the first: {wrong[0]}")
+    notes = [*split.notes]
+    if left_out:
+        listed = "; ".join(left_out[:5]) + (" ..." if len(left_out) > 5 else "")
+        total = sum(map(len, split.parts.values()))
+        notes.append(f"{len(left_out)} of {total} images cannot be read and are left out: {listed}")
+    labels = {label for _, label in parts["train"]}
+    lost = [name for label, name in enumerate(split.classes) if label not in labels]
+    if lost and settings["images"] is None:
+        raise ValueError(f"{root}: no image of {', '.join(lost)} to train on can be read; {notes[-1]}")
+    if time.monotonic() - began > 5:
+        notes.append(f"all images have been looked at, in {time.monotonic() - began:.0f} s")
+    if settings["images"] is None and not settings["squeezed"]:
+        settings["images"] = folders.pack(folders.Split(split.classes, parts, []))
+    return Sets(sets["train"], sets["test"], sets.get("val"), split.classes, notes)
+
+
+def _split_as_before(root: str, seed: int) -> Any:
+    """The split of an earlier release: the parts train and test, or every fifth image of all for the test."""
+    from fastconv.app.folders import Split
     from fastconv.creation import randperm
     from fastconv.random import Generator
-    from fastconv.utils.data import Subset
     from fastconv.vision.datasets import ImageFolder
 
-    parts = [os.path.join(root, part) for part in ("train", "test")]
-    if all(map(os.path.isdir, parts)):
-        train_set, test_set = ImageFolder(parts[0], for_training), ImageFolder(parts[1], for_test)
-        if train_set.classes != test_set.classes:
-            raise ValueError(
-                f"{root}: train has the classes {train_set.classes}, test has {test_set.classes}; they must be the same"
-            )
-        return train_set, test_set, train_set.classes
-    images = ImageFolder(root, for_training)
-    if len(images) < 2:
-        raise ValueError(f"{root}: holds {len(images)} image; training and test need at least one each")
-    # A generator of its own: the split does not hang on what else is drawn.
+    def listed(place: str) -> tuple[list[str], list[tuple[str, int]]]:
+        images = ImageFolder(place)
+        return images.classes, [(os.path.relpath(path, root), label) for path, label in images.samples]
+
+    places = [os.path.join(root, part) for part in ("train", "test")]
+    if all(map(os.path.isdir, places)):
+        (classes, for_training), (_, for_test) = map(listed, places)
+        return Split(classes, {"train": for_training, "test": for_test}, [])
+    classes, images = listed(root)
     order = randperm(len(images), generator=Generator().manual_seed(seed)).tolist()
     tested = max(1, len(images) // 5)
-    return Subset(images, order[tested:]), Subset(ImageFolder(root, for_test), order[:tested]), images.classes
+    parts = {"train": [images[i] for i in order[tested:]], "test": [images[i] for i in order[:tested]]}
+    return Split(classes, parts, [])
 
 
-def _build_model(settings: dict[str, Any], test_set, classes: list[str]):
-    """The network, after a try on one image whether it takes such images."""
+def _introduce(settings: dict[str, Any], sets: Sets, begun_with: str | None) -> None:
+    """Say what a folder holds, before hours are spent on it."""
+    if settings["data"] == "folder":
+        names = ", ".join(sets.classes[:12]) + (" ..." if len(sets.classes) > 12 else "")
+        chosen = "" if sets.val is None else f"{len(sets.val)} to choose by, "
+        print(f"{len(sets.classes)} classes: {names}; {chosen}{len(sets.test)} images to test on")
+    for note in [*sets.notes, *([] if begun_with is None else [begun_with])]:
+        print(note, flush=True)
+
+
+def _build_model(settings: dict[str, Any], sets: Sets):
+    """The network, after a try on one image whether it takes such images, and so few at once."""
     import fastconv
+    from fastconv.random import default_generator
 
-    image = test_set[0][0]
+    image = sets.test[0][0]
+    shape = " x ".join(map(str, image.shape))
     try:
-        model = network(settings["model"], image.shape[0], image.shape[1], len(classes))
+        model = network(settings["model"], image.shape[0], image.shape[1], len(sets.classes))
         model.eval()
         with fastconv.no_grad():
             model(image.unsqueeze(0))
     except (RuntimeError, ValueError) as error:
-        shape = " x ".join(map(str, image.shape))
         raise SettingsError(
             f"--model {settings['model']} does not take the {shape} images of --data {settings['data']}: {error}"
         ) from None
+    few = min(settings["batch_size"], len(sets.train))
+    if few == 1:
+        state = default_generator.get_state()
+        buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
+        try:
+            with fastconv.no_grad():
+                model.train()(image.unsqueeze(0))
+        except ValueError as error:
+            raise SettingsError(f"--model {settings['model']} cannot learn from one image at a time: {error}") from None
+        model.load_state_dict(buffers, strict=False)
+        default_generator.set_state(state)
     return model
+
+
+def _optimizer(settings: dict[str, Any], trained: Any):
+    """The optimiser of the parameters that learn."""
+    from fastconv import optim
+
+    kinds = {"sgd": "SGD", "adam": "Adam", "adamw": "AdamW", "nadam": "NAdam", "rmsprop": "RMSprop"}
+    options = {"lr": settings["lr"], "weight_decay": settings["weight_decay"]}
+    if settings["optimizer"] in ("sgd", "rmsprop"):
+        options["momentum"] = settings["momentum"]
+    return getattr(optim, kinds[settings["optimizer"]])(trained.parameters(), **options)
 
 
 def _schedule(settings: dict[str, Any], optimizer, steps: int):
@@ -273,8 +389,11 @@ def _new_folder(data: str, out: str | None) -> str:
     """Make the folder of a run: `out`, or the first free ``runs/<data>-<n>``."""
     if out is not None:
         os.makedirs(out, exist_ok=True)
-        if set(os.listdir(out)) - {LOG}:  # a log alone is of a run that did not come to its first checkpoint
-            raise FileExistsError(f"{out}: is not empty; name a new folder, or go on with --resume {shlex.quote(out)}")
+        # A log alone, or a file half written, is of a run that did not come to its first checkpoint.
+        others = [name for name in os.listdir(out) if name != LOG and not (name[0] == "." and name.endswith(".tmp"))]
+        if others:
+            go_on = f", or go on with --resume {shlex.quote(out)}" if CHECKPOINT in others else ""
+            raise FileExistsError(f"{out}: is not empty; name a new folder{go_on}")
         return out
     os.makedirs("runs", exist_ok=True)
     n = 1
@@ -287,7 +406,80 @@ def _new_folder(data: str, out: str | None) -> str:
             n += 1
 
 
-def _draw(folder: str, model, test_set, classes: list[str], data: Data, history: list[dict[Any, Any]]) -> None:
+class _Keeper:
+    """Keeps what a run shows of itself: log, table, best weights, pictures. None of it can end the run."""
+
+    def __init__(self, folder, log, settings, sets, model, history, tested, tensorboard) -> None:
+        self.folder, self.log, self.settings, self.sets, self.model = folder, log, settings, sets, model
+        self.history: list[dict[str, Any]] = list(history)
+        self.tested = tested
+        self.drawn = time.monotonic()
+        self.writer = None
+        if tensorboard:
+            from fastconv.utils.tensorboard import SummaryWriter
+
+            self.writer = SummaryWriter(folder)
+
+    def path(self, name: str) -> str:
+        return os.path.join(self.folder, name)
+
+    def about(self) -> dict[str, Any]:
+        """What a file of weights says of itself, so that it can be used without the run."""
+        told = {"model": self.settings["model"], "data": self.settings["data"], "classes": self.sets.classes}
+        return told | _pixels(self.settings)
+
+    def epoch(self, record: dict[str, Any]) -> None:
+        self.history.append(record)
+        _attempt(lambda: self.log.add("epoch", **record))
+        _attempt(lambda: write_table(self.path(TABLE), self.history))
+        if len(self.history) == self.settings["begun"] + 1:
+            _attempt(self._write_config)
+        scores = [(r[f"{self.tested}_accuracy"], -r[f"{self.tested}_loss"]) for r in self.history]
+        if scores.index(max(scores)) == len(scores) - 1:
+            _attempt(self._write_best)
+        if self.writer is not None:
+            for name, value in record.items():
+                if name != "epoch":
+                    self.writer.add_scalar(name, value, record["epoch"])
+            self.writer.flush()
+        if time.monotonic() - self.drawn > 20:  # a picture takes about half a second
+            self._draw_curves()
+            self.drawn = time.monotonic()
+
+    def _write_config(self) -> None:
+        with replacing(self.path(CONFIG)) as file:
+            file.write(to_toml(self.settings).encode())
+
+    def _write_best(self) -> None:
+        from fastconv.app import checkpoint
+
+        about = self.about() | {"epoch": len(self.history)}
+        accuracy = f"{self.tested}_accuracy"
+        checkpoint.save(self.path(BEST), self.model.state_dict(), about | {accuracy: self.history[-1][accuracy]})
+
+    def _draw_curves(self) -> None:
+        from fastconv.app import pictures
+
+        _attempt(lambda: pictures.draw_curves(self.path("curves.png"), self.history))
+
+    def end(self, history: list[dict[str, Any]]) -> None:
+        self.history = list(history)
+        _attempt(lambda: write_table(self.path(TABLE), self.history))
+        _attempt(self._write_config)
+        if self.writer is not None:
+            self.writer.close()
+        _attempt(lambda: _draw(self.folder, self.model, self.sets, _pixels(self.settings), self.history))
+
+
+def _attempt(action: Callable[[], None]) -> None:
+    """Do what the run can do without: where it fails, that is told and no more."""
+    try:
+        action()
+    except Exception as error:
+        tell(f"{error or type(error).__name__}: the training is unharmed and goes on")
+
+
+def _draw(folder: str, model, sets: Sets, pixels: dict[str, Any], history: list[dict[Any, Any]]) -> None:
     """The run's pictures: curves, first filters, and answers to up to 1,000 test images, the wrong ones first."""
     import numpy as np
 
@@ -303,74 +495,18 @@ def _draw(folder: str, model, test_set, classes: list[str], data: Data, history:
     seen = []
     model.eval()
     with fastconv.no_grad():
-        for batch, targets in DataLoader(Subset(test_set, range(min(len(test_set), 1000))), batch_size=250):
+        for batch, targets in DataLoader(Subset(sets.test, range(min(len(sets.test), 1000))), batch_size=250):
             seen.append((batch.numpy(), targets.numpy(), model(batch).numpy().argmax(1)))
     images, labels, answers = map(np.concatenate, zip(*seen, strict=True))
     wrong = np.flatnonzero(labels != answers)
     right = np.flatnonzero(labels == answers)
     shown = [*wrong[:32], *right][:64]
-    mean, std = (np.reshape(values, (-1, 1, 1)) for values in (data.mean, data.std))
+    mean, std = (np.reshape(pixels[name], (-1, 1, 1)) for name in ("mean", "std"))
     pictures.draw_answers(
         os.path.join(folder, "answers.png"),
         images[shown] * std + mean,
         labels[shown],
         answers[shown],
-        classes,
+        sets.classes,
         f"{len(wrong)} of {len(labels)} test images answered wrong",
     )
-
-
-class _Lock:
-    """While entered, no other process can train into the folder; a killed process leaves nothing behind."""
-
-    def __init__(self, folder: str) -> None:
-        self.folder = folder
-
-    def __enter__(self) -> None:
-        import fcntl
-
-        self.descriptor = os.open(self.folder, os.O_RDONLY)
-        try:
-            fcntl.flock(self.descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(self.descriptor)
-            raise RuntimeError(f"{self.folder}: another process is training into this folder") from None
-        except OSError as error:  # some network file systems have no locks
-            warnings.warn(f"{self.folder}: cannot be locked ({error.strerror}): see that no other run trains into it")
-
-    def __exit__(self, *exception) -> None:
-        os.close(self.descriptor)
-
-
-class _Log:
-    """A run's ``log.jsonl``: one JSON object a line, on the disk as soon as it is added."""
-
-    def __init__(self, path: str) -> None:
-        self.path = path
-
-    def clear(self) -> None:
-        """Forget a run that left nothing else."""
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(self.path)
-
-    def add(self, event: str, **facts: Any) -> None:
-        record = {"event": event, "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"), **facts}
-        with open(self.path, "a", encoding="utf-8") as file:
-            file.write(json.dumps(record) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-
-    def forget_after(self, epochs: int) -> None:
-        """Drop what the checkpoint does not have: epochs after the first `epochs`, and a line cut short by a kill."""
-        kept = []
-        if os.path.exists(self.path):
-            with open(self.path, encoding="utf-8", errors="replace") as file:
-                for line in file:
-                    try:
-                        record = json.loads(line)
-                        if record.get("event") != "end" and record.get("epoch", 0) <= epochs:
-                            kept.append(json.dumps(record) + "\n")
-                    except (ValueError, AttributeError, TypeError, RecursionError):  # not a line that add() wrote
-                        continue
-        with replacing(self.path) as file:
-            file.write("".join(kept).encode())

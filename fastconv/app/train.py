@@ -18,7 +18,7 @@ from fastconv.nn import CrossEntropyLoss
 from fastconv.optim.lr_scheduler import ReduceLROnPlateau
 from fastconv.random import default_generator
 
-__all__ = ["evaluate", "fit"]
+__all__ = ["evaluate", "fit", "is_over"]
 
 
 def fit(
@@ -35,6 +35,9 @@ def fit(
     checkpoint_seconds: float = 60.0,
     resume: bool = False,
     settings: dict[Any, Any] | None = None,
+    patience: int | None = None,
+    frozen: Iterable[Any] = (),
+    tested: str = "test",
     on_epoch: Callable[[dict[Any, Any]], None] | None = None,
     verbose: bool = True,
 ) -> list[dict[Any, Any]]:
@@ -62,6 +65,12 @@ def fit(
         ``fastconv.random.default_generator``, the run ends bit for bit as one that was never interrupted.
     settings : dict, optional
         What the run was made with, in terms of JSON: kept in the checkpoint for whoever builds the objects again.
+    patience : int, optional
+        Stop when so many epochs have passed since the one that did best on `test_loader`.
+    frozen : iterable of nn.Module
+        Parts of the model that are in evaluation mode all along, so that their batch norm learns nothing.
+    tested : str
+        What the records call the figures of `test_loader`: ``test``, or ``val`` where they help to choose.
     on_epoch : callable, optional
         Called with each epoch's record as soon as it is complete.
     verbose : bool
@@ -70,9 +79,9 @@ def fit(
     Returns
     -------
     list of dict
-        A record an epoch: epoch (from 1), lr (at its end), train_loss, train_accuracy, images_per_second and, with a
-        `test_loader`, test_loss and test_accuracy. The training figures are means over the epoch, taken while the
-        weights changed; images_per_second counts loading, the three passes and the update.
+        A record an epoch: epoch (from 1), lr (of its last step), train_loss, train_accuracy, images_per_second,
+        seconds and, with a `test_loader`, test_loss and test_accuracy. The training figures are means over the epoch,
+        taken while the weights changed; images_per_second and seconds count loading, the three passes and the update.
 
     Raises
     ------
@@ -82,6 +91,9 @@ def fit(
         There was a signal; with a `checkpoint`, it has been written.
     CheckpointError
         `resume` from a file that is no checkpoint of such a model, optimiser and scheduler.
+    OSError
+        The first checkpoint, the last one or that of a signal cannot be written. Where another cannot, the training
+        says so and goes on, for the disk may have room again at the next.
     """
     if step_scheduler not in ("epoch", "batch"):
         raise ValueError(f"step_scheduler must be 'epoch' or 'batch', got {step_scheduler!r}")
@@ -96,10 +108,19 @@ def fit(
             checkpoints.save_training(checkpoint, model, optimizer, scheduler, progress)
         return time.monotonic()
 
+    def try_to_save() -> float:
+        try:
+            return save()
+        except OSError as error:
+            _say(f"{error}: going on without; what is kept is older")
+            return time.monotonic()
+
     if resume:
         if checkpoint is None:
             raise ValueError("resume=True needs the checkpoint to resume from, got checkpoint=None")
         progress = checkpoints.load_training(checkpoint, model, optimizer, scheduler)
+        if isinstance(progress, dict):
+            progress = {"lr": None} | progress  # which earlier releases did not keep
         _check_progress(checkpoint, progress)
         saved = time.monotonic()
     else:
@@ -107,12 +128,15 @@ def fit(
 
     with _Stop(checkpoint is not None, verbose) as stop:
         try:
-            while len(progress["history"]) < epochs:
+            while not is_over(progress["history"], epochs, patience, tested, _begun(settings)):
                 record: dict[Any, Any] = {"epoch": len(progress["history"]) + 1}
                 with _Display(record["epoch"], epochs, train_loader, progress["batches"], verbose) as display:
                     model.train()
+                    for module in frozen:
+                        module.eval()
                     began = time.perf_counter()
                     for images, labels in _remaining_batches(train_loader, progress):
+                        progress["lr"] = optimizer.param_groups[0]["lr"]
                         loss, correct = _step(model, loss_function, optimizer, images, labels)
                         if scheduler is not None and step_scheduler == "batch":
                             scheduler.step()
@@ -124,29 +148,47 @@ def fit(
                         display.step(progress)
                         stop.check()
                         if time.monotonic() - saved >= checkpoint_seconds:
-                            saved = save()
+                            saved = try_to_save()
                         began = time.perf_counter()
                     if progress["images"] == 0:
                         raise ValueError("train_loader gave no batch of images")
-                    record |= {"lr": optimizer.param_groups[0]["lr"], **_means(progress)}
+                    lr = optimizer.param_groups[0]["lr"] if progress["lr"] is None else progress["lr"]
+                    record |= {"lr": lr, **_means(progress), "seconds": round(progress["seconds"], 3)}
                     if test_loader is not None:
                         loss, accuracy = evaluate(model, stop.watch(test_loader), loss_function)
-                        record |= {"test_loss": loss, "test_accuracy": accuracy}
+                        record |= {f"{tested}_loss": loss, f"{tested}_accuracy": accuracy}
                     display.end(record)
                 if isinstance(scheduler, ReduceLROnPlateau):
-                    scheduler.step(record.get("test_loss", record["train_loss"]))
+                    scheduler.step(record.get(f"{tested}_loss", record["train_loss"]))
                 elif scheduler is not None and step_scheduler == "epoch":
                     scheduler.step()
                 progress |= {"history": [*progress["history"], record], **_epoch_start()}
                 # The caller's notes come first, so that they never miss an epoch that the checkpoint has.
                 if on_epoch is not None:
                     on_epoch(record)
-                saved = save()
+                over = is_over(progress["history"], epochs, patience, tested, _begun(settings))
+                saved = save() if over else try_to_save()
                 stop.check()
         except _StopRequested:
             save()
             raise Interrupted(stop.signum) from None
     return progress["history"]
+
+
+def is_over(
+    history: list[dict[Any, Any]], epochs: int, patience: int | None = None, tested: str = "test", begun: int = 0
+) -> bool:
+    """Whether :func:`fit` would train no further; epochs up to `begun` do not count for `patience`."""
+    if len(history) >= epochs:
+        return True
+    if patience is None or len(history) - begun <= patience:
+        return False
+    scores = [(record.get(f"{tested}_accuracy", 0.0), -record.get(f"{tested}_loss", 0.0)) for record in history[begun:]]
+    return len(scores) - 1 - scores.index(max(scores)) >= patience
+
+
+def _begun(settings: dict[Any, Any] | None) -> int:
+    return settings.get("begun", 0) if isinstance(settings, dict) else 0
 
 
 def evaluate(model, loader: Iterable[Any], loss_function: Callable[..., Any] | None = None) -> tuple[float, float]:
@@ -189,13 +231,13 @@ def _step(model, loss_function: Callable[..., Any], optimizer, images, labels) -
 
 def _epoch_start() -> dict[Any, Any]:
     """The progress of an epoch of which nothing is done."""
-    return {"random": None, "batches": 0, "images": 0, "loss": 0.0, "correct": 0, "seconds": 0.0}
+    return {"random": None, "batches": 0, "images": 0, "loss": 0.0, "correct": 0, "seconds": 0.0, "lr": None}
 
 
 def _check_progress(path: str | os.PathLike[str], progress: dict[Any, Any]) -> None:
     """Raise a CheckpointError unless `progress` is what :func:`fit` saves."""
     kinds = {"history": list, "batches": int, "images": int, "loss": float, "correct": int, "seconds": float}
-    good = isinstance(progress, dict) and progress.keys() == kinds.keys() | {"settings", "random"}
+    good = isinstance(progress, dict) and progress.keys() == kinds.keys() | {"settings", "random", "lr"}
     good = good and all(isinstance(progress[name], kind) for name, kind in kinds.items())
     good = good and all(isinstance(record, dict) for record in progress["history"])
     if not good or not 0 <= progress["batches"] <= progress["images"]:
@@ -293,18 +335,21 @@ class _Display:
         self.title = f"epoch {epoch}/{epochs}"
         self.verbose = verbose
         self.bar = None
+        self.narrow = False
         if verbose and sys.stderr is not None and sys.stderr.isatty():
             with contextlib.suppress(ImportError):
                 from shutil import get_terminal_size
 
                 from tqdm import tqdm
 
+                columns = get_terminal_size().columns
+                self.narrow = columns < 80
                 self.bar = tqdm(
                     desc=self.title,
                     total=len(loader) if isinstance(loader, Sized) else None,
                     initial=done,
-                    ncols=get_terminal_size().columns,
-                    bar_format="{desc} |{bar}| {remaining}{postfix}",
+                    ncols=columns,
+                    bar_format="{desc} {remaining}{postfix}" if self.narrow else "{desc} |{bar}| {remaining}{postfix}",
                 )
 
     def __enter__(self) -> "_Display":
@@ -316,16 +361,27 @@ class _Display:
 
     def step(self, progress: dict[Any, Any]) -> None:
         if self.bar is not None:
-            self.bar.set_postfix_str("{}, {}".format(*_figures(_means(progress))), refresh=False)
+            self.bar.set_postfix_str(", ".join(_figures(_means(progress))[: 1 if self.narrow else 2]), refresh=False)
             self.bar.update()
 
     def end(self, record: dict[Any, Any]) -> None:
         learned, speed = _figures(record)
-        tested = f", test accuracy {record['test_accuracy']:.4f}" if "test_accuracy" in record else ""
+        kind = next((kind for kind in ("test", "val") if f"{kind}_accuracy" in record), None)
+        name = "validation" if kind == "val" else "test"
+        tested = "" if kind is None else f", {name} accuracy {record[f'{kind}_accuracy']:.4f}"
         if self.bar is not None:
-            self.bar.set_postfix_str(learned + tested)
+            # What is left is none; how long it took tells more.
+            self.bar.bar_format = self.bar.bar_format.replace("{remaining}", "{elapsed}")
+            short = tested.replace(" accuracy", "").replace("validation", "val")
+            self.bar.set_postfix_str(learned + (short if self.narrow else tested))
         elif self.verbose:
             print(f"{self.title}  {learned}, {speed}{tested}", flush=True)
+
+
+def _say(text: str) -> None:
+    """Tell whoever watches, in whatever state standard error is."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        print(f"fastconv: {text}", file=sys.stderr, flush=True)
 
 
 def _figures(record: dict[Any, Any]) -> tuple[str, str]:

@@ -7,7 +7,7 @@ from fastconv._tensor import Tensor
 from fastconv.checks import integers
 from fastconv.nn import functional as F
 
-__all__ = ["VGG", "BasicBlock", "ConvNet", "DigitsNet", "LeNet", "ResNet", "resnet18", "vgg11", "vgg11_bn"]
+__all__ = ["VGG", "BasicBlock", "ConvNet", "DigitsNet", "LeNet", "ResNet", "resnet10", "resnet18", "vgg11", "vgg11_bn"]
 
 
 class ConvNet(nn.Module):
@@ -47,16 +47,20 @@ class DigitsNet(nn.Module):
     ----------
     in_channels : int
     num_classes : int
+    image_size : int
+        Height and width of the images, at least 4.
     """
 
-    def __init__(self, in_channels: int = 1, num_classes: int = 10) -> None:
+    def __init__(self, in_channels: int = 1, num_classes: int = 10, image_size: int = 8) -> None:
         super().__init__()
+        if image_size < 4:
+            raise ValueError(f"DigitsNet needs images of at least 4x4 pixels, got image_size={image_size}")
         self.conv1: nn.Conv2d = nn.Conv2d(in_channels, 16, 3, padding=1)
         self.conv2: nn.Conv2d = nn.Conv2d(16, 32, 3, padding=1)
         self.conv3: nn.Conv2d = nn.Conv2d(32, 64, 3, padding=1)
         self.pool: nn.MaxPool2d = nn.MaxPool2d(2)
         self.dropout: nn.Dropout = nn.Dropout(0.3)
-        self.fc: nn.Linear = nn.Linear(64 * 2 * 2, num_classes)
+        self.fc: nn.Linear = nn.Linear(64 * (image_size // 4) ** 2, num_classes)
 
     def forward(self, x: Tensor) -> Tensor:
         x = F.relu(self.conv1(x))
@@ -72,14 +76,18 @@ class LeNet(nn.Module):
     ----------
     in_channels : int
     num_classes : int
+    image_size : int
+        Height and width of the images, at least 12.
     """
 
-    def __init__(self, in_channels: int = 1, num_classes: int = 10) -> None:
+    def __init__(self, in_channels: int = 1, num_classes: int = 10, image_size: int = 28) -> None:
         super().__init__()
+        if image_size < 12:
+            raise ValueError(f"LeNet needs images of at least 12x12 pixels, got image_size={image_size}")
         self.conv1: nn.Conv2d = nn.Conv2d(in_channels, 16, 5, padding=2)
         self.conv2: nn.Conv2d = nn.Conv2d(16, 32, 5)
         self.pool: nn.MaxPool2d = nn.MaxPool2d(2)
-        self.fc1: nn.Linear = nn.Linear(32 * 5 * 5, 120)
+        self.fc1: nn.Linear = nn.Linear(32 * ((image_size // 2 - 4) // 2) ** 2, 120)
         self.fc2: nn.Linear = nn.Linear(120, num_classes)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -91,7 +99,8 @@ class LeNet(nn.Module):
 class VGG(nn.Module):
     """Plain stacks of 3x3 convolutions (K. Simonyan, A. Zisserman, 2014), for images of 32x32 pixels.
 
-    Five poolings leave one pixel, so that one linear layer classifies. The convolutions have torchvision's names.
+    Five poolings leave one pixel, so that one linear layer classifies; of larger images, it is given the mean of the
+    pixels left. The convolutions have torchvision's names.
 
     Parameters
     ----------
@@ -123,7 +132,8 @@ class VGG(nn.Module):
         _initialize(self)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.classifier(self.features(x).flatten(1))
+        x = self.features(x)
+        return self.classifier((x if x.shape[2:] == (1, 1) else F.adaptive_avg_pool2d(x, 1)).flatten(1))
 
 
 VGG11 = (64, "M", 128, "M", 256, 256, "M", 512, 512, "M", 512, 512, "M")
@@ -180,24 +190,39 @@ class ResNet(nn.Module):
         Blocks in each of the four stages.
     num_classes : int
     in_channels : int
+    width : int
+        Channels of the first stage; each further one has twice as many.
+    stride : int
+        Of the first convolution.
     """
 
-    def __init__(self, layers: Sequence[int], num_classes: int = 10, in_channels: int = 3) -> None:
+    def __init__(
+        self, layers: Sequence[int], num_classes: int = 10, in_channels: int = 3, width: int = 64, stride: int = 1
+    ) -> None:
         super().__init__()
-        self.conv1: nn.Conv2d = nn.Conv2d(in_channels, 64, 3, 1, 1, bias=False)
-        self.bn1: nn.BatchNorm2d = nn.BatchNorm2d(64)
-        self.layer1: nn.Sequential = _stage(64, 64, layers[0], 1)
-        self.layer2: nn.Sequential = _stage(64, 128, layers[1], 2)
-        self.layer3: nn.Sequential = _stage(128, 256, layers[2], 2)
-        self.layer4: nn.Sequential = _stage(256, 512, layers[3], 2)
+        self.conv1: nn.Conv2d = nn.Conv2d(in_channels, width, 3, stride, 1, bias=False)
+        self.bn1: nn.BatchNorm2d = nn.BatchNorm2d(width)
+        self.layer1: nn.Sequential = _stage(width, width, layers[0], 1)
+        self.layer2: nn.Sequential = _stage(width, 2 * width, layers[1], 2)
+        self.layer3: nn.Sequential = _stage(2 * width, 4 * width, layers[2], 2)
+        self.layer4: nn.Sequential = _stage(4 * width, 8 * width, layers[3], 2)
         self.avgpool: nn.AdaptiveAvgPool2d = nn.AdaptiveAvgPool2d((1, 1))
-        self.fc: nn.Linear = nn.Linear(512, num_classes)
+        self.fc: nn.Linear = nn.Linear(8 * width, num_classes)
         _initialize(self)
 
     def forward(self, x: Tensor) -> Tensor:
         x = F.relu(self.bn1(self.conv1(x)))
         x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
         return self.fc(self.avgpool(x).flatten(1))
+
+
+def resnet10(num_classes: int = 10, in_channels: int = 3) -> ResNet:
+    """ResNet with 10 layers, a quarter as wide as usual, whose first convolution has stride 2.
+
+    For photographs of 64x64 pixels and more that are trained on from scratch, be they few; it learns some hundred of
+    them a second on one core.
+    """
+    return ResNet((1, 1, 1, 1), num_classes, in_channels, width=16, stride=2)
 
 
 def resnet18(num_classes: int = 10, in_channels: int = 3) -> ResNet:
