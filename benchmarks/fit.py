@@ -134,6 +134,7 @@ def main() -> None:
                 if options.json:
                     with options.json.open("a") as file:
                         print(json.dumps({"layer": layer.arguments, "which": which, "cycles": cycles}), file=file)
+            layer.arrays = None
     samples, start = Samples(measured), present(options.isa)
     costs = np.array([start.get(row, np.zeros(FEATURES)) for row in samples.names])
     print("before:", report(samples, costs))

@@ -1,0 +1,126 @@
+"""fastconv's kernels inside PyTorch: two lines make a torch program's convolutions faster.
+
+::
+
+    import fastconv.pytorch
+    fastconv.pytorch.enable()
+
+From then on torch's own functions and modules compute convolutions, pooling and batch norm on the CPU, in float32 and
+float64, by fastconv: forward and backward, in eager programs and in compiled ones. Nothing else changes: autograd,
+state dicts, hooks, strides and dtypes of results are torch's. What fastconv does not take (other dtypes, three
+dimensions, empty batches ...) goes to torch's own kernels; :func:`report` tells what went where.
+
+The kernels are registered with torch's dispatcher in place of torch's own for the CPU, and call those where they do not
+take a call (``torch.library.get_kernel``).
+"""
+
+from types import TracebackType
+from typing import Literal, NamedTuple
+
+from ._overrides import Overrides
+
+__all__ = ["Count", "Report", "disable", "enable", "is_enabled", "report"]
+
+_overrides: Overrides | None = None
+
+
+class Count(NamedTuple):
+    """How often an operator went one way."""
+
+    operator: str
+    calls: int
+    by: str  # 'fastconv', or why torch's own kernel computed it
+
+
+class Report(list[Count]):
+    """What went where since :func:`enable`, the most frequent first."""
+
+    def __str__(self) -> str:
+        if not self:
+            return "no call of an overridden operator"
+        width = max(len(row.operator) for row in self)
+        return "\n".join(f"{row.operator:{width}} {row.calls:9,}  {row.by}" for row in self)
+
+
+class _Enabled:
+    """What :func:`enable` returns: as a context manager it disables at its end."""
+
+    def __enter__(self) -> "_Enabled":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+    ) -> None:
+        disable()
+
+
+def enable(
+    *, pooling: bool = True, normalisation: bool = True, threads: Literal["torch"] | int | None = "torch"
+) -> _Enabled:
+    """Have torch compute convolutions on the CPU by fastconv.
+
+    Parameters
+    ----------
+    pooling : bool
+        Max, average and adaptive average pooling in two dimensions, too.
+    normalisation : bool
+        Batch norm, too.
+    threads : 'torch', int or None
+        How many threads fastconv takes: as many as torch, whenever ``torch.set_num_threads`` changes it; so many; or
+        what :func:`fastconv.set_num_threads` says.
+
+    Returns
+    -------
+    context manager
+        ``with fastconv.pytorch.enable(): ...`` disables at the end of the block. Otherwise it stays until
+        :func:`disable`. Enabling again replaces what was enabled before.
+
+    Raises
+    ------
+    ImportError
+        torch is not installed, or is older than 2.9.
+    TypeError, ValueError
+        `threads` is something else.
+
+    Warns
+    -----
+    RuntimeWarning
+        This version of torch has an operator that differs from what is overridden here: that one stays torch's own.
+    """
+    global _overrides
+    if threads is not None and threads != "torch":
+        if isinstance(threads, bool) or not isinstance(threads, int):
+            raise TypeError(f"threads must be 'torch', a number of threads or None, not {threads!r}")
+        if threads < 1:
+            raise ValueError(f"threads must be at least 1, not {threads}")
+    overrides = Overrides(pooling=bool(pooling), normalisation=bool(normalisation), threads=threads)
+    disable()
+    overrides.install()
+    _overrides = overrides
+    return _Enabled()
+
+
+def disable() -> None:
+    """Give the operators back to torch; nothing happens where nothing is enabled."""
+    global _overrides
+    if _overrides is not None:
+        _overrides.remove()
+        _overrides = None
+
+
+def is_enabled() -> bool:
+    """Whether torch computes by fastconv now."""
+    return _overrides is not None
+
+
+def report() -> Report:
+    """Which operators were called since :func:`enable`, how often, and who computed them.
+
+    Returns
+    -------
+    list of (operator, calls, by)
+        `by` is 'fastconv', or the reason why torch's own kernel computed it. Printed, it is a table.
+    """
+    counts = {} if _overrides is None else _overrides.counts
+    rows = (Count(operator, calls, by) for (operator, by), calls in counts.items())
+    return Report(sorted(rows, key=lambda row: -row.calls))

@@ -1,0 +1,50 @@
+"""Between torch's tensors and NumPy's arrays, without copies."""
+
+from typing import Any
+
+import numpy as np
+import torch
+
+__all__ = ["array", "in_format", "is_channels_last", "refusal", "tensor"]
+
+_DTYPES = (torch.float32, torch.float64)
+
+
+def refusal(*tensors: Any) -> str | None:
+    """Why fastconv does not take such tensors, or None: they are to be of float32 or of float64, and not empty."""
+    dtype = tensors[0].dtype
+    if dtype not in _DTYPES:
+        return f"dtype {str(dtype).removeprefix('torch.')}"
+    for t in tensors:
+        if t.dtype is not dtype:
+            return "several dtypes"
+        if t.layout is not torch.strided or t.device.type != "cpu":
+            return "not dense on the CPU"
+        if not t.numel():
+            return "empty"
+    return None
+
+
+def array(t: torch.Tensor) -> np.ndarray:
+    """The array that shares a tensor's memory."""
+    return t.detach().numpy()
+
+
+def tensor(a: np.ndarray) -> torch.Tensor:
+    """The tensor that shares an array's memory, and keeps it."""
+    return torch.from_numpy(a)
+
+
+def is_channels_last(t: torch.Tensor) -> bool:
+    """Whether torch takes (N, C, H, W) images to be channels last, as ``Tensor::suggest_memory_format`` does."""
+    strides, sizes, least = t.stride(), t.shape, 0
+    for axis in (1, 3, 2, 0):
+        if strides[axis] < least or (axis == 0 and least == strides[1]):
+            return False
+        least = strides[axis] * max(sizes[axis], 1)
+    return True
+
+
+def in_format(x: torch.Tensor, last: bool) -> torch.Tensor:
+    """x with channels last, or in C order: itself if it is so."""
+    return x.contiguous(memory_format=torch.channels_last if last else torch.contiguous_format)

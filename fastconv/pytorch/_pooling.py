@@ -1,0 +1,105 @@
+"""Max and average pooling of images."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from .. import ops
+from ._arrays import array, in_format, is_channels_last, refusal, tensor
+
+__all__ = ["average_backward", "average_forward", "max_backward", "max_forward"]
+
+
+def _images(x: torch.Tensor, *others: torch.Tensor) -> str | None:
+    if reason := refusal(x, *others):
+        return reason
+    return None if x.dim() == 4 else f"{x.dim()} axes"
+
+
+def _pair(value: Sequence[int]) -> tuple[int, int]:
+    return (value[0], value[-1])
+
+
+def max_forward(
+    x: torch.Tensor,
+    kernel_size: Sequence[int],
+    stride: Sequence[int] = (),
+    padding: Sequence[int] = (0,),
+    dilation: Sequence[int] = (1,),
+    ceil_mode: bool = False,
+) -> tuple[torch.Tensor, torch.Tensor] | str:
+    """The largest of every window, and where it stands in its plane."""
+    if reason := _images(x):
+        return reason
+    x = in_format(x, is_channels_last(x))
+    try:
+        y, indices = ops.max_pool2d(
+            array(x), _pair(kernel_size), _pair(stride or kernel_size), _pair(padding), _pair(dilation), ceil_mode
+        )
+    except (ValueError, TypeError, RuntimeError, MemoryError):
+        return "sizes that fastconv refuses"
+    return tensor(y), tensor(indices.astype(np.int64, order="K", copy=False))
+
+
+def max_backward(
+    dy: torch.Tensor,
+    x: torch.Tensor,
+    kernel_size: Sequence[int],
+    stride: Sequence[int],
+    padding: Sequence[int],
+    dilation: Sequence[int],
+    ceil_mode: bool,
+    indices: torch.Tensor,
+) -> torch.Tensor | str:
+    """Each dy is added to the pixel that won."""
+    if reason := _images(dy, x):
+        return reason
+    last = is_channels_last(x)
+    dy, indices = in_format(dy, last), in_format(indices, last)
+    try:
+        return tensor(ops.max_pool2d_backward(array(dy), array(indices), tuple(x.shape)))
+    except (ValueError, TypeError, RuntimeError, MemoryError):
+        return "sizes that fastconv refuses"
+
+
+def average_forward(
+    x: torch.Tensor,
+    kernel_size: Sequence[int],
+    stride: Sequence[int] = (),
+    padding: Sequence[int] = (0,),
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+    divisor_override: int | None = None,
+) -> torch.Tensor | str:
+    """The mean of every window."""
+    if reason := _images(x):
+        return reason
+    x = in_format(x, is_channels_last(x))
+    how = _pair(kernel_size), _pair(stride or kernel_size), _pair(padding)
+    try:
+        return tensor(ops.avg_pool2d(array(x), *how, ceil_mode, count_include_pad, divisor_override))
+    except (ValueError, TypeError, RuntimeError, MemoryError):
+        return "sizes that fastconv refuses"
+
+
+def average_backward(
+    dy: torch.Tensor,
+    x: torch.Tensor,
+    kernel_size: Sequence[int],
+    stride: Sequence[int],
+    padding: Sequence[int],
+    ceil_mode: bool,
+    count_include_pad: bool,
+    divisor_override: int | None,
+) -> torch.Tensor | str:
+    """Each dy is shared out among the pixels of its window."""
+    if reason := _images(dy, x):
+        return reason
+    dy = in_format(dy, is_channels_last(x))
+    how = _pair(kernel_size), _pair(stride or kernel_size), _pair(padding)
+    try:
+        dx = ops.avg_pool2d_backward(array(dy), tuple(x.shape), *how, ceil_mode, count_include_pad, divisor_override)
+    except (ValueError, TypeError, RuntimeError, MemoryError):
+        return "sizes that fastconv refuses"
+    return tensor(dx)

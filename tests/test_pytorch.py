@@ -1,0 +1,352 @@
+"""fastconv's kernels inside PyTorch: every use of a convolution gives what torch gives alone, strides included."""
+
+import copy
+import threading
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("torch.library", reason="torch 2.9 and newer")
+
+from torch import nn  # noqa: E402
+from torch.nn import functional as F  # noqa: E402
+
+import fastconv  # noqa: E402
+import fastconv.pytorch  # noqa: E402
+
+if not hasattr(torch.library, "get_kernel"):
+    pytest.skip("torch 2.9 and newer", allow_module_level=True)
+
+pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")
+BOUNDS = {torch.float32: 2e-5, torch.float64: 1e-12}
+
+
+@pytest.fixture(autouse=True)
+def torch_as_it_was():
+    threads = fastconv.get_num_threads(), torch.get_num_threads()
+    yield
+    fastconv.pytorch.disable()
+    fastconv.set_num_threads(threads[0])
+    torch.set_num_threads(threads[1])
+
+
+def tensors(value):
+    if isinstance(value, torch.Tensor):
+        return [value]
+    return [] if value is None else [t for item in value for t in tensors(item)]
+
+
+def strides(t):
+    """But those of dimensions of one, which mean nothing."""
+    return [stride for stride, size in zip(t.stride(), t.shape, strict=True) if size > 1]
+
+
+def check(compute, least=1):
+    """compute() with fastconv and without: the same values, shapes, dtypes and strides; so many calls went through."""
+    torch.manual_seed(0)
+    expected = tensors(compute())
+    with fastconv.pytorch.enable():
+        torch.manual_seed(0)
+        got = tensors(compute())
+        taken = sum(row.calls for row in fastconv.pytorch.report() if row.by == "fastconv")
+    assert len(got) == len(expected)
+    for a, b in zip(got, expected, strict=True):
+        assert (a.shape, a.dtype, strides(a)) == (b.shape, b.dtype, strides(b))
+        if not a.is_floating_point():
+            assert torch.equal(a, b)
+            continue
+        error = (a.double() - b.double()).norm().item()
+        assert error <= BOUNDS.get(a.dtype, 0) * max(b.double().norm().item(), 1e-3)
+    assert taken >= least
+    return taken
+
+
+def passes(f, *operands):
+    """A function's value, and its gradients of what torch gives other numbers everywhere."""
+    operands = [a if a is None else a.detach().requires_grad_() for a in operands]
+    y = f(*operands)
+    weight = torch.linspace(-1, 2, y.numel(), dtype=y.dtype).view(y.shape)
+    return [y.detach(), *torch.autograd.grad(y, [a for a in operands if a is not None], weight)]
+
+
+def images(*size, dtype=torch.float32, last=False):
+    x = torch.randn(size, dtype=dtype)
+    return x.contiguous(memory_format=torch.channels_last) if last else x
+
+
+CONVOLUTIONS = [  # channels, filters, kernel, pixels, groups, stride, padding, dilation
+    (3, 8, (3, 3), (9, 9), 1, 1, 1, 1),
+    (8, 8, (1, 1), (7, 5), 1, 1, 0, 1),
+    (8, 8, (3, 3), (8, 8), 8, 1, 1, 1),
+    (8, 16, (3, 2), (8, 9), 4, 2, 1, 1),
+    (6, 5, (5, 5), (11, 11), 1, (2, 3), (2, 1), 1),
+    (4, 4, (3, 3), (12, 12), 1, 1, 2, 2),
+    (1, 4, (3, 3), (8, 8), 1, 1, 1, 1),
+    (4, 1, (3, 3), (8, 8), 1, 1, 1, 1),
+    (8, 4, (4, 4), (4, 4), 1, 1, 0, 1),
+]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("case", CONVOLUTIONS)
+@pytest.mark.parametrize("transposed", [False, True])
+def test_convolution_and_its_gradients(case, transposed, dtype):
+    channels, filters, kernel, pixels, groups, stride, padding, dilation = case
+    for x_last, w_last, biased in [
+        (False, False, True),
+        (True, True, False),
+        (False, True, True),
+        (True, False, False),
+    ]:
+
+        def compute(x_last=x_last, w_last=w_last, biased=biased):
+            x = images(2, channels, *pixels, dtype=dtype, last=x_last)
+            if transposed:
+                w = images(channels, filters // groups, *kernel, dtype=dtype, last=w_last)
+            else:
+                w = images(filters, channels // groups, *kernel, dtype=dtype, last=w_last)
+            b = torch.randn(filters, dtype=dtype) if biased else None
+            if transposed:
+                return passes(
+                    lambda x, w, b: F.conv_transpose2d(x, w, b, stride, padding, 0, groups, dilation), x, w, b
+                )
+            return passes(lambda x, w, b: F.conv2d(x, w, b, stride, padding, dilation, groups), x, w, b)
+
+        check(compute, 2)
+
+
+@pytest.mark.parametrize("last", [False, True])
+@pytest.mark.parametrize(
+    "window", [(2, 2, 0, 1, False), (3, 2, 1, 1, True), (3, 1, 1, 2, False), (2, None, 0, 1, False)]
+)
+def test_pooling(window, last):
+    kernel, stride, padding, dilation, ceil_mode = window
+
+    def largest():
+        x = images(2, 5, 9, 8, last=last)
+        found = passes(lambda x: F.max_pool2d(x, kernel, stride, padding, dilation, ceil_mode), x)
+        return found, F.max_pool2d(x, kernel, stride, padding, dilation, ceil_mode, return_indices=True)
+
+    check(largest, 3)
+    for counted, divisor in ((True, None), (False, None), (True, 3)):
+        how = kernel, stride, padding, ceil_mode, counted, divisor
+        check(lambda how=how: passes(lambda x: F.avg_pool2d(x, *how), images(2, 5, 9, 8, last=last)), 2)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("affine", [False, True])
+@pytest.mark.parametrize("tracked", [False, True])
+@pytest.mark.parametrize("last", [False, True])
+def test_batch_norm(dtype, training, affine, tracked, last):
+    def compute():
+        running = (torch.randn(5, dtype=dtype), torch.rand(5, dtype=dtype) + 1) if tracked else (None, None)
+        x = images(4, 5, 9, 8, dtype=dtype, last=last) * 3 + 2
+        rows = torch.randn(2, 5, dtype=dtype) if affine else (None, None)
+        found = passes(lambda x, w, b: F.batch_norm(x, *running, w, b, training or not tracked), x, *rows)
+        return found, running
+
+    check(compute, 2)
+
+
+def test_sequences_single_images_and_what_is_left_to_torch():
+    check(
+        lambda: passes(lambda x, w: F.conv1d(x, w, padding=1, groups=2), torch.randn(3, 4, 20), torch.randn(6, 2, 3)), 2
+    )
+    check(
+        lambda: passes(lambda x, w: F.conv_transpose1d(x, w, stride=2), torch.randn(3, 4, 20), torch.randn(4, 6, 4)), 2
+    )
+    check(lambda: F.conv2d(torch.randn(3, 8, 8), torch.randn(4, 3, 3, 3)))
+    for compute in (
+        lambda: F.conv3d(torch.randn(1, 2, 5, 5, 5), torch.randn(3, 2, 3, 3, 3)),
+        lambda: F.conv2d(torch.randn(0, 3, 8, 8), torch.randn(4, 3, 3, 3)),
+        lambda: F.conv2d(torch.randn(1, 3, 8, 8).half(), torch.randn(4, 3, 3, 3).half()),
+        lambda: nn.BatchNorm1d(5)(torch.randn(7, 5)),
+    ):
+        assert check(compute, 0) == 0
+
+
+def test_errors_are_torchs_own():
+    x = torch.randn(1, 3, 8, 8)
+    for call in (
+        lambda: F.conv2d(x, torch.randn(4, 2, 3, 3)),
+        lambda: F.conv2d(torch.randn(1, 3, 2, 2), torch.randn(4, 3, 3, 3)),
+        lambda: F.conv2d(x, torch.randn(4, 3, 3, 3), torch.randn(3)),
+        lambda: F.conv2d(x, torch.randn(4, 3, 3, 3), padding=-1),
+        lambda: F.conv2d(x, torch.randn(4, 3, 3, 3), stride=0),
+        lambda: F.conv2d(x, torch.randn(4, 3, 3, 3).double()),
+        lambda: F.max_pool2d(x, 2, padding=2),
+        lambda: nn.BatchNorm2d(4)(x),
+    ):
+        errors = []
+        for enabled in (False, True):
+            if enabled:
+                fastconv.pytorch.enable()
+            with pytest.raises(Exception) as caught:
+                call()
+            errors.append((caught.type, str(caught.value)))
+            fastconv.pytorch.disable()
+        assert errors[0] == errors[1]
+
+
+def network(last=False, dtype=torch.float32):
+    layers = (
+        nn.Conv2d(3, 8, 3, padding=1, bias=False),
+        nn.BatchNorm2d(8),
+        nn.Tanh(),
+        nn.MaxPool2d(2),
+        nn.Conv2d(8, 8, 3),
+    )
+    model = nn.Sequential(*layers, nn.AvgPool2d(2), nn.Flatten(), nn.Linear(72, 5)).to(dtype)
+    x = images(4, 3, 16, 16, dtype=dtype, last=last)
+    return (model.to(memory_format=torch.channels_last) if last else model), x
+
+
+def step(model, x, run=None):
+    y = (run or model)(x)
+    y.square().sum().backward()
+    return y.detach(), [p.grad for p in model.parameters()]
+
+
+@pytest.mark.parametrize("last", [False, True])
+def test_training_steps(last):
+    check(lambda: step(*network(last)), 8)
+    check(lambda: step(*network(last, torch.float64)), 8)
+
+
+@pytest.mark.parametrize("last", [False, True])
+def test_compiled_without_a_code_generator(last):
+    def compute():
+        torch._dynamo.reset()
+        model, x = network(last)
+        return step(model, x, torch.compile(model, backend="aot_eager"))
+
+    check(compute, 8)
+
+
+def test_inference_autocast_jit_fx_and_export():
+    def compute(run):
+        model, x = network()
+        model.eval()
+        with torch.inference_mode():
+            return run(model, x).clone()
+
+    check(lambda: compute(lambda model, x: model(x)), 5)
+    check(lambda: compute(lambda model, x: torch.jit.trace(model, x)(x)), 5)
+    check(lambda: compute(lambda model, x: torch.jit.script(model)(x)), 5)
+    check(lambda: compute(lambda model, x: torch.fx.symbolic_trace(model)(x)), 5)
+    check(lambda: compute(lambda model, x: torch.export.export(model, (x,)).module()(x)), 5)
+    check(lambda: compute(lambda model, x: nn.DataParallel(model)(x)), 5)
+    check(lambda: compute(lambda model, x: copy.deepcopy(model)(x)), 5)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert check(lambda: compute(lambda model, x: model(x)), 0) == 0
+
+
+def test_vmap_and_forward_mode():
+    w = torch.randn(4, 3, 3, 3)
+    check(lambda: torch.func.vmap(lambda x: F.conv2d(x, w, padding=1))(torch.randn(5, 2, 3, 8, 8)))
+    check(lambda: torch.func.jvp(lambda w: F.conv2d(torch.randn(2, 3, 8, 8), w), (w,), (torch.ones_like(w),)), 2)
+
+
+def test_gradcheck_and_gradgradcheck():
+    x, w = torch.randn(2, 3, 6, 5, dtype=torch.float64), torch.randn(4, 3, 3, 2, dtype=torch.float64)
+    b = torch.randn(4, dtype=torch.float64)
+    operands = [a.requires_grad_() for a in (x, w, b)]
+    with fastconv.pytorch.enable():
+        for f in (
+            lambda x, w, b: F.conv2d(x, w, b, stride=2, padding=1),
+            lambda x, w, b: F.conv_transpose2d(F.conv2d(x, w, b), w),
+            lambda x, w, b: F.avg_pool2d(F.conv2d(x, w, b), 2),
+            lambda x, w, b: F.batch_norm(F.conv2d(x, w, b).tanh(), None, None, training=True),
+        ):
+            assert torch.autograd.gradcheck(f, operands)
+            assert torch.autograd.gradgradcheck(f, operands)
+
+
+def test_samples_that_torch_tests_its_own_operators_with():
+    methods = pytest.importorskip("torch.testing._internal.common_methods_invocations")
+    names = ("nn.functional.conv", "nn.functional.max_pool2d", "nn.functional.avg_pool2d", "nn.functional.batch_norm")
+    count = 0
+    for info in methods.op_db:
+        if not info.name.startswith(names) or "bag" in info.name:
+            continue
+        for dtype in (torch.float32, torch.float64):
+            if dtype not in info.dtypes:
+                continue
+            for sample in info.sample_inputs("cpu", dtype, requires_grad=True):
+
+                def compute(sample=sample, info=info):
+                    args = copy.deepcopy((sample.input.detach(), sample.args, sample.kwargs))
+                    x = args[0].requires_grad_()
+                    y = tensors(info.op(x, *args[1], **args[2]))
+                    if not y[0].requires_grad:
+                        return [t.detach() for t in y]
+                    return [t.detach() for t in y], torch.autograd.grad(y[0].sum(), x)
+
+                check(compute, 0)
+                count += 1
+    assert count > 100
+
+
+def test_threads_follow_torchs():
+    x, w = torch.randn(2, 3, 8, 8), torch.randn(4, 3, 3, 3)
+    with fastconv.pytorch.enable():
+        for threads in (2, 1):
+            torch.set_num_threads(threads)
+            F.conv2d(x, w)
+            assert fastconv.get_num_threads() == threads
+    with fastconv.pytorch.enable(threads=2):
+        F.conv2d(x, w)
+        assert fastconv.get_num_threads() == 2
+    with pytest.raises(ValueError, match="threads must be at least 1, not 0"):
+        fastconv.pytorch.enable(threads=0)
+    with pytest.raises(TypeError, match="not 'many'"):
+        fastconv.pytorch.enable(threads="many")
+    assert not fastconv.pytorch.is_enabled()
+
+
+def test_enabling_and_disabling():
+    x, w = torch.randn(1, 3, 8, 8), torch.randn(4, 3, 3, 3)
+    assert fastconv.pytorch.report() == []
+    fastconv.pytorch.enable(pooling=False, normalisation=False)
+    fastconv.pytorch.enable(pooling=False)
+    F.max_pool2d(F.conv2d(x, w), 2)
+    assert fastconv.pytorch.report() == [("convolution", 1, "fastconv")]
+    assert "convolution" in str(fastconv.pytorch.report())
+    fastconv.pytorch.disable()
+    fastconv.pytorch.disable()
+    own = torch.library.get_kernel("aten::convolution", "CPU")
+    assert "RegisterCompositeExplicitAutograd" in repr(own)
+    F.conv2d(x, w)
+    assert fastconv.pytorch.report() == []
+
+
+def test_threads_of_python_at_once():
+    model, x = network()
+    model.eval()
+    expected = model(x)
+    wrong = []
+
+    def run():
+        for _ in range(20):
+            if not torch.allclose(model(x), expected, atol=1e-5):
+                wrong.append(1)
+
+    with fastconv.pytorch.enable():
+        threads = [threading.Thread(target=run) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert not wrong
+
+
+def test_results_outlive_the_array_that_holds_them():
+    with fastconv.pytorch.enable():
+        y = F.conv2d(torch.ones(1, 1, 64, 64), torch.ones(1, 1, 3, 3))
+        kept = y.numpy()
+        del y
+        for _ in range(10):
+            F.conv2d(torch.zeros(1, 1, 64, 64), torch.ones(1, 1, 3, 3))
+    assert np.all(kept == 9)
