@@ -1,12 +1,15 @@
-"""Damaged and forged files of `fastconv.save`: each is refused or loaded, executes nothing and claims no memory.
+"""Damaged and forged files of weights: each is refused or loaded, executes nothing and claims no memory.
 
 ``python -m tests.fuzz_files [SECONDS] [SEED]`` goes on for that long (60) and prints what was found.
 """
 
 import io
+import json
+import os
 import pickle
 import struct
 import sys
+import tempfile
 import time
 import tracemalloc
 from collections import Counter, OrderedDict
@@ -14,6 +17,7 @@ from collections import Counter, OrderedDict
 import numpy as np
 
 import fastconv
+from fastconv.serialization import archive, legacy, safetensors, storage, unpickler  # noqa: F401  (late imports execute)
 
 REFUSED = (RuntimeError, pickle.UnpicklingError, ValueError, EOFError)
 ENOUGH = 8_000_000  # bytes that loading a file of some kilobytes may take at its peak
@@ -33,11 +37,26 @@ def samples() -> list[bytes]:
         "dtype": fastconv.float32,
     }
     files = []
-    for archive in (True, False):
+    for newer in (True, False):
         file = io.BytesIO()
-        fastconv.save(everything, file, _use_new_zipfile_serialization=archive)
+        fastconv.save(everything, file, _use_new_zipfile_serialization=newer)
         files.append(file.getvalue())
-    return files
+    return [*files, safetensors_file()]
+
+
+def safetensors_file() -> bytes:
+    """A file of every element type, put together by hand."""
+    sizes = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "F8_E4M3": 1, "F8_E5M2": 1, "I64": 8, "U8": 1, "BOOL": 1}
+    header: dict[str, object] = {"__metadata__": {"format": "pt"}}
+    body = b""
+    for name, size in sizes.items():
+        data = np.arange(6, dtype=np.uint8).repeat(size).tobytes()
+        place = [len(body), len(body) + len(data)]
+        header[f"layer.{name}"] = {"dtype": name, "shape": [2, 3], "data_offsets": place}
+        body += data
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    return struct.pack("<Q", len(text)) + text + body
 
 
 def mutated(content: bytes, rng: np.random.Generator) -> bytes:
@@ -76,16 +95,49 @@ def reseal(content: bytes) -> bytes:
     return file.getvalue()
 
 
-def try_one(content: bytes) -> bool:
+INDEX = {"metadata": {}, "weight_map": {"layer.F32": "part.safetensors", "layer.I64": "part.safetensors"}}
+executed: list[str] = []  # what was, while a file was loaded
+watching = False
+
+
+def watch(event: str, arguments: tuple[object, ...]) -> None:
+    """An audit hook: files of weights have no code, processes or connections to offer."""
+    if watching and event.startswith(("exec", "os.", "subprocess.", "socket.", "ctypes.", "pickle.", "compile")):
+        code = getattr(arguments[0], "co_filename", "") if arguments else ""
+        if not str(code).startswith((sys.prefix, sys.base_prefix, os.path.dirname(fastconv.__file__))):  # late imports
+            executed.append(f"{event}{arguments!r:.200}")
+
+
+def load_file(content: bytes, folder: str, rng: np.random.Generator) -> None:
+    """Load what is no torch file: a safetensors file, mapped or not, or one with a damaged index."""
+    part, index = os.path.join(folder, "part.safetensors"), os.path.join(folder, "a.safetensors.index.json")
+    with open(part, "wb") as file:
+        file.write(content)
+    if rng.integers(4):
+        tensors = fastconv.load(part, mmap=bool(rng.integers(2)))
+    else:
+        with open(part, "wb") as file, open(index, "wb") as names:
+            file.write(safetensors_file())
+            names.write(mutated(json.dumps(INDEX).encode(), rng))
+        tensors = fastconv.load(index)
+    for tensor in tensors.values():
+        tensor.float().sum()
+
+
+def try_one(content: bytes, kind: int, folder: str, rng: np.random.Generator) -> bool:
     """Whether the file was loaded; anything but that and a clear refusal is raised."""
+    global watching
     tracemalloc.reset_peak()
     before = tracemalloc.get_traced_memory()[0]
+    watching = True
     try:
-        fastconv.load(io.BytesIO(content))
+        load_file(content, folder, rng) if kind == 2 else fastconv.load(io.BytesIO(content))
     except REFUSED as error:
         assert str(error)
         return False
     finally:
+        watching = False
+        assert not executed, executed
         peak = tracemalloc.get_traced_memory()[1] - before
         assert peak < ENOUGH, f"a file of {len(content)} bytes took {peak} bytes"
     return True
@@ -96,12 +148,17 @@ def run(rounds: int | None, seconds: float, seed: int) -> tuple[int, int]:
     rng = np.random.default_rng(seed)
     files, done, loaded = samples(), 0, 0
     end = time.monotonic() + seconds
+    sys.addaudithook(watch)
     tracemalloc.start()
     try:
-        while time.monotonic() < end if rounds is None else done < rounds:
-            content = mutated(files[done % 2], rng)
-            loaded += try_one(reseal(content) if rng.integers(2) else content)
-            done += 1
+        with tempfile.TemporaryDirectory() as folder:
+            while time.monotonic() < end if rounds is None else done < rounds:
+                kind = done % 3
+                content = mutated(files[kind], rng)
+                if kind == 0 and rng.integers(2):
+                    content = reseal(content)
+                loaded += try_one(content, kind, folder, rng)
+                done += 1
     finally:
         tracemalloc.stop()
     return done, loaded

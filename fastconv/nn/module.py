@@ -436,8 +436,6 @@ class Module:
                         f"size mismatch for {name}: copying a param with shape {list(values[name].shape)} from "
                         f"checkpoint, the shape in current model is {list(own[name].shape)}."
                     )
-                elif not assign and not np.can_cast(values[name].dtype, own[name].dtype, "same_kind"):
-                    errors.append(f"{name}: cannot copy {values[name].dtype} into {own[name].dtype}.")
         if errors:
             raise RuntimeError(
                 "Error(s) in loading state_dict for {}:\n\t{}".format(type(self).__name__, "\n\t".join(errors))

@@ -103,14 +103,15 @@ def load(
         the file says**, so it is for files that you trust.
     mmap : bool, optional
         Map the file, so that a tensor is read when it is looked at; changes stay in memory. The file must not be
-        written to meanwhile. It needs a path, and a file in torch's newer format or in safetensors.
+        written to meanwhile. It needs a path, and a file in torch's newer format or in safetensors; by default it is
+        done for safetensors.
     **pickle_load_args
         `encoding`, of strings of Python 2; with ``weights_only=False`` whatever ``pickle.Unpickler`` takes.
 
     Returns
     -------
     object
-        What was saved. 8-bit floats come as float32, and so does what other types a tensor cannot have.
+        What was saved. 8-bit floats, which tensors cannot have, come as float32.
 
     Raises
     ------
@@ -139,7 +140,7 @@ def load(
         from . import safetensors
 
         _device_of(map_location)
-        return safetensors.load(path, bool(mmap))
+        return safetensors.load(path, True if mmap is None else bool(mmap))
     with open(path, "rb") as file:
         return _load(file, path, map_location, weights_only, bool(mmap), pickle_load_args)
 

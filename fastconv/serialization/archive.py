@@ -100,7 +100,8 @@ class Archive:
         start, size = self._locate(record)
         if self._map is None:
             self._map = mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_COPY)
-        return np.frombuffer(self._map, np.uint8, size, start)
+        data = np.frombuffer(self._map, np.uint8, size, start)
+        return data if start % 8 == 0 else data.copy()  # other programs' archives align nothing
 
     def _info(self, record: str) -> zipfile.ZipInfo:
         try:

@@ -43,7 +43,10 @@ def load(path: str, mmap: bool = False) -> dict[str, Tensor]:
     for part in parts:
         if not isinstance(part, str) or os.path.basename(part) != part:
             raise RuntimeError(f"{path}: names {part!r:.100}, expected files in its own folder")
-        tensors = load(os.path.join(os.path.dirname(path), part), mmap)
+        beside = os.path.join(os.path.dirname(path), part)
+        if not os.path.isfile(beside):  # nor a pipe, which would be waited for
+            raise RuntimeError(f"{path}: names {part!r:.100}, and there is no such file beside it")
+        tensors = {name: wrap(array) for name, array in read(beside, mmap)[0].items()}
         missing = [name for name, where in index.items() if where == part and name not in tensors]
         if missing:
             raise RuntimeError(f"{path}: {part} should hold {missing[0]!r}, and does not")
@@ -96,6 +99,7 @@ def read(path: str | os.PathLike[str], mmap: bool = False) -> tuple[dict[str, np
             else:
                 raw = np.frombuffer(whole, np.uint8, stop - start, body + start)
             flat = raw.view(element.stored)
+            flat = flat if flat.flags.aligned else flat.copy()  # the format asks for no order that aligns elements
             arrays[name] = (flat if element.widen is None else element.widen(flat)).view(element.dtype).reshape(shape)
     return arrays, metadata
 

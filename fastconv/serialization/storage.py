@@ -10,7 +10,7 @@ import numpy as np
 
 from .._native.tape import wrap
 from .._tensor import Tensor
-from ..dtypes import device
+from ..dtypes import BFloat16, as_dtype, device
 from ..nn.parameter import Parameter
 from .unpickler import UnpicklingError
 
@@ -27,21 +27,30 @@ class Element(NamedTuple):
     widen: Callable[[np.ndarray], np.ndarray] | None = None
 
 
-def _widen_bfloat16(raw: np.ndarray) -> np.ndarray:
-    return (raw.astype(np.uint32) << 16).view(np.float32)
+def _float8_e5m2() -> np.ndarray:
+    """float16's sign, exponent and upper two bits of mantissa."""
+    return (np.arange(256, dtype=np.uint16) << 8).view(np.float16).astype(np.float32)
 
 
-def _widen_float8_e5m2(raw: np.ndarray) -> np.ndarray:
-    return (raw.astype(np.uint16) << 8).view(np.float16).astype(np.float32)
-
-
-def _widen_float8_e4m3(raw: np.ndarray) -> np.ndarray:
+def _float8_e4m3() -> np.ndarray:
     """Four bits of exponent, whose bias is 7, and three of mantissa; no infinities, and all ones is NaN."""
     codes = np.arange(256)
     exponent, mantissa = codes >> 3 & 15, codes & 7
     values = np.where(exponent > 0, (8 + mantissa) * 2.0 ** (exponent - 10), mantissa * 2.0**-9)
     values[codes & 127 == 127] = np.nan
-    return np.where(codes > 127, -values, values).astype(np.float32)[raw]
+    return np.where(codes > 127, -values, values).astype(np.float32)
+
+
+def _widen(values: Callable[[], np.ndarray]) -> Callable[[np.ndarray], np.ndarray]:
+    """What makes float32 of codes, given the values of all 256."""
+
+    def widen(codes: np.ndarray) -> np.ndarray:
+        table, y = values(), np.empty(codes.shape, np.float32)
+        for i in range(0, codes.size, 1 << 15):  # indices are made of the codes, and these are to stay in the cache
+            np.take(table, codes[i : i + (1 << 15)], out=y[i : i + (1 << 15)], mode="clip")
+        return y
+
+    return widen
 
 
 _FLOAT32 = np.dtype("float32")
@@ -57,9 +66,9 @@ ELEMENTS = {
                 *(("uint16", None), ("uint32", None), ("uint64", None)),
             )
         ),
-        Element("bfloat16", "BFloat16Storage", np.dtype("uint16"), _FLOAT32, _widen_bfloat16),
-        Element("float8_e5m2", None, np.dtype("uint8"), _FLOAT32, _widen_float8_e5m2),
-        Element("float8_e4m3fn", None, np.dtype("uint8"), _FLOAT32, _widen_float8_e4m3),
+        Element("bfloat16", "BFloat16Storage", np.dtype("uint16"), BFloat16.dtype),
+        Element("float8_e5m2", None, np.dtype("uint8"), _FLOAT32, _widen(_float8_e5m2)),
+        Element("float8_e4m3fn", None, np.dtype("uint8"), _FLOAT32, _widen(_float8_e4m3)),
     )
 }
 _BYTES = Element("bytes", "UntypedStorage", np.dtype("uint8"), np.dtype("uint8"))
@@ -73,7 +82,7 @@ _REFUSED_STORAGES = {
 def element_of(dtype: np.dtype) -> Element:
     """The element type of a tensor's dtype."""
     try:
-        return ELEMENTS[dtype.name]
+        return ELEMENTS["bfloat16" if dtype.kind == "V" else dtype.name]
     except KeyError:
         raise TypeError(f"a file holds tensors of {', '.join(ELEMENTS)}, not of {dtype}") from None
 
@@ -273,5 +282,5 @@ CONSTANTS: dict[str, Any] = {
     **{f"torch.{e.storage}": StorageType(e.storage) for e in ELEMENTS.values() if e.storage},
     **{f"torch.{name}": StorageType(name) for name in _REFUSED_STORAGES},
     # A dtype of its own for what is widened: it has to be known when the tensor is made.
-    **{f"torch.{e.name}": e.dtype if e.widen is None else e for e in ELEMENTS.values()},
+    **{f"torch.{e.name}": as_dtype(e.dtype) if e.widen is None else e for e in ELEMENTS.values()},
 }
