@@ -20,7 +20,7 @@ from fastconv._native.tuning import FORMS, PASSES
 
 ROW = tuple[int, int, int]  # form, pass, class
 FEATURES = 14
-SHARPNESS = 30.0  # of the choice that fit() descends: estimates 3 % apart are all but a tie
+SHARPNESS = 12.0  # of the choice that fit() descends: estimates 8 % apart are all but a tie
 MOST_LOSS = 1.2  # a form that takes e**1.2 times the best one's time is as bad as any
 RESTRAINT = 0.003
 
