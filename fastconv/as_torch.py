@@ -149,6 +149,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "torchvision.ops.stochastic_depth": ("fastconv.vision.ops",),
     "torchvision.transforms": ("fastconv.vision.transforms",),
     "torchvision.transforms._presets": ("fastconv.vision.transforms.presets",),
+    "torchvision.transforms.autoaugment": ("fastconv.vision.transforms.autoaugment",),
     "torchvision.transforms.functional": ("fastconv.vision.transforms.functional",),
     "torchvision.transforms.transforms": ("fastconv.vision.transforms",),
     "torchvision.utils": ("fastconv.vision.utils",),

@@ -308,11 +308,20 @@ def linspace(
     device: DeviceLike = None,
     requires_grad: bool = False,
 ) -> Tensor:
-    """`steps` numbers at equal distances from `start` to `end`, both included."""
+    """`steps` numbers at equal distances from `start` to `end`, both included; each half is counted from its end."""
     check_device(device)
     start, end, steps = float(number(start, "start")), float(number(end, "end")), integer(steps, "steps")
     check_shape((steps,), "linspace")
-    return _new(convert(np.linspace(start, end, steps), as_dtype(dtype)), requires_grad, out)
+    kind = as_dtype(dtype)
+    if steps < 2 or kind not in (np.float32, np.float64):
+        return _new(convert(np.linspace(start, end, steps), kind), requires_grad, out)
+    first, last = np.array([start, end], kind)
+    step = float((last - first) / kind.type(steps - 1))
+    index = np.arange(steps, dtype=np.float64)
+    half = steps // 2
+    # In double precision, so that a product and sum are rounded once, as torch's are where the CPU can.
+    values = np.concatenate([first + step * index[:half], last - step * index[: steps - half][::-1]])
+    return _new(convert(values, kind), requires_grad, out)
 
 
 def eye(

@@ -4,6 +4,7 @@ A function that fills an array draws its elements in the order in which they lie
 the order of the axes. All of them draw from `generator`, or from the default generator where that is None.
 """
 
+import math
 import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -455,3 +456,42 @@ def multinomial(
     if weights.ndim == 1:
         return np.searchsorted(sums, u)
     return np.stack([np.searchsorted(row, drawn) for row, drawn in zip(sums, u, strict=True)])
+
+
+def dirichlet(concentration: np.ndarray, generator: Generator | None = None) -> np.ndarray:
+    """Positive numbers of sum 1 along the last axis: gamma variates, divided by their sum."""
+    gammas = np.array([_gamma(float(alpha), engine_of(generator)) for alpha in concentration.reshape(-1)])
+    gammas = np.maximum(gammas, np.finfo(np.float64).tiny).reshape(concentration.shape)
+    limits = np.finfo(concentration.dtype)
+    return np.clip(gammas / gammas.sum(-1, keepdims=True), limits.tiny, 1 - limits.eps / 2).astype(concentration.dtype)
+
+
+def _gamma(alpha: float, engine: MersenneTwister) -> float:
+    """A gamma variate by the method of G. Marsaglia and W. W. Tsang (2000)."""
+    number = np.empty(1, np.float64)
+
+    def uniform() -> float:
+        engine.uniform(number, 0, 1)
+        return 1 - float(number[0])
+
+    scale = 1.0
+    if alpha < 1:
+        if alpha == 0:
+            return 0.0
+        scale = uniform() ** (1 / alpha)
+        alpha += 1
+    # Constants are single-precision in the original, and what is accepted hangs on them.
+    d = alpha - float(np.float32(1) / np.float32(3))
+    c = 1 / math.sqrt(9 * d)
+    while True:
+        x, y = 0.0, 0.0
+        while y <= 0:
+            engine.normal_pairs(number, 0, 1)
+            x = float(number[0])
+            y = 1 + c * x
+        v = y * y * y
+        u = uniform()
+        if u < 1 - float(np.float32(0.0331)) * x * x * x * x:
+            return scale * d * v
+        if math.log(u) < 0.5 * x * x + d * (1 - v + math.log(v)):
+            return scale * d * v

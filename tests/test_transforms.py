@@ -172,7 +172,6 @@ def test_resize_is_pillows(size, options, height, width, upright):
         ({"size": 0}, ValueError, "positive. Got 0"),
         ({"size": 8, "max_size": 8}, ValueError, "max_size=8 and size=8"),
         ({"size": (8, 8), "max_size": 9}, ValueError, "max_size=9 and size=(8, 8)"),
-        ({"size": 8, "antialias": False}, ValueError, "antialias=False"),
         ({"size": 8, "interpolation": "cubist"}, ValueError, "cubist"),
     ],
 )
@@ -182,11 +181,22 @@ def test_resize_refuses(arguments, error, message):
     assert message in str(caught.value)
 
 
-def test_resize_and_grayscale_come_before_to_tensor():
-    for transform in (transforms.Resize(4), transforms.Grayscale()):
-        for call in (transform, transform.batch):
-            with pytest.raises(TypeError, match="comes before ToTensor"):
-                call(from_numpy(np.zeros((1, 3, 8, 8), np.float32)))
+def test_resize_and_grayscale_of_tensors():
+    images = from_numpy(np.random.default_rng(0).random((2, 3, 8, 8)).astype(np.float32))
+    for transform, shape in ((transforms.Resize(4), (2, 3, 4, 4)), (transforms.Grayscale(), (2, 1, 8, 8))):
+        assert transform(images).shape == shape
+        assert np.array_equal(transform.batch(images), transform(images))
+        assert np.array_equal(transform(images[1]), transform(images)[1])
+    with pytest.raises(TypeError, match=r"img should be PIL Image or Tensor Image. Got <class 'numpy.ndarray'>"):
+        transforms.Resize(4)(images.numpy())
+
+
+def test_resize_without_antialiasing_warns_where_there_is_no_such_thing():
+    image = Image.fromarray(pixels(20, 40, 3))
+    with pytest.warns(UserWarning, match="Argument antialias is ignored"):
+        assert np.array_equal(transforms.Resize(10, antialias=False)(image), transforms.Resize(10)(image))
+    x = transforms.ToTensor()(image)
+    assert not np.array_equal(transforms.Resize(10, antialias=False)(x), transforms.Resize(10)(x))
 
 
 def numbered(height, width, channels=3):

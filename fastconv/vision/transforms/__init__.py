@@ -1,8 +1,39 @@
-"""Transforms from images to tensors, with torchvision.transforms' names and semantics."""
+"""Transforms of images, with torchvision.transforms' names and semantics."""
 
 from fastconv.vision.transforms import functional
-from fastconv.vision.transforms.colors import ColorJitter, RandomGrayscale
-from fastconv.vision.transforms.geometry import Pad, RandomResizedCrop, RandomRotation, RandomVerticalFlip
+from fastconv.vision.transforms.autoaugment import (
+    AugMix,
+    AutoAugment,
+    AutoAugmentPolicy,
+    RandAugment,
+    TrivialAugmentWide,
+)
+from fastconv.vision.transforms.colors import (
+    ColorJitter,
+    ConvertImageDtype,
+    GaussianBlur,
+    PILToTensor,
+    RandomAdjustSharpness,
+    RandomAutocontrast,
+    RandomEqualize,
+    RandomGrayscale,
+    RandomInvert,
+    RandomPosterize,
+    RandomSolarize,
+)
+from fastconv.vision.transforms.geometry import (
+    ElasticTransform,
+    FiveCrop,
+    LinearTransformation,
+    Pad,
+    RandomAffine,
+    RandomErasing,
+    RandomPerspective,
+    RandomResizedCrop,
+    RandomRotation,
+    RandomVerticalFlip,
+    TenCrop,
+)
 from fastconv.vision.transforms.transforms import (
     CenterCrop,
     Compose,
@@ -11,8 +42,11 @@ from fastconv.vision.transforms.transforms import (
     Lambda,
     Normalize,
     RandomApply,
+    RandomChoice,
     RandomCrop,
     RandomHorizontalFlip,
+    RandomOrder,
+    RandomTransforms,
     Resize,
     ToPILImage,
     ToTensor,
@@ -20,24 +54,48 @@ from fastconv.vision.transforms.transforms import (
 )
 
 __all__ = [
+    "AugMix",
+    "AutoAugment",
+    "AutoAugmentPolicy",
     "CenterCrop",
     "ColorJitter",
     "Compose",
+    "ConvertImageDtype",
+    "ElasticTransform",
+    "FiveCrop",
+    "GaussianBlur",
     "Grayscale",
     "InterpolationMode",
     "Lambda",
+    "LinearTransformation",
     "Normalize",
+    "PILToTensor",
     "Pad",
+    "RandAugment",
+    "RandomAdjustSharpness",
+    "RandomAffine",
     "RandomApply",
+    "RandomAutocontrast",
+    "RandomChoice",
     "RandomCrop",
+    "RandomEqualize",
+    "RandomErasing",
     "RandomGrayscale",
     "RandomHorizontalFlip",
+    "RandomInvert",
+    "RandomOrder",
+    "RandomPerspective",
+    "RandomPosterize",
     "RandomResizedCrop",
     "RandomRotation",
+    "RandomSolarize",
+    "RandomTransforms",
     "RandomVerticalFlip",
     "Resize",
+    "TenCrop",
     "ToPILImage",
     "ToTensor",
+    "TrivialAugmentWide",
     "batched",
     "functional",
 ]

@@ -1,56 +1,63 @@
-"""Transforms of the colours of Pillow images."""
+"""Transforms of an image's colours, and of its sharpness."""
 
 import numbers
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
+from fastconv._tensor import Tensor
 from fastconv.checks import number
 from fastconv.creation import empty, rand, randperm
-from fastconv.vision._pillow import pillow
-from fastconv.vision.transforms.images import check_image
-from fastconv.vision.transforms.transforms import Grayscale
+from fastconv.dtypes import as_dtype
+from fastconv.nn import Module
+from fastconv.vision.transforms import functional as F
+from fastconv.vision.transforms.images import dimensions, pair
 
-__all__ = ["ColorJitter", "RandomGrayscale"]
-
-
-def adjust_brightness(image: Any, brightness_factor: float) -> Any:
-    """An image with its values multiplied: 0 is black, 1 leaves it as it is."""
-    return _enhance("Brightness", image, brightness_factor)
-
-
-def adjust_contrast(image: Any, contrast_factor: float) -> Any:
-    """An image between its mean grey at 0 and itself at 1."""
-    return _enhance("Contrast", image, contrast_factor)
-
-
-def adjust_saturation(image: Any, saturation_factor: float) -> Any:
-    """An image between its greys at 0 and itself at 1."""
-    return _enhance("Color", image, saturation_factor)
+__all__ = [
+    "ColorJitter",
+    "ConvertImageDtype",
+    "GaussianBlur",
+    "PILToTensor",
+    "RandomAdjustSharpness",
+    "RandomAutocontrast",
+    "RandomEqualize",
+    "RandomGrayscale",
+    "RandomInvert",
+    "RandomPosterize",
+    "RandomSolarize",
+]
 
 
-def _enhance(kind: str, image: Any, factor: float) -> Any:
-    check_image(image, f"adjusting its {kind.lower()}")
-    from PIL import ImageEnhance
+class PILToTensor:
+    """A Pillow image as a tensor (C, H, W) of its own values; those of 16 bits become int32."""
 
-    return getattr(ImageEnhance, kind)(image).enhance(factor)
+    def __call__(self, pic: Any) -> Tensor:
+        return F.pil_to_tensor(pic)
 
-
-def adjust_hue(image: Any, hue_factor: float) -> Any:
-    """An image with its hues turned by `hue_factor`, from -0.5 to 0.5, of a full turn."""
-    check_image(image, "adjusting its hue")
-    if not -0.5 <= hue_factor <= 0.5:
-        raise ValueError(f"hue_factor ({hue_factor}) is not in [-0.5, 0.5].")
-    if image.mode in ("L", "1", "I", "F"):
-        return image
-    hue, saturation, value = image.convert("HSV").split()
-    turned = np.asarray(hue) + np.uint8(int(hue_factor * 255) % 256)  # hues are a circle of 256 steps
-    return pillow().merge("HSV", (pillow().fromarray(turned), saturation, value)).convert(image.mode)
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}()"
 
 
-class ColorJitter:
-    """Change brightness, contrast, saturation and hue of a Pillow image at random, in random order.
+class ConvertImageDtype(Module):
+    """A tensor in another dtype, with its values scaled so that white stays white.
+
+    Parameters
+    ----------
+    dtype : dtype
+    """
+
+    def __init__(self, dtype: Any) -> None:
+        super().__init__()
+        self.dtype: Any = as_dtype(dtype)
+
+    def forward(self, image: Tensor) -> Tensor:
+        return F.convert_image_dtype(image, self.dtype)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}()"
+
+
+class ColorJitter(Module):
+    """Change brightness, contrast, saturation and hue of an image at random, in random order.
 
     Parameters
     ----------
@@ -67,25 +74,35 @@ class ColorJitter:
         saturation: float | Sequence[float] = 0,
         hue: float | Sequence[float] = 0,
     ) -> None:
+        super().__init__()
         self.brightness: tuple[float, float] | None = _bounds("brightness", brightness, 1, 0, float("inf"))
         self.contrast: tuple[float, float] | None = _bounds("contrast", contrast, 1, 0, float("inf"))
         self.saturation: tuple[float, float] | None = _bounds("saturation", saturation, 1, 0, float("inf"))
         self.hue: tuple[float, float] | None = _bounds("hue", hue, 0, -0.5, 0.5)
 
-    def __call__(self, image: Any) -> Any:
-        check_image(image, "ColorJitter")
-        order = randperm(4).tolist()
-        changes = (
-            (adjust_brightness, self.brightness),
-            (adjust_contrast, self.contrast),
-            (adjust_saturation, self.saturation),
-            (adjust_hue, self.hue),
-        )
-        drawn = [(change, empty(1).uniform_(*bounds).item() if bounds else None) for change, bounds in changes]
-        for change, factor in (drawn[i] for i in order):
+    @staticmethod
+    def get_params(
+        brightness: Sequence[float] | None,
+        contrast: Sequence[float] | None,
+        saturation: Sequence[float] | None,
+        hue: Sequence[float] | None,
+    ) -> tuple[Tensor, float | None, float | None, float | None, float | None]:
+        """The order of the four, and a random number for each within its bounds."""
+        order = randperm(4)
+        drawn = [
+            None if bounds is None else empty(1).uniform_(*bounds).item()
+            for bounds in (brightness, contrast, saturation, hue)
+        ]
+        return order, drawn[0], drawn[1], drawn[2], drawn[3]
+
+    def forward(self, img: Any) -> Any:
+        order, *factors = self.get_params(self.brightness, self.contrast, self.saturation, self.hue)
+        changes = (F.adjust_brightness, F.adjust_contrast, F.adjust_saturation, F.adjust_hue)
+        for i in order.tolist():
+            factor = factors[i]
             if factor is not None:
-                image = change(image, factor)
-        return image
+                img = changes[i](img, factor)
+        return img
 
     def __repr__(self) -> str:
         return (
@@ -109,17 +126,138 @@ def _bounds(name: str, value: Any, center: float, least: float, most: float) -> 
     return None if value[0] == value[1] == center else (float(value[0]), float(value[1]))
 
 
-class RandomGrayscale:
-    """Take the colours out of a Pillow image with probability `p`; it keeps its number of channels."""
+class RandomGrayscale(Module):
+    """Take the colours out of an image with probability `p`; it keeps its number of channels."""
 
     def __init__(self, p: float = 0.1) -> None:
+        super().__init__()
         self.p: float = number(p, "p", 0, 1)
 
-    def __call__(self, image: Any) -> Any:
-        check_image(image, "RandomGrayscale")
+    def forward(self, img: Any) -> Any:
+        channels, _, _ = dimensions(img)
         if rand(1).item() < self.p:
-            return Grayscale(3 if len(image.getbands()) == 3 else 1)(image)
-        return image
+            return F.rgb_to_grayscale(img, 3 if channels == 3 else 1)
+        return img
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(p={self.p})"
+
+
+class GaussianBlur(Module):
+    """Convolve an image with a Gaussian of random width.
+
+    Parameters
+    ----------
+    kernel_size : int or sequence of int
+        Columns and rows of the filter, odd.
+    sigma : float or pair of float
+        Standard deviation in pixels, or between which it is.
+    """
+
+    def __init__(self, kernel_size: int | Sequence[int], sigma: float | Sequence[float] = (0.1, 2.0)) -> None:
+        super().__init__()
+        self.kernel_size: tuple[int, int] = pair(kernel_size)
+        for size in self.kernel_size:
+            if size <= 0 or size % 2 == 0:
+                raise ValueError(f"Kernel size value should be an odd and positive number. Got {kernel_size}")
+        if isinstance(sigma, numbers.Number):
+            if sigma <= 0:
+                raise ValueError("If sigma is a single number, it must be positive.")
+            sigma = (sigma, sigma)
+        elif not isinstance(sigma, Sequence) or len(sigma) != 2:
+            raise ValueError("sigma should be a single number or a list/tuple with length 2.")
+        elif not 0.0 < sigma[0] <= sigma[1]:
+            raise ValueError("sigma values should be positive and of the form (min, max).")
+        self.sigma: Sequence[float] = sigma
+
+    @staticmethod
+    def get_params(sigma_min: float, sigma_max: float) -> float:
+        """A random standard deviation between two."""
+        return empty(1).uniform_(sigma_min, sigma_max).item()
+
+    def forward(self, img: Any) -> Any:
+        sigma = self.get_params(*self.sigma)
+        return F.gaussian_blur(img, self.kernel_size, [sigma, sigma])
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(kernel_size={self.kernel_size}, sigma={self.sigma})"
+
+
+class _Sometimes(Module):
+    """What is done to an image with probability `p`."""
+
+    def __init__(self, p: float = 0.5) -> None:
+        super().__init__()
+        self.p: float = number(p, "p", 0, 1)
+
+    def _change(self, img: Any) -> Any:
+        raise NotImplementedError
+
+    def forward(self, img: Any) -> Any:
+        return self._change(img) if rand(1).item() < self.p else img
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(p={self.p})"
+
+
+class RandomInvert(_Sometimes):
+    """Turn an image into its negative with probability `p`."""
+
+    def _change(self, img: Any) -> Any:
+        return F.invert(img)
+
+
+class RandomPosterize(_Sometimes):
+    """Keep `bits` bits of each value with probability `p`."""
+
+    def __init__(self, bits: int, p: float = 0.5) -> None:
+        super().__init__(p)
+        self.bits = bits
+
+    def _change(self, img: Any) -> Any:
+        return F.posterize(img, self.bits)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(bits={self.bits},p={self.p})"
+
+
+class RandomSolarize(_Sometimes):
+    """Turn values of `threshold` and above into their negative with probability `p`."""
+
+    def __init__(self, threshold: float, p: float = 0.5) -> None:
+        super().__init__(p)
+        self.threshold = threshold
+
+    def _change(self, img: Any) -> Any:
+        return F.solarize(img, self.threshold)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(threshold={self.threshold},p={self.p})"
+
+
+class RandomAdjustSharpness(_Sometimes):
+    """Make an image sharper (over 1) or smoother with probability `p`."""
+
+    def __init__(self, sharpness_factor: float, p: float = 0.5) -> None:
+        super().__init__(p)
+        self.sharpness_factor = sharpness_factor
+
+    def _change(self, img: Any) -> Any:
+        return F.adjust_sharpness(img, self.sharpness_factor)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(sharpness_factor={self.sharpness_factor},p={self.p})"
+
+
+class RandomAutocontrast(_Sometimes):
+    """Stretch each channel from black to white with probability `p`."""
+
+    def _change(self, img: Any) -> Any:
+        return F.autocontrast(img)
+
+
+class RandomEqualize(_Sometimes):
+    """Make each channel's histogram flat with probability `p`."""
+
+    def _change(self, img: Any) -> Any:
+        return F.equalize(img)

@@ -9,29 +9,42 @@ from fastconv._tensor import Tensor
 from fastconv.checks import LARGEST, integers
 from fastconv.creation import from_numpy
 from fastconv.functions import flip
-from fastconv.vision._pillow import is_image, to_image
+from fastconv.vision._pillow import is_image, pillow, to_image
 
 __all__ = [
     "array_of",
-    "check_image",
+    "check_image_or_tensor",
     "check_padding_mode",
     "crop",
+    "dimensions",
     "flipped",
     "height_width",
+    "horizontal_flip",
     "pad",
     "pad_array",
     "padded_with_history",
     "pair",
     "planar_view",
     "sides",
+    "vertical_flip",
 ]
 
 
-def check_image(image: Any, name: str) -> Any:
-    """`image`, which has to be a Pillow image: the transform `name` comes before ToTensor."""
+def check_image_or_tensor(image: Any) -> Any:
+    """`image`, which has to be a Pillow image or a tensor."""
     if not is_image(image):
-        raise TypeError(f"img should be PIL Image, so {name} comes before ToTensor. Got {type(image)}")
+        array_of(image)
     return image
+
+
+def dimensions(image: Any) -> tuple[int, int, int]:
+    """Channels, height and width of a Pillow image or a tensor (..., C, H, W); one (H, W) has one channel."""
+    if is_image(image):
+        return len(image.getbands()), image.height, image.width
+    shape = array_of(image).shape
+    if len(shape) < 2:
+        raise TypeError(f"Tensor is not a torch image: its shape is {list(shape)}")
+    return shape[-3] if len(shape) > 2 else 1, shape[-2], shape[-1]
 
 
 def check_padding_mode(mode: str) -> str:
@@ -61,8 +74,7 @@ def height_width(image: Any) -> tuple[int, int]:
     """The size of a Pillow image or a tensor (..., H, W)."""
     if is_image(image):
         return image.height, image.width
-    height, width = array_of(image).shape[-2:]
-    return height, width
+    return dimensions(image)[1:]
 
 
 def flipped(image: Any, axis: int) -> Tensor:
@@ -72,13 +84,38 @@ def flipped(image: Any, axis: int) -> Tensor:
 
 
 def crop(image: Any, top: int, left: int, height: int, width: int) -> Any:
-    """The window of this size at this place."""
+    """The window of this size at this place; what lies outside the image is 0."""
     if is_image(image):
         return image.crop((left, top, left + width, top + height))
+    rows, columns = height_width(image)
+    bottom, right = top + height, left + width
+    if left < 0 or top < 0 or right > columns or bottom > rows:
+        inside = image[..., max(top, 0) : max(bottom, 0), max(left, 0) : max(right, 0)]
+        margins = (
+            max(-left + min(0, right), 0),
+            max(-top + min(0, bottom), 0),
+            max(right - max(columns, left), 0),
+            max(bottom - max(rows, top), 0),
+        )
+        return pad(inside, margins, 0, "constant")
     array = array_of(image)[..., top : top + height, left : left + width]
     if image.requires_grad:
         return image[..., top : top + height, left : left + width].clone()
     return from_numpy(array.copy())
+
+
+def vertical_flip(image: Any) -> Any:
+    """An image, or a tensor (..., H, W), with top and bottom mirrored."""
+    if is_image(image):
+        return image.transpose(pillow().Transpose.FLIP_TOP_BOTTOM)
+    return flipped(image, -2)
+
+
+def horizontal_flip(image: Any) -> Any:
+    """An image, or a tensor (..., H, W), with left and right mirrored."""
+    if is_image(image):
+        return image.transpose(pillow().Transpose.FLIP_LEFT_RIGHT)
+    return flipped(image, -1)
 
 
 def pad(image: Any, margins: tuple[int, int, int, int], fill: Any, mode: str) -> Any:
@@ -91,16 +128,23 @@ def pad(image: Any, margins: tuple[int, int, int, int], fill: Any, mode: str) ->
     if not is_image(image):
         padded = from_numpy(pad_array(array_of(image), margins, fill, mode))
         return padded_with_history(padded, image, margins, mode) if image.requires_grad else padded
+    palette = image.getpalette() if image.mode == "P" else None
     if mode == "constant":
         from PIL import ImageOps
 
         if not isinstance(fill, Sequence):
             fill = (fill,) * len(image.getbands())
-        return ImageOps.expand(image, margins, fill[0] if len(fill) == 1 else tuple(fill))
-    array = np.asarray(image)
-    planar = array[None] if array.ndim == 2 else array.transpose(2, 0, 1)
-    padded = pad_array(planar, margins, fill, mode)
-    return to_image(padded[0] if array.ndim == 2 else padded.transpose(1, 2, 0))
+        if image.mode != "F":
+            fill = [int(value) for value in fill]
+        padded = ImageOps.expand(image, margins, fill[0] if len(fill) == 1 else tuple(fill))
+    else:
+        array = np.asarray(image)
+        planar = array[None] if array.ndim == 2 else array.transpose(2, 0, 1)
+        enlarged = pad_array(planar, margins, fill, mode)
+        padded = to_image(enlarged[0] if array.ndim == 2 else enlarged.transpose(1, 2, 0))
+    if palette is not None:
+        padded.putpalette(palette)
+    return padded
 
 
 def padded_with_history(padded: Tensor, image: Tensor, margins: tuple[int, int, int, int], mode: str) -> Tensor:

@@ -8,7 +8,9 @@ can run so; a transform of one's own takes part by defining ``batch`` beside ``_
 
 import enum
 import functools
+import random
 import types
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
@@ -19,15 +21,16 @@ from fastconv._native.tape import check_writable, mark_written
 from fastconv._tensor import Tensor
 from fastconv.checks import LARGEST, integer, integers, number
 from fastconv.creation import from_numpy, rand
+from fastconv.nn import Module
 from fastconv.random import engine_of
 from fastconv.vision._pillow import is_image, pillow, to_image
+from fastconv.vision.transforms import tensors
 from fastconv.vision.transforms.images import (
-    array_of,
-    check_image,
+    check_image_or_tensor,
     check_padding_mode,
     crop,
-    flipped,
     height_width,
+    horizontal_flip,
     pad,
     pad_array,
     pair,
@@ -45,6 +48,9 @@ __all__ = [
     "RandomApply",
     "RandomCrop",
     "RandomHorizontalFlip",
+    "RandomChoice",
+    "RandomOrder",
+    "RandomTransforms",
     "Resize",
     "ToPILImage",
     "ToTensor",
@@ -175,7 +181,7 @@ class ToPILImage:
         return f"{type(self).__name__}({'' if self.mode is None else f'mode={self.mode}'})"
 
 
-class Normalize:
+class Normalize(Module):
     """``(x - mean) / std``, channel by channel.
 
     Parameters
@@ -196,6 +202,7 @@ class Normalize:
     """
 
     def __init__(self, mean: Sequence[float], std: Sequence[float], inplace: bool = False) -> None:
+        super().__init__()
         for name, values in (("mean", mean), ("std", std)):
             for value in np.ravel(np.asarray(values)):
                 number(value, f"{name} of {values!r}")
@@ -203,7 +210,7 @@ class Normalize:
         self.std = std
         self.inplace = inplace
 
-    def __call__(self, tensor: Tensor) -> Tensor:
+    def forward(self, tensor: Tensor) -> Tensor:
         return self._apply(tensor, self.inplace)
 
     def batch(self, images: Tensor) -> Tensor:
@@ -249,17 +256,26 @@ class Normalize:
 
 
 class InterpolationMode(enum.Enum):
-    """How :class:`Resize` interpolates; each is Pillow's filter of that name, and widens when it shrinks an image."""
+    """How pixels are interpolated. On Pillow images each is the filter of that name; Pillow's numbers mean these too.
+
+    NEAREST_EXACT is NEAREST there. Tensors know NEAREST, NEAREST_EXACT, BILINEAR and BICUBIC.
+    """
 
     NEAREST = "nearest"
-    BOX = "box"
+    NEAREST_EXACT = "nearest-exact"
     BILINEAR = "bilinear"
-    HAMMING = "hamming"
     BICUBIC = "bicubic"
+    BOX = "box"
+    HAMMING = "hamming"
     LANCZOS = "lanczos"
 
+    @classmethod
+    def _missing_(cls, value: object) -> "InterpolationMode | None":
+        names = ("NEAREST", "LANCZOS", "BILINEAR", "BICUBIC", "BOX", "HAMMING")
+        return cls[names[value]] if isinstance(value, int) and 0 <= value < len(names) else None
 
-class Resize:
+
+class Resize(Module):
     """Resize a Pillow image.
 
     Parameters
@@ -269,17 +285,18 @@ class Resize:
     interpolation : InterpolationMode
     max_size : int or None
         Upper bound of the longer edge, where `size` is an int.
-    antialias : bool
-        Pillow's filters always do it, so True is the only value.
+    antialias : bool or None
+        Whether BILINEAR and BICUBIC count every pixel where a tensor shrinks; Pillow's filters always do.
     """
 
     def __init__(
         self,
         size: int | Sequence[int],
-        interpolation: InterpolationMode = InterpolationMode.BILINEAR,
+        interpolation: InterpolationMode | int = InterpolationMode.BILINEAR,
         max_size: int | None = None,
-        antialias: bool = True,
+        antialias: bool | None = True,
     ) -> None:
+        super().__init__()
         if not isinstance(size, int | Sequence):
             raise TypeError(f"Size should be int or sequence. Got {type(size)}")
         sizes = [size] if isinstance(size, int) else list(size)
@@ -292,27 +309,31 @@ class Resize:
                 "max_size bounds the longer edge, so size has to be one int below it. "
                 f"Got max_size={max_size} and size={size}"
             )
-        if not antialias:
-            raise ValueError(f"Resize works on Pillow images, which are always antialiased. Got antialias={antialias}")
         self.size = size
         self.interpolation: InterpolationMode = InterpolationMode(interpolation)
         self.max_size = max_size
         self.antialias = antialias
 
-    def __call__(self, image: Any) -> Any:
-        check_image(image, "Resize")
-        height, width = self.target(image.height, image.width)
-        if (height, width) == (image.height, image.width):
+    def forward(self, image: Any) -> Any:
+        old = height_width(image)
+        height, width = self.target(*old)
+        if (height, width) == old:
             return image
+        if not is_image(image):
+            return tensors.resize(image, (height, width), self.interpolation.value, self.antialias)
+        if self.antialias is False:
+            warnings.warn(
+                "Anti-alias option is always applied for PIL Image input. Argument antialias is ignored.", stacklevel=3
+            )
         try:
-            return image.resize((width, height), pillow().Resampling[self.interpolation.name])
+            return image.resize((width, height), pillow().Resampling[self.interpolation.name.removesuffix("_EXACT")])
         except (OverflowError, MemoryError):
             raise MemoryError(f"Resize(size={self.size}): no memory for {height} x {width} pixels") from None
 
-    def batch(self, images: np.ndarray) -> np.ndarray:
-        """(N, H, W) or (N, H, W, C) to the new size."""
-        if not isinstance(images, np.ndarray):
-            raise TypeError(f"img should be PIL Image, so Resize comes before ToTensor. Got {type(images)}")
+    def batch(self, images: Any) -> Any:
+        """(N, H, W), (N, H, W, C) or a tensor (N, C, H, W) to the new size."""
+        if isinstance(images, Tensor):
+            return self.forward(images)
         height, width = self.target(*images.shape[1:3])
         if (height, width) == images.shape[1:3]:
             return images
@@ -338,7 +359,7 @@ class Resize:
         )
 
 
-class RandomCrop:
+class RandomCrop(Module):
     """Cut out a window at a random place.
 
     Parameters
@@ -367,6 +388,7 @@ class RandomCrop:
         fill: float | tuple[float, ...] = 0,
         padding_mode: str = "constant",
     ) -> None:
+        super().__init__()
         self.size: tuple[int, int] = pair(size)
         self.padding = padding
         self.pad_if_needed = pad_if_needed
@@ -374,64 +396,77 @@ class RandomCrop:
         self.padding_mode: str = check_padding_mode(padding_mode)
         sides(padding)
 
-    def __call__(self, image: Any) -> Any:
-        top, left = self.draw(*height_width(image))
-        image = pad(image, self._margins(*height_width(image)), self.fill, self.padding_mode)
-        return crop(image, top, left, *self.size)
+    @staticmethod
+    def get_params(img: Any, output_size: Sequence[int]) -> tuple[int, int, int, int]:
+        """A random window of this size in an image, (top, left, height, width).
+
+        Raises
+        ------
+        ValueError
+            If it is larger than the image.
+        """
+        rows, columns = height_width(img)
+        height, width = output_size
+        return *_corner(rows, columns, height, width), height, width
+
+    def forward(self, image: Any) -> Any:
+        for margins in self._margins(*height_width(image)):
+            image = pad(image, margins, self.fill, self.padding_mode)
+        return crop(image, *self.get_params(image, self.size))
 
     def batch(self, images: Any, corners: Iterable[tuple[int, int]] | None = None) -> Any:
         """Every image at a place of its own; `corners` are what :meth:`draw` gave for each."""
         planar, restore = planar_view(images)
         if corners is None:
             corners = [self.draw(*planar.shape[2:]) for _ in planar]
-        planar = pad_array(planar, self._margins(*planar.shape[2:]), self.fill, self.padding_mode)
+        for margins in self._margins(*planar.shape[2:]):
+            planar = pad_array(planar, margins, self.fill, self.padding_mode)
         height, width = self.size
         cropped = np.empty((*planar.shape[:2], height, width), planar.dtype)
         for i, (top, left) in enumerate(corners):
             cropped[i] = planar[i, :, top : top + height, left : left + width]
         return restore(cropped)
 
-    def _margins(self, height: int, width: int) -> tuple[int, int, int, int]:
+    def _margins(self, height: int, width: int) -> list[tuple[int, int, int, int]]:
+        """What is added one after the other: what is asked for, and then in width and in height what lacks."""
         left, top, right, bottom = sides(self.padding)
-        if self.pad_if_needed:
-            extra_w = max(0, self.size[1] - (width + left + right))
-            extra_h = max(0, self.size[0] - (height + top + bottom))
-            left, top, right, bottom = left + extra_w, top + extra_h, right + extra_w, bottom + extra_h
-        return left, top, right, bottom
+        lack_w = max(0, self.size[1] - (width + left + right)) if self.pad_if_needed else 0
+        lack_h = max(0, self.size[0] - (height + top + bottom)) if self.pad_if_needed else 0
+        return [(left, top, right, bottom), (lack_w, 0, lack_w, 0), (0, lack_h, 0, lack_h)]
 
     def draw(self, height: int, width: int) -> tuple[int, int]:
         """The window's top and left in the padded image, for an image of this size."""
-        left, top, right, bottom = self._margins(height, width)
-        height, width = height + top + bottom, width + left + right
-        free_h, free_w = height - self.size[0], width - self.size[1]
-        if free_h < 0 or free_w < 0:
-            raise ValueError(f"Required crop size {self.size} is larger than input image size {(height, width)}")
-        if free_h == free_w == 0:
-            return 0, 0
-        engine = engine_of(None)
-        return engine.integer(free_h + 1), engine.integer(free_w + 1)
+        for left, top, right, bottom in self._margins(height, width):
+            height, width = height + top + bottom, width + left + right
+        return _corner(height, width, *self.size)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(size={self.size}, padding={self.padding})"
 
 
-class RandomHorizontalFlip:
+def _corner(rows: int, columns: int, height: int, width: int) -> tuple[int, int]:
+    """Top and left of a random window in an image."""
+    if height > rows or width > columns:
+        raise ValueError(f"Required crop size {(height, width)} is larger than input image size {(rows, columns)}")
+    if (rows, columns) == (height, width):
+        return 0, 0
+    engine = engine_of(None)
+    return engine.integer(rows - height + 1), engine.integer(columns - width + 1)
+
+
+class RandomHorizontalFlip(Module):
     """Mirror left and right with probability `p`."""
 
     def __init__(self, p: float = 0.5) -> None:
+        super().__init__()
         number(p, "p")
         if not 0 <= p <= 1:
             raise ValueError(f"p should be a probability between 0 and 1. Got {p}")
         self.p = p
 
-    def __call__(self, image: Any) -> Any:
-        if not is_image(image):
-            array_of(image)
-        if not self.draw():
-            return image
-        if is_image(image):
-            return image.transpose(pillow().Transpose.FLIP_LEFT_RIGHT)
-        return flipped(image, -1)
+    def forward(self, image: Any) -> Any:
+        check_image_or_tensor(image)
+        return horizontal_flip(image) if self.draw() else image
 
     def draw(self, height: int = 0, width: int = 0) -> bool:
         """Whether to mirror an image; its size makes no difference."""
@@ -450,7 +485,7 @@ class RandomHorizontalFlip:
         return f"{type(self).__name__}(p={self.p})"
 
 
-class CenterCrop:
+class CenterCrop(Module):
     """Cut out the middle; an image that is too small gets black edges.
 
     Parameters
@@ -460,9 +495,10 @@ class CenterCrop:
     """
 
     def __init__(self, size: int | Sequence[int]) -> None:
+        super().__init__()
         self.size: tuple[int, int] = pair(size)
 
-    def __call__(self, image: Any) -> Any:
+    def forward(self, image: Any) -> Any:
         image = pad(image, self._margins(*height_width(image)), 0, "constant")
         return crop(image, *self._corner(*height_width(image)), *self.size)
 
@@ -484,7 +520,7 @@ class CenterCrop:
         return f"{type(self).__name__}(size={self.size})"
 
 
-class Grayscale:
+class Grayscale(Module):
     """A colour image in grey: ITU-R 601's luma, 0.299 R + 0.587 G + 0.114 B, in Pillow's rounding.
 
     Parameters
@@ -494,19 +530,21 @@ class Grayscale:
     """
 
     def __init__(self, num_output_channels: int = 1) -> None:
+        super().__init__()
         if integer(num_output_channels, "num_output_channels", -LARGEST) not in (1, 3):
             raise ValueError(f"num_output_channels should be either 1 or 3. Got {num_output_channels}")
         self.num_output_channels = num_output_channels
 
-    def __call__(self, image: Any) -> Any:
-        check_image(image, "Grayscale")
+    def forward(self, image: Any) -> Any:
+        if not is_image(check_image_or_tensor(image)):
+            return tensors.rgb_to_grayscale(image, self.num_output_channels)
         grey = image.convert("L")
         return grey if self.num_output_channels == 1 else pillow().merge("RGB", [grey] * 3)
 
-    def batch(self, images: np.ndarray) -> np.ndarray:
-        """(N, H, W) or (N, H, W, 3) to (N, H, W), or (N, H, W, 3) with three output channels."""
-        if not isinstance(images, np.ndarray):
-            raise TypeError(f"img should be PIL Image, so Grayscale comes before ToTensor. Got {type(images)}")
+    def batch(self, images: Any) -> Any:
+        """(N, H, W) or (N, H, W, 3) to (N, H, W), or (N, H, W, 3) with three output channels; tensors as called."""
+        if isinstance(images, Tensor):
+            return self.forward(images)
         if images.ndim == 4:
             # Pillow's fixed-point arithmetic: the weights times 2^16, and half a unit to round.
             red, green, blue = (images[..., c].astype(np.uint32) for c in range(3))
@@ -517,7 +555,7 @@ class Grayscale:
         return f"{type(self).__name__}(num_output_channels={self.num_output_channels})"
 
 
-class RandomApply:
+class RandomApply(Module):
     """Transforms that are all applied, with probability `p`, or none of them.
 
     Parameters
@@ -527,12 +565,13 @@ class RandomApply:
     """
 
     def __init__(self, transforms: Sequence[Callable[..., Any]], p: float = 0.5) -> None:
-        if not isinstance(transforms, Sequence):
+        super().__init__()
+        if not isinstance(transforms, Iterable):
             raise TypeError("Argument transforms should be a sequence")
         self.transforms = transforms
         self.p: Any = number(p, "p", 0, 1)
 
-    def __call__(self, image: Any) -> Any:
+    def forward(self, image: Any) -> Any:
         if self.p < rand(1).item():
             return image
         for transform in self.transforms:
@@ -542,6 +581,60 @@ class RandomApply:
     def __repr__(self) -> str:
         lines = [f"    {transform}" for transform in self.transforms]
         return "\n".join([f"{type(self).__name__}(", f"    p={self.p}", *lines, ")"])
+
+
+class RandomTransforms:
+    """Base class of those that choose among transforms.
+
+    Parameters
+    ----------
+    transforms : sequence of callables
+    """
+
+    def __init__(self, transforms: Sequence[Callable[..., Any]]) -> None:
+        if not isinstance(transforms, Sequence):
+            raise TypeError("Argument transforms should be a sequence")
+        self.transforms = transforms
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        raise NotImplementedError(f"{type(self).__name__} must define __call__")
+
+    def __repr__(self) -> str:
+        return "\n".join([f"{type(self).__name__}(", *(f"    {transform}" for transform in self.transforms), ")"])
+
+
+class RandomOrder(RandomTransforms):
+    """Transforms one after another in random order, which Python's ``random`` draws."""
+
+    def __call__(self, image: Any) -> Any:
+        order = list(range(len(self.transforms)))
+        random.shuffle(order)
+        for i in order:
+            image = self.transforms[i](image)
+        return image
+
+
+class RandomChoice(RandomTransforms):
+    """One of some transforms, which Python's ``random`` draws.
+
+    Parameters
+    ----------
+    transforms : sequence of callables
+    p : sequence of float, optional
+        How often each comes, up to a factor; equally often by default.
+    """
+
+    def __init__(self, transforms: Sequence[Callable[..., Any]], p: Sequence[float] | None = None) -> None:
+        super().__init__(transforms)
+        if p is not None and not isinstance(p, Sequence):
+            raise TypeError("Argument p should be a sequence")
+        self.p: Any = p
+
+    def __call__(self, *args: Any) -> Any:
+        return random.choices(self.transforms, weights=self.p)[0](*args)
+
+    def __repr__(self) -> str:
+        return f"{super().__repr__()}(p={self.p})"
 
 
 class Lambda:
@@ -614,8 +707,8 @@ def _steps(transform: Any) -> list[Any]:
 
 
 def _has_batch(step: object) -> bool:
-    """Whether the class that defines ``__call__`` defines ``batch`` too: one inherited beside a new call is stale."""
+    """Whether the class that defines the call defines ``batch`` too: one inherited beside a new call is stale."""
     for cls in type(step).__mro__:
-        if "__call__" in vars(cls) or "batch" in vars(cls):
+        if vars(cls).keys() & {"__call__", "forward", "batch"}:
             return "batch" in vars(cls)
     return False
