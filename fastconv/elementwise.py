@@ -135,9 +135,23 @@ def targets(
     return target, _divisor(flat, weight, reduction)
 
 
-def _planes(x: np.ndarray) -> np.ndarray:
-    """x (N, C, ...) as the kernels want it: dense (N, C, pixels)."""
-    return np.require(x, x.dtype.newbyteorder("="), "CA").reshape(*x.shape[:2], math.prod(x.shape[2:]))
+def _planes(x: np.ndarray, last: bool) -> np.ndarray:
+    """x (N, C, ...) as the kernels want it: dense (N, C, pixels), or with channels last."""
+    if last:
+        x = np.moveaxis(x, 1, -1)
+    x = np.require(x, x.dtype.newbyteorder("="), "CA")
+    size = math.prod(x.shape[1:-1] if last else x.shape[2:])
+    return x.reshape(len(x), size, -1).swapaxes(1, 2) if last else x.reshape(*x.shape[:2], size)
+
+
+def _is_last(x: np.ndarray) -> bool:
+    """Whether the channels of x (N, C, ...) are neighbours in memory, and in no other order it is dense."""
+    return x.size > 0 and np.moveaxis(x, 1, -1).flags.c_contiguous and not x.flags.c_contiguous
+
+
+def _new(shape: tuple[int, ...], dtype: np.dtype, last: bool) -> np.ndarray:
+    """Memory for a result (N, C, ...), in C order or with channels last."""
+    return np.moveaxis(empty((shape[0], *shape[2:], shape[1]), dtype), -1, 1) if last else empty(shape, dtype)
 
 
 def _channel_values(values: np.ndarray | float, channels: int) -> np.ndarray:
@@ -177,7 +191,7 @@ def batch_norm_statistics(x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.nda
         variance = np.maximum(_column_sums(d * d) / n - offset * offset, 0)
         return shift.reshape(-1), offset.reshape(-1), variance.reshape(-1)
     shift, offset, variance = (np.empty(x.shape[1]) for _ in range(3))
-    passes.channel_statistics(_planes(x), shift, offset, variance)
+    passes.channel_statistics(_planes(x, _is_last(x)), shift, offset, variance)
     return shift.astype(x.dtype), offset, variance
 
 
@@ -195,10 +209,10 @@ def batch_norm(
     if _is_matrix(x):
         rest = _row((0 if bias is None else bias) - offset * scale, x)
         return (x - _row(shift, x)) * _row(scale, x) + rest
-    y = empty(x.shape, x.dtype)
-    passes.affine(
-        _planes(x), _planes(y), _channel_values(shift, channels), scale, (0 if bias is None else bias) - offset * scale
-    )
+    last = _is_last(x)
+    y = _new(x.shape, x.dtype, last)
+    rest = (0 if bias is None else bias) - offset * scale
+    passes.affine(_planes(x, last), _planes(y, last), _channel_values(shift, channels), scale, rest)
     return y
 
 
@@ -233,7 +247,8 @@ def batch_norm_backward(
         d = x - _row(shift, x)
         db[:], dw[:] = _column_sums(dy).reshape(-1), _column_sums(dy * d).reshape(-1)
     else:
-        x3, dy3 = _planes(x), _planes(dy)
+        last = _is_last(x)
+        x3, dy3 = _planes(x, last), _planes(dy, last)
         passes.channel_dots(dy3, x3, by, db, dw)
     dw = (dw - offset * db) * inverse_std
     dx = None
@@ -244,6 +259,6 @@ def batch_norm_backward(
         if is_matrix:
             dx = dy * _row(scale, x) + (d * _row(slope, x) + _row(rest, x))
             return dx, dw.astype(x.dtype), db.astype(x.dtype)
-        dx = empty(x.shape, x.dtype)
-        passes.affine_pair(dy3, x3, _planes(dx), by, scale, slope, rest)
+        dx = _new(x.shape, x.dtype, last)
+        passes.affine_pair(dy3, x3, _planes(dx, last), by, scale, slope, rest)
     return dx, dw.astype(x.dtype), db.astype(x.dtype)

@@ -19,13 +19,16 @@ typedef struct {
 
     /* Passes over planes of n elements, where each plane has numbers of its own.
      * sums: of a - a_shift (or of a if a_shift is NULL), and of its products with b - b_shift.
-     * affine: y = scale * (x - shift) + offset.
-     * affine_pair: dx = scale * dy + slope * (x - shift) + offset, where dx may be dy. */
+     * affine: y = scale * a + slope * (x - shift) + offset, without the first term if a is NULL; y may be a.
+     * The same where the elements of all planes are neighbours, [n][n_planes]: channels last. There b may be NULL, and
+     * then nothing is written to dot. */
     void (*sums)(const void *a, const double *a_shift, const void *b, const double *b_shift, idx n_planes, idx n,
                  double *sum, double *dot);
-    void (*affine)(void *y, const void *x, const double *shift, const double *scale, const double *offset, idx n_planes,
-                   idx n);
-    void (*affine_pair)(void *dx, const void *dy, const void *x, const double *shift, const double *scale,
+    void (*affine)(void *y, const void *a, const void *x, const double *shift, const double *scale, const double *slope,
+                   const double *offset, idx n_planes, idx n);
+    void (*sums_last)(const void *a, const double *a_shift, const void *b, const double *b_shift, idx n_planes, idx n,
+                      double *sum, double *dot);
+    void (*affine_last)(void *y, const void *a, const void *x, const double *shift, const double *scale,
                         const double *slope, const double *offset, idx n_planes, idx n);
 } fc_passes_kernels;
 
@@ -206,36 +209,113 @@ static void NAME(softmax)(void *p_, const void *x_, idx n, double scale, double 
     *total = sum;
 }
 
-static void NAME(affine)(void *y_, const void *x_, const double *shift, const double *scale, const double *offset,
-                         idx n_planes, idx n)
+/* One plane, or one row of planes whose numbers lie `step` elements apart: 0 or 1. */
+INLINE void NAME(affine_run)(REAL *y, const REAL *a, const REAL *x, const REAL *by, const REAL *scale,
+                             const REAL *slope, const REAL *offset, const int step, idx n)
 {
-    REAL *y = y_;
-    const REAL *x = x_;
-    for (idx p = 0; p < n_planes; p++, y += n, x += n) {
-        const REAL by = (REAL)shift[p], a = (REAL)scale[p], b = (REAL)offset[p];
-        idx i = 0;
-        for (; i + LANES <= n; i += LANES) store(y + i, a * (load(x + i) - by) + b);
-        for (; i < n; i++) y[i] = a * (x[i] - by) + b;
+#define NUMBERS(p) (step ? load(p + i) : splat(*p))
+    idx i = 0;
+    if (a)
+        for (; i + LANES <= n; i += LANES)
+            store(y + i,
+                  NUMBERS(scale) * load(a + i) + (NUMBERS(slope) * (load(x + i) - NUMBERS(by)) + NUMBERS(offset)));
+    else
+        for (; i + LANES <= n; i += LANES) store(y + i, NUMBERS(slope) * (load(x + i) - NUMBERS(by)) + NUMBERS(offset));
+#undef NUMBERS
+    for (; i < n; i++) {
+        const idx k = i * step;
+        const REAL of_x = slope[k] * (x[i] - by[k]) + offset[k];
+        y[i] = a ? scale[k] * a[i] + of_x : of_x;
     }
 }
 
-static void NAME(affine_pair)(void *dx_, const void *dy_, const void *x_, const double *shift, const double *scale,
+static void NAME(affine)(void *y_, const void *a_, const void *x_, const double *shift, const double *scale,
+                         const double *slope, const double *offset, idx n_planes, idx n)
+{
+    REAL *y = y_;
+    const REAL *a = a_, *x = x_;
+    for (idx p = 0; p < n_planes; p++, y += n, x += n, a += a ? n : 0) {
+        const REAL by = (REAL)shift[p], of_a = a ? (REAL)scale[p] : 0, of_x = (REAL)slope[p], rest = (REAL)offset[p];
+        NAME(affine_run)(y, a, x, &by, &of_a, &of_x, &rest, 0, n);
+    }
+}
+
+/* Planes whose numbers lie side by side in memory near; of fewer planes, so many elements of each, so that short rows
+ * fill vectors, too. */
+enum { NAME(NEAR) = 64 * LANES };
+
+/* `times` copies of some numbers, one after the other; zeros if there are none. */
+static void NAME(repeat)(REAL *to, const double *from, idx count, idx times)
+{
+    for (idx t = 0; t < times; t++)
+        for (idx i = 0; i < count; i++) to[t * count + i] = from ? (REAL)from[i] : 0;
+}
+
+static void NAME(affine_last)(void *y_, const void *a_, const void *x_, const double *shift, const double *scale,
                               const double *slope, const double *offset, idx n_planes, idx n)
 {
-    REAL *dx = dx_;
-    const REAL *dy = dy_, *x = x_;
-    for (idx p = 0; p < n_planes; p++, dx += n, dy += n, x += n) {
-        const REAL by = (REAL)shift[p], a = (REAL)scale[p], b = (REAL)slope[p], c = (REAL)offset[p];
-        idx i = 0;
-        for (; i + LANES <= n; i += LANES) store(dx + i, a * load(dy + i) + (b * (load(x + i) - by) + c));
-        for (; i < n; i++) dx[i] = a * dy[i] + (b * (x[i] - by) + c);
+    REAL by[NAME(NEAR)], of_a[NAME(NEAR)], of_x[NAME(NEAR)], rest[NAME(NEAR)];
+    for (idx p = 0; p < n_planes; p += NAME(NEAR)) {
+        const idx some = n_planes - p < NAME(NEAR) ? n_planes - p : NAME(NEAR);
+        const idx times = some == n_planes ? NAME(NEAR) / some : 1;
+        NAME(repeat)(by, shift + p, some, times);
+        NAME(repeat)(of_a, a_ ? scale + p : NULL, some, times);
+        NAME(repeat)(of_x, slope + p, some, times);
+        NAME(repeat)(rest, offset + p, some, times);
+        for (idx i = 0; i < n; i += times) {
+            const idx at = i * n_planes + p, count = (n - i < times ? n - i : times) * some;
+            NAME(affine_run)
+            ((REAL *)y_ + at, a_ ? (const REAL *)a_ + at : NULL, (const REAL *)x_ + at, by, of_a, of_x, rest, 1, count);
+        }
+    }
+}
+
+static void NAME(sums_last)(const void *a_, const double *a_shift, const void *b_, const double *b_shift, idx n_planes,
+                            idx n, double *sum, double *dot)
+{
+    enum { SOME = 16 }; /* elements of a plane that REAL sums before they are added to the total in double */
+    REAL a_by[NAME(NEAR)], b_by[NAME(NEAR)], s[NAME(NEAR)], s2[NAME(NEAR)];
+    memset(sum, 0, (size_t)n_planes * sizeof(double));
+    if (b_) memset(dot, 0, (size_t)n_planes * sizeof(double));
+    for (idx p = 0; p < n_planes; p += NAME(NEAR)) {
+        const idx some = n_planes - p < NAME(NEAR) ? n_planes - p : NAME(NEAR);
+        const idx times = some == n_planes ? NAME(NEAR) / some : 1;
+        NAME(repeat)(a_by, a_shift ? a_shift + p : NULL, some, times);
+        NAME(repeat)(b_by, b_ ? b_shift + p : NULL, some, times);
+        for (idx i = 0; i < n;) {
+            const idx end = n - i < SOME * times ? n : i + SOME * times;
+            NAME(set)(s, times * some, 0);
+            NAME(set)(s2, times * some, 0);
+            for (; i < end; i += times) {
+                const REAL *a = (const REAL *)a_ + i * n_planes + p;
+                const REAL *b = b_ ? (const REAL *)b_ + i * n_planes + p : NULL;
+                const idx count = (end - i < times ? end - i : times) * some;
+                idx k = 0;
+                for (; k + LANES <= count; k += LANES) {
+                    vec v = load(a + k) - load(a_by + k);
+                    store(s + k, load(s + k) + v);
+                    if (b) store(s2 + k, load(s2 + k) + v * (load(b + k) - load(b_by + k)));
+                }
+                for (; k < count; k++) {
+                    const REAL v = a[k] - a_by[k];
+                    s[k] += v;
+                    if (b) s2[k] += v * (b[k] - b_by[k]);
+                }
+            }
+            for (idx t = 0; t < times; t++)
+                for (idx k = 0; k < some; k++) {
+                    sum[p + k] += s[t * some + k];
+                    if (b_) dot[p + k] += s2[t * some + k];
+                }
+        }
     }
 }
 
 /* clang-format off */
 static const fc_passes_kernels NAME(passes) = {
     KERNEL(finite) KERNEL(relu) KERNEL(relu_backward) KERNEL(leaky_relu) KERNEL(total) KERNEL(add)
-    KERNEL(add_to_doubles) KERNEL(softmax) KERNEL(sums) KERNEL(affine) KERNEL(affine_pair)
+    KERNEL(add_to_doubles) KERNEL(softmax) KERNEL(sums) KERNEL(affine) KERNEL(sums_last)
+    KERNEL(affine_last)
 };
 /* clang-format on */
 

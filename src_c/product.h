@@ -5,6 +5,9 @@
 #ifndef FC_PRODUCT_H
 #define FC_PRODUCT_H
 
+/* Products in one sum of a tile: a longer sum in float32 would round worse (docs/decisions/direct-kernels.md). */
+enum { FC_TILE_DEPTH = 512 };
+
 typedef struct {
     idx rows;                  /* filters in a tile */
     idx vecs[FC_MAX_ROWS + 1]; /* vecs[r]: the widest tile of r filters, in vectors */
@@ -12,18 +15,18 @@ typedef struct {
     idx gemm_vecs;             /* its width, in vectors */
 
     /* tile[rows - 1][vecs - 1]:
-     *     y[r * y_row + q] = start + sum_k a[k * rows + r] * b[offsets[k] + q],   q < vecs * lanes,
-     * where start is y's own value if `accumulate`, else bias[r], or zero if bias is NULL. */
+     *     y[r * y_row + q] = bias[r] + sum_k a[k * rows + r] * b[offsets[k] + q],   q < vecs * lanes,
+     * where bias may be NULL. A sum of more than FC_TILE_DEPTH products is added up in parts. */
     void (*tile[FC_MAX_ROWS][FC_MAX_VECS])(idx depth, const void *a, const void *b, const idx *offsets, void *y,
-                                           idx y_row, const void *bias, int accumulate);
+                                           idx y_row, const void *bias);
 
     /* The same for rows of pixels that are shorter than a tile: vector v is at b + v * b_step and y + v * y_step. Where
      * a vector reaches into the place of the next one, the next one is what is stored. */
     void (*strip[FC_MAX_ROWS][FC_MAX_VECS])(idx depth, const void *a, const void *b, const idx *offsets, idx b_step,
                                             void *y, idx y_row, idx y_step, const void *bias);
 
-    /* The same for a panel of packed pixels, whose rows are as wide as the widest tile of all `rows` filters and follow
-     * each other in b. n tiles of filters follow each other in a, bias and y. Meanwhile `ahead` is asked for n * (depth
+    /* The same in one go for a panel of packed pixels, whose rows are as wide as the widest tile of all `rows` filters
+     * and follow each other in b; it adds to y, and not to bias, if `accumulate`. n tiles of filters follow each other in a, bias and y. Meanwhile `ahead` is asked for n * (depth
      * / FC_AHEAD) times, two lines each time. */
     void (*panel[FC_MAX_ROWS][FC_MAX_VECS])(idx n, idx depth, const void *a, const void *b, void *y, idx y_row,
                                             const void *bias, int accumulate, const fc_ahead *ahead);
@@ -104,16 +107,30 @@ INLINE void NAME(tile_body)(const int rows, const int vecs, idx depth, const voi
         UNROLL_FOR (int v = 0; v < vecs; v++) store(y + r * y_row + v * y_step, acc[r][v]);
 }
 
+/* A long sum in even parts, each of which adds to what y has of those before. */
+INLINE void NAME(tile_parts)(const int rows, const int vecs, idx depth, const void *a_, const void *b,
+                             const idx *offsets, const idx b_step, void *y, idx y_row, const idx y_step,
+                             const void *bias)
+{
+    const REAL *a = a_;
+    const idx n_parts = depth > FC_TILE_DEPTH ? (depth + FC_TILE_DEPTH - 1) / FC_TILE_DEPTH : 1;
+    const idx most = n_parts > 1 ? (depth + n_parts - 1) / n_parts : depth;
+    for (idx k = 0; k == 0 || k < depth; k += most)
+        NAME(tile_body)
+        (rows, vecs, depth - k < most ? depth - k : most, a + k * rows, b, offsets + k, b_step, y, y_row, y_step, bias,
+         k > 0, NULL);
+}
+
 #define TILE(rows, vecs)                                                                                               \
     static void NAME(tile_##rows##_##vecs)(idx depth, const void *a, const void *b, const idx *offsets, void *y,       \
-                                           idx y_row, const void *bias, int accumulate)                                \
+                                           idx y_row, const void *bias)                                                \
     {                                                                                                                  \
-        NAME(tile_body)(rows, vecs, depth, a, b, offsets, LANES, y, y_row, LANES, bias, accumulate, NULL);             \
+        NAME(tile_parts)(rows, vecs, depth, a, b, offsets, LANES, y, y_row, LANES, bias);                              \
     }                                                                                                                  \
     static void NAME(strip_##rows##_##vecs)(idx depth, const void *a, const void *b, const idx *offsets, idx b_step,   \
                                             void *y, idx y_row, idx y_step, const void *bias)                          \
     {                                                                                                                  \
-        NAME(tile_body)(rows, vecs, depth, a, b, offsets, b_step, y, y_row, y_step, bias, 0, NULL);                    \
+        NAME(tile_parts)(rows, vecs, depth, a, b, offsets, b_step, y, y_row, y_step, bias);                            \
     }
 TILES(TILE)
 #undef TILE

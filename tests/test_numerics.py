@@ -4,6 +4,7 @@ its own."""
 import numpy as np
 import pytest
 from cases import LAYOUTS, make_case, parameters, w_shape, x_shape
+from checks import assert_near
 from numerics import (
     FORMS,
     assert_within,
@@ -72,6 +73,21 @@ def test_layers(isa, form, layout):
         x, w, b, dy = draw_scaled(rng, case, np.float32)
         ratios = pass_ratios(x, w, b, dy, parameters(case), form, [LAYOUTS[layout]] * 3)
         assert max(ratios.values()) <= 1, f"{case['name']}: errors by their bounds {ratios}"
+
+
+@each_form
+@each_layout
+def test_long_sums(isa, form, layout):
+    """Sums of up to 5,400 products of one sign, which show most how long a sum float32 does in one go."""
+    for channels, filters in ((600, 9), (600, 1), (113, 9)):
+        case = make_case("deep", 1, channels, 6, 19, filters, 3, 3, padding=(1, 1))
+        if form != "direct" and not forms_of(case, form, layout, 1)[0].startswith(form):
+            continue
+        rng = np.random.default_rng(53)
+        x, w = (rng.uniform(0.5, 1.5, size).astype(np.float32) for size in (x_shape(case), w_shape(case)))
+        with forced(form):
+            y = ops.conv2d(LAYOUTS[layout](x), w, None, *parameters(case))
+        assert_near(y, reference.conv2d(x, w, None, *parameters(case)), tolerance=6e-7)
 
 
 @pytest.mark.parametrize("size", [1e3, 65535.0, 1e9, 1e30])

@@ -10,7 +10,7 @@ from checks import TOLERANCE, Passes, assert_near
 from numerics import forced
 
 import fastconv
-from fastconv import backends, ops, reference
+from fastconv import backends, elementwise, ops, reference
 from fastconv._native import memory, plan, runtime
 from fastconv._native.tuning import PASSES
 from fastconv.nn import functional as F
@@ -309,6 +309,33 @@ def test_a_program_keeps_its_channels_last():
         outcomes.append([a.detach().numpy() for a in (y, leaf.grad, filters.grad)])
     for one, other in zip(*outcomes, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-4)
+
+
+@both_dtypes
+@pytest.mark.parametrize("size", [(3, 5, 9, 7), (2, 3, 40, 41), (2, 300, 6, 5), (1, 1100, 3, 2), (9, 16, 1, 8)])
+def test_batch_norm_and_biases_of_channels_last(isas, guarded, dtype, size):
+    rng = np.random.default_rng(71)
+    x, dy = rng.standard_normal((2, *size)).astype(dtype)
+    x += np.arange(size[1]).reshape(-1, 1, 1) % 7
+    weight, bias = rng.standard_normal((2, size[1])).astype(dtype)
+    y64, mean64, variance64 = reference.batch_norm2d(x, weight, bias)
+    expected = reference.batch_norm2d_backward(dy, x, weight)
+    db64 = reference.bias_gradient(dy)
+    x, dy = channels_last(x), channels_last(dy)
+    for _ in isas():
+        shift, offset, variance = elementwise.batch_norm_statistics(x)
+        assert_near(shift + offset, mean64, tolerance=TOLERANCE[np.dtype(dtype)])
+        assert_near(variance, variance64, tolerance=TOLERANCE[np.dtype(dtype)])
+        inverse = 1 / np.sqrt(variance + 1e-5)
+        y = elementwise.batch_norm(x, shift, offset, inverse, weight, bias)
+        assert is_last(y)
+        assert_near(y, y64)
+        for gradient in (dy, np.ascontiguousarray(dy)):
+            back = elementwise.batch_norm_backward(gradient, x, shift, offset, inverse, weight, True, True)
+            assert is_last(back[0])
+            for actual, wide in zip(back, expected, strict=True):
+                assert_near(actual, wide, float(np.linalg.norm(dy)))
+        assert_near(ops.bias_gradient(dy), db64, float(np.linalg.norm(dy)))
 
 
 @pytest.mark.parametrize(

@@ -61,7 +61,7 @@ cdef void column_taps_features(const Problem *problem, int *rows, double *featur
     if (problem.which != INPUT_GRADIENT or problem.groups != 1 or problem.stride_h != 1 or problem.stride_w != 1
             or problem.pad_h != 0 or problem.pad_w != 0 or w.h * w.w == 1 or w.h * w.w * w.n > MOST_DEPTH
             or dx.h * dx.w < lanes or not narrow(&problem.y)
-            or <double>w.n * dx.h * dx.w * itemsize > problem.tuning.stage_bytes):
+            or <double>w.n * dx.h * dx.w * itemsize > problem.tuning.blocks.stage_bytes):
         return
     set_job(problem, &job)
     # What is padded at the bottom or at the right alone does not fit either.

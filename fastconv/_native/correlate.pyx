@@ -121,7 +121,7 @@ cdef inline double blocks_of(const Correlate *job, double target) noexcept nogil
 
 
 cdef inline void count_far(const Correlate *job, double *features) noexcept nogil:
-    cdef idx N = job.grid.N, near = job.tuning.stage_bytes, itemsize = job.kernels.itemsize
+    cdef idx N = job.grid.N, near = job.tuning.blocks.stage_bytes, itemsize = job.kernels.itemsize
     features[10], features[11] = far_elements(&job.x, N, near, itemsize), far_elements(&job.dy, N, near, itemsize)
 
 
@@ -132,7 +132,7 @@ cdef void outer_features(const Correlate *job, double *features) noexcept nogil:
     cdef idx taps = job.grid.R * job.grid.S, pairs = up(job.C * taps, kernels.correlate.outer_rows)
     cdef double pixels = <double>job.groups * job.grid.N * job.grid.P * job.grid.Q
     cdef double filters = up(job.K, kernels.lanes)
-    cdef double c_parts = parts(job.C, max(1, job.tuning.part_pairs // taps))
+    cdef double c_parts = parts(job.C, max(1, job.tuning.blocks.part_pairs // taps))
     cdef bint placed = stays(job)
     features[0] = pixels * filters * (pairs / (2.0 * kernels.lanes))
     features[2 if channels_last(&job.dy) else 1] = pixels * filters * c_parts
@@ -166,7 +166,7 @@ cdef void dot_features(const Correlate *job, bint runs, bint turned, double *fea
                  * (pairs // grid.S))
     cdef double sums = <double>tiles * kernels.correlate.dot_rows * kernels.correlate.dot_cols
     target = min(job.C, MOST_PART) + min(job.K, 4 * job.lane_width)
-    target = job.tuning.stage_bytes / (2.0 * kernels.itemsize * target)
+    target = job.tuning.blocks.stage_bytes / (2.0 * kernels.itemsize * target)
     features[0] = rows * sums / (2 * lanes) * (Q if shared or runs else up(Q, lanes))
     features[1] = rows * sums / (2 * lanes) * (grid.reach_w if runs else lanes)
     features[3 if channels_last(&job.dy) else 2] = 0.0 if dy_stays else pixels * job.K
@@ -223,17 +223,17 @@ cdef void plan_correlate(Correlate *job, idx threads) noexcept nogil:
     job.by_lanes = job.outer and lanes_staged(job)
     job.placed = job.outer and stays(job)
     # What is staged is staged again for each part of the filters.
-    job.k_part = even(job.K, (tuning.part_filters if job.placed else 2 * tuning.part_filters) if job.outer
+    job.k_part = even(job.K, (tuning.blocks.part_filters if job.placed else 2 * tuning.blocks.part_filters) if job.outer
                       else 4 * job.lane_width)
     if job.outer:
         job.k_part = min(up(job.k_part, job.lane_width), up(job.K, lanes))
-    job.c_part = even(job.C, max(1, (tuning.part_pairs if job.outer else MOST_PART) // taps))
+    job.c_part = even(job.C, max(1, (tuning.blocks.part_pairs if job.outer else MOST_PART) // taps))
     job.k_parts = parts(job.K, job.k_part)
     if job.outer:
         target = SPARSE_BLOCK if job.placed and grid.step_w * itemsize >= LINE else OUTER_BLOCK
     else:
         target = min(MOST_BLOCK_VECTORS * lanes,
-                     max(LEAST_BLOCK, tuning.stage_bytes // (2 * itemsize * (job.c_part + job.k_part))))
+                     max(LEAST_BLOCK, tuning.blocks.stage_bytes // (2 * itemsize * (job.c_part + job.k_part))))
     cut_blocks(grid, target, 1, lanes)
     # Of one image there is one slice: its channels are shared out, each summed over the same blocks.
     if grid.N == 1:
@@ -245,8 +245,8 @@ cdef void plan_correlate(Correlate *job, idx threads) noexcept nogil:
     job.sums_size = tiles * up(job.k_part, lanes if job.outer else kernels.correlate.dot_cols)
     job.sums_size = up(job.sums_size * itemsize, LINE) // itemsize
     # Sums that leave L2 are not worth it for a few pixels.
-    if job.sums_size * itemsize > tuning.stage_bytes:
-        job.slices = min(job.slices, max(1, grid.N * grid.P * grid.Q // tuning.slice_pixels))
+    if job.sums_size * itemsize > tuning.blocks.stage_bytes:
+        job.slices = min(job.slices, max(1, grid.N * grid.P * grid.Q // tuning.blocks.slice_pixels))
     job.slice_blocks = parts(images, max(job.slices, 1))
     job.slices = parts(images, job.slice_blocks)
     # The other forms read whole vectors, which stay within rows that are as long as one.
@@ -364,7 +364,8 @@ cdef void correlate_outer(const Correlate *job, const Part *part, const Block *b
         turn_filters(job, part, 0, part.k_count, block, PIXELS, scratch.dy)
     memset(&next_dy, 0, sizeof(Ahead))
     # Pairs whose pixels stay in L2 for all filters; of these, a panel of filters' dy stays in L1 for all pairs.
-    cdef idx near = up(max(1, job.tuning.group_bytes // (pixels * itemsize)) * job.grid.R * job.grid.S, job.tile_pairs)
+    cdef idx near = up(max(1, job.tuning.blocks.group_bytes // (pixels * itemsize)) * job.grid.R * job.grid.S,
+                       job.tile_pairs)
     while last < part.n_pairs:
         first = last
         last = min(last + near, part.n_pairs)

@@ -8,12 +8,11 @@ with stride 1 it is forward with the taps turned around. The weight gradient see
 from fastconv._native.kernels cimport idx, parts, up
 from fastconv._native.memory cimport LINE, Arena, carve
 from fastconv._native.problem cimport INPUT_GRADIENT, Image, Problem
+from fastconv._native.tuning cimport Tuning
 
 cdef enum:
     LEAST_ROWS = 5            # of outputs in a band that is not a whole plane
-    TASK = 16384              # outputs in a task, about
     SLICES = 16               # tasks of the weight gradient, about
-    FAR = 1 << 21             # bytes of an array that no cache near holds
     MOST_RESIDUES = 4
     # No sizes beyond these are taken, so that tables and the scratch of a thread stay small and no product overflows.
     MOST_TAPS = 1024          # of a filter
@@ -36,6 +35,7 @@ cdef struct Layer:
     Image source              # x, or dy in the input gradient
     Image outputs             # y, or dx; the weight gradient reads dy here
     Image w                   # the filters, or their gradient
+    const Tuning *tuning
     idx groups
     idx channels, filters     # of a group: channels of the source and of the outputs
     idx w_group, w_filter, w_channel   # elements from one to the next in w
@@ -98,7 +98,7 @@ cdef inline void set_axes(Layer *layer, const Problem *problem) noexcept nogil:
 cdef inline void set_layer(Layer *layer, const Problem *problem) noexcept nogil:
     """All but the tables of taps."""
     cdef const Image *w = &problem.w
-    layer.w, layer.groups = w[0], problem.groups
+    layer.w, layer.groups, layer.tuning = w[0], problem.groups, problem.tuning
     layer.source, layer.outputs = problem.x, problem.y
     layer.channels, layer.filters = w.c, w.n // problem.groups
     layer.w_channel, layer.w_filter = w.s_c, w.s_n
@@ -163,4 +163,5 @@ cdef inline double far_pixels(const Layer *layer, idx itemsize) noexcept nogil:
     """Elements of the arrays of pixels that no cache near holds."""
     cdef double source = <double>layer.source.n * layer.source.c * layer.source.h * layer.source.w
     cdef double outputs = <double>layer.outputs.n * layer.outputs.c * layer.outputs.h * layer.outputs.w
-    return (source if source * itemsize >= FAR else 0) + (outputs if outputs * itemsize >= FAR else 0)
+    cdef idx far = layer.tuning.blocks.few_far_bytes
+    return (source if source * itemsize >= far else 0) + (outputs if outputs * itemsize >= far else 0)

@@ -86,7 +86,7 @@ cdef inline void cut_for_panels(Gather *job) noexcept nogil:
 cdef double staged_channels(Gather *job) noexcept nogil:
     """Elements of all channels that a block stages, or fewer than matter where all images together have no more."""
     cdef const Grid *grid = &job.grid
-    cdef double least = job.tuning.stage_bytes // job.kernels.itemsize
+    cdef double least = job.tuning.blocks.stage_bytes // job.kernels.itemsize
     cdef double all_of_them = (<double>grid.N * (grid.P + grid.reach_h) * (grid.Q + grid.reach_w) * grid.slots_h
                                * grid.slots_w + 32) * job.C
     if all_of_them <= least:
@@ -109,7 +109,7 @@ cdef double tile_calls(const Gather *job, idx run) noexcept nogil:
 cdef double far_pixels(const Image *image, const Gather *job, idx channels) noexcept nogil:
     """Elements beyond the caches; with channels last, a group of fewer than a line holds takes the whole line."""
     cdef idx line = LINE // job.kernels.itemsize
-    cdef double all_of_them = far_elements(image, job.grid.N, job.tuning.stage_bytes, job.kernels.itemsize)
+    cdef double all_of_them = far_elements(image, job.grid.N, job.tuning.blocks.stage_bytes, job.kernels.itemsize)
     return all_of_them * (line / <double>channels if channels < line and channels_last(image) else 1.0)
 
 
@@ -158,9 +158,9 @@ cdef void features_of(Gather *job, int *rows, double *features) noexcept nogil:
     features[0] = steps
     features[1] = pixels * depth / lanes
     features[2] = pixels * depth / run
-    features[3] = results * parts(C, max(1, job.tuning.depth // taps))
+    features[3] = results * parts(C, max(1, job.tuning.blocks.depth // taps))
     features[13] = last_results
-    features[8] = parts(<idx>pixels, job.width) * <double>parts(K, kernels.product.rows * job.tuning.tiles)
+    features[8] = parts(<idx>pixels, job.width) * <double>parts(K, kernels.product.rows * job.tuning.blocks.tiles)
     # TILES. A tile writes a part of each pixel's channels, and comes back to their line with the next filters.
     of_tiles[0] = steps * up(run, lanes) / run
     of_tiles[1] = last_results if K > kernels.product.rows else 0.0
@@ -240,16 +240,16 @@ cdef void plan_gather(Gather *job) noexcept nogil:
         job.k_tile = even(job.K, kernels.correlate.dot_rows)
     # Residues of a stride share blocks, which panels are cut for.
     if job.form == PANELS:
-        job.chunk = even(job.C, max(1, job.tuning.depth // (grid.R * grid.S)))
+        job.chunk = even(job.C, max(1, job.tuning.blocks.depth // (grid.R * grid.S)))
         cut_for_panels(job)
     elif target != 0:
         cut_for_panels(job)
     elif job.form == TILES:
         # As many rows as the staging budget holds: each block stages the rows at its seams again.
-        target = job.tuning.stage_bytes // (kernels.itemsize * job.C * slots)
+        target = job.tuning.blocks.stage_bytes // (kernels.itemsize * job.C * slots)
         if channels_last(&job.y):
             # Each tile of filters writes a part of every pixel's line: the lines stay near until the last one.
-            target = min(target, job.tuning.stage_bytes // (kernels.itemsize * job.K))
+            target = min(target, job.tuning.blocks.stage_bytes // (kernels.itemsize * job.K))
         target = min(MOST_TILES_BLOCK, max(LEAST_TILES_BLOCK, target))
         cut_blocks(grid, target, 1, lanes)
     elif job.form == OUTER:
@@ -284,7 +284,9 @@ cdef void lay_out_scratch(const Gather *job, Arena *arena, Scratch *scratch) noe
     if job.form == PANELS:
         scratch.panel = <char *>carve(arena, job.chunk * taps * job.width + lanes, itemsize)
         # Where there are more chunks, all of the block stays here until the last one.
-        area = up(<idx>pixels, lanes) * <double>job.K if job.n_chunks > 1 else job.tuning.tiles * rows * job.width
+        area = job.tuning.blocks.tiles * rows * job.width
+        if job.n_chunks > 1:
+            area = up(<idx>pixels, lanes) * <double>job.K
         scratch.sums = <char *>carve(arena, area + lanes, itemsize)
         scratch.pieces = <fc_piece *>carve(arena, job.width, sizeof(fc_piece))
         scratch.next_pieces = <fc_piece *>carve(arena, job.width + 1, sizeof(fc_piece))

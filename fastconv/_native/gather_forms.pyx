@@ -114,7 +114,7 @@ cdef inline idx panel_pixels(const Gather *job, idx rest) noexcept nogil:
 cdef void gather_panels(const Gather *job, idx group, Block *block, idx k0, idx k1,
                         const Scratch *scratch) noexcept nogil:
     cdef const fc_kernels *kernels = job.kernels
-    cdef idx itemsize = kernels.itemsize, taps = job.grid.R * job.grid.S, most_tiles = job.tuning.tiles
+    cdef idx itemsize = kernels.itemsize, taps = job.grid.R * job.grid.S, most_tiles = job.tuning.blocks.tiles
     cdef idx pixels = block.images * block.rows * block.cols, n_panels = parts(pixels, job.width)
     cdef idx chunk, c0, channels, depth, first, count, vecs, k, rows, tiles, n_pieces, n_runs, to_row
     cdef const idx *offsets
@@ -282,7 +282,7 @@ cdef void gather_tiles(const Gather *job, idx group, Block *block, idx k0, idx k
                         q = min(q, run - vecs * lanes)
                         kernels.product.tile[rows - 1][vecs - 1](depth, a, x + (p * block.s_row + q) * itemsize,
                                                                  offsets, y + (p * s_row + q) * itemsize, job.y.s_c,
-                                                                 bias, 0)
+                                                                 bias)
                         q += vecs * lanes
                     p += 1
             while p < n_rows:
@@ -296,7 +296,7 @@ cdef void gather_tiles(const Gather *job, idx group, Block *block, idx k0, idx k
                     to.count = min(vecs * lanes, run - q)
                     fetch_result(job, y + (p * s_row + q * job.y.s_w) * itemsize, rows, 1, &to)
                     kernels.product.tile[rows - 1][vecs - 1](depth, a, x + (p * block.s_row + q) * itemsize, offsets,
-                                                             scratch.sums, vecs * lanes, bias, 0)
+                                                             scratch.sums, vecs * lanes, bias)
                     put_tile(job, scratch.sums, vecs * lanes, y + (p * s_row + q * job.y.s_w) * itemsize, rows, 1, &to)
                     q += vecs * lanes
                 p += 1

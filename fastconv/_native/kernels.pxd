@@ -74,7 +74,7 @@ cdef extern from "fastconv.h" nogil:
         idx gemm_rows
         idx gemm_vecs
         void (*tile[8][8])(idx depth, const void *a, const void *b, const idx *offsets, void *y, idx y_row,
-                           const void *bias, int accumulate) noexcept nogil
+                           const void *bias) noexcept nogil
         void (*strip[8][8])(idx depth, const void *a, const void *b, const idx *offsets, idx b_step, void *y,
                             idx y_row, idx y_step, const void *bias) noexcept nogil
         void (*panel[8][8])(idx n, idx depth, const void *a, const void *b, void *y, idx y_row, const void *bias,
@@ -153,9 +153,11 @@ cdef extern from "fastconv.h" nogil:
         void (*softmax)(void *p, const void *x, idx n, double scale, double *largest, double *total) noexcept nogil
         void (*sums)(const void *a, const double *a_shift, const void *b, const double *b_shift, idx n_planes, idx n,
                      double *sum, double *dot) noexcept nogil
-        void (*affine)(void *y, const void *x, const double *shift, const double *scale, const double *offset,
-                       idx n_planes, idx n) noexcept nogil
-        void (*affine_pair)(void *dx, const void *dy, const void *x, const double *shift, const double *scale,
+        void (*affine)(void *y, const void *a, const void *x, const double *shift, const double *scale,
+                       const double *slope, const double *offset, idx n_planes, idx n) noexcept nogil
+        void (*sums_last)(const void *a, const double *a_shift, const void *b, const double *b_shift, idx n_planes,
+                          idx n, double *sum, double *dot) noexcept nogil
+        void (*affine_last)(void *y, const void *a, const void *x, const double *shift, const double *scale,
                             const double *slope, const double *offset, idx n_planes, idx n) noexcept nogil
 
     ctypedef struct fc_step:

@@ -12,8 +12,6 @@ from fastconv._native.memory cimport LINE
 from fastconv._native.problem cimport INPUT_GRADIENT, Image, Problem, at, channels_last
 
 cdef enum:
-    BAND = 1024               # outputs of a channel in a band
-    STAGED = 196608           # bytes that are staged at once, where channels are neighbours
     UNITS = 8                 # pieces of the work there, at the least
 
 
@@ -46,7 +44,7 @@ cdef inline bint set_lanes(Lanes *lanes, const Problem *problem) noexcept nogil:
     """Whether there are kernels for it, and how the source is cut."""
     cdef Layer *layer = &lanes.layer
     cdef const fc_kernels *kernels = problem.kernels
-    cdef idx width, row, line, most, written, least = LEAST_ROWS
+    cdef idx width, row, line, most, written, least = LEAST_ROWS, bytes = problem.tuning.blocks.lanes_bytes
     cdef idx channels = problem.w.c, filters = problem.w.n // problem.groups
     lanes.mix = filters if problem.which == INPUT_GRADIENT else channels
     if lanes.mix > 1 and (channels != filters or lanes.mix > kernels.lanes or lanes.mix not in (2, 4, 8)):
@@ -67,19 +65,19 @@ cdef inline bint set_lanes(Lanes *lanes, const Problem *problem) noexcept nogil:
         return False
     written = layer.outputs.w * layer.rows.residues
     row = lanes.columns * kernels.lanes * kernels.itemsize
-    most = BAND // max(written, lanes.step * lanes.columns)
+    most = problem.tuning.blocks.lanes_band // max(written, lanes.step * lanes.columns)
     lanes.together = 1
     if channels_last(&layer.source):
         # Rows that the next band sees too are moved, so that it may be low.
         least = max(2, lanes.reach // lanes.step)
         # Of a pixel as many neighbours as there is room for in some rows; a band is as high as the room is then.
         line = max(1, LINE // (kernels.lanes * kernels.itemsize))
-        lanes.together = max(line, STAGED // (row * table_rows(lanes, min(lanes.height, least))) // line * line)
+        lanes.together = max(line, bytes // (row * table_rows(lanes, min(lanes.height, least))) // line * line)
         # Few images are shared out among threads by channels.
         lanes.together = min(lanes.together,
                              parts(lanes.vectors, parts(UNITS, layer.outputs.n * parts(lanes.height, 16))))
         lanes.together = min(lanes.vectors, up(parts(lanes.vectors, parts(lanes.vectors, lanes.together)), line))
-        most = min(most, (STAGED // (row * lanes.together) - lanes.reach - 1) // lanes.step + 1)
+        most = min(most, (bytes // (row * lanes.together) - lanes.reach - 1) // lanes.step + 1)
     lanes.bands = max(1, min(parts(lanes.height, max(1, most)), lanes.height // least))
     lanes.band = parts(lanes.height, lanes.bands)
     lanes.pitch = odd_lines(table_rows(lanes, lanes.band) * lanes.columns, kernels)

@@ -15,7 +15,7 @@ The figures behind this are in docs/decisions/depthwise.md.
 from libc.string cimport memset
 
 from fastconv._native.few_channels cimport (
-    FAR, TASK, Axis, Layer, Slices, copy_number, cut_slices, far_pixels, lay_out_slices, lay_out_taps, put_total,
+    Axis, Layer, Slices, copy_number, cut_slices, far_pixels, lay_out_slices, lay_out_taps, put_total,
     set_axes, taps_of,
 )
 from fastconv._native.kernels cimport (
@@ -30,7 +30,6 @@ from fastconv._native.tuning cimport FEATURES
 cdef enum:
     FOLD = 512                # pixels that float32 sums before they are added to the total in float64
     CHANNELS = 128            # whose sums are kept together
-    FARTHEST = 1 << 24        # bytes of an array that no cache holds
 
 
 # ---- forward and input gradient ------------------------------------------------------------------------------------
@@ -61,7 +60,7 @@ cdef bint set_outputs(LaneOutputs *outputs, const Problem *problem) noexcept nog
     cdef const Axis *columns = &lanes.layer.columns
     cdef const Image *source = &lanes.layer.source
     cdef const Image *y = &lanes.layer.outputs
-    cdef idx itemsize = problem.kernels.itemsize, b, taps
+    cdef idx itemsize = problem.kernels.itemsize, far_bytes = problem.tuning.blocks.few_far_bytes, b, taps
     if not set_lanes(lanes, problem):
         return False
     outputs.n_taps = problem.w.h * problem.w.w
@@ -70,12 +69,12 @@ cdef bint set_outputs(LaneOutputs *outputs, const Problem *problem) noexcept nog
         outputs.width[b] = parts(y.w - b, columns.residues)
         outputs.run[b] = taps if columns.apart == columns.step and (taps == 3 or taps == 5) else 1
     outputs.dense = not channels_last(y)
-    outputs.far = source.s_w != 1 and <double>source.n * source.c * source.h * source.w * itemsize >= FAR
+    outputs.far = source.s_w != 1 and <double>source.n * source.c * source.h * source.w * itemsize >= far_bytes
     outputs.farthest = (outputs.dense and y.h * y.w * itemsize % LINE == 0
-                        and <double>y.n * y.c * y.h * y.w * itemsize >= FARTHEST)
+                        and <double>y.n * y.c * y.h * y.w * itemsize >= problem.tuning.blocks.few_farthest_bytes)
     outputs.units = y.n * lanes.bands * parts(lanes.vectors, lanes.together)
-    outputs.per_task = max(1, TASK // (lanes.band * lanes.layer.rows.residues * y.w * lanes.kernels.lanes
-                                       * lanes.together))
+    outputs.per_task = max(1, problem.tuning.blocks.few_task // (
+        lanes.band * lanes.layer.rows.residues * y.w * lanes.kernels.lanes * lanes.together))
     if lanes.bands > 1:
         # A band moves what the one before has staged: all of an image, if there are as many.
         outputs.per_task = max(outputs.per_task, min(lanes.bands, outputs.units // UNITS))

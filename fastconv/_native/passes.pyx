@@ -9,7 +9,7 @@ from libc.math cimport NAN, log
 from libc.stdint cimport int64_t
 from libc.string cimport memset
 
-from fastconv._native.checks cimport DENSE, DENSE_RESULT, check_array, check_axis, check_real, check_size
+from fastconv._native.checks cimport DENSE, DENSE_RESULT, READ, check_array, check_axis, check_real, check_size
 from fastconv._native.kernels cimport fc_kernels, idx, parts
 from fastconv._native.memory cimport Arena, Workspace, carve, get, no_memory, put, release, reserve
 from fastconv._native.runtime cimport Task, kernels_of, run_without_gil, threads_for
@@ -205,9 +205,12 @@ cpdef cross_entropy(cnp.ndarray x, cnp.ndarray labels, cnp.ndarray dx, long long
 # ---- planes of channels: batch norm and the gradient of a bias ----------------------------------------------------
 
 cdef struct Planes:
-    # A pass over arrays (N, C, pixels) in the order of memory, in blocks of some planes of an image.
+    # A pass over arrays (N, C, pixels) in the order of memory, in blocks of some planes of an image; or, where channels
+    # are neighbours in memory, of some pixels of all channels, which count as images then.
     const fc_kernels *kernels
+    bint last
     idx images, channels, pixels
+    idx elements           # of a channel, in all
     idx some, blocks       # planes of a block, blocks of an image
     char *y
     const char *a
@@ -225,29 +228,57 @@ cdef struct Planes:
 
 cdef struct Block:
     idx first, channel, count   # planes
+    idx pixels                  # of each
     idx at                      # where they begin, in bytes
 
 
-cdef void set_sizes(Planes *planes, const fc_kernels *kernels, idx images, idx channels, idx pixels) noexcept:
+cdef inline bint planes_last(cnp.ndarray a) noexcept:
+    """Whether the channels of an array (N, C, ...) are neighbours in memory, without gaps, and no other order says the
+    same."""
+    cdef idx step = a.shape[1] * cnp.PyArray_ITEMSIZE(a)
+    cdef int axis
+    if cnp.PyArray_IS_C_CONTIGUOUS(a) or a.strides[1] != cnp.PyArray_ITEMSIZE(a):
+        return False
+    for axis in range(cnp.PyArray_NDIM(a) - 1, 1, -1):
+        if a.shape[axis] > 1 and a.strides[axis] != step:
+            return False
+        step *= a.shape[axis]
+    return a.shape[0] == 1 or a.strides[0] == step
+
+
+cdef void set_sizes(Planes *planes, cnp.ndarray a, idx pixels) noexcept:
+    planes.kernels, planes.last = kernels_for(a), planes_last(a)
+    planes.channels, planes.pixels = a.shape[1], pixels
     # Of planes without pixels there may be more than memory holds numbers for.
-    planes.kernels = kernels
-    planes.images, planes.channels, planes.pixels = images if pixels > 0 else 0, channels, pixels
-    planes.some = max(1, min(channels, BLOCK // max(pixels, 1)))
-    planes.blocks = parts(channels, planes.some)
+    planes.images = a.shape[0] if pixels > 0 and planes.channels > 0 else 0
+    planes.elements = planes.images * pixels
+    planes.some, planes.blocks = planes.channels, 1
+    if planes.last:
+        planes.pixels = max(1, BLOCK // max(1, planes.channels))
+        planes.images = parts(planes.elements, planes.pixels)
+    else:
+        planes.some = max(1, min(planes.channels, BLOCK // max(pixels, 1)))
+        planes.blocks = parts(planes.channels, planes.some)
 
 
 cdef int begin(Planes *planes, cnp.ndarray x) except -1:
-    """Begin a pass over x and arrays of its size and type."""
-    check_array(x, "x", 3, check_real(x, "x"), DENSE)
-    set_sizes(planes, kernels_for(x), x.shape[0], x.shape[1], x.shape[2])
+    """Begin a pass over x and arrays of its size, type and order."""
+    check_array(x, "x", 3, check_real(x, "x"), READ)
+    if not planes_last(x):
+        check_array(x, "x", 3, cnp.PyArray_TYPE(x), DENSE)
+    set_sizes(planes, x, x.shape[2])
     return 0
 
 
 cdef char *planes_of(cnp.ndarray a, str name, int flags, cnp.ndarray x) except? NULL:
-    """The data of an array that must be of the size and type of x, which has been checked."""
-    check_array(a, name, 3, cnp.PyArray_TYPE(x), flags)
+    """The data of an array that must be of the size, type and order of x, which has been checked."""
+    cdef bint last = planes_last(x)
+    check_array(a, name, 3, cnp.PyArray_TYPE(x), READ if last else flags)
     for axis in range(3):
         check_axis(a, name, axis, x.shape[axis])
+    if last and not (planes_last(a) and (flags == DENSE or cnp.PyArray_ISWRITEABLE(a))):
+        raise ValueError(f"{name} must have its channels last, as x has"
+                         f"{'' if flags == DENSE else ', and be writeable'}, got {a.flags}")
     return data(a)
 
 
@@ -263,6 +294,9 @@ cdef inline Block block_of(const Planes *planes, idx task) noexcept nogil:
     block.channel = task % planes.blocks * planes.some
     block.first = task // planes.blocks * planes.channels + block.channel
     block.count = min(planes.some, planes.channels - block.channel)
+    block.pixels = planes.pixels
+    if planes.last:
+        block.pixels = min(block.pixels, planes.elements - task * block.pixels)
     block.at = block.first * planes.pixels * planes.kernels.itemsize
     return block
 
@@ -281,39 +315,48 @@ cdef void add_images(const Planes *planes, const double *of_planes, double *tota
             total[c] += of_planes[n * planes.channels + c]
 
 
-cdef void totals_task(const void *job, idx task, char *_scratch) noexcept nogil:
+cdef void sums_task(const void *job, idx task, char *_scratch) noexcept nogil:
     cdef const Planes *planes = <const Planes *>job
     cdef Block block = block_of(planes, task)
-    cdef idx i, size = planes.pixels * planes.kernels.itemsize
-    for i in range(block.count):
-        planes.sums[block.first + i] = planes.kernels.passes.total(planes.a + block.at + i * size, planes.pixels)
+    cdef idx i, c = block.channel, size = planes.pixels * planes.kernels.itemsize
+    cdef const char *a = planes.a + block.at
+    cdef const char *b = planes.b + block.at if planes.b != NULL else NULL
+    cdef const double *a_shift = planes.a_shift + c if planes.a_shift != NULL else NULL
+    cdef const double *b_shift = planes.shift + c if b != NULL else NULL
+    cdef double *dots = planes.dots + block.first if b != NULL else NULL
+    if planes.last:
+        planes.kernels.passes.sums_last(a, a_shift, b, b_shift, block.count, block.pixels, planes.sums + block.first,
+                                        dots)
+    elif b != NULL:
+        planes.kernels.passes.sums(a, a_shift, b, b_shift, block.count, block.pixels, planes.sums + block.first, dots)
+    else:
+        for i in range(block.count):
+            planes.sums[block.first + i] = planes.kernels.passes.total(a + i * size, planes.pixels)
 
 
 cpdef bias_gradient(cnp.ndarray dy, cnp.ndarray db):
-    """db[c] = sum of dy[:, c]. Every plane is summed by itself, in float64 over short runs, and the planes in order."""
+    """db[c] = sum of dy[:, c], in C order or with channels last.
+
+    Every plane, or some pixels of every channel, are summed by themselves, in float64 over short runs, and then these
+    sums in order.
+    """
     cdef int kind = check_real(dy, "dy")
-    check_array(dy, "dy", 4, kind, DENSE)
+    check_array(dy, "dy", 4, kind, READ)
+    if not planes_last(dy):
+        check_array(dy, "dy", 4, kind, DENSE)
     check_array(db, "db", 1, kind, DENSE_RESULT)
     check_axis(db, "db", 0, dy.shape[1])
     cdef Planes planes
     cdef Workspace workspace
     cdef idx c
-    set_sizes(&planes, kernels_for(dy), dy.shape[0], dy.shape[1], dy.shape[2] * dy.shape[3])
+    set_sizes(&planes, dy, dy.shape[2] * dy.shape[3])
     cdef double *total = new_doubles(&workspace, (planes.images + 1.0) * planes.channels)
-    planes.a, planes.sums = data(dy), total + planes.channels
-    run_blocks(totals_task, &planes, 5.0, True)
+    planes.a, planes.a_shift, planes.b, planes.sums = data(dy), NULL, NULL, total + planes.channels
+    run_blocks(sums_task, &planes, 5.0, True)
     add_images(&planes, planes.sums, total)
     for c in range(planes.channels):
         put(data(db), c, total[c], planes.kernels.itemsize)
     release(&workspace)
-
-
-cdef void sums_task(const void *job, idx task, char *_scratch) noexcept nogil:
-    cdef const Planes *planes = <const Planes *>job
-    cdef Block block = block_of(planes, task)
-    cdef const double *a_shift = planes.a_shift + block.channel if planes.a_shift != NULL else NULL
-    planes.kernels.passes.sums(planes.a + block.at, a_shift, planes.b + block.at, planes.shift + block.channel,
-                               block.count, planes.pixels, planes.sums + block.first, planes.dots + block.first)
 
 
 cdef void sum_channels(const Planes *planes, double *total, double *dot) noexcept:
@@ -326,9 +369,9 @@ cdef void sum_channels(const Planes *planes, double *total, double *dot) noexcep
 def channel_statistics(cnp.ndarray x, cnp.ndarray shift, cnp.ndarray offset, cnp.ndarray variance):
     """The mean of x[:, c], which is shift[c] + offset[c], the former as exact as x, and its biased variance.
 
-    x is (N, C, pixels); the others are (C,) of float64. One pass sums x less the mean of an eighth of the images, and
-    corrects for what that lacks. Where it lacks more than the deviation, digits of the variance were lost, and there is
-    another pass, with the mean itself.
+    x is (N, C, pixels), in C order or with channels last; the others are (C,) of float64. One pass sums x less the mean
+    of an eighth of the images, and corrects for what that lacks. Where it lacks more than the deviation, digits of the
+    variance were lost, and there is another pass, with the mean itself.
     """
     cdef Planes planes
     begin(&planes, x)
@@ -336,7 +379,7 @@ def channel_statistics(cnp.ndarray x, cnp.ndarray shift, cnp.ndarray offset, cnp
     cdef double *rest = channels_of(offset, "offset", DENSE_RESULT, x)
     cdef double *square = channels_of(variance, "variance", DENSE_RESULT, x)
     cdef idx images = planes.images, c
-    cdef double n = max(images * planes.pixels, 1)
+    cdef double n = max(planes.elements, 1)
     cdef Workspace workspace
     cdef int _attempt
     cdef bint far
@@ -347,7 +390,7 @@ def channel_statistics(cnp.ndarray x, cnp.ndarray shift, cnp.ndarray offset, cnp
     memset(by, 0, planes.channels * sizeof(double))
     sum_channels(&planes, rest, square)
     for c in range(planes.channels):
-        rest[c] /= max(planes.images * planes.pixels, 1)
+        rest[c] /= max(min(planes.images * planes.pixels, planes.elements), 1)
     planes.a_shift, planes.images = by, images
     for _attempt in range(2):
         for c in range(planes.channels):
@@ -386,13 +429,10 @@ cdef void affine_task(const void *job, idx task, char *_scratch) noexcept nogil:
     cdef const Planes *planes = <const Planes *>job
     cdef Block block = block_of(planes, task)
     cdef idx c = block.channel
-    if planes.a == NULL:
-        planes.kernels.passes.affine(planes.y + block.at, planes.b + block.at, planes.shift + c, planes.scale + c,
-                                     planes.offset + c, block.count, planes.pixels)
-    else:
-        planes.kernels.passes.affine_pair(planes.y + block.at, planes.a + block.at, planes.b + block.at,
-                                          planes.shift + c, planes.scale + c, planes.slope + c, planes.offset + c,
-                                          block.count, planes.pixels)
+    cdef const char *a = planes.a + block.at if planes.a != NULL else NULL
+    (planes.kernels.passes.affine_last if planes.last else planes.kernels.passes.affine)(
+        planes.y + block.at, a, planes.b + block.at, planes.shift + c, planes.scale + c if a != NULL else NULL,
+        planes.slope + c, planes.offset + c, block.count, block.pixels)
 
 
 def affine(cnp.ndarray x, cnp.ndarray y, cnp.ndarray shift, cnp.ndarray scale, cnp.ndarray offset):
@@ -401,7 +441,7 @@ def affine(cnp.ndarray x, cnp.ndarray y, cnp.ndarray shift, cnp.ndarray scale, c
     begin(&planes, x)
     planes.a, planes.b, planes.y = NULL, data(x), planes_of(y, "y", DENSE_RESULT, x)
     planes.shift = channels_of(shift, "shift", DENSE, x)
-    planes.scale = channels_of(scale, "scale", DENSE, x)
+    planes.slope = channels_of(scale, "scale", DENSE, x)
     planes.offset = channels_of(offset, "offset", DENSE, x)
     run_blocks(affine_task, &planes, 10.0, False)
 

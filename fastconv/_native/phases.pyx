@@ -101,7 +101,7 @@ cdef void phases_features(const Problem *problem, int *rows, double *features) n
     rows[0] = 0
     features[1] = <double>dx.n * dx.c * dx.h * dx.w
     features[2] = 1
-    features[3] = far_elements(dx, dx.n, problem.tuning.stage_bytes, problem.kernels.itemsize)
+    features[3] = far_elements(dx, dx.n, problem.tuning.blocks.stage_bytes, problem.kernels.itemsize)
     # Pixels of a residue lie apart in results with channels last, and are interleaved in others.
     features[4] = features[1] if channels_last(dx) else 0.0
     for r in range(first_taps(&of_rows)):
@@ -246,7 +246,8 @@ cdef int run_woven(const Problem *problem, Phases *phases) except -1:
     for i in range(phases.n_jobs):
         job = &phases.jobs[i]
         # All residues of a block wait in L2 for their turn.
-        job.target = min(512, max(64, 4 * job.tuning.stage_bytes // (job.kernels.itemsize * job.K * phases.n_jobs)))
+        job.target = 4 * job.tuning.blocks.stage_bytes // (job.kernels.itemsize * job.K * phases.n_jobs)
+        job.target = min(512, max(64, job.target))
         cheapest(problem, job)
         plan_gather(job)
         work += (<double>job.groups * job.K * (job.C * <double>job.grid.R * job.grid.S + 1)

@@ -48,9 +48,7 @@ def _load_tuning() -> None:
     blocks, costs = tuning_of(isa.name.decode())
     global tuning
     memset(&tuning, 0, sizeof(Tuning))
-    tuning.depth, tuning.tiles, tuning.stage_bytes = blocks["depth"], blocks["tiles"], blocks["stage_bytes"]
-    tuning.part_filters, tuning.part_pairs = blocks["part_filters"], blocks["part_pairs"]
-    tuning.slice_pixels, tuning.group_bytes = blocks["slice_pixels"], blocks["group_bytes"]
+    tuning.blocks = blocks
     for form, name in enumerate(FORMS):
         for which, pass_name in enumerate(PASSES):
             rows = costs.get((name, pass_name), ())

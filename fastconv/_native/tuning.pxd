@@ -29,7 +29,7 @@ cdef enum:
     CLASSES = 3
     FEATURES = 14
 
-cdef struct Tuning:
+cdef struct Blocks:
     idx depth             # (channel, tap) pairs reduced in one go: a panel of pixels of this depth stays in L1
     idx tiles             # of filters that meet a panel in one call
     idx stage_bytes       # what a block's staged rows may take of L2
@@ -37,6 +37,21 @@ cdef struct Tuning:
     idx part_pairs
     idx slice_pixels      # the fewest whose sums may leave L2
     idx group_bytes       # of pixels that stay in L2 beside the sums of the weight gradient
+    # Winograd's filtering: tiles in a block, the fewest that are worth the reading of all filters, and those of a block
+    # of forward that transforms its filters itself; bytes of transformed filters that are kept for all blocks, of V
+    # that threads share, and of a block's V that can be read again and again: by panels of so many filters, whose M
+    # hardly leaves L2, or else of so many; bytes of pixels that stay in L1 with what is made of them; of the weight
+    # gradient, filters and channels whose sums of all points stay in L2.
+    idx winograd_tiles, winograd_few_tiles, winograd_many_tiles
+    idx winograd_kept_bytes, winograd_shared_bytes, winograd_near_bytes
+    idx winograd_narrow, winograd_wide, winograd_pixel_bytes, winograd_filters, winograd_channels
+    # Few channels a group: outputs in a band of rows, which stays in L1 or near it with what it reads, and of a channel
+    # where channels lie along the lanes; bytes of neighbouring channels that are staged at once there; outputs in a
+    # task; bytes of an array that no cache near holds, and none at all.
+    idx windows_band, lanes_band, lanes_bytes, few_task, few_far_bytes, few_farthest_bytes
+
+cdef struct Tuning:
+    Blocks blocks
     # Cycles a feature takes, by form, pass and class of layers.
     double[FORMS][3][CLASSES][FEATURES] cost
 

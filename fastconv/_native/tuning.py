@@ -1,8 +1,8 @@
 """The figures of tuning.pxd for each instruction set: block sizes, and the cycles that a feature of a form costs.
 
-Rows are lists of up to fourteen costs, in the order of the features that the form's file counts, one row for each class
-of layers that the form tells apart. They are printed by ``python benchmarks/fit.py``; docs/decisions/tuning.md tells
-how they were measured, and on which machines.
+The page that measured some block sizes stands above them. Rows are lists of up to fourteen costs, in the order of the
+features that the form's file counts, one row for each class of layers that the form tells apart. They are printed by
+``python benchmarks/fit.py``; docs/decisions/tuning.md tells how they were measured, and on which machines.
 """
 
 __all__ = ["BLOCKS", "COSTS", "FORMS", "PASSES", "tuning_of"]
@@ -27,6 +27,7 @@ PASSES = ("forward", "input_gradient", "weight_gradient")
 
 BLOCKS = {
     "avx2": {
+        # docs/decisions/direct-kernels.md
         "depth": 400,
         "tiles": 4,
         "stage_bytes": 262144,
@@ -34,6 +35,25 @@ BLOCKS = {
         "part_pairs": 400,
         "slice_pixels": 1024,
         "group_bytes": 131072,
+        # docs/decisions/winograd.md
+        "winograd_tiles": 96,
+        "winograd_few_tiles": 24,
+        "winograd_many_tiles": 400,
+        "winograd_kept_bytes": 16 << 20,
+        "winograd_shared_bytes": 64 << 20,
+        "winograd_near_bytes": 8 << 20,
+        "winograd_narrow": 32,
+        "winograd_wide": 128,
+        "winograd_pixel_bytes": 16384,
+        "winograd_filters": 24,
+        "winograd_channels": 128,
+        # docs/decisions/depthwise.md
+        "windows_band": 4096,
+        "lanes_band": 1024,
+        "lanes_bytes": 196608,
+        "few_task": 16384,
+        "few_far_bytes": 1 << 21,
+        "few_farthest_bytes": 1 << 24,
     },
 }
 

@@ -15,7 +15,7 @@ The figures behind this are in docs/decisions/depthwise.md.
 from libc.string cimport memset
 
 from fastconv._native.few_channels cimport (
-    LEAST_ROWS, MOST_RESIDUES, TASK, Layer, Slices, copy_number, cut_slices, far_pixels, has_small_windows,
+    LEAST_ROWS, MOST_RESIDUES, Layer, Slices, copy_number, cut_slices, far_pixels, has_small_windows,
     lay_out_slices, lay_out_taps, put_total, set_axes, set_layer, taps_of,
 )
 from fastconv._native.kernels cimport (
@@ -28,7 +28,6 @@ from fastconv._native.tuning cimport FEATURES, WINDOWS
 
 cdef enum:
     MOST_PAIRS = 16           # of a channel and a filter of a group
-    BAND = 4096               # outputs in a band of rows: what it reads stays in L1 or near it
     FOLD = 4096               # pixels that float32 sums before they are added to the total in float64
     GROUPS = 32               # whose sums of the weight gradient are kept together
 
@@ -72,7 +71,7 @@ cdef void set_rows(Rows *rows, const Layer *layer, const fc_kernels *kernels, id
     rows.right = max(source.w, max(width, kernels.lanes) * stride + most)
     # By what is read, or by what is written.
     pixels = outputs * max(layer.outputs.w * layer.rows.residues, rows.step * (rows.left + rows.right))
-    rows.bands = max(1, min(parts(pixels, BAND), outputs // LEAST_ROWS))
+    rows.bands = max(1, min(parts(pixels, layer.tuning.blocks.windows_band), outputs // LEAST_ROWS))
     rows.band = parts(outputs, rows.bands)
 
 
@@ -195,7 +194,7 @@ cdef void set_windows(Windows *windows, const Problem *problem) noexcept nogil:
                                 * layer.channels)
         windows.residues[i].n_taps = taps_of(&layer.rows, i) * layer.w.w * layer.channels
     windows.units = layer.outputs.n * layer.groups * rows.bands
-    windows.per_task = max(1, TASK // (rows.band * layer.rows.residues * layer.outputs.w))
+    windows.per_task = max(1, layer.tuning.blocks.few_task // (rows.band * layer.rows.residues * layer.outputs.w))
 
 
 cdef void lay_out_windows(Windows *windows, Arena *tables) noexcept nogil:

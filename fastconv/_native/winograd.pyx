@@ -21,21 +21,14 @@ from fastconv._native.kernels cimport fc_kernels, idx, parts, up
 from fastconv._native.memory cimport Arena, Workspace, carve, release, reserve
 from fastconv._native.problem cimport INPUT_GRADIENT, WEIGHT_GRADIENT, Image, Problem, at, far_elements
 from fastconv._native.runtime cimport keeps_busy, run_tasks, threads_for
-from fastconv._native.tuning cimport FEATURES
+from fastconv._native.tuning cimport FEATURES, Blocks
 from fastconv._native.winograd_gradient cimport weight_gradient as run_weight_gradient
 from fastconv._native.winograd_tiles cimport (
-    LARGE_TILES, MOST_STRIDE, Layer, Run, block_size, block_tiles, copy_taps, cut_blocks, describe, has_dense_taps,
+    MOST_STRIDE, Layer, Run, block_size, block_tiles, copy_taps, cut_blocks, describe, has_dense_taps,
     is_idle, n_runs, place, point_pitch, run_of, transform_block, transform_output, transform_run,
 )
 
 cdef enum:
-    TILES = 96                # in a block: all of a point's tiles of a panel stay in L1 or near it
-    KEPT_BYTES = 16 << 20     # U that is kept for all blocks
-    FEW_TILES = 24            # in a block that is not worth the reading of all filters
-    SHARED_BYTES = 64 << 20   # of V that threads share
-    NEAR_BYTES = 8 << 20      # a block's V that can be read again and again: panels are then of
-    NARROW = 32               # filters, whose M hardly leaves L2, else of
-    WIDE = 128
     CHUNK = 512               # channels reduced in one go
     LEAST_RUN = 32            # channels that are worth a product of their own
 
@@ -78,7 +71,8 @@ cdef void winograd_features(const Problem *problem, int *rows, double *features)
         features[4] = scale * channels * filter_vecs
     features[2], features[3], features[5] = scale * channel_vecs * tiles, scale * filter_vecs * tiles, 1
     # A block's V leaves the cache that holds it near.
-    if layer.points * channels * TILES * layer.kernels.itemsize > 4 * problem.tuning.stage_bytes:
+    cdef const Blocks *blocks = &problem.tuning.blocks
+    if layer.points * channels * blocks.winograd_tiles * layer.kernels.itemsize > 4 * blocks.stage_bytes:
         features[7] = features[0]
     # Channels are brought along the lanes: one by one where a stride splits the pixels.
     features[9 if layer.x.split > 1 else 8] = 0.0 if image_x.s_c == 1 and layer.x.split == 1 else (
@@ -86,8 +80,8 @@ cdef void winograd_features(const Problem *problem, int *rows, double *features)
             channel_vecs if layer.x.split > 1 else parts(layer.phase_channels, lanes)))
     if image_y.s_c != 1:
         features[8] += <double>image_y.n * image_y.h * image_y.w * problem.groups * layer.y.vecs
-    features[10] = far_elements(image_x, image_x.n, problem.tuning.stage_bytes, layer.kernels.itemsize)
-    features[11] = far_elements(image_y, image_y.n, problem.tuning.stage_bytes, layer.kernels.itemsize)
+    features[10] = far_elements(image_x, image_x.n, problem.tuning.blocks.stage_bytes, layer.kernels.itemsize)
+    features[11] = far_elements(image_y, image_y.n, problem.tuning.blocks.stage_bytes, layer.kernels.itemsize)
     # Pixels with channels last that are written.
     features[12] = features[11] if image_y.s_c == 1 else 0.0
 
@@ -347,6 +341,7 @@ cdef int run_forward(const Problem *problem, Layer *layer) except -1:
     dy, equation 12.6."""
     cdef Forward forward
     cdef const Image *w = &problem.w
+    cdef const Blocks *blocks = &problem.tuning.blocks
     cdef const fc_kernels *kernels = problem.kernels
     cdef Arena tables, scratch
     cdef Scratch pieces
@@ -360,15 +355,16 @@ cdef int run_forward(const Problem *problem, Layer *layer) except -1:
     cdef int n_threads = threads_for(
         <double>layer.groups * layer.y.channels * layer.x.channels * layer.points * all_tiles,
         layer.groups * bands * parts(padded_filters, layer.y.width))
-    forward.kept = <double>layer.points * layer.x.channels * padded_filters * itemsize <= KEPT_BYTES
+    forward.kept = <double>layer.points * layer.x.channels * padded_filters * itemsize <= blocks.winograd_kept_bytes
     # Threads take blocks by themselves; or, where these are few or read many filters, they share some blocks.
-    forward.shared = n_threads > 1 and (not forward.kept or layer.groups * all_tiles < FEW_TILES * <double>n_threads)
-    cdef idx target = TILES if forward.kept else LARGE_TILES
+    forward.shared = n_threads > 1 and (
+        not forward.kept or layer.groups * all_tiles < blocks.winograd_few_tiles * <double>n_threads)
+    cdef idx target = blocks.winograd_tiles if forward.kept else blocks.winograd_many_tiles
     if forward.shared:
         layer.y.width = min(layer.y.width, up(max(2 * lanes, parts(padded_filters, n_threads)), lanes))
         if forward.kept:
-            target = max(FEW_TILES, <idx>all_tiles // parts(
-                2 * n_threads, parts(padded_filters, max(NARROW, layer.y.width))))
+            target = max(blocks.winograd_few_tiles, <idx>all_tiles // parts(
+                2 * n_threads, parts(padded_filters, max(blocks.winograd_narrow, layer.y.width))))
     layer.x.width = up(parts(layer.x.channels, parts(layer.x.channels, CHUNK)), lanes)
     cut_blocks(layer, target, n_threads if forward.kept and not forward.shared else 1)
     forward.kept = forward.kept and layer.n_blocks > 1
@@ -380,9 +376,12 @@ cdef int run_forward(const Problem *problem, Layer *layer) except -1:
     # Every panel reads all of V again.
     forward.v_size = up(<idx>block_size(layer, &layer.x), 16)
     forward.wide = padded_filters if forward.kept or not forward.shared else parts(padded_filters, n_threads)
-    forward.wide = up(min(forward.wide, WIDE if forward.v_size * itemsize > NEAR_BYTES else NARROW), step)
+    forward.wide = up(min(forward.wide, blocks.winograd_wide if forward.v_size * itemsize > blocks.winograd_near_bytes
+                          else blocks.winograd_narrow), step)
     forward.panels = parts(padded_filters, forward.wide)
-    forward.together = max(1, min(layer.n_blocks, SHARED_BYTES // (forward.v_size * itemsize))) if forward.kept else 1
+    forward.together = 1
+    if forward.kept:
+        forward.together = max(1, min(layer.n_blocks, blocks.winograd_shared_bytes // (forward.v_size * itemsize)))
     forward.point = point_pitch(layer.x.channels * forward.wide)
     forward.panel = layer.points * forward.point
     forward.copied = forward.stride > 1 or not has_dense_taps(w)

@@ -14,15 +14,13 @@ from fastconv._native.kernels cimport fc_kernels, idx, parts, up
 from fastconv._native.memory cimport Arena, Workspace, carve, release, reserve
 from fastconv._native.problem cimport Image, Problem, at
 from fastconv._native.runtime cimport keeps_busy, run_tasks, threads_for
+from fastconv._native.tuning cimport Blocks
 from fastconv._native.winograd_tiles cimport (
     Layer, Run, block_size, block_tiles, copy_taps, cut_blocks, has_dense_taps, is_idle, n_runs, point_pitch,
     run_of, transform_block, transform_run,
 )
 
 cdef enum:
-    TILES = 96                # in a block: all of a point's tiles of a panel stay in L1 or near it
-    FILTERS = 24              # in a panel: with GROUP channels, the sums of 36 points stay in L2
-    CHANNELS = 128            # in a pair
     SLICES = 8
     SLICES_BYTES = 16 << 20   # what the sums of all slices may take
 
@@ -225,6 +223,7 @@ cdef int weight_gradient(const Problem *problem, Layer *layer) except -1:
     cdef Workspace workspace
     cdef idx group
     cdef const fc_kernels *kernels = layer.kernels
+    cdef const Blocks *blocks = &problem.tuning.blocks
     cdef idx lanes = kernels.lanes, padded_channels = up(layer.x.channels, lanes)
     cdef idx padded_filters = up(layer.y.channels, lanes)
     gradient.layer, gradient.dw, gradient.stride = layer, &problem.w, problem.stride_h
@@ -232,9 +231,9 @@ cdef int weight_gradient(const Problem *problem, Layer *layer) except -1:
                          and (gradient.dw.s_c == layer.r * layer.s or gradient.dw.c == 1))
     layer.x.width = min(kernels.product.gemm_vecs * lanes, padded_channels)
     # Whole vectors, and whole tiles of the product.
-    layer.y.width = min(up(FILTERS, lanes * (kernels.product.gemm_rows // 2)), padded_filters)
-    cut_blocks(layer, TILES, 1)
-    gradient.channels = up(min(CHANNELS, padded_channels), layer.x.width)
+    layer.y.width = min(up(blocks.winograd_filters, lanes * (kernels.product.gemm_rows // 2)), padded_filters)
+    cut_blocks(layer, blocks.winograd_tiles, 1)
+    gradient.channels = up(min(blocks.winograd_channels, padded_channels), layer.x.width)
     gradient.filter_panels = parts(padded_filters, layer.y.width)
     gradient.pairs = parts(padded_channels, gradient.channels) * gradient.filter_panels
     gradient.panel = up(layer.y.width, kernels.product.gemm_rows) * layer.x.width

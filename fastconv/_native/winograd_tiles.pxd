@@ -2,10 +2,10 @@
 
 from fastconv._native.kernels cimport FC_MAX_VECS, fc_kernels, fc_plane, idx, parts, up
 from fastconv._native.problem cimport Image, Problem
+from fastconv._native.tuning cimport Tuning
 
 cdef enum:
     MOST_STRIDE = 4
-    LARGE_TILES = 400         # in a block of forward that transforms its filters itself
 
 ctypedef void (*Transform)(void *points, idx point, idx tile, const void *image, const fc_plane *plane, idx h0, idx w0,
                            idx count) noexcept nogil
@@ -30,6 +30,7 @@ cdef struct Tiled:
 cdef struct Layer:
     # A convolution in tiles. The input gradient is forward on dy with the flipped filters: x is then dy, and y is dx.
     const fc_kernels *kernels
+    const Tuning *tuning
     Tiled x, y
     idx kernel                 # number of the kernels for this size of filters and tiles
     bint upright               # Filters of one column are filters of one row in planes whose axes are exchanged.

@@ -24,7 +24,6 @@ cdef enum:
     SMALL_SIDE = 5            # the same, for 2x2 and 3x3 taps
     LENGTH = 8                # of a tile of one row or column
     MOST_DILATION = 1 << 30
-    NEAR_PIXELS = 16384       # bytes of pixels, neighbours by channels, that stay in L1 with what is made of them
 
 cdef idx MOST_SIZE = <idx>1 << 48      # of any axis: the sums and products below it fit into an integer
 cdef double MOST_BYTES = 2.0**62
@@ -106,7 +105,8 @@ cdef bint describe(const Problem *problem, Layer *layer) noexcept nogil:
         layer.y.pad_h, layer.y.pad_w = pad_h % y_stride, pad_w % y_stride
         pad_h = (layer.r - 1) * dilation_h - pad_h // y_stride
         pad_w = (layer.s - 1) * dilation_w - pad_w // y_stride
-    layer.kernels, layer.n, layer.groups, layer.upright = problem.kernels, image_x.n, groups, layer.s == 1
+    layer.kernels, layer.tuning, layer.n, layer.groups = problem.kernels, problem.tuning, image_x.n, groups
+    layer.upright = layer.s == 1
     layer.phases, layer.phase_channels, layer.full_phases = stride, channels, (w.h - 1) % stride + 1
     layer.out_h = parts(image_y.h + layer.y.pad_h, y_stride)
     layer.out_w = parts(image_y.w + layer.y.pad_w, y_stride)
@@ -137,7 +137,7 @@ cdef bint describe(const Problem *problem, Layer *layer) noexcept nogil:
     layer.all_cols = layer.cols = parts(parts(layer.out_w, layer.dilation_w), layer.m_w)
     layer.bands, layer.segments = parts(layer.out_h, layer.m_h * layer.dilation_h), 1
     # A block is a band at the least, on each of up to 4096 threads.
-    if (4096.0 * 2 * layer.points * (<double>layer.cols * layer.residues + LARGE_TILES)
+    if (4096.0 * 2 * layer.points * (<double>layer.cols * layer.residues + problem.tuning.blocks.winograd_many_tiles)
             * (up(x.channels, lanes) + up(y.channels, lanes)) * problem.kernels.itemsize > MOST_BYTES):
         return False
     layer.band_tiles = layer.cols * layer.residues
@@ -341,7 +341,7 @@ cdef void transform_block(const Layer *layer, const Tiled *tiled, idx group, idx
         run = run_of(layer, block, i)
         cols = run.cols
         if layer.residues == 1:
-            cols = parts(cols, parts(cols, max(1, NEAR_PIXELS // tile_bytes)))
+            cols = parts(cols, parts(cols, max(1, layer.tuning.blocks.winograd_pixel_bytes // tile_bytes)))
         piece = run
         piece.bands, piece.cols = 1, min(cols, run.cols)
         while piece.top < run.top + run.bands * height:

@@ -92,24 +92,28 @@ static idx draw_planes(idx round, idx *n_planes)
     return round % 2 ? below(9 * kern->lanes) : below(150 * kern->lanes);
 }
 
+/* Element i of plane p, of n_planes of n elements, which lie one after the other or side by side. */
+static idx place(int last, idx p, idx i, idx n_planes, idx n) { return last ? i * n_planes + p : p * n + i; }
+
 static void check_sums(void)
 {
     static const double a_shift[] = {1, 0, -2, 3, 1}, b_shift[] = {2, -1, 0, 1, -3};
-    for (int round = 0; round < 200; round++) {
-        idx n_planes, n = draw_planes(round, &n_planes);
+    for (int round = 0; round < 400; round++) {
+        const int shifted = round & 1, last = round >> 1 & 1, alone = last && round >> 2 & 1;
+        idx n_planes, n = draw_planes(round >> 3, &n_planes);
         void *x = input(n_planes * n), *dy = input(n_planes * n);
-        double sum[5], dot[5];
-        SAY("planes %td n %td", n_planes, n);
-        for (int shifted = 0; shifted < 2; shifted++) {
-            kern->passes->sums(dy, shifted ? a_shift : NULL, x, b_shift, n_planes, n, sum, dot);
-            for (idx p = 0; p < n_planes; p++) {
-                for (idx i = p * n; i < (p + 1) * n; i++) {
-                    double v = get(dy, i) - (shifted ? a_shift[p] : 0);
-                    sum[p] -= v;
-                    dot[p] -= v * (get(x, i) - b_shift[p]);
-                }
-                if (sum[p] != 0 || dot[p] != 0) fail("wrong sum");
+        double sum[5], dot[5] = {0};
+        SAY("planes %td n %td shifted %d last %d alone %d", n_planes, n, shifted, last, alone);
+        (last ? kern->passes->sums_last : kern->passes->sums)(dy, shifted ? a_shift : NULL, alone ? NULL : x, b_shift,
+                                                              n_planes, n, sum, dot);
+        for (idx p = 0; p < n_planes; p++) {
+            for (idx i = 0; i < n; i++) {
+                const idx at = place(last, p, i, n_planes, n);
+                double v = get(dy, at) - (shifted ? a_shift[p] : 0);
+                sum[p] -= v;
+                if (!alone) dot[p] -= v * (get(x, at) - b_shift[p]);
             }
+            if (sum[p] != 0 || dot[p] != 0) fail("wrong sum");
         }
         release();
     }
@@ -119,22 +123,50 @@ static void check_affine(void)
 {
     static const double shift[] = {1, 0, -2, 3, 1}, scale[] = {3, 1, 0, 2, -1}, offset[] = {0.5, 0, 2, -1, 1};
     static const double slope[] = {0.25, 0, -1, 4, 2};
-    for (int round = 0; round < 200; round++) {
-        idx n_planes, n = draw_planes(round, &n_planes), size = n_planes * n;
+    for (int round = 0; round < 400; round++) {
+        const int last = round & 1;
+        idx n_planes, n = draw_planes(round >> 1, &n_planes), size = n_planes * n;
         void *x = input(size), *dy = input(size), *y = output(size), *dx = output(size), *in_place = copy_of(dy, size);
-        SAY("planes %td n %td", n_planes, n);
-        kern->passes->affine(y, x, shift, scale, offset, n_planes, n);
-        kern->passes->affine_pair(dx, dy, x, shift, scale, slope, offset, n_planes, n);
-        kern->passes->affine_pair(in_place, in_place, x, shift, scale, slope, offset, n_planes, n);
-        for (idx i = 0; i < size; i++) {
-            idx p = i / n;
-            double v = get(x, i) - shift[p];
-            if (get(y, i) != scale[p] * v + offset[p]) fail("wrong value");
-            if (get(dx, i) != scale[p] * get(dy, i) + slope[p] * v + offset[p]) fail("wrong pair");
-            if (!same(get(in_place, i), get(dx, i))) fail("wrong pair in place");
-        }
+        SAY("planes %td n %td last %d", n_planes, n, last);
+        void (*affine)(void *, const void *, const void *, const double *, const double *, const double *,
+                       const double *, idx, idx) = last ? kern->passes->affine_last : kern->passes->affine;
+        affine(y, NULL, x, shift, NULL, slope, offset, n_planes, n);
+        affine(dx, dy, x, shift, scale, slope, offset, n_planes, n);
+        affine(in_place, in_place, x, shift, scale, slope, offset, n_planes, n);
+        for (idx p = 0; p < n_planes; p++)
+            for (idx i = 0; i < n; i++) {
+                const idx at = place(last, p, i, n_planes, n);
+                double v = slope[p] * (get(x, at) - shift[p]) + offset[p];
+                if (get(y, at) != v) fail("wrong value");
+                if (get(dx, at) != scale[p] * get(dy, at) + v) fail("wrong pair");
+                if (!same(get(in_place, at), get(dx, at))) fail("wrong pair in place");
+            }
         release();
     }
+}
+
+/* More planes than numbers that are kept near. */
+static void check_many_planes(void)
+{
+    const idx n_planes = 130 * kern->lanes + 1, n = 3, size = n_planes * n;
+    void *x = input(size), *dy = input(size), *dx = output(size);
+    double *number = new_buffer((size_t)n_planes * sizeof(double), 0);
+    double *sum = new_buffer((size_t)n_planes * sizeof(double), 0);
+    double *dot = new_buffer((size_t)n_planes * sizeof(double), 0);
+    for (idx p = 0; p < n_planes; p++) number[p] = (double)(p % 5 - 2);
+    SAY("planes %td", n_planes);
+    kern->passes->sums_last(dy, number, x, number, n_planes, n, sum, dot);
+    kern->passes->affine_last(dx, dy, x, number, number, number, number, n_planes, n);
+    for (idx at = 0; at < size; at++) {
+        const idx p = at % n_planes;
+        double v = get(dy, at) - number[p], u = get(x, at) - number[p];
+        sum[p] -= v;
+        dot[p] -= v * u;
+        if (get(dx, at) != number[p] * get(dy, at) + (number[p] * u + number[p])) fail("wrong pair");
+    }
+    for (idx p = 0; p < n_planes; p++)
+        if (sum[p] != 0 || dot[p] != 0) fail("wrong sum");
+    release();
 }
 
 const kernel_check passes_checks[] = {
@@ -142,7 +174,8 @@ const kernel_check passes_checks[] = {
     {"relu, relu_backward, leaky_relu", check_relu},
     {"total, add, add_to_doubles", check_total_and_add},
     {"softmax", check_softmax},
-    {"sums", check_sums},
-    {"affine, affine_pair", check_affine},
+    {"sums, sums_last", check_sums},
+    {"affine, affine_last", check_affine},
+    {"sums_last, affine_last of many planes", check_many_planes},
     {NULL, NULL},
 };

@@ -3,12 +3,14 @@
 static void check_tiles(int panel)
 {
     static const idx depths[] = {0, 1, 2, 3, 17, 64};
+    static const idx long_depths[] = {FC_TILE_DEPTH, FC_TILE_DEPTH + 1, 2 * FC_TILE_DEPTH + 77};
     const idx lanes = kern->lanes, panel_vecs = kern->product->vecs[kern->product->rows];
     for (idx rows = 1; rows <= kern->product->rows; rows++)
         for (idx vecs = 1; vecs <= (panel ? panel_vecs : kern->product->vecs[rows]); vecs++)
-            for (int round = 0; round < 12; round++) {
-                idx depth = depths[round % 6], width = vecs * lanes, offsets[64], far = 0;
-                int accumulate = round % 3 == 2;
+            for (int round = 0; round < (panel ? 12 : 15); round++) {
+                idx depth = round < 12 ? depths[round % 6] : long_depths[round - 12], width = vecs * lanes, far = 0;
+                idx offsets[3 * FC_TILE_DEPTH];
+                int accumulate = panel && round % 3 == 2;
                 const idx tiles = panel ? 1 + below(3) : 1, all = tiles * rows;
                 for (idx k = 0; k < depth; k++) {
                     offsets[k] = panel ? k * panel_vecs * lanes : below(50);
@@ -33,7 +35,7 @@ static void check_tiles(int panel)
                     kern->product->panel[rows - 1][vecs - 1](tiles, depth, a, b, y, y_row, bias, accumulate,
                                                              &(fc_ahead){b, below(3)});
                 else
-                    kern->product->tile[rows - 1][vecs - 1](depth, a, b, offsets, y, y_row, bias, accumulate);
+                    kern->product->tile[rows - 1][vecs - 1](depth, a, b, offsets, y, y_row, bias);
                 for (idx r = 0; r < all; r++) {
                     expect(y, r * y_row, expected + r * y_row, width, "y");
                     for (idx j = width; j < y_row && r < all - 1; j++)
@@ -54,7 +56,8 @@ static void check_strip(void)
     for (idx rows = 1; rows <= kern->product->rows; rows++)
         for (idx vecs = 1; vecs <= kern->product->vecs[rows]; vecs++)
             for (int round = 0; round < 12; round++) {
-                idx depth = 1 + below(9), offsets[9], far = 0;
+                idx depth = round < 9 ? 1 + below(9) : FC_TILE_DEPTH * (round - 8) - 1, far = 0;
+                idx offsets[3 * FC_TILE_DEPTH];
                 for (idx k = 0; k < depth; k++) {
                     offsets[k] = below(50);
                     if (offsets[k] > far) far = offsets[k];

@@ -203,7 +203,7 @@ cdef b_of(dy, dims):
     """The sum of dy over all axes but the channels'."""
     cdef int real = real_type(dy)
     if (type(dims) is not int or dims != 2 or real < 0 or not plain(dy, 4, real)
-            or not cnp.PyArray_IS_C_CONTIGUOUS(<cnp.ndarray>dy)):
+            or not (cnp.PyArray_IS_C_CONTIGUOUS(<cnp.ndarray>dy) or keeps_channels_last(<cnp.ndarray>dy))):
         dy = conv_arguments.of_b(dy, dims)
     db = new_array(1, &(<cnp.ndarray>dy).shape[1], cnp.PyArray_TYPE(<cnp.ndarray>dy))
     passes.bias_gradient(dy, db)
