@@ -8,12 +8,12 @@ import os
 import sys
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from fastconv.files import replacing
 
-__all__ = ["LOG", "TABLE", "Lock", "Log", "tell", "write_table"]
+__all__ = ["LOG", "TABLE", "Lock", "Log", "attempt", "tell", "write_table"]
 
 LOG = "log.jsonl"
 TABLE = "log.csv"
@@ -88,6 +88,14 @@ def write_table(path: str, history: Sequence[dict[str, Any]]) -> None:
     table.writerows(history)
     with replacing(path) as file:
         file.write(text.getvalue().encode())
+
+
+def attempt(action: Callable[[], object]) -> None:
+    """Do what a run can do without: where it fails, that is told and no more."""
+    try:
+        action()
+    except Exception as error:
+        tell(f"{error or type(error).__name__}: the training is unharmed and goes on")
 
 
 def tell(text: str) -> None:

@@ -3,11 +3,10 @@
 import os
 import shlex
 import time
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from fastconv.app.networks import begin_with, head_of, is_imagenet, network
-from fastconv.app.records import LOG, TABLE, Lock, Log, tell, write_table
+from fastconv.app.records import LOG, TABLE, Lock, Log, attempt, write_table
 from fastconv.app.settings import DATA, IMAGENET, SettingsError, check_saved, complete, suit_number, to_toml
 from fastconv.files import replacing
 
@@ -20,6 +19,7 @@ CONFIG = "config.toml"
 
 # What a run leaves, and what each is for; the end of a run lists those that are there.
 FILES = {
+    "report.html": "all that follows about it, for a browser",
     WEIGHTS: "the weights: fastconv predict {folder} IMAGE...",
     BEST: "the weights of the epoch that did best: fastconv predict --best",
     CHECKPOINT: "the whole state: fastconv train --resume {folder} --epochs N goes on",
@@ -28,7 +28,9 @@ FILES = {
     TABLE: "the epochs, as a table",
     "curves.png": "loss, accuracy and learning rate over the epochs",
     "filters.png": "the filters of the first layer",
-    "answers.png": "answers to test images, the wrong ones first",
+    "confusion.png": "what it takes for what",
+    "mistakes.png": "the wrong answers that it was surest of",
+    "answers.png": "answers to test images",
 }
 
 
@@ -143,7 +145,8 @@ def train(
             log.forget_after(len(progress["history"]))
             log.add("resume", epochs=len(progress["history"]), batches=progress["batches"], **about)
         print(f"{settings['model']} on {settings['data']}, {len(sets.train)} images; results in {folder}", flush=True)
-        _introduce(settings, sets, begun_with)
+        notes = [*sets.notes, *([] if begun_with is None else [begun_with])]
+        _introduce(settings, sets, notes)
         keeper = _Keeper(folder, log, settings, sets, model, history, tested, tensorboard)
         try:
             history = fit(
@@ -164,7 +167,7 @@ def train(
                 on_epoch=keeper.epoch,
             )
         except KeyboardInterrupt as interrupt:
-            _attempt(lambda: log.add("interrupted"))
+            attempt(lambda: log.add("interrupted"))
             interrupt.args = (f"go on with: fastconv train --resume {shlex.quote(folder)}",)
             raise
         except OSError as error:
@@ -179,7 +182,7 @@ def train(
             accuracy = evaluate(model, DataLoader(sets.test, batch_size=250))[1]
         checkpoint.save(os.path.join(folder, WEIGHTS), model.state_dict(), keeper.about() | {"test_accuracy": accuracy})
         print("drawing", flush=True)
-        keeper.end(history)
+        keeper.end(history, notes)
         log.add("end", test_accuracy=accuracy)
     print(f"{folder} holds")
     for name, purpose in FILES.items():
@@ -322,13 +325,13 @@ def _split_as_before(root: str, seed: int) -> Any:
     return Split(classes, parts, [])
 
 
-def _introduce(settings: dict[str, Any], sets: Sets, begun_with: str | None) -> None:
+def _introduce(settings: dict[str, Any], sets: Sets, notes: list[str]) -> None:
     """Say what a folder holds, before hours are spent on it."""
     if settings["data"] == "folder":
         names = ", ".join(sets.classes[:12]) + (" ..." if len(sets.classes) > 12 else "")
         chosen = "" if sets.val is None else f"{len(sets.val)} to choose by, "
         print(f"{len(sets.classes)} classes: {names}; {chosen}{len(sets.test)} images to test on")
-    for note in [*sets.notes, *([] if begun_with is None else [begun_with])]:
+    for note in notes:
         print(note, flush=True)
 
 
@@ -430,13 +433,13 @@ class _Keeper:
 
     def epoch(self, record: dict[str, Any]) -> None:
         self.history.append(record)
-        _attempt(lambda: self.log.add("epoch", **record))
-        _attempt(lambda: write_table(self.path(TABLE), self.history))
+        attempt(lambda: self.log.add("epoch", **record))
+        attempt(lambda: write_table(self.path(TABLE), self.history))
         if len(self.history) == self.settings["begun"] + 1:
-            _attempt(self._write_config)
+            attempt(self._write_config)
         scores = [(r[f"{self.tested}_accuracy"], -r[f"{self.tested}_loss"]) for r in self.history]
         if scores.index(max(scores)) == len(scores) - 1:
-            _attempt(self._write_best)
+            attempt(self._write_best)
         if self.writer is not None:
             for name, value in record.items():
                 if name != "epoch":
@@ -460,53 +463,16 @@ class _Keeper:
     def _draw_curves(self) -> None:
         from fastconv.app import pictures
 
-        _attempt(lambda: pictures.draw_curves(self.path("curves.png"), self.history))
+        attempt(lambda: pictures.draw_curves(self.path("curves.png"), self.history))
 
-    def end(self, history: list[dict[str, Any]]) -> None:
+    def end(self, history: list[dict[str, Any]], notes: list[str]) -> None:
+        """What is left at the end: table, settings, pictures, and the report of it all."""
         self.history = list(history)
-        _attempt(lambda: write_table(self.path(TABLE), self.history))
-        _attempt(self._write_config)
+        attempt(lambda: write_table(self.path(TABLE), self.history))
+        attempt(self._write_config)
         if self.writer is not None:
             self.writer.close()
-        _attempt(lambda: _draw(self.folder, self.model, self.sets, _pixels(self.settings), self.history))
+        from fastconv.app.story import tell_story
 
-
-def _attempt(action: Callable[[], None]) -> None:
-    """Do what the run can do without: where it fails, that is told and no more."""
-    try:
-        action()
-    except Exception as error:
-        tell(f"{error or type(error).__name__}: the training is unharmed and goes on")
-
-
-def _draw(folder: str, model, sets: Sets, pixels: dict[str, Any], history: list[dict[Any, Any]]) -> None:
-    """The run's pictures: curves, first filters, and answers to up to 1,000 test images, the wrong ones first."""
-    import numpy as np
-
-    import fastconv
-    from fastconv import nn
-    from fastconv.app import pictures
-    from fastconv.utils.data import DataLoader, Subset
-
-    pictures.draw_curves(os.path.join(folder, "curves.png"), history)
-    convolution = next(module for module in model.modules() if isinstance(module, nn.Conv2d))
-    pictures.draw_filters(os.path.join(folder, "filters.png"), convolution.weight.detach().numpy())
-
-    seen = []
-    model.eval()
-    with fastconv.no_grad():
-        for batch, targets in DataLoader(Subset(sets.test, range(min(len(sets.test), 1000))), batch_size=250):
-            seen.append((batch.numpy(), targets.numpy(), model(batch).numpy().argmax(1)))
-    images, labels, answers = map(np.concatenate, zip(*seen, strict=True))
-    wrong = np.flatnonzero(labels != answers)
-    right = np.flatnonzero(labels == answers)
-    shown = [*wrong[:32], *right][:64]
-    mean, std = (np.reshape(pixels[name], (-1, 1, 1)) for name in ("mean", "std"))
-    pictures.draw_answers(
-        os.path.join(folder, "answers.png"),
-        images[shown] * std + mean,
-        labels[shown],
-        answers[shown],
-        sets.classes,
-        f"{len(wrong)} of {len(labels)} test images answered wrong",
-    )
+        pixels = _pixels(self.settings)
+        attempt(lambda: tell_story(self.folder, self.model, self.sets, pixels, self.settings, self.history, notes))

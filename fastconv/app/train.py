@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sized
 from typing import Any
 
 from fastconv.app import checkpoint as checkpoints
+from fastconv.app.records import tell
 from fastconv.autograd import no_grad
 from fastconv.checks import integer, number
 from fastconv.nn import CrossEntropyLoss
@@ -112,7 +113,7 @@ def fit(
         try:
             return save()
         except OSError as error:
-            _say(f"{error}: going on without; what is kept is older")
+            tell(f"{error}: going on without; what is kept is older")
             return time.monotonic()
 
     if resume:
@@ -376,12 +377,6 @@ class _Display:
             self.bar.set_postfix_str(learned + (short if self.narrow else tested))
         elif self.verbose:
             print(f"{self.title}  {learned}, {speed}{tested}", flush=True)
-
-
-def _say(text: str) -> None:
-    """Tell whoever watches, in whatever state standard error is."""
-    with contextlib.suppress(OSError, ValueError, AttributeError):
-        print(f"fastconv: {text}", file=sys.stderr, flush=True)
 
 
 def _figures(record: dict[Any, Any]) -> tuple[str, str]:
