@@ -38,7 +38,7 @@ class Row:
     mult_adds : int
         Of its calls and of those within.
     calls : int
-        Calls one after the other with the same shapes are one row.
+        Calls of one module by another with the same shapes are one row, that of the first.
     shared : bool
         Whether it has been called before, so that its parameters have been counted.
     """
@@ -114,12 +114,15 @@ class Summary:
         ]
         totals += [(f"{name} was not run", f"{count:,} parameters") for name, count in self.not_run.items()]
         if self.root.output is not None or self.total_mult_adds:
+            memory = {
+                "input": self.total_input,
+                "parameters": self.total_param_bytes,
+                "results of layers with their gradients": self.total_output_bytes,
+                "kept for backward": self.kept_bytes,
+            }
             totals += [
                 ("multiply-adds", f"{self.total_mult_adds:,}"),
-                ("input", _bytes(self.total_input)),
-                ("results of layers, with gradients", _bytes(self.total_output_bytes)),
-                ("parameters", _bytes(self.total_param_bytes)),
-                ("kept for backward", _bytes(self.kept_bytes)),
+                ("memory", ", ".join(f"{name} {_bytes(count)}" for name, count in memory.items())),
                 ("a training step", f"{_bytes(self.training_bytes)}, and the optimizer's state"),
             ]
         return heads, lines, totals
@@ -241,6 +244,7 @@ def _arguments(model: nn.Module, size: Any, data: Any, dtypes: Any) -> tuple[tup
         data = made([size] if _is_shape(size) else size)
         if not one and (left := len(list(kinds))):
             raise ValueError(f"dtypes has {len(dtypes)} entries, {left} more than there are inputs, size={size!r}")
+    data = _as_tensors(data)
     if isinstance(data, Mapping):
         try:
             inspect.signature(model.forward).bind(**data)
@@ -250,10 +254,21 @@ def _arguments(model: nn.Module, size: Any, data: Any, dtypes: Any) -> tuple[tup
     return (tuple(data) if isinstance(data, list | tuple) else (data,)), {}
 
 
+def _as_tensors(value: Any) -> Any:
+    """An input with its arrays as tensors."""
+    if isinstance(value, np.ndarray):
+        return from_numpy(value)
+    if type(value) in (list, tuple):
+        return type(value)(map(_as_tensors, value))
+    return {name: _as_tensors(item) for name, item in value.items()} if type(value) is dict else value
+
+
 def _tensors(value: Any) -> Iterator[Tensor]:
-    """The tensors in what a module takes or returns."""
+    """The tensors in what a module takes or returns, attributes of an object of its own kind among them."""
     if isinstance(value, Tensor):
         yield value
+    elif type(value).__module__ != "builtins" and not isinstance(value, Mapping | list | tuple | nn.Module | type):
+        yield from (item for item in getattr(value, "__dict__", {}).values() if isinstance(item, Tensor))
     elif isinstance(value, Mapping):
         for item in value.values():
             yield from _tensors(item)
@@ -340,14 +355,14 @@ def _run(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], result
 
 
 def _merge_last(rows: list[Row]) -> None:
-    """Make one row of the last two if they are calls of one module with the same shapes."""
-    if len(rows) < 2:
-        return
-    one, two = rows[-2:]
-    if two.shared and (one.name, one.kind, one.input, one.output) == (two.name, two.kind, two.input, two.output):
-        one.calls += two.calls
-        one.mult_adds += two.mult_adds
-        rows.pop()
+    """Make the last row part of an earlier one, if that is a call of the same module with the same shapes."""
+    last = rows[-1]
+    for row in rows[:-1] if last.shared else ():
+        if (row.name, row.kind, row.input, row.output) == (last.name, last.kind, last.input, last.output):
+            row.calls += last.calls
+            row.mult_adds += last.mult_adds
+            rows.pop()
+            return
 
 
 def _mult_adds(module: nn.Module, row: Row, own: list[Any]) -> int:
@@ -429,5 +444,5 @@ def _shape(shape: tuple[int, ...] | None) -> str:
 
 
 def _bytes(count: int) -> str:
-    unit, size = next(((u, n) for u, n in (("GB", 1e9), ("MB", 1e6)) if count >= n), ("kB", 1e3))
-    return f"{count / size:,.2f} {unit}"
+    unit, size = next(((u, n) for u, n in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)) if count >= n), ("bytes", 1))
+    return f"{count / size:,.{0 if size == 1 else 2}f} {unit}"

@@ -64,7 +64,11 @@ def test_the_table():
     assert lines[4].startswith("    0: Linear") and lines[4].endswith("1,001,000      1,001,000")
     assert lines[5] == "    1: ReLU      [1, 1000]  [1, 1000]"
     assert "parameters: 1,002,001" in lines and "multiply-adds: 1,002,001" in lines
-    assert "a training step: 8.0" in text and repr(fc.summary(net, (1, 1000))) == text
+    assert (
+        "\nmemory: input 4.00 kB, parameters 4.01 MB, results" in text
+        and "a training step: 8.0" in text
+        and repr(fc.summary(net, (1, 1000))) == text
+    )
     shallow = str(fc.summary(net, (1, 1000), depth=1))
     assert "ReLU" not in shallow and "0: Sequential" in shallow
     net[0].requires_grad_(False)
@@ -127,6 +131,24 @@ def test_any_inputs():
     assert fc.summary(nn.ReLU(), data=fc.zeros(0, 3)).root.output == (0, 3)
 
 
+def test_results_of_ones_own_kind_and_arrays():
+    class Answer:
+        def __init__(self, scores):
+            self.scores = scores
+
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.linear = nn.Linear(3, 2)
+
+        def forward(self, x):
+            return Answer(self.linear(x).relu())
+
+    result = fc.summary(Net(), data=np.zeros((5, 3), np.float32))
+    assert result.root.input == (5, 3) and result.root.output == (5, 2)
+    assert result.total_input == 60 and result.kept_bytes > 0
+
+
 def test_recurrent_layers():
     net = nn.LSTM(6, 5, num_layers=2, bidirectional=True, batch_first=True)
     result = fc.summary(net, (3, 7, 6))
@@ -164,15 +186,21 @@ def test_shared_modules_are_counted_once_and_called_often():
     assert result.total_params == 20 + 20 + 4 + 20
     assert result.total_mult_adds == 14 * 2 * 20
     assert [(row.name, row.calls, row.parameters, row.shared) for row in result.rows[1:]] == [
-        ("cell", 10, 20, False),
+        ("cell", 12, 20, False),
         ("layers.0", 1, 20, False),
-        ("cell", 1, 0, True),
         ("layers.1", 1, 4, False),
-        ("cell", 1, 0, True),
     ]
     assert result.not_run == {"unused": 20}
     text = str(result)
-    assert "cell: Linear (10 calls)" in text and "unused was not run: 20 parameters" in text and " shared" in text
+    assert "cell: Linear (12 calls)" in text and "unused was not run: 20 parameters" in text
+    twice = nn.Sequential(nn.Linear(4, 4), nn.Unflatten(0, (2, 1)))
+    twice.append(twice[0])  # for another shape a row of its own
+    assert [(row.name, row.output, row.shared) for row in fc.summary(twice, (2, 4)).rows[1:]] == [
+        ("0", (2, 4), False),
+        ("1", (2, 1, 4), False),
+        ("0", (2, 1, 4), True),
+    ]
+    assert " shared" in str(fc.summary(twice, (2, 4)))
 
 
 def test_it_is_a_description_without_an_input():

@@ -27,7 +27,6 @@ __all__ = [
     "builder",
     "expect",
     "file",
-    "fill",
     "listing",
     "weights_enum",
 ]
@@ -353,20 +352,10 @@ def build(
     categories = weights.meta["categories"]
     if categories is not None:
         options = expect(options, "num_classes", len(categories))
+    state = weights.get_state_dict(progress=progress, check_hash=True)  # first: if it fails, then at once
     model: Any = network(**options)
-    fill(model, weights, progress, rename)
-    return model
-
-
-def fill(
-    model: Any,
-    weights: WeightsEnum,
-    progress: bool,
-    rename: Callable[[dict[str, Any]], dict[str, Any]] | None = None,
-) -> None:
-    """Load published weights into a network."""
-    state = weights.get_state_dict(progress=progress, check_hash=True)
     model.load_state_dict(rename(state) if rename else state)
+    return model
 
 
 def expect(options: dict[str, Any], name: str, value: Any) -> dict[str, Any]:

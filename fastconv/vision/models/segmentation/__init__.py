@@ -8,7 +8,7 @@ from fastconv._tensor import Tensor
 from fastconv.functions import cat
 from fastconv.vision.models.mobilenetv3 import MobileNet_V3_Large_Weights, mobilenet_v3_large
 from fastconv.vision.models.resnet import ResNet50_Weights, ResNet101_Weights, resnet50, resnet101
-from fastconv.vision.models.weights import builder, expect, fill, weights_enum
+from fastconv.vision.models.weights import builder, expect, weights_enum
 
 __all__ = [
     "DeepLabHead",
@@ -175,6 +175,7 @@ def _with_features(
         given = {name: v for name, v in (("num_classes", classes), ("aux_loss", auxiliary)) if v is not None}
         given = expect(expect(given, "num_classes", len(weights.meta["categories"])), "aux_loss", True)
         backbone, classes, auxiliary = None, given["num_classes"], True
+        state = weights.get_state_dict(progress=progress, check_hash=True)
     classes = 21 if classes is None else classes
     dilated = {"replace_stride_with_dilation": [False, True, True]} if resnet else {"dilated": True}
     try:
@@ -198,7 +199,7 @@ def _with_features(
     auxiliary = FCNHead(outputs[1], classes) if auxiliary else None  # drawn first, as torchvision does
     whole = network(backbone, head(outputs[0], classes), auxiliary)
     if weights is not None:
-        fill(whole, weights, progress)
+        whole.load_state_dict(state)
     return whole
 
 
