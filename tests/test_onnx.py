@@ -14,6 +14,7 @@ from fastconv.vision import models
 
 onnx = pytest.importorskip("onnx")
 
+from onnx_cases import Function  # noqa: E402
 from onnx_peers import distance, exported, in_runtime, outputs_of  # noqa: E402
 
 
@@ -27,17 +28,6 @@ def small_net():
         nn.Dropout(),
         nn.Linear(8 * 8 * 8, 10),
     )
-
-
-class Function(nn.Module):
-    """A function as a module."""
-
-    def __init__(self, function):
-        super().__init__()
-        self.function = function
-
-    def forward(self, *inputs):
-        return self.function(*inputs)
 
 
 def images(*shape, seed=0):
@@ -93,8 +83,8 @@ def test_a_network_that_was_read_trains(tmp_path):
 
 def test_what_has_no_operator_is_named_before_anything_is_written(tmp_path):
     path = tmp_path / "m.onnx"
-    both = Function(lambda x: fastconv.median(x) + fastconv.median(x) + fastconv.histc(x))
-    with pytest.raises(RuntimeError, match=r"fastconv\.histc has no operator\n.*fastconv\.median, called 2 times"):
+    both = Function(lambda x: fastconv.quantile(x, 0.5) + fastconv.quantile(x, 0.1) + fastconv.histc(x))
+    with pytest.raises(RuntimeError, match=r"fastconv\.histc has no operator\n.*fastconv\.quantile, called 2 times"):
         fastconv.onnx.export(both, (2, 3), path)
     assert not path.exists()
 
@@ -216,3 +206,54 @@ def test_programs_for_torch_export(tmp_path):
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert onnx.load(tmp_path / "m.onnx").opset_import[0].version == 17
+
+
+def test_damaged_and_forged_files_crash_nothing():
+    import fuzz_onnx
+
+    rng, content = np.random.default_rng(0), fuzz_onnx.sample()
+    ends = {fuzz_onnx.try_one(change(content, rng)) for change in (fuzz_onnx.mutated, fuzz_onnx.forged) * 60}
+    assert {"ValueError", "computed"} <= ends <= {"computed", *(kind.__name__ for kind in fuzz_onnx.REFUSED)}
+
+
+def test_weights_beside_the_file(tmp_path):
+    net = small_net().eval()
+    fastconv.onnx.export(net, (None, 3, 16, 16), tmp_path / "m.onnx", external_data=True)
+    assert {path.name for path in tmp_path.iterdir()} == {"m.onnx", "m.onnx.data"}
+    assert (tmp_path / "m.onnx").stat().st_size < 3000
+    x = images(2, 3, 16, 16)
+    ours = net(fastconv.from_numpy(x)).detach().numpy()
+    assert distance(ours, in_runtime(tmp_path / "m.onnx", x)[0]) < 1e-6
+    assert distance(ours, fastconv.onnx.load(tmp_path / "m.onnx").eval()(fastconv.from_numpy(x)).detach().numpy()) == 0
+
+
+def test_training_mode(tmp_path):
+    net = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Dropout(0.5))
+    proto = fastconv.onnx.export(net, (4, 3), training=fastconv.onnx.TrainingMode.TRAINING)
+    assert [node.op_type for node in proto.graph.node] == ["Gemm", "BatchNormalization", "Dropout"]
+    assert onnx.helper.get_node_attr_value(proto.graph.node[1], "training_mode") == 1
+    proto = fastconv.onnx.export(net.eval(), (4, 3), training=fastconv.onnx.TrainingMode.PRESERVE)
+    assert [node.op_type for node in proto.graph.node] == ["Gemm", "BatchNormalization"]
+
+
+def test_weights_left_out_are_inputs():
+    proto = fastconv.onnx.export(nn.Linear(3, 2), (None, 3), export_params=False)
+    assert [value.name for value in proto.graph.input] == ["input", "weight", "bias"] and not proto.graph.initializer
+
+
+def test_several_inputs_outputs_and_keywords():
+    def function(x, scale, shift=None):
+        y = x * scale
+        return {"first": y, "second": [x, y if shift is None else y + shift]}
+
+    x, scale, shift = (fastconv.from_numpy(images(2, 3, seed=seed)) for seed in range(3))
+
+    class Keywords(Function):
+        def forward(self, x, scale, shift=None):
+            return function(x, scale, shift)
+
+    proto = fastconv.onnx.export(Keywords(None), (x, scale), kwargs={"shift": shift}, input_names=["x", "scale"])
+    assert [value.name for value in proto.graph.input] == ["x", "scale", "input"]
+    theirs = in_runtime(proto, x.numpy(), scale.numpy(), shift.numpy())
+    for a, b in zip(outputs_of(function(x, scale, shift)), theirs, strict=True):
+        assert distance(a, b) < 1e-6

@@ -246,8 +246,8 @@ def _write(
 ) -> tuple[Graph, list[Value]]:
     trace = traces[0]
     problems = [
-        f"{name}, called {count} times, has no operator" if count > 1 else f"{name} has no operator"
-        for name, count in sorted(trace.missing.items())
+        f"{name}, called {len(calls)} times, has no operator" if len(calls) > 1 else f"{name} has no operator"
+        for name, calls in sorted(trace.missing.items())
     ] + trace.problems
     if problems:
         raise _error(problems)
@@ -332,7 +332,7 @@ def _proto(
         if name in weights:
             described.append(helper.make_tensor_value_info(name, onnx_type(array.dtype), list(array.shape)))
         else:
-            tensors.append(numpy_helper.from_array(np.ascontiguousarray(array), name))
+            tensors.append(numpy_helper.from_array(array.copy(order="C"), name))
     built = helper.make_graph(graph.nodes, "fastconv", described, results, tensors)
     model = helper.make_model(
         built,

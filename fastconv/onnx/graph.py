@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from .._tensor import Tensor
 
-__all__ = ["Dim", "Graph", "Value", "WRITERS", "onnx_type", "spread", "writes"]
+__all__ = ["Dim", "Graph", "Value", "WRITERS", "lengths_of", "onnx_type", "spread", "values_of", "writes"]
 
 # The functions that can be written, and what writes a call of each: ``writer(graph, **arguments)`` gives the name of
 # its result, or a tuple of names.
@@ -83,6 +83,15 @@ class Dim(int):
 def lengths_of(n: int) -> tuple[int, ...] | int:
     """What tells lengths apart: those of all passes, or the one number."""
     return n.lengths if isinstance(n, Dim) else int(n)
+
+
+def values_of(x: Any) -> Iterator[Value]:
+    """The Values in nested lists and tuples."""
+    if isinstance(x, Value):
+        yield x
+    elif isinstance(x, (list, tuple)):
+        for item in x:
+            yield from values_of(item)
 
 
 def spread(value: Any, dims: int) -> list[Any]:
@@ -226,9 +235,22 @@ class Graph:
     # Nodes
 
     def op(self, kind: str, *inputs: Any, outputs: int = 1, **attributes: Any) -> Any:
-        """Add a node; returns its result's name, or a tuple of names. Attributes that are None are left out."""
-        from onnx import helper
+        """Add a node; returns its result's name, or a tuple of names. Attributes that are None are left out.
 
+        Raises
+        ------
+        RuntimeError
+            If the operator is not in this opset, or an attribute depends on a dynamic axis.
+        """
+        from onnx import defs, helper
+
+        try:
+            defs.get_schema(kind, self.opset)
+        except defs.SchemaError:
+            since = min(
+                s.since_version for s in defs.get_all_schemas_with_history() if (s.name, s.domain) == (kind, "")
+            )
+            raise RuntimeError(f"{self.function} has an operator, {kind}, since opset {since}") from None
         names = [self.name(x) for x in inputs]
         while names and not names[-1]:
             names.pop()

@@ -12,13 +12,14 @@ import numpy as np
 from .._tensor import Tensor
 from ..autograd import no_grad
 from ..creation import from_numpy
+from ..dtypes import float32
 from ..nn import Module, Parameter
 from .nodes import CONTROL_FLOW, QUANTISED, READERS, Node
 from .readers import NUMPY_TYPES, array_of_tensor
 
 __all__ = ["Network", "load"]
 
-OLDEST = 9
+OLDEST = 7  # since then operators broadcast as NumPy does
 LARGEST = 2**28  # elements that what is computed once, when a file is loaded, may have
 
 
@@ -123,8 +124,16 @@ def compute(node: Node, inputs: list[Any], training: bool) -> Iterator[tuple[str
     """The results of one node, by their names."""
     reader = READERS[node.kind]
     more = {"training": training} if reader.takes_mode else {}
+    half = next((x.dtype for x in inputs if isinstance(x, Tensor) and x.dtype.kind == "f"), float32)
     try:
-        made = reader.compute(node, *inputs, **more)
+        if reader.in_float32 and half.itemsize == 2:
+            wide = [x.float() if isinstance(x, Tensor) and x.dtype == half else x for x in inputs]
+            made = reader.compute(node, *wide, **more)
+            made = tuple(
+                x.to(half) if x.dtype == float32 else x for x in (made if isinstance(made, tuple) else (made,))
+            )
+        else:
+            made = reader.compute(node, *inputs, **more)
     except (ArithmeticError, AttributeError, IndexError, LookupError, RuntimeError, TypeError, ValueError) as error:
         described = ", ".join(f"{x.dtype} {list(x.shape)}" if isinstance(x, Tensor) else "none" for x in inputs)
         raise RuntimeError(f"{node.kind} {node.name!r} of {described}: {error}") from error
@@ -159,6 +168,13 @@ def load(f: Any) -> Network:
         With all operators that are not taken, and how many there are of each.
     """
     model = _parse(f)
+    try:
+        return _network(model)
+    except UnicodeDecodeError as error:  # texts are read when they are first asked for
+        raise ValueError(f"{_source(f)} is no valid ONNX file: {error}") from error
+
+
+def _network(model: Any) -> Network:
     versions = {entry.domain: entry.version for entry in model.opset_import}
     opset = versions.get("", versions.get("ai.onnx", 0))
     if opset < OLDEST:

@@ -55,12 +55,15 @@ class Reader(NamedTuple):
         Inputs that are never learned.
     takes_mode : bool
         Whether ``compute`` also takes ``training=``, the module's mode.
+    in_float32 : bool
+        Whether floats of 16 bits are computed in float32, and the results rounded.
     """
 
     compute: Callable[..., Any]
     weights: tuple[int, ...]
     settings: tuple[int, ...]
     takes_mode: bool
+    in_float32: bool
 
 
 READERS: dict[str, Reader] = {}
@@ -78,12 +81,16 @@ QUANTISED = {
 
 
 def reads(
-    *kinds: str, weights: tuple[int, ...] = (), settings: tuple[int, ...] = (), takes_mode: bool = False
+    *kinds: str,
+    weights: tuple[int, ...] = (),
+    settings: tuple[int, ...] = (),
+    takes_mode: bool = False,
+    in_float32: bool = False,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """A decorator: this computes these operators."""
 
     def decorate(compute: Callable[..., Any]) -> Callable[..., Any]:
-        READERS.update(dict.fromkeys(kinds, Reader(compute, weights, settings, takes_mode)))
+        READERS.update(dict.fromkeys(kinds, Reader(compute, weights, settings, takes_mode, in_float32)))
         return compute
 
     return decorate

@@ -51,7 +51,8 @@ def _replaced(x: Any, function: Callable[[Tensor], Any]) -> Any:
     if isinstance(x, dict):
         return {key: _replaced(item, function) for key, item in x.items()}
     if isinstance(x, (list, tuple)):
-        return tuple(_replaced(item, function) for item in x)
+        items = [_replaced(item, function) for item in x]
+        return items if isinstance(x, list) else tuple(items)
     return x
 
 
@@ -65,7 +66,7 @@ class Trace:
         Those in the model's result, in order.
     calls : list of Call
     missing : dict
-        The functions that were computed with and have no writer, by name, and how often each.
+        The functions that were computed with and have no writer, by name, with the numbers of their calls.
     problems : list of str
         What else cannot be written.
     names : set of str
@@ -76,14 +77,16 @@ class Trace:
         self.inputs: list[Value] = []
         self.outputs: list[Value] = []
         self.calls: list[Call] = []
-        self.missing: dict[str, int] = {}
+        self.missing: dict[str, set[int]] = {}
         self.problems: list[str] = []
         self.names: set[str] = set()
         self._values: dict[int, tuple[weakref.ref[Tensor], int, Value]] = {}
-        self._unwritten: dict[int, str] = {}  # results of functions without a writer, and their names
+        # Results of functions without a writer: their names, and the numbers of the calls.
+        self._unwritten: dict[int, tuple[str, int]] = {}
         self._inside: FrameType | None = None  # the call that is being recorded
         self._arguments: dict[str, Any] = {}
         self._public: list[FrameType] = []  # functions without a writer that were given what was computed
+        self._left = 0  # how many of them have come back
         self._subjects: list[Tensor] = []
 
     def run(self, model: Module, arguments: tuple[Any, dict[str, Any]], given: Callable[[Tensor], Tensor]) -> None:
@@ -135,8 +138,8 @@ class Trace:
             return value
         found = self._values.get(id(tensor))
         if id(tensor) in self._unwritten:
-            name = self._unwritten[id(tensor)]
-            self.missing[name] = self.missing.get(name, 0) + 1
+            name, call = self._unwritten[id(tensor)]
+            self.missing.setdefault(name, set()).add(call)
             return self._give(tensor)
         if found is not None and found[0]() is tensor and found[2].array is None:
             self.problems.append(
@@ -163,9 +166,10 @@ class Trace:
                 self._record(CODES[frame.f_code], argument)
             elif self._public and frame is self._public[-1]:
                 self._public.pop()
+                self._left += 1
                 for tensor in tensors_of(argument):
                     if self._known(tensor) is None and id(tensor) not in self._unwritten:
-                        self._unwritten[id(tensor)] = PUBLIC[frame.f_code]
+                        self._unwritten[id(tensor)] = PUBLIC[frame.f_code], self._left
                         weakref.finalize(tensor, self._unwritten.pop, id(tensor), None)
 
     def _record(self, function: Callable[..., Any], result: Any) -> None:
@@ -213,7 +217,8 @@ def merge(passes: Sequence[Any], where: str) -> Any:
             ):
                 return first
         elif isinstance(first, (list, tuple)) and all(len(other) == len(first) for other in others):
-            return tuple(merge(items, where) for items in zip(*passes, strict=True))
+            merged = [merge(items, where) for items in zip(*passes, strict=True)]
+            return merged if isinstance(first, list) else tuple(merged)
         elif isinstance(first, dict) and all(list(other) == list(first) for other in others):
             return {key: merge([x[key] for x in passes], where) for key in first}
         elif isinstance(first, slice):

@@ -15,12 +15,12 @@ from ..nodes import Node, reads
 __all__ = []
 
 
-@reads("Relu")
+@reads("Relu", in_float32=True)
 def _relu(node: Node, x: Tensor) -> Tensor:
     return F.relu(x)
 
 
-@reads("LeakyRelu")
+@reads("LeakyRelu", in_float32=True)
 def _leaky_relu(node: Node, x: Tensor) -> Tensor:
     return F.leaky_relu(x, node.get("alpha", 0.01))
 
@@ -30,7 +30,7 @@ def _thresholded_relu(node: Node, x: Tensor) -> Tensor:
     return functions.where(x > node.get("alpha", 1.0), x, 0.0)
 
 
-@reads("PRelu", weights=(1,))
+@reads("PRelu", weights=(1,), in_float32=True)
 def _prelu(node: Node, x: Tensor, slope: Tensor) -> Tensor:
     is_channels = x.ndim > 1 and slope.ndim == x.ndim - 1 and slope.shape[1:].numel() == 1
     if is_channels and x.dtype.kind == "f" and slope.shape[0] in (1, x.shape[1]):
@@ -48,18 +48,18 @@ def _tanh(node: Node, x: Tensor) -> Tensor:
     return functions.tanh(x)
 
 
-@reads("Elu")
+@reads("Elu", in_float32=True)
 def _elu(node: Node, x: Tensor) -> Tensor:
     return F.elu(x, node.get("alpha", 1.0))
 
 
-@reads("Selu")
+@reads("Selu", in_float32=True)
 def _selu(node: Node, x: Tensor) -> Tensor:
     alpha, gamma = node.get("alpha", 1.67326319217681884765625), node.get("gamma", 1.05070102214813232421875)
     return F.elu(x, alpha) * gamma
 
 
-@reads("Celu")
+@reads("Celu", in_float32=True)
 def _celu(node: Node, x: Tensor) -> Tensor:
     return F.celu(x, node.get("alpha", 1.0))
 
@@ -69,27 +69,27 @@ def _hard_sigmoid(node: Node, x: Tensor) -> Tensor:
     return (x * node.get("alpha", 0.2) + node.get("beta", 0.5)).clamp(0.0, 1.0)
 
 
-@reads("HardSwish")
+@reads("HardSwish", in_float32=True)
 def _hard_swish(node: Node, x: Tensor) -> Tensor:
     return F.hardswish(x)
 
 
-@reads("Softplus")
+@reads("Softplus", in_float32=True)
 def _softplus(node: Node, x: Tensor) -> Tensor:
     return F.softplus(x, 1, math.inf)
 
 
-@reads("Softsign")
+@reads("Softsign", in_float32=True)
 def _softsign(node: Node, x: Tensor) -> Tensor:
     return F.softsign(x)
 
 
-@reads("Gelu")
+@reads("Gelu", in_float32=True)
 def _gelu(node: Node, x: Tensor) -> Tensor:
     return F.gelu(x, approximate=node.get("approximate", "none"))
 
 
-@reads("Mish")
+@reads("Mish", in_float32=True)
 def _mish(node: Node, x: Tensor) -> Tensor:
     return F.mish(x)
 

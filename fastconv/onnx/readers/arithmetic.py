@@ -62,7 +62,7 @@ def _truncated(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 def _mod(node: Node, x: Tensor, y: Tensor) -> Tensor:
     if x.dtype.kind != "f" and not np.all(y._array):
         raise ZeroDivisionError("an integer is divided by 0")
-    return functions.fmod(x, y) if node.get("fmod", 0) or x.dtype.kind == "f" else functions.remainder(x, y)
+    return functions.fmod(x, y) if node.get("fmod", 0) else functions.remainder(x, y)
 
 
 @reads("Pow")
@@ -164,7 +164,7 @@ def _cumprod(node: Node, x: Tensor, axis: Tensor) -> Tensor:
 def _running(node: Node, x: Tensor, axis: Tensor, function: Callable[..., Any], start: int) -> Tensor:
     dim = int(axis.item())
     y = functions.flip(x, dim) if node.get("reverse", 0) else x
-    y = function(y, dim, dtype=x.dtype)
+    y = function(y, dim, dtype=x.dtype).to(x.dtype)
     if node.get("exclusive", 0):
         first = functions.narrow(y, dim, 0, 1) * 0 + start
         y = functions.cat([first.to(x.dtype), functions.narrow(y, dim, 0, y.shape[dim] - 1)], dim)

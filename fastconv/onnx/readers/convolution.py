@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
+import numpy as np
+
+from ... import functions
 from ..._tensor import Tensor
+from ...checks import check_shape
+from ...creation import from_numpy
 from ...nn import functional as F
 from ..nodes import Node, integers, reads
 from .windows import windows_of
@@ -12,7 +18,7 @@ from .windows import windows_of
 __all__ = []
 
 
-@reads("Conv", weights=(1, 2))
+@reads("Conv", weights=(1, 2), in_float32=True)
 def _conv(node: Node, x: Tensor, w: Tensor, b: Tensor | None = None) -> Tensor:
     dims = x.ndim - 2
     if dims not in (1, 2, 3) or w.ndim != x.ndim:
@@ -27,11 +33,11 @@ def _conv(node: Node, x: Tensor, w: Tensor, b: Tensor | None = None) -> Tensor:
     return function(x, w, b, windows.strides, padding, windows.dilations, node.get("group", 1))
 
 
-@reads("ConvTranspose", weights=(1, 2))
+@reads("ConvTranspose", weights=(1, 2), in_float32=True)
 def _conv_transpose(node: Node, x: Tensor, w: Tensor, b: Tensor | None = None) -> Tensor:
     dims = x.ndim - 2
-    if dims not in (1, 2) or w.ndim != x.ndim:
-        raise ValueError("expected 3 or 4 dimensions in the input, and as many in the weight")
+    if dims not in (1, 2, 3) or w.ndim != x.ndim:
+        raise ValueError("expected 3 to 5 dimensions in the input, and as many in the weight")
     strides = list(node.get("strides") or [1] * dims)
     dilations = list(node.get("dilations") or [1] * dims)
     extra = list(node.get("output_padding") or [0] * dims)
@@ -52,8 +58,8 @@ def _conv_transpose(node: Node, x: Tensor, w: Tensor, b: Tensor | None = None) -
         before, after = [0] * dims, [0] * dims
     else:
         before, after = pads[:dims], pads[dims:]
-    function, group = (F.conv_transpose1d, F.conv_transpose2d)[dims - 1], node.get("group", 1)
-    fits = all(more < max(step, d) for more, step, d in zip(extra, strides, dilations, strict=True))
+    function, group = (F.conv_transpose1d, F.conv_transpose2d, _transposed)[dims - 1], node.get("group", 1)
+    fits = dims < 3 and all(more < max(step, d) for more, step, d in zip(extra, strides, dilations, strict=True))
     if before == after and min(before) >= 0 and fits:
         return function(x, w, b, strides, before, extra, group, dilations)
     # The whole, from which the padding is cropped, and to which the output padding is added.
@@ -63,7 +69,23 @@ def _conv_transpose(node: Node, x: Tensor, w: Tensor, b: Tensor | None = None) -
     return y if b is None else y + b.reshape(-1, *[1] * dims)
 
 
-@reads("Gemm", weights=(0, 1, 2))
+def _transposed(
+    x: Tensor, w: Tensor, b: None, strides: Any, padding: int, extra: int, group: int, dilations: Any
+) -> Tensor:
+    """The whole of a transposed convolution of volumes: their voxels apart by the strides, convolved with the filters
+    mirrored, whose input and output channels change places."""
+    n, c, *lengths = x.shape
+    apart = x.reshape(n, c, *[m for length in lengths for m in (length, 1)])
+    apart = F.pad(apart, [m for step in reversed(strides) for m in (0, step - 1, 0, 0)])
+    apart = apart.reshape(n, c, *(length * step for length, step in zip(lengths, strides, strict=True)))
+    spans = [d * (k - 1) for d, k in zip(dilations, w.shape[2:], strict=True)]
+    around = [m for span, step in reversed(list(zip(spans, strides, strict=True))) for m in (span, span - step + 1)]
+    k = w.shape[1]
+    filters = w.reshape(group, c // group, k, *w.shape[2:]).transpose(1, 2).reshape(group * k, c // group, *w.shape[2:])
+    return F.conv3d(F.pad(apart, around), functions.flip(filters, 2, 3, 4), None, 1, 0, dilations, group)
+
+
+@reads("Gemm", weights=(0, 1, 2), in_float32=True)
 def _gemm(node: Node, a: Tensor, b: Tensor, c: Tensor | None = None) -> Tensor:
     alpha, beta = node.get("alpha", 1.0), node.get("beta", 1.0)
     a = a.t() if node.get("transA", 0) else a
@@ -84,9 +106,23 @@ def _matmul(node: Node, a: Tensor, b: Tensor) -> Tensor:
 
 @reads("Col2Im", settings=(1, 2))
 def _col2im(node: Node, x: Tensor, image: Tensor, block: Tensor) -> Tensor:
-    size, kernel = integers(image), integers(block)
-    pads = list(node.get("pads") or [0] * (2 * len(size)))
-    dims = len(size)
-    if dims != 2 or pads[:dims] != pads[dims:]:
-        raise ValueError("expected images of two dimensions, with the same padding on both sides")
-    return F.fold(x, size, kernel, node.get("dilations") or 1, pads[:dims], node.get("strides") or 1)
+    lengths, kernel = integers(image), integers(block)
+    windows = windows_of(node, lengths, kernel)
+    n, rows, columns = x.shape
+    taps, blocks = math.prod(kernel), math.prod(windows.out)
+    if rows % taps or columns != blocks:
+        raise ValueError(f"expected channels of {taps} rows and {blocks} columns")
+    whole = [n + b + a for n, b, a in zip(lengths, windows.before, windows.after, strict=True)]
+    check_shape([n, rows, *whole], "Col2Im")
+    # Where each tap of each block lies in the padded image.
+    places = np.zeros((1, 1), np.int64)
+    for at, length in enumerate(whole):
+        tap = np.arange(kernel[at]) * windows.dilations[at]
+        first = np.arange(windows.out[at]) * windows.strides[at]
+        along = tap[:, None] + first
+        places = places[:, None, :, None] * length + along[None, :, None, :]
+        places = places.reshape(places.shape[0] * along.shape[0], -1)
+    y = from_numpy(np.zeros((n, rows // taps, math.prod(whole)), x.dtype))
+    y = functions.index_add(y, 2, from_numpy(places.reshape(-1)), x.reshape(n, rows // taps, -1))
+    y = y.reshape(n, rows // taps, *whole)
+    return F.pad(y, [-pad for pad in windows.pairs]) if any(windows.pairs) else y

@@ -56,8 +56,8 @@ def array_of_tensor(tensor: Any) -> np.ndarray:
     except (TypeError, ValueError, AttributeError, OverflowError) as error:
         raise ValueError(f"the tensor {tensor.name!r} is damaged: {error}") from error
     if dtype is bfloat16:
-        return from_bits(np.ascontiguousarray(array).view(np.uint16))
-    return np.ascontiguousarray(array, dtype)
+        return from_bits(np.array(array, order="C").view(np.uint16))
+    return np.array(array, dtype, order="C")
 
 
 @reads("Cast")

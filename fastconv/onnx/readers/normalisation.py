@@ -10,11 +10,13 @@ from ..nodes import Node, reads
 __all__ = []
 
 
-@reads("BatchNormalization", weights=(1, 2), settings=(3, 4), takes_mode=True)
+@reads("BatchNormalization", weights=(1, 2), settings=(3, 4), takes_mode=True, in_float32=True)
 def _batch_norm(
     node: Node, x: Tensor, scale: Tensor, bias: Tensor, mean: Tensor, var: Tensor, training: bool = False
 ) -> Tensor | tuple[Tensor, ...]:
     eps, momentum = node.get("epsilon", 1e-5), node.get("momentum", 0.9)
+    if not node.get("spatial", 1):
+        raise ValueError("statistics of each pixel (spatial=0) are not taken")
     if not node.get("training_mode", 0):
         return F.batch_norm(x, mean, var, scale, bias, training, 1 - momentum, eps)
     # The graph itself says that it trains: by the biased variance, with the running statistics as results.
@@ -28,12 +30,12 @@ def _batch_norm(
     return y, *statistics
 
 
-@reads("InstanceNormalization", weights=(1, 2))
+@reads("InstanceNormalization", weights=(1, 2), in_float32=True)
 def _instance_norm(node: Node, x: Tensor, scale: Tensor, bias: Tensor) -> Tensor:
     return F.group_norm(x, x.shape[1], scale, bias, node.get("epsilon", 1e-5))
 
 
-@reads("GroupNormalization", weights=(1, 2))
+@reads("GroupNormalization", weights=(1, 2), in_float32=True)
 def _group_norm(node: Node, x: Tensor, scale: Tensor, bias: Tensor) -> Tensor:
     groups = node.get("num_groups")
     if node.opset < 21 and scale.shape[0] != x.shape[1]:  # one number a group
@@ -41,7 +43,7 @@ def _group_norm(node: Node, x: Tensor, scale: Tensor, bias: Tensor) -> Tensor:
     return F.group_norm(x, groups, scale, bias, node.get("epsilon", 1e-5))
 
 
-@reads("LayerNormalization", weights=(1, 2))
+@reads("LayerNormalization", weights=(1, 2), in_float32=True)
 def _layer_norm(node: Node, x: Tensor, scale: Tensor, bias: Tensor | None = None) -> Tensor | tuple[Tensor, ...]:
     axis, eps = node.get("axis", -1), node.get("epsilon", 1e-5)
     shape = x.shape[axis:]
@@ -61,7 +63,7 @@ def _rms_norm(node: Node, x: Tensor, scale: Tensor) -> Tensor:
     return x * ((x * x).mean(axes, True) + node.get("epsilon", 1e-5)).rsqrt() * scale
 
 
-@reads("LRN")
+@reads("LRN", in_float32=True)
 def _lrn(node: Node, x: Tensor) -> Tensor:
     size, alpha, beta = node.get("size"), node.get("alpha", 1e-4), node.get("beta", 0.75)
     n, c = x.shape[:2]

@@ -7,6 +7,7 @@ import math
 import numpy as np
 
 from ..._tensor import Tensor
+from ...checks import check_shape
 from ...creation import from_numpy
 from ...nn import functional as F
 from ..nodes import Node, integers, reads
@@ -43,7 +44,7 @@ def _fits(windows: Windows, lengths) -> bool:
     return windows.is_even and half and plain == windows.out
 
 
-@reads("MaxPool")
+@reads("MaxPool", in_float32=True)
 def _max_pool(node: Node, x: Tensor) -> Tensor | tuple[Tensor, Tensor]:
     dims = x.ndim - 2
     if dims not in (1, 2, 3):
@@ -69,7 +70,7 @@ def _max_pool(node: Node, x: Tensor) -> Tensor | tuple[Tensor, Tensor]:
     return y, from_numpy(within + images * math.prod(lengths))
 
 
-@reads("AveragePool")
+@reads("AveragePool", in_float32=True)
 def _average_pool(node: Node, x: Tensor) -> Tensor:
     dims = x.ndim - 2
     if dims not in (1, 2, 3):
@@ -107,7 +108,7 @@ def _over_images(x: Tensor) -> list[int]:
     return list(range(2, x.ndim))
 
 
-@reads("GlobalAveragePool")
+@reads("GlobalAveragePool", in_float32=True)
 def _global_average(node: Node, x: Tensor) -> Tensor:
     return F.adaptive_avg_pool2d(x, 1) if x.ndim == 4 else x.mean(_over_images(x), True)
 
@@ -123,7 +124,7 @@ def _global_lp(node: Node, x: Tensor) -> Tensor:
     return x.norm(node.get("p", 2), _over_images(x), True)
 
 
-@reads("LpPool")
+@reads("LpPool", in_float32=True)
 def _lp_pool(node: Node, x: Tensor) -> Tensor:
     dims = x.ndim - 2
     if dims not in (1, 2, 3):
@@ -150,11 +151,9 @@ def _max_unpool(node: Node, x: Tensor, indices: Tensor, shape: Tensor | None = N
         (n - 1) * step - pads[at] - pads[dims + at] + k
         for at, (n, step, k) in enumerate(zip(x.shape[2:], strides, kernel, strict=True))
     ]
+    whole = [*x.shape[:2], *plain]
+    y = from_numpy(np.zeros(math.prod(check_shape(whole, "MaxUnpool")), x.dtype))
+    y = y.scatter(0, indices.reshape(-1), x.reshape(-1)).reshape(*whole)
     # The indices are those of an image without what the output's shape adds.
-    target = integers(shape) or [*x.shape[:2], *plain]
-    flat = np.zeros(math.prod((*x.shape[:2], *plain)), x.dtype)
-    places = indices._array.reshape(-1)
-    if target != [*x.shape[:2], *plain]:
-        flat = np.zeros(math.prod(target), x.dtype)
-    y = from_numpy(flat).scatter(0, from_numpy(places), x.reshape(-1))
-    return y.reshape(*(target if flat.size == math.prod(target) else (*x.shape[:2], *plain)))
+    extra = [0 if shape is None else n - m for n, m in zip(integers(shape) or whole, whole, strict=True)]
+    return F.pad(y, [n for more in reversed(extra) for n in (0, more)]) if any(extra) else y

@@ -6,8 +6,11 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from ... import functions
 from ..._tensor import Tensor
+from ...creation import from_numpy
 from ..nodes import Node, integers, reads
 
 __all__ = []
@@ -15,8 +18,12 @@ __all__ = []
 
 def _max(x: Tensor, dims: list[int], keepdim: bool, largest: bool = True) -> Tensor:
     kept = [d for d in range(x.ndim) if d not in dims]
-    if not math.prod(x.shape[d] for d in dims):
-        raise ValueError(f"no extreme of no elements, along {dims} of {list(x.shape)}")
+    if not math.prod(x.shape[d] for d in dims):  # of no elements
+        least, most = (False, True) if x.dtype.kind == "b" else (-np.inf, np.inf)
+        if x.dtype.kind in "iu":
+            least, most = np.iinfo(x.dtype).min, np.iinfo(x.dtype).max
+        shape = [1 if d in dims else n for d, n in enumerate(x.shape) if keepdim or d not in dims]
+        return from_numpy(np.full(shape, least if largest else most, x.dtype))
     flat = x.permute(*kept, *dims).reshape(*(x.shape[d] for d in kept), -1) if dims else x
     flat = flat if x.dtype.kind != "b" else flat.to("uint8")
     y = (flat.max(-1) if largest else flat.min(-1))[0] if dims else flat

@@ -178,13 +178,13 @@ def _upsample(node: Node, x: Tensor, scales: Tensor | None = None) -> Tensor:
     return _resize(old, x, tensor([float(s) for s in given]))
 
 
-@reads("GridSample")
+@reads("GridSample", in_float32=True)
 def _grid_sample(node: Node, x: Tensor, grid: Tensor) -> Tensor:
     mode = node.get("mode", "bilinear" if node.opset < 20 else "linear")
     mode = {"linear": "bilinear", "cubic": "bicubic"}.get(mode, mode)
     return F.grid_sample(x, grid, mode, node.get("padding_mode", "zeros"), bool(node.get("align_corners", 0)))
 
 
-@reads("AffineGrid", settings=(1,))
+@reads("AffineGrid", settings=(1,), in_float32=True)
 def _affine_grid(node: Node, theta: Tensor, size: Tensor) -> Tensor:
     return F.affine_grid(theta, integers(size), bool(node.get("align_corners", 0)))

@@ -115,11 +115,25 @@ def _pad(
         return F.pad(x, flat, "constant", fill) if any(flat) else x
     for d, (before, after) in ends.items():
         if before or after:
-            places = np.arange(x.shape[d])[max(-before, 0) : x.shape[d] - max(-after, 0)]
-            check_shape([len(places) + abs(before) + abs(after)], "Pad")
-            places = np.pad(places, (max(before, 0), max(after, 0)), mode=mode)
-            x = functions.index_select(x, d, from_numpy(places))
+            n = x.shape[d]
+            check_shape([max(n + before + after, 0)], "Pad")
+            x = functions.index_select(x, d, from_numpy(_around(mode, n, before, after)))
     return x
+
+
+def _around(mode: str, n: int, before: int, after: int) -> np.ndarray:
+    """Which of n elements stand in their padded row."""
+    if not n:
+        raise ValueError(f"there is nothing to pad with, of no elements, in mode {mode!r}")
+    places = np.arange(-before, n + after)
+    if mode == "edge":
+        return np.clip(places, 0, n - 1)
+    if mode == "wrap":
+        return places % n
+    if mode != "reflect":
+        raise ValueError(f"the mode {mode!r} is unknown")
+    places = places % max(2 * (n - 1), 1)
+    return np.minimum(places, 2 * (n - 1) - places)
 
 
 @reads("DepthToSpace")
@@ -135,7 +149,8 @@ def _depth_to_space(node: Node, x: Tensor) -> Tensor:
 def _space_to_depth(node: Node, x: Tensor) -> Tensor:
     n, c, h, w = x.shape
     b = node.get("blocksize")
-    return x.reshape(n, c, h // b, b, w // b, b).permute(0, 3, 5, 1, 2, 4).reshape(n, c * b**2, h // b, w // b)
+    order = (0, 1, 3, 5, 2, 4) if node.get("mode", "DCR") == "CRD" else (0, 3, 5, 1, 2, 4)
+    return x.reshape(n, c, h // b, b, w // b, b).permute(*order).reshape(n, c * b**2, h // b, w // b)
 
 
 @reads("Range")

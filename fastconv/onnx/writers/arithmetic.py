@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ... import functions
+from ... import functions, linalg
 from ..._tensor import Tensor
 from ...dtypes import bool_, float32, result_type
 from ...functions.operands import cast
@@ -305,8 +305,6 @@ def _bitwise(logical: str, bitwise: str) -> Callable[..., str]:
     def write(g: Graph, input: Any, other: Any) -> str:
         if _dtype(input, other) == bool_:
             return _two(g, logical, input, other)
-        if g.opset < 18:
-            raise RuntimeError(f"{g.function} of integers has an operator since opset 18")
         return _two(g, bitwise, input, other)
 
     return write
@@ -322,12 +320,73 @@ for function, logical, bitwise in (
 
 @writes(functions.bitwise_not)
 def _bitwise_not(g: Graph, input: Value) -> str:
-    if input.dtype != bool_ and g.opset < 18:
-        raise RuntimeError(f"{g.function} of integers has an operator since opset 18")
     return g.op("Not" if input.dtype == bool_ else "BitwiseNot", input)
 
 
+@writes(functions.signbit)
+def _signbit(g: Graph, input: Value) -> str:
+    zero = g.constant(0, input.dtype)
+    negative = g.op("Less", input, zero)
+    if input.dtype.kind != "f":
+        return negative
+    return g.op("Or", negative, g.op("Less", g.op("Reciprocal", input), zero))
+
+
+@writes(functions.atan2)
+def _atan2(g: Graph, input: Any, other: Any) -> str:
+    dtype = _dtype(input, other, floating=True)
+    y, x = _number(g, input, dtype), _number(g, other, dtype)
+    zero, pi = g.constant(0, dtype), g.constant(math.pi, dtype)
+    angle = g.op("Atan", g.op("Div", y, x))
+    turned = g.op("Where", g.op("Less", y, zero), g.op("Sub", angle, pi), g.op("Add", angle, pi))
+    angle = g.op("Where", g.op("Less", x, zero), turned, angle)
+    nothing = g.op("And", g.op("Equal", x, zero), g.op("Equal", y, zero))
+    return g.op("Where", nothing, zero, angle)
+
+
+@writes(functions.isclose)
+def _isclose(g: Graph, input: Value, other: Value, rtol: float, atol: float, equal_nan: bool) -> str:
+    dtype = _dtype(input, other)
+    if dtype.kind != "f":
+        return _two(g, "Equal", input, other)
+    x, y = _number(g, input, dtype), _number(g, other, dtype)
+    limit = g.op("Add", g.constant(atol, dtype), g.op("Mul", g.constant(rtol, dtype), g.op("Abs", y)))
+    near = g.op("LessOrEqual", g.op("Abs", g.op("Sub", x, y)), limit)
+    finite = g.op("Not", g.op("IsInf", y))
+    close = g.op("Or", g.op("And", near, finite), g.op("Equal", x, y))
+    return g.op("Or", close, g.op("And", g.op("IsNaN", x), g.op("IsNaN", y))) if equal_nan else close
+
+
+@writes(functions.isin)
+def _isin(g: Graph, elements: Value, test_elements: Any) -> str:
+    one_by_one = g.unsqueeze(elements, [-1])
+    if isinstance(test_elements, Value):
+        tests = g.op("Reshape", g.cast(test_elements, elements.dtype), g.constant([-1], np.int64))
+    else:
+        tests = g.constant(np.asarray(test_elements).reshape(-1), elements.dtype)
+    hits = g.op("Cast", g.op("Equal", one_by_one, tests), to=6)  # int32
+    return g.op("Cast", g.reduce("ReduceMax", hits, [-1], False), to=9)  # bool
+
+
+@writes(functions.nan_to_num)
+def _nan_to_num(g: Graph, input: Value, nan: float | None, posinf: float | None, neginf: float | None) -> str:
+    if input.dtype.kind != "f":
+        return g.op("Identity", input)
+    limits = np.finfo(input.dtype)
+    zero = g.constant(0, input.dtype)
+    y = g.op("Where", g.op("IsNaN", input), g.constant(nan or 0, input.dtype), input)
+    for number, least, sign in ((posinf, limits.max, "Greater"), (neginf, limits.min, "Less")):
+        new = g.constant(least if number is None else number, input.dtype)
+        y = g.op("Where", g.op("And", g.op("IsInf", input), g.op(sign, input, zero)), new, y)
+    return y
+
+
 # Matrix products
+
+
+@writes(linalg.det)
+def _det(g: Graph, **arguments: Value) -> str:
+    return g.op("Det", *arguments.values())
 
 
 @writes(functions.matmul, functions.mm, functions.bmm, functions.mv, functions.dot)

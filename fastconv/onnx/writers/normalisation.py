@@ -35,6 +35,12 @@ def _batch_norm(
     var = _or(g, running_var, 1, channels, input.dtype)
     if not training:
         return g.op("BatchNormalization", input, scale, shift, mean, var, epsilon=eps)
+    if running_mean is None:  # the operator would keep statistics
+        axes = [0, *range(2, input.ndim)]
+        centred = g.op("Sub", input, g.reduce("ReduceMean", input, axes, True))
+        variance = g.reduce("ReduceMean", g.op("Mul", centred, centred), axes, True)
+        y = g.op("Div", centred, g.op("Sqrt", g.op("Add", variance, g.constant(eps, input.dtype))))
+        return _affine(g, y, weight, bias, [-1] + [1] * (input.ndim - 2))
     if g.opset < 14:
         raise RuntimeError("nn.functional.batch_norm in training has an operator since opset 14")
     options = {"epsilon": eps, "momentum": 1 - momentum, "training_mode": 1}
