@@ -2,9 +2,11 @@
 
 import contextlib
 import io
+import json
 import re
 from pathlib import Path
 
+import notebook
 import pytest
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "textbook.md"
@@ -56,6 +58,35 @@ def test_page_covers_the_chapter():
     assert re.findall(r"\*\*Problem (12[.\d]*\d)", text) == PROBLEMS
     for number in EQUATIONS:
         assert re.search(rf"[Ee]quation {number}|\({number}\)", text), f"equation {number} is missing"
+
+
+def test_notebook_is_the_page():
+    """What the script makes of the page, and a notebook by its format: every cell of a kind, code with its results."""
+    text = notebook.NOTEBOOK.read_text(encoding="utf-8")
+    assert text == notebook.notebook(), "python -m tests.notebook writes it anew"
+    book = json.loads(text)
+    assert (book["nbformat"], book["nbformat_minor"]) == (4, 5)
+    assert book.keys() == {"cells", "metadata", "nbformat", "nbformat_minor"}
+    page = PAGE.read_text(encoding="utf-8")
+    code = [cell for cell in book["cells"] if cell["cell_type"] == "code"]
+    assert ["".join(cell["source"]) + "\n" for cell in code] == [block[1] for block in BLOCK.finditer(page)]
+    assert [cell["execution_count"] for cell in code] == list(range(1, len(code) + 1))
+    printed = ["".join(o["text"]) for cell in code for o in cell["outputs"] if o["output_type"] == "stream"]
+    assert printed == [block[2] for block in BLOCK.finditer(page) if block[2]]
+    pictures = [o["data"] for cell in code for o in cell["outputs"] if o["output_type"] == "display_data"]
+    assert len(pictures) == len(list((PAGE.parent / "images").iterdir()))
+    for cell in book["cells"]:
+        common = {"cell_type", "id", "metadata", "source"}
+        assert cell.keys() == common | ({"execution_count", "outputs"} if cell["cell_type"] == "code" else set())
+        assert re.fullmatch(r"[a-zA-Z0-9_-]{1,64}", cell["id"])
+        assert "```python" not in "".join(cell["source"])
+    assert len({cell["id"] for cell in book["cells"]}) == len(book["cells"])
+
+
+def test_most_blocks_show_what_they_compute():
+    blocks = list(BLOCK.finditer(PAGE.read_text(encoding="utf-8")))
+    silent = [block[1].splitlines()[0] for block in blocks if not block[2] and "assert" in block[1]]
+    assert len(silent) <= 3, silent
 
 
 if __name__ == "__main__":
