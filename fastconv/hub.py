@@ -1,13 +1,14 @@
-"""Published weights, by torch.hub's names: looked for on this machine, and downloaded if they are not there."""
+"""Published weights and models, by torch.hub's names: looked for on this machine, weights downloaded if need be."""
 
 from __future__ import annotations
 
+import builtins
 import os
 import re
 from pathlib import Path
 from typing import Any
 
-__all__ = ["HASH_REGEX", "download_url_to_file", "get_dir", "load_state_dict_from_url", "set_dir"]
+__all__ = ["HASH_REGEX", "download_url_to_file", "get_dir", "list", "load", "load_state_dict_from_url", "set_dir"]
 
 HASH_REGEX = re.compile(r"-([a-f0-9]*)\.")  # the part of a file's name that its checksum begins with
 _dir: str | None = None
@@ -105,3 +106,80 @@ def load_state_dict_from_url(
             ) from error
         found = paths[0]
     return load(found, map_location=map_location, weights_only=weights_only)
+
+
+def load(
+    repo_or_dir: str | os.PathLike[str],
+    model: str,
+    *args: Any,
+    source: str = "github",
+    trust_repo: Any = None,
+    force_reload: bool = False,
+    verbose: bool = True,
+    skip_validation: bool = False,
+    **kwargs: Any,
+) -> Any:
+    """A model of torchvision's, or what a function of a folder's ``hubconf.py`` returns.
+
+    Parameters
+    ----------
+    repo_or_dir : str
+        ``"pytorch/vision"``, of any version, which is :mod:`fastconv.vision.models`; with ``source="local"`` a folder.
+    model : str
+        The function's name.
+    source : {'github', 'local'}
+    trust_repo, force_reload, verbose, skip_validation
+        Of torch's interface: no repository is downloaded.
+    *args, **kwargs
+        Of the function.
+
+    Raises
+    ------
+    RuntimeError
+        If it is another repository, or there is no such function.
+    """
+    functions = _functions(os.fspath(repo_or_dir), source)
+    if model not in functions:
+        raise RuntimeError(f"Cannot find callable {model} in hubconf of {repo_or_dir}; it has {', '.join(functions)}")
+    return functions[model](*args, **kwargs)
+
+
+def list(
+    github: str | os.PathLike[str],
+    force_reload: bool = False,
+    skip_validation: bool = False,
+    trust_repo: Any = None,
+    verbose: bool = True,
+    source: str = "github",
+) -> builtins.list[str]:
+    """The names that :func:`load` knows for `github`, a repository or a folder."""
+    return [*_functions(os.fspath(github), source)]
+
+
+def _functions(place: str, source: str) -> dict[str, Any]:
+    """What :func:`load` can call, by its name."""
+    if source not in ("github", "local"):
+        raise ValueError(f'Unknown source: "{source}". Allowed values: "github" | "local".')
+    if source == "github":
+        if place.partition(":")[0] != "pytorch/vision":
+            raise RuntimeError(
+                f"fastconv downloads no programs: fetch the repository {place} yourself, look at it, and load it with "
+                "source='local' from its folder"
+            )
+        from .vision import models
+
+        return {name: models.get_model_builder(name) for name in models.list_models()}
+    import importlib.util
+    import sys
+
+    path = os.path.join(os.path.expanduser(place), "hubconf.py")
+    if not os.path.isfile(path):
+        raise RuntimeError(f"{place} has no hubconf.py")
+    spec: Any = importlib.util.spec_from_file_location("hubconf", path)
+    module = importlib.util.module_from_spec(spec)
+    sys.path.insert(0, os.path.dirname(path))
+    try:
+        spec.loader.exec_module(module)
+    finally:
+        sys.path.remove(os.path.dirname(path))
+    return {name: value for name, value in vars(module).items() if callable(value) and not name.startswith("_")}

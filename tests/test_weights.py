@@ -425,6 +425,29 @@ def test_auxiliary_classifiers_come_with_weights_as_in_torchvision(tmp_path, und
             )
 
 
+def test_models_of_the_hub(tmp_path):
+    network = hub.load("pytorch/vision:v0.10.0", "squeezenet1_1", weights=None, num_classes=3, trust_repo=True)
+    assert network.classifier[1].out_channels == 3
+    assert hub.list("pytorch/vision") == models.list_models()
+    with pytest.raises(RuntimeError, match="fastconv downloads no programs: fetch the repository a/b:main yourself"):
+        hub.load("a/b:main", "net")
+    with pytest.raises(RuntimeError, match="Cannot find callable resnet19"):
+        hub.load("pytorch/vision", "resnet19")
+    with pytest.raises(ValueError, match='Unknown source: "web"'):
+        hub.load("pytorch/vision", "resnet18", source="web")
+    with pytest.raises(RuntimeError, match="has no hubconf"):
+        hub.list(tmp_path, source="local")
+    (tmp_path / "beside.py").write_text("SIZE = 5")
+    (tmp_path / "hubconf.py").write_text(
+        "from beside import SIZE\nfrom fastconv.nn import Linear as _linear\n"
+        "def net(inputs, bias=True):\n    return _linear(inputs, SIZE, bias)\n"
+    )
+    before = list(sys.path)
+    assert hub.load(tmp_path, "net", 2, bias=False, source="local").weight.shape == (5, 2)
+    assert hub.list(tmp_path, source="local") == ["net"] and sys.path == before
+    sys.modules.pop("beside")
+
+
 # ---- the functions' interface ----------------------------------------------------------------------------------------
 
 

@@ -88,10 +88,13 @@ class WeightsEnum(enum.Enum):
         return self.value.meta
 
     def get_state_dict(self, *args: Any, **options: Any) -> dict[str, Any]:
-        """The weights, of this machine or downloaded: :func:`fastconv.hub.load_state_dict_from_url` has the options."""
+        """The weights, found or downloaded by :func:`fastconv.hub.load_state_dict_from_url`, with its options.
+
+        A download's checksum is verified but for ``check_hash=False``.
+        """
         from fastconv.hub import load_state_dict_from_url
 
-        return load_state_dict_from_url(self.url, *args, **options)
+        return load_state_dict_from_url(self.url, *args, **{"check_hash": True, **options})
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         return getattr, (type(self), self._name_)  # a copy is the member itself
@@ -352,7 +355,7 @@ def build(
     categories = weights.meta["categories"]
     if categories is not None:
         options = expect(options, "num_classes", len(categories))
-    state = weights.get_state_dict(progress=progress, check_hash=True)  # first: if it fails, then at once
+    state = weights.get_state_dict(progress=progress)  # first: if it fails, then at once
     model: Any = network(**options)
     model.load_state_dict(rename(state) if rename else state)
     return model

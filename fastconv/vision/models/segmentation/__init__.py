@@ -175,7 +175,7 @@ def _with_features(
         given = {name: v for name, v in (("num_classes", classes), ("aux_loss", auxiliary)) if v is not None}
         given = expect(expect(given, "num_classes", len(weights.meta["categories"])), "aux_loss", True)
         backbone, classes, auxiliary = None, given["num_classes"], True
-        state = weights.get_state_dict(progress=progress, check_hash=True)
+        state = weights.get_state_dict(progress=progress)
     classes = 21 if classes is None else classes
     dilated = {"replace_stride_with_dilation": [False, True, True]} if resnet else {"dilated": True}
     try:
