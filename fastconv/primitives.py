@@ -660,7 +660,12 @@ def cast(needs, x, dtype):
 @moving
 @differentiable_twice
 def clone(needs, x):
-    return x.copy(order="K"), lambda dy: (dy,), ()
+    """A dense copy; its axes in the order of those of x, among which repeated ones stay where they are."""
+    order = "K"
+    if 0 in x.strides:
+        steps = [step for step, n in zip(x.strides, x.shape, strict=True) if n > 1 and step]
+        order = "C" if steps == sorted(steps, reverse=True) else "K"
+    return x.copy(order=order), lambda dy: (dy,), ()
 
 
 @moving

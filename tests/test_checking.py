@@ -169,3 +169,24 @@ def test_the_list_of_methods_is_torchs():
     names = sorted({name for kind in kinds for name in dir(kind) if not name.startswith("_")})
     text = "\n".join(textwrap.wrap(" ".join(names), 118, break_on_hyphens=False)) + "\n"
     assert checking.METHODS.read_text() == text, "write what stands right of == to that file"
+
+
+def test_numbers_of_the_program_hide_no_methods(tmp_path, monkeypatch):
+    monkeypatch.setattr(checking, "_missing_methods", lambda: frozenset(["sum", "topk"]))
+    program = tmp_path / "program.py"
+    program.write_text(
+        "import torch\n"
+        "class Meter:\n"
+        "    def __init__(self):\n"
+        "        self.sum = 0\n"
+        "    def update(self, x):\n"
+        "        self.sum += x\n"
+        "def accuracy(output, topk=1):\n"
+        "    m = Meter()\n"
+        "    _, found = output.topk(topk)\n"
+        "    m.update(found.float().sum(0))\n"
+        "    return m.sum\n"
+        "accuracy(torch.zeros(3), topk=2)\n"
+        "print(torch.sum(torch.zeros(3, 2), axis=1, keepdims=True))\n"
+    )
+    assert [(missing.line, missing.name) for missing in checking.check([str(program)])] == [(9, ".topk"), (10, ".sum")]

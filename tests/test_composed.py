@@ -365,3 +365,14 @@ def test_how_tensors_are_printed():
     finally:
         set_printoptions(profile="default")
     assert str(x) == "tensor([1.2346, 2.0000])"
+
+
+def test_copies_of_repeated_elements_are_dense():
+    for library in (fastconv, torch):
+        x = library.arange(6.0).reshape(1, 2, 3)
+        y = x.repeat(4, 1, 1)
+        y.add_(1)
+        x.repeat(1, 1, 1).zero_()
+        assert y.is_contiguous() and x.sum() == 15 and y.shape == (4, 2, 3)
+        assert x.expand(4, 2, 3).clone().stride() == (6, 3, 1)
+        assert x[:, :1].transpose(1, 2).expand(4, 3, 5).clone().view(-1).shape == (60,)

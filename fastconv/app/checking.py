@@ -68,7 +68,9 @@ def check(paths: Iterable[str]) -> list[Missing]:
     trees: dict[str, ast.Module] = {}
     for path in paths:
         _read(path, os.path.dirname(path), trees)
-    own = {name for tree in trees.values() for name in _defined(tree)}
+    own: dict[str, bool] = {}
+    for name, called in (pair for tree in trees.values() for pair in _defined(tree)):
+        own[name] = own.get(name, False) or called
     found: set[Missing] = set()
     for path, tree in trees.items():
         found |= _Reader(path, tree, own).found
@@ -101,15 +103,22 @@ def _read(path: str, folder: str, trees: dict[str, ast.Module]) -> None:
                     _read(os.path.normpath(file), folder, trees)
 
 
-def _defined(tree: ast.Module) -> Iterator[str]:
-    """The names of the program's own functions, methods and attributes."""
+def _defined(tree: ast.Module) -> Iterator[tuple[str, bool]]:
+    """The names of the program's own functions, methods and attributes, and whether they may be called."""
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-            yield node.name
+            yield node.name, True
+        elif isinstance(node, ast.Assign | ast.AnnAssign | ast.AugAssign):
+            # A number or a sum, such as an AverageMeter's, is never called.
+            called = not isinstance(node, ast.AugAssign) and not isinstance(node.value, ast.Constant | ast.BinOp)
+            for target in node.targets if isinstance(node, ast.Assign) else [node.target]:
+                for part in ast.walk(target):
+                    if isinstance(part, ast.Attribute) and isinstance(part.ctx, ast.Store):
+                        yield part.attr, called
         elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
-            yield node.attr
+            yield node.attr, False
         elif isinstance(node, ast.keyword) and node.arg is not None:  # of a namespace, such as argparse's
-            yield node.arg
+            yield node.arg, False
 
 
 @cache
@@ -121,10 +130,11 @@ def _missing_methods() -> frozenset[str]:
 class _Reader(ast.NodeVisitor):
     """Reads one file; :attr:`found` is what it lacks."""
 
-    def __init__(self, path: str, tree: ast.Module, own: set[str]) -> None:
+    def __init__(self, path: str, tree: ast.Module, own: dict[str, bool]) -> None:
         self.path = path
         self.own = own
         self.found: set[Missing] = set()
+        self.called: set[ast.AST] = set()  # what stands before the parentheses of a call
         self.doubts = 0  # how many attempts are around, that may fail
         self.torchs: dict[str, str] = {}  # what names of the file are in torch
         self.others: set[str] = set()  # names of other modules
@@ -232,11 +242,14 @@ class _Reader(ast.NodeVisitor):
         while isinstance(root, ast.Attribute):
             root = root.value
         other = isinstance(root, ast.Name) and root.id in self.others
-        if not other and isinstance(node.ctx, ast.Load) and node.attr in _missing_methods() - self.own:
-            self._report(node, f".{node.attr}", sure=False)
+        if not other and isinstance(node.ctx, ast.Load) and node.attr in _missing_methods():
+            own = self.own.get(node.attr)
+            if own is None or (node in self.called and not own):
+                self._report(node, f".{node.attr}", sure=False)
         self.generic_visit(node)
 
     def visit_Call(self, node: ast.Call) -> None:
+        self.called.add(node.func)
         self.generic_visit(node)
         chain = self._chain(node.func)
         if chain is None:
@@ -252,6 +265,7 @@ class _Reader(ast.NodeVisitor):
         if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
             return
         taken = {parameter.name for parameter in parameters if parameter.kind is not parameter.POSITIONAL_ONLY}
+        taken.update(getattr(function, "other_names", ()))
         for keyword in node.keywords:
             if keyword.arg is not None and keyword.arg not in taken:
                 self._report(keyword.value, f"{'.'.join(chain)}({keyword.arg}=)")

@@ -119,7 +119,8 @@ def repeat(input: Tensor, *repeats: int | Sequence[int]) -> Tensor:
     apart = [n for pair in zip((1,) * len(shape), shape, strict=True) for n in pair]
     stretched = [n for pair in zip(counts, shape, strict=True) for n in pair]
     whole = [count * n for count, n in zip(counts, shape, strict=True)]
-    return reshape(expand(reshape(input, apart), stretched), whole) if whole else apply(primitives.clone, input)
+    y = reshape(expand(reshape(input, apart), stretched), whole)
+    return apply(primitives.clone, y) if np.may_share_memory(y._array, input._array) else y
 
 
 def tile(input: Tensor, *dims: int | Sequence[int]) -> Tensor:

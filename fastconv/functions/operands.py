@@ -142,6 +142,7 @@ def numpy_names(function: Callable[P, R]) -> Callable[P, R]:
                     kwargs[ours] = kwargs.pop(theirs)
         return function(*args, **kwargs)
 
+    vars(wrapper)["other_names"] = ("axis", "keepdims")  # for `fastconv check`
     return wrapper
 
 
