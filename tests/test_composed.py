@@ -376,3 +376,9 @@ def test_copies_of_repeated_elements_are_dense():
         assert y.is_contiguous() and x.sum() == 15 and y.shape == (4, 2, 3)
         assert x.expand(4, 2, 3).clone().stride() == (6, 3, 1)
         assert x[:, :1].transpose(1, 2).expand(4, 3, 5).clone().view(-1).shape == (60,)
+
+
+@pytest.mark.parametrize("name", ["erf", "erfc", "erfinv", "logit", "deg2rad", "amax", "nansum", "nanmean"])
+def test_numbers_without_dimensions(name):
+    both(lambda library, x: getattr(library, name)(x), np.array(0.3))
+    both(lambda library, x: library.fmax(x, x) + library.logaddexp(x, x) + library.xlogy(x, x), np.array(0.3))

@@ -792,3 +792,13 @@ def test_damaged_images_are_named(folder):
             file.write(content)
         with pytest.raises(RuntimeError, match=r"b\.png is damaged or no image"):
             data[2]
+
+
+def test_mnist_under_its_old_names(tmp_path):
+    write_mnist(tmp_path)
+    data = datasets.MNIST(tmp_path)
+    for old, new in (("data", "data"), ("labels", "targets")):
+        for split in ("train", "test"):
+            with pytest.warns(UserWarning, match=f"{split}_{old} has been renamed {new}"):
+                assert getattr(data, f"{split}_{old}") is getattr(data, new)
+    assert not any(hasattr(data, name) for name in ("train_images", "test_targets"))

@@ -125,8 +125,8 @@ def hypot(input: Tensor, other: Tensor) -> Tensor:
 def logaddexp(input: Tensor, other: Tensor) -> Tensor:
     """``log(exp(input) + exp(other))`` without overflow, element-wise with broadcasting."""
     x, y = operands(input, other, floating=True)
-    largest = wrap(np.maximum(array_of(x), array_of(y)))
-    largest = masked_fill(largest, wrap(np.isinf(largest._array)), 0)
+    largest = wrap(np.asarray(np.maximum(array_of(x), array_of(y))))
+    largest = masked_fill(largest, wrap(np.asarray(np.isinf(largest._array))), 0)
     return add(log(add(exp(sub(x, largest)), exp(sub(y, largest)))), largest)
 
 
@@ -136,7 +136,7 @@ def xlogy(input: Tensor, other: Tensor | float) -> Tensor:
     x, y = operands(input, other, floating=True)
     y = y if isinstance(y, TensorBase) else wrap(np.asarray(y, array_of(x).dtype))
     zero = np.equal(array_of(x), 0) & ((array_of(y) <= 0) | np.isinf(array_of(y)))
-    return mul(x, log(where(wrap(zero), 1.0, y)))
+    return mul(x, log(where(wrap(np.asarray(zero)), 1.0, y)))
 
 
 def logit(input: Tensor, eps: float | None = None) -> Tensor:
@@ -147,7 +147,7 @@ def logit(input: Tensor, eps: float | None = None) -> Tensor:
 
 
 def _erfc_of(x: np.ndarray) -> np.ndarray:
-    return np.frompyfunc(math.erfc, 1, 1)(x).astype(x.dtype)
+    return np.asarray(np.frompyfunc(math.erfc, 1, 1)(x), x.dtype)
 
 
 @differentiable_twice
@@ -235,16 +235,20 @@ def aminmax(input: Tensor, *, dim: int | None = None, keepdim: bool = False) -> 
     return amin(input, along, keepdim), amax(input, along, keepdim)
 
 
+def _nan(x: Any) -> Tensor:
+    return wrap(np.asarray(np.isnan(array_of(x))))
+
+
 def fmax(input: Tensor, other: Tensor) -> Tensor:
     """The larger of two tensors, element-wise with broadcasting; where one is NaN, the other."""
     x, y = operands(input, other)
-    return where(wrap(np.isnan(array_of(x))), y, where(wrap(np.isnan(array_of(y))), x, maximum(x, y)))
+    return where(_nan(x), y, where(_nan(y), x, maximum(x, y)))
 
 
 def fmin(input: Tensor, other: Tensor) -> Tensor:
     """The smaller of two tensors, element-wise with broadcasting; where one is NaN, the other."""
     x, y = operands(input, other)
-    return where(wrap(np.isnan(array_of(x))), y, where(wrap(np.isnan(array_of(y))), x, minimum(x, y)))
+    return where(_nan(x), y, where(_nan(y), x, minimum(x, y)))
 
 
 def clamp_min(input: Tensor, min: Tensor | float) -> Tensor:
@@ -258,7 +262,7 @@ def clamp_max(input: Tensor, max: Tensor | float) -> Tensor:
 
 
 def _without_nan(input: Tensor) -> tuple[Tensor, Any]:
-    missing = wrap(np.isnan(array_of(input)))
+    missing = _nan(input)
     return masked_fill(input, missing, 0), missing
 
 
@@ -273,7 +277,7 @@ def nansum(input: Tensor, dim: Dims = None, keepdim: bool = False, *, dtype: Any
 def nanmean(input: Tensor, dim: Dims = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
     """The mean of what is no NaN."""
     x, missing = _without_nan(as_operand(input, None if dtype is None else as_dtype(dtype)))
-    count = sum(wrap((~missing._array).astype(x.dtype)), dim, keepdim)
+    count = sum(wrap(np.asarray(~missing._array, x.dtype)), dim, keepdim)
     return div(sum(x, dim, keepdim), count) if x.dtype.kind in "fV" else mean(x)
 
 
@@ -408,7 +412,7 @@ def searchsorted(
             )
         rows = zip(order.reshape(-1, order.shape[-1]), values.reshape(-1, values.shape[-1]), strict=True)
         found = np.stack([np.searchsorted(row, wanted, kind) for row, wanted in rows]).reshape(values.shape)
-    return wrap(found.astype(np.int32 if out_int32 else np.int64))
+    return wrap(np.asarray(found, np.int32 if out_int32 else np.int64))
 
 
 def bucketize(input: Tensor | float, boundaries: Tensor, *, out_int32: bool = False, right: bool = False) -> Tensor:

@@ -80,7 +80,7 @@ def _constant(name: str, compute: Callable[..., Any]) -> Callable[..., Any]:
 
 def _erf(x: np.ndarray) -> np.ndarray:
     """The error function of each element, by the C library's, in double precision."""
-    return np.frompyfunc(math.erf, 1, 1)(x).astype(x.dtype)
+    return np.asarray(np.frompyfunc(math.erf, 1, 1)(x), x.dtype)
 
 
 _sin = _of_one("sin", np.sin, lambda x: apply(_cos, x))

@@ -2,6 +2,7 @@
 
 import os
 import struct
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -92,6 +93,30 @@ class MNIST(ArrayDataset):
     def raw_folder(self) -> Path:
         """Where downloaded files go."""
         return Path(self.root, type(self).__name__, "raw")
+
+    @property
+    def train_data(self) -> Tensor:
+        """`data`, under a name that it had before torchvision 0.3."""
+        warnings.warn("train_data has been renamed data", stacklevel=2)
+        return self.data
+
+    @property
+    def train_labels(self) -> Tensor:
+        """`targets`, under a name that it had before torchvision 0.3."""
+        warnings.warn("train_labels has been renamed targets", stacklevel=2)
+        return self.targets
+
+    @property
+    def test_data(self) -> Tensor:
+        """`data`, under a name that it had before torchvision 0.3."""
+        warnings.warn("test_data has been renamed data", stacklevel=2)
+        return self.data
+
+    @property
+    def test_labels(self) -> Tensor:
+        """`targets`, under a name that it had before torchvision 0.3."""
+        warnings.warn("test_labels has been renamed targets", stacklevel=2)
+        return self.targets
 
     def _class_names(self) -> list[str]:
         return list(type(self).classes)
