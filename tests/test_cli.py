@@ -1,5 +1,6 @@
 """The command line: help, errors and exit statuses; ``fastconv bench`` and ``fastconv info``."""
 
+import errno
 import json
 import os
 import platform
@@ -197,6 +198,14 @@ def test_missing_packages(capsys, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "safetensors", None)
     with pytest.raises(ImportError, match=r'checkpoints need safetensors: pip install "fastconv\[train\]"'):
         checkpoint.save("x", {})
+
+
+def test_errors_of_the_system_name_the_file(capsys, tmp_path, monkeypatch):
+    def fail(*arguments):
+        raise OSError(errno.ENOSPC, "No space left on device", "a/b")
+
+    monkeypatch.setattr(bench, "run", fail)
+    assert call(capsys, "bench") == (1, "", "fastconv bench: error: a/b: No space left on device\n")
 
 
 def test_interrupted(capsys, monkeypatch):

@@ -328,6 +328,20 @@ def test_a_last_batch_of_one_image(tmp_path):
     runs.train(given | {"batch_size": 1, "model": "convnet", "epochs": 1}, out=str(tmp_path / "out3"))
 
 
+@pytest.mark.parametrize("augment", [*settings.AUGMENTATIONS])
+@pytest.mark.parametrize("data", ["folder", "digits"])
+def test_augmentations_change_the_training_images_alone(tmp_path, augment, data):
+    pytest.importorskip("sklearn")
+    photos(tmp_path, count=5)
+    given = settings.complete({"data": data, "root": str(tmp_path), "image_size": 8, "augment": augment})
+    sets = runs._load_data(given)
+    fastconv.manual_seed(0)
+    for images, changes in ((sets.train, augment != "none"), (sets.test, False)):
+        readings = [np.stack([images[i][0].numpy() for i in range(2)]) for _ in range(6)]
+        assert readings[0].shape == (2, 3 if data == "folder" else 1, 8, 8)
+        assert any((reading != readings[0]).any() for reading in readings) == changes
+
+
 @pytest.mark.parametrize("optimizer", [*settings.OPTIMIZERS])
 def test_optimizers(run, tmp_path, optimizer):
     given = {k: v for k, v in run[1].items() if k not in ("lr", "early_stopping")} | {"epochs": 1}

@@ -508,3 +508,45 @@ def test_log_drops_what_the_checkpoint_lacks(tmp_path):
         ("epoch", 1),
         ("epoch", 2),
     ]
+
+
+def test_a_disk_that_is_full_for_a_while(tmp_path, monkeypatch, uninterrupted, capsys):
+    """The training goes on, says so once each time, and loses nothing when there is room again."""
+    save, calls = checkpoint.save, []
+
+    def now_and_then(path, *arguments):
+        calls.append(path)
+        if len(calls) in (3, 4, 5, 8):
+            raise OSError(errno.ENOSPC, "No space left on device", str(path))
+        save(path, *arguments)
+
+    monkeypatch.setattr(checkpoint, "save", now_and_then)
+    path = tmp_path / "c.safetensors"
+    model, loader, optimizer, options = make()
+    history = fit(model, loader, optimizer, 4, test_loader=still(), checkpoint=path, checkpoint_seconds=0, **options)
+    assert_same_run(model, history, *uninterrupted)
+    told = f"fastconv: {path}: No space left on device: the training goes on, and tries again; what is kept is older\n"
+    assert capsys.readouterr().err == 2 * told
+    assert len(checkpoint.load_training(path)["history"]) == 4
+
+
+def test_a_disk_that_is_full_at_the_end(tmp_path, monkeypatch, uninterrupted):
+    save, calls = checkpoint.save, []
+
+    def at_first(path, *arguments):
+        calls.append(path)
+        if len(calls) > 8:
+            raise OSError(errno.ENOSPC, "No space left on device", str(path))
+        save(path, *arguments)
+
+    path = tmp_path / "c.safetensors"
+    model, loader, optimizer, options = make()
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint, "save", at_first)
+        with pytest.raises(OSError, match="No space left on device"):
+            fit(model, loader, optimizer, 4, test_loader=still(), checkpoint=path, checkpoint_seconds=0, **options)
+    progress = checkpoint.load_training(path)
+    assert 5 * len(progress["history"]) + progress["batches"] == 6
+    model, loader, optimizer, options = make()
+    history = fit(model, loader, optimizer, 4, test_loader=still(), checkpoint=path, resume=True, **options)
+    assert_same_run(model, history, *uninterrupted)

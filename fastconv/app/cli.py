@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import fastconv
+from fastconv.app.records import words_of
 
 __all__ = ["main"]
 
@@ -34,12 +35,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # Whoever read our output has gone; nothing more can be said, not even at the interpreter's exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    except OSError as error:
-        place = "" if error.filename is None else f"{error.filename}: "
-        print(f"{options.parser.prog}: error: {place}{error.strerror or error}", file=sys.stderr)
-        return 1
-    except (ImportError, ValueError, RuntimeError, FloatingPointError, MemoryError) as error:
-        print(f"{options.parser.prog}: error: {error or type(error).__name__}", file=sys.stderr)
+    except (OSError, ImportError, ValueError, RuntimeError, FloatingPointError, MemoryError) as error:
+        print(f"{options.parser.prog}: error: {words_of(error)}", file=sys.stderr)
         return 1
     return 0
 

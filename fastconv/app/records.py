@@ -13,7 +13,7 @@ from typing import Any
 
 from fastconv.files import replacing
 
-__all__ = ["LOG", "TABLE", "Lock", "Log", "attempt", "tell", "write_table"]
+__all__ = ["LOG", "TABLE", "Lock", "Log", "attempt", "tell", "words_of", "write_table"]
 
 LOG = "log.jsonl"
 TABLE = "log.csv"
@@ -95,7 +95,14 @@ def attempt(action: Callable[[], object]) -> None:
     try:
         action()
     except Exception as error:
-        tell(f"{error or type(error).__name__}: the training is unharmed and goes on")
+        tell(f"{words_of(error)}: the training is unharmed and goes on")
+
+
+def words_of(error: BaseException) -> str:
+    """An error's words, without its number."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"{'' if error.filename is None else f'{error.filename}: '}{error.strerror}"
+    return str(error) or type(error).__name__
 
 
 def tell(text: str) -> None:

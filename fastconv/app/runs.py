@@ -172,7 +172,7 @@ def train(
             raise
         except OSError as error:
             if os.path.exists(path):
-                error.filename = f"{error.filename}; go on with: fastconv train --resume {shlex.quote(folder)}"
+                error.strerror = f"{error.strerror}; go on with: fastconv train --resume {shlex.quote(folder)}"
             raise
         if len(history) < settings["epochs"]:
             print(f"stopped: no better for {settings['early_stopping']} epochs", flush=True)
@@ -243,14 +243,16 @@ def _load_data(settings: dict[str, Any]) -> Sets:
     data, size, pixels = DATA[name], settings["image_size"], _pixels(settings)
     plain: list[Any] = [transforms.ToTensor(), transforms.Normalize(pixels["mean"], pixels["std"])]
     varied: list[Any] = []
-    if settings["augment"] == "standard":
-        varied.append(transforms.RandomCrop(size, padding=size // 8))
-    elif settings["augment"] == "strong":
+    if settings["augment"] == "strong":
         varied.append(transforms.RandomResizedCrop(size, scale=(0.3, 1.0)))
+    elif settings["augment"] != "none":
+        varied.append(transforms.RandomCrop(size, padding=size // 8))
     if settings["augment"] != "none" and data.mirror:
         varied.append(transforms.RandomHorizontalFlip())
     if settings["augment"] == "strong":
         varied.append(transforms.ColorJitter(0.3, 0.3, 0.3 if len(pixels["mean"]) == 3 else 0))
+    elif settings["augment"] in ("trivial", "rand"):
+        varied.append(transforms.TrivialAugmentWide() if settings["augment"] == "trivial" else transforms.RandAugment())
     resized = [transforms.Resize((size, size))] if name != "folder" and size != data.size else []
     for_training, for_test = transforms.Compose([*resized, *varied, *plain]), transforms.Compose([*resized, *plain])
     if name == "folder":

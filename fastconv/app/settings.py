@@ -43,7 +43,7 @@ DATA = {
     "mnist": Data((0.1307,), (0.3081,), 28, False, _defaults("lenet", 3, 64, 0.05, "none")),
     "fashion-mnist": Data((0.286,), (0.353,), 28, True, _defaults("lenet", 5, 64, 0.05, "none")),
     "cifar10": Data((0.5,) * 3, (0.5,) * 3, 32, True, _defaults("convnet", 10, 32, 0.02, "none")),
-    "folder": Data((0.5,) * 3, (0.5,) * 3, 64, True, _defaults("resnet10", None, None, 0.05, "strong")),
+    "folder": Data((0.5,) * 3, (0.5,) * 3, 64, True, _defaults("resnet10", None, None, 0.05, "standard")),
 }
 # Of ImageNet's pixels, by which published weights were made.
 IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -53,6 +53,8 @@ AUGMENTATIONS = {
     "none": "nothing",
     "standard": "shift by up to an eighth, mirror",
     "strong": "a random part, stretched to the size; mirror; brightness, contrast and saturation",
+    "trivial": "shift and mirror, then one of 14 changes of any strength (TrivialAugment)",
+    "rand": "shift and mirror, then two of 14 changes (RandAugment)",
 }
 # With the learning rate that suits, where it is not the data set's.
 OPTIMIZERS = {"sgd": None, "adam": 1e-3, "adamw": 1e-3, "nadam": 1e-3, "rmsprop": 1e-4}

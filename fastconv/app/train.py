@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sized
 from typing import Any
 
 from fastconv.app import checkpoint as checkpoints
-from fastconv.app.records import tell
+from fastconv.app.records import tell, words_of
 from fastconv.autograd import no_grad
 from fastconv.checks import integer, number
 from fastconv.nn import CrossEntropyLoss
@@ -109,11 +109,18 @@ def fit(
             checkpoints.save_training(checkpoint, model, optimizer, scheduler, progress)
         return time.monotonic()
 
+    failed = False
+
     def try_to_save() -> float:
+        nonlocal failed
         try:
-            return save()
+            saved = save()
+            failed = False
+            return saved
         except OSError as error:
-            tell(f"{error}: going on without; what is kept is older")
+            if not failed:
+                tell(f"{words_of(error)}: the training goes on, and tries again; what is kept is older")
+            failed = True
             return time.monotonic()
 
     if resume:
