@@ -1,12 +1,17 @@
 """Files in folders, one for each class."""
 
+import contextlib
 import functools
+import io
 import os
-from collections.abc import Callable
+import stat
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from fastconv.utils.data import Columns
 from fastconv.vision._pillow import pillow
 from fastconv.vision.datasets.vision import VisionDataset
+from fastconv.vision.transforms.fused import fused
 
 __all__ = ["IMG_EXTENSIONS", "DatasetFolder", "ImageFolder", "default_loader", "find_classes"]
 __all__ += ["has_file_allowed_extension", "is_image_file", "make_dataset", "pil_loader"]
@@ -191,6 +196,20 @@ class DatasetFolder(VisionDataset):
             sample = self.transform(sample)
         return sample, target if self.target_transform is None else self.target_transform(target)
 
+    def __getitems__(self, indices: list[int]) -> Sequence[tuple[Any, Any]]:
+        """The samples at `indices`; where the transform is of photographs, its last steps run as one."""
+        together = fused(self.transform)
+        if together is None or type(self).__getitem__ is not DatasetFolder.__getitem__ or not indices:
+            return [self[index] for index in indices]
+        samples = [self.samples[index] for index in indices]
+        in_place = self.loader is pil_loader and together.takes_files
+        loader = _load_in_place if in_place else self.loader
+        images = together((loader(path) for path, _ in samples), len(samples))
+        targets: list[Any] = [target for _, target in samples]
+        if self.target_transform is not None:
+            targets = [self.target_transform(target) for target in targets]
+        return Columns(images, targets)
+
     def __len__(self) -> int:
         return len(self.samples)
 
@@ -203,13 +222,31 @@ def pil_loader(path: str | os.PathLike[str]) -> Any:
     PIL.UnidentifiedImageError, which is an OSError, and here a RuntimeError as well
         If it is damaged or no image; the message names it.
     """
+    with _opened(path) as image:
+        return image.convert("RGB")
+
+
+def _load_in_place(path: str | os.PathLike[str]) -> Any:
+    """:func:`pil_loader` without the copy, where the file is in RGB: the image is of its file's own class."""
+    with _opened(path) as image:
+        image.load()
+        return image if image.mode == "RGB" else image.convert("RGB")
+
+
+@contextlib.contextmanager
+def _opened(path: str | os.PathLike[str]) -> Iterator[Any]:
+    """The image at `path`, read as a whole; errors name it."""
     image_module = pillow()
-    if os.path.exists(path) and not os.path.isfile(path):  # a pipe would be waited for
-        raise _damaged_image_error()(f"{os.fspath(path)} is no file")
     try:
-        with open(path, "rb") as file, image_module.open(file) as image:
-            return image.convert("RGB")
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+        with open(descriptor, "rb", buffering=0) as file:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):  # a pipe would be waited for
+                raise _damaged_image_error()(f"{os.fspath(path)} is no file")
+            content = file.read()
+        yield image_module.open(io.BytesIO(content))
     except Exception as error:  # Pillow's readers raise errors of many kinds
+        if isinstance(error, _damaged_image_error()):
+            raise
         raise _damaged_image_error()(
             f"{os.fspath(path)} is damaged or no image: {type(error).__name__}: {error}"
         ) from error

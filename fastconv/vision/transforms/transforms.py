@@ -55,6 +55,7 @@ __all__ = [
     "ToPILImage",
     "ToTensor",
     "batched",
+    "steps_of",
 ]
 
 
@@ -663,7 +664,7 @@ def batched(transform: Callable[..., Any] | None) -> Callable[[np.ndarray], Tens
 
     None where there is none: some step has no ``batch``, or no step makes a tensor.
     """
-    steps = _steps(transform)
+    steps = steps_of(transform)
     if not all(_has_batch(step) for step in steps) or not any(isinstance(step, ToTensor) for step in steps):
         return None
     return functools.partial(_run, steps)
@@ -699,10 +700,10 @@ def _draw(steps: list[Any], images: np.ndarray) -> Iterator[tuple[Any, ...]] | N
 _KNOWN = (ToTensor, Normalize, Resize, RandomCrop, RandomHorizontalFlip, CenterCrop, Grayscale)
 
 
-def _steps(transform: Any) -> list[Any]:
+def steps_of(transform: Any) -> list[Any]:
     """The single transforms that a chain consists of."""
     if type(transform) is Compose:
-        return [step for part in transform.transforms for step in _steps(part)]
+        return [step for part in transform.transforms for step in steps_of(part)]
     return [transform]
 
 
