@@ -257,3 +257,53 @@ def test_several_inputs_outputs_and_keywords():
     theirs = in_runtime(proto, x.numpy(), scale.numpy(), shift.numpy())
     for a, b in zip(outputs_of(function(x, scale, shift)), theirs, strict=True):
         assert distance(a, b) < 1e-6
+
+
+@pytest.mark.parametrize("dtype", [fastconv.float16, fastconv.bfloat16])
+def test_floats_of_16_bits(dtype):
+    net = nn.Sequential(nn.Conv2d(2, 3, 3), nn.BatchNorm2d(3), nn.ReLU(), nn.Flatten()).eval().to(dtype)
+    x = fastconv.from_numpy(images(1, 2, 5, 5)).to(dtype)
+    ours = net(x)
+    back = fastconv.onnx.load(fastconv.onnx.export(net, x, opset_version=22)).eval()
+    assert back.state_dict()["0.weight"].dtype == dtype
+    assert back(x).dtype == ours.dtype
+    assert distance(ours.float().detach().numpy(), back(x).float().detach().numpy()) < 1e-2
+
+
+def test_what_no_output_needs_is_left_out():
+    def function(x):
+        x.exp().sum()
+        return x + 1
+
+    proto = fastconv.onnx.export(Function(function), (2, 3))
+    assert [node.op_type for node in proto.graph.node] == ["Add"] and len(proto.graph.initializer) == 1
+
+
+def test_a_name_that_a_parameter_has_is_refused():
+    with pytest.raises(ValueError, match="the model has a parameter 'weight'"):
+        fastconv.onnx.export(nn.Linear(3, 2), (1, 3), input_names=["weight"])
+
+
+def test_a_file_object_is_written_to():
+    import io
+
+    file = io.BytesIO()
+    proto = fastconv.onnx.export(nn.ReLU(), (1, 3), file)
+    assert file.getvalue() == proto.SerializeToString()
+    file.seek(0)
+    assert fastconv.onnx.load(file).input_names == ["input"]
+
+
+def test_recurrent_layers_of_any_length():
+    fastconv.manual_seed(0)
+    net = nn.GRU(4, 5, bidirectional=True).eval()
+    axes = {"x": {0: "time", 1: "batch"}}
+    proto = fastconv.onnx.export(net, fastconv.zeros(6, 2, 4), input_names=["x"], dynamic_axes=axes)
+    assert [node.op_type for node in proto.graph.node].count("GRU") == 2
+    back = fastconv.onnx.load(proto).eval()
+    assert {name for name, _ in back.named_parameters()} == {name for name, _ in net.named_parameters()}
+    for shape in ((3, 1, 4), (9, 2, 4)):
+        x = images(*shape)
+        ours = outputs_of(net(fastconv.from_numpy(x)))
+        for a, b, c in zip(ours, in_runtime(proto, x), outputs_of(back(fastconv.from_numpy(x))), strict=True):
+            assert distance(a, b) < 1e-6 and distance(a, c) < 1e-6

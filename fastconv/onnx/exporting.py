@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import inspect
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -10,11 +11,13 @@ from typing import Any
 
 import numpy as np
 
+from .._native.tape import wrap
 from .._tensor import Tensor
-from ..creation import from_numpy, zeros
+from ..creation import zeros
+from ..dtypes import float32
 from ..files import replacing
 from ..nn import Module
-from .graph import WRITERS, Dim, Graph, Value, onnx_type
+from .graph import WRITERS, Dim, Graph, Value, onnx_type, values_of
 from .trace import Trace, merge, tensors_of
 
 __all__ = ["TrainingMode", "export"]
@@ -34,7 +37,7 @@ class TrainingMode(enum.Enum):
 def export(
     model: Module,
     args: Any = (),
-    f: str | os.PathLike[str] | None = None,
+    f: Any = None,
     *,
     kwargs: Mapping[str, Any] | None = None,
     export_params: bool = True,
@@ -57,7 +60,7 @@ def export(
     args : Tensor, tuple of the model's arguments, or a size
         What to call it with. Integers are the size of a float32 tensor, in which None is an axis of any length: the
         first one is called "batch".
-    f : path, optional
+    f : path or binary file, optional
     kwargs : dict, optional
         Further arguments, by name.
     export_params : bool
@@ -116,11 +119,15 @@ def export(
     graph, outputs = _write(traces, names, output_names, opset)
     weights = [name for name in graph.initializers if name in traces[0].names] if not export_params else []
     proto = _proto(graph, traces[0].inputs, outputs, axes, weights, metadata)
-    onnx.checker.check_model(proto, full_check=_size(graph) < LARGEST) if _size(graph) < LARGEST else None
+    if _size(graph) < LARGEST:  # what is larger can be checked as a file alone
+        onnx.checker.check_model(proto, full_check=True)
     if verbose:
         print(onnx.printer.to_text(proto))
     if f is not None:
-        _save(proto, os.fspath(f), external_data or _size(graph) >= LARGEST)
+        if hasattr(f, "write"):
+            f.write(proto.SerializeToString())
+        else:
+            _save(proto, os.fspath(f), external_data or _size(graph) >= LARGEST)
     return proto
 
 
@@ -211,7 +218,7 @@ def _resized(tensor: Tensor, shape: tuple[int, ...]) -> Tensor:
     array = tensor._array
     for axis, n in enumerate(shape):
         array = np.take(array, np.arange(n) % max(array.shape[axis], 1), axis) if array.shape[axis] != n else array
-    return from_numpy(array.copy())
+    return wrap(array.copy())
 
 
 @contextmanager
@@ -255,19 +262,25 @@ def _write(
         len({call.function for call in calls}) > 1 for calls in zip(*[t.calls for t in traces], strict=True)
     ):
         raise _error(["what is computed depends on the length of a dynamic axis; export it with fixed lengths"])
-    graph = Graph(opset)
+    graph = Graph(opset, trace.value)
     graph.inputs = merge([t.inputs for t in traces], "the input")
     for value, name in zip(graph.inputs, names, strict=True):
         value.name = graph.unique(name)
+    taken = trace.names & {*names, *(output_names or ())}
+    if taken:
+        raise ValueError(f"input_names, output_names: the model has a parameter {min(taken)!r}")
+    graph.reserve(trace.names)
     outputs: list[Any] = list(merge([t.outputs for t in traces], "the output"))
     wanted = _names("output", output_names, len(outputs))
     for calls in zip(*[t.calls for t in traces], strict=True):
         function = calls[0].function
         graph.function = _called(function)
+        result = calls[0].result
         try:
             result = merge([call.result for call in calls], f"the result of {graph.function}")
             arguments = merge([call.arguments for call in calls], graph.function)
             graph.result = result
+            arguments = _accepted(function, _widened(graph, arguments, result))
             made = WRITERS[function](graph, **arguments)
         except RuntimeError as error:
             problems.append(str(error))
@@ -282,7 +295,33 @@ def _write(
         end = Value(value)
         end.name = graph.output(graph.name(value), name)
         outputs[place] = end
+    graph.prune([value.name for value in outputs])
     return graph, outputs
+
+
+def _widened(graph: Graph, arguments: dict[str, Any], result: Any) -> dict[str, Any]:
+    """Arguments of 16 bits in float32, where a function computes them in float32 and returns that."""
+    if any(value.dtype == float32 for value in values_of(result)):
+        for name, value in arguments.items():
+            if isinstance(value, Value) and value.dtype.kind == "f" and value.dtype.itemsize == 2:
+                arguments[name] = wide = Value(value)
+                wide.name, wide.dtype = graph.cast(value, float32), float32
+    return arguments
+
+
+def _accepted(function: Any, arguments: dict[str, Any]) -> dict[str, Any]:
+    """The arguments that a writer takes; others must be what they are by default.
+
+    What is written ``out`` to is the result itself, which has got its name anyway.
+    """
+    taken = inspect.signature(WRITERS[function]).parameters
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in taken.values()):
+        return {name: value for name, value in arguments.items() if name != "out"}
+    defaults = {name: parameter.default for name, parameter in inspect.signature(function).parameters.items()}
+    for name, value in arguments.items():
+        if name not in taken and name != "out" and not (value is defaults[name] or value == defaults[name]):
+            raise RuntimeError(f"{_called(function)} with {name}={value!r} has no operator")
+    return {name: value for name, value in arguments.items() if name in taken}
 
 
 def _called(function: Any) -> str:
@@ -309,7 +348,7 @@ def _proto(
     metadata: Mapping[str, str] | None,
 ) -> Any:
     """The model as the onnx package holds it."""
-    from onnx import helper, numpy_helper
+    from onnx import helper
 
     def info(value: Value, shape: list[Any]) -> Any:
         return helper.make_tensor_value_info(value.name, onnx_type(value.dtype), shape)
@@ -332,7 +371,7 @@ def _proto(
         if name in weights:
             described.append(helper.make_tensor_value_info(name, onnx_type(array.dtype), list(array.shape)))
         else:
-            tensors.append(numpy_helper.from_array(array.copy(order="C"), name))
+            tensors.append(_tensor(name, array))
     built = helper.make_graph(graph.nodes, "fastconv", described, results, tensors)
     model = helper.make_model(
         built,
@@ -343,6 +382,14 @@ def _proto(
     if metadata:
         helper.set_model_props(model, dict(metadata))
     return model
+
+
+def _tensor(name: str, array: np.ndarray) -> Any:
+    from onnx import helper, numpy_helper
+
+    if array.dtype.kind == "V":  # bfloat16
+        return helper.make_tensor(name, onnx_type(array.dtype), array.shape, array.tobytes(), raw=True)
+    return numpy_helper.from_array(array.copy(order="C"), name)
 
 
 def _save(model: Any, path: str, external: bool) -> None:

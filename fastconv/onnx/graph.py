@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from .._tensor import Tensor
+from ..dtypes import bfloat16, convert
 
 __all__ = ["Dim", "Graph", "Value", "WRITERS", "lengths_of", "onnx_type", "spread", "values_of", "writes"]
 
@@ -107,7 +108,8 @@ class Value:
     shape : tuple of int or Dim
     dtype : dtype
     array : ndarray or None
-        The content of what was not computed in the pass: parameters, buffers, constants.
+        The content of what was not computed in the pass: parameters, buffers, constants. With a Dim in the shape it
+        is one number over and over.
     name : str or None
         Its name in the graph, given when it is written.
     """
@@ -132,14 +134,17 @@ class Graph:
     ----------
     opset : int
         The version of the operators.
+    value_of : callable
+        The Value of a tensor that a module has.
     nodes, initializers : list
         What has been added.
     result : Value or tuple
         What the call that is being written has made.
     """
 
-    def __init__(self, opset: int) -> None:
+    def __init__(self, opset: int, value_of: Callable[[Tensor], Value]) -> None:
         self.opset = opset
+        self.value_of = value_of
         self.nodes: list[Any] = []
         self.initializers: dict[str, np.ndarray] = {}
         self.result: Any = None
@@ -162,6 +167,20 @@ class Graph:
         self._names.add(found)
         return found
 
+    def reserve(self, names: set[str]) -> None:
+        """Let no result have one of these names."""
+        self._names |= names
+
+    def prune(self, outputs: list[str]) -> None:
+        """Drop nodes and constants of which no output is made."""
+        needed, kept = set(outputs), []
+        for node in reversed(self.nodes):
+            if needed & set(node.output):
+                needed.update(node.input)
+                kept.append(node)
+        self.nodes = kept[::-1]
+        self.initializers = {name: array for name, array in self.initializers.items() if name in needed}
+
     def name(self, x: Any, dtype: np.dtype | None = None) -> str:
         """The name of an operand: a name, a Value, an array or a number, the latter of `dtype`; None is left out."""
         if x is None:
@@ -169,7 +188,9 @@ class Graph:
         if isinstance(x, str):
             return x
         if isinstance(x, Value):
-            if x.name is None:
+            if x.name is None and any(isinstance(n, Dim) for n in x.shape):
+                x.name = self.op("Expand", self.constant(x.array.flat[0], x.dtype), self.integers(x.shape))
+            elif x.name is None:
                 x.name = self.constant(x.array)
             elif x.array is not None and x.name not in self.initializers:
                 self._names.add(x.name)
@@ -179,7 +200,8 @@ class Graph:
 
     def constant(self, array: Any, dtype: Any = None) -> str:
         """The name of a constant; equal small ones are one."""
-        array = np.asarray(array, dtype)
+        wanted = np.asarray(array, None if dtype is bfloat16 else dtype)
+        array = convert(wanted, bfloat16) if dtype is bfloat16 and wanted.dtype.kind != "V" else wanted
         key: Any = (array.dtype.str, array.shape, array.tobytes()) if array.size <= 64 else None
         if key is None or key not in self._constants:
             name = self.unique("constant")
@@ -282,7 +304,7 @@ class Graph:
         if isinstance(x, Value):
             if x.dtype == dtype:
                 return self.name(x)
-            if x.array is not None and x.name is None:
+            if x.array is not None and x.name is None and not any(isinstance(n, Dim) for n in x.shape):
                 return self.constant(x.array, dtype)
             return self.op("Cast", x, to=onnx_type(dtype))
         return x if isinstance(x, str) else self.constant(x, dtype)
@@ -353,4 +375,4 @@ def onnx_type(dtype: np.dtype) -> int:
     """The number that ONNX has for a dtype."""
     from onnx import TensorProto, helper
 
-    return TensorProto.BFLOAT16 if dtype.name == "bfloat16" else helper.np_dtype_to_tensor_dtype(dtype)
+    return TensorProto.BFLOAT16 if dtype == bfloat16 else helper.np_dtype_to_tensor_dtype(dtype)

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from .._native.tape import wrap
 from .._tensor import Tensor
 from ..autograd import no_grad
-from ..creation import from_numpy
 from ..dtypes import float32
 from ..nn import Module, Parameter
 from .nodes import CONTROL_FLOW, QUANTISED, READERS, Node
@@ -293,7 +293,7 @@ def _check_names(nodes: list[Node], inputs: Any, initial: Any, outputs: list[str
 
 def _fold(network: Network, nodes: list[Node], initial: dict[str, np.ndarray]) -> None:
     """Compute what depends on no input and nothing learned; register the rest."""
-    constants = {name: from_numpy(array) for name, array in initial.items()}
+    constants = {name: wrap(array) for name, array in initial.items()}
     learned = _learned(nodes, initial)
     made = {}
     kept = []
@@ -316,7 +316,7 @@ def _fold(network: Network, nodes: list[Node], initial: dict[str, np.ndarray]) -
     used = {name for node in kept for name in node.inputs} | set(network.output_names)
     for name, x in constants.items():
         if name in used:
-            x = from_numpy(np.array(x._array))  # memory of its own
+            x = wrap(np.array(x._array))  # memory of its own
             network._add(name, Parameter(x) if name in learned else x, name in initial)
     network._nodes = kept
     last = {name: place for place, node in enumerate(kept) for name in (*node.inputs, *node.outputs) if name}

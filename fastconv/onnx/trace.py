@@ -212,10 +212,13 @@ def merge(passes: Sequence[Any], where: str) -> Any:
             if all(other.array is None and other.ndim == first.ndim for other in passes):
                 first.shape = merge([tuple(map(int, value.shape)) for value in passes], where)
                 return first
-            if first.array is not None and all(
-                other.array is not None and np.array_equal(first.array, other.array) for other in others
-            ):
-                return first
+            if all(other.array is not None and other.ndim == first.ndim for other in passes):
+                arrays = [other.array for other in passes]
+                if all(np.array_equal(first.array, array) for array in arrays):
+                    return first
+                if all(array.size and (array == arrays[0].flat[0]).all() for array in arrays):  # as zeros() makes it
+                    first.shape = merge([tuple(map(int, value.shape)) for value in passes], where)
+                    return first
         elif isinstance(first, (list, tuple)) and all(len(other) == len(first) for other in others):
             merged = [merge(items, where) for items in zip(*passes, strict=True)]
             return merged if isinstance(first, list) else tuple(merged)

@@ -8,7 +8,7 @@ from typing import Any
 from ... import functions, linalg
 from ...nn import functional
 from ..graph import WRITERS
-from . import activations, arithmetic, convolution, losses, normalisation, pooling, resize, shapes  # noqa: F401  (they fill WRITERS)
+from . import activations, arithmetic, convolution, losses, normalisation, pooling, recurrent, resize, shapes  # noqa: F401  (they fill WRITERS)
 
 __all__ = ["CODES", "PUBLIC"]
 

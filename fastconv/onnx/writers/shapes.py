@@ -421,6 +421,8 @@ def _reduced(kind: str) -> Callable[..., str]:
 writes(functions.sum)(_reduced("ReduceSum"))
 writes(functions.mean)(_reduced("ReduceMean"))
 writes(functions.prod)(_reduced("ReduceProd"))
+writes(functions.amax)(_reduced("ReduceMax"))
+writes(functions.amin)(_reduced("ReduceMin"))
 
 
 @writes(functions.logsumexp)

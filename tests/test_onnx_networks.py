@@ -1,0 +1,19 @@
+"""Whole networks beside ONNX Runtime: a few small ones of what ``python -m tests.onnx_networks`` goes through."""
+
+import pytest
+
+pytest.importorskip("onnx")
+pytest.importorskip("onnxruntime")
+
+import onnx_networks
+
+
+@pytest.mark.parametrize("name", ["mobilenet_v3_small", "shufflenet_v2_x0_5", "squeezenet1_1", "regnet_x_400mf"])
+def test_networks_are_exported(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert max(onnx_networks.exported(name)) < 1e-5
+
+
+@pytest.mark.parametrize("name", ["squeezenet", "shufflenet"])
+def test_networks_of_the_onnx_package_are_read(name):
+    assert max(onnx_networks.light(name)) < 1e-4
