@@ -105,7 +105,10 @@ def load_state_dict_from_url(
                 f"{error}"
             ) from error
         found = paths[0]
-    return load(found, map_location=map_location, weights_only=weights_only)
+    try:
+        return load(found, map_location=map_location, weights_only=weights_only)
+    except (RuntimeError, EOFError) as error:
+        raise RuntimeError(f"{error}; if {found} is damaged, remove it to have it downloaded again") from error
 
 
 def load(

@@ -372,6 +372,13 @@ def test_where_weights_are_looked_for(tmp_path):
         path.write_bytes(content_of(value))
         found = hub.load_state_dict_from_url("https://example.org/weights/a-0123.pth?x=1", check_hash=True)
         assert (found["fc.weight"] == value).all(), "FASTCONV_HOME comes first"
+    damaged = path.with_name("damaged.pth")
+    for content in (b"", content_of(1.0)[:-500]):
+        damaged.write_bytes(content)
+        with pytest.raises(
+            RuntimeError, match=r"damaged\.pth.*; if .*damaged\.pth is damaged, remove it to have it down"
+        ):
+            hub.load_state_dict_from_url("https://example.org/damaged.pth")
     assert hub.load_state_dict_from_url("b", model_dir=path.parent, file_name=path.name).keys() == found.keys()
     hub.set_dir(tmp_path / "elsewhere")
     assert hub.get_dir() == str(tmp_path / "elsewhere")
