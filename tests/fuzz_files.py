@@ -108,8 +108,19 @@ def watch(event: str, arguments: tuple[object, ...]) -> None:
             executed.append(f"{event}{arguments!r:.200}")
 
 
-def load_file(content: bytes, folder: str, rng: np.random.Generator) -> None:
-    """Load what is no torch file: a safetensors file, mapped or not, or one with a damaged index."""
+def load_torchs(content: bytes, folder: str, rng: np.random.Generator) -> None:
+    """Load a file of torch's, from memory or from the disk."""
+    if rng.integers(2):
+        fastconv.load(io.BytesIO(content))
+        return
+    path = os.path.join(folder, "a.pth")
+    with open(path, "wb") as file:
+        file.write(content)
+    fastconv.load(path)
+
+
+def load_safetensors(content: bytes, folder: str, rng: np.random.Generator) -> None:
+    """Load a safetensors file, mapped or not, or by a damaged index."""
     part, index = os.path.join(folder, "part.safetensors"), os.path.join(folder, "a.safetensors.index.json")
     with open(part, "wb") as file:
         file.write(content)
@@ -131,7 +142,7 @@ def try_one(content: bytes, kind: int, folder: str, rng: np.random.Generator) ->
     before = tracemalloc.get_traced_memory()[0]
     watching = True
     try:
-        load_file(content, folder, rng) if kind == 2 else fastconv.load(io.BytesIO(content))
+        (load_safetensors if kind == 2 else load_torchs)(content, folder, rng)
     except REFUSED as error:
         assert str(error)
         return False

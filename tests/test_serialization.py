@@ -6,6 +6,7 @@ import json
 import os
 import pickle
 import struct
+import tracemalloc
 import zipfile
 from collections import Counter, OrderedDict, defaultdict, namedtuple
 
@@ -446,6 +447,21 @@ def test_truncated_files(legacy, tmp_path):
         path.write_bytes(content[:size])
         with pytest.raises((RuntimeError, pickle.UnpicklingError, EOFError), match=r"cut\.pt"):
             fastconv.load(path)
+
+
+def test_lengths_that_no_memory_has(tmp_path):
+    """A file on the disk allocates as many bytes as it is asked for, before it looks how many there are."""
+    path = tmp_path / "long.pt"
+    for opcode, kind in ((b"B", "<I"), (b"\x8e", "<Q"), (b"\x8d", "<Q"), (b"\x8b", "<i"), (b"X", "<I"), (b"T", "<i")):
+        for length in (2**30, 2**31 - 1, 2**40, 2**62):
+            length = min(length, 2 ** (8 * struct.calcsize(kind) - 1) - 1)
+            path.write_bytes(b"\x80\x02" + opcode + struct.pack(kind, length) + b"abc.")
+            tracemalloc.start()
+            with pytest.raises((RuntimeError, pickle.UnpicklingError), match=r"long\.pt"):
+                fastconv.load(path)
+            peak = tracemalloc.get_traced_memory()[1]
+            tracemalloc.stop()
+            assert peak < 1_000_000
 
 
 def test_changed_contents_are_noticed(tmp_path):

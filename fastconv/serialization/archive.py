@@ -118,8 +118,10 @@ class Archive:
             raise RuntimeError(
                 f"{self._name}: its record {record} is compressed or encrypted, which torch.save's are not"
             )
-        self._file.seek(info.header_offset)
-        header = self._file.read(_LOCAL_HEADER.size)
+        header = b""
+        if 0 <= info.header_offset < self._size:
+            self._file.seek(info.header_offset)
+            header = self._file.read(_LOCAL_HEADER.size)
         if len(header) == _LOCAL_HEADER.size and header.startswith(MAGIC):
             _, name_size, extra_size = _LOCAL_HEADER.unpack(header)
             start = info.header_offset + _LOCAL_HEADER.size + name_size + extra_size

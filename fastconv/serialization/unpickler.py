@@ -27,6 +27,17 @@ _SIZED = (str, bytes, bytearray, list, tuple, dict, set, frozenset)
 _BLOCKED = ("os", "posix", "nt", "sys")  # no list of safe globals can name what is in these modules
 
 
+class _Clipped:
+    """A file that is asked for no more than it has: a length in a pickle can be anything, and is allocated at once."""
+
+    def __init__(self, file: BinaryIO, size: int) -> None:
+        self._file, self._size = file, size
+        self.readline, self.tell = file.readline, file.tell
+
+    def read(self, count: int) -> bytes:
+        return self._file.read(min(count, self._size))
+
+
 class Unpickler:
     """Reads pickles from a file that stands where one begins, and leaves it behind the one that was read.
 
@@ -54,7 +65,7 @@ class Unpickler:
         load_storage: Callable[[tuple[Any, ...]], Any] | None = None,
         encoding: str = "utf-8",
     ) -> None:
-        self._file = file
+        self._file: Any = _Clipped(file, size)
         self._functions, self._constants, self._safe = functions, constants, safe
         self._callable = {id(function) for function in (*functions.values(), *safe.values())}
         self._load_storage = load_storage
