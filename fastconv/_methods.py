@@ -875,7 +875,7 @@ class FunctionMethods(tape.TensorBase):
 
     def logit_(self, eps: _float | None = None) -> Tensor:
         """:func:`fastconv.logit`, in place."""
-        return self._become(functions.logit(self, eps))
+        return self._become(functions.logit(self.clone(), eps))
 
     def xlogy(self, other: Tensor | _float) -> Tensor:
         """See :func:`fastconv.xlogy`."""
@@ -883,7 +883,7 @@ class FunctionMethods(tape.TensorBase):
 
     def xlogy_(self, other: Tensor | _float) -> Tensor:
         """:func:`fastconv.xlogy`, in place."""
-        return self._become(functions.xlogy(self, other))
+        return self._become(functions.xlogy(self.clone(), other))
 
     def nansum(
         self, dim: _int | Sequence[_int] | None = None, keepdim: _bool = False, *, dtype: DTypeLike | None = None
@@ -931,7 +931,7 @@ class FunctionMethods(tape.TensorBase):
         self, dim: _int, index: Tensor, src: Tensor, reduce: str, *, include_self: _bool = True
     ) -> Tensor:
         """:func:`fastconv.scatter_reduce`, in place."""
-        return self._become(functions.scatter_reduce(self, dim, index, src, reduce, include_self=include_self))
+        return self._become(functions.scatter_reduce(self.clone(), dim, index, src, reduce, include_self=include_self))
 
     def split_with_sizes(self, split_sizes: Sequence[_int], dim: _int = 0) -> tuple[Any, ...]:
         """See :func:`fastconv.split_with_sizes`."""

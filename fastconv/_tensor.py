@@ -698,6 +698,8 @@ class Tensor(FunctionMethods):
         return functions.ge(self, other) if isinstance(other, OPERANDS) else NotImplemented
 
     def __invert__(self) -> Tensor:
+        if self.dtype.kind == "f":
+            raise TypeError("~ (operator.invert) is only implemented on integer and Boolean-type tensors")
         return functions.bitwise_not(self)
 
     def __neg__(self) -> Tensor:

@@ -457,7 +457,7 @@ def std(needs, x, dim, keepdim, correction):
     return y, vjp, (x, y)
 
 
-def _among_ties(dy, ties: np.ndarray, dim):
+def among_ties(dy, ties: np.ndarray, dim):
     """dy for elements that equal their extremum, in equal shares, else 0."""
     return _select(ties, dy * (1 / np.maximum(ties.sum(axis=dim, keepdims=True), 1)).astype(dy.dtype))
 
@@ -470,7 +470,7 @@ def max(needs, x, dim, keepdim, sign):
 
         def vjp_all(dy, x, y):
             x, y = _plain(x), _plain(y)
-            return (_among_ties(dy, x == y if y == y else np.isnan(x), None),)
+            return (among_ties(dy, x == y if y == y else np.isnan(x), None),)
 
         return y, vjp_all, (x, np.asarray(y))
     shape = x.shape
@@ -525,7 +525,7 @@ def norm(needs, x, p, dim, keepdim):
         y = (np.max if p > 0 else np.min)(np.abs(x), axis=dim, keepdims=keepdim)
     elif p == 0:
         y = np.count_nonzero(x, axis=dim, keepdims=keepdim)
-        return np.asarray(y, x.dtype), lambda dy, x: (np.zeros_like(_plain(x)),), (x,)
+        return np.asarray(y, x.dtype), lambda dy: (None,), ()
     elif p == 1:
         y = _sum_float(np.abs(x), dim, keepdim)
     else:
@@ -540,7 +540,7 @@ def norm(needs, x, p, dim, keepdim):
         if np.isinf(p):
             size, largest = np.abs(_plain(x)), _plain(y)
             ties = (size == largest) | (np.isnan(size) & np.isnan(largest))
-            return (_among_ties(dy * _sign(x), ties, dim),)
+            return (among_ties(dy * _sign(x), ties, dim),)
         with np.errstate(divide="ignore", invalid="ignore"):
             if p == 2:
                 return (dy * _select(_plain(y) != 0, x / y),)

@@ -480,6 +480,8 @@ def become(TensorBase target not None, TensorBase result not None):
         if node is None:
             raise RuntimeError("an in-place operation on a tensor that requires grad must be recorded")
         keep_saved(node, target, result)
+        if narrow_type(target._array) and type(node.parents[0]) is Node:
+            keep_copies(node.parents[0], target, result)
     # Nobody sees that memory is exchanged rather than written to if no other array shares it.
     unseen = (base is None and recorded and Py_REFCNT(target._array) == 1 and is_whole(target._array)
               and is_whole(result._array) and result.base is None
@@ -524,6 +526,18 @@ cdef keep_saved(Node node, TensorBase target, TensorBase result):
             w.number += 1
             watches[i] = w
     node.saved, node.watches = tuple(saved), tuple(watches)
+
+
+cdef keep_copies(Node node, TensorBase target, TensorBase result):
+    """The same of the node that computed in float32, whose copies of the old values are its own."""
+    cdef Watch w
+    for w in node.watches or ():
+        if w is not None and w.version is not None:
+            if w.version is target.version:
+                w.version = None
+            elif w.version is result.version:
+                w.version = version_of(target)
+                w.number = w.version.number + 1
 
 
 cdef inline bint is_whole(cnp.ndarray array) noexcept:

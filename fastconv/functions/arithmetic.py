@@ -44,6 +44,7 @@ def _scaled(input: Any, other: Any, alpha: float) -> Any:
         raise RuntimeError("Boolean alpha only supported for Boolean results.")
     if category(alpha) == 2 and dtype.kind != "f":
         raise RuntimeError("For integral input tensors, argument alpha must not be a floating point number.")
+    alpha = fitting(alpha, dtype) if dtype.kind in "iu" else alpha
     other = as_operand(other, dtype)
     return mul(other, as_operand(alpha, dtype)) if isinstance(other, ARRAYS) else other * as_operand(alpha, dtype)
 
@@ -97,6 +98,8 @@ def pow(input: Tensor | float, exponent: Tensor | float) -> Tensor:
     kind = category(result_type(input, exponent))
     if kind == 1 and not isinstance(exponent, ARRAYS) and exponent < 0:
         raise RuntimeError("Integers to negative integer powers are not allowed.")
+    if kind == 1 and not isinstance(exponent, ARRAYS):
+        fitting(exponent, result_type(input, exponent))
     x, p = operands(input, exponent)
     if kind == 0:
         if isinstance(p, ARRAYS):
@@ -135,7 +138,7 @@ def lerp(input: Tensor, end: Tensor, weight: Tensor | float) -> Tensor:
                 f"{a.dtype} {list(a.shape)}" if isinstance(a, ARRAYS) else repr(a) for a in (input, end, weight)
             )
             raise RuntimeError(f"lerp() expects input, end and weight of one floating dtype, got {described}")
-    return apply(primitives.lerp, input, end, weight)
+    return elementwise(primitives.lerp, input, end, weight)
 
 
 def floor_divide(input: Tensor, other: Tensor | float) -> Tensor:
@@ -183,7 +186,7 @@ def bitwise_xor(input: Tensor, other: Tensor | int) -> Tensor:
 def bitwise_not(input: Tensor) -> Tensor:
     """``~input``, on bools and integers."""
     if category(input) == 2:
-        raise TypeError("~ (operator.invert) is only implemented on integer and Boolean-type tensors")
+        raise NotImplementedError(f"bitwise_not() is not implemented for {input.dtype}, only for bools and integers")
     return wrap(np.asarray(~array_of(input)))
 
 

@@ -69,6 +69,8 @@ def flipud(input: Tensor) -> Tensor:
 
 def roll(input: Tensor, shifts: int | Sequence[int], dims: int | Sequence[int] | None = None) -> Tensor:
     """The elements moved along `dims`, those beyond the end in again at the beginning; without `dims` flattened."""
+    if not input.numel():
+        return apply(primitives.clone, input)
     if dims is None:
         return apply(_roll, reshape(input, (-1,)), shifts=(int(shifts),), dims=(0,)).reshape(input.shape)
     moves = tuple(shifts) if isinstance(shifts, (list, tuple)) else (integer(shifts, "shifts", -(2**60)),)
@@ -80,6 +82,8 @@ def roll(input: Tensor, shifts: int | Sequence[int], dims: int | Sequence[int] |
 
 def rot90(input: Tensor, k: int = 1, dims: Sequence[int] = (0, 1)) -> Tensor:
     """Turned by k quarters in the plane of two dimensions, from the first towards the second."""
+    if input.ndim < 2:
+        raise RuntimeError(f"expected total dims >= 2, but got total dims = {input.ndim}")
     a, b = (dimension(d, input.ndim) for d in dims)
     if a == b:
         raise RuntimeError(f"expected two different rotation dims, got {list(dims)}")
@@ -93,6 +97,8 @@ def rot90(input: Tensor, k: int = 1, dims: Sequence[int] = (0, 1)) -> Tensor:
 
 def movedim(input: Tensor, source: int | Sequence[int], destination: int | Sequence[int]) -> Tensor:
     """A view with the dimensions `source` at the places `destination`, the others in their order."""
+    if not input.ndim:
+        return permute(input, ())
     sources, targets = (
         [dimension(d, input.ndim) for d in (dims if isinstance(dims, (list, tuple)) else (dims,))]
         for dims in (source, destination)

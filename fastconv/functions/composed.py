@@ -12,9 +12,11 @@ import numpy as np
 from .. import primitives
 from .._native.tape import TensorBase, differentiable_twice, wrap
 from ..checks import brief, dimension, number
-from ..dtypes import as_dtype
+from ..dtypes import as_dtype, fitting, float32, result_type
 from .arithmetic import add, div, mul, pow, sub
-from .operands import apply, array_of, as_operand, dimensions, floating, numpy_names, operands, quiet
+from .comparison import isnan
+from .logic import logical_not
+from .operands import apply, array_of, as_operand, cast, dimensions, floating, mismatch, numpy_names, operands, quiet
 from .pointwise import clamp, exp, log, maximum, minimum, sqrt, where
 from .reduction import Dims, mean, norm, sum
 from .selection import masked_fill, nonzero, scatter, scatter_add, split
@@ -72,7 +74,11 @@ __all__ = [
 
 
 def addcmul(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: float = 1) -> Tensor:
-    """``input + value * tensor1 * tensor2``, element-wise with broadcasting."""
+    """``input + value * tensor1 * tensor2``, element-wise with broadcasting; NotImplementedError for bools."""
+    dtype = result_type(input, tensor1, tensor2)
+    if dtype.kind == "b":
+        raise NotImplementedError("addcmul() is not implemented for bool")
+    value = fitting(int(value) if dtype.kind in "iu" else value, dtype)
     return add(input, mul(tensor1 if value == 1 else mul(tensor1, value), tensor2))
 
 
@@ -125,6 +131,11 @@ def hypot(input: Tensor, other: Tensor) -> Tensor:
 def logaddexp(input: Tensor, other: Tensor) -> Tensor:
     """``log(exp(input) + exp(other))`` without overflow, element-wise with broadcasting."""
     x, y = operands(input, other, floating=True)
+    error = mismatch(x, y)
+    if error is not None:
+        raise error
+    if x.dtype.itemsize == 2:
+        return cast(logaddexp(cast(x, float32), cast(y, float32)), x.dtype)
     largest = wrap(np.asarray(np.maximum(array_of(x), array_of(y))))
     largest = masked_fill(largest, wrap(np.asarray(np.isinf(largest._array))), 0)
     return add(log(add(exp(sub(x, largest)), exp(sub(y, largest)))), largest)
@@ -135,15 +146,28 @@ def xlogy(input: Tensor, other: Tensor | float) -> Tensor:
     """``input * log(other)``, and 0 where `input` is 0 (but `other` is no NaN), element-wise with broadcasting."""
     x, y = operands(input, other, floating=True)
     y = y if isinstance(y, TensorBase) else wrap(np.asarray(y, array_of(x).dtype))
+    error = mismatch(x, y)
+    if error is not None:
+        raise error
     zero = np.equal(array_of(x), 0) & ((array_of(y) <= 0) | np.isinf(array_of(y)))
     return mul(x, log(where(wrap(np.asarray(zero)), 1.0, y)))
 
 
+@differentiable_twice
+def _logit(needs, x):
+    def vjp(dy, x):
+        inside = primitives._plain(x)
+        inside = np.where((inside >= 0) & (inside <= 1), dy.dtype.type(1), dy.dtype.type(np.nan))
+        return (dy / (x * (1 - x)) * inside,)
+
+    return np.log(x / (1 - x)), vjp, (x,)
+
+
+@quiet
 def logit(input: Tensor, eps: float | None = None) -> Tensor:
     """``log(input / (1 - input))``, element-wise; with `eps`, of `input` limited to [eps, 1 - eps]."""
     x = floating(input, "logit")
-    x = x if eps is None else clamp(x, number(eps, "eps"), 1 - eps)
-    return log(div(x, sub(1, x)))
+    return apply(_logit, x if eps is None else clamp(x, number(eps, "eps"), 1 - eps))
 
 
 def _erfc_of(x: np.ndarray) -> np.ndarray:
@@ -213,7 +237,8 @@ def _extreme(input: Tensor, dim: Any, keepdim: bool, sign: int, name: str) -> Te
     axes = tuple(range(input.ndim)) if axes is None else axes
     for d in axes if isinstance(axes, tuple) else (axes,):
         if not input.shape[d]:
-            raise IndexError(f"{name}(): Expected reduction dim {d} to have non-zero size.")
+            kind = RuntimeError if isinstance(dim, tuple) and not dim else IndexError
+            raise kind(f"{name}(): Expected reduction dim {d} to have non-zero size.")
     return apply(_amax, input, dim=axes, keepdim=keepdim, sign=sign)
 
 
@@ -232,23 +257,23 @@ def amin(input: Tensor, dim: Dims = (), keepdim: bool = False) -> Tensor:
 def aminmax(input: Tensor, *, dim: int | None = None, keepdim: bool = False) -> tuple[Tensor, Tensor]:
     """The smallest and the largest elements, of all or along `dim`."""
     along: Dims = () if dim is None else dim
+    if not input.numel():
+        raise RuntimeError(
+            "aminmax(): cannot compute aminmax over an empty dimension as the operation has no identity."
+        )
     return amin(input, along, keepdim), amax(input, along, keepdim)
-
-
-def _nan(x: Any) -> Tensor:
-    return wrap(np.asarray(np.isnan(array_of(x))))
 
 
 def fmax(input: Tensor, other: Tensor) -> Tensor:
     """The larger of two tensors, element-wise with broadcasting; where one is NaN, the other."""
     x, y = operands(input, other)
-    return where(_nan(x), y, where(_nan(y), x, maximum(x, y)))
+    return where(isnan(x), y, where(isnan(y), x, maximum(x, y)))
 
 
 def fmin(input: Tensor, other: Tensor) -> Tensor:
     """The smaller of two tensors, element-wise with broadcasting; where one is NaN, the other."""
     x, y = operands(input, other)
-    return where(_nan(x), y, where(_nan(y), x, minimum(x, y)))
+    return where(isnan(x), y, where(isnan(y), x, minimum(x, y)))
 
 
 def clamp_min(input: Tensor, min: Tensor | float) -> Tensor:
@@ -262,7 +287,7 @@ def clamp_max(input: Tensor, max: Tensor | float) -> Tensor:
 
 
 def _without_nan(input: Tensor) -> tuple[Tensor, Any]:
-    missing = _nan(input)
+    missing = isnan(input)
     return masked_fill(input, missing, 0), missing
 
 
@@ -277,7 +302,7 @@ def nansum(input: Tensor, dim: Dims = None, keepdim: bool = False, *, dtype: Any
 def nanmean(input: Tensor, dim: Dims = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
     """The mean of what is no NaN."""
     x, missing = _without_nan(as_operand(input, None if dtype is None else as_dtype(dtype)))
-    count = sum(wrap(np.asarray(~missing._array, x.dtype)), dim, keepdim)
+    count = sum(as_operand(logical_not(missing), x.dtype), dim, keepdim)
     return div(sum(x, dim, keepdim), count) if x.dtype.kind in "fV" else mean(x)
 
 

@@ -11,8 +11,8 @@ import numpy as np
 from .. import primitives
 from .._native.tape import TensorBase, differentiable_twice, wrap
 from ..checks import brief, integer
-from ..dtypes import ARRAYS
-from .operands import apply, array_of, floating, into, operands
+from ..dtypes import ARRAYS, bfloat16, float32
+from .operands import apply, array_of, cast, elementwise, floating, into, operands
 
 if TYPE_CHECKING:
     from .._tensor import Tensor
@@ -180,7 +180,7 @@ def atan(input: Tensor) -> Tensor:
 
 def atan2(input: Tensor, other: Tensor) -> Tensor:
     """The angle of the point (other, input), from -pi to pi, element-wise with broadcasting."""
-    return apply(_atan2, *operands(input, other, floating=True))
+    return elementwise(_atan2, *operands(input, other, floating=True))
 
 
 def sinh(input: Tensor) -> Tensor:
@@ -284,6 +284,8 @@ def round(input: Tensor, *, decimals: int = 0, out: Tensor | None = None) -> Ten
     if _numeric(input, "round").dtype.kind != "f":
         if decimals < 0:
             raise RuntimeError(f"round(): decimals below 0 are for floats, got {decimals} for {brief(input)}")
+        if input.dtype.kind == "b":
+            raise NotImplementedError("round() is not implemented for bool")
         return into(out, apply(primitives.clone, input))
     return into(out, apply(_round, input, decimals=integer(decimals, "decimals", -400)))
 
@@ -292,13 +294,15 @@ def _rounded(op: Callable[..., Any], x: Any, name: str) -> Any:
     """Integers are rounded already."""
     if _numeric(x, name).dtype.kind == "f":
         return apply(op, x)
+    if x.dtype.kind == "b":
+        raise NotImplementedError(f"{name}() is not implemented for bool")
     return apply(primitives.clone, x)
 
 
 def frac(input: Tensor) -> Tensor:
     """What :func:`trunc` takes away."""
     if _numeric(input, "frac").dtype.kind != "f":
-        raise RuntimeError(f"frac() expects a floating dtype, got {input.dtype}")
+        raise NotImplementedError(f"frac() is not implemented for {input.dtype}, only for floating dtypes")
     return apply(_frac, input)
 
 
@@ -307,7 +311,7 @@ def fmod(input: Tensor, other: Tensor | float) -> Tensor:
     x, y = operands(input, other)
     if getattr(x, "dtype", np.dtype(float)).kind != "f" and not np.all(primitives._plain(y)):
         raise RuntimeError("ZeroDivisionError")
-    return apply(_fmod, x, y)
+    return elementwise(_fmod, x, y)
 
 
 def isinf(input: Tensor) -> Tensor:
@@ -321,6 +325,10 @@ def nan_to_num(
     """The elements, with `nan` (0) in place of NaN, and the largest and smallest numbers in place of infinities."""
     if _numeric(input, "nan_to_num").dtype.kind != "f":
         return apply(primitives.clone, input)
+    if input.dtype is bfloat16:
+        largest = float.fromhex("0x1.fep127")
+        posinf, neginf = largest if posinf is None else posinf, -largest if neginf is None else neginf
+        return cast(nan_to_num(cast(input, float32), nan, posinf, neginf), bfloat16)
     x = input._array if isinstance(input, TensorBase) else input
     limits = np.finfo(x.dtype)
     y = apply(primitives.where, np.isnan(x), 0.0 if nan is None else nan, input)

@@ -42,7 +42,9 @@ def signbit(input: Tensor) -> Tensor:
 
 
 def isclose(input: Tensor, other: Tensor, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> Tensor:
-    """Where ``|input - other| <= atol + rtol * |other|`` holds."""
+    """Where ``|input - other| <= atol + rtol * |other|`` holds; RuntimeError for tensors of two dtypes."""
+    if input.dtype != other.dtype:
+        raise RuntimeError(f"isclose() expects one dtype, got {input.dtype} and {other.dtype}")
     return wrap(np.asarray(np.isclose(array_of(input), array_of(other), rtol, atol, equal_nan)))
 
 

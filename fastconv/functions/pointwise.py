@@ -12,7 +12,7 @@ from .. import primitives
 from .._native.layers import pointwise
 from .._native.tape import TensorBase
 from ..checks import brief, dimension, number
-from ..dtypes import ARRAYS, OPERANDS, as_dtype, category, result_type
+from ..dtypes import ARRAYS, OPERANDS, as_dtype, category, fitting, result_type
 from .operands import apply, as_operand, elementwise, floating, into, numpy_names, operands, quiet
 from .selection import nonzero
 
@@ -126,6 +126,8 @@ def clamp(
         if limit is not None and not isinstance(limit, ARRAYS):
             number(limit, f"clamp()'s {name}")
     dtype = result_type(*[x for x in (input, min, max) if x is not None])
+    if dtype.kind in "iu":
+        min, max = (x if x is None or isinstance(x, ARRAYS) else fitting(x, dtype) for x in (min, max))
     return into(
         out, elementwise(primitives.clamp, *[None if x is None else as_operand(x, dtype) for x in (input, min, max)])
     )

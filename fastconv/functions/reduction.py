@@ -136,7 +136,7 @@ def norm(
     if not isinstance(p, (int, float)):
         raise ValueError(f"norm() expects a number or 'fro' as p, got {p!r}")
     x = _floats(input, "norm", dtype)
-    if math.isinf(p) and not x.numel():
+    if (math.isinf(p) or p < 0) and not x.numel():
         raise RuntimeError(f"norm(): {p} of an empty tensor of shape {list(x.shape)} has no identity")
     return apply(primitives.norm, x, p=p, dim=dimensions(dim, x), keepdim=keepdim)
 

@@ -10,7 +10,8 @@ import numpy as np
 from .. import primitives
 from .._native.tape import TensorBase, differentiable_twice, siblings, wrap
 from ..checks import brief, dimension, integer
-from .operands import apply, array_of, as_operand
+from ..dtypes import convert
+from .operands import apply, array_of, as_operand, elementwise
 
 if TYPE_CHECKING:
     from .._tensor import Tensor
@@ -106,7 +107,8 @@ def _index(index: Any, name: str, length: int, ndim: int | None = None) -> np.nd
         raise IndexError(f"{name}(): Index is supposed to be a vector, got {brief(index)}")
     if array.size and not 0 <= array.min() <= array.max() < length:
         bad = array.min() if array.min() < 0 else array.max()
-        raise RuntimeError(f"{name}(): index {bad} is out of bounds for dimension with size {length}")
+        kind = IndexError if name == "index_select" else RuntimeError
+        raise kind(f"{name}(): index {bad} is out of bounds for dimension with size {length}")
     return array.astype(np.int64, copy=False)
 
 
@@ -144,7 +146,10 @@ def gather(input: Tensor, dim: int, index: Tensor, *, sparse_grad: bool = False)
     if not input.ndim:
         return input.expand(array.shape) if array.ndim else apply(primitives.clone, input)
     if not array.size:
-        return wrap(np.empty(array.shape, input.dtype))
+        nothing = apply(
+            primitives.index, apply(primitives.reshape, input, shape=(-1,)), index=(slice(0, 0),), basic=True
+        )
+        return apply(primitives.reshape, nothing, shape=array.shape)
     return apply(primitives.index, input, index=_along(array.reshape(array.shape or (1,)), dim), basic=False)
 
 
@@ -260,8 +265,8 @@ def masked_fill(input: Tensor, mask: Tensor, value: float | Tensor) -> Tensor:
             f"masked_fill_ only supports a 0-dimensional value tensor, but got tensor with {value.ndim} dimension(s)."
         )
     x = _tensor(input, "masked_fill")
-    value = as_operand(value, x.dtype) if isinstance(value, TensorBase) else np.asarray(value).astype(x.dtype)
-    return apply(primitives.where, mask, value, x)
+    value = as_operand(value, x.dtype) if isinstance(value, TensorBase) else convert(np.asarray(value), x.dtype)
+    return elementwise(primitives.where, mask, value, x)
 
 
 def masked_select(input: Tensor, mask: Tensor) -> Tensor:
@@ -288,7 +293,9 @@ def select(input: Tensor, dim: int, index: int) -> Tensor:
 
 def narrow(input: Tensor, dim: int, start: int | Tensor, length: int) -> Tensor:
     """A view of `length` slices along `dim`, from `start` on."""
-    dim = dimension(dim, _tensor(input, "narrow").ndim)
+    if not _tensor(input, "narrow").ndim:
+        raise RuntimeError("narrow() cannot be applied to a 0-dim tensor.")
+    dim = dimension(dim, input.ndim)
     size, start, length = input.shape[dim], int(start), integer(length, "length", -(2**60))
     if length < 0:
         raise RuntimeError("narrow(): length must be non-negative.")
@@ -307,7 +314,9 @@ def _pieces(input: Tensor, dim: int, ends: Sequence[int]) -> tuple[Any, ...]:
 
 def split(tensor: Tensor, split_size_or_sections: int | Sequence[int], dim: int = 0) -> tuple[Any, ...]:
     """Views of so many slices along `dim` each, or of as many as a list says."""
-    dim = dimension(dim, _tensor(tensor, "split").ndim)
+    if not _tensor(tensor, "split").ndim:
+        raise RuntimeError("split expects at least a 1-dimensional tensor")
+    dim = dimension(dim, tensor.ndim)
     length = tensor.shape[dim]
     if isinstance(split_size_or_sections, (list, tuple)):
         sizes = [integer(n, "split_sizes") for n in split_size_or_sections]
@@ -327,14 +336,18 @@ def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Any, ...]:
     """At most so many views along `dim`, of one size but for the last."""
     if integer(chunks, "chunks", -(2**60)) < 1:
         raise RuntimeError(f"chunk expects `chunks` to be greater than 0, got: {chunks}")
-    dim = dimension(dim, _tensor(input, "chunk").ndim)
+    if not _tensor(input, "chunk").ndim:
+        raise RuntimeError("chunk expects at least a 1-dimensional tensor")
+    dim = dimension(dim, input.ndim)
     length = input.shape[dim]
     return split(input, -(-length // chunks), dim) if length else (input,) * chunks
 
 
 def tensor_split(input: Tensor, indices_or_sections: int | Sequence[int], dim: int = 0) -> tuple[Any, ...]:
     """So many views along `dim`, as even as can be, or those between the indices of a list."""
-    dim = dimension(dim, _tensor(input, "tensor_split").ndim)
+    if not _tensor(input, "tensor_split").ndim:
+        raise RuntimeError("tensor_split expected at least a 1-dimensional tensor, but got a tensor with 0 dims")
+    dim = dimension(dim, input.ndim)
     length = input.shape[dim]
     if isinstance(indices_or_sections, (list, tuple)):
         bounds = [slice(None, at).indices(length)[1] for at in indices_or_sections]
@@ -350,7 +363,7 @@ def unbind(input: Tensor, dim: int = 0) -> tuple[Any, ...]:
     """The slices along `dim`, without that dimension: views."""
     dim = dimension(dim, _tensor(input, "unbind").ndim)
     if not input.ndim:
-        raise RuntimeError("Dimension specified as 0 but tensor has no dimensions")
+        raise IndexError("Dimension specified as 0 but tensor has no dimensions")
     return siblings(tuple(input[(*(slice(None),) * dim, i)] for i in range(input.shape[dim])))
 
 

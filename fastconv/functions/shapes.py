@@ -11,7 +11,7 @@ import numpy as np
 from .. import primitives
 from .._native.tape import TensorBase
 from ..checks import brief, dimension, unpack
-from ..dtypes import ARRAYS
+from ..dtypes import ARRAYS, can_cast
 from .operands import apply, into, numpy_names, one_dtype
 
 if TYPE_CHECKING:
@@ -159,6 +159,12 @@ def cat(tensors: Sequence[Tensor], dim: int = 0, *, out: Tensor | None = None) -
         raise RuntimeError(
             f"Sizes of tensors must match except in dimension {dim}: cat() got the shapes {shapes}"
         ) from None
+    return _joined_into(out, y)
+
+
+def _joined_into(out: Tensor | None, y: Tensor) -> Tensor:
+    if isinstance(out, TensorBase) and not can_cast(y.dtype, out.dtype):
+        raise TypeError(f"torch.cat(): input types can't be cast to the desired output type {out.dtype}")
     return into(out, y)
 
 
@@ -170,7 +176,7 @@ def stack(tensors: Sequence[Tensor], dim: int = 0, *, out: Tensor | None = None)
     if shapes.count(shapes[0]) != len(shapes):
         raise RuntimeError(f"stack() expects tensors of one shape, got {shapes}")
     dim = dimension(dim, tensors[0].ndim + 1)
-    return into(out, apply(primitives.stack, *tensors, dim=dim))
+    return _joined_into(out, apply(primitives.stack, *tensors, dim=dim))
 
 
 def numel(input: Tensor) -> int:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from .. import primitives
-from .._native.tape import TensorBase, wrap
+from .._native.tape import TensorBase, differentiable_twice, wrap
 from ..checks import brief, dimension, integer, number
 from .operands import apply, array_of, as_operand
 from .reduction import max as _max
@@ -137,6 +137,8 @@ def kthvalue(input: Tensor, k: int, dim: int = -1, keepdim: bool = False) -> Any
     """The k-th smallest element along `dim`, k from 1, and where it stands: ``(values, indices)``."""
     dim = dimension(dim, _checked(input, "kthvalue").ndim)
     length = input.shape[dim] if input.ndim else 1
+    if not length:
+        raise IndexError(f"kthvalue(): Expected reduction dim {dim} to have non-zero size.")
     if not 1 <= integer(k, "k", -(2**60)) <= length:
         raise RuntimeError(
             f"kthvalue(): selected number k out of range for dimension {dim}: k={k} of {length} elements"
@@ -152,6 +154,17 @@ def _kth(input: Tensor, k: int, dim: int, keepdim: bool) -> tuple[Tensor, Tensor
     return (values, indices) if keepdim else (squeeze(values, dim), squeeze(indices, dim))
 
 
+@differentiable_twice
+def _shared(needs, x, middle):
+    """An element that several may equal, which then share its gradient."""
+
+    def vjp(dy, x):
+        x = primitives._plain(x)
+        return (primitives.among_ties(dy, x == middle if middle == middle else np.isnan(x), None),)
+
+    return middle.astype(x.dtype), vjp, (x,)
+
+
 def median(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Any:
     """The median, of two in the middle the lower one; NaN if there is one.
 
@@ -163,7 +176,7 @@ def median(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Any:
         flat = flatten(_checked(input, "median"))
         if not flat.shape[0]:
             return wrap(np.full((), np.nan, input.dtype))
-        return median(flat, 0)[0]
+        return apply(_shared, flat, middle=array_of(median(flat.detach(), 0)[0]))
     dim = dimension(dim, _checked(input, "median").ndim)
     length = input.shape[dim] if input.ndim else 1
     if not length:
@@ -274,6 +287,8 @@ def unique_consecutive(input: Tensor, return_inverse: bool = False, return_count
 def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -> Tensor:
     """How often each integer from 0 on is there, or the sum of its weights."""
     x = _checked(input, "bincount")._array
+    if x.dtype.kind not in "iu":
+        raise NotImplementedError(f"bincount only supports 1-d non-negative integral inputs, got {brief(input)}")
     if x.ndim != 1 or x.dtype.kind not in "iu" or (x.size and x.min() < 0):
         raise RuntimeError(f"bincount only supports 1-d non-negative integral inputs, got {brief(input)}")
     least = integer(minlength, "minlength")
