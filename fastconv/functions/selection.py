@@ -107,7 +107,7 @@ def _index(index: Any, name: str, length: int, ndim: int | None = None) -> np.nd
         raise IndexError(f"{name}(): Index is supposed to be a vector, got {brief(index)}")
     if array.size and not 0 <= array.min() <= array.max() < length:
         bad = array.min() if array.min() < 0 else array.max()
-        kind = IndexError if name == "index_select" else RuntimeError
+        kind = IndexError if name == "index_select of a vector" else RuntimeError
         raise kind(f"{name}(): index {bad} is out of bounds for dimension with size {length}")
     return array.astype(np.int64, copy=False)
 
@@ -209,7 +209,8 @@ def _scattered(input: Tensor, dim: int, index: Tensor, src: Any, name: str, op: 
 def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
     """The slices along `dim` that the vector `index` names."""
     dim = dimension(dim, _tensor(input, "index_select").ndim)
-    array = _index(index, "index_select", input.shape[dim] if input.ndim else 1, 1).reshape(-1)
+    name = "index_select of a vector" if input.ndim == 1 else "index_select"
+    array = _index(index, name, input.shape[dim] if input.ndim else 1, 1).reshape(-1)
     if not input.ndim:
         return apply(primitives.clone, input)
     return apply(primitives.index, input, index=(*(slice(None),) * dim, array), basic=False)
