@@ -11,17 +11,23 @@ them too, and everything else about the program is as under plain Python.
 
 from __future__ import annotations
 
+import functools
 import importlib
 import importlib.abc
 import importlib.machinery
 import os
 import sys
+from collections.abc import Callable
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-__all__ = ["MODULES", "PATH", "VERSIONS", "MissingModuleError", "MissingNameError", "install", "lookup"]
+__all__ = ["METHODS", "MODULES", "PATH", "VERSIONS", "MissingModuleError", "MissingNameError", "install", "lookup"]
 
 PATH = os.path.join(os.path.dirname(os.path.abspath(__file__)), "_compat", "_path")
+
+# The public attributes of torch.Tensor and torch.nn.Module; a test holds the file against torch, and can rewrite it.
+METHODS = Path(__file__).with_name("torch_methods.txt")
 
 VERSIONS = {"torch": "2.13.0", "torchvision": "0.28.0"}  # whose names and answers these are
 
@@ -257,8 +263,20 @@ def install() -> None:
             raise RuntimeError(f"{name} has been imported already, from {module.__file__}; call install() before that")
     if _finder not in sys.meta_path:
         sys.meta_path.insert(0, _finder)
+        sys.excepthook = functools.partial(_with_a_hint, sys.excepthook)
         if PATH not in sys.path:
             sys.path.insert(1, PATH)  # which spawned workers are given; the program's own folder stays first
+
+
+def _with_a_hint(hook: Callable[..., Any], kind: type, error: BaseException, traceback: Any) -> None:
+    """What `hook` shows of an uncaught error, and what to do where it is a method of torch's that fastconv lacks."""
+    hook(kind, error, traceback)
+    if isinstance(error, AttributeError) and error.name:
+        from fastconv import Tensor, nn
+
+        if isinstance(error.obj, Tensor | nn.Module) and error.name in METHODS.read_text().split():
+            owner = "Tensor" if isinstance(error.obj, Tensor) else "nn.Module"
+            print(_missing(f"torch.{owner}.{error.name}"), file=sys.stderr)
 
 
 def _is_ours(module: ModuleType) -> bool:

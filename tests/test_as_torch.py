@@ -141,6 +141,22 @@ def test_missing_names_are_said(tmp_path):
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("torch.ones(2).stft(4)", "fastconv has no torch.Tensor.stft: "),
+        ("torch.nn.Linear(1, 1).set_submodule('a', None)", "fastconv has no torch.nn.Module.set_submodule: "),
+        ("torch.ones(2).my_own", None),
+        ("print.stft", None),
+    ],
+)
+def test_missing_methods_are_said_with_what_to_do(tmp_path, line, said):
+    done = python("-m", "fastconv", "run", written(tmp_path, f"import torch\n{line}\n"))
+    *_, error, last = done.stderr.splitlines()
+    assert done.returncode == 1
+    assert last.startswith(said) and "AttributeError" in error if said else "AttributeError" in last
+
+
 @pytest.mark.parametrize("method", ["fork", "spawn"])
 def test_workers_find_it(tmp_path, method):
     script = written(

@@ -5,6 +5,7 @@ import textwrap
 import pytest
 
 from fastconv.app import checking, cli
+from fastconv.as_torch import METHODS
 
 
 def missing(tmp_path, text, **others):
@@ -168,7 +169,7 @@ def test_the_list_of_methods_is_torchs():
     kinds = (torch.Tensor, torch.nn.Module, torch.nn.Parameter)
     names = sorted({name for kind in kinds for name in dir(kind) if not name.startswith("_")})
     text = "\n".join(textwrap.wrap(" ".join(names), 118, break_on_hyphens=False)) + "\n"
-    assert checking.METHODS.read_text() == text, "write what stands right of == to that file"
+    assert METHODS.read_text() == text, "write what stands right of == to that file"
 
 
 def test_numbers_of_the_program_hide_no_methods(tmp_path, monkeypatch):

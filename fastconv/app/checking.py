@@ -18,12 +18,9 @@ from typing import Any
 
 from fastconv import nn
 from fastconv._tensor import Tensor
-from fastconv.as_torch import MODULES, VERSIONS, MissingNameError, lookup
+from fastconv.as_torch import METHODS, MODULES, VERSIONS, MissingNameError, lookup
 
-__all__ = ["METHODS", "Missing", "check"]
-
-# The public attributes of torch.Tensor and torch.nn.Module; a test holds the file against torch, and can rewrite it.
-METHODS = Path(__file__).with_name("torch_methods.txt")
+__all__ = ["Missing", "check"]
 
 # Calls that are False on every machine: what depends on them is never reached.
 NEVER = {f"torch.{name}.is_available" for name in ("cuda", "xpu", "accelerator", "mps", "backends.mps", "distributed")}
