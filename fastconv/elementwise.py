@@ -5,10 +5,12 @@ result first (dy) and then what the forward pass left for them.
 """
 
 import math
+from typing import Any
 
 import numpy as np
 
-from ._native import passes
+from . import layer_passes
+from ._native import axes, passes
 from ._native.layers.pointwise import add, relu, relu_backward
 from ._native.memory import empty
 from .arguments.loss import IGNORED
@@ -22,51 +24,107 @@ __all__ = [
     "log_softmax_backward",
     "relu",
     "relu_backward",
+    "scaled_planes",
     "sigmoid",
     "softmax",
     "softmax_backward",
     "targets",
+    "total",
     "weighted_cross_entropy",
 ]
 
 
 def sigmoid(x: np.ndarray) -> np.ndarray:
-    """1 / (1 + exp(-x)), by the exponential of -|x| so that nothing overflows."""
-    e = np.exp(-np.abs(x))
-    return np.where(x >= 0, 1, e).astype(e.dtype, copy=False) / (1 + e)
+    """1 / (1 + exp(-x))."""
+    return layer_passes.activate("sigmoid", x)
+
+
+def _around(x: np.ndarray, axis: int) -> tuple[int, int, int]:
+    """x's size as (outer, n, inner) around an axis."""
+    axis %= x.ndim
+    return math.prod(x.shape[:axis]), x.shape[axis], math.prod(x.shape[axis + 1 :])
+
+
+def _softmax(x: np.ndarray, axis: int, logarithm: bool) -> np.ndarray:
+    if not x.size:
+        return x.copy()
+    shape, y = _around(x, axis), empty(x.shape, x.dtype.newbyteorder("="))
+    axes.softmax_axis(_dense(x).reshape(shape), y.reshape(shape), logarithm)
+    return y
+
+
+def _softmax_backward(dy: np.ndarray, y: np.ndarray, axis: int, logarithm: bool) -> np.ndarray:
+    if not y.size:
+        return y.copy()
+    shape, dx = _around(y, axis), empty(y.shape, y.dtype)
+    dy = _dense(dy.astype(y.dtype, copy=False))
+    axes.softmax_axis_backward(dy.reshape(shape), _dense(y).reshape(shape), dx.reshape(shape), logarithm)
+    return dx
 
 
 def log_softmax(x: np.ndarray, axis: int) -> np.ndarray:
     """x - log(sum(exp(x))) along an axis; the largest element is subtracted first."""
-    if not x.shape[axis]:
-        return x.copy()
-    y = x - np.max(x, axis=axis, keepdims=True)
-    y -= np.log(np.sum(np.exp(y), axis=axis, keepdims=True))
-    return y
+    return _softmax(x, axis, True)
 
 
 def log_softmax_backward(dy: np.ndarray, y: np.ndarray, axis: int) -> np.ndarray:
     """dx = dy - softmax * sum(dy)."""
-    dx = np.exp(y)
-    dx *= -np.sum(dy, axis=axis, keepdims=True)
-    dx += dy
-    return dx
+    return _softmax_backward(dy, y, axis, True)
 
 
 def softmax(x: np.ndarray, axis: int) -> np.ndarray:
     """exp(x) / sum(exp(x)) along an axis."""
-    y = x - np.max(x, axis=axis, keepdims=True, initial=-np.inf)
-    np.exp(y, out=y)
-    y /= np.sum(y, axis=axis, keepdims=True)
-    return y
+    return _softmax(x, axis, False)
 
 
 def softmax_backward(dy: np.ndarray, y: np.ndarray, axis: int) -> np.ndarray:
     """dx = y * (dy - sum(dy * y))."""
-    dx = dy * y
-    total = np.sum(dx, axis=axis, keepdims=True)
-    dx -= y * total
-    return dx
+    return _softmax_backward(dy, y, axis, False)
+
+
+def total(x: np.ndarray, axis: int | tuple[int, ...] | None, keepdims: bool, dtype: np.dtype) -> np.ndarray:
+    """The sum over some axes, added up in float64 over short runs, in x's dtype or float64."""
+    order = np.argsort([-s for s in x.strides], kind="stable") if not x.flags.c_contiguous else range(x.ndim)
+    lines = x if x.flags.c_contiguous else x.transpose(tuple(order))
+    if x.size < 2048 or x.dtype.itemsize < 4 or not lines.flags.c_contiguous or not x.dtype.isnative:
+        return np.asarray(np.add.reduce(x, axis, np.float64, keepdims=keepdims)).astype(dtype, copy=False)
+    gone = [axis is None or d in np.atleast_1d(axis) % x.ndim for d in range(x.ndim)]
+    # Neighbouring axes are one, if both are summed over or both are kept.
+    runs: list[list[Any]] = []
+    for d in order:
+        if runs and runs[-1][0] == gone[d]:
+            runs[-1][1] *= x.shape[d]
+        else:
+            runs.append([gone[d], x.shape[d]])
+    sizes = [n for _, n in runs]
+    for i in reversed([i for i, (summed, _) in enumerate(runs) if summed]):
+        shape = math.prod(sizes[:i]), sizes[i], math.prod(sizes[i + 1 :])
+        sizes[i] = 1
+        last = not any(summed for summed, _ in runs[:i])
+        y = np.empty((shape[0], shape[2]), dtype if last and lines.dtype == dtype else np.float64)
+        axes.sum_axis(lines.reshape(shape), y)
+        lines = y
+    kept = [1 if gone[d] else x.shape[d] for d in order]
+    y = lines.reshape(kept).transpose(tuple(np.argsort(order))).astype(dtype, copy=False)
+    return y if keepdims else y.reshape([n for n, summed in zip(x.shape, gone, strict=True) if not summed])
+
+
+def scaled_planes(x: np.ndarray, scale: np.ndarray) -> np.ndarray | None:
+    """x times a number for each channel of each image, (N, C, 1, 1); None where that is not what the arrays are."""
+    planes = math.prod(x.shape[:2])
+    if not (
+        x.ndim == scale.ndim > 2
+        and scale.shape == x.shape[:2] + (1,) * (x.ndim - 2)
+        and x.dtype == scale.dtype
+        and x.dtype in (np.float32, np.float64)
+        and x.flags.c_contiguous
+        and x.size > planes
+    ):
+        return None
+    y, none = empty(x.shape, x.dtype), np.zeros(planes)
+    shape = 1, planes, x.size // planes
+    passes.affine(x.reshape(shape), y.reshape(shape), none, scale.ravel().astype(np.float64), none)
+    return y
 
 
 def weighted_cross_entropy(
@@ -135,11 +193,16 @@ def targets(
     return target, _divisor(flat, weight, reduction)
 
 
+def _dense(x: np.ndarray) -> np.ndarray:
+    """x as the kernels want it: native, aligned and in C order."""
+    return np.require(x, x.dtype.newbyteorder("="), "CA")
+
+
 def _planes(x: np.ndarray, last: bool) -> np.ndarray:
     """x (N, C, ...) as the kernels want it: dense (N, C, pixels), or with channels last."""
     if last:
         x = np.moveaxis(x, 1, -1)
-    x = np.require(x, x.dtype.newbyteorder("="), "CA")
+    x = _dense(x)
     size = math.prod(x.shape[1:-1] if last else x.shape[2:])
     return x.reshape(len(x), size, -1).swapaxes(1, 2) if last else x.reshape(*x.shape[:2], size)
 
@@ -159,17 +222,13 @@ def _channel_values(values: np.ndarray | float, channels: int) -> np.ndarray:
 
 
 def _is_matrix(x: np.ndarray) -> bool:
-    """Whether channels have one pixel: NumPy is the faster one then, for the kernels pass over planes."""
-    return x.ndim > 1 and math.prod(x.shape[2:]) == 1
+    """Whether channels have one pixel in each of several images."""
+    return len(x) > 1 and math.prod(x.shape[2:]) == 1
 
 
-def _column_sums(x: np.ndarray) -> np.ndarray:
-    return np.add.reduce(x, axis=0, dtype=np.float64)
-
-
-def _row(values: np.ndarray, x: np.ndarray) -> np.ndarray:
-    """Numbers of channels, in x's dtype, as they broadcast with x."""
-    return np.asarray(values).astype(x.dtype, copy=False).reshape(-1, *(1,) * (x.ndim - 2))
+def _as_image(x: np.ndarray) -> np.ndarray:
+    """Such a matrix (N, C) as one image of N pixels with channels last."""
+    return _dense(x.reshape(x.shape[:2])).T[None]
 
 
 def batch_norm_statistics(x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -184,12 +243,7 @@ def batch_norm_statistics(x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.nda
         The mean is shift + offset, where shift is exact in x's dtype.
     """
     if _is_matrix(x):
-        n = max(len(x), 1)
-        shift = (_column_sums(x) / n).astype(x.dtype)
-        d = x - shift
-        offset = _column_sums(d) / n
-        variance = np.maximum(_column_sums(d * d) / n - offset * offset, 0)
-        return shift.reshape(-1), offset.reshape(-1), variance.reshape(-1)
+        x = _as_image(x)
     shift, offset, variance = (np.empty(x.shape[1]) for _ in range(3))
     passes.channel_statistics(_planes(x, _is_last(x)), shift, offset, variance)
     return shift.astype(x.dtype), offset, variance
@@ -206,14 +260,14 @@ def batch_norm(
     """y = weight * (x - shift - offset) * inverse_std + bias, per channel (axis 1)."""
     channels = x.shape[1]
     scale = _channel_values(inverse_std if weight is None else inverse_std * weight, channels)
+    shape = x.shape
     if _is_matrix(x):
-        rest = _row((0 if bias is None else bias) - offset * scale, x)
-        return (x - _row(shift, x)) * _row(scale, x) + rest
+        x = _as_image(x)
     last = _is_last(x)
     y = _new(x.shape, x.dtype, last)
     rest = (0 if bias is None else bias) - offset * scale
     passes.affine(_planes(x, last), _planes(y, last), _channel_values(shift, channels), scale, rest)
-    return y
+    return y if y.shape == shape else y[0].T.reshape(shape)
 
 
 def batch_norm_backward(
@@ -243,22 +297,19 @@ def batch_norm_backward(
     n = max(x.size // channels, 1) if channels else 1
     db, dw = np.empty(channels), np.empty(channels)
     by = _channel_values(shift, channels)
-    if is_matrix := _is_matrix(x):
-        d = x - _row(shift, x)
-        db[:], dw[:] = _column_sums(dy).reshape(-1), _column_sums(dy * d).reshape(-1)
-    else:
-        last = _is_last(x)
-        x3, dy3 = _planes(x, last), _planes(dy, last)
-        passes.channel_dots(dy3, x3, by, db, dw)
+    shape = x.shape
+    if _is_matrix(x):
+        x, dy = _as_image(x), _as_image(dy)
+    last = _is_last(x)
+    x3, dy3 = _planes(x, last), _planes(dy, last)
+    passes.channel_dots(dy3, x3, by, db, dw)
     dw = (dw - offset * db) * inverse_std
     dx = None
     if need_dx:
         scale = _channel_values(inverse_std if weight is None else inverse_std * weight, channels)
         slope = -scale * inverse_std * dw / n if batch_statistics else np.zeros(channels)
         rest = -scale * db / n - slope * offset if batch_statistics else np.zeros(channels)
-        if is_matrix:
-            dx = dy * _row(scale, x) + (d * _row(slope, x) + _row(rest, x))
-            return dx, dw.astype(x.dtype), db.astype(x.dtype)
         dx = _new(x.shape, x.dtype, last)
         passes.affine_pair(dy3, x3, _planes(dx, last), by, scale, slope, rest)
+        dx = dx if dx.shape == shape else dx[0].T.reshape(shape)
     return dx, dw.astype(x.dtype), db.astype(x.dtype)

@@ -13,10 +13,23 @@ import numpy as np
 from ._native import layer_passes
 from ._native.memory import empty
 
-__all__ = ["activate", "activate_backward", "normalise", "normalise_backward", "prelu", "prelu_backward", "resample"]
+__all__ = [
+    "activate",
+    "activate_backward",
+    "loss",
+    "loss_backward",
+    "normalise",
+    "normalise_backward",
+    "prelu",
+    "prelu_backward",
+    "resample",
+]
 
 # Their order is that of src_c/activations.h.
-_KINDS = ("hardtanh", "hardsigmoid", "hardswish", "silu", "mish", "elu", "gelu", "gelu_tanh")
+_KINDS = (
+    *("hardtanh", "hardsigmoid", "hardswish", "silu", "mish", "elu", "gelu", "gelu_tanh"),
+    *("sigmoid", "tanh", "softplus"),
+)
 
 
 def _dense(x: np.ndarray) -> np.ndarray:
@@ -43,9 +56,36 @@ def activate(kind: str, x: np.ndarray, *parameters: float) -> np.ndarray:
 
 
 def activate_backward(kind: str, dy: np.ndarray, x: np.ndarray, *parameters: float) -> np.ndarray:
-    """dx = f'(x) dy."""
+    """dx = f'(x) dy; of sigmoid and tanh x is the result y."""
     number = _KINDS.index(kind)
     return _element_wise(lambda dy, x, dx: layer_passes.activate_backward(number, dy, x, dx, *parameters), dy, x)
+
+
+# Their order is that of src_c/losses.h.
+_LOSSES = ("squared", "absolute", "smooth_l1", "huber", "logistic")
+
+
+def loss(kind: str, x: np.ndarray, target: np.ndarray, parameter: float, each: bool) -> np.ndarray:
+    """The loss of that name of each prediction x and its target (src_c/losses.h), or their sum in float64."""
+    number, x, target = _LOSSES.index(kind), _dense(x), _dense(target)
+    if not each:
+        return np.asarray(layer_passes.sum_of_losses(number, x, target, parameter))
+    y = empty(x.shape, x.dtype)
+    layer_passes.each_loss(number, x, target, parameter, y)
+    return y
+
+
+def loss_backward(
+    kind: str, dy: np.ndarray, x: np.ndarray, target: np.ndarray, parameter: float, divisor: float
+) -> np.ndarray:
+    """dx = slope dy / divisor, of losses of each element or, where dy has no dimensions, of their sum."""
+    number, x, target = _LOSSES.index(kind), _dense(x), _dense(target)
+    dx = empty(x.shape, x.dtype)
+    if dy.ndim or not x.ndim:
+        layer_passes.loss_backward(number, _dense(dy.astype(x.dtype, copy=False)), x, target, parameter, 1.0, dx)
+        return dx if divisor == 1 else dx / divisor
+    layer_passes.loss_backward(number, None, x, target, parameter, float(dy) / divisor, dx)
+    return dx
 
 
 def _slopes(x: np.ndarray, w: np.ndarray) -> tuple[tuple[int, int], np.ndarray]:
@@ -147,13 +187,14 @@ def normalise_backward(
     if not x.size:
         return dx, np.zeros(weights, x.dtype), np.zeros(weights, x.dtype)
     shape = len(mean), x.size // len(mean)
-    sums = np.empty((layer_passes.tasks_of(*shape), 2, weights))
+    period = weights * run // shape[1]
+    sums = np.empty((layer_passes.tasks_of(*shape, run, period), 2, weights))
     w = None if w is None else _dense(w).ravel()
     layer_passes.normalise_backward(
         dy.reshape(shape),
         x.reshape(shape),
         run,
-        weights * run // shape[1],
+        period,
         w,
         mean,
         inverse_std,

@@ -1,11 +1,14 @@
 """Padding of arrays, by zeros and by what the image holds, and its gradient."""
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
 from numpy import ndarray
 
 from . import primitives
+from ._native import layer_passes
+from ._native.memory import empty
 from ._native.tape import apply, differentiable_twice
 from .arguments.arrays import check_rank, float_array, integers_of, new
 from .checks import LARGEST, check_shape, integer, number
@@ -38,42 +41,41 @@ def _check_pads(op: str, pads: Sequence[int], mode: str, height: int, width: int
     return left, right, top, bottom
 
 
-def _fill_edges(y: ndarray, before: int, after: int, mode: str) -> None:
-    """Fill the first `before` and last `after` columns of y from the columns between them."""
-    n = y.shape[-1] - before - after
-    inner = y[..., before : before + n]
-    first: ndarray | int
-    last: ndarray | int
+def _places(n: int, before: int, after: int, mode: str) -> ndarray:
+    """Which of n pixels each pixel of a padded line holds, -1 for none."""
+    places = np.arange(-before, n + after)
     if mode == "zeros":
-        first, last = 0, 0
+        places[(places < 0) | (places >= n)] = -1
     elif mode == "replicate":
-        first, last = inner[..., :1], inner[..., n - 1 :]
+        places = places.clip(0, n - 1)
     elif mode == "reflect":
-        first, last = inner[..., 1 : before + 1][..., ::-1], inner[..., n - 1 - after : n - 1][..., ::-1]
-    else:
-        first, last = inner[..., n - before :], inner[..., :after]
-    if before:
-        y[..., :before] = first
-    if after:
-        y[..., before + n :] = last
+        places = n - 1 - np.abs(n - 1 - np.abs(places))
+    elif n:
+        places %= n
+    return places.astype(np.int32)
 
 
-def _fold_edges(dy: ndarray, before: int, after: int, mode: str) -> ndarray:
-    """The transpose of `_fill_edges`: add the edge columns to those that they came from; returns the inner columns."""
-    n = dy.shape[-1] - before - after
-    inner, first, last = dy[..., before : before + n], dy[..., :before], dy[..., before + n :]
-    if mode == "replicate":
-        if before:
-            inner[..., 0] += first.sum(-1)
-        if after:
-            inner[..., n - 1] += last.sum(-1)
-    elif mode == "reflect":
-        inner[..., 1 : before + 1] += first[..., ::-1]
-        inner[..., n - 1 - after : n - 1] += last[..., ::-1]
-    elif mode == "circular":
-        inner[..., n - before :] += first
-        inner[..., :after] += last
-    return inner
+def _planes(x: ndarray, height: int, width: int) -> ndarray:
+    return np.require(x, x.dtype.newbyteorder("="), "CA").reshape(-1, height, width)
+
+
+def _padded(x: ndarray, y: ndarray, pads: Sequence[int], mode: str, value: float = 0.0) -> ndarray:
+    """y, the last two axes of x padded (or, by negative numbers, cropped) by (left, right, top, bottom)."""
+    left, right, top, bottom = pads
+    rows, cols = _places(x.shape[-2], top, bottom, mode), _places(x.shape[-1], left, right, mode)
+    if y.size:
+        layer_passes.pad_planes(_planes(x, *x.shape[-2:]), rows, cols, value, y.reshape(-1, *y.shape[-2:]))
+    return y
+
+
+def _folded(dy: ndarray, dx: ndarray, pads: Sequence[int], mode: str) -> ndarray:
+    """dx, the gradient of :func:`_padded`."""
+    left, right, top, bottom = pads
+    rows, cols = _places(dx.shape[-2], top, bottom, mode), _places(dx.shape[-1], left, right, mode)
+    if dx.size:
+        planes = dx.reshape(-1, *dx.shape[-2:])
+        layer_passes.pad_planes_backward(_planes(dy.astype(dx.dtype, copy=False), *dy.shape[-2:]), rows, cols, planes)
+    return dx
 
 
 def pad2d(x: ndarray, pads: Sequence[int], mode: str = "zeros") -> ndarray:
@@ -106,10 +108,7 @@ def pad2d(x: ndarray, pads: Sequence[int], mode: str = "zeros") -> ndarray:
     height, width = x.shape[-2:]
     left, right, top, bottom = _check_pads(op, pads, mode, height, width)
     y = new(op, (*x.shape[:-2], top + height + bottom, left + width + right), x)
-    y[..., top : top + height, left : left + width] = x
-    _fill_edges(y[..., top : top + height, :], left, right, mode)
-    _fill_edges(y.swapaxes(-1, -2), top, bottom, mode)
-    return y
+    return _padded(x, y, (left, right, top, bottom), mode)
 
 
 def pad2d_backward(dy: ndarray, pads: Sequence[int], mode: str = "zeros") -> ndarray:
@@ -137,13 +136,8 @@ def pad2d_backward(dy: ndarray, pads: Sequence[int], mode: str = "zeros") -> nda
     else:
         height = width = 0
     left, right, top, bottom = _check_pads(op, pads, mode, height, width)
-    if mode == "zeros":
-        dx = new(op, (*dy.shape[:-2], height, width), dy, "input's gradient")
-        dx[...] = dy[..., top : top + height, left : left + width]
-        return dx
-    work = dy.copy()
-    rows = _fold_edges(work.swapaxes(-1, -2), top, bottom, mode).swapaxes(-1, -2)
-    return _fold_edges(rows, left, right, mode).copy()
+    dx = new(op, (*dy.shape[:-2], height, width), dy, "input's gradient")
+    return _folded(dy, dx, (left, right, top, bottom), mode)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -171,6 +165,21 @@ def pad_edges(needs, x, pads, mode):
         raise NotImplementedError(f"unknown padding mode {mode!r}; there are constant, reflect, replicate, circular")
     if len(pads) == 4 and x.ndim in (3, 4):
         return pad2d(x, pads, mode), lambda dy: (pad2d_backward(dy, pads, mode),), ()
+    if len(pads) == 6 and x.ndim in (4, 5):
+        # First the last two axes, then the one before them, of which a whole image is a row.
+        around, along = pads[:4], (0, 0, *pads[4:])
+        lead, depth = x.shape[:-3], x.shape[-3]
+        images = pad2d(x.reshape(math.prod(lead), *x.shape[-3:]), around, mode)
+        size = images.shape
+        rows = pad2d(images.reshape(size[0], depth, -1), along, mode)
+        padded = rows.shape
+
+        def vjp(dy):
+            inner = pad2d_backward(dy.reshape(padded), along, mode)
+            return (pad2d_backward(inner.reshape(size), around, mode).reshape(*lead, *size[1:-2], *inner_size),)
+
+        inner_size = x.shape[-2:]
+        return rows.reshape(*lead, -1, *size[-2:]), vjp, ()
     if len(pads) == 2 and x.ndim in (2, 3):
         pads = (*pads, 0, 0)
         return (
@@ -179,8 +188,8 @@ def pad_edges(needs, x, pads, mode):
             (),
         )
     raise NotImplementedError(
-        f"padding mode {mode!r} takes 2 pads for (N, C, L) or (C, L) and 4 for (N, C, H, W) or (C, H, W), "
-        f"got {list(pads)} for input {list(x.shape)}"
+        f"padding mode {mode!r} takes 2 pads for (N, C, L) or (C, L), 4 for (N, C, H, W) or (C, H, W) and 6 for "
+        f"(N, C, D, H, W) or (C, D, H, W), got {list(pads)} for input {list(x.shape)}"
     )
 
 
@@ -198,14 +207,21 @@ def pad_constant(needs, x, pads, value):
         for n, (before, after) in zip(shape, pairs, strict=True)
     )
     outer = tuple(slice(max(-before, 0), n + min(after, 0)) for n, (before, after) in zip(shape, pairs, strict=True))
-    y = np.full(
-        check_shape([n + before + after for n, (before, after) in zip(shape, pairs, strict=True)], "pad"),
-        value or 0,
-        x.dtype,
-    )
-    y[inner] = x[outer]
+    size = check_shape([n + before + after for n, (before, after) in zip(shape, pairs, strict=True)], "pad")
+    compiled = x.dtype.kind == "f" and x.itemsize >= 4 and 0 < len(pads) <= 4
+    if compiled:
+        sides = (*pads, 0, 0)[:4]
+        images = x[None] if x.ndim == 1 else x
+        y = empty(size, x.dtype.newbyteorder("="))
+        y = _padded(images, y[None] if x.ndim == 1 else y, sides, "zeros", value or 0).reshape(size)
+    else:
+        y = np.full(size, value or 0, x.dtype)
+        y[inner] = x[outer]
 
     def vjp(dy):
+        if compiled and isinstance(dy, ndarray):
+            dx = empty(images.shape, dy.dtype)
+            return (_folded(dy[None] if len(shape) == 1 else dy, dx, sides, "zeros").reshape(shape),)
         return (apply(primitives.put_back, dy[inner], shape=shape, at=outer, basic=True),)
 
     return y, vjp, ()

@@ -16,9 +16,12 @@ from typing import Any
 
 import numpy as np
 
-from . import elementwise
+from . import elementwise, layer_passes
+from ._native.memory import empty
 from ._native.tape import TensorBase, apply, differentiable_twice, moving
 from .dtypes import convert, gradient_dtype
+
+LARGE: int = 16384  # elements from which on a result is worth recycled memory
 
 # ---------------------------------------------------------------------------------------------------------
 # What products are written in: functions of arrays and of tensors alike
@@ -62,10 +65,40 @@ __all__ = [
 
 
 def _sum_float(x: np.ndarray, axis=None, keepdims: bool = False):
-    """Sum; small floats in float64, for NumPy adds along any but the last axis one by one."""
-    if x.dtype.itemsize < 8:
-        return np.add.reduce(x, axis=axis, dtype=np.float64, keepdims=keepdims).astype(x.dtype)
-    return np.add.reduce(x, axis=axis, keepdims=keepdims)
+    """Sum of floats, added up in float64."""
+    return elementwise.total(x, axis, keepdims, x.dtype)
+
+
+def _computed(ufunc: np.ufunc, *operands):
+    """A ufunc's result; a large one in recycled memory, for fresh pages cost more than its arithmetic."""
+    most = operands[0]
+    for x in operands[1:]:
+        if isinstance(x, np.ndarray) and (not isinstance(most, np.ndarray) or x.size > most.size):
+            most = x
+    large = isinstance(most, np.ndarray) and most.size >= LARGE and most.dtype.kind == "f"
+    if large and builtins.all(_stretches(x, most) for x in operands):
+        return ufunc(*operands, out=empty(most.shape, most.dtype))
+    return ufunc(*operands)
+
+
+def _stretches(x, to: np.ndarray) -> bool:
+    """Whether a dense array of `to`'s dtype, or a number, is broadcast to it."""
+    if not isinstance(x, np.ndarray):
+        return isinstance(x, (float, int))
+    sizes = zip(x.shape[::-1], to.shape[::-1], strict=False)
+    return (
+        x.flags.c_contiguous
+        and x.dtype == to.dtype
+        and x.ndim <= to.ndim
+        and builtins.all(n in (1, of_to) for n, of_to in sizes)
+    )
+
+
+def _times(x, y):
+    if not isinstance(x, np.ndarray) or not isinstance(y, np.ndarray):
+        return x * y if isinstance(x, TensorBase) or isinstance(y, TensorBase) else _computed(np.multiply, x, y)
+    scaled = elementwise.scaled_planes(x, y) if x.size >= y.size else elementwise.scaled_planes(y, x)
+    return _computed(np.multiply, x, y) if scaled is None else scaled
 
 
 def _sum_to(dy, shape: tuple[int, ...]):
@@ -149,7 +182,8 @@ def add(needs, x, y):
     def vjp(dy):
         return _sum_to(dy, x_shape) if needs[0] else None, _sum_to(dy, y_shape) if needs[1] else None
 
-    return elementwise.add(x, y), vjp, ()
+    y = elementwise.add(x, y) if x_shape == y_shape else _computed(np.add, x, y)
+    return y, vjp, ()
 
 
 @differentiable_twice
@@ -159,7 +193,7 @@ def sub(needs, x, y):
     def vjp(dy):
         return _sum_to(dy, x_shape) if needs[0] else None, -_sum_to(dy, y_shape) if needs[1] else None
 
-    return x - y, vjp, ()
+    return _computed(np.subtract, x, y), vjp, ()
 
 
 @differentiable_twice
@@ -167,9 +201,10 @@ def mul(needs, x, y):
     x_shape, y_shape = _shape(x), _shape(y)
 
     def vjp(dy, x, y):  # each gradient takes the other operand
-        return _sum_to(dy * y, x_shape) if needs[0] else None, _sum_to(dy * x, y_shape) if needs[1] else None
+        dx, dy = _times(dy, y) if needs[0] else None, _times(dy, x) if needs[1] else None
+        return _sum_to(dx, x_shape) if needs[0] else None, _sum_to(dy, y_shape) if needs[1] else None
 
-    return x * y, vjp, (x if needs[1] else None, y if needs[0] else None)
+    return _times(x, y), vjp, (x if needs[1] else None, y if needs[0] else None)
 
 
 @differentiable_twice
@@ -177,13 +212,13 @@ def div(needs, x, y):
     x_shape, y_shape = _shape(x), _shape(y)
 
     def vjp(dy, x, y):
-        dx = dy / y
+        dx = _computed(np.divide, dy, y) if isinstance(dy, np.ndarray) else dy / y
         return (
             _sum_to(dx, x_shape) if needs[0] else None,
             _sum_to(-dx * (x / y), y_shape) if needs[1] else None,
         )
 
-    return x / y, vjp, (x if needs[1] else None, y)
+    return _computed(np.divide, x, y), vjp, (x if needs[1] else None, y)
 
 
 def floor_divide(needs: Any, x: Any, y: Any) -> Any:
@@ -228,9 +263,9 @@ def pow(needs, x, p):
         def vjp_number(dy, x):
             if p == 0:
                 return np.zeros_like(_plain(x)), None
-            return dy * (2 * x if p == 2 else p * x ** (p - 1)), None
+            return _times(dy, _times(x, 2) if p == 2 else p * x ** (p - 1)), None
 
-        return x * x if p == 2 else x**p, vjp_number, (x,)
+        return _computed(np.multiply, x, x) if p == 2 else x**p, vjp_number, (x,)
     x_shape, p_shape = _shape(x), p.shape
     y = x**p
 
@@ -250,41 +285,51 @@ def pow(needs, x, p):
 
 @differentiable_twice
 def neg(needs, x):
-    return -x, lambda dy: (-dy,), ()
+    return _computed(np.negative, x), lambda dy: (-dy,), ()
 
 
 @differentiable_twice
 def abs(needs, x):
-    return np.abs(x), lambda dy, x: (dy * _sign(x),), (x,)
+    return _computed(np.abs, x), lambda dy, x: (_times(dy, _sign(x)),), (x,)
 
 
 @differentiable_twice
 def exp(needs, x):
-    y = np.exp(x)
-    return y, lambda dy, y: (dy * y,), (y,)
+    y = _computed(np.exp, x)
+    return y, lambda dy, y: (_times(dy, y),), (y,)
 
 
 @differentiable_twice
 def log(needs, x):
-    return np.log(x), lambda dy, x: (dy / x,), (x,)
+    return _computed(np.log, x), lambda dy, x: (dy / x,), (x,)
 
 
 @differentiable_twice
 def sqrt(needs, x):
-    y = np.sqrt(x)
+    y = _computed(np.sqrt, x)
     return y, lambda dy, y: (dy / (2 * y),), (y,)
 
 
 @differentiable_twice
 def tanh(needs, x):
-    y = np.tanh(x)
-    return y, lambda dy, y: (dy * (1 - y * y),), (y,)
+    def vjp(dy, y):
+        if isinstance(dy, np.ndarray):
+            return (layer_passes.activate_backward("tanh", dy, y),)
+        return (dy * (1 - y * y),)
+
+    y = layer_passes.activate("tanh", x)
+    return y, vjp, (y,)
 
 
 @differentiable_twice
 def sigmoid(needs, x):
+    def vjp(dy, y):
+        if isinstance(dy, np.ndarray):
+            return (layer_passes.activate_backward("sigmoid", dy, y),)
+        return (dy * y * (1 - y),)
+
     y = elementwise.sigmoid(x)
-    return y, lambda dy, y: (dy * y * (1 - y),), (y,)
+    return y, vjp, (y,)
 
 
 @differentiable_twice
@@ -418,7 +463,7 @@ def sum(needs, x, dim, keepdim):
 def mean(needs, x, dim, keepdim):
     shape, dim = x.shape, _dim(x, dim)
     n = _count(shape, dim)
-    y = (np.add.reduce(x, axis=dim, dtype=np.float64, keepdims=keepdim) / np.float64(n)).astype(x.dtype)
+    y = (elementwise.total(x, dim, keepdim, np.dtype(np.float64)) / np.float64(n)).astype(x.dtype)
     return y, lambda dy: (_spread(dy / n if n else dy, shape, dim),), ()
 
 
@@ -636,7 +681,11 @@ def cat(needs, *arrays, dim):
         bounds = zip(needs, [0, *ends], ends, strict=False)
         return [dy[(*before, slice(start, end))] if need else None for need, start, end in bounds]
 
-    return np.concatenate(arrays, axis=dim), vjp, ()
+    first = arrays[0]
+    if first.size < LARGE or builtins.any(x.dtype != first.dtype or x.ndim != first.ndim for x in arrays):
+        return np.concatenate(arrays, axis=dim), vjp, ()
+    shape = (*first.shape[:dim], ends[-1], *first.shape[dim + 1 :])
+    return np.concatenate(arrays, axis=dim, out=empty(shape, first.dtype)), vjp, ()
 
 
 @moving

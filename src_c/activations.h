@@ -12,12 +12,15 @@ enum {
     FC_ELU,         /* p[1] x where x > 0, else p[0] (exp(p[2] x) - 1); p[2] is positive */
     FC_GELU,        /* x P(X <= x), X standard normal */
     FC_GELU_TANH,   /* x sigmoid(2 sqrt(2 / pi) (x + 0.044715 x^3)) */
+    FC_SIGMOID,     /* 1 / (1 + exp(-x)) */
+    FC_TANH,        /* tanh(x) */
+    FC_SOFTPLUS,    /* p[2] log(1 + exp(z)), where z = p[0] x; x where z > p[1]. log(sigmoid(x)) is one, too */
     FC_ACTIVATIONS
 };
 
 typedef struct {
     /* n elements that lie side by side; y may be x and dx may be dy. What is undefined, such as silu(-inf) = -inf * 0,
-     * is NaN. */
+     * is NaN. The gradients of FC_SIGMOID and FC_TANH are computed from y in x's place. */
     void (*activate)(int kind, void *y, const void *x, const double *p, idx n);
     void (*activate_backward)(int kind, void *dx, const void *dy, const void *x, const double *p, idx n);
 
@@ -37,19 +40,50 @@ INLINE vec NAME(abs)(vec x) { return NAME(select)((mask_vec)(x < 0), -x, x); }
 /* exp(x) - 1 for x <= 0, without cancellation near 0. */
 INLINE vec NAME(exp_less_1)(vec x)
 {
-    const int degree = REAL_BYTES == 4 ? 7 : 13;
-    vec y = splat((REAL)NAME(inverse_factorial)[degree]);
-    UNROLL_FOR (int k = degree - 1; k >= 1; k--) y = y * x + (REAL)NAME(inverse_factorial)[k];
-    return NAME(select)((mask_vec)(x > (REAL)-0.35), y * x, NAME(exp)(x) - 1);
+    vec scale;
+    const vec p = NAME(exp_parts)(NAME(select)((mask_vec)(x < LEAST), splat(LEAST), x), &scale);
+    return scale * p + (scale - 1);
 }
 
 /* 1 / (1 + exp(-x)), and how much it lacks to 1. */
 INLINE vec NAME(sigmoid)(vec x, vec *rest)
 {
-    const vec e = NAME(exp)(-NAME(abs)(x)), larger = 1 / (1 + e), smaller = e * larger;
-    const mask_vec positive = (mask_vec)(x >= 0);
-    *rest = NAME(select)(positive, smaller, larger);
-    return NAME(select)(positive, larger, smaller);
+    const mask_vec low = (mask_vec)(x < LEAST);
+    const vec e = NAME(exp)(-x), y = 1 / (1 + e);
+    *rest = NAME(select)(low, splat(1), e * y);
+    return (vec)((mask_vec)y & ~low);
+}
+
+INLINE vec NAME(tanh)(vec x)
+{
+    const SIGNED sign = (SIGNED)1 << (8 * REAL_BYTES - 1);
+    const vec less = NAME(exp_less_1)(-2 * NAME(abs)(x)), y = -less / (2 + less);
+    return (vec)(((mask_vec)y & ~sign) | ((mask_vec)x & sign));
+}
+
+/* log(1 + exp(x)). With e = exp(-|x|) and u = e / (2 + e), log(1 + e) = 2 atanh(u), whose series in u^2 a polynomial
+ * replaces, to 4e-9 and 1e-18. */
+INLINE vec NAME(softplus)(vec x)
+{
+    static const double q_f32[] = {1, 0.333331608206888866, 0.20012297615351874, 0.139825788725986344,
+                                   0.140788891815545403};
+    static const double q_f64[] = {1,
+                                   0.333333333333330748,
+                                   0.200000000000928737,
+                                   0.142857142727270573,
+                                   0.111111120403738366,
+                                   0.0909087041625240226,
+                                   0.0769330702115200388,
+                                   0.0665018701633731217,
+                                   0.0605508436403460883,
+                                   0.0416225325593041029,
+                                   0.0852208178139069906};
+    const double *q = REAL_BYTES == 4 ? q_f32 : q_f64;
+    const int degree = REAL_BYTES == 4 ? 4 : 10;
+    const vec e = NAME(exp)(-NAME(abs)(x)), u = e / (2 + e), square = u * u;
+    vec y = splat((REAL)q[degree]);
+    UNROLL_FOR (int k = degree - 1; k >= 0; k--) y = y * square + (REAL)q[k];
+    return NAME(select)((mask_vec)(x < 0), splat(0), x) + 2 * u * y;
 }
 
 /* P(X <= x) of a standard normal X, and its density. With h = |x| / sqrt(2) the smaller side is exp(-h^2) erfcx(h) / 2,
@@ -112,6 +146,14 @@ INLINE vec NAME(value_of)(const int kind, vec x, const vec p[3])
     }
     case FC_GELU:
         return x * NAME(below_and_density)(x, &rest);
+    case FC_SIGMOID:
+        return NAME(sigmoid)(x, &rest);
+    case FC_TANH:
+        return NAME(tanh)(x);
+    case FC_SOFTPLUS: {
+        const vec z = x * p[0];
+        return NAME(select)((mask_vec)(z > p[1]), x, NAME(softplus)(z) * p[2]);
+    }
     default:
         return x * NAME(sigmoid)((REAL)1.59576912160573071176 * x * (1 + (REAL)0.044715 * x * x), &rest);
     }
@@ -150,6 +192,14 @@ INLINE vec NAME(gradient_of)(const int kind, vec x, vec dy, const vec p[3])
         const vec share = NAME(below_and_density)(x, &density);
         return dy * (share + x * density);
     }
+    case FC_SIGMOID:
+        return dy * (x * (1 - x));
+    case FC_TANH:
+        return dy * (1 - x * x);
+    case FC_SOFTPLUS: {
+        const vec z = x * p[0];
+        return NAME(select)((mask_vec)(z > p[1]), dy, dy * NAME(sigmoid)(z, &rest));
+    }
     default: {
         const vec square = x * x,
                   s = NAME(sigmoid)((REAL)1.59576912160573071176 * x * (1 + (REAL)0.044715 * square), &rest);
@@ -159,30 +209,23 @@ INLINE vec NAME(gradient_of)(const int kind, vec x, vec dy, const vec p[3])
     }
 }
 
-/* The first `count` elements of a vector; the others are 0. */
-INLINE vec NAME(load_few)(const REAL *p, idx count)
-{
-    vec v = {0};
-    for (idx k = 0; k < count; k++) v[k] = p[k];
-    return v;
-}
-
-INLINE void NAME(store_few)(REAL *p, vec v, idx count)
-{
-    for (idx k = 0; k < count; k++) p[k] = v[k];
-}
-
 INLINE void NAME(activate_all)(const int kind, REAL *y, const REAL *x, const vec p[3], idx n)
 {
     idx i = 0;
-    for (; i + LANES <= n; i += LANES) store(y + i, NAME(value_of)(kind, load(x + i), p));
+    for (; i + LANES <= n; i += LANES) {
+        NAME(ask_ahead)(y + i, x + i, x + i);
+        store(y + i, NAME(value_of)(kind, load(x + i), p));
+    }
     if (i < n) NAME(store_few)(y + i, NAME(value_of)(kind, NAME(load_few)(x + i, n - i), p), n - i);
 }
 
 INLINE void NAME(activate_all_backward)(const int kind, REAL *dx, const REAL *dy, const REAL *x, const vec p[3], idx n)
 {
     idx i = 0;
-    for (; i + LANES <= n; i += LANES) store(dx + i, NAME(gradient_of)(kind, load(x + i), load(dy + i), p));
+    for (; i + LANES <= n; i += LANES) {
+        NAME(ask_ahead)(dx + i, dy + i, x + i);
+        store(dx + i, NAME(gradient_of)(kind, load(x + i), load(dy + i), p));
+    }
     if (i < n) {
         const vec few = NAME(load_few)(x + i, n - i), few_dy = NAME(load_few)(dy + i, n - i);
         NAME(store_few)(dx + i, NAME(gradient_of)(kind, few, few_dy, p), n - i);
@@ -216,6 +259,15 @@ INLINE void NAME(activate_all_backward)(const int kind, REAL *dx, const REAL *dy
     case FC_GELU_TANH:                                                                                                 \
         LOOP(FC_GELU_TANH, __VA_ARGS__);                                                                               \
         break;                                                                                                         \
+    case FC_SIGMOID:                                                                                                   \
+        LOOP(FC_SIGMOID, __VA_ARGS__);                                                                                 \
+        break;                                                                                                         \
+    case FC_TANH:                                                                                                      \
+        LOOP(FC_TANH, __VA_ARGS__);                                                                                    \
+        break;                                                                                                         \
+    case FC_SOFTPLUS:                                                                                                  \
+        LOOP(FC_SOFTPLUS, __VA_ARGS__);                                                                                \
+        break;                                                                                                         \
     }
 
 static void NAME(activate)(int kind, void *y, const void *x, const double *parameters, idx n)
@@ -241,6 +293,7 @@ static void NAME(prelu)(void *y_, const void *x_, const double *slope, idx n_pla
         idx i = 0;
         for (; i + LANES <= n; i += LANES) {
             const vec v = load(x + i);
+            NAME(ask_ahead)(y + i, x + i, x + i);
             store(y + i, NAME(select)((mask_vec)(v > 0), v, a * v));
         }
         for (; i < n; i++) y[i] = x[i] > 0 ? x[i] : a * x[i];
@@ -262,6 +315,7 @@ static void NAME(prelu_backward)(void *dx_, const void *dy_, const void *x_, con
             for (; i + LANES <= end; i += LANES) {
                 const vec v = load(x + i), g = load(dy + i);
                 const mask_vec positive = (mask_vec)(v > 0);
+                NAME(ask_ahead)(dx + i, dy + i, x + i);
                 store(dx + i, NAME(select)(positive, g, a * g));
                 s += NAME(select)(positive, splat(0), v * g);
             }

@@ -37,9 +37,12 @@ typedef struct {
 #include "passes.h"
 #include "steps.h"
 #include "random.h"
+#include "axes.h"
 #include "norms.h"
 #include "activations.h"
+#include "losses.h"
 #include "resample.h"
+#include "padding.h"
 
 /* The kernels for one element type. */
 typedef struct {
@@ -54,9 +57,12 @@ typedef struct {
     const fc_passes_kernels *passes;
     const fc_steps_kernels *steps;
     const fc_random_kernels *random;
+    const fc_axes_kernels *axes;
     const fc_norms_kernels *norms;
     const fc_activations_kernels *activations;
+    const fc_losses_kernels *losses;
     const fc_resample_kernels *resample;
+    const fc_padding_kernels *padding;
 } fc_kernels;
 
 typedef struct {

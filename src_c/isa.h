@@ -72,9 +72,12 @@
 #include "passes.h"
 #include "steps.h"
 #include "random.h"
+#include "axes.h"
 #include "norms.h"
 #include "activations.h"
+#include "losses.h"
 #include "resample.h"
+#include "padding.h"
 static const fc_kernels NAME(kernels) = FAMILIES;
 #undef REAL
 #undef REAL_BYTES
@@ -95,9 +98,12 @@ static const fc_kernels NAME(kernels) = FAMILIES;
 #include "passes.h"
 #include "steps.h"
 #include "random.h"
+#include "axes.h"
 #include "norms.h"
 #include "activations.h"
+#include "losses.h"
 #include "resample.h"
+#include "padding.h"
 static const fc_kernels NAME(kernels) = FAMILIES;
 #undef REAL
 #undef REAL_BYTES

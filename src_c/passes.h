@@ -50,9 +50,15 @@ static int NAME(finite)(const void *x_, idx n)
 
 static void NAME(relu)(void *y_, const void *x_, idx n)
 {
-    REAL *restrict y = y_;
-    const REAL *restrict x = x_;
-    for (idx i = 0; i < n; i++) y[i] = x[i] < 0 ? 0 : x[i];
+    REAL *y = y_;
+    const REAL *x = x_;
+    idx i = 0;
+    for (; i + LANES <= n; i += LANES) {
+        const vec v = load(x + i);
+        NAME(ask_ahead)(y + i, x + i, x + i);
+        store(y + i, (vec)((mask_vec)v & ~(mask_vec)(v < 0)));
+    }
+    for (; i < n; i++) y[i] = x[i] < 0 ? 0 : x[i];
 }
 
 static void NAME(relu_backward)(void *dx_, const void *dy_, const void *y_, idx n)
@@ -61,7 +67,10 @@ static void NAME(relu_backward)(void *dx_, const void *dy_, const void *y_, idx 
     REAL *dx = dx_;
     const REAL *dy = dy_, *y = y_;
     idx i = 0;
-    for (; i + LANES <= n; i += LANES) store(dx + i, (vec)((mask_vec)load(dy + i) & ~(mask_vec)(load(y + i) <= 0)));
+    for (; i + LANES <= n; i += LANES) {
+        NAME(ask_ahead)(dx + i, dy + i, y + i);
+        store(dx + i, (vec)((mask_vec)load(dy + i) & ~(mask_vec)(load(y + i) <= 0)));
+    }
     for (; i < n; i++) dx[i] = y[i] <= 0 ? 0 : dy[i];
 }
 
@@ -73,6 +82,7 @@ static void NAME(leaky_relu)(void *y_, const void *a_, const void *x_, double sl
     idx i = 0;
     for (; i + LANES <= n; i += LANES) {
         vec v = load(a + i);
+        NAME(ask_ahead)(y + i, a + i, x + i);
         store(y + i, NAME(select)((mask_vec)(load(x + i) > 0), v, v * slope));
     }
     for (; i < n; i++) y[i] = x[i] > 0 ? a[i] : slope * a[i];
@@ -144,7 +154,10 @@ static void NAME(add)(void *y_, const void *a_, const void *b_, idx n)
     REAL *y = y_;
     const REAL *a = a_, *b = b_;
     idx i = 0;
-    for (; i + LANES <= n; i += LANES) store(y + i, load(a + i) + load(b + i));
+    for (; i + LANES <= n; i += LANES) {
+        NAME(ask_ahead)(y + i, a + i, b + i);
+        store(y + i, load(a + i) + load(b + i));
+    }
     for (; i < n; i++) y[i] = a[i] + b[i];
 }
 
@@ -154,58 +167,81 @@ static void NAME(add_to_doubles)(double *restrict sums, const void *x_, idx n)
     for (idx i = 0; i < n; i++) sums[i] += x[i];
 }
 
-static const double NAME(inverse_factorial)[] = {
-    1.,        1.,         1. / 2,      1. / 6,       1. / 24,       1. / 120,       1. / 720,
-    1. / 5040, 1. / 40320, 1. / 362880, 1. / 3628800, 1. / 39916800, 1. / 479001600, 1. / 6227020800};
-
-/* exp(x) for x <= 0, to an ulp or two: with x = n log(2) + r it is 2^n exp(r), and exp(r) comes by its series. Results
- * below the smallest normal number are 0. */
-INLINE vec NAME(exp)(vec x)
+/* exp(x) = scale (1 + p), where scale is a power of two: with x = n log(2) + r it is 2^n, and p = exp(r) - 1 comes by a
+ * polynomial that interpolates at Chebyshev's points, to 1e-8 and 2e-17. x lies between the logarithms of the smallest
+ * and of the largest normal number. */
+INLINE vec NAME(exp_parts)(vec x, vec *scale)
 {
-    const int is_float = REAL_BYTES == 4, degree = is_float ? 7 : 13, mantissa = is_float ? 23 : 52;
+    /* clang-format off */
+    static const double q_f32[] = {0.5, 0.166665765831580019, 0.0416665541093467166, 0.00836324666975372826,
+                                   0.00139262680525705735};
+    static const double q_f64[] = {0.5, 0.166666666666666675, 0.0416666666666237416, 0.00833333333333003212,
+                                   0.00138888889174064456, 0.000198412698632018284, 2.48015209968256958e-5,
+                                   2.75572682299632257e-6, 2.76202305675068979e-7, 2.51004947889050405e-8};
+    /* clang-format on */
+    const double *q = REAL_BYTES == 4 ? q_f32 : q_f64;
+    const int is_float = REAL_BYTES == 4, degree = is_float ? 4 : 9, mantissa = is_float ? 23 : 52;
     /* Adding this number leaves the nearest integer in the low bits. */
     const REAL big = is_float ? (REAL)12582912.0 : (REAL)6755399441055744.0;
     const REAL log2_high = is_float ? (REAL)0.693359375 : (REAL)6.93147180369123816490e-01;
     const REAL log2_low = is_float ? (REAL)-2.12194440e-4 : (REAL)1.90821492927058770002e-10;
-    const REAL least = is_float ? (REAL)-87.0 : (REAL)-708.0;
-    /* Smaller numbers would overflow the exponent, so they are taken as 0 and the results masked. */
-    const mask_vec enough = (mask_vec)(x >= least);
-    const vec held = (vec)((mask_vec)x & enough);
-    vec t = held * (REAL)1.4426950408889634 + big;
-    vec n = t - big;
-    vec r = (held - n * log2_high) - n * log2_low;
-    vec y = splat((REAL)NAME(inverse_factorial)[degree]);
-    UNROLL_FOR (int k = degree - 1; k >= 0; k--) y = y * r + (REAL)NAME(inverse_factorial)[k];
-    y = (vec)((mask_vec)y + ((mask_vec)t << mantissa));
-    y = (vec)((mask_vec)y & enough);
-    return NAME(select)((mask_vec)(x != x), x, y);
+    const vec t = x * (REAL)1.4426950408889634 + big, n = t - big;
+    const vec r = (x - n * log2_high) - n * log2_low;
+    vec y = splat((REAL)q[degree]);
+    UNROLL_FOR (int k = degree - 1; k >= 0; k--) y = y * r + (REAL)q[k];
+    *scale = (vec)(((mask_vec)t << mantissa) + (mask_vec)splat(1));
+    return r + r * r * y;
+}
+
+/* About the logarithm of the smallest normal number. */
+#define LEAST (REAL_BYTES == 4 ? (REAL)-87.0 : (REAL)-708.0)
+
+/* exp(x) for x no larger than -LEAST, to an ulp or two; results below the smallest normal number are 0. */
+INLINE vec NAME(exp)(vec x)
+{
+    vec scale;
+    const vec p = NAME(exp_parts)(x, &scale), y = scale + scale * p;
+    return (vec)((mask_vec)y & ~(mask_vec)(x < LEAST));
+}
+
+/* Whichever is larger; NaN, if either is. */
+INLINE vec NAME(larger)(vec a, vec b) { return NAME(select)((mask_vec)(a > b) | (mask_vec)(a != a), a, b); }
+
+/* The elements from i on, and -infinity where there are none any more. */
+INLINE vec NAME(load_rest)(const REAL *x, idx i, idx n)
+{
+    if (i + LANES <= n) return load(x + i);
+    const mask_vec there = NAME(lane)() < (SIGNED)(n - i);
+    return NAME(select)(there, NAME(load_few)(x + i, n - i), splat((REAL)-__builtin_inf()));
 }
 
 static void NAME(softmax)(void *p_, const void *x_, idx n, double scale, double *largest, double *total)
 {
     REAL *p = p_;
     const REAL *x = x_;
-    REAL most = (REAL)-__builtin_inf();
-    for (idx i = 0; i < n; i++)
-        if (x[i] > most || x[i] != x[i]) most = x[i];
+    vec most = splat((REAL)-__builtin_inf());
+    for (idx i = 0; i < n; i += LANES) most = NAME(larger)(NAME(load_rest)(x, i, n), most);
+    if (LANES >= 16) most = NAME(larger)(SHUFFLE(most, most, TURNED, 8), most);
+    if (LANES >= 8) most = NAME(larger)(SHUFFLE(most, most, TURNED, 4), most);
+    if (LANES >= 4) most = NAME(larger)(SHUFFLE(most, most, TURNED, 2), most);
+    if (LANES >= 2) most = NAME(larger)(SHUFFLE(most, most, TURNED, 1), most);
     double sum = 0;
-    for (idx i = 0; i < n; i += LANES) {
-        vec v = splat((REAL)-__builtin_inf());
-        const idx count = n - i < LANES ? n - i : LANES;
-        if (count == LANES)
-            v = load(x + i);
-        else
-            for (idx k = 0; k < count; k++) v[k] = x[i + k];
-        v = NAME(exp)(v - most);
-        sum += NAME(sum)(v);
-        if (count == LANES)
-            store(p + i, v);
-        else
-            for (idx k = 0; k < count; k++) p[i + k] = v[k];
+    for (idx i = 0; i < n;) {
+        const idx stop = n - i < NAME(BLOCK) ? n : i + NAME(BLOCK);
+        vec s = {0};
+        for (; i < stop; i += LANES) {
+            const vec v = NAME(exp)(NAME(load_rest)(x, i, n) - most);
+            s += v;
+            if (i + LANES <= n)
+                store(p + i, v);
+            else
+                NAME(store_few)(p + i, v, n - i);
+        }
+        sum += NAME(sum)(s);
     }
     const REAL by = (REAL)(scale / sum);
     for (idx i = 0; i < n; i++) p[i] *= by;
-    *largest = most;
+    *largest = most[0];
     *total = sum;
 }
 
@@ -216,11 +252,16 @@ INLINE void NAME(affine_run)(REAL *y, const REAL *a, const REAL *x, const REAL *
 #define NUMBERS(p) (step ? load(p + i) : splat(*p))
     idx i = 0;
     if (a)
-        for (; i + LANES <= n; i += LANES)
+        for (; i + LANES <= n; i += LANES) {
+            NAME(ask_ahead)(y + i, a + i, x + i);
             store(y + i,
                   NUMBERS(scale) * load(a + i) + (NUMBERS(slope) * (load(x + i) - NUMBERS(by)) + NUMBERS(offset)));
+        }
     else
-        for (; i + LANES <= n; i += LANES) store(y + i, NUMBERS(slope) * (load(x + i) - NUMBERS(by)) + NUMBERS(offset));
+        for (; i + LANES <= n; i += LANES) {
+            NAME(ask_ahead)(y + i, x + i, x + i);
+            store(y + i, NUMBERS(slope) * (load(x + i) - NUMBERS(by)) + NUMBERS(offset));
+        }
 #undef NUMBERS
     for (; i < n; i++) {
         const idx k = i * step;

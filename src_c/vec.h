@@ -32,9 +32,12 @@
      .passes = &NAME(passes),                                                                                          \
      .random = &NAME(random),                                                                                          \
      .steps = &NAME(steps),                                                                                            \
+     .axes = &NAME(axes),                                                                                              \
      .norms = &NAME(norms),                                                                                            \
      .activations = &NAME(activations),                                                                                \
-     .resample = &NAME(resample)}
+     .losses = &NAME(losses),                                                                                          \
+     .resample = &NAME(resample),                                                                                      \
+     .padding = &NAME(padding)}
 
 #define LANES (VECTOR_BYTES / REAL_BYTES)
 #define vec NAME(vec)
@@ -226,4 +229,27 @@ INLINE void NAME(bring_near)(fc_ahead *ahead, const int lines)
 {
     UNROLL_FOR (int i = 0; i < lines; i++) __builtin_prefetch((const char *)ahead->from + 64 * i, 0, 2);
     ahead->from = (const REAL *)ahead->from + ahead->step;
+}
+
+/* In a pass over memory: have what comes some lines later brought near, to be written and to be read. CPUs ask ahead by
+ * themselves, but not beyond the end of a page, and later than pays where data come from the last cache. */
+INLINE void NAME(ask_ahead)(const REAL *y, const REAL *a, const REAL *b)
+{
+    enum { FAR_AHEAD = 4096 / REAL_BYTES };
+    __builtin_prefetch(a + FAR_AHEAD, 0, 2);
+    if (b != a) __builtin_prefetch(b + FAR_AHEAD, 0, 2);
+    if (y != a) __builtin_prefetch(y + FAR_AHEAD, 1, 2);
+}
+
+/* The first `count` elements of a vector; the others are 0. */
+INLINE vec NAME(load_few)(const REAL *p, idx count)
+{
+    vec v = {0};
+    for (idx k = 0; k < count; k++) v[k] = p[k];
+    return v;
+}
+
+INLINE void NAME(store_few)(REAL *p, vec v, idx count)
+{
+    for (idx k = 0; k < count; k++) p[k] = v[k];
 }

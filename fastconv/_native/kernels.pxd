@@ -190,9 +190,29 @@ cdef extern from "fastconv.h" nogil:
         void (*normalise_backward)(void *dx, const void *dy, const void *x, const fc_rows *rows, const double *mean,
                                    const double *inverse, double *dw, double *db, void *scratch, idx first,
                                    idx count) noexcept nogil
+        void (*norm_weights)(const void *dy, const void *x, idx n, const double *mean, const double *inverse,
+                             double *dw, double *db, idx rows, idx first, idx count) noexcept nogil
+
+    ctypedef struct fc_columns:
+        idx rows, stride, width
+
+    ctypedef struct fc_axes_kernels:
+        void (*sum_columns)(double *sums, const void *x, const fc_columns *columns) noexcept nogil
+        void (*softmax_columns)(void *y, const void *x, const fc_columns *columns, int logarithm) noexcept nogil
+        void (*softmax_columns_backward)(void *dx, const void *dy, const void *y, const fc_columns *columns,
+                                         int logarithm) noexcept nogil
+        void (*softmax_row)(void *y, const void *x, idx n, int logarithm) noexcept nogil
+        void (*softmax_row_backward)(void *dx, const void *dy, const void *y, idx n, int logarithm) noexcept nogil
 
     cdef enum:
         FC_ACTIVATIONS
+        FC_LOSSES
+
+    ctypedef struct fc_losses_kernels:
+        void (*each_loss)(int kind, void *y, const void *x, const void *t, double p, idx n) noexcept nogil
+        double (*sum_of_losses)(int kind, const void *x, const void *t, double p, idx n) noexcept nogil
+        void (*loss_backward)(int kind, void *dx, const void *dy, const void *x, const void *t, double p, double scale,
+                              idx n) noexcept nogil
 
     ctypedef struct fc_activations_kernels:
         void (*activate)(int kind, void *y, const void *x, const double *p, idx n) noexcept nogil
@@ -212,6 +232,16 @@ cdef extern from "fastconv.h" nogil:
         void (*plane)(void *y, const void *x, idx height, idx width, const fc_taps *rows, const fc_taps *cols,
                       void *scratch) noexcept nogil
 
+    ctypedef struct fc_edges:
+        const int32_t *rows
+        const int32_t *cols
+        idx height, width, left, middle, image_rows, image_width
+        double value
+
+    ctypedef struct fc_padding_kernels:
+        void (*pad_plane)(void *y, const void *x, const fc_edges *edges) noexcept nogil
+        void (*pad_plane_backward)(void *dx, const void *dy, const fc_edges *edges) noexcept nogil
+
     ctypedef struct fc_kernels:
         idx itemsize
         idx lanes
@@ -224,9 +254,12 @@ cdef extern from "fastconv.h" nogil:
         const fc_passes_kernels *passes
         const fc_steps_kernels *steps
         const fc_random_kernels *random
+        const fc_axes_kernels *axes
         const fc_norms_kernels *norms
         const fc_activations_kernels *activations
+        const fc_losses_kernels *losses
         const fc_resample_kernels *resample
+        const fc_padding_kernels *padding
 
     ctypedef struct fc_isa:
         const char *name

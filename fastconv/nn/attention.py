@@ -8,8 +8,8 @@ import numpy as np
 
 from .._tensor import Tensor
 from ..checks import integer, number
-from ..creation import empty, full
-from ..functions import where
+from ..creation import empty, full, zeros
+from ..functions import cat, where
 from . import functional as F
 from . import init
 from .dropout import Dropout
@@ -36,8 +36,10 @@ class MultiheadAttention(Module):
         Of the attention, in training.
     bias : bool
         Whether the projections learn biases.
-    add_bias_kv, add_zero_attn : False
-        Others are a NotImplementedError.
+    add_bias_kv : bool
+        Whether one more key and value, the same for all images, are learned.
+    add_zero_attn : bool
+        Whether there are one more key and value of zeros.
     kdim, vdim : int, optional
         Features of keys and values; embed_dim by default.
     batch_first : bool
@@ -50,9 +52,11 @@ class MultiheadAttention(Module):
     in_proj_weight : Parameter (3 embed_dim, embed_dim), or None with kdim or vdim
     q_proj_weight, k_proj_weight, v_proj_weight : Parameter, or None without
     in_proj_bias : Parameter (3 embed_dim,) or None
+    bias_k, bias_v : Parameter (1, 1, embed_dim), or None without add_bias_kv
     out_proj : Linear
     """
 
+    add_zero_attn: bool
     dropout: Any
     embed_dim: int
     head_dim: int
@@ -76,8 +80,6 @@ class MultiheadAttention(Module):
         dtype: Any = None,
     ) -> None:
         super().__init__()
-        if add_bias_kv or add_zero_attn:
-            raise NotImplementedError("MultiheadAttention does not know add_bias_kv and add_zero_attn")
         self.embed_dim = e = integer(embed_dim, "embed_dim", 1)
         self.num_heads = integer(num_heads, "num_heads", 1)
         self.kdim = e if kdim is None else integer(kdim, "kdim", 1)
@@ -95,6 +97,9 @@ class MultiheadAttention(Module):
             self.register_parameter(f"{name}_proj_weight", None if same else Parameter(empty(*size, dtype=dtype)))
         self.register_parameter("in_proj_bias", Parameter(empty(3 * e, dtype=dtype)) if bias else None)
         self.out_proj = NonDynamicallyQuantizableLinear(e, e, bias, dtype=dtype)
+        for name in ("bias_k", "bias_v"):
+            self.register_parameter(name, Parameter(empty(1, 1, e, dtype=dtype)) if add_bias_kv else None)
+        self.add_zero_attn = add_zero_attn
         self._reset_parameters()
 
     def _reset_parameters(self) -> None:
@@ -104,6 +109,9 @@ class MultiheadAttention(Module):
         if self.in_proj_bias is not None:
             init.zeros_(self.in_proj_bias)
             init.zeros_(self.out_proj.bias)
+        for bias in (self.bias_k, self.bias_v):
+            if bias is not None:
+                init.xavier_normal_(bias)
 
     def _projections(self) -> tuple[list[Tensor], list[Tensor | None]]:
         e = self.embed_dim
@@ -113,6 +121,13 @@ class MultiheadAttention(Module):
             weights = [self.in_proj_weight[i * e : (i + 1) * e] for i in range(3)]
         bias = self.in_proj_bias
         return weights, [None if bias is None else bias[i * e : (i + 1) * e] for i in range(3)]
+
+    def _more(self, heads: Tensor, bias: Tensor | None) -> Tensor:
+        """Keys or values (N, num_heads, S, head_dim) with those that are always there."""
+        size = heads.shape[0], self.num_heads, 1, self.head_dim
+        if bias is not None:
+            heads = cat([heads, bias.reshape(1, *size[1:]).expand(*size)], 2)
+        return cat([heads, zeros(*size, dtype=heads.dtype)], 2) if self.add_zero_attn else heads
 
     def forward(
         self,
@@ -171,6 +186,9 @@ class MultiheadAttention(Module):
         if key_padding_mask is not None:
             padding = _additive(key_padding_mask, q).reshape(n, 1, 1, source)
             mask = padding if mask is None else mask + padding
+        heads[1], heads[2] = self._more(heads[1], self.bias_k), self._more(heads[2], self.bias_v)
+        if mask is not None:
+            mask = F.pad(mask, (0, heads[1].shape[2] - source))
         dropped = self.dropout if self.training else 0.0
         attention = None
         if need_weights:

@@ -13,7 +13,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import DTypeLike
 
-from .. import elementwise, functions, twice
+from .. import elementwise, functions, layer_passes, twice
 from .._native.layers import convolution, loss, pointwise, pooling
 from .._native.tape import apply, differentiable_twice
 from .._tensor import Tensor
@@ -674,15 +674,20 @@ def _soft_cross_entropy(input, target, weight, reduction, label_smoothing):
 
 @differentiable_twice
 def _mse_loss(needs, x, target, reduction):
-    difference = x - target
-    y = np.square(difference)
-    n = y.size if reduction == "mean" else 1
+    n = x.size if reduction == "mean" else 1
+    if x.itemsize >= 4 and x.size:
+        y = layer_passes.loss("squared", x, target, 0.0, reduction == "none")
+    else:
+        y = np.square(x - target)
     if reduction != "none":
         with np.errstate(invalid="ignore"):
             y = np.asarray(y.sum(dtype=np.float64) / np.float64(n), x.dtype)
 
     def vjp(dy, x, target):
-        dx = (x - target) * (dy * (2 / n if n else math.nan))
+        if isinstance(dy, np.ndarray) and x.itemsize >= 4 and x.size:
+            dx = layer_passes.loss_backward("squared", dy, x, target, 0.0, n)
+        else:
+            dx = (x - target) * (dy * (2 / n if n else math.nan))
         return dx if needs[0] else None, -dx if needs[1] else None
 
     return y, vjp, (x, target)

@@ -29,14 +29,17 @@ def _chunks(x: Tensor, count: int) -> list[Tensor]:
 
 
 # A step takes the input's part of the gates, the state and the state's weight and bias, and returns the new state. A
-# state is a list: the hidden one, which is the output, and for LSTM the cell's.
+# state is a list: the hidden one, which is the output, and for LSTM the cell's, whose output may be projected.
 
 
-def _lstm_step(gates: Tensor, state: list[Tensor], weight: Tensor, bias: Tensor | None) -> list[Tensor]:
+def _lstm_step(
+    gates: Tensor, state: list[Tensor], weight: Tensor, bias: Tensor | None, projection: Tensor | None = None
+) -> list[Tensor]:
     hidden, cell = state
     i, f, g, o = _chunks(gates + F.linear(hidden, weight, bias), 4)
     cell = sigmoid(f) * cell + sigmoid(i) * tanh(g)
-    return [sigmoid(o) * tanh(cell), cell]
+    hidden = sigmoid(o) * tanh(cell)
+    return [hidden if projection is None else F.linear(hidden, projection), cell]
 
 
 def _gru_step(gates: Tensor, state: list[Tensor], weight: Tensor, bias: Tensor | None) -> list[Tensor]:
@@ -193,15 +196,15 @@ class _Layers(_Recurrent):
         Of the outputs of all layers but the last, in training.
     bidirectional : bool
         A second one goes through the sequence from its end; outputs are side by side.
-    proj_size : 0
-        Others are a NotImplementedError.
+    proj_size : int
+        Unless 0, what an LSTM's outputs are projected to.
     device, dtype
         Of the parameters.
 
     Attributes
     ----------
     weight_ih_l0, weight_hh_l0, bias_ih_l0, bias_hh_l0, weight_ih_l0_reverse, ... : Parameter
-        Of each layer and direction, as the cell has them.
+        Of each layer and direction, as the cell has them; weight_hr_l0 (proj_size, hidden_size) with projections.
     """
 
     mode: str
@@ -220,10 +223,16 @@ class _Layers(_Recurrent):
         dtype: Any = None,
     ) -> None:
         super().__init__()
-        if proj_size:
-            raise NotImplementedError(f"{type(self).__name__} has no projections, got proj_size={proj_size}")
+        if proj_size and self.mode != "LSTM":
+            raise ValueError(
+                f"proj_size argument is only supported for LSTM, not RNN or GRU, got {proj_size} for "
+                f"{type(self).__name__}"
+            )
         self.input_size = integer(input_size, "input_size")
         self.hidden_size = integer(hidden_size, "hidden_size", 1)
+        self.proj_size = integer(proj_size, "proj_size", 0)
+        if proj_size >= hidden_size:
+            raise ValueError(f"proj_size has to be smaller than hidden_size, got {proj_size} and {hidden_size}")
         self.num_layers = integer(num_layers, "num_layers", 1)
         self.bias = bias
         self.batch_first = batch_first
@@ -242,12 +251,18 @@ class _Layers(_Recurrent):
             for direction in self._directions:
                 end = f"_l{layer}{direction}"
                 self._add("weight_ih" + end, gates, width, dtype=dtype)
-                self._add("weight_hh" + end, gates, self.hidden_size, dtype=dtype)
+                self._add("weight_hh" + end, gates, self._output_size, dtype=dtype)
                 if bias:
                     self._add("bias_ih" + end, gates, dtype=dtype)
                     self._add("bias_hh" + end, gates, dtype=dtype)
-            width = self.hidden_size * len(self._directions)
+                if proj_size:
+                    self._add("weight_hr" + end, proj_size, self.hidden_size, dtype=dtype)
+            width = self._output_size * len(self._directions)
         self.reset_parameters()
+
+    @property
+    def _output_size(self) -> int:
+        return self.proj_size or self.hidden_size
 
     @property
     def _directions(self) -> tuple[str, ...]:
@@ -260,10 +275,11 @@ class _Layers(_Recurrent):
         """One direction of one layer over (L, N, features)."""
         step = _STEPS[self.mode][0]
         own = [getattr(self, name + end) if self.bias or "weight" in name else None for name in _NAMES]
+        projection = {"projection": getattr(self, "weight_hr" + end)} if self.proj_size else {}
         gates = F.linear(x, own[0], own[2])
         outputs: list = [None] * len(x)
         for t in reversed(range(len(x))) if end.endswith("_reverse") else range(len(x)):
-            state = step(gates[t], state, own[1], own[3])
+            state = step(gates[t], state, own[1], own[3], **projection)
             outputs[t] = state[0]
         return stack(outputs), state
 
@@ -280,11 +296,11 @@ class _Layers(_Recurrent):
         if not len(x):
             raise RuntimeError(f"Expected sequence length to be larger than 0 in {name}, got {list(input.shape)}")
         cells = self.num_layers * len(self._directions)
-        size = (cells, x.shape[1], self.hidden_size)
+        sizes = [(cells, x.shape[1], width) for width in (self._output_size, self.hidden_size)[:parts]]
         if state is None:
-            state = [zeros(*size, dtype=x.dtype)] * parts
+            state = [zeros(*size, dtype=x.dtype) for size in sizes]
         else:
-            for part in state:
+            for part, size in zip(state, sizes, strict=True):
                 if part.shape != (size[::2] if single else size):
                     raise RuntimeError(f"Expected hidden size {size[::2] if single else size}, got {list(part.shape)}")
             state = [part.unsqueeze(1) for part in state] if single else state
@@ -307,6 +323,8 @@ class _Layers(_Recurrent):
     def extra_repr(self) -> str:
         parts = [f"{self.input_size}, {self.hidden_size}"]
         defaults = {"num_layers": 1, "bias": True, "batch_first": False, "dropout": 0.0, "bidirectional": False}
+        if self.proj_size:
+            parts.append(f"proj_size={self.proj_size}")
         parts += [f"{name}={getattr(self, name)}" for name, value in defaults.items() if getattr(self, name) != value]
         return ", ".join(parts)
 

@@ -96,6 +96,7 @@ _SLOPES: dict[str, Callable[..., Tensor]] = {
     "elu": _elu_slope,
     "gelu": _gelu_slope,
     "gelu_tanh": _gelu_tanh_slope,
+    "softplus": lambda x, beta, threshold, scale: where(x * beta > threshold, 1.0, sigmoid(x * beta)),
 }
 
 
@@ -169,34 +170,17 @@ def gelu(input: Array, *, approximate: str = "none") -> Array:
     return _activate("gelu" if approximate == "none" else "gelu_tanh", input, False)
 
 
-def _softplus(needs, x, beta, threshold):
-    z = x * beta
-    with np.errstate(over="ignore", invalid="ignore"):
-        smooth = np.maximum(z, 0) + np.log1p(np.exp(-np.abs(z)))
-    y = np.where(z > threshold, x, smooth / beta).astype(x.dtype, copy=False)
-
-    def vjp(dy, x):
-        z = x * beta
-        return (np.where(z > threshold, dy, dy * elementwise.sigmoid(z)).astype(dy.dtype, copy=False),)
-
-    return y, vjp, (x,)
-
-
 def softplus(input: Array, beta: float = 1, threshold: float = 20) -> Array:
     """``log(1 + exp(beta * input)) / beta``, element-wise; the input itself where ``beta * input > threshold``."""
     check_dtypes("softplus", input=input)
-    return apply(_softplus, input, beta=beta, threshold=threshold)
-
-
-def _logsigmoid(needs, x):
-    y = np.minimum(x, 0) - np.log1p(np.exp(-np.abs(x)))
-    return y, lambda dy, x: (dy * elementwise.sigmoid(-x),), (x,)
+    if beta == 0:
+        return input * math.inf
+    return _activate("softplus", input, False, beta, threshold, 1 / beta)
 
 
 def logsigmoid(input: Array) -> Array:
     """``log(sigmoid(input))``, element-wise, without overflow."""
-    check_dtypes("logsigmoid", input=input)
-    return apply(_logsigmoid, input)
+    return _activate("softplus", input, False, -1.0, math.inf, -1.0)
 
 
 def _softsign(needs, x):

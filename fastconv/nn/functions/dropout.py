@@ -10,17 +10,23 @@ from ..._native.memory import empty
 from ..._native.tape import apply
 from ...checks import number
 from ...dtypes import bfloat16
+from ...elementwise import scaled_planes
 from ...random import dropout_noise, fill_bernoulli
 from .arguments import Array, array_of, check_array, check_dtypes, replace, values_of
 
 __all__ = ["alpha_dropout", "dropout1d", "dropout2d", "dropout3d", "feature_alpha_dropout"]
 
 
+def _times(x: np.ndarray, scale: np.ndarray) -> np.ndarray:
+    y = scaled_planes(x, scale)
+    return np.multiply(x, scale, out=empty(x.shape, x.dtype)) if y is None else y
+
+
 def _masked(needs, x, scale, offset):
-    y = np.multiply(x, scale, out=empty(x.shape, x.dtype))
+    y = _times(x, scale)
     if offset is not None:
         y += offset
-    return y, lambda dy, scale: (np.multiply(dy, scale, out=empty(dy.shape, dy.dtype)),), (scale,)
+    return y, lambda dy, scale: (_times(dy, scale),), (scale,)
 
 
 def _channel_dropout(name: str, input: Array, p: float, training: bool, inplace: bool, spatial: int) -> Array:

@@ -21,7 +21,12 @@ def _embedding(needs, weight, rows, padding_idx, scale_grad_by_freq):
         if scale_grad_by_freq:
             dy = dy / np.bincount(rows, minlength=shape[0])[rows, None].astype(dy.dtype)
         dw = np.zeros(shape, dy.dtype)
-        np.add.at(dw, rows, dy)
+        if rows.size:
+            # What goes to one row lies together when it is sorted.
+            order = np.argsort(rows, kind="stable")
+            rows = rows[order]
+            starts = np.flatnonzero(np.diff(rows, prepend=-1))
+            dw[rows[starts]] = np.add.reduceat(dy[order], starts, axis=0)
         return (dw,)
 
     return weight[rows], vjp, (rows,)

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ... import elementwise
+from ... import elementwise, layer_passes
 from ..._native.tape import apply
 from ..._tensor import Tensor
 from ...checks import LARGEST, integer
@@ -55,6 +55,22 @@ def _sum_to(dx: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     return dx.sum(axis=(*range(lead), *stretched), dtype=np.float64).astype(dx.dtype).reshape(shape)
 
 
+def _compiled(needs, x, target, kind, parameter, reduction):
+    """A loss of each element by one compiled pass, for arrays of one size."""
+    divisor = {"none": 1, "sum": 1, "mean": x.size, "batchmean": x.shape[0] if x.ndim else 1}[reduction]
+    y = layer_passes.loss(kind, x, target, parameter, reduction == "none")
+    if reduction != "none":
+        y = np.asarray(y / divisor, x.dtype)
+
+    def vjp(dy, x, target):
+        dx = layer_passes.loss_backward(kind, dy, x, target, parameter, divisor)
+        if not needs[1]:
+            return dx, None
+        return dx if needs[0] else None, -dx if kind != "logistic" else x * (dy * (-1 / divisor)).astype(x.dtype)
+
+    return y, vjp, (x, target)
+
+
 def _pointwise(needs, x, target, elements, reduction, weight, by_weight):
     loss, slope_of_x, slope_of_target = elements(x, target)
     if weight is not None:
@@ -86,10 +102,13 @@ def _compare(
     reduce: bool | None,
     reduction: str,
     weight: Array | None = None,
+    kind: str | None = None,
+    parameter: float = 0.0,
 ) -> Array:
     """A loss of each element of two arrays; ``elements(x, t)`` returns it and functions of its two derivatives.
 
-    Shapes that differ are broadcast, with a warning, as torch does.
+    Shapes that differ are broadcast, with a warning, as torch does. Where there is a compiled pass, `kind` and
+    `parameter` name it.
     """
     reduction = reduction_of(reduction, size_average, reduce)
     check_array(name, target, "target")
@@ -100,6 +119,9 @@ def _compare(
             "This will likely lead to incorrect results due to broadcasting. Please ensure they have the same size.",
             stacklevel=3,
         )
+    plain = input.shape == target.shape and 0 not in input.shape and input.dtype.itemsize >= 4
+    if kind is not None and weight is None and plain:
+        return apply(_compiled, input, target, kind=kind, parameter=parameter, reduction=reduction)
     try:
         return apply(
             _pointwise,
@@ -141,7 +163,7 @@ def l1_loss(
     weight : Tensor or ndarray, optional
         Multiplies the error of each element; the mean divides by its sum.
     """
-    return _compare("l1_loss", _absolute, input, target, size_average, reduce, reduction, weight)
+    return _compare("l1_loss", _absolute, input, target, size_average, reduce, reduction, weight, "absolute")
 
 
 def _huber(delta: float, scale: float) -> Callable:
@@ -171,8 +193,8 @@ def smooth_l1_loss(
     """``d^2 / (2 beta)`` where ``d = |input - target|`` is below `beta`, else ``d - beta / 2`` (Girshick, 2015)."""
     if beta < 0:
         raise RuntimeError(f"smooth_l1_loss does not support negative values for beta, got {beta}")
-    elements = _huber(beta, 1 / beta) if beta else _absolute
-    return _compare("smooth_l1_loss", elements, input, target, size_average, reduce, reduction)
+    elements, kind = (_huber(beta, 1 / beta), "smooth_l1") if beta else (_absolute, "absolute")
+    return _compare("smooth_l1_loss", elements, input, target, size_average, reduce, reduction, None, kind, beta)
 
 
 def huber_loss(
@@ -181,7 +203,8 @@ def huber_loss(
     """``d^2 / 2`` where ``d = |input - target|`` is below `delta`, else ``delta (d - delta / 2)`` (Huber, 1964)."""
     if delta <= 0:
         raise RuntimeError(f"huber_loss does not support non-positive values for delta, got {delta}")
-    return _compare("huber_loss", _huber(delta, 1.0), input, target, None, None, reduction, weight)
+    elements = _huber(delta, 1.0)
+    return _compare("huber_loss", elements, input, target, None, None, reduction, weight, "huber", delta)
 
 
 def _check_same_size(name: str, input: Array, target: Array) -> None:
@@ -283,7 +306,15 @@ def binary_cross_entropy_with_logits(
         raise ValueError(f"Target size ({list(target.shape)}) must be the same as input size ({list(input.shape)})")
     elements = _bernoulli_of_logits(values_of(pos_weight))
     return _compare(
-        "binary_cross_entropy_with_logits", elements, input, target, size_average, reduce, reduction, weight
+        "binary_cross_entropy_with_logits",
+        elements,
+        input,
+        target,
+        size_average,
+        reduce,
+        reduction,
+        weight,
+        "logistic" if pos_weight is None else None,
     )
 
 

@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 
 import numpy as np
 
+from ..._native import layer_passes, passes
 from ..._tensor import Tensor
 from ...checks import number
 from ...creation import from_numpy
 from ...functions import cat
 
 __all__ = ["clip_grad_norm_", "clip_grad_value_", "parameters_to_vector", "vector_to_parameters"]
+
+
+def _norm(g: np.ndarray, p: float) -> float:
+    """The p-norm of all elements, added up in float64."""
+    if p == 2 and g.size and g.flags.c_contiguous and g.dtype in (np.float32, np.float64):
+        total, dot = np.empty(1), np.empty(1)
+        plane = g.reshape(1, 1, -1)
+        passes.channel_dots(plane, plane, np.zeros(1), total, dot)
+        if 1e-20 < dot[0] < np.inf:  # else squares may be more or less than float32 holds
+            return math.sqrt(dot[0])
+    return float(np.linalg.norm(g.ravel().astype(np.float64), p))
 
 
 def clip_grad_norm_(
@@ -42,7 +55,7 @@ def clip_grad_norm_(
         if not isinstance(p, Tensor):
             raise TypeError(f"clip_grad_norm_() expects Tensors as parameters, got {p!r} of type {type(p).__name__}")
     gradients = [p.grad.numpy() for p in parameters if p.grad is not None]
-    norms = np.array([np.linalg.norm(g.ravel().astype(np.float64), norm_type) for g in gradients])
+    norms = np.array([_norm(g, norm_type) for g in gradients])
     total = float(np.linalg.norm(norms, norm_type)) if gradients else 0.0
     if error_if_nonfinite and not np.isfinite(total):
         raise RuntimeError(f"the norm of order {norm_type} of the gradients is {total}, so they cannot be clipped")
@@ -58,7 +71,11 @@ def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float) -
     clip_value = float(number(clip_value, "clip_value"))
     for p in [parameters] if isinstance(parameters, Tensor) else parameters:
         if p.grad is not None:
-            p.grad.clamp_(-clip_value, clip_value)
+            g = p.grad.numpy()
+            if g.dtype in (np.float32, np.float64) and g.flags.carray:
+                layer_passes.activate(0, g, g, -clip_value, clip_value)
+            else:
+                p.grad.clamp_(-clip_value, clip_value)
 
 
 def parameters_to_vector(parameters: Iterable[Tensor]) -> Tensor:
