@@ -17,3 +17,13 @@ def test_networks_are_exported(name, tmp_path, monkeypatch):
 @pytest.mark.parametrize("name", ["squeezenet", "shufflenet"])
 def test_networks_of_the_onnx_package_are_read(name):
     assert max(onnx_networks.light(name)) < 1e-4
+
+
+def test_the_cases_of_the_onnx_package():
+    import onnx_nodes
+
+    found = onnx_nodes.outcomes()
+    assert sum(why == "passed" for why in found.values()) > 1000
+    excused = {"passed", "an operator that is not taken", "a dtype that tensors do not have", *onnx_nodes.KNOWN}
+    wrong = {name: why for name, why in found.items() if why not in excused}
+    assert not wrong

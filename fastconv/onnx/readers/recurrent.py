@@ -16,14 +16,23 @@ __all__ = []
 _ACTIVATIONS = {"Tanh": tanh, "Relu": relu, "Sigmoid": sigmoid}
 
 
-def _lstm(node: Node, functions: list[Any], gates: Tensor, state: list[Tensor], r: Tensor, b: Any) -> list[Tensor]:
+def _lstm(
+    node: Node, functions: list[Any], gates: Tensor, state: list[Tensor], r: Tensor, b: Any, peepholes: Any
+) -> list[Tensor]:
     f, g, h = functions
-    i, o, forget, c = chunk(gates + F.linear(state[0], r, b), 4, 1)
-    cell = f(forget) * state[1] + f(i) * g(c)
+    hidden, cell = state
+    i, o, forget, c = chunk(gates + F.linear(hidden, r, b), 4, 1)
+    if peepholes is not None:  # the gates see the cell
+        own_i, own_o, own_forget = chunk(peepholes, 3, 0)
+        i, forget = i + own_i * cell, forget + own_forget * cell
+    cell = f(forget) * cell + f(i) * g(c)
+    o = o if peepholes is None else o + own_o * cell
     return [f(o) * h(cell), cell]
 
 
-def _gru(node: Node, functions: list[Any], gates: Tensor, state: list[Tensor], r: Tensor, b: Any) -> list[Tensor]:
+def _gru(
+    node: Node, functions: list[Any], gates: Tensor, state: list[Tensor], r: Tensor, b: Any, peepholes: None
+) -> list[Tensor]:
     f, g = functions
     hidden = state[0]
     update, reset, new = chunk(gates, 3, 1)
@@ -38,7 +47,9 @@ def _gru(node: Node, functions: list[Any], gates: Tensor, state: list[Tensor], r
     return [new + update * (hidden - new)]
 
 
-def _rnn(node: Node, functions: list[Any], gates: Tensor, state: list[Tensor], r: Tensor, b: Any) -> list[Tensor]:
+def _rnn(
+    node: Node, functions: list[Any], gates: Tensor, state: list[Tensor], r: Tensor, b: Any, peepholes: None
+) -> list[Tensor]:
     return [functions[0](gates + F.linear(state[0], r, b))]
 
 
@@ -50,7 +61,7 @@ _KINDS: dict[str, tuple[Callable[..., list[Tensor]], int, list[str]]] = {
 }
 
 
-@reads("LSTM", "GRU", "RNN", weights=(1, 2, 3), settings=(4, 5, 6))
+@reads("LSTM", "GRU", "RNN", weights=(1, 2, 3, 7), settings=(4, 5, 6))
 def _recurrent(
     node: Node,
     x: Tensor,
@@ -65,8 +76,8 @@ def _recurrent(
     step, parts, usual = _KINDS[node.kind]
     by_batch = node.get("layout", 0)
     x = x.transpose(0, 1) if by_batch else x
-    if peepholes is not None or node.get("clip") or node.get("input_forget", 0):
-        raise ValueError("peepholes, clip and input_forget are not taken")
+    if node.get("clip") or node.get("input_forget", 0):
+        raise ValueError("clip and input_forget are not taken")
     if lengths is not None and (lengths != x.shape[0]).any():
         raise ValueError("sequences of several lengths are not taken")
     directions = {"forward": [False], "reverse": [True], "bidirectional": [False, True]}[
@@ -80,11 +91,12 @@ def _recurrent(
     for d, backwards in enumerate(directions):
         functions = [_ACTIVATIONS[name] for name in names[d * len(usual) : (d + 1) * len(usual)]]
         bias, own_bias = (None, None) if b is None else chunk(b[d], 2, 0)
+        own_peepholes = None if peepholes is None else peepholes[d]
         gates = F.linear(x, w[d], bias)
         state = [zeros(x.shape[1], size, dtype=x.dtype) if part is None else part[d] for part in first[:parts]]
         made: list[Any] = [None] * x.shape[0]
         for t in reversed(range(x.shape[0])) if backwards else range(x.shape[0]):
-            state = step(node, functions, gates[t], state, r[d], own_bias)
+            state = step(node, functions, gates[t], state, r[d], own_bias, own_peepholes)
             made[t] = state[0]
         outputs.append(stack(made))
         ends.append(state)
