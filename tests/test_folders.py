@@ -215,8 +215,11 @@ def test_images_are_cut_not_squeezed_and_read_the_same_from_memory_and_disk(tmp_
         for (x, a), (y, b) in zip(one, other, strict=True):
             assert a == b
             np.testing.assert_array_equal(x.numpy(), y.numpy())
-        columns = one.__getitems__(list(range(len(one))))
-        assert len(columns) == len(one)
+        batch, places = other.__getitems__([1, 0]), [1, 0]
+        for (x, label), i in zip(batch, places, strict=True):
+            assert label == one[i][1]
+            np.testing.assert_array_equal(x.numpy(), one[i][0].numpy())
+        assert len(one.__getitems__(list(range(len(one))))) == len(one)
     wide = Image.new("RGB", (40, 16), "black")
     wide.paste("white", (12, 0, 28, 16))
     cut = prepared(runs._pixels(given))(wide)

@@ -272,13 +272,21 @@ class Photos(Dataset):
         """Where an image is."""
         return os.path.join(self.root, self.images[index][0])
 
+    def image(self, index: int) -> Any:
+        """The Pillow image, cut to its size."""
+        return self.cut(open_image(self.path(index))) if self.pixels is None else to_image(self.pixels[index])
+
     def __getitem__(self, index: int) -> tuple[Any, int]:
-        image = self.cut(open_image(self.path(index))) if self.pixels is None else to_image(self.pixels[index])
-        return self.transform(image), self.images[index][1]
+        return self.transform(self.image(index)), self.images[index][1]
 
     def __getitems__(self, indices: list[int]) -> Sequence[tuple[Any, int]]:
         whole = batched(self.transform)
-        if whole is None or self.pixels is None:
+        if self.pixels is None:
+            with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:  # reading lets other threads run
+                images = list(pool.map(self.image, indices))
+            # One after the other, so that what they draw at random is the same in any case.
+            return [(self.transform(image), self.images[i][1]) for image, i in zip(images, indices, strict=True)]
+        if whole is None:
             return [self[index] for index in indices]
         return Columns(whole(self.pixels[indices]), [self.images[index][1] for index in indices])
 
