@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import fastconv
-from fastconv import _compat, nn, optim
+from fastconv import _compat, as_torch, nn, optim
 
 QUESTIONS = [
     "cuda.is_available()",
@@ -338,3 +338,47 @@ def test_what_libraries_take_from_the_hub():
 
     assert hub.urlparse("https://a/b").path == "/b"
     assert hub._get_torch_home() == os.path.dirname(hub.get_dir())
+
+
+def test_what_layers_of_a_kind_have_in_common():
+    from fastconv._compat.nn import modules
+
+    for base, layers in (
+        ("_BatchNorm", (nn.BatchNorm1d(2), nn.BatchNorm2d(2), nn.BatchNorm3d(2))),
+        ("_NormBase", (nn.BatchNorm2d(2), nn.InstanceNorm2d(2))),
+        ("_InstanceNorm", (nn.InstanceNorm1d(2),)),
+        ("_ConvNd", (nn.Conv2d(1, 1, 1), nn.Conv1d(1, 1, 1), nn.ConvTranspose2d(1, 1, 1))),
+        ("_ConvTransposeNd", (nn.ConvTranspose2d(1, 1, 1),)),
+        ("_Loss", (nn.MSELoss(), nn.CrossEntropyLoss())),
+        ("_WeightedLoss", (nn.NLLLoss(),)),
+        ("_MaxPoolNd", (nn.MaxPool1d(2), nn.MaxPool2d(2))),
+        ("_AdaptiveAvgPoolNd", (nn.AdaptiveAvgPool2d(1),)),
+        ("_AdaptiveMaxPoolNd", (nn.AdaptiveMaxPool2d(1),)),
+    ):
+        assert all(isinstance(layer, getattr(modules, base)) for layer in layers), base
+    assert not isinstance(nn.BatchNorm1d(2), nn.BatchNorm2d)
+
+
+def test_batch_norm_over_several_gpus_can_only_be_evaluated():
+    from fastconv._compat.nn import SyncBatchNorm
+
+    net = nn.Sequential(nn.Conv2d(1, 2, 1), nn.Sequential(nn.BatchNorm2d(2)))
+    x = fastconv.randn(3, 1, 4, 4)
+    net(x)
+    expected = net.eval()(x)
+    converted = SyncBatchNorm.convert_sync_batchnorm(net)
+    assert isinstance(converted[1][0], SyncBatchNorm) and fastconv.equal(converted(x), expected)
+    with pytest.raises(ValueError, match="expected input tensor to be on GPU"):
+        converted.train()(x)
+
+
+def test_old_names_of_functions():
+    lookup = as_torch.lookup
+    x = nn.Parameter(fastconv.ones(4))
+    x.grad = fastconv.full((4,), 3.0)
+    with pytest.warns(FutureWarning, match="clip_grad_norm_"):
+        assert lookup("torch.nn.utils", "clip_grad_norm")([x], 1.0) == 6
+    assert fastconv.allclose(x.grad, fastconv.full((4,), 0.5))
+    assert lookup("torch.utils.model_zoo", "load_url") is fastconv.hub.load_state_dict_from_url
+    assert issubclass(fastconv.optim.lr_scheduler.StepLR, lookup("torch.optim.lr_scheduler", "_LRScheduler"))
+    assert issubclass(fastconv.cuda.OutOfMemoryError, RuntimeError)

@@ -16,6 +16,7 @@ __all__ = [
     "HalfTensor",
     "IntTensor",
     "LongTensor",
+    "OutOfMemoryError",
     "Stream",
     "amp",
     "current_device",
@@ -53,6 +54,10 @@ __all__ = [
 def _refuse(*args: Any, **kwargs: Any) -> NoReturn:
     """Raise torch's AssertionError: there is no GPU."""
     raise AssertionError("Torch not compiled with CUDA enabled")
+
+
+class OutOfMemoryError(RuntimeError):
+    """What torch raises where a GPU's memory does not suffice; never raised here."""
 
 
 def is_available() -> bool:

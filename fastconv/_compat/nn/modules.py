@@ -6,9 +6,32 @@ import itertools
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from ...nn import BatchNorm2d as _BatchNorm
+from ...nn.convolution import _Conv as _ConvNd
+from ...nn.convolution import _ConvTranspose as _ConvTransposeNd
+from ...nn.losses import _Loss, _WeightedLoss
+from ...nn.normalisation import _BatchNorm, _InstanceNorm
+from ...nn.normalisation import _Tracking as _NormBase
+from ...nn.pooling import _AdaptiveAvgPool as _AdaptiveAvgPoolNd
+from ...nn.pooling import _AdaptiveMaxPool as _AdaptiveMaxPoolNd
+from ...nn.pooling import _MaxPool as _MaxPoolNd
 
-__all__ = ["_BatchNorm", "_pair", "_quadruple", "_single", "_triple"]
+# What layers of a kind have in common, for isinstance() and for classes of one's own.
+__all__ = [
+    "_AdaptiveAvgPoolNd",
+    "_AdaptiveMaxPoolNd",
+    "_BatchNorm",
+    "_ConvNd",
+    "_ConvTransposeNd",
+    "_InstanceNorm",
+    "_Loss",
+    "_MaxPoolNd",
+    "_NormBase",
+    "_WeightedLoss",
+    "_pair",
+    "_quadruple",
+    "_single",
+    "_triple",
+]
 
 
 def _ntuple(n: int) -> Callable[[Any], tuple]:
