@@ -55,8 +55,8 @@ def _places(n: int, before: int, after: int, mode: str) -> ndarray:
     return places.astype(np.int32)
 
 
-def _planes(x: ndarray, height: int, width: int) -> ndarray:
-    return np.require(x, x.dtype.newbyteorder("="), "CA").reshape(-1, height, width)
+def _dense(x: ndarray) -> ndarray:
+    return np.require(x, x.dtype.newbyteorder("="), "CA")
 
 
 def _padded(x: ndarray, y: ndarray, pads: Sequence[int], mode: str, value: float = 0.0) -> ndarray:
@@ -64,7 +64,8 @@ def _padded(x: ndarray, y: ndarray, pads: Sequence[int], mode: str, value: float
     left, right, top, bottom = pads
     rows, cols = _places(x.shape[-2], top, bottom, mode), _places(x.shape[-1], left, right, mode)
     if y.size:
-        layer_passes.pad_planes(_planes(x, *x.shape[-2:]), rows, cols, value, y.reshape(-1, *y.shape[-2:]))
+        lines, planes = (math.prod(y.shape[:-2]), *x.shape[-2:]), (math.prod(y.shape[:-2]), *y.shape[-2:])
+        layer_passes.pad_planes(_dense(x).reshape(lines), rows, cols, value, y.reshape(planes))
     return y
 
 
@@ -73,8 +74,9 @@ def _folded(dy: ndarray, dx: ndarray, pads: Sequence[int], mode: str) -> ndarray
     left, right, top, bottom = pads
     rows, cols = _places(dx.shape[-2], top, bottom, mode), _places(dx.shape[-1], left, right, mode)
     if dx.size:
-        planes = dx.reshape(-1, *dx.shape[-2:])
-        layer_passes.pad_planes_backward(_planes(dy.astype(dx.dtype, copy=False), *dy.shape[-2:]), rows, cols, planes)
+        lines, planes = (math.prod(dx.shape[:-2]), *dy.shape[-2:]), (math.prod(dx.shape[:-2]), *dx.shape[-2:])
+        dy = _dense(dy.astype(dx.dtype, copy=False))
+        layer_passes.pad_planes_backward(dy.reshape(lines), rows, cols, dx.reshape(planes))
     return dx
 
 

@@ -161,6 +161,14 @@ def test_padding_is_numpys(mode):
             assert abs((g * y).sum() - (padding.pad2d_backward(g, pads, mode) * x).sum()) < 1e-9
 
 
+def test_padding_of_nothing():
+    assert F.pad(np.ones((5, 3)), (-1, -2, 1, 1), value=2.0).shape == (7, 0)
+    np.testing.assert_array_equal(F.pad(np.ones((2, 0)), (1, 2), value=3.0), np.full((2, 3), 3.0))
+    x = fc.ones(0, 3, 4, requires_grad=True)
+    F.pad(x, (1, 1, 1, 1)).sum().backward()
+    assert x.grad.shape == (0, 3, 4)
+
+
 @pytest.mark.parametrize("mode", ["replicate", "reflect", "circular"])
 def test_volumes_are_padded(mode):
     rng = np.random.default_rng(6)
