@@ -166,6 +166,8 @@ MODULES: dict[str, tuple[str, ...]] = {
     "torchvision.transforms.autoaugment": ("fastconv.vision.transforms.autoaugment",),
     "torchvision.transforms.functional": ("fastconv.vision.transforms.functional",),
     "torchvision.transforms.transforms": ("fastconv.vision.transforms",),
+    "torchvision.transforms.v2": ("fastconv.vision.transforms.v2",),
+    "torchvision.transforms.v2.functional": ("fastconv.vision.transforms.v2.functional",),
     "torchvision.utils": ("fastconv.vision.utils",),
 }
 

@@ -188,8 +188,6 @@ class AutoAugment(Module):
         """Which pair, two numbers in [0, 1) and two signs, 0 for minus."""
         return int(randint(transform_num, (1,)).item()), rand(2), randint(2, (2,))
 
-    _library: Any = F
-
     def forward(self, img: Any) -> Any:
         number, chances, signs = self.get_params(len(self.policies))
         space = usual_space(10, *dimensions(img)[1:])
@@ -201,7 +199,7 @@ class AutoAugment(Module):
                 magnitude = 0.0 if bin_ is None or magnitudes is None else float(magnitudes[bin_].item())
                 if signed and signs[i].item() == 0:
                     magnitude = -magnitude
-                img = apply_operation(img, name, magnitude, self.interpolation, fill, self._library)
+                img = apply_operation(img, name, magnitude, self.interpolation, fill)
         return img
 
     def __repr__(self) -> str:
@@ -237,14 +235,12 @@ class RandAugment(Module):
         self.interpolation: InterpolationMode = InterpolationMode(interpolation)
         self.fill = fill
 
-    _library: Any = F
-
     def forward(self, img: Any) -> Any:
         space = usual_space(self.num_magnitude_bins, *dimensions(img)[1:])
         fill = fill_for(self.fill, img)
         for _ in range(self.num_ops):
             name, magnitude = draw_operation(space, self.magnitude)
-            img = apply_operation(img, name, magnitude, self.interpolation, fill, self._library)
+            img = apply_operation(img, name, magnitude, self.interpolation, fill)
         return img
 
     def __repr__(self) -> str:
@@ -276,12 +272,10 @@ class TrivialAugmentWide(Module):
         self.interpolation: InterpolationMode = InterpolationMode(interpolation)
         self.fill = fill
 
-    _library: Any = F
-
     def forward(self, img: Any) -> Any:
         bins = self.num_magnitude_bins
         name, magnitude = draw_operation(wide_space(bins), None, bins)
-        return apply_operation(img, name, magnitude, self.interpolation, fill_for(self.fill, img), self._library)
+        return apply_operation(img, name, magnitude, self.interpolation, fill_for(self.fill, img))
 
     def __repr__(self) -> str:
         return (
@@ -330,7 +324,11 @@ class AugMix(Module):
         self.interpolation: InterpolationMode = InterpolationMode(interpolation)
         self.fill = fill
 
-    _library: Any = F
+    draw = staticmethod(draw_operation)
+
+    def apply_one(self, image: Any, name: str, magnitude: float, fill: Any) -> Any:
+        """An operation by its name."""
+        return apply_operation(image, name, magnitude, self.interpolation, fill)
 
     def _space(self, height: int, width: int) -> Space:
         space = space_of(10, (width / 3.0, height / 3.0), 0.3, 30.0, 0.9, (4, 4))
@@ -352,8 +350,7 @@ class AugMix(Module):
             changed = batch
             depth = self.chain_depth if self.chain_depth > 0 else int(randint(1, 4, (1,)).item())
             for _ in range(depth):
-                name, magnitude = draw_operation(space, None, self.severity)
-                changed = apply_operation(changed, name, magnitude, self.interpolation, fill, self._library)
+                changed = self.apply_one(changed, *self.draw(space, None, self.severity), fill)
             mix = mix + from_numpy(weights[:, i].reshape(shape)) * changed
         mix = mix.view(*image.shape).to(image.dtype)
         return F.to_pil_image(mix) if is_image(img) else mix

@@ -67,6 +67,8 @@ class ColorJitter(Module):
         Between which the turn is, within [-0.5, 0.5]; a number x stands for (-x, x).
     """
 
+    _functional: Any = F  # where its functions are
+
     def __init__(
         self,
         brightness: float | Sequence[float] = 0,
@@ -97,7 +99,9 @@ class ColorJitter(Module):
 
     def forward(self, img: Any) -> Any:
         order, *factors = self.get_params(self.brightness, self.contrast, self.saturation, self.hue)
-        changes = (F.adjust_brightness, F.adjust_contrast, F.adjust_saturation, F.adjust_hue)
+        changes = tuple(
+            getattr(self._functional, f"adjust_{name}") for name in ("brightness", "contrast", "saturation", "hue")
+        )
         for i in order.tolist():
             factor = factors[i]
             if factor is not None:
@@ -129,6 +133,8 @@ def _bounds(name: str, value: Any, center: float, least: float, most: float) -> 
 class RandomGrayscale(Module):
     """Take the colours out of an image with probability `p`; it keeps its number of channels."""
 
+    _functional: Any = F  # where its functions are
+
     def __init__(self, p: float = 0.1) -> None:
         super().__init__()
         self.p: float = number(p, "p", 0, 1)
@@ -136,7 +142,7 @@ class RandomGrayscale(Module):
     def forward(self, img: Any) -> Any:
         channels, _, _ = dimensions(img)
         if rand(1).item() < self.p:
-            return F.rgb_to_grayscale(img, 3 if channels == 3 else 1)
+            return self._functional.rgb_to_grayscale(img, 3 if channels == 3 else 1)
         return img
 
     def __repr__(self) -> str:
@@ -186,6 +192,8 @@ class GaussianBlur(Module):
 class _Sometimes(Module):
     """What is done to an image with probability `p`."""
 
+    _functional: Any = F  # where its functions are
+
     def __init__(self, p: float = 0.5) -> None:
         super().__init__()
         self.p: float = number(p, "p", 0, 1)
@@ -204,7 +212,7 @@ class RandomInvert(_Sometimes):
     """Turn an image into its negative with probability `p`."""
 
     def _change(self, img: Any) -> Any:
-        return F.invert(img)
+        return self._functional.invert(img)
 
 
 class RandomPosterize(_Sometimes):
@@ -215,7 +223,7 @@ class RandomPosterize(_Sometimes):
         self.bits = bits
 
     def _change(self, img: Any) -> Any:
-        return F.posterize(img, self.bits)
+        return self._functional.posterize(img, self.bits)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(bits={self.bits},p={self.p})"
@@ -229,7 +237,7 @@ class RandomSolarize(_Sometimes):
         self.threshold = threshold
 
     def _change(self, img: Any) -> Any:
-        return F.solarize(img, self.threshold)
+        return self._functional.solarize(img, self.threshold)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(threshold={self.threshold},p={self.p})"
@@ -243,7 +251,7 @@ class RandomAdjustSharpness(_Sometimes):
         self.sharpness_factor = sharpness_factor
 
     def _change(self, img: Any) -> Any:
-        return F.adjust_sharpness(img, self.sharpness_factor)
+        return self._functional.adjust_sharpness(img, self.sharpness_factor)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(sharpness_factor={self.sharpness_factor},p={self.p})"
@@ -253,11 +261,11 @@ class RandomAutocontrast(_Sometimes):
     """Stretch each channel from black to white with probability `p`."""
 
     def _change(self, img: Any) -> Any:
-        return F.autocontrast(img)
+        return self._functional.autocontrast(img)
 
 
 class RandomEqualize(_Sometimes):
     """Make each channel's histogram flat with probability `p`."""
 
     def _change(self, img: Any) -> Any:
-        return F.equalize(img)
+        return self._functional.equalize(img)

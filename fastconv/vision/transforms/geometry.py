@@ -150,6 +150,8 @@ class RandomRotation(Module):
         Value of the pixels from outside the image, for all channels or one for each.
     """
 
+    _functional: Any = F  # where its functions are
+
     def __init__(
         self,
         degrees: float | Sequence[float],
@@ -167,7 +169,9 @@ class RandomRotation(Module):
 
     def forward(self, image: Any) -> Any:
         fill = _fill_of(self.fill, image)
-        return F.rotate(image, self.get_params(self.degrees), self.interpolation, self.expand, self.center, fill)
+        return self._functional.rotate(
+            image, self.get_params(self.degrees), self.interpolation, self.expand, self.center, fill
+        )
 
     @staticmethod
     def get_params(degrees: Sequence[float]) -> float:
