@@ -5,6 +5,7 @@ import gzip
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -178,6 +179,18 @@ def test_bar_on_a_terminal(monkeypatch, capsys):
     assert all(len(line.rstrip("\n")) <= 80 for line in shown)
     assert ", accuracy " in shown[0]
     assert ", test accuracy " in shown[-1]
+
+
+def test_bar_on_a_narrow_terminal(monkeypatch, capsys):
+    """The figures count more than the bar."""
+    pytest.importorskip("tqdm")
+    monkeypatch.setenv("COLUMNS", "60")
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    model, loader, optimizer, options = make()
+    fit(model, loader, optimizer, 1, test_loader=still(), **options | {"verbose": True})
+    shown = [line.rstrip("\n") for line in capsys.readouterr().err.split("\r") if "loss" in line]
+    assert all(len(line) <= 60 for line in shown)
+    assert re.fullmatch(r"epoch 1/1 00:\d\d, loss \d\.\d{4}, accuracy \d\.\d{4}, test \d\.\d{4}", shown[-1].strip())
 
 
 # ---- interruption and resumption of fit
