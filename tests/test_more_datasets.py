@@ -521,3 +521,70 @@ def test_the_modules_functions_are_torchvisions(tmp_path):
     for name in ("load_meta_file", "parse_devkit_archive", "parse_train_archive", "parse_val_archive"):
         with pytest.raises(RuntimeError, match="is not present in the root directory or is corrupted"):
             getattr(imagenet, name)(tmp_path)
+
+
+# Pictures as they come
+
+
+def pictures_of_every_kind(folder):
+    """Small files of every kind that folders hold: name and path."""
+    folder.mkdir()
+    pixels = drawn(16, 24, 3)
+    image = Image.fromarray(pixels)
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned clockwise
+    grey = np.arange(16 * 24, dtype=np.uint16).reshape(16, 24) * 170
+    alpha = Image.fromarray(np.dstack([pixels, pixels[..., :1]]))
+    kinds = {
+        "turned.jpg": lambda path: image.save(path, exif=exif),
+        "grey.png": lambda path: image.convert("L").save(path),
+        "gray16.png": lambda path: Image.fromarray(grey).save(path),
+        "gray16.tif": lambda path: Image.fromarray(grey).save(path),
+        "gray16.pgm": lambda path: Image.fromarray(grey).save(path),
+        "alpha.png": alpha.save,
+        "grey_alpha.png": lambda path: alpha.convert("LA").save(path),
+        "palette.png": lambda path: image.convert("P").save(path),
+        "palette_alpha.png": lambda path: image.convert("P").save(path, transparency=3),
+        "two_colours.png": lambda path: image.convert("1").save(path),
+        "cmyk.jpg": lambda path: image.convert("CMYK").save(path),
+        "lossless.webp": lambda path: image.save(path, lossless=True),
+    }
+    for name, save in kinds.items():
+        save(folder / name)
+    return {name: folder / name for name in kinds}
+
+
+@pytest.mark.filterwarnings("ignore:Palette images with Transparency")
+def test_pictures_of_every_kind_load_as_torchvisions(tmp_path):
+    """ImageFolder does what torchvision's does: `fastconv train` and `predict` look at pictures otherwise."""
+    try:
+        from torchvision.datasets.folder import pil_loader
+    except Exception:  # it is not there, or was built for another torch
+
+        def pil_loader(path):
+            with open(path, "rb") as file:
+                return Image.open(file).convert("RGB")
+
+    chain = fastconv.vision.transforms.ToTensor()
+    data = datasets.ImageFolder(tmp_path, chain) if pictures_of_every_kind(tmp_path / "a") else None
+    for i, (path, _) in enumerate(data.samples):
+        expected = pil_loader(path)
+        found = data.loader(path)
+        assert (found.mode, type(found)) == ("RGB", Image.Image) and np.array_equal(found, expected), path
+        assert np.array_equal(data.__getitems__([i])[0][0], chain(expected)), path
+        if "turned" in path:
+            assert found.size == (24, 16), "as it lies in the file"
+        if "gray16" in path:
+            assert np.asarray(found).max() == 255
+
+
+@pytest.mark.parametrize("content", ["truncated", "html", "empty", "side file"])
+def test_files_that_are_no_pictures_are_named(tmp_path, content):
+    picture(tmp_path / "a" / "whole.jpg", 40, 40)
+    whole = (tmp_path / "a" / "whole.jpg").read_bytes()
+    damaged = {"truncated": whole[: len(whole) // 2], "html": b"<html></html>", "empty": b""}
+    (tmp_path / "a" / "x.jpg").write_bytes(damaged.get(content, b"\0\5\x16\7\0\2\0\0Mac OS X        "))
+    data = datasets.ImageFolder(tmp_path, fastconv.vision.transforms.ToTensor())
+    for load in (lambda: data[1], lambda: data.__getitems__([0, 1])):
+        with pytest.raises(OSError, match=r"x\.jpg is damaged or no image"):
+            load()
