@@ -2,6 +2,7 @@
 
 PyTorch tests itself with them (torch.testing._internal). Results, dtypes and gradients are held against torch's, in
 float32 and float64; what differs is printed with its arguments' sizes. Takes minutes; not a part of the test suite.
+Exit status 1 if a name differs that is not among those that are known to.
 """
 
 import collections
@@ -15,6 +16,7 @@ import fastconv.nn as nn
 import fastconv.nn.functional as F
 
 TOLERANCE = {"float32": 3e-5, "float64": 1e-11}
+KNOWN = {"batch_norm": "an input of size (0,) has no channels and is refused; torch returns nothing of nothing"}
 
 
 def converted(x, leaves):
@@ -22,6 +24,9 @@ def converted(x, leaves):
     import torch
 
     if isinstance(x, torch.Tensor):
+        for given, t in leaves:
+            if given is x:  # one tensor in two places
+                return t
         t = fc.from_numpy(x.detach().numpy().copy())
         if x.requires_grad:
             leaves.append((x, t.requires_grad_()))
@@ -170,7 +175,11 @@ def main(wanted):
         for arguments, problem in different[name][:3]:
             print("   ", arguments, problem.replace("\n", " "))
     print(f"{sum(counts.values())} samples of {len(counts)} names, {sum(map(len, different.values()))} differ")
+    for name, reason in KNOWN.items():
+        if different.pop(name, None):
+            print(f"{name}: {reason}")
+    return 1 if different else 0
 
 
 if __name__ == "__main__":
-    main(set(sys.argv[1:]))
+    sys.exit(main(set(sys.argv[1:])))
