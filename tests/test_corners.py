@@ -14,7 +14,7 @@ import pytest
 
 import fastconv
 from fastconv import elementwise, nn, ops, optim
-from fastconv.app import bench, checkpoint, contenders, info, pictures, runs
+from fastconv.app import bench, checkpoint, contenders, info, pictures, records, runs
 from fastconv.nn import init
 from fastconv.utils.data import DataLoader, worker
 
@@ -187,14 +187,6 @@ def test_schedules_by_name(schedule, kind):
     assert type(runs._schedule({"schedule": schedule, "lr": 0.1}, optimizer, 10)).__name__ == kind
 
 
-def test_a_folder_of_a_single_image(tmp_path):
-    image_module = pytest.importorskip("PIL.Image")
-    (tmp_path / "cat").mkdir()
-    image_module.new("RGB", (4, 4)).save(tmp_path / "cat" / "a.png")
-    with pytest.raises(ValueError, match="holds 1 image"):
-        runs._load_folder(str(tmp_path), None, None, 0)
-
-
 def test_a_checkpoint_of_another_program_is_no_run(tmp_path):
     pytest.importorskip("safetensors")
     net = nn.Linear(2, 2)
@@ -202,11 +194,11 @@ def test_a_checkpoint_of_another_program_is_no_run(tmp_path):
     path = tmp_path / "checkpoint.safetensors"
     checkpoint.save_training(path, net, optim.SGD(net.parameters(), 0.1), None, progress)
     with pytest.raises(checkpoint.CheckpointError, match="is no checkpoint of `fastconv train`"):
-        runs._settings_of(str(tmp_path))
+        runs.train({}, resume=str(tmp_path))
 
 
 def test_a_log_that_is_not_there_is_begun(tmp_path):
-    runs._Log(str(tmp_path / "log.jsonl")).forget_after(3)
+    records.Log(str(tmp_path / "log.jsonl")).forget_after(3)
     assert (tmp_path / "log.jsonl").read_bytes() == b""
 
 

@@ -15,7 +15,8 @@ import pytest
 
 import fastconv
 from fastconv import nn, optim
-from fastconv.app import checkpoint, runs, train
+from fastconv.app import checkpoint, train
+from fastconv.app.records import Log
 from fastconv.utils.data import DataLoader, TensorDataset
 from fastconv.vision import datasets
 from fastconv.vision.datasets import _files
@@ -164,8 +165,9 @@ def test_a_training_state_that_lies(tmp_path, place, value):
 )
 def test_settings_that_lie(tmp_path, name, value, capsys):
     from fastconv.app.cli import main
+    from fastconv.app.settings import complete
 
-    settings = runs._complete({}) | {name: value}
+    settings = complete({}) | {name: value}
     path = tmp_path / "checkpoint.safetensors"
     fitted(path, settings=settings)
     assert main(["train", "--resume", str(tmp_path)]) == 1
@@ -178,7 +180,7 @@ def test_a_log_that_lies(tmp_path):
     good = {"event": "epoch", "epoch": 1}
     lines = ["3", "[]", "null", '"x"', "[" * 100_000, '{"epoch": "x"}', '{"epoch": [1]}', "\xff\0", json.dumps(good)]
     path.write_text("\n".join([*lines, '{"epoch": 2}', '{"event": "ep']))
-    runs._Log(str(path)).forget_after(1)
+    Log(str(path)).forget_after(1)
     assert [json.loads(line) for line in path.read_text().splitlines()] == [good]
 
 

@@ -46,12 +46,15 @@ def draw_curves(path: str | os.PathLike[str], history: Sequence[dict[Any, Any]])
                 axes.plot(epochs[best], values[best], "o", color=VERMILION, markersize=10, fillstyle="none")
         axes.set_title(f"{quantity}; the last figures are in the legend", fontsize=8)
         axes.set_ylabel(quantity)
-        axes.legend(fontsize=8)
+        if axes.lines:
+            axes.legend(fontsize=8)
         _over_epochs(axes, epochs)
     axes = figure.add_subplot(1, 3, 3)
-    axes.plot(epochs, [record["lr"] for record in history], "o-", color=GREY, markersize=3)
+    rates = [record.get("lr") for record in history]
+    if rates and None not in rates:
+        axes.plot(epochs, rates, "o-", color=GREY, markersize=3)
+        axes.set_title(f"learning rate at each epoch's end, now {rates[-1]:.3g}", fontsize=8)
     axes.set_ylabel("learning rate")
-    axes.set_title(f"learning rate at each epoch's end, now {history[-1]['lr']:.3g}", fontsize=8)
     axes.ticklabel_format(axis="y", style="sci", scilimits=(-3, 4))
     _over_epochs(axes, epochs)
     spent = sum(record.get("seconds", 0) for record in history)
@@ -68,7 +71,8 @@ def _over_epochs(axes: Any, epochs: Sequence[int]) -> None:
     from matplotlib.ticker import MaxNLocator
 
     axes.set_xlabel("epoch")
-    axes.set_xlim(epochs[0] - 0.5, epochs[-1] + 0.5)
+    if epochs:
+        axes.set_xlim(epochs[0] - 0.5, epochs[-1] + 0.5)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axes.grid(alpha=0.3)
 

@@ -121,8 +121,10 @@ def check_saved(path: str, settings: Any) -> dict[str, Any]:
     """The settings in a checkpoint, completed where an earlier release wrote them, or a CheckpointError."""
     from fastconv.app.checkpoint import CheckpointError
 
-    if not isinstance(settings, dict) or settings.get("data") not in list(DATA):
+    if not isinstance(settings, dict) or "data" not in settings:
         raise CheckpointError(f"{path}: is no checkpoint of `fastconv train`")
+    if settings["data"] not in list(DATA):
+        raise CheckpointError(f"{path}: has the data {settings['data']!r}, which is none of {list(DATA)}")
     early = {"image_size": early_size(settings["data"]), "init": None}
     early |= {"freeze": False, "optimizer": "sgd", "early_stopping": None, "begun": 0, "images": None, "squeezed": True}
     settings = early | settings
@@ -141,7 +143,7 @@ def check_saved(path: str, settings: Any) -> dict[str, Any]:
         integer(settings["begun"], "begun", 0)
         for name in ("lr", "weight_decay", "seed"):
             number(settings[name], name, 0)
-        if settings["momentum"] is not None:
+        if settings["momentum"] is not None or settings["optimizer"] in ("sgd", "rmsprop"):
             number(settings["momentum"], "momentum", 0)
         if settings["early_stopping"] is not None:
             integer(settings["early_stopping"], "early_stopping", 1)
