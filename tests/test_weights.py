@@ -141,7 +141,7 @@ def test_names_of_imagenets_classes_are_read_from_this_machine(tmp_path, monkeyp
     path.parent.mkdir(parents=True)
     path.write_text(f"raise SystemExit\n_IMAGENET_CATEGORIES = {[f'name {i}' for i in range(1000)]}\n")
     assert classes[3] == "name 3" and classes[-2:] == ["name 998", "name 999"] and "name 7" in classes
-    assert classes == [f"name {i}" for i in range(1000)] and classes != ["name 0"]
+    assert list(classes) == [f"name {i}" for i in range(1000)]
     path = tmp_path / "fastconv" / "imagenet_classes.txt"
     path.parent.mkdir()
     path.write_text("\n".join(f"class {i}" for i in range(1000)) + "\n")

@@ -7,6 +7,7 @@ object of a table or is refused, and only the functions of the table are called;
 
 from __future__ import annotations
 
+import io
 import pickletools
 from collections import Counter, OrderedDict, defaultdict
 from collections.abc import Callable, Mapping
@@ -28,14 +29,16 @@ _BLOCKED = ("os", "posix", "nt", "sys")  # no list of safe globals can name what
 
 
 class _Clipped:
-    """A file that is asked for no more than it has: a length in a pickle can be anything, and is allocated at once."""
+    """A file that is asked for no more than it has: a length in a pickle can be anything, and is allocated at once.
+
+    It tells no position, which :mod:`pickletools` would ask for at every opcode.
+    """
 
     def __init__(self, file: BinaryIO, size: int) -> None:
-        self._file, self._size = file, size
-        self.readline, self.tell = file.readline, file.tell
-
-    def read(self, count: int) -> bytes:
-        return self._file.read(min(count, self._size))
+        self.readline = file.readline
+        self.read: Callable[[int], bytes] = file.read  # of memory, which allocates what there is
+        if not isinstance(file, io.BytesIO):
+            self.read = lambda count: file.read(min(count, size))
 
 
 class Unpickler:

@@ -220,11 +220,6 @@ class Categories(Sequence[str]):
     def __iter__(self) -> Iterator[str]:
         return iter(self._names)
 
-    def __eq__(self, other: object) -> bool:
-        return self is other or (isinstance(other, list) and self._names == other)
-
-    __hash__ = None  # type: ignore[assignment]
-
     def __repr__(self) -> str:
         return "<ImageNet's 1000 classes>"
 

@@ -34,7 +34,8 @@ class _Preset(nn.Module):
         super().__init__()
         self.crop_size = None if crop_size is None else [crop_size]
         self.resize_size = None if resize_size is None else [resize_size]
-        self.mean, self.std = list(mean), list(std)
+        self.mean: list[float] = list(mean)
+        self.std: list[float] = list(std)
         self.interpolation: InterpolationMode = InterpolationMode(interpolation)
         self.antialias = antialias
 
