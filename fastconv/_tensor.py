@@ -20,7 +20,7 @@ from numpy.typing import ArrayLike, DTypeLike
 
 from . import functions, primitives, random
 from ._methods import FunctionMethods
-from ._native import tape
+from ._native import tape, walk
 from ._native.tape import Node, apply, wrap
 from ._printing import text_of
 from .autograd.engine import backward, start
@@ -335,7 +335,7 @@ class Tensor(FunctionMethods):
         if create_graph or inputs is not None:
             backward(self, None if gradient is None else [gradient], retain_graph, create_graph, inputs)
         else:
-            tape.run_backward([tape.edge(self)], [start(self, gradient, 0, False)], bool(retain_graph))
+            walk.run_backward([tape.edge(self)], [start(self, gradient, 0, False)], bool(retain_graph))
 
     def _check_hook(self, hook: Callable[..., Any]) -> None:
         if not callable(hook):

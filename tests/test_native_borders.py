@@ -10,7 +10,7 @@ import pytest
 
 import fastconv
 from fastconv import backends, elementwise, ops
-from fastconv._native import layer_passes, memory, passes, plan, pool, tape
+from fastconv._native import layer_passes, memory, passes, plan, pool, tape, walk
 
 REFUSALS = (TypeError, ValueError, MemoryError, OverflowError, RuntimeError)
 GUARD = 600  # bytes
@@ -345,16 +345,16 @@ def test_empty_batches(layer):
 def test_the_tape_refuses_what_it_does_not_record():
     leaf, one = fastconv.ones(3).requires_grad_(), np.ones(3, np.float32)
     refused = [
-        lambda: tape.run_backward(None, [one], False),
-        lambda: tape.run_backward([leaf], None, False),
-        lambda: tape.run_backward([leaf], [one, one], False),
-        lambda: tape.run_backward([None], [one], False),
-        lambda: tape.run_backward([leaf], [leaf], False),
-        lambda: tape.run_backward([leaf], [one], False, True),
-        lambda: tape.run_backward([tape.Node(len, lambda dy: (dy,), (), (5,))], [one], False),
-        lambda: tape.run_backward([tape.Node(len, lambda dy: (dy, dy), (), (leaf,))], [one], False),
-        lambda: tape.run_backward([tape.Node(len, lambda dy: 5, (), (leaf,))], [one], False),
-        lambda: tape.run_backward([tape.Node(len, 5, (), (leaf,))], [one], False),
+        lambda: walk.run_backward(None, [one], False),
+        lambda: walk.run_backward([leaf], None, False),
+        lambda: walk.run_backward([leaf], [one, one], False),
+        lambda: walk.run_backward([None], [one], False),
+        lambda: walk.run_backward([leaf], [leaf], False),
+        lambda: walk.run_backward([leaf], [one], False, True),
+        lambda: walk.run_backward([tape.Node(len, lambda dy: (dy,), (), (5,))], [one], False),
+        lambda: walk.run_backward([tape.Node(len, lambda dy: (dy, dy), (), (leaf,))], [one], False),
+        lambda: walk.run_backward([tape.Node(len, lambda dy: 5, (), (leaf,))], [one], False),
+        lambda: walk.run_backward([tape.Node(len, 5, (), (leaf,))], [one], False),
         lambda: tape.Node(len, len, (), [leaf]),
         lambda: tape.Node(len, len, [one], (leaf,)),
         lambda: tape.become(leaf, one),
@@ -374,7 +374,7 @@ def test_the_tape_refuses_what_it_does_not_record():
         with pytest.raises((TypeError, ValueError)):
             call()
     assert leaf.grad is None
-    tape.run_backward([tape.Node(len, lambda dy: (dy,), (), (leaf,))], [one], False)
+    walk.run_backward([tape.Node(len, lambda dy: (dy,), (), (leaf,))], [one], False)
     assert leaf.grad.tolist() == [1, 1, 1]
 
 

@@ -7,7 +7,8 @@ import fastconv as fc
 import fastconv.nn.functional as F
 from fastconv import elementwise, nn, ops
 from fastconv._native.layers import convolution, loss, pointwise, pooling
-from fastconv._native.tape import edge, run_backward
+from fastconv._native.tape import edge
+from fastconv._native.walk import run_backward
 
 rng = np.random.default_rng(33)
 

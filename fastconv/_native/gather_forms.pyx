@@ -385,22 +385,25 @@ cdef void dot_run(const Gather *job, idx group, idx n, idx p, idx q0, idx q1, id
     cdef idx width = (q1 - 1 - q0) * grid.step_w + (grid.S - 1) * apart_w + 1
     cdef idx row = apart_h * x.s_h, pixel = x.s_w, left = min(width, max(0, -w0)), r, q, c, k, filters, h
     cdef idx count = max(0, min(width, x.w - w0) - left), depth = job.C * grid.R * grid.S
-    cdef char *data = x.data + (n * x.s_n + group * job.C + h0 * x.s_h + w0 * x.s_w) * itemsize
+    # The window's first element, which may lie far outside of the image: there is no address of it then.
+    cdef idx start = n * x.s_n + group * job.C + h0 * x.s_h + w0 * x.s_w
+    cdef char *data
     # Whether the columns of a window's row are summed as one: staged or not, for the order of sums is to be the same.
     cdef bint whole = apart_w * pixel == job.C
     cdef idx[FC_MAX_ROWS] places
     cdef fc_run to
     if (h0 < 0 or h0 + (grid.R - 1) * apart_h >= x.h or count < width
-            or data + (max(0, (width - 1) * pixel) + max(0, (grid.R - 1) * row) + job.C + kernels.lanes) * itemsize
-            > x.end):
+            or x.data + (start + max(0, (width - 1) * pixel) + max(0, (grid.R - 1) * row) + job.C + kernels.lanes)
+            * itemsize > x.end):
         for r in range(grid.R):
             h = h0 + r * apart_h
             c = count if 0 <= h < x.h else 0
-            # Beyond the image there may be no address.
             kernels.move.stage(scratch.stage + r * width * job.C * itemsize, job.C,
-                               data + (r * row + left * pixel) * itemsize if c > 0 else x.data, pixel, 1, width, left,
-                               left + c, 0, job.C, 0, 0)
+                               x.data + (start + r * row + left * pixel) * itemsize if c > 0 else x.data, pixel, 1,
+                               width, left, left + c, 0, job.C, 0, 0)
         data, pixel, row = scratch.stage, job.C, width * job.C
+    else:
+        data = x.data + start * itemsize
     to.offset = 0
     q = q0
     while q < q1:

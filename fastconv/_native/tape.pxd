@@ -2,6 +2,7 @@
 
 cimport cython
 cimport numpy as cnp
+from cpython.ref cimport PyObject
 
 
 @cython.final
@@ -48,12 +49,22 @@ cdef class TensorBase:
     cdef public dict _post_hooks  # ... and functions of the tensor afterwards
 
 
+cdef enum:
+    OUTPUT = -1  # the source of a saved array that is the result's
+
+cdef set twice   # operations whose vjp also takes tensors, and is recorded then
+
 cpdef wrap(cnp.ndarray array)
+cpdef edge(TensorBase x)
 cdef bint is_recording() except -1
 cdef TensorBase record(cnp.ndarray y, operation, vjp, tuple saved, tuple inputs)
 cdef int link_view(TensorBase out, TensorBase x, bint recording) except -1
 cdef int refresh(TensorBase view) except -1
 cdef in_float32(function, tuple before, tuple inputs, dict options)
+
+# Add an array to the gradient of a leaf, which takes it over if nobody else has it. a + b, in `out` if there is one.
+cdef int accumulate(TensorBase leaf, cnp.ndarray gradient, bint own) except -1
+cdef plus(a, b, out)
 
 
 cdef inline bint narrow_type(cnp.ndarray a) noexcept:
@@ -74,3 +85,9 @@ cdef inline bint requires_grad(TensorBase x) except -1:
     if x.base is not None:
         refresh(x)
     return x.needs
+
+
+cdef inline bint is_whole(cnp.ndarray array) noexcept:
+    """Whether it is no view of another array."""
+    cdef PyObject *base = <PyObject *>cnp.PyArray_BASE(array)
+    return base == NULL or not cnp.PyArray_Check(<object>base)

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .._native.tape import TensorBase, edge, run_backward, wrap
+from .._native.tape import TensorBase, edge, wrap
+from .._native.walk import run_backward
 from ..checks import brief
 from ..dtypes import convert, gradient_dtype
 

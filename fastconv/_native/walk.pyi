@@ -1,0 +1,19 @@
+from typing import Any, final
+
+from .tape import Node
+from .tape import anomaly as anomaly
+from .tape import recording as recording
+
+@final
+class Walk: ...
+
+def connected_leaf(x: Any) -> Any: ...
+def pass_on(dy: Any) -> tuple[Any, ...]: ...
+def refuse_nan(node: Node, gradients: tuple[Any, ...]) -> None: ...
+def run_backward(
+    roots: list[Any],
+    gradients: list[Any],
+    retain_graph: bool,
+    create_graph: bool = False,
+    inputs: list[Any] | None = None,
+) -> list[Any] | None: ...
