@@ -191,3 +191,15 @@ def test_numbers_of_the_program_hide_no_methods(tmp_path, monkeypatch):
         "print(torch.sum(torch.zeros(3, 2), axis=1, keepdims=True))\n"
     )
     assert [(missing.line, missing.name) for missing in checking.check([str(program)])] == [(9, ".topk"), (10, ".sum")]
+
+
+def test_a_module_whose_name_the_program_takes_for_something_else(tmp_path):
+    program = tmp_path / "program.py"
+    program.write_text(
+        "import torch\n"
+        "optim = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1)\n"
+        "optim.step()\n"
+        "from torch import optim\n"
+        "optim.SGD\n"
+    )
+    assert [(missing.line, missing.sure) for missing in checking.check([str(program)])] == [(3, False)]

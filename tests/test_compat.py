@@ -382,3 +382,10 @@ def test_old_names_of_functions():
     assert lookup("torch.utils.model_zoo", "load_url") is fastconv.hub.load_state_dict_from_url
     assert issubclass(fastconv.optim.lr_scheduler.StepLR, lookup("torch.optim.lr_scheduler", "_LRScheduler"))
     assert issubclass(fastconv.cuda.OutOfMemoryError, RuntimeError)
+
+
+def test_evaluation_on_several_gpus_is_refused():
+    from fastconv._compat.nn import parallel
+
+    with pytest.raises(RuntimeError, match="no available devices were found"):
+        parallel.data_parallel(nn.ReLU(), fastconv.ones(2))

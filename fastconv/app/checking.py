@@ -124,6 +124,13 @@ def _missing_methods() -> frozenset[str]:
     return frozenset(METHODS.read_text().split()).difference(*(dir(kind) for kind in (Tensor, nn.Module, *BUILTINS)))
 
 
+def _root(node: ast.AST) -> str | None:
+    """The name that a chain of attributes begins with, None if it begins with anything else."""
+    while isinstance(node, ast.Attribute):
+        node = node.value
+    return node.id if isinstance(node, ast.Name) else None
+
+
 class _Reader(ast.NodeVisitor):
     """Reads one file; :attr:`found` is what it lacks."""
 
@@ -135,6 +142,9 @@ class _Reader(ast.NodeVisitor):
         self.doubts = 0  # how many attempts are around, that may fail
         self.torchs: dict[str, str] = {}  # what names of the file are in torch
         self.others: set[str] = set()  # names of other modules
+        self.rebound = {
+            node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
+        }
         for node in ast.walk(tree):  # beforehand, for functions stand before the imports of others
             if isinstance(node, ast.Import):
                 for alias in node.names:
@@ -231,15 +241,15 @@ class _Reader(ast.NodeVisitor):
         return value
 
     def visit_Attribute(self, node: ast.Attribute) -> None:
+        root = _root(node)
         chain = self._chain(node)
         if chain is not None:
+            doubt = root in self.rebound  # the program's own at that place, maybe
+            self.doubts += doubt
             self._resolve(node, chain)
+            self.doubts -= doubt
             return
-        root: ast.AST = node
-        while isinstance(root, ast.Attribute):
-            root = root.value
-        other = isinstance(root, ast.Name) and root.id in self.others
-        if not other and isinstance(node.ctx, ast.Load) and node.attr in _missing_methods():
+        if root not in self.others and isinstance(node.ctx, ast.Load) and node.attr in _missing_methods():
             own = self.own.get(node.attr)
             if own is None or (node in self.called and not own):
                 self._report(node, f".{node.attr}", sure=False)
@@ -249,7 +259,7 @@ class _Reader(ast.NodeVisitor):
         self.called.add(node.func)
         self.generic_visit(node)
         chain = self._chain(node.func)
-        if chain is None:
+        if chain is None or _root(node.func) in self.rebound:
             return
         before = set(self.found)
         function = self._resolve(node.func, chain)

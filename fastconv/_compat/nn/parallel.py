@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NoReturn
 
 from ...nn import Module
 
-__all__ = ["DataParallel", "DistributedDataParallel"]
+__all__ = ["DataParallel", "DistributedDataParallel", "data_parallel"]
 
 
 class DataParallel(Module):
@@ -37,3 +37,8 @@ class DistributedDataParallel(Module):
         from ..distributed import get_rank
 
         get_rank()
+
+
+def data_parallel(module: Module, inputs: Any, *args: Any, **kwargs: Any) -> NoReturn:
+    """Raise a RuntimeError, in torch's words: it evaluates a module on several GPUs."""
+    raise RuntimeError("no available devices were found")
