@@ -334,7 +334,7 @@ class Tensor(FunctionMethods):
         """
         if create_graph or inputs is not None:
             backward(self, None if gradient is None else [gradient], retain_graph, create_graph, inputs)
-        else:
+        elif not walk.walk_back(self, gradient, bool(retain_graph)):
             walk.run_backward([tape.edge(self)], [start(self, gradient, 0, False)], bool(retain_graph))
 
     def _check_hook(self, hook: Callable[..., Any]) -> None:

@@ -195,6 +195,9 @@ def test_drawn_programs():
     pytest.importorskip("torch")
     for number in range(250):
         fuzz_autograd.run_case(2, number)
+    # A view with a hook that is written to; a scaled difference in a graph that was freed.
+    for number in (467, 916):
+        fuzz_autograd.run_case(9001, number)
 
 
 # ---- double backward -----------------------------------------------------------------------------------------------

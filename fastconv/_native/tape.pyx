@@ -476,6 +476,8 @@ def become(TensorBase target not None, TensorBase result not None):
         if node is None:
             raise RuntimeError("an in-place operation on a tensor that requires grad must be recorded")
         keep_saved(node, target, result)
+        if base is not None and target.node is not None and target.node.hooks is not None:
+            without_hooks(node, target)
         if narrow_type(target._array) and type(node.parents[0]) is Node:
             keep_copies(node.parents[0], target, result)
     # Nobody sees that memory is exchanged rather than written to if no other array shares it.
@@ -522,6 +524,16 @@ cdef keep_saved(Node node, TensorBase target, TensorBase result):
             w.number += 1
             watches[i] = w
     node.saved, node.watches = tuple(saved), tuple(watches)
+
+
+cdef without_hooks(Node node, TensorBase target):
+    """Let no hook of a view see what goes back to its base, now that the view is written to."""
+    from fastconv import primitives
+
+    geometry = primitives.geometry(target.base._array, target._array)
+    cdef Node view = Node(primitives.as_strided, primitives.as_strided_vjp(geometry), (), (edge(target.base),))
+    view.order = target.node.order
+    node.parents = tuple([view if parent is target.node else parent for parent in node.parents])
 
 
 cdef keep_copies(Node node, TensorBase target, TensorBase result):

@@ -4,8 +4,9 @@ cimport cython
 cimport numpy as cnp
 from cpython.contextvars cimport PyContextVar_Reset, PyContextVar_Set
 
+from fastconv._native.common cimport new_array, same
 from fastconv._native.tape cimport (
-    OUTPUT, Node, TensorBase, Watch, accumulate, edge, is_whole, plus, twice, wrap,
+    OUTPUT, Node, TensorBase, Watch, accumulate, edge, is_whole, plus, requires_grad, twice, wrap,
 )
 
 from heapq import heappop, heappush
@@ -285,6 +286,46 @@ def refuse_nan(Node node, tuple gradients):
                     f"Function {node.name()!r} returned nan values in its {i}th output. It was recorded here:\n"
                     + "".join(node.trace)
                 )
+
+
+def walk_back(TensorBase root not None, gradient, bint retain_graph):
+    """The commonest walk back: from one result to all leaves, given a gradient of its shape and dtype, or 1 if None.
+
+    Returns
+    -------
+    bool
+        False where it is not as common as that, and nothing has been done.
+    """
+    cdef cnp.ndarray y = root._array, dy
+    cdef int type_num = cnp.PyArray_TYPE(y)
+    if not requires_grad(root) or type_num != cnp.NPY_FLOAT32 and type_num != cnp.NPY_FLOAT64:
+        return False
+    if gradient is None:
+        if cnp.PyArray_SIZE(y) != 1:
+            return False
+        dy = new_array(cnp.PyArray_NDIM(y), y.shape, type_num)
+        if type_num == cnp.NPY_FLOAT32:
+            (<float *>cnp.PyArray_DATA(dy))[0] = 1
+        else:
+            (<double *>cnp.PyArray_DATA(dy))[0] = 1
+    elif isinstance(gradient, TensorBase):
+        dy = (<TensorBase>gradient)._array
+        if (cnp.PyArray_TYPE(dy) != type_num or cnp.PyArray_NDIM(dy) != cnp.PyArray_NDIM(y)
+                or not same(dy.shape, y.shape, cnp.PyArray_NDIM(y))):
+            return False
+    else:
+        return False
+    cdef Walk walk = Walk.__new__(Walk)
+    walk.heap, walk.arrived, walk.held = [], {}, {}
+    token = PyContextVar_Set(recording, False)
+    try:
+        walk.deliver(root if root.node is None else root.node, dy, False)
+        walk.run(retain_graph)
+        if walk.held:
+            walk.settle()
+    finally:
+        PyContextVar_Reset(recording, token)
+    return True
 
 
 def run_backward(list roots not None, list gradients not None, bint retain_graph, bint create_graph=False, inputs=None):

@@ -46,7 +46,8 @@ def _scaled(input: Any, other: Any, alpha: float) -> Any:
         raise RuntimeError("For integral input tensors, argument alpha must not be a floating point number.")
     alpha = fitting(alpha, dtype) if dtype.kind in "iu" else alpha
     other = as_operand(other, dtype)
-    return mul(other, as_operand(alpha, dtype)) if isinstance(other, ARRAYS) else other * as_operand(alpha, dtype)
+    factor = as_operand(alpha, dtype)
+    return apply(primitives.scale, other, factor=factor) if isinstance(other, ARRAYS) else other * factor
 
 
 def add(input: Tensor, other: Tensor | float, *, alpha: float = 1, out: Tensor | None = None) -> Tensor:

@@ -541,21 +541,22 @@ def batch_norm(
     check_dtypes("batch_norm", wider=True, input=input, weight=weight, bias=bias)
     number(momentum, "momentum")
     number(eps, "eps")
-    shape = list(input.shape)
-    if input.ndim < 2:
-        raise ValueError(f"batch_norm: expected input (N, C, ...), got input of size {shape}")
-    channels = input.shape[1]
+    shape = array_of(input).shape
+    if len(shape) < 2:
+        raise ValueError(f"batch_norm: expected input (N, C, ...), got input of size {list(shape)}")
+    channels = shape[1]
     for name, array in (
         ("running_mean", running_mean),
         ("running_var", running_var),
         ("weight", weight),
         ("bias", bias),
     ):
-        if array is not None:
-            check_array("batch_norm", array, name)
-        if array is not None and array.shape != (channels,):
+        if array is None:
+            continue
+        check_array("batch_norm", array, name)
+        if array_of(array).shape != (channels,):
             raise RuntimeError(
-                f"batch_norm: {name} should contain {channels} elements for input of size {shape}, "
+                f"batch_norm: {name} should contain {channels} elements for input of size {list(shape)}, "
                 f"got size {list(array.shape)}"
             )
     if not training and (running_mean is None or running_var is None):
@@ -564,7 +565,7 @@ def batch_norm(
     if training:
         n = math.prod(shape) // channels if channels else 0
         if n == 1:
-            raise ValueError(f"Expected more than 1 value per channel when training, got input size {shape}")
+            raise ValueError(f"Expected more than 1 value per channel when training, got input size {list(shape)}")
         shift, offset, variance = elementwise.batch_norm_statistics(x)
         if n:
             track(running_mean, shift + offset, momentum)
@@ -639,7 +640,8 @@ def cross_entropy(
 
 
 def _is_floating(x: object) -> bool:
-    return isinstance(x, (Tensor, np.ndarray)) and x.dtype.kind == "f"
+    array = array_of(x)
+    return isinstance(array, np.ndarray) and array.dtype.kind in "fV"
 
 
 def _soft_cross_entropy(input, target, weight, reduction, label_smoothing):

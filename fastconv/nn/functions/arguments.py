@@ -31,6 +31,7 @@ __all__ = [
 
 Array = TypeVar("Array", Tensor, np.ndarray)  # what goes in comes out
 Size = int | Sequence[int]
+_FLOAT32 = {float32}
 
 
 def array_of(x: Any) -> Any:
@@ -41,7 +42,7 @@ def array_of(x: Any) -> Any:
 def values_of(x: Any) -> Any:
     """The same to be computed with: floats of 16 bits in float32."""
     array = array_of(x)
-    if isinstance(array, np.ndarray) and array.dtype.kind in "fV" and array.itemsize == 2:
+    if isinstance(array, np.ndarray) and array.itemsize == 2 and array.dtype.kind in "fV":
         return convert(array, float32)
     return array
 
@@ -56,7 +57,7 @@ def track(running: Array | None, batch: np.ndarray, momentum: float) -> None:
     if running is None:
         return
     array: np.ndarray = running._array if isinstance(running, Tensor) else running
-    if array.dtype.kind == "V":
+    if array.itemsize == 2 and array.dtype.kind == "V":
         array[...] = convert(values_of(running) * np.float32(1 - momentum) + momentum * batch, bfloat16)
     else:
         array *= 1 - momentum
@@ -74,6 +75,9 @@ def check_dtypes(op: str, *, wider: bool = False, **arrays: Array | None) -> Non
 
     With `wider` those beside an input of float16 or bfloat16 may be of float32.
     """
+    met = {array._array.dtype if isinstance(array, Tensor) else None for array in arrays.values() if array is not None}
+    if met == _FLOAT32 and arrays["input"] is not None:  # what is met most
+        return
     check_array(op, arrays["input"])
     given = {name: array for name, array in arrays.items() if array is not None}
     for name, array in given.items():
