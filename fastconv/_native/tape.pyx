@@ -10,7 +10,6 @@ from cpython.ref cimport Py_REFCNT, PyObject
 
 from fastconv._native.common cimport sum_of
 
-import traceback
 from contextvars import ContextVar
 
 import numpy as np
@@ -321,6 +320,8 @@ cdef TensorBase record(cnp.ndarray y, operation, vjp, tuple saved, tuple inputs)
     if saved:
         node.watches = tuple([watch(array, out, inputs) for array in saved])
     if get_value(anomaly) is not None:
+        import traceback
+
         node.trace = traceback.format_stack()
     out.needs, out.node = True, node
     return out
