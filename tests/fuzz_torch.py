@@ -419,6 +419,8 @@ class Draw:
         dtype = f", dtype={self.dtype()}" if self.chance(0.3) else ""
         if kind == 0:
             leaves = ", ".join(self.number() for _ in range(self.rng.integers(4)))
+            if "np.float" in leaves:  # which torch takes for integers where they are Python floats, and fastconv always
+                dtype = ""
             return (
                 f"lib.tensor([{leaves}]{dtype})" if self.chance(0.7) else f"lib.tensor([[{leaves}], [{leaves}]]{dtype})"
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -156,13 +157,16 @@ def ravel(input: Tensor) -> Tensor:
 def unflatten(input: Tensor, dim: int, sizes: Sequence[int]) -> Tensor:
     """A dimension made several, of which one length may be -1."""
     dim = dimension(dim, input.ndim)
-    try:
-        return reshape(input, (*input.shape[:dim], *sizes, *input.shape[dim + 1 :]))
-    except RuntimeError:
+    length, lengths = input.shape[dim], list(sizes)
+    if lengths.count(-1) == 1:
+        rest = math.prod(n for n in lengths if n != -1)
+        lengths[lengths.index(-1)] = length // rest if rest else -1
+    if math.prod(lengths) != length or min(lengths, default=0) < 0:
         raise RuntimeError(
-            f"unflatten: Provided sizes {list(sizes)} don't multiply up to the size of dim {dim} ({input.shape[dim]}) "
+            f"unflatten: Provided sizes {list(sizes)} don't multiply up to the size of dim {dim} ({length}) "
             "in the input tensor"
-        ) from None
+        )
+    return reshape(input, (*input.shape[:dim], *lengths, *input.shape[dim + 1 :]))
 
 
 def broadcast_to(input: Tensor, shape: Sequence[int]) -> Tensor:
