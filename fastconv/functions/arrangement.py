@@ -55,7 +55,7 @@ def flip(input: Tensor, *dims: int | Sequence[int]) -> Tensor:
     chosen = tuple(dimension(d, input.ndim) for d in unpack(dims))
     if len(set(chosen)) != len(chosen):
         raise RuntimeError(f"dim {max(chosen, key=chosen.count)} appears multiple times in the list of dims")
-    return apply(_flip, input, dims=chosen)
+    return apply(_flip, input, dims=chosen if input.ndim else ())
 
 
 def fliplr(input: Tensor) -> Tensor:

@@ -14,10 +14,10 @@ from .._native.tape import TensorBase, differentiable_twice, wrap
 from ..checks import brief, dimension, number
 from ..dtypes import as_dtype, fitting, float32, result_type
 from .arithmetic import add, div, mul, pow, sub
-from .comparison import isnan
-from .logic import logical_not
+from .comparison import ge, isnan, le
+from .logic import logical_not, logical_or
 from .operands import apply, array_of, as_operand, cast, dimensions, floating, mismatch, numpy_names, operands, quiet
-from .pointwise import clamp, exp, log, maximum, minimum, sqrt, where
+from .pointwise import clamp, exp, log, sqrt, where
 from .reduction import Dims, mean, norm, sum
 from .selection import masked_fill, nonzero, scatter, scatter_add, split
 from .shapes import cat, reshape, stack, unsqueeze
@@ -267,13 +267,13 @@ def aminmax(input: Tensor, *, dim: int | None = None, keepdim: bool = False) -> 
 def fmax(input: Tensor, other: Tensor) -> Tensor:
     """The larger of two tensors, element-wise with broadcasting; where one is NaN, the other."""
     x, y = operands(input, other)
-    return where(isnan(x), y, where(isnan(y), x, maximum(x, y)))
+    return where(logical_or(ge(x, y), isnan(y)), x, y)
 
 
 def fmin(input: Tensor, other: Tensor) -> Tensor:
     """The smaller of two tensors, element-wise with broadcasting; where one is NaN, the other."""
     x, y = operands(input, other)
-    return where(isnan(x), y, where(isnan(y), x, minimum(x, y)))
+    return where(logical_or(le(x, y), isnan(y)), x, y)
 
 
 def clamp_min(input: Tensor, min: Tensor | float) -> Tensor:

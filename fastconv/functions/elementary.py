@@ -11,7 +11,7 @@ import numpy as np
 from .. import primitives
 from .._native.tape import TensorBase, differentiable_twice, wrap
 from ..checks import brief, integer
-from ..dtypes import ARRAYS, bfloat16, float32
+from ..dtypes import ARRAYS, bfloat16, float32, int64
 from .operands import apply, array_of, cast, elementwise, floating, into, operands
 
 if TYPE_CHECKING:
@@ -245,7 +245,8 @@ def rsqrt(input: Tensor) -> Tensor:
 
 def square(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """``input * input``, element-wise."""
-    return into(out, apply(_square, _numeric(input, "square")))
+    x = _numeric(input, "square")
+    return into(out, apply(_square, cast(x, int64) if x.dtype.kind == "b" else x))
 
 
 def erf(input: Tensor) -> Tensor:
@@ -261,7 +262,7 @@ def _numeric(x: Any, name: str) -> Any:
 
 def sign(input: Tensor) -> Tensor:
     """1, 0 or -1, as each element is positive, 0 (or NaN) or negative."""
-    return apply(_sign, _numeric(input, "sign"))
+    return apply(primitives.clone if _numeric(input, "sign").dtype.kind == "b" else _sign, input)
 
 
 def floor(input: Tensor, *, out: Tensor | None = None) -> Tensor:

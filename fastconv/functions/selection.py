@@ -234,6 +234,8 @@ def index_copy(input: Tensor, dim: int, index: Tensor, source: Tensor) -> Tensor
 
 def index_fill(input: Tensor, dim: int, index: Tensor, value: float | Tensor) -> Tensor:
     """A copy of `input` with the slices that `index` names full of a number."""
+    if not _tensor(input, "index_fill").ndim:
+        return index_fill(input.reshape(1), dim, index, value).reshape(())
     return apply(primitives.put, input, value, at=_at(input, dim, index, "index_fill"))
 
 

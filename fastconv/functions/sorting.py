@@ -175,7 +175,7 @@ def median(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Any:
     if dim is None:
         flat = flatten(_checked(input, "median"))
         if not flat.shape[0]:
-            return wrap(np.full((), np.nan, input.dtype))
+            return input.sum() * np.nan if input.dtype.kind == "f" else wrap(np.full((), np.nan, input.dtype))
         return apply(_shared, flat, middle=array_of(median(flat.detach(), 0)[0]))
     dim = dimension(dim, _checked(input, "median").ndim)
     length = input.shape[dim] if input.ndim else 1
