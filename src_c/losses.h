@@ -66,8 +66,8 @@ INLINE void NAME(each_loss_of)(const int kind, REAL *y, const REAL *x, const REA
 {
     for (idx i = 0; i < n; i += LANES) {
         const idx some = n - i < LANES ? n - i : LANES;
-        NAME(store_up_to)
-        (y + i, NAME(loss_of)(kind, NAME(load_up_to)(x + i, some), NAME(load_up_to)(t + i, some), p), some);
+        NAME(store_up_to)(y + i, NAME(loss_of)(kind, NAME(load_up_to)(x + i, some), NAME(load_up_to)(t + i, some), p),
+                          some);
     }
 }
 

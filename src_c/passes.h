@@ -194,7 +194,7 @@ INLINE vec NAME(exp_parts)(vec x, vec *scale)
 }
 
 /* About the logarithm of the smallest normal number. */
-#define LEAST (REAL_BYTES == 4 ? (REAL)-87.0 : (REAL)-708.0)
+#define LEAST (REAL_BYTES == 4 ? (REAL) - 87.0 : (REAL) - 708.0)
 
 /* exp(x) for x no larger than -LEAST, to an ulp or two; results below the smallest normal number are 0. */
 INLINE vec NAME(exp)(vec x)
@@ -305,8 +305,8 @@ static void NAME(affine_last)(void *y_, const void *a_, const void *x_, const do
         NAME(repeat)(rest, offset + p, some, times);
         for (idx i = 0; i < n; i += times) {
             const idx at = i * n_planes + p, count = (n - i < times ? n - i : times) * some;
-            NAME(affine_run)
-            ((REAL *)y_ + at, a_ ? (const REAL *)a_ + at : NULL, (const REAL *)x_ + at, by, of_a, of_x, rest, 1, count);
+            NAME(affine_run)((REAL *)y_ + at, a_ ? (const REAL *)a_ + at : NULL, (const REAL *)x_ + at, by, of_a, of_x,
+                             rest, 1, count);
         }
     }
 }
