@@ -188,7 +188,30 @@ class Tensor(FunctionMethods):
         """False: no tensor is on a GPU."""
         return False
 
-    is_xpu = is_meta = is_sparse = is_quantized = is_nested = is_cuda
+    @property
+    def is_xpu(self) -> _bool:
+        """False: no tensor is on an accelerator of Intel's."""
+        return False
+
+    @property
+    def is_meta(self) -> _bool:
+        """False: no tensor is without data."""
+        return False
+
+    @property
+    def is_sparse(self) -> _bool:
+        """False: no tensor is sparse."""
+        return False
+
+    @property
+    def is_quantized(self) -> _bool:
+        """False: no tensor is quantised."""
+        return False
+
+    @property
+    def is_nested(self) -> _bool:
+        """False: no tensor is a list of tensors."""
+        return False
 
     @property
     def is_cpu(self) -> _bool:
