@@ -115,9 +115,12 @@ INLINE void NAME(tile_parts)(const int rows, const int vecs, idx depth, const vo
     const REAL *a = a_;
     const idx n_parts = depth > FC_TILE_DEPTH ? (depth + FC_TILE_DEPTH - 1) / FC_TILE_DEPTH : 1;
     const idx most = n_parts > 1 ? (depth + n_parts - 1) / n_parts : depth;
-    for (idx k = 0; k == 0 || k < depth; k += most)
+    idx k = 0;
+    do {
         NAME(tile_body)(rows, vecs, depth - k < most ? depth - k : most, a + k * rows, b, offsets + k, b_step, y, y_row,
                         y_step, bias, k > 0, NULL);
+        k += most;
+    } while (k < depth);
 }
 
 #define TILE(rows, vecs)                                                                                               \
