@@ -1,6 +1,8 @@
 """fastconv's kernels inside PyTorch: every use of a convolution gives what torch gives alone, strides included."""
 
 import copy
+import subprocess
+import sys
 import threading
 
 import numpy as np
@@ -287,6 +289,12 @@ def test_samples_that_torch_tests_its_own_operators_with():
                 check(compute, 0)
                 count += 1
     assert count > 100
+
+
+def test_without_torch_the_import_says_what_to_do(tmp_path):
+    program = "import sys; sys.modules['torch'] = None; import fastconv.pytorch"
+    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True)
+    assert "ImportError: fastconv.pytorch needs torch 2.9 or newer" in done.stderr
 
 
 def test_threads_follow_torchs():

@@ -10,12 +10,19 @@ float64, by fastconv: forward and backward, in eager programs and in compiled on
 state dicts, hooks, strides and dtypes of results are torch's. What fastconv does not take (other dtypes, three
 dimensions, empty batches ...) goes to torch's own kernels; :func:`report` tells what went where.
 
+Importing this module raises an ImportError where torch is not installed, or is older than 2.9.
+
 The kernels are registered with torch's dispatcher in place of torch's own for the CPU, and call those where they do not
 take a call (``torch.library.get_kernel``).
 """
 
-from types import TracebackType
+import contextlib
 from typing import Literal, NamedTuple
+
+try:
+    from torch.library import get_kernel  # noqa: F401  (torch has it since 2.9)
+except ImportError as error:
+    raise ImportError("fastconv.pytorch needs torch 2.9 or newer: pip install 'torch>=2.9'") from error
 
 from ._overrides import Overrides
 
@@ -42,21 +49,9 @@ class Report(list[Count]):
         return "\n".join(f"{row.operator:{width}} {row.calls:9,}  {row.by}" for row in self)
 
 
-class _Enabled:
-    """What :func:`enable` returns: as a context manager it disables at its end."""
-
-    def __enter__(self) -> "_Enabled":
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
-    ) -> None:
-        disable()
-
-
 def enable(
     *, pooling: bool = True, normalisation: bool = True, threads: Literal["torch"] | int | None = "torch"
-) -> _Enabled:
+) -> contextlib.ExitStack:
     """Have torch compute convolutions on the CPU by fastconv.
 
     Parameters
@@ -77,8 +72,6 @@ def enable(
 
     Raises
     ------
-    ImportError
-        torch is not installed, or is older than 2.9.
     TypeError, ValueError
         `threads` is something else.
 
@@ -97,7 +90,9 @@ def enable(
     disable()
     overrides.install()
     _overrides = overrides
-    return _Enabled()
+    enabled = contextlib.ExitStack()
+    enabled.callback(disable)
+    return enabled
 
 
 def disable() -> None:

@@ -1,7 +1,5 @@
 """Between torch's tensors and NumPy's arrays, without copies."""
 
-from typing import Any
-
 import numpy as np
 import torch
 
@@ -10,12 +8,14 @@ __all__ = ["array", "in_format", "is_channels_last", "refusal", "tensor"]
 _DTYPES = (torch.float32, torch.float64)
 
 
-def refusal(*tensors: Any) -> str | None:
-    """Why fastconv does not take such tensors, or None: they are to be of float32 or of float64, and not empty."""
-    dtype = tensors[0].dtype
+def refusal(*tensors: torch.Tensor | None) -> str | None:
+    """Why fastconv does not take such tensors, of which the first is not None; or None: they are to be of float32 or
+    of float64, and not empty."""
+    present = [t for t in tensors if t is not None]
+    dtype = present[0].dtype
     if dtype not in _DTYPES:
         return f"dtype {str(dtype).removeprefix('torch.')}"
-    for t in tensors:
+    for t in present:
         if t.dtype is not dtype:
             return "several dtypes"
         if t.layout is not torch.strided or t.device.type != "cpu":

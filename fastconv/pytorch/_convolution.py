@@ -10,19 +10,28 @@ from ._arrays import array, in_format, is_channels_last, refusal, tensor
 
 __all__ = ["backward", "forward", "traced_forward"]
 
-_REFUSED = "sizes that fastconv refuses"
+_Options = tuple[Sequence[int], ...]
 
 
-def _images(x: torch.Tensor, w: torch.Tensor, *options: Sequence[int]) -> str | tuple:
-    """Whether x and w are such that fastconv takes them; the options of a convolution of sequences as of images."""
-    rank = x.dim()
-    if rank != w.dim() or rank not in (3, 4):
-        return f"{rank - 2} dimensions" if rank > 4 else "sizes"
-    if any(len(option) != rank - 2 for option in options):
-        return "options"
+def _as_images(rank: int, tensors: Sequence[torch.Tensor], options: _Options) -> tuple[list[torch.Tensor], _Options]:
+    """Tensors and options of a convolution of sequences as of images of one row."""
     if rank == 4:
-        return options
-    return tuple((first, *option) for first, option in zip((1, 0, 1, 0), options, strict=True))
+        return list(tensors), options
+    return [t.unsqueeze(2) for t in tensors], tuple(
+        (first, *option) for first, option in zip((1, 0, 1, 0), options, strict=True)
+    )
+
+
+def _refusal(tensors: Sequence[torch.Tensor], b: torch.Tensor | None, options: _Options) -> str | None:
+    """Why fastconv does not take a convolution of these: tensors of one rank, options as long as it has dimensions."""
+    if reason := refusal(*tensors, b):
+        return reason
+    rank = tensors[0].dim()
+    if rank > 4:
+        return f"{rank - 2} dimensions"
+    if rank < 3 or any(t.dim() != rank for t in tensors):
+        return "sizes"
+    return "options" if any(len(option) != rank - 2 for option in options) else None
 
 
 def forward(
@@ -37,26 +46,20 @@ def forward(
     groups: int,
 ) -> torch.Tensor | str:
     """y, with channels last where x or w has them so, as torch has it."""
-    if reason := refusal(x, w) if b is None else refusal(x, w, b):
+    options = stride, padding, dilation, output_padding
+    if reason := _refusal((x, w), b, options):
         return reason
-    options = _images(x, w, stride, padding, dilation, output_padding)
-    if type(options) is str:
-        return options
-    stride, padding, dilation, output_padding = options
-    if flat := x.dim() == 3:
-        x, w = x.unsqueeze(2), w.unsqueeze(2)
+    rank = x.dim()
+    (x, w), (stride, padding, dilation, output_padding) = _as_images(rank, (x, w), options)
     last = is_channels_last(x) or is_channels_last(w)
     x = in_format(x, last)
     bias = None if b is None else array(b)
-    try:
-        if transposed:
-            y = ops.conv_transpose2d(array(x), array(w), bias, stride, padding, output_padding, groups, dilation)
-        else:
-            y = ops.conv2d(array(x), array(w), bias, stride, padding, dilation, groups)
-    except (ValueError, TypeError, RuntimeError, MemoryError):
-        return _REFUSED
+    if transposed:
+        y = ops.conv_transpose2d(array(x), array(w), bias, stride, padding, output_padding, groups, dilation)
+    else:
+        y = ops.conv2d(array(x), array(w), bias, stride, padding, dilation, groups)
     y = in_format(tensor(y), last)
-    return y.squeeze(2) if flat else y
+    return y if rank == 4 else y.squeeze(2)
 
 
 def traced_forward(x: torch.Tensor, w: torch.Tensor, b: torch.Tensor | None, *options: Any) -> torch.Tensor | str:
@@ -78,16 +81,11 @@ def backward(
     output_mask: Sequence[bool],
 ) -> tuple[torch.Tensor | None, ...] | str:
     """dx, dw and db, those that are asked for; dx and dw with channels last where y is."""
-    if reason := refusal(dy, x, w):
+    options = stride, padding, dilation, output_padding
+    if reason := _refusal((dy, x, w), None, options):
         return reason
-    options = _images(x, w, stride, padding, dilation, output_padding)
-    if type(options) is str:
-        return options
-    if dy.dim() != x.dim():
-        return "sizes"
-    stride, padding, dilation, output_padding = options
-    if flat := x.dim() == 3:
-        dy, x, w = dy.unsqueeze(2), x.unsqueeze(2), w.unsqueeze(2)
+    rank = x.dim()
+    (dy, x, w), (stride, padding, dilation, output_padding) = _as_images(rank, (dy, x, w), options)
     last = is_channels_last(x) or is_channels_last(w)
     dy = in_format(dy, last)
     images, filters = tuple(x.shape), tuple(w.shape)
@@ -99,15 +97,12 @@ def backward(
         how = stride, padding, dilation, groups
     dx = dw = db = None
     dy_array = array(dy)
-    try:
-        if output_mask[0]:
-            dx = in_format(tensor(by_input(images, array(w), dy_array, *how)), last)
-        if output_mask[1]:
-            dw = in_format(tensor(by_weight(array(in_format(x, last)), filters, dy_array, *how)), last)
-        if output_mask[2]:
-            db = tensor(ops.bias_gradient(dy_array))
-    except (ValueError, TypeError, RuntimeError, MemoryError):
-        return _REFUSED
-    if flat:
+    if output_mask[0]:
+        dx = in_format(tensor(by_input(images, array(w), dy_array, *how)), last)
+    if output_mask[1]:
+        dw = in_format(tensor(by_weight(array(in_format(x, last)), filters, dy_array, *how)), last)
+    if output_mask[2]:
+        db = tensor(ops.bias_gradient(dy_array))
+    if rank == 3:
         dx, dw = (None if t is None else t.squeeze(2) for t in (dx, dw))
     return dx, dw, db

@@ -15,14 +15,13 @@ _Optional = torch.Tensor | None
 
 def _images(x: torch.Tensor, *others: _Optional) -> str | None:
     """Why fastconv does not take them: what belongs to channels is to be as long as there are channels."""
-    rows = [t for t in others if t is not None]
-    if reason := refusal(x, *rows):
+    if reason := refusal(x, *others):
         return reason
     if x.dim() != 4:
         return f"{x.dim()} axes"
     if x.shape[2] * x.shape[3] == 1:
         return "planes of one pixel"
-    return "sizes" if any(t.shape != x.shape[1:2] for t in rows) else None
+    return "sizes" if any(t is not None and t.shape != x.shape[1:2] for t in others) else None
 
 
 def _moments(mean: torch.Tensor, inverse_std: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -4,14 +4,11 @@ import warnings
 from collections import Counter
 from typing import Any
 
+import torch
+from torch.library import Library, get_kernel
+
 from .._native.runtime import get_num_threads, set_num_threads
 from . import _convolution, _normalisation, _pooling
-
-try:
-    import torch
-    from torch.library import Library, get_kernel
-except ImportError as error:
-    raise ImportError("fastconv.pytorch needs torch 2.9 or newer: pip install 'torch>=2.9'") from error
 
 __all__ = ["Overrides"]
 
@@ -63,6 +60,7 @@ class Overrides:
     """The operators that fastconv computes, registered from `install` to `remove`.
 
     Kernels take an operator's arguments and return its results, or a string that says why they do not take the call.
+    What fastconv refuses is torch's to compute, or to refuse in its own words.
     """
 
     def __init__(self, pooling: bool, normalisation: bool, threads: str | int | None) -> None:
@@ -101,8 +99,11 @@ class Overrides:
         def dispatched(keyset: Any, *arguments: Any) -> Any:
             if follow and (threads := torch.get_num_threads()) != get_num_threads():
                 set_num_threads(threads)
-            # What torch.jit.trace records of a convolution is what torch's own kernel calls.
-            result = "torch.jit.trace" if torch._C._get_tracing_state() else kernel(*arguments)
+            try:
+                # What torch.jit.trace records of a convolution is what torch's own kernel calls.
+                result = "torch.jit.trace" if torch._C._get_tracing_state() else kernel(*arguments)
+            except (ValueError, TypeError, RuntimeError, MemoryError):
+                result = "sizes that fastconv refuses"
             if type(result) is str:
                 counts[name, result] += 1
                 return own.call_boxed(keyset, *arguments)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,6 +13,12 @@ from ...nn import functional as F
 from ..graph import Dim, Graph, Value, spread, writes
 
 __all__ = ["adaptive_average"]
+
+
+def _of_dims(writer: Callable[..., Any], *functions: Callable[..., Any]) -> None:
+    """Have a writer of any number of dimensions write functions of one, two ... of them."""
+    for dims, function in enumerate(functions, start=1):
+        writes(function)(partial(writer, dims=dims))
 
 
 def _batched(g: Graph, input: Value, dims: int) -> tuple[Any, bool]:
@@ -53,19 +61,7 @@ def _max(
     return tuple(g.squeeze(z, [0]) for z in (y, indices)) if single else (y, indices)
 
 
-@writes(F.max_pool1d)
-def _max_pool1d(g: Graph, **arguments: Any) -> Any:
-    return _max(g, 1, **arguments)
-
-
-@writes(F.max_pool2d)
-def _max_pool2d(g: Graph, **arguments: Any) -> Any:
-    return _max(g, 2, **arguments)
-
-
-@writes(F.max_pool3d)
-def _max_pool3d(g: Graph, **arguments: Any) -> Any:
-    return _max(g, 3, **arguments)
+_of_dims(_max, F.max_pool1d, F.max_pool2d, F.max_pool3d)
 
 
 def _average(
@@ -86,9 +82,7 @@ def _average(
         # ceil_mode has them, would be divided by less.
         if ceil_mode:
             raise RuntimeError(f"{g.function} with divisor_override and ceil_mode has no operator")
-        size = 1
-        for n in attributes["kernel_shape"]:
-            size *= n
+        size = math.prod(attributes["kernel_shape"])
         y = g.op("AveragePool", x, count_include_pad=1, **attributes)
         y = g.op("Mul", y, g.constant(size / divisor_override, input.dtype))
     else:
@@ -96,19 +90,7 @@ def _average(
     return g.squeeze(y, [0]) if single else y
 
 
-@writes(F.avg_pool1d)
-def _avg_pool1d(g: Graph, **arguments: Any) -> str:
-    return _average(g, 1, **arguments)
-
-
-@writes(F.avg_pool2d)
-def _avg_pool2d(g: Graph, **arguments: Any) -> str:
-    return _average(g, 2, **arguments)
-
-
-@writes(F.avg_pool3d)
-def _avg_pool3d(g: Graph, **arguments: Any) -> str:
-    return _average(g, 3, **arguments)
+_of_dims(_average, F.avg_pool1d, F.avg_pool2d, F.avg_pool3d)
 
 
 def _parts(name: str, dims: int, input: Value, output_size: Any) -> list[tuple[Any, Any]]:
@@ -157,19 +139,7 @@ def _averaged(g: Graph, x: str, n: int, size: int, ndim: int, back: int) -> str:
     return g.perm(g.op("MatMul", g.perm(x, dims), g.constant(rows.T)), dims)
 
 
-@writes(F.adaptive_avg_pool1d)
-def _adaptive_avg_pool1d(g: Graph, input: Value, output_size: Any) -> str:
-    return adaptive_average(g, 1, input, output_size)
-
-
-@writes(F.adaptive_avg_pool2d)
-def _adaptive_avg_pool2d(g: Graph, input: Value, output_size: Any) -> str:
-    return adaptive_average(g, 2, input, output_size)
-
-
-@writes(F.adaptive_avg_pool3d)
-def _adaptive_avg_pool3d(g: Graph, input: Value, output_size: Any) -> str:
-    return adaptive_average(g, 3, input, output_size)
+_of_dims(adaptive_average, F.adaptive_avg_pool1d, F.adaptive_avg_pool2d, F.adaptive_avg_pool3d)
 
 
 def _adaptive_max(g: Graph, dims: int, input: Value, output_size: Any, return_indices: bool) -> Any:
@@ -182,11 +152,4 @@ def _adaptive_max(g: Graph, dims: int, input: Value, output_size: Any, return_in
     return _max(g, dims, input, windows, windows, 0, 1, False, return_indices)
 
 
-@writes(F.adaptive_max_pool1d)
-def _adaptive_max_pool1d(g: Graph, **arguments: Any) -> Any:
-    return _adaptive_max(g, 1, **arguments)
-
-
-@writes(F.adaptive_max_pool2d)
-def _adaptive_max_pool2d(g: Graph, **arguments: Any) -> Any:
-    return _adaptive_max(g, 2, **arguments)
+_of_dims(_adaptive_max, F.adaptive_max_pool1d, F.adaptive_max_pool2d)
