@@ -223,3 +223,52 @@ def test_distributed_sampler_needs_a_rank():
         DistributedSampler([1, 2])
     with pytest.raises(ValueError, match="Invalid rank 2"):
         DistributedSampler([1, 2], 2, 2)
+
+
+class Grids(Numbers):
+    """Arrays that grow and shrink from batch to batch, some of them not contiguous, beside small ones."""
+
+    def __getitem__(self, index):
+        side = (40, 300, 7, 500)[index % 4]
+        grid = np.random.default_rng(index).standard_normal((side, side), np.float32)
+        return {"grid": grid, "turned": grid.T[::2], "flipped": grid[:, ::-1], "index": index}
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+@pytest.mark.parametrize("prefetch", [1, 3])
+def test_large_batches_of_workers_are_their_own(method, prefetch):
+    options = {"num_workers": 2, "prefetch_factor": prefetch, "multiprocessing_context": method}
+    loader = DataLoader(Grids(14), batch_size=1, persistent_workers=True, **options)
+    next(iter(loader))  # what is under way when a pass is broken off is not mistaken for the next one's
+    for expected, batch in zip(DataLoader(Grids(14)), list(loader), strict=True):
+        assert batch.keys() == expected.keys()
+        for key, value in expected.items():
+            assert np.array_equal(batch[key].numpy(), value.numpy()) and batch[key].dtype == value.dtype
+        batch["grid"].add_(1)  # all of them are kept, and written to: none shows another's memory
+
+
+@pytest.mark.parametrize("missing", ["memory", "system call"])
+def test_large_batches_without_shared_memory(missing, monkeypatch):
+    def full(descriptor, start, size):
+        raise OSError(28, "No space left on device")
+
+    if missing == "memory":
+        monkeypatch.setattr(os, "posix_fallocate", full, raising=False)
+    else:
+        monkeypatch.delattr(os, "memfd_create", raising=False)
+    loader = DataLoader(Grids(6), num_workers=1, multiprocessing_context="fork")
+    for expected, batch in zip(DataLoader(Grids(6)), loader, strict=True):
+        assert np.array_equal(batch["grid"].numpy(), expected["grid"].numpy())
+
+
+def test_workers_leave_no_files_open():
+    def descriptors():
+        return len(os.listdir("/proc/self/fd"))
+
+    if not os.path.exists("/proc/self/fd"):
+        pytest.skip("needs /proc")
+    list(DataLoader(Grids(4), num_workers=2))
+    before = descriptors()
+    for _ in range(3):
+        list(DataLoader(Grids(4), num_workers=2))
+    assert descriptors() == before

@@ -19,6 +19,7 @@ import numpy as np
 
 from fastconv._tensor import Tensor
 from fastconv.utils.data import worker_info
+from fastconv.utils.data.handover import Handover
 from fastconv.utils.data.worker_info import ExhaustedError, WorkerInfo
 
 __all__ = ["Workers"]
@@ -70,6 +71,7 @@ class Workers:
         self._prefetch = prefetch
         self._processes: list[Any] = []
         self._connections: list[Connection] = []
+        self._handovers = [Handover(prefetch) for _ in range(num_workers)]
         self._owed: list[deque[int]] = [deque() for _ in range(num_workers)]  # bytes of each index that is under way
         self._pass = 0
         try:
@@ -81,7 +83,7 @@ class Workers:
                 info = WorkerInfo(worker_id, num_workers, seed + worker_id, dataset)
                 process = context.Process(
                     target=_run,
-                    args=(info, theirs, inherited, start, seed, prepare),
+                    args=(info, theirs, self._handovers[worker_id], inherited, start, seed, prepare),
                     name=f"DataLoader-{worker_id}",
                     daemon=True,
                 )
@@ -148,7 +150,7 @@ class Workers:
             raise RuntimeError(f"DataLoader timed out after {self._timeout} seconds")
         if connection in ready:
             try:
-                answer = pickle.loads(connection.recv_bytes())
+                answer = self._handovers[worker_id].unpack(connection.recv_bytes())
                 self._owed[worker_id].popleft()
                 return answer
             except (EOFError, OSError):
@@ -190,6 +192,7 @@ def _death(process: Any) -> RuntimeError:
 def _run(
     info: WorkerInfo,
     connection: Connection,
+    handover: Handover,
     inherited: list[Connection],
     start: Callable[[], Callable[..., Any]],
     seed: int,
@@ -219,12 +222,12 @@ def _run(
                 prepare = None
             if load is None:
                 load = start()
-            answer = bytes(ForkingPickler.dumps((True, load(*message)), pickle.HIGHEST_PROTOCOL))
+            answer = handover.pack((True, load(*message)))
         except ExhaustedError:
-            answer = pickle.dumps((None, None))
+            answer = handover.pack((None, None))
         except Exception as error:
             trace = traceback.format_exc()
-            answer = pickle.dumps((False, (_portable(error), trace)))
+            answer = handover.pack((False, (_portable(error), trace)))
         try:
             connection.send_bytes(answer)
         except OSError:
