@@ -11,11 +11,22 @@ from concurrent.futures import ThreadPoolExecutor
 from glob import glob
 from pathlib import Path
 
-import numpy
-from Cython.Build import cythonize
-from setuptools import Extension, setup
-from setuptools.command.build_ext import build_ext
-from setuptools.modified import newer_group
+if sys.version_info < (3, 11):  # noqa: UP036  (who runs this file without pip)
+    sys.exit("fastconv needs Python 3.11 or later; this is Python " + sys.version.split()[0])
+
+try:
+    import numpy
+    from Cython.Build import cythonize
+    from setuptools import Extension, setup
+    from setuptools.command.build_ext import build_ext
+    from setuptools.modified import newer_group
+except ImportError as error:
+    sys.exit(
+        f'{error}: pip brings what fastconv is built with, else: pip install "setuptools>=77" "Cython>=3.1" "numpy>=2"'
+    )
+
+if int(numpy.__version__.split(".")[0]) < 2:
+    sys.exit(f'fastconv is built with NumPy 2.0 or later; this is {numpy.__version__}: pip install "numpy>=2"')
 
 # Contraction to FMA is the one liberty taken with arithmetic; -ffast-math would change the whole process's mode.
 OPTIMISE = ["-O3", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math"]

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import fastconv
-from fastconv.app import bench, checkpoint, cli, contenders
+from fastconv.app import bench, checkpoint, cli, contenders, selfcheck
 from fastconv.app.networks import MODELS
 from fastconv.app.settings import DATA
 
@@ -233,6 +233,49 @@ def test_info(capsys):
     assert lines["NumPy"].strip() == np.__version__
     assert lines["threads"].split()[0] == str(fastconv.get_num_threads())
     assert "instruction set" in lines
+
+
+def test_info_check(capsys):
+    status, out, err = call(capsys, "info", "--check")
+    assert (status, err) == (0, "")
+    lines = dict(line.split(":", 1) for line in out.splitlines() if ":" in line)
+    assert "are right, on" in lines["  results"]
+    assert lines["built by"].split()
+    assert "OMP_NUM_THREADS" in lines["environment"] or "OMP_NUM_THREADS" not in os.environ
+    assert lines["  training"].strip().startswith("the loss")
+    assert "GFLOP/s" in lines["  speed"]
+    assert "what to do" in lines
+
+
+def test_info_check_finds_what_is_wrong(capsys, monkeypatch):
+    right = fastconv.ops.conv2d
+    monkeypatch.setattr(fastconv.ops, "conv2d", lambda *given, **options: right(*given, **options) * 1.001)
+    monkeypatch.setattr(selfcheck.runtime, "has_openmp", lambda: False)
+    monkeypatch.setattr(selfcheck, "training", lambda: 1 // 0)
+    monkeypatch.setattr(selfcheck, "speed", lambda: (False, "slow", ["Close other programs."]))
+    status, out, err = call(capsys, "info", "--check")
+    assert (status, err) == (1, "fastconv info: error: the self-check found wrong results\n")
+    assert "NOT GOOD: 12 of" in out or "NOT GOOD: 24 of" in out or "NOT GOOD: 36 of" in out
+    assert "is off by 1.0e-03 of its norm" in out
+    assert "NOT GOOD: ZeroDivisionError" in out
+    advice = out[out.index("what to do") :]
+    for words in ("has one thread only", "please report it", "Close other programs."):
+        assert words in advice
+
+
+def test_findings(monkeypatch):
+    monkeypatch.setattr(selfcheck.info, "usable_cores", lambda: 4)
+    monkeypatch.setattr(selfcheck, "cpu_quota", lambda: None)
+    for count, words in ((4, None), (3, "3 of 4 usable cores"), (9, "FASTCONV_NUM_THREADS=4")):
+        monkeypatch.setattr(fastconv, "get_num_threads", lambda count=count: count)
+        found = selfcheck.one_thread()
+        assert found is None if words is None else words in found
+    monkeypatch.setattr(selfcheck, "cpu_quota", lambda: 2.5)
+    assert "FASTCONV_NUM_THREADS=2" in selfcheck.one_thread()
+    monkeypatch.setattr(selfcheck.runtime, "get_isa", lambda: "none")
+    assert "unset FASTCONV_ISA" in selfcheck.slow_kernels()
+    monkeypatch.setattr(selfcheck, "openmp_runtimes", lambda: ["a/libgomp.so.1", "b/libomp.so"])
+    assert "2 OpenMP libraries" in selfcheck.two_runtimes()
 
 
 # ---- fastconv bench

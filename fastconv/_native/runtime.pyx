@@ -15,8 +15,14 @@ cdef extern from *:
     static int omp_get_max_threads(void) { return 1; }
     enum { HAS_OPENMP = 0 };
     #endif
+    #ifdef __clang__
+    #define COMPILER __VERSION__
+    #else
+    #define COMPILER "GCC " __VERSION__
+    #endif
     """
     const bint HAS_OPENMP
+    const char *COMPILER
     int omp_get_max_threads() nogil
 
 import os
@@ -126,6 +132,11 @@ cdef int threads_for(double work, idx tasks) noexcept:
 def has_openmp() -> bool:
     """Whether the compiled modules were built with OpenMP; otherwise everything runs on one thread."""
     return HAS_OPENMP
+
+
+def compiler() -> str:
+    """The compiler that built this module, and its version."""
+    return COMPILER.decode()
 
 
 def get_num_threads() -> int:

@@ -344,14 +344,26 @@ def _bench(options: argparse.Namespace, parser: argparse.ArgumentParser) -> None
 
 
 def _add_info(commands) -> None:
-    parser = commands.add_parser("info", help="tell what runs here", description="Tell versions, CPU and threads.")
+    text = "Tell versions, CPU and threads. With --check, also whether results and speed are what they should be."
+    parser = commands.add_parser("info", help="tell what runs here", description=text)
     parser.set_defaults(run=_info, parser=parser)
+    parser.add_argument(
+        "--check",
+        action="store_true",
+        help="check results and speed, which takes some five seconds, and say what to do about what is found",
+    )
 
 
 def _info(options: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
     from fastconv.app.info import describe
 
-    print(describe())
+    if not options.check:
+        print(describe())
+        return
+    from fastconv.app.selfcheck import check
+
+    if not check():
+        raise RuntimeError("the self-check found wrong results")
 
 
 def _network(text: str) -> str:

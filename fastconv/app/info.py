@@ -1,9 +1,9 @@
-"""``fastconv info``: what runs here."""
+"""``fastconv info``: what runs here. What ``--check`` adds is in :mod:`fastconv.app.selfcheck`."""
 
 import os
 import platform
 
-__all__ = ["describe", "versions"]
+__all__ = ["describe", "line", "usable_cores", "versions"]
 
 OPTIONAL = ("scikit-learn", "pillow", "tqdm", "safetensors", "matplotlib", "torch")
 
@@ -15,6 +15,18 @@ def versions() -> dict[str, str]:
     import fastconv
 
     return {"python": platform.python_version(), "numpy": numpy.__version__, "fastconv": fastconv.__version__}
+
+
+def usable_cores() -> int:
+    """How many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):  # not on macOS and Windows
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def line(name: str, text: str) -> str:
+    """A line of what the command prints."""
+    return f"{name + ':':<17}{text}"
 
 
 def describe() -> str:
@@ -30,16 +42,17 @@ def describe() -> str:
         "Python": f"{found['python']} ({platform.python_implementation()})",
         "NumPy": found["numpy"],
         "system": f"{platform.system()} {platform.release()} on {platform.machine()}",
-        "CPU": f"{_cpu_name()}, {len(os.sched_getaffinity(0))} of {os.cpu_count()} cores usable",
-        "threads": str(fastconv.get_num_threads()),
+        "CPU": f"{_cpu_name()}, {usable_cores()} of {os.cpu_count()} cores usable",
+        "threads": str(fastconv.get_num_threads()) + ("" if runtime.has_openmp() else ", for this build has no OpenMP"),
         "instruction set": f"{runtime.get_isa()}, of {', '.join(runtime.available_isas())}",
+        "built by": runtime.compiler(),
     }
     for name in OPTIONAL:
         try:
             lines[name] = version(name)
         except PackageNotFoundError:
             lines[name] = "not installed"
-    return "\n".join(f"{name + ':':<17}{text}" for name, text in lines.items())
+    return "\n".join(line(name, text) for name, text in lines.items())
 
 
 def _cpu_name() -> str:
