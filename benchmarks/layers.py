@@ -11,7 +11,20 @@ from fastconv._native.tuning import FORMS, PASSES
 
 __all__ = ["Layer", "draw"]
 
-KINDS = ("dense", "dense", "dense", "strided", "single", "single", "line", "depthwise", "grouped", "first")
+KINDS = (
+    "dense",
+    "dense",
+    "dense",
+    "strided",
+    "single",
+    "single",
+    "line",
+    "depthwise",
+    "grouped",
+    "few",
+    "first",
+    "stem",
+)
 MOST_WORK = 4e8  # multiply-adds of a layer, so that a run stays a matter of minutes
 
 
@@ -43,6 +56,21 @@ def draw(rng: np.random.Generator) -> "Layer":
         elif kind == "grouped":
             groups = int(rng.choice([2, 4, 8, 32]))
             channels, filters = (groups * max(1, n // groups) for n in (channels, filters))
+        elif kind == "few":  # channels a group
+            groups, each = int(rng.choice([8, 16, 20, 32, 48, 64])), int(rng.choice([2, 3, 4, 4, 8]))
+            channels = filters = groups * each
+            stride = int(rng.choice([1, 1, 2]))
+        elif kind == "stem":  # a first layer of large images
+            images, channels, filters = (
+                int(2 ** rng.uniform(0, 4)),
+                int(rng.choice([1, 3, 3])),
+                int(2 ** rng.uniform(3, 7)),
+            )
+            height = width = int(rng.choice([96, 128, 160, 192, 224, 224, int(2 ** rng.uniform(6, 8))]))
+            size, stride = (
+                int(n) for n in rng.choice([(3, 1), (3, 2), (4, 4), (5, 1), (5, 2), (7, 2), (7, 2), (11, 4)])
+            )
+            kernel = (size, size)
         elif kind == "first":
             channels, stride = int(rng.choice([1, 3, 3, 4])), int(rng.choice([1, 1, 2]))
         elif rng.random() < 0.15:

@@ -121,8 +121,9 @@ cdef inline double blocks_of(const Correlate *job, double target) noexcept nogil
 
 
 cdef inline void count_far(const Correlate *job, double *features) noexcept nogil:
-    cdef idx N = job.grid.N, near = job.tuning.blocks.stage_bytes, itemsize = job.kernels.itemsize
-    features[10], features[11] = far_elements(&job.x, N, near, itemsize), far_elements(&job.dy, N, near, itemsize)
+    cdef idx near = job.tuning.blocks.stage_bytes, itemsize = job.kernels.itemsize
+    features[10] = far_elements(&job.x, job.C, near, itemsize)
+    features[11] = far_elements(&job.dy, job.K, near, itemsize)
 
 
 cdef void outer_features(const Correlate *job, double *features) noexcept nogil:

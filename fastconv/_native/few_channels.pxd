@@ -7,7 +7,7 @@ with stride 1 it is forward with the taps turned around. The weight gradient see
 
 from fastconv._native.kernels cimport idx, parts, up
 from fastconv._native.memory cimport LINE, Arena, carve
-from fastconv._native.problem cimport INPUT_GRADIENT, Image, Problem
+from fastconv._native.problem cimport INPUT_GRADIENT, Image, Problem, line_share
 from fastconv._native.tuning cimport Tuning
 
 cdef enum:
@@ -159,9 +159,14 @@ cdef inline void copy_number(void *to, const void *source, idx itemsize) noexcep
         (<double *>to)[0] = (<const double *>source)[0]
 
 
-cdef inline double far_pixels(const Layer *layer, idx itemsize) noexcept nogil:
-    """Elements of the arrays of pixels that no cache near holds."""
+cdef inline double far_pixels(const Layer *layer, bint by_groups, idx itemsize) noexcept nogil:
+    """Elements that move of the arrays of pixels that no cache near holds, group by group or in whole lines."""
     cdef double source = <double>layer.source.n * layer.source.c * layer.source.h * layer.source.w
     cdef double outputs = <double>layer.outputs.n * layer.outputs.c * layer.outputs.h * layer.outputs.w
     cdef idx far = layer.tuning.blocks.few_far_bytes
-    return (source if source * itemsize >= far else 0) + (outputs if outputs * itemsize >= far else 0)
+    source = source if source * itemsize >= far else 0
+    outputs = outputs if outputs * itemsize >= far else 0
+    if not by_groups:
+        return source + outputs
+    return (source * line_share(&layer.source, layer.channels, itemsize)
+            + outputs * line_share(&layer.outputs, layer.filters, itemsize))

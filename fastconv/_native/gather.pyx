@@ -106,13 +106,6 @@ cdef double tile_calls(const Gather *job, idx run) noexcept nogil:
     return <double>tiles * rows * parts(run, vecs * lanes)
 
 
-cdef double far_pixels(const Image *image, const Gather *job, idx channels) noexcept nogil:
-    """Elements beyond the caches; with channels last, a group of fewer than a line holds takes the whole line."""
-    cdef idx line = LINE // job.kernels.itemsize
-    cdef double all_of_them = far_elements(image, job.grid.N, job.tuning.blocks.stage_bytes, job.kernels.itemsize)
-    return all_of_them * (line / <double>channels if channels < line and channels_last(image) else 1.0)
-
-
 cdef inline bint reads_in_place(const Gather *job) noexcept nogil:
     """Whether OUTER reads pixels where they lie."""
     return job.grid.inside and narrow(&job.x)
@@ -133,7 +126,7 @@ cdef void features_of(Gather *job, int *rows, double *features) noexcept nogil:
     cdef double images = <double>job.groups * grid.N, pixels = images * grid.P * grid.Q, depth = <double>C * taps
     cdef double steps = pixels * depth * K / (2 * lanes), filters = job.groups * K * depth
     cdef bint last = channels_last(&job.x), single = taps == 1, strided = grid.step_w > 1
-    cdef double far_results = far_pixels(&job.y, job, K)
+    cdef double near = job.tuning.blocks.stage_bytes, far_results = far_elements(&job.y, K, near, kernels.itemsize)
     cdef double results = pixels * K, last_results = results if channels_last(&job.y) else 0.0
     cdef double moved_rows = job.groups * C * staged_rows(grid), moved = moved_rows * (grid.Q + grid.reach_w)
     # stage_channels() moves pixels with channels last by vectors, and single ones of what is left.
@@ -151,7 +144,7 @@ cdef void features_of(Gather *job, int *rows, double *features) noexcept nogil:
         # What all forms have in common: filters are packed, pixels perhaps staged, something is called.
         features[i * FEATURES + 4], features[i * FEATURES + 12] = turned, single_moves
         features[i * FEATURES + 5] = 0.0 if strided else copied
-        features[i * FEATURES + 10] = far_pixels(&job.x, job, C)
+        features[i * FEATURES + 10] = far_elements(&job.x, C, near, kernels.itemsize)
         features[i * FEATURES + 11] = far_results
         features[i * FEATURES + 6], features[i * FEATURES + 7], features[i * FEATURES + 9] = filters, copied_rows, 1
     # PANELS. Where a panel's depth is short, storing the result takes the time, in pieces as wide as a panel.

@@ -459,7 +459,7 @@ cdef void lanes_features(const Problem *problem, int *rows, double *features) no
     # Rows that two bands see are moved.
     features[LANES_COPIED] += (<double>y.n * lanes.vectors * lanes.columns * (lanes.bands - 1)
                                * max(0, lanes.reach + 1 - lanes.step))
-    features[LANES_FAR] = far_pixels(&lanes.layer, lanes.kernels.itemsize)
+    features[LANES_FAR] = far_pixels(&lanes.layer, False, lanes.kernels.itemsize)
     features[LANES_ONE] = 1
 
 

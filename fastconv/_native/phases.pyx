@@ -101,7 +101,7 @@ cdef void phases_features(const Problem *problem, int *rows, double *features) n
     rows[0] = 0
     features[1] = <double>dx.n * dx.c * dx.h * dx.w
     features[2] = 1
-    features[3] = far_elements(dx, dx.n, problem.tuning.blocks.stage_bytes, problem.kernels.itemsize)
+    features[3] = far_elements(dx, problem.w.c, problem.tuning.blocks.stage_bytes, problem.kernels.itemsize)
     # Pixels of a residue lie apart in results with channels last, and are interleaved in others.
     features[4] = features[1] if channels_last(dx) else 0.0
     for r in range(first_taps(&of_rows)):

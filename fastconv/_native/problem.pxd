@@ -3,6 +3,7 @@
 cimport numpy as cnp
 
 from fastconv._native.kernels cimport fc_kernels, idx
+from fastconv._native.memory cimport LINE
 from fastconv._native.tuning cimport Tuning
 
 cdef enum:   # the passes, in the order of tuning.py
@@ -11,6 +12,9 @@ cdef enum:   # the passes, in the order of tuning.py
     WEIGHT_GRADIENT
 
 ctypedef int Pass
+
+cdef enum:
+    CONFLICT_BYTES = 512   # pixels that are a multiple of them apart fall into few sets of the caches near
 
 
 cdef struct Image:
@@ -52,10 +56,20 @@ cdef inline bint channels_last(const Image *image) noexcept nogil:
     return image.s_c == 1 and image.s_w != 1
 
 
-cdef inline double far_elements(const Image *image, idx n, idx near_bytes, idx itemsize) noexcept nogil:
-    """Elements of n such images if one takes more than so many bytes, and a batch leaves the caches near; else 0."""
+cdef inline double line_share(const Image *image, idx channels, idx itemsize) noexcept nogil:
+    """How many elements move for one that a group of so many channels asks for: with channels last whole lines do, and
+    more than once where the pixels of a row fall into few sets of the caches."""
+    cdef idx line = LINE // itemsize
+    if channels >= min(line, image.c) or not channels_last(image):
+        return 1
+    return (2.0 if image.s_w * itemsize % CONFLICT_BYTES == 0 else 1.0) * line / channels
+
+
+cdef inline double far_elements(const Image *image, idx channels, double near_bytes, idx itemsize) noexcept nogil:
+    """Elements that move for groups of so many channels if an image takes more than so many bytes, and a batch leaves
+    the caches near; else 0."""
     cdef double size = <double>image.c * image.h * image.w
-    return n * size if size * itemsize > near_bytes else 0
+    return image.n * size * line_share(image, channels, itemsize) if size * itemsize > near_bytes else 0
 
 
 cdef inline char *at(const Image *image, idx itemsize, idx n, idx c, idx h, idx w) noexcept nogil:

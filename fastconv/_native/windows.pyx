@@ -493,12 +493,13 @@ cdef void count_reads(const Layer *layer, const Rows *rows, double *features) no
     features[WINDOWS_PRODUCTS] = images * layer.filters * vectors
     features[WINDOWS_LOADS] = features[WINDOWS_PRODUCTS] * (stride if stride in (1, 2, 4) else lanes)
     features[WINDOWS_MASKED] = features[WINDOWS_LOADS] * (vectors - inside) / vectors
-    features[WINDOWS_FAR] = far_pixels(layer, rows.kernels.itemsize)
+    features[WINDOWS_FAR] = far_pixels(layer, True, rows.kernels.itemsize)
     features[WINDOWS_ONE] = 1
 
 
 cdef void windows_features(const Problem *problem, int *rows, double *features) noexcept nogil:
-    """Where many channels meet many filters, the general forms share what they load: this one is not asked about."""
+    """Where many channels meet many filters, the general forms share what they load: this one is not asked about. The
+    rows of tuning: others, or channels last."""
     cdef Windows windows
     cdef WindowSums sums
     cdef const Layer *layer = &sums.layer if problem.which == WEIGHT_GRADIENT else &windows.layer
@@ -510,7 +511,7 @@ cdef void windows_features(const Problem *problem, int *rows, double *features) 
         return
     if not has_small_windows(problem):
         return
-    rows[0] = 0
+    rows[0] = channels_last(&problem.x)
     memset(features, 0, FEATURES * sizeof(double))
     if problem.which == WEIGHT_GRADIENT:
         set_sums(&sums, problem)

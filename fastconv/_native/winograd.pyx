@@ -80,8 +80,8 @@ cdef void winograd_features(const Problem *problem, int *rows, double *features)
             channel_vecs if layer.x.split > 1 else parts(layer.phase_channels, lanes)))
     if image_y.s_c != 1:
         features[8] += <double>image_y.n * image_y.h * image_y.w * problem.groups * layer.y.vecs
-    features[10] = far_elements(image_x, image_x.n, problem.tuning.blocks.stage_bytes, layer.kernels.itemsize)
-    features[11] = far_elements(image_y, image_y.n, problem.tuning.blocks.stage_bytes, layer.kernels.itemsize)
+    features[10] = far_elements(image_x, problem.w.c, blocks.stage_bytes, layer.kernels.itemsize)
+    features[11] = far_elements(image_y, problem.w.n // problem.groups, blocks.stage_bytes, layer.kernels.itemsize)
     # Pixels with channels last that are written.
     features[12] = features[11] if image_y.s_c == 1 else 0.0
 
