@@ -643,7 +643,7 @@ def show_config() -> None:
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("distributions", "hub", "onnx", "vision"):  # on first use: few need them
+    if name in ("distributed", "distributions", "hub", "onnx", "vision"):  # on first use: few need them
         import importlib
 
         return importlib.import_module(f".{name}", __name__)

@@ -50,7 +50,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "torch.backends.mps": ("fastconv._compat.backends.mps",),
     "torch.cuda": ("fastconv._compat.cuda",),
     "torch.cuda.amp": ("fastconv._compat.cuda.amp",),
-    "torch.distributed": ("fastconv._compat.distributed",),
+    "torch.distributed": ("fastconv.distributed",),
     "torch.distributions": ("fastconv.distributions",),
     "torch.distributions.bernoulli": ("fastconv.distributions",),
     "torch.distributions.categorical": ("fastconv.distributions",),

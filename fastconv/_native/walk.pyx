@@ -23,6 +23,10 @@ cdef inline bint is_own(cnp.ndarray gradient, dy) noexcept:
     return gradient is not dy and is_whole(gradient)
 
 
+cdef inline bint has_hooks(TensorBase leaf) noexcept:
+    return leaf._hooks is not None or leaf._post_hooks is not None
+
+
 cdef set towards(list roots, set targets):
     """The nodes from which a gradient reaches any of the targets, which are nodes and leaves."""
     cdef set seen = set(), needed = set()
@@ -56,11 +60,13 @@ cdef class Walk:
         differentiated again.
     held : dict
         The same by leaf, for leaves whose gradient is asked for, or that have hooks, which want its sum.
+    missing : dict or None
+        By leaf that has hooks: how many gradients are still to come. None until the first has come.
     targets, needed : set or None
         Nodes and leaves whose gradient is asked for, and the nodes on the way to them; None for all leaves.
     """
     cdef list heap
-    cdef dict arrived, held
+    cdef dict arrived, held, missing
     cdef set targets, needed
     cdef bint create_graph
 
@@ -69,7 +75,7 @@ cdef class Walk:
         cdef dict place = self.arrived
         if type(parent) is not Node:
             if self.targets is None:
-                if (<TensorBase?>parent)._hooks is None and (<TensorBase>parent)._post_hooks is None:
+                if not has_hooks(<TensorBase?>parent):
                     return self.add_up(<TensorBase>parent, gradient, own)
             elif parent not in self.targets:
                 return 0
@@ -189,7 +195,7 @@ cdef class Walk:
         """Visit the nodes in reverse order of recording, each when all of its gradient has arrived."""
         cdef Node node
         cdef tuple parents, gradients
-        cdef bint own, spent
+        cdef bint own, spent, hooked
         cdef Py_ssize_t i
         while self.heap:
             node = heappop(self.heap)[1]
@@ -216,32 +222,71 @@ cdef class Walk:
                 refuse_nan(node, gradients)
             for i in range(len(parents)):
                 parent, gradient = parents[i], gradients[i]
-                if parent is None or gradient is None:
+                if parent is None:
                     continue
-                if self.create_graph:
-                    if not isinstance(gradient, TensorBase):
-                        gradient = wrap(np.asarray(gradient))
-                    self.deliver(parent, gradient, False)
-                    continue
-                if not isinstance(gradient, np.ndarray):
-                    gradient = np.asarray(gradient)
-                own = spent or is_own(gradient, dy)
-                self.deliver(parent, gradient, own)
+                hooked = self.targets is None and type(parent) is not Node and has_hooks(<TensorBase?>parent)
+                if hooked and self.missing is None:
+                    self.count(parents, i)
+                if gradient is not None:
+                    if self.create_graph:
+                        if not isinstance(gradient, TensorBase):
+                            gradient = wrap(np.asarray(gradient))
+                        self.deliver(parent, gradient, False)
+                    else:
+                        if not isinstance(gradient, np.ndarray):
+                            gradient = np.asarray(gradient)
+                        self.deliver(parent, gradient, spent or is_own(gradient, dy))
+                if hooked and parent in self.missing:  # else a hook has just put one there
+                    self.missing[parent] -= 1
+                    if self.missing[parent] == 0 and parent in self.held:
+                        self.finish(<TensorBase>parent)
             del gradient, gradients, dy
         return 0
 
+    cdef int count(self, tuple parents, Py_ssize_t first) except -1:
+        """How many gradients leaves with hooks still wait for: from the node in turn on, from its parent `first` on.
+
+        So hooks run as soon as a leaf has all of its gradient, while the walk goes on. A node that no gradient reaches
+        is counted as well: the leaves that wait for it have their turn at the end.
+        """
+        cdef set seen = set()
+        cdef list stack = [node for _, node in self.heap]
+        cdef Node node
+        self.missing = {}
+        stack.extend([parent for parent in parents if type(parent) is Node])
+        self.count_edges(parents[first:])
+        while stack:
+            node = stack.pop()
+            if node not in seen:
+                seen.add(node)
+                self.count_edges(node.parents)
+                stack.extend([parent for parent in node.parents if type(parent) is Node])
+        return 0
+
+    cdef int count_edges(self, tuple parents) except -1:
+        for parent in parents:
+            if parent is not None and type(parent) is not Node and has_hooks(<TensorBase?>parent):
+                self.missing[parent] = self.missing.get(parent, 0) + 1
+        return 0
+
+    cdef int finish(self, TensorBase leaf) except -1:
+        """A leaf has all of its gradient: its hooks run, and unless it was asked for, it is added up."""
+        gradient, own = self.held[leaf]
+        if leaf._hooks is not None:
+            gradient, own = self.through_hooks(leaf._hooks, gradient), False
+            self.held[leaf] = gradient, own
+        if self.targets is None:
+            del self.held[leaf]
+            self.add_up(leaf, gradient, own)
+            for hook in list((leaf._post_hooks or {}).values()):
+                hook(leaf)
+        return 0
+
     cdef int settle(self) except -1:
-        """The leaves whose gradients were held: their hooks run, and unless it was asked for, it is added up."""
-        for leaf, (gradient, own) in list(self.held.items()):
-            if type(leaf) is Node:
-                continue
-            if (<TensorBase>leaf)._hooks is not None:
-                gradient, own = self.through_hooks((<TensorBase>leaf)._hooks, gradient), False
-                self.held[leaf] = gradient, own
-            if self.targets is None:
-                self.add_up(<TensorBase>leaf, gradient, own)
-                for hook in list(((<TensorBase>leaf)._post_hooks or {}).values()):
-                    hook(leaf)
+        """The leaves whose gradients are still held have their turn."""
+        for leaf in list(self.held):
+            if type(leaf) is not Node:
+                self.finish(<TensorBase>leaf)
         return 0
 
     cdef result(self, target):

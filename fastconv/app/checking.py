@@ -23,7 +23,7 @@ from fastconv.as_torch import METHODS, MODULES, VERSIONS, MissingNameError, look
 __all__ = ["Missing", "check"]
 
 # Calls that are False on every machine: what depends on them is never reached.
-NEVER = {f"torch.{name}.is_available" for name in ("cuda", "xpu", "accelerator", "mps", "backends.mps", "distributed")}
+NEVER = {f"torch.{name}.is_available" for name in ("cuda", "xpu", "accelerator", "mps", "backends.mps")}
 
 # What an attribute of unknown kind may as well belong to.
 BUILTINS = (str, bytes, list, tuple, dict, set, int, float, complex, slice, BaseException)

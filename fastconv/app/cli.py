@@ -1,4 +1,4 @@
-"""The ``fastconv`` command: ``train``, ``predict``, ``export``, ``run``, ``check``, ``models``, ``bench`` and ``info``.
+"""The ``fastconv`` command: ``train``, ``predict``, ``export``, ``run``, ``launch``, ``check``, ``models`` and others.
 
 Exit status: 0 done, 1 it could not be done, 2 wrong arguments, interrupted 128 and the signal's number
 (130 for Ctrl-C).
@@ -49,6 +49,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_predict(commands)
     _add_export(commands)
     _add_run(commands)
+    _add_launch(commands)
     _add_check(commands)
     _add_models(commands)
     _add_bench(commands)
@@ -275,6 +276,31 @@ def _run(options: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
     if not options.program and not options.module:
         parser.error("name a program: a file, or -m and a module")
     run(options.program or ["-m", *options.module])
+
+
+def _add_launch(commands) -> None:
+    text = (
+        "Run a program in several processes, which fastconv.distributed joins, by MPI's own launcher; torch and "
+        "torchvision mean fastconv in them, as under fastconv run. The cores of a host are divided among its "
+        "processes. The exit status is 0 if all of them ended well."
+    )
+    parser = commands.add_parser("launch", help="run a program in several processes", description=text)
+    parser.usage = "fastconv launch [-h] -n N [--hosts FILE] (FILE | -m MODULE) [ARGUMENT ...]"
+    parser.set_defaults(run=_launch, parser=parser)
+    parser.add_argument("-n", dest="processes", type=_positive_integer, required=True, metavar="N", help="processes")
+    parser.add_argument("--hosts", metavar="FILE", help="a file that names a host a line, as mpiexec reads it")
+    parser.add_argument("program", nargs=argparse.REMAINDER, metavar="FILE", help="the program, and its arguments")
+    parser.add_argument("-m", dest="module", nargs=argparse.REMAINDER, metavar="MODULE", help="a module, as python -m")
+
+
+def _launch(options: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
+    from fastconv.app.launch import launch
+
+    if not options.program and not options.module:
+        parser.error("name a program: a file, or -m and a module")
+    status = launch(options.processes, options.hosts, options.program or ["-m", *options.module])
+    if status:
+        raise SystemExit(status)
 
 
 def _add_check(commands) -> None:

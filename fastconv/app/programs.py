@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
+from fastconv.app.launch import mirror_ranks
 from fastconv.as_torch import PATH
 
 __all__ = ["run"]
@@ -29,6 +30,7 @@ def run(program: Sequence[str]) -> NoReturn:
     """
     if sys.flags.ignore_environment:
         raise RuntimeError("fastconv run needs PYTHONPATH, which Python ignores with the options -E and -I")
+    mirror_ranks()
     others = os.environ.get("PYTHONPATH")
     os.environ["PYTHONPATH"] = os.pathsep.join([PATH, others] if others else [PATH])
     options = subprocess._args_from_interpreter_flags()  # such as -W and -X, as multiprocessing passes them on

@@ -1,9 +1,10 @@
-"""``torch.nn.parallel`` on a machine without a GPU."""
+"""``torch.nn.parallel``: several processes, or no GPU."""
 
 from __future__ import annotations
 
 from typing import Any, NoReturn
 
+from ...distributed import DistributedDataParallel
 from ...nn import Module
 
 __all__ = ["DataParallel", "DistributedDataParallel", "data_parallel"]
@@ -28,15 +29,6 @@ class DataParallel(Module):
     def forward(self, *inputs: Any, **kwargs: Any) -> Any:
         """What the module returns."""
         return self.module(*inputs, **kwargs)
-
-
-class DistributedDataParallel(Module):
-    """A module trained by several processes: torch asks for a process group first, and there is none here."""
-
-    def __init__(self, module: Module, *args: Any, **kwargs: Any) -> None:
-        from ..distributed import get_rank
-
-        get_rank()
 
 
 def data_parallel(module: Module, inputs: Any, *args: Any, **kwargs: Any) -> NoReturn:

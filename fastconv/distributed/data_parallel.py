@@ -1,0 +1,339 @@
+"""DistributedDataParallel: the same network in every process, each with its share of the images."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from .._native.tape import Node, TensorBase, wrap
+from .._tensor import Tensor
+from ..autograd import is_grad_enabled, no_grad
+from ..checks import number
+from ..creation import zeros_like
+from ..nn import Module
+from . import faults
+from .collectives import all_gather_object, wait_for
+from .groups import ProcessGroup, group_of
+
+__all__ = ["DistributedDataParallel"]
+
+FIRST_BUCKET = 1 << 20  # bytes: a small one first, so that something is under way early
+
+
+class Bucket:
+    """Some parameters whose gradients travel together, one after the other in one array.
+
+    Attributes
+    ----------
+    index : int
+        Buckets are sent in this order in every process, whatever order they fill in.
+    parameters : list of Tensor
+    buffer : ndarray
+        Their gradients over the number of processes, then the sums over all processes.
+    missing : set of int
+        Positions of parameters whose gradients are still to come.
+    """
+
+    def __init__(self, index: int, parameters: list[Tensor], dtype: np.dtype) -> None:
+        self.index = index
+        self.parameters = parameters
+        sizes = [parameter.numel() for parameter in parameters]
+        ends = np.cumsum(sizes)
+        self.buffer = np.empty(int(ends[-1]), dtype)
+        self.parts = [self.buffer[end - size : end] for end, size in zip(ends, sizes, strict=True)]
+        self.missing: set[int] = set()
+        self.requests: Iterator[Any] | None = None
+        self.request: Any = None
+
+    def advance(self) -> bool:
+        """Let MPI go on with what has begun; whether it is done."""
+        while self.request is not None and self.request.Test():
+            assert self.requests is not None
+            self.request = next(self.requests, None)
+        return self.request is None
+
+
+class DistributedDataParallel(Module):
+    """A network of which every process has a copy, and learns from its own images; gradients are means over all.
+
+    In training the gradients of `module` are added up over the processes while the backward pass is still computing
+    others: as soon as all parameters of a bucket have theirs. When ``backward()`` returns, every process has the same
+    gradients, bit for bit, so that equal steps keep the copies equal. At the beginning all take the parameters and
+    buffers of rank 0, and at each forward pass in training its buffers.
+
+    Parameters
+    ----------
+    module : Module
+    device_ids, output_device, dim, check_reduction, static_graph
+        Of torch's interface.
+    broadcast_buffers : bool
+        Whether buffers are those of rank 0 at each forward pass in training.
+    process_group : ProcessGroup, optional
+    bucket_cap_mb : float, optional
+        Bytes of a bucket, in 2**20; default 25. The first one has 1.
+    find_unused_parameters : bool
+        Look after each forward pass which parameters do not take part, and do not wait for their gradients; where a
+        parameter takes part in no process, its ``grad`` is left alone. Without, each has to take part.
+    gradient_as_bucket_view : bool
+        Leave the gradients in the buckets, which the next backward pass overwrites, instead of copying them out.
+
+    Raises
+    ------
+    RuntimeError
+        If no parameter requires a gradient, or the processes' parameters differ in names, shapes or dtypes.
+    """
+
+    def __init__(
+        self,
+        module: Module,
+        device_ids: Any = None,
+        output_device: Any = None,
+        dim: int = 0,
+        broadcast_buffers: bool = True,
+        init_sync: bool = True,
+        process_group: ProcessGroup | None = None,
+        bucket_cap_mb: float | None = None,
+        find_unused_parameters: bool = False,
+        check_reduction: bool = False,
+        gradient_as_bucket_view: bool = False,
+        static_graph: bool = False,
+    ) -> None:
+        super().__init__()
+        if not isinstance(module, Module):
+            raise TypeError(f"expected a Module to train, got {module!r}")
+        self.__dict__["process_group"] = group_of(process_group)
+        self.module = module
+        self.device_ids: list[int] | None = None
+        self.output_device: Any = None
+        self.dim = dim
+        self.broadcast_buffers = broadcast_buffers
+        self.find_unused_parameters = find_unused_parameters
+        self.gradient_as_bucket_view = gradient_as_bucket_view
+        self.static_graph = static_graph
+        self.require_backward_grad_sync = True
+        cap = number(25 if bucket_cap_mb is None else bucket_cap_mb, "bucket_cap_mb", 0) * (1 << 20)
+        ignored = getattr(module, "_ddp_params_and_buffers_to_ignore", ())
+        named = [
+            (name, parameter)
+            for name, parameter in module.named_parameters()
+            if parameter.requires_grad and name not in ignored
+        ]
+        if not named:
+            raise RuntimeError(
+                "DistributedDataParallel is not needed when a module doesn't have any parameter that requires a "
+                "gradient."
+            )
+        self._check_equal(named)
+        if init_sync:
+            self._send([p for n, p in module.named_parameters() if n not in ignored])
+            self._send(self._buffers_to_send())
+        self.__dict__["_buckets"] = _fill([parameter for _, parameter in named], cap)
+        self.__dict__["_names"] = {id(parameter): name for name, parameter in named}
+        self.__dict__["_places"] = {
+            id(parameter): (bucket, position)
+            for bucket in self._buckets
+            for position, parameter in enumerate(bucket.parameters)
+        }
+        self.__dict__["_comm"] = self.process_group.comm.Dup()
+        self.__dict__["_next"] = 0  # the first bucket that has not been sent yet
+        self.__dict__["_expecting"] = False  # whether gradients of the last forward pass are still to come
+        self.__dict__["_begun"] = False  # whether one has come
+        for _, parameter in named:
+            parameter.register_post_accumulate_grad_hook(self._arrived)
+
+    def _check_equal(self, named: list[tuple[str, Tensor]]) -> None:
+        """Raise a RuntimeError unless all processes have the same parameters."""
+        told = [(name, tuple(p.shape), str(p.dtype)) for name, p in named]
+        found: list[Any] = [None] * self.process_group.size()
+        all_gather_object(found, told, self.process_group)
+        for rank, other in enumerate(found):
+            if other != found[0]:
+                pairs = zip(other, found[0], strict=False)
+                counts = f"{len(other)} parameters", f"{len(found[0])}"
+                theirs, ours = next(((a, b) for a, b in pairs if a != b), counts)
+                raise RuntimeError(
+                    f"DDP expects same model across all ranks, but rank {rank} has {theirs} where rank 0 has {ours}"
+                )
+
+    def _buffers_to_send(self) -> list[Tensor]:
+        ignored = getattr(self.module, "_ddp_params_and_buffers_to_ignore", ())
+        return [buffer for name, buffer in self.module.named_buffers() if name not in ignored]
+
+    def _send(self, tensors: list[Tensor]) -> None:
+        """Give all processes the tensors of rank 0; those of a dtype travel together."""
+        if self.process_group.size() == 1:
+            return
+        by_dtype: dict[str, list[Tensor]] = {}
+        for tensor in tensors:
+            by_dtype.setdefault(str(tensor.dtype), []).append(tensor)
+        for group in by_dtype.values():
+            flat = np.concatenate([np.ascontiguousarray(tensor._array).reshape(-1) for tensor in group])
+            request = self.process_group.comm.Ibcast(flat.view(np.uint8), 0)
+            wait_for(request, "broadcast of parameters and buffers", self.process_group)
+            if self.process_group.rank():
+                start = 0
+                for tensor in group:
+                    part = flat[start : start + tensor.numel()]
+                    start += tensor.numel()
+                    with no_grad():
+                        tensor.copy_(wrap(part.reshape(tensor.shape)))
+
+    # ---- a step -----------------------------------------------------------------------------------------
+
+    def forward(self, *inputs: Any, **kwargs: Any) -> Any:
+        """What the module returns."""
+        syncing = is_grad_enabled() and self.require_backward_grad_sync
+        if syncing and self._expecting and self._begun:
+            self._refuse_unfinished()
+        if self.broadcast_buffers and self.training and self.require_backward_grad_sync:
+            self._send(self._buffers_to_send())
+        output = self.module(*inputs, **kwargs)
+        if syncing:
+            self._prepare(output)
+        return output
+
+    def _refuse_unfinished(self) -> None:
+        missing = [self._names[id(b.parameters[i])] for b in self._buckets for i in sorted(b.missing)]
+        raise RuntimeError(
+            "Expected to have finished reduction in the prior iteration before starting a new one. This error "
+            "indicates that your module has parameters that were not used in producing loss. Pass "
+            "find_unused_parameters=True to DistributedDataParallel, and see that all outputs of forward take part in "
+            "the loss. Parameters which did not receive grad on rank "
+            f"{self.process_group.rank()}: {', '.join(missing)}"
+        )
+
+    def _prepare(self, output: Any) -> None:
+        """Wait for the gradients of the backward pass to come."""
+        for bucket in self._buckets:
+            bucket.missing = set(range(len(bucket.parameters)))
+        self.__dict__.update(_next=0, _expecting=True, _begun=False, _used=None, _used_request=None)
+        if not self.find_unused_parameters:
+            return
+        from mpi4py import MPI
+
+        leaves = _leaves(output)
+        used = [parameter in leaves for bucket in self._buckets for parameter in bucket.parameters]
+        self.__dict__["_used"] = np.array(used, np.uint8)
+        self.__dict__["_used_request"] = self._comm.Iallreduce(MPI.IN_PLACE, self._used, MPI.MAX)
+        for bucket in self._buckets:
+            for position, parameter in enumerate(bucket.parameters):
+                if parameter not in leaves:
+                    self._take(bucket, position)
+        self._go_on()
+
+    def _arrived(self, parameter: Tensor) -> None:
+        """A parameter has all of its gradient."""
+        if not self._expecting or not self.require_backward_grad_sync:
+            return
+        bucket, position = self._places[id(parameter)]
+        if position not in bucket.missing:
+            raise RuntimeError(
+                "Expected to mark a variable ready only once. The parameter "
+                f"{self._names[id(parameter)]} got a gradient twice after one forward pass"
+            )
+        self.__dict__["_begun"] = True
+        self._take(bucket, position)
+        self._go_on()
+
+    def _take(self, bucket: Bucket, position: int) -> None:
+        """Put the gradient of a parameter, or zeros, into its place."""
+        gradient = bucket.parameters[position].grad
+        if gradient is None:
+            bucket.parts[position].fill(0)
+        else:
+            np.multiply(gradient._array.reshape(-1), 1 / self.process_group.size(), out=bucket.parts[position])
+        bucket.missing.remove(position)
+
+    def _go_on(self) -> None:
+        """Send the buckets that are complete, let go on what is under way, and end when all are."""
+        while self._next < len(self._buckets) and not self._buckets[self._next].missing:
+            bucket = self._buckets[self._next]
+            bucket.requests = self._requests(bucket)
+            bucket.request = next(bucket.requests, None)
+            self.__dict__["_next"] += 1
+        for bucket in self._buckets[: self._next]:
+            bucket.advance()
+        if self._next == len(self._buckets):
+            self._finish()
+
+    def _requests(self, bucket: Bucket) -> Iterator[Any]:
+        """What MPI has to do for a bucket, one after the other."""
+        from mpi4py import MPI
+
+        yield self._comm.Iallreduce(MPI.IN_PLACE, bucket.buffer, MPI.SUM)
+
+    def _finish(self) -> None:
+        """Wait for the last buckets, and give the parameters their gradients."""
+        self.__dict__["_expecting"] = False
+        used = None
+        if self._used_request is not None:
+            wait_for(self._used_request, "the list of parameters in use", self.process_group)
+            used = iter(self._used)
+        for bucket in self._buckets:
+            with faults.waiting("the sum of gradients", self.process_group):
+                began = time.perf_counter()
+                while not bucket.advance():
+                    time.sleep(0 if time.perf_counter() - began < 1e-2 else 1e-4)
+            for parameter, part in zip(bucket.parameters, bucket.parts, strict=True):
+                if used is not None and not next(used):
+                    continue
+                if parameter.grad is None:
+                    parameter.grad = zeros_like(parameter)
+                np.copyto(parameter.grad._array, part.reshape(parameter.shape))
+
+    @contextlib.contextmanager
+    def no_sync(self) -> Iterator[None]:
+        """While entered, gradients are added up in this process alone, to be sent with those of the next pass."""
+        before = self.require_backward_grad_sync
+        self.require_backward_grad_sync = False
+        try:
+            yield
+        finally:
+            self.require_backward_grad_sync = before
+
+
+def _fill(parameters: list[Tensor], cap: float) -> list[Bucket]:
+    """Buckets of parameters in reverse order, which is nearly the order in which their gradients come."""
+    buckets: list[Bucket] = []
+    members: list[Tensor] = []
+
+    def close() -> None:
+        if members:
+            buckets.append(Bucket(len(buckets), list(members), members[0]._array.dtype))
+            members.clear()
+
+    for parameter in reversed(parameters):
+        limit = cap if buckets else min(cap, FIRST_BUCKET)
+        size = sum(member._array.nbytes for member in members) + parameter._array.nbytes
+        if members and (size > limit or parameter.dtype != members[0].dtype):
+            close()
+        members.append(parameter)
+    close()
+    return buckets
+
+
+def _leaves(output: Any) -> set[Any]:
+    """The leaves from which the tensors in `output` were computed."""
+    found: set[Any] = set()
+    seen: set[Any] = set()
+    stack = [output]
+    while stack:
+        item = stack.pop()
+        if isinstance(item, TensorBase):
+            if item._node is None:
+                found.add(item)
+            else:
+                stack.append(item._node)
+        elif isinstance(item, Node):
+            if item not in seen:
+                seen.add(item)
+                stack.extend(item.parents)
+        elif isinstance(item, dict):
+            stack.extend(item.values())
+        elif isinstance(item, list | tuple | set):
+            stack.extend(item)
+    return found

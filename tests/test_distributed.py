@@ -1,0 +1,299 @@
+"""Training on several processes: worlds of two ranks, each a test program of its own, under the MPI that is here."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+import fastconv
+
+pytest.importorskip("mpi4py")
+
+from fastconv.app.launch import find_mpiexec
+
+try:
+    find_mpiexec()
+except RuntimeError:
+    pytest.skip("there is no mpiexec", allow_module_level=True)
+
+HEAD = """
+import os, sys, time
+import numpy as np
+import fastconv
+import fastconv.distributed as dist
+from fastconv import nn, optim
+
+def network(*layers, seed=1):
+    fastconv.manual_seed(seed)
+    return nn.Sequential(*[layer() for layer in layers])
+
+def images(count, size=8, seed=0):
+    rng = np.random.default_rng(seed)
+    return rng.standard_normal((count, 3, size, size)).astype("f"), rng.integers(0, 4, count)
+
+def train(model, x, y, part, steps=5, each=1):
+    optimizer = optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    for _ in range(steps):
+        optimizer.zero_grad()
+        nn.CrossEntropyLoss()(model(fastconv.from_numpy(x[part])), fastconv.from_numpy(y[part])).backward()
+        optimizer.step()
+
+def error(a, b):
+    pairs = zip(a.parameters(), b.parameters(), strict=True)
+    return max(((p - q).norm() / q.norm()).item() for p, q in pairs)
+
+SMALL = (lambda: nn.Conv2d(3, 8, 3), nn.ReLU, lambda: nn.MaxPool2d(2), nn.Flatten, lambda: nn.Linear(72, 4))
+"""
+
+
+def start(program, ranks, tmp_path, *arguments, launcher=("launch", "-n"), environment=None):
+    """Run a program in so many ranks; the finished process, with what all of them printed. Nothing is left behind."""
+    path = tmp_path / "program.py"
+    path.write_text(HEAD + textwrap.dedent(program))
+    line = [sys.executable, "-m", "fastconv", *launcher, str(ranks), str(path), *arguments]
+    settings = os.environ | {"OMP_NUM_THREADS": "1"} | (environment or {})
+    process = subprocess.Popen(
+        line,
+        cwd=tmp_path,
+        env=settings,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
+    try:
+        out, err = process.communicate(timeout=90)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+    return subprocess.CompletedProcess(line, process.returncode, out, err)
+
+
+def check(program, ranks, tmp_path, **options):
+    done = start(program, ranks, tmp_path, **options)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count("fine") == ranks, done.stdout + done.stderr
+
+
+def test_collectives(tmp_path):
+    check(
+        """
+        dist.init_process_group("gloo")
+        rank, size = dist.get_rank(), dist.get_world_size()
+        assert dist.is_initialized() and dist.get_backend() == "gloo" and size == 2
+        for dtype in (fastconv.float32, fastconv.float64, fastconv.float16, fastconv.bfloat16, fastconv.int64):
+            x = fastconv.tensor([rank + 1, 3]).to(dtype)
+            dist.all_reduce(x)
+            assert x.dtype == dtype and x.tolist() == [3, 6], x
+        for op, expected in (("SUM", 3), ("AVG", 1.5), ("PRODUCT", 2), ("MIN", 1), ("MAX", 2)):
+            x = fastconv.tensor(rank + 1.0)
+            dist.all_reduce(x, getattr(dist.ReduceOp, op))
+            assert x.item() == expected
+        x = fastconv.zeros(3, 2)
+        work = dist.all_reduce(x.t()[0].fill_(rank), async_op=True)
+        work.wait()
+        assert work.is_completed() and x.tolist() == [[1, 0]] * 3  # into a view
+        x = fastconv.tensor([rank, 7])
+        dist.broadcast(x, src=1)
+        assert x.tolist() == [1, 7]
+        parts = [fastconv.zeros(2) for _ in range(2)]
+        dist.all_gather(parts, fastconv.full((2,), float(rank)))
+        assert [p.tolist() for p in parts] == [[0, 0], [1, 1]]
+        whole = fastconv.zeros(4)
+        dist.all_gather_into_tensor(whole, fastconv.full((2,), float(rank)))
+        assert whole.tolist() == [0, 0, 1, 1]
+        x = fastconv.tensor([1.0 + rank])
+        dist.reduce(x, dst=1)
+        assert x.item() == (3 if rank else 1)
+        x = fastconv.zeros(2)
+        dist.scatter(x, [fastconv.full((2,), 4.0), fastconv.full((2,), 5.0)] if rank == 0 else None, src=0)
+        assert x.tolist() == [4 + rank] * 2
+        found = [fastconv.zeros(2), fastconv.zeros(2)] if rank == 0 else None
+        dist.gather(x, found, dst=0)
+        assert rank or [f.tolist() for f in found] == [[4, 4], [5, 5]]
+        x = fastconv.zeros(1)
+        dist.reduce_scatter_tensor(x, fastconv.tensor([1.0, 2.0]))
+        assert x.item() == 2 * (rank + 1)
+        x = fastconv.zeros(2)
+        dist.all_to_all_single(x, fastconv.tensor([10.0 * rank, 10.0 * rank + 1]))
+        assert x.tolist() == [rank, 10 + rank]
+        if rank:
+            dist.send(fastconv.tensor([1, 2]), dst=0)
+            dist.send(fastconv.tensor([3, 4]), dst=0, tag=5)
+        else:
+            x = fastconv.zeros(2, dtype=fastconv.int64)
+            assert dist.recv(x, src=1) == 1 and x.tolist() == [1, 2]
+            assert dist.recv(x, tag=5) == 1 and x.tolist() == [3, 4]
+        found = [None, None]
+        dist.all_gather_object(found, {"rank": rank, "text": "x" * rank})
+        assert found == [{"rank": 0, "text": ""}, {"rank": 1, "text": "x"}]
+        found = ["a", {1: 2}] if rank == 0 else [None, None]
+        dist.broadcast_object_list(found, src=0)
+        assert found == ["a", {1: 2}]
+        found = [None, None] if rank == 0 else None
+        dist.gather_object(rank, found)
+        assert rank or found == [0, 1]
+        dist.barrier()
+        dist.monitored_barrier()
+        for tensor, call in ((3, lambda x: dist.all_reduce(x)), ([3], lambda x: dist.all_gather(x, fastconv.zeros(1)))):
+            try:
+                call(tensor)
+            except TypeError as error:
+                assert "Invalid function argument" in str(error)
+            else:
+                raise AssertionError
+        for call, words in (
+            (lambda: dist.all_reduce(fastconv.tensor([1]), dist.ReduceOp.AVG), "needs a tensor of floats"),
+            (lambda: dist.all_reduce(fastconv.tensor([1.0]), dist.ReduceOp.BAND), "needs a tensor of integers"),
+            (lambda: dist.all_gather([fastconv.zeros(1)], fastconv.zeros(1)), "a tensor for each of the 2"),
+            (lambda: dist.broadcast(fastconv.zeros(1), src=2), "Global rank 2 is not part of group"),
+            (lambda: dist.init_process_group("gloo"), "initialize the default process group twice"),
+        ):
+            try:
+                call()
+            except ValueError as error:
+                assert words in str(error), error
+            else:
+                raise AssertionError(words)
+        dist.destroy_process_group()
+        assert not dist.is_initialized()
+        print("fine")
+        """,
+        2,
+        tmp_path,
+    )
+
+
+def test_groups(tmp_path):
+    check(
+        """
+        dist.init_process_group(timeout=__import__("datetime").timedelta(seconds=60))
+        rank = dist.get_rank()
+        alone = dist.new_group([1])
+        assert dist.get_rank(alone) == (0 if rank else -1) and dist.get_world_size(alone) == (1 if rank else -1)
+        x = fastconv.ones(1)
+        dist.all_reduce(x, group=alone)
+        assert x.item() == 1
+        dist.broadcast(x, 1, group=alone)
+        both = dist.new_group()
+        assert dist.get_process_group_ranks(both) == [0, 1] and dist.get_global_rank(both, 1) == 1
+        assert dist.get_group_rank(both, 0) == 0 and both.name() == "mpi" and dist.group.WORLD.size() == 2
+        assert alone is dist.GroupMember.NON_GROUP_MEMBER or rank
+        dist.all_reduce(x, group=both)
+        assert x.item() == 2
+        print("fine")
+        """,
+        2,
+        tmp_path,
+    )
+
+
+def test_two_halves_of_a_batch_learn_what_the_whole_does(tmp_path):
+    check(
+        """
+        dist.init_process_group("gloo")
+        x, y = images(16)
+        one, many = network(*SMALL), network(*SMALL, seed=dist.get_rank() + 1)
+        many = dist.DistributedDataParallel(many, bucket_cap_mb=1e-3)
+        assert len(many._buckets) > 2
+        train(one, x, y, slice(None))
+        train(many, x, y, slice(dist.get_rank(), None, 2))
+        assert error(many.module, one) < 1e-6, error(many.module, one)
+        mine = [p.tolist() for p in many.parameters()]
+        found = [None, None]
+        dist.all_gather_object(found, mine)
+        assert found[0] == found[1]
+        print("fine")
+        """,
+        2,
+        tmp_path,
+    )
+
+
+def test_gradients_are_sent_once_after_no_sync(tmp_path):
+    check(
+        """
+        dist.init_process_group("gloo")
+        rank = dist.get_rank()
+        model = dist.DistributedDataParallel(nn.Linear(1, 1, bias=False))
+        x = fastconv.tensor([[1.0 + rank]])
+        with model.no_sync():
+            model(x).sum().backward()
+        assert model.module.weight.grad.item() == 1 + rank
+        model(10 * x).sum().backward()
+        assert model.module.weight.grad.item() == 11 * 1.5
+        print("fine")
+        """,
+        2,
+        tmp_path,
+    )
+
+
+def test_parameters_that_take_no_part(tmp_path):
+    check(
+        """
+        dist.init_process_group("gloo")
+        rank = dist.get_rank()
+
+        class Branches(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.a, self.b, self.c = (nn.Linear(1, 1, bias=False) for _ in range(3))
+
+            def forward(self, x):
+                return {"y": (self.a(x) + (self.b(x) if rank else 0)).sum()}
+
+        x = fastconv.ones(1, 1)
+        model = dist.DistributedDataParallel(Branches(), find_unused_parameters=True)
+        for _ in range(2):
+            model.zero_grad()
+            model(x)["y"].backward()
+            assert model.module.a.weight.grad.item() == 1 and model.module.b.weight.grad.item() == 0.5
+            assert model.module.c.weight.grad is None
+        model = dist.DistributedDataParallel(nn.ModuleList([nn.Linear(1, 1), nn.Linear(1, 1)]))
+        model.module.forward = lambda x: model.module[0](x)
+        model(x).backward()
+        try:
+            model(x)
+        except RuntimeError as error:
+            assert "Expected to have finished reduction in the prior iteration" in str(error)
+            assert "1.weight" in str(error)
+            print("fine")
+        """,
+        2,
+        tmp_path,
+    )
+
+
+def test_a_rank_that_raises_ends_all(tmp_path):
+    done = start(
+        """
+        dist.init_process_group("gloo")
+        if dist.get_rank() == 1:
+            raise LookupError("the cupboard is bare")
+        dist.barrier()
+        time.sleep(3600)
+        """,
+        2,
+        tmp_path,
+    )
+    assert done.returncode and "LookupError: the cupboard is bare" in done.stderr and "rank 1 of 2" in done.stderr
+
+
+def test_without_a_group():
+    distributed = fastconv.distributed
+    assert distributed.is_available() and not distributed.is_initialized()
+    for call in (distributed.get_rank, distributed.barrier, lambda: distributed.all_reduce(fastconv.zeros(1))):
+        with pytest.raises(ValueError, match="Default process group has not been initialized"):
+            call()
+    with pytest.raises(ValueError, match="Invalid backend: 'pigeons'"):
+        distributed.init_process_group("pigeons")
+    with pytest.raises(TypeError, match=r"of type datetime\.timedelta, got 3"):
+        distributed.init_process_group(timeout=3)
+    with pytest.raises(ValueError, match="world_size=4 was asked for, but this is rank 0 of 1 that MPI started"):
+        distributed.init_process_group("gloo", rank=0, world_size=4)
+    assert distributed.Backend("cpu:gloo,cuda:nccl") == "cpu:gloo,cuda:nccl"
