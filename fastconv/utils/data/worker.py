@@ -16,11 +16,17 @@ from multiprocessing.reduction import ForkingPickler
 from typing import Any
 
 import numpy as np
+import numpy.random  # here, once, rather than in each worker; NumPy itself waits for its first use
 
 from fastconv._tensor import Tensor
 from fastconv.utils.data import worker_info
 from fastconv.utils.data.handover import Handover
 from fastconv.utils.data.worker_info import ExhaustedError, WorkerInfo
+
+try:
+    from threadpoolctl import threadpool_limits
+except ImportError:
+    threadpool_limits = None
 
 __all__ = ["Workers"]
 
@@ -240,11 +246,8 @@ def _use_one_thread() -> None:
     from fastconv._native.runtime import set_num_threads
 
     set_num_threads(1)
-    try:
-        from threadpoolctl import threadpool_limits
-    except ImportError:
-        return
-    threadpool_limits(1)
+    if threadpool_limits is not None:
+        threadpool_limits(1)
 
 
 def _seed(seed: int, worker_id: int) -> None:

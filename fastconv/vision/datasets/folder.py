@@ -322,3 +322,5 @@ class ImageFolder(DatasetFolder):
             allow_empty,
         )
         self.imgs: list[tuple[str, int]] = self.samples
+        if loader is pil_loader:
+            pillow().preinit()  # its readers are imported here, once, rather than in each worker of a loader
