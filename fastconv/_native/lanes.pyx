@@ -104,17 +104,18 @@ cdef void pack_taps(const LaneOutputs *outputs, idx r, idx s, idx n) noexcept no
     cdef const Layer *layer = &lanes.layer
     cdef idx itemsize = lanes.kernels.itemsize, width = lanes.kernels.lanes, v, k, c, lane, channel
     cdef const char *source = layer.w.data + (r * layer.w.s_h + s * layer.w.s_w) * itemsize
+    cdef const char *filter
     cdef char *to
     for v in range(lanes.vectors):
         for k in range(lanes.filters):
             to = outputs.w + ((v * lanes.filters + k) * outputs.n_taps + n) * lanes.mix * width * itemsize
-            for c in range(lanes.mix):
-                for lane in range(width):
-                    # Lanes beyond the channels repeat the last.
-                    channel = min(v * width + lane, lanes.channels - 1)
-                    copy_number(to, source + (channel // lanes.mix * layer.w_group + c * layer.w_channel + (k if
-                                lanes.mix == 1 else channel % lanes.mix) * layer.w_filter) * itemsize, itemsize)
-                    to += itemsize
+            for lane in range(width):
+                # Lanes beyond the channels repeat the last.
+                channel = min(v * width + lane, lanes.channels - 1)
+                filter = source + (channel // lanes.mix * layer.w_group + (k if lanes.mix == 1 else channel % lanes.mix)
+                                   * layer.w_filter) * itemsize
+                for c in range(lanes.mix):
+                    copy_number(to + (c * width + lane) * itemsize, filter + c * layer.w_channel * itemsize, itemsize)
 
 
 cdef void fill_outputs_tables(LaneOutputs *outputs, const Problem *problem) noexcept nogil:
