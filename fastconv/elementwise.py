@@ -14,12 +14,10 @@ from ._native import axes, passes
 from ._native.layers.pointwise import add, relu, relu_backward
 from ._native.memory import empty
 from .arguments.loss import IGNORED
+from .dtypes import bfloat16, convert, float32
 
 __all__ = [
     "add",
-    "batch_norm",
-    "batch_norm_backward",
-    "batch_norm_statistics",
     "log_softmax",
     "log_softmax_backward",
     "relu",
@@ -30,7 +28,9 @@ __all__ = [
     "softmax_backward",
     "targets",
     "total",
+    "track",
     "weighted_cross_entropy",
+    "wide",
 ]
 
 
@@ -198,118 +198,17 @@ def _dense(x: np.ndarray) -> np.ndarray:
     return np.require(x, x.dtype.newbyteorder("="), "CA")
 
 
-def _planes(x: np.ndarray, last: bool) -> np.ndarray:
-    """x (N, C, ...) as the kernels want it: dense (N, C, pixels), or with channels last."""
-    if last:
-        x = np.moveaxis(x, 1, -1)
-    x = _dense(x)
-    size = math.prod(x.shape[1:-1] if last else x.shape[2:])
-    return x.reshape(len(x), size, -1).swapaxes(1, 2) if last else x.reshape(*x.shape[:2], size)
+def wide(x: np.ndarray) -> np.ndarray:
+    """x as it is computed with: floats of 16 bits in float32."""
+    return convert(x, float32) if x.itemsize == 2 and x.dtype.kind in "fV" else x
 
 
-def _is_last(x: np.ndarray) -> bool:
-    """Whether the channels of x (N, C, ...) are neighbours in memory, and in no other order it is dense."""
-    return x.size > 0 and np.moveaxis(x, 1, -1).flags.c_contiguous and not x.flags.c_contiguous
-
-
-def _new(shape: tuple[int, ...], dtype: np.dtype, last: bool) -> np.ndarray:
-    """Memory for a result (N, C, ...), in C order or with channels last."""
-    return np.moveaxis(empty((shape[0], *shape[2:], shape[1]), dtype), -1, 1) if last else empty(shape, dtype)
-
-
-def _channel_values(values: np.ndarray | float, channels: int) -> np.ndarray:
-    return np.ascontiguousarray(np.broadcast_to(np.asarray(values, np.float64), (channels,)))
-
-
-def _is_matrix(x: np.ndarray) -> bool:
-    """Whether channels have one pixel in each of several images."""
-    return len(x) > 1 and math.prod(x.shape[2:]) == 1
-
-
-def _as_image(x: np.ndarray) -> np.ndarray:
-    """Such a matrix (N, C) as one image of N pixels with channels last."""
-    return _dense(x.reshape(x.shape[:2])).T[None]
-
-
-def batch_norm_statistics(x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Mean and biased variance of each channel (axis 1).
-
-    The variance is that of x less nearly its mean, corrected for what that lacks, so that neither a mean far from
-    zero nor a small variance loses digits.
-
-    Returns
-    -------
-    shift, offset, variance : (C,) arrays of x's dtype, float64 and float64
-        The mean is shift + offset, where shift is exact in x's dtype.
-    """
-    if _is_matrix(x):
-        x = _as_image(x)
-    shift, offset, variance = (np.empty(x.shape[1]) for _ in range(3))
-    passes.channel_statistics(_planes(x, _is_last(x)), shift, offset, variance)
-    return shift.astype(x.dtype), offset, variance
-
-
-def batch_norm(
-    x: np.ndarray,
-    shift: np.ndarray,
-    offset: np.ndarray,
-    inverse_std: np.ndarray,
-    weight: np.ndarray | None,
-    bias: np.ndarray | None,
-) -> np.ndarray:
-    """y = weight * (x - shift - offset) * inverse_std + bias, per channel (axis 1)."""
-    channels = x.shape[1]
-    scale = _channel_values(inverse_std if weight is None else inverse_std * weight, channels)
-    shape = x.shape
-    if _is_matrix(x):
-        x = _as_image(x)
-    last = _is_last(x)
-    y = _new(x.shape, x.dtype, last)
-    rest = (0 if bias is None else bias) - offset * scale
-    passes.affine(_planes(x, last), _planes(y, last), _channel_values(shift, channels), scale, rest)
-    return y if y.shape == shape else y[0].T.reshape(shape)
-
-
-def batch_norm_backward(
-    dy: np.ndarray,
-    x: np.ndarray,
-    shift: np.ndarray,
-    offset: np.ndarray,
-    inverse_std: np.ndarray,
-    weight: np.ndarray | None,
-    batch_statistics: bool,
-    need_dx: bool,
-) -> tuple[np.ndarray | None, np.ndarray, np.ndarray]:
-    """Gradients of :func:`batch_norm`.
-
-    With n elements per channel and z the normalised x::
-
-        dbias = sum dy,    dweight = sum dy z,
-        dx = weight * inverse_std * (dy - (dbias + z * dweight) / n)
-
-    where the mean and variance are the batch's own; else ``dx = weight * inverse_std * dy``.
-
-    Returns
-    -------
-    dx, dweight, dbias
-    """
-    channels = x.shape[1]
-    n = max(x.size // channels, 1) if channels else 1
-    db, dw = np.empty(channels), np.empty(channels)
-    by = _channel_values(shift, channels)
-    shape = x.shape
-    if _is_matrix(x):
-        x, dy = _as_image(x), _as_image(dy)
-    last = _is_last(x)
-    x3, dy3 = _planes(x, last), _planes(dy, last)
-    passes.channel_dots(dy3, x3, by, db, dw)
-    dw = (dw - offset * db) * inverse_std
-    dx = None
-    if need_dx:
-        scale = _channel_values(inverse_std if weight is None else inverse_std * weight, channels)
-        slope = -scale * inverse_std * dw / n if batch_statistics else np.zeros(channels)
-        rest = -scale * db / n - slope * offset if batch_statistics else np.zeros(channels)
-        dx = _new(x.shape, x.dtype, last)
-        passes.affine_pair(dy3, x3, _planes(dx, last), by, scale, slope, rest)
-        dx = dx if dx.shape == shape else dx[0].T.reshape(shape)
-    return dx, dw.astype(x.dtype), db.astype(x.dtype)
+def track(running: np.ndarray | None, batch: np.ndarray, momentum: float) -> None:
+    """``running = (1 - momentum) * running + momentum * batch``, in place."""
+    if running is None:
+        return
+    if running.itemsize == 2 and running.dtype.kind == "V":
+        running[...] = convert(wide(running) * np.float32(1 - momentum) + momentum * batch, bfloat16)
+    else:
+        running *= 1 - momentum
+        running += (momentum * batch).astype(running.dtype)

@@ -118,7 +118,7 @@ def _inv(needs, A):
     y = _computed("inv", np.linalg.inv, A)
 
     def vjp(dy, y):
-        turned = primitives._transposed(y)
+        turned = primitives.transposed(y)
         return (-(turned @ dy @ turned),)
 
     return y, vjp, (y,)
@@ -130,10 +130,10 @@ def _det(needs, A):
 
     def vjp(dy, A, y):
         # The gradient is the matrix of cofactors, which is det A times the inverse where there is one.
-        rank = np.linalg.matrix_rank(primitives._plain(A))
+        rank = np.linalg.matrix_rank(primitives.plain(A))
         if np.all(rank == A.shape[-1]):
             scale = dy * y
-            return (scale.reshape((*scale.shape, 1, 1)) * primitives._transposed(apply(_inv, A)),)
+            return (scale.reshape((*scale.shape, 1, 1)) * primitives.transposed(apply(_inv, A)),)
         if isinstance(dy, TensorBase):
             raise NotImplementedError("linalg.det of a singular matrix has no second gradient")
         return (dy[..., None, None] * _cofactors(A),)
@@ -154,11 +154,11 @@ def _solve(needs, A, B):
     y = _computed("solve", np.linalg.solve, A, B)
 
     def vjp(dy, A, y):
-        dB = apply(_solve, primitives._transposed(A), dy)
-        dA = -(dB @ primitives._transposed(y)) if needs[0] else None
+        dB = apply(_solve, primitives.transposed(A), dy)
+        dA = -(dB @ primitives.transposed(y)) if needs[0] else None
         return (
-            None if dA is None else primitives._sum_to(dA, A.shape),
-            primitives._sum_to(dB, B_shape) if needs[1] else None,
+            None if dA is None else primitives.sum_back(dA, A.shape),
+            primitives.sum_back(dB, B_shape) if needs[1] else None,
         )
 
     B_shape = B.shape
@@ -187,7 +187,7 @@ def slogdet(A: Tensor) -> Any:
 @differentiable_twice
 def _logabsdet(needs, A):
     def vjp(dy, A):
-        return (dy.reshape((*dy.shape, 1, 1)) * primitives._transposed(apply(_inv, A)),)
+        return (dy.reshape((*dy.shape, 1, 1)) * primitives.transposed(apply(_inv, A)),)
 
     return np.asarray(np.linalg.slogdet(A)[1]), vjp, (A,)
 

@@ -13,7 +13,7 @@ import numpy as np
 import fastconv
 from fastconv import backends, elementwise, nn, ops
 from fastconv._native import memory, plan
-from fastconv._native.layers import loss
+from fastconv._native.layers import loss, normalisation
 from fastconv._native.steps import take_step
 
 # Whether Python's own objects are allocated by malloc too.
@@ -89,13 +89,10 @@ def calls():
     yield "add", lambda: elementwise.add(x, x)
     yield "relu", lambda: elementwise.relu(x)
     yield "relu_backward", lambda: elementwise.relu_backward(x, x)
-    shift, offset, variance = elementwise.batch_norm_statistics(x)
-    yield "batch_norm_statistics", lambda: elementwise.batch_norm_statistics(x)
-    yield "batch_norm", lambda: elementwise.batch_norm(x, shift, offset, variance, None, None)
-    yield (
-        "batch_norm_backward",
-        lambda: elementwise.batch_norm_backward(x, x, shift, offset, variance, None, True, True),
-    )
+    moments = normalisation.moments_of(x, None, None, True, 0.1, 1e-5)
+    yield "moments_of", lambda: normalisation.moments_of(x, None, None, True, 0.1, 1e-5)
+    yield "normalise", lambda: normalisation.normalise(x, None, None, moments)
+    yield "normalise_backward", lambda: normalisation.normalise_backward(x, x, None, moments, True, True)
     logits, labels = normal(64, 30), np.arange(64) % 30
     yield "cross_entropy", lambda: loss.cross_entropy(logits, labels)
     yield "take_step", lambda: take_step("adam", [x.copy()], [x], ([x.copy()], [x * x]), lr=0.1, eps=1e-8)

@@ -9,7 +9,9 @@ from libc.math cimport NAN, log
 from libc.stdint cimport int64_t
 from libc.string cimport memset
 
-from fastconv._native.checks cimport DENSE, DENSE_RESULT, READ, check_array, check_axis, check_real, check_size
+from fastconv._native.checks cimport (
+    DENSE, DENSE_RESULT, READ, check_array, check_axis, check_real, check_size, shape_of,
+)
 from fastconv._native.kernels cimport fc_kernels, idx, parts
 from fastconv._native.memory cimport Arena, Workspace, carve, get, no_memory, put, release, reserve
 from fastconv._native.runtime cimport Task, kernels_of, run_without_gil, threads_for
@@ -232,7 +234,7 @@ cdef struct Block:
     idx at                      # where they begin, in bytes
 
 
-cdef inline bint planes_last(cnp.ndarray a) noexcept:
+cdef bint planes_last(cnp.ndarray a) noexcept:
     """Whether the channels of an array (N, C, ...) are neighbours in memory, without gaps, and no other order says the
     same."""
     cdef idx step = a.shape[1] * cnp.PyArray_ITEMSIZE(a)
@@ -254,27 +256,46 @@ cdef void set_sizes(Planes *planes, cnp.ndarray a, idx pixels) noexcept:
     planes.elements = planes.images * pixels
     planes.some, planes.blocks = planes.channels, 1
     if planes.last:
-        planes.pixels = max(1, BLOCK // max(1, planes.channels))
-        planes.images = parts(planes.elements, planes.pixels)
+        as_one_image(planes)
     else:
         planes.some = max(1, min(planes.channels, BLOCK // max(pixels, 1)))
         planes.blocks = parts(planes.channels, planes.some)
 
 
+cdef void as_one_image(Planes *planes) noexcept:
+    """Pixels of all images, in each of which the channels are neighbours."""
+    planes.last, planes.some, planes.blocks = True, planes.channels, 1
+    planes.pixels = max(1, BLOCK // max(1, planes.channels))
+    planes.images = parts(planes.elements, planes.pixels)
+
+
+cdef int check_planes(cnp.ndarray x) except -1:
+    check_real(x, "x")
+    if cnp.PyArray_NDIM(x) < 2:
+        raise ValueError(f"x must have 2 axes or more, got size {shape_of(x)}")
+    return 0
+
+
 cdef int begin(Planes *planes, cnp.ndarray x) except -1:
     """Begin a pass over x and arrays of its size, type and order."""
-    check_array(x, "x", 3, check_real(x, "x"), READ)
-    if not planes_last(x):
-        check_array(x, "x", 3, cnp.PyArray_TYPE(x), DENSE)
-    set_sizes(planes, x, x.shape[2])
+    cdef idx pixels = 1
+    cdef int axis
+    check_planes(x)
+    check_array(x, "x", -1, cnp.PyArray_TYPE(x), READ if planes_last(x) else DENSE)
+    for axis in range(2, cnp.PyArray_NDIM(x)):
+        pixels *= x.shape[axis]
+    set_sizes(planes, x, pixels)
+    if pixels == 1 and not planes.last:  # as neighbours in memory the channels are added up faster
+        as_one_image(planes)
     return 0
 
 
 cdef char *planes_of(cnp.ndarray a, str name, int flags, cnp.ndarray x) except? NULL:
     """The data of an array that must be of the size, type and order of x, which has been checked."""
     cdef bint last = planes_last(x)
-    check_array(a, name, 3, cnp.PyArray_TYPE(x), READ if last else flags)
-    for axis in range(3):
+    cdef int axis
+    check_array(a, name, cnp.PyArray_NDIM(x), cnp.PyArray_TYPE(x), READ if last else flags)
+    for axis in range(cnp.PyArray_NDIM(x)):
         check_axis(a, name, axis, x.shape[axis])
     if last and not (planes_last(a) and (flags == DENSE or cnp.PyArray_ISWRITEABLE(a))):
         raise ValueError(f"{name} must have its channels last, as x has"
@@ -284,6 +305,7 @@ cdef char *planes_of(cnp.ndarray a, str name, int flags, cnp.ndarray x) except? 
 
 cdef double *channels_of(cnp.ndarray a, str name, int flags, cnp.ndarray x) except? NULL:
     """The data of an array that must hold a float64 for each channel of x."""
+    check_planes(x)
     check_array(a, name, 1, cnp.NPY_FLOAT64, flags)
     check_axis(a, name, 0, x.shape[1])
     return <double *>data(a)
@@ -369,15 +391,17 @@ cdef void sum_channels(const Planes *planes, double *total, double *dot) noexcep
 def channel_statistics(cnp.ndarray x, cnp.ndarray shift, cnp.ndarray offset, cnp.ndarray variance):
     """The mean of x[:, c], which is shift[c] + offset[c], the former as exact as x, and its biased variance.
 
-    x is (N, C, pixels), in C order or with channels last; the others are (C,) of float64. One pass sums x less the mean
-    of an eighth of the images, and corrects for what that lacks. Where it lacks more than the deviation, digits of the
-    variance were lost, and there is another pass, with the mean itself.
+    x is (N, C, ...), in C order or with channels last; the others are (C,) of float64.
     """
+    statistics_of(x, channels_of(shift, "shift", DENSE_RESULT, x), channels_of(offset, "offset", DENSE_RESULT, x),
+                  channels_of(variance, "variance", DENSE_RESULT, x))
+
+
+cdef int statistics_of(cnp.ndarray x, double *shift, double *offset, double *variance) except -1:
+    """One pass sums x less the mean of an eighth of the images, and corrects for what that lacks. Where it lacks more
+    than the deviation, digits of the variance were lost, and there is another pass, with the mean itself."""
     cdef Planes planes
     begin(&planes, x)
-    cdef double *by = channels_of(shift, "shift", DENSE_RESULT, x)
-    cdef double *rest = channels_of(offset, "offset", DENSE_RESULT, x)
-    cdef double *square = channels_of(variance, "variance", DENSE_RESULT, x)
     cdef idx images = planes.images, c
     cdef double n = max(planes.elements, 1)
     cdef Workspace workspace
@@ -386,43 +410,48 @@ def channel_statistics(cnp.ndarray x, cnp.ndarray shift, cnp.ndarray offset, cnp
     planes.sums = new_doubles(&workspace, 2.0 * images * planes.channels)
     planes.dots = planes.sums + images * planes.channels
     planes.a = planes.b = data(x)
-    planes.a_shift, planes.shift, planes.images = NULL, by, parts(images, 8)
-    memset(by, 0, planes.channels * sizeof(double))
-    sum_channels(&planes, rest, square)
+    planes.a_shift, planes.shift, planes.images = NULL, shift, parts(images, 8)
+    memset(shift, 0, planes.channels * sizeof(double))
+    sum_channels(&planes, offset, variance)
     for c in range(planes.channels):
-        rest[c] /= max(min(planes.images * planes.pixels, planes.elements), 1)
-    planes.a_shift, planes.images = by, images
+        offset[c] /= max(min(planes.images * planes.pixels, planes.elements), 1)
+    planes.a_shift, planes.images = shift, images
     for _attempt in range(2):
         for c in range(planes.channels):
-            by[c] = <float>(by[c] + rest[c]) if planes.kernels.itemsize == 4 else by[c] + rest[c]
-        sum_channels(&planes, rest, square)
+            shift[c] = <float>(shift[c] + offset[c]) if planes.kernels.itemsize == 4 else shift[c] + offset[c]
+        sum_channels(&planes, offset, variance)
         far = False
         for c in range(planes.channels):
-            rest[c] /= n
-            square[c] /= n
-            far |= rest[c] * rest[c] > square[c] / 2
+            offset[c] /= n
+            variance[c] /= n
+            far |= offset[c] * offset[c] > variance[c] / 2
         if not far:
             break
     for c in range(planes.channels):
-        square[c] -= rest[c] * rest[c]
-        if square[c] < 0:
-            square[c] = 0
+        variance[c] -= offset[c] * offset[c]
+        if variance[c] < 0:
+            variance[c] = 0
     release(&workspace)
+    return 0
 
 
 def channel_dots(cnp.ndarray dy, cnp.ndarray x, cnp.ndarray shift, cnp.ndarray total, cnp.ndarray dot):
     """total[c] = sum of dy[:, c], dot[c] = sum of dy[:, c] (x[:, c] - shift[c]); arrays as in channel_statistics."""
+    dots_of(dy, x, channels_of(shift, "shift", DENSE, x), channels_of(total, "total", DENSE_RESULT, x),
+            channels_of(dot, "dot", DENSE_RESULT, x))
+
+
+cdef int dots_of(cnp.ndarray dy, cnp.ndarray x, const double *shift, double *total, double *dot) except -1:
     cdef Planes planes
     begin(&planes, x)
     planes.a, planes.a_shift = planes_of(dy, "dy", DENSE, x), NULL
-    planes.b, planes.shift = data(x), channels_of(shift, "shift", DENSE, x)
-    cdef double *sum_of_dy = channels_of(total, "total", DENSE_RESULT, x)
-    cdef double *sum_of_products = channels_of(dot, "dot", DENSE_RESULT, x)
+    planes.b, planes.shift = data(x), shift
     cdef Workspace workspace
     planes.sums = new_doubles(&workspace, 2.0 * planes.images * planes.channels)
     planes.dots = planes.sums + planes.images * planes.channels
-    sum_channels(&planes, sum_of_dy, sum_of_products)
+    sum_channels(&planes, total, dot)
     release(&workspace)
+    return 0
 
 
 cdef void affine_task(const void *job, idx task, char *_scratch) noexcept nogil:
@@ -437,23 +466,32 @@ cdef void affine_task(const void *job, idx task, char *_scratch) noexcept nogil:
 
 def affine(cnp.ndarray x, cnp.ndarray y, cnp.ndarray shift, cnp.ndarray scale, cnp.ndarray offset):
     """y[:, c] = scale[c] (x[:, c] - shift[c]) + offset[c]; arrays as in channel_statistics."""
+    affine_of(x, y, channels_of(shift, "shift", DENSE, x), channels_of(scale, "scale", DENSE, x),
+              channels_of(offset, "offset", DENSE, x))
+
+
+cdef int affine_of(cnp.ndarray x, cnp.ndarray y, const double *shift, const double *scale,
+                   const double *offset) except -1:
     cdef Planes planes
     begin(&planes, x)
     planes.a, planes.b, planes.y = NULL, data(x), planes_of(y, "y", DENSE_RESULT, x)
-    planes.shift = channels_of(shift, "shift", DENSE, x)
-    planes.slope = channels_of(scale, "scale", DENSE, x)
-    planes.offset = channels_of(offset, "offset", DENSE, x)
+    planes.shift, planes.slope, planes.offset = shift, scale, offset
     run_blocks(affine_task, &planes, 10.0, False)
+    return 0
 
 
 def affine_pair(cnp.ndarray dy, cnp.ndarray x, cnp.ndarray dx, cnp.ndarray shift, cnp.ndarray scale, cnp.ndarray slope,
                 cnp.ndarray offset):
     """dx[:, c] = scale[c] dy[:, c] + slope[c] (x[:, c] - shift[c]) + offset[c]; arrays as in channel_statistics."""
+    affine_pair_of(dy, x, dx, channels_of(shift, "shift", DENSE, x), channels_of(scale, "scale", DENSE, x),
+                   channels_of(slope, "slope", DENSE, x), channels_of(offset, "offset", DENSE, x))
+
+
+cdef int affine_pair_of(cnp.ndarray dy, cnp.ndarray x, cnp.ndarray dx, const double *shift, const double *scale,
+                        const double *slope, const double *offset) except -1:
     cdef Planes planes
     begin(&planes, x)
     planes.a, planes.b, planes.y = planes_of(dy, "dy", DENSE, x), data(x), planes_of(dx, "dx", DENSE_RESULT, x)
-    planes.shift = channels_of(shift, "shift", DENSE, x)
-    planes.scale = channels_of(scale, "scale", DENSE, x)
-    planes.slope = channels_of(slope, "slope", DENSE, x)
-    planes.offset = channels_of(offset, "offset", DENSE, x)
+    planes.shift, planes.scale, planes.slope, planes.offset = shift, scale, slope, offset
     run_blocks(affine_task, &planes, 10.0, False)
+    return 0

@@ -1,7 +1,7 @@
 """The functions of tensors, over what :mod:`fastconv.primitives` computes; the methods of Tensor call them.
 
 A family a file: a new function goes into its family's file and `__all__`, into the imports here and in
-``fastconv/__init__.py``, and, where torch has the method, into ``_tensor.py``.
+``fastconv/__init__.py``, and, where torch has the method, into ``_methods/``.
 """
 
 from .arithmetic import (

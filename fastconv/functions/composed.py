@@ -156,7 +156,7 @@ def xlogy(input: Tensor, other: Tensor | float) -> Tensor:
 @differentiable_twice
 def _logit(needs, x):
     def vjp(dy, x):
-        inside = primitives._plain(x)
+        inside = primitives.plain(x)
         inside = np.where((inside >= 0) & (inside <= 1), dy.dtype.type(1), dy.dtype.type(np.nan))
         return (dy / (x * (1 - x)) * inside,)
 
@@ -223,9 +223,9 @@ def _amax(needs, x, dim, keepdim, sign):
     shape = y.shape
 
     def vjp(dy, x, y):
-        chosen = primitives._plain(x) == primitives._plain(y)
+        chosen = primitives.plain(x) == primitives.plain(y)
         share = dy.reshape(shape) / np.add.reduce(chosen, axis=dim, keepdims=True).astype(dy.dtype)
-        return (primitives._select(chosen, primitives._expand(share, x.shape)),)
+        return (primitives.selected(chosen, primitives.expanded(share, x.shape)),)
 
     return y if keepdim else y.squeeze(dim), vjp, (x, y)
 

@@ -122,10 +122,10 @@ def _fmod(needs, x, y):
     x_shape, y_shape = np.shape(x), np.shape(y)
 
     def vjp(dy, x, y):
-        quotient = np.trunc(primitives._plain(x) / primitives._plain(y)) if needs[1] else None
+        quotient = np.trunc(primitives.plain(x) / primitives.plain(y)) if needs[1] else None
         return (
-            primitives._sum_to(dy, x_shape) if needs[0] else None,
-            primitives._sum_to(-(dy * quotient), y_shape) if needs[1] else None,
+            primitives.sum_back(dy, x_shape) if needs[0] else None,
+            primitives.sum_back(-(dy * quotient), y_shape) if needs[1] else None,
         )
 
     return np.fmod(x, y), vjp, (x if needs[1] else None, y if needs[1] else None)
@@ -138,8 +138,8 @@ def _atan2(needs, y, x):
     def vjp(dz, y, x):
         scaled = dz / (x * x + y * y)
         return (
-            primitives._sum_to(scaled * x, y_shape) if needs[0] else None,
-            primitives._sum_to(-(scaled * y), x_shape) if needs[1] else None,
+            primitives.sum_back(scaled * x, y_shape) if needs[0] else None,
+            primitives.sum_back(-(scaled * y), x_shape) if needs[1] else None,
         )
 
     return np.arctan2(y, x), vjp, (y, x)
@@ -310,7 +310,7 @@ def frac(input: Tensor) -> Tensor:
 def fmod(input: Tensor, other: Tensor | float) -> Tensor:
     """What is left of ``input / other``, of the sign of `input`, element-wise with broadcasting."""
     x, y = operands(input, other)
-    if getattr(x, "dtype", np.dtype(float)).kind != "f" and not np.all(primitives._plain(y)):
+    if getattr(x, "dtype", np.dtype(float)).kind != "f" and not np.all(primitives.plain(y)):
         raise RuntimeError("ZeroDivisionError")
     return elementwise(_fmod, x, y)
 

@@ -48,9 +48,9 @@ def _add_at(needs, x, value, at):
     np.add.at(y, at, value)
 
     def vjp(dy, at):
-        at = primitives._plain(at) if isinstance(at, TensorBase) else at
+        at = primitives.plain(at) if isinstance(at, TensorBase) else at
         dvalue = apply(primitives.index, dy, index=at, basic=False) if needs[1] else None
-        return dy if needs[0] else None, None if dvalue is None else primitives._sum_to(dvalue, value_shape)
+        return dy if needs[0] else None, None if dvalue is None else primitives.sum_back(dvalue, value_shape)
 
     return y, vjp, (at,)
 

@@ -13,8 +13,8 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import DTypeLike
 
-from .. import elementwise, functions, layer_passes, twice
-from .._native.layers import convolution, loss, pointwise, pooling
+from .. import functions, layer_passes
+from .._native.layers import convolution, loss, normalisation, pointwise, pooling
 from .._native.tape import apply, differentiable_twice
 from .._tensor import Tensor
 from ..arguments.loss import check_class_weight, check_reduction
@@ -42,7 +42,7 @@ from .functions.activations import (
     softsign,
     tanhshrink,
 )
-from .functions.arguments import array_of, check_array, check_dtypes, reduction_of, replace, track, values_of
+from .functions.arguments import array_of, check_array, check_dtypes, reduction_of, replace, values_of
 from .functions.attention import scaled_dot_product_attention
 from .functions.convolution import conv3d, conv_transpose1d
 from .functions.distance import cosine_similarity, normalize, pairwise_distance
@@ -490,22 +490,6 @@ def dropout(input: Array, p: float = 0.5, training: bool = True, inplace: bool =
     return replace(input, y) if inplace else y
 
 
-@differentiable_twice
-def _batch_norm(needs, x, weight, bias, shift, offset, inverse_std, batch_statistics, eps):
-    y = elementwise.batch_norm(x, shift, offset, inverse_std, weight, bias)
-    need_x, need_w, need_b = needs
-
-    def vjp(dy, x, weight, shift, offset, inverse_std):
-        if not isinstance(dy, np.ndarray):
-            return twice.batch_norm(dy, x, weight, shift + offset, inverse_std, eps, batch_statistics)
-        dx, dw, db = elementwise.batch_norm_backward(
-            dy, x, shift, offset, inverse_std, weight, batch_statistics, need_x
-        )
-        return dx, dw if need_w else None, db if need_b else None
-
-    return y, vjp, (x, weight, shift, offset, inverse_std)
-
-
 def batch_norm(
     input: Array,
     running_mean: Array | None,
@@ -538,51 +522,7 @@ def batch_norm(
     RuntimeError
         For shapes that do not fit together, or running statistics missing outside training.
     """
-    check_dtypes("batch_norm", wider=True, input=input, weight=weight, bias=bias)
-    number(momentum, "momentum")
-    number(eps, "eps")
-    shape = array_of(input).shape
-    if len(shape) < 2:
-        raise ValueError(f"batch_norm: expected input (N, C, ...), got input of size {list(shape)}")
-    channels = shape[1]
-    for name, array in (
-        ("running_mean", running_mean),
-        ("running_var", running_var),
-        ("weight", weight),
-        ("bias", bias),
-    ):
-        if array is None:
-            continue
-        check_array("batch_norm", array, name)
-        if array_of(array).shape != (channels,):
-            raise RuntimeError(
-                f"batch_norm: {name} should contain {channels} elements for input of size {list(shape)}, "
-                f"got size {list(array.shape)}"
-            )
-    if not training and (running_mean is None or running_var is None):
-        raise RuntimeError("batch_norm: expected running_mean and running_var to be given when training=False")
-    x = values_of(input)
-    if training:
-        n = math.prod(shape) // channels if channels else 0
-        if n == 1:
-            raise ValueError(f"Expected more than 1 value per channel when training, got input size {list(shape)}")
-        shift, offset, variance = elementwise.batch_norm_statistics(x)
-        if n:
-            track(running_mean, shift + offset, momentum)
-            track(running_var, n / (n - 1) * variance, momentum)
-    else:
-        running_mean, running_var = values_of(running_mean), values_of(running_var)
-        shift = running_mean.astype(x.dtype)
-        offset, variance = running_mean.astype(np.float64) - shift, running_var.astype(np.float64)
-    return apply(
-        _batch_norm,
-        *(input, weight, bias),
-        shift=shift,
-        offset=offset,
-        inverse_std=1 / np.sqrt(variance + eps),
-        batch_statistics=training,
-        eps=eps,
-    )
+    return normalisation.batch_norm(input, weight, bias, running_mean, running_var, training, momentum, eps)
 
 
 # ---------------------------------------------------------------------------------------------------------

@@ -85,7 +85,7 @@ class LazyLinear(_Lazy, Linear):
         return {"weight": (self.out_features, self.in_features), "bias": (self.out_features,)}
 
 
-class _LazyConv(_Lazy):
+class _LazyFilters(_Lazy):
     """What the lazy convolutions share."""
 
     def _learn(self, input: Tensor) -> dict[str, tuple[int, ...]]:
@@ -104,7 +104,47 @@ class _LazyConv(_Lazy):
         return self.out_channels, self.in_channels // self.groups
 
 
-class _LazyConvTranspose(_LazyConv):
+class _LazyConv(_LazyFilters):
+    def __init__(
+        self,
+        out_channels: int,
+        kernel_size: Size,
+        stride: Size = 1,
+        padding: Size | str = 0,
+        dilation: Size = 1,
+        groups: int = 1,
+        bias: bool = True,
+        padding_mode: str = "zeros",
+        device: Any = None,
+        dtype: Any = None,
+    ) -> None:
+        super().__init__(
+            0, out_channels, kernel_size, stride, padding, dilation, groups, bias, padding_mode, device, dtype
+        )
+        self._uninitialize()
+
+
+class _LazyConvTranspose(_LazyFilters):
+    def __init__(
+        self,
+        out_channels: int,
+        kernel_size: Size,
+        stride: Size = 1,
+        padding: Size = 0,
+        output_padding: Size = 0,
+        groups: int = 1,
+        bias: bool = True,
+        dilation: Size = 1,
+        padding_mode: str = "zeros",
+        device: Any = None,
+        dtype: Any = None,
+    ) -> None:
+        super().__init__(
+            *(0, out_channels, kernel_size, stride, padding, output_padding, groups, bias, dilation),
+            *(padding_mode, device, dtype),
+        )
+        self._uninitialize()
+
     def _filters(self) -> tuple[int, int]:
         return self.in_channels, self.out_channels // self.groups
 
@@ -112,121 +152,41 @@ class _LazyConvTranspose(_LazyConv):
 class LazyConv1d(_LazyConv, Conv1d):
     """A :class:`Conv1d` that takes its number of input channels from the first input."""
 
-    def __init__(
-        self,
-        out_channels: int,
-        kernel_size: Size,
-        stride: Size = 1,
-        padding: Size | str = 0,
-        dilation: Size = 1,
-        groups: int = 1,
-        bias: bool = True,
-        padding_mode: str = "zeros",
-        device: Any = None,
-        dtype: Any = None,
-    ) -> None:
-        super().__init__(
-            0, out_channels, kernel_size, stride, padding, dilation, groups, bias, padding_mode, device, dtype
-        )
-        self._uninitialize()
-
 
 class LazyConv2d(_LazyConv, Conv2d):
     """A :class:`Conv2d` that takes its number of input channels from the first input."""
-
-    def __init__(
-        self,
-        out_channels: int,
-        kernel_size: Size,
-        stride: Size = 1,
-        padding: Size | str = 0,
-        dilation: Size = 1,
-        groups: int = 1,
-        bias: bool = True,
-        padding_mode: str = "zeros",
-        device: Any = None,
-        dtype: Any = None,
-    ) -> None:
-        super().__init__(
-            0, out_channels, kernel_size, stride, padding, dilation, groups, bias, padding_mode, device, dtype
-        )
-        self._uninitialize()
 
 
 class LazyConv3d(_LazyConv, Conv3d):
     """A :class:`Conv3d` that takes its number of input channels from the first input."""
 
-    def __init__(
-        self,
-        out_channels: int,
-        kernel_size: Size,
-        stride: Size = 1,
-        padding: Size | str = 0,
-        dilation: Size = 1,
-        groups: int = 1,
-        bias: bool = True,
-        padding_mode: str = "zeros",
-        device: Any = None,
-        dtype: Any = None,
-    ) -> None:
-        super().__init__(
-            0, out_channels, kernel_size, stride, padding, dilation, groups, bias, padding_mode, device, dtype
-        )
-        self._uninitialize()
-
 
 class LazyConvTranspose1d(_LazyConvTranspose, ConvTranspose1d):
     """A :class:`ConvTranspose1d` that takes its number of input channels from the first input."""
 
-    def __init__(
-        self,
-        out_channels: int,
-        kernel_size: Size,
-        stride: Size = 1,
-        padding: Size = 0,
-        output_padding: Size = 0,
-        groups: int = 1,
-        bias: bool = True,
-        dilation: Size = 1,
-        padding_mode: str = "zeros",
-        device: Any = None,
-        dtype: Any = None,
-    ) -> None:
-        super().__init__(
-            *(0, out_channels, kernel_size, stride, padding, output_padding, groups, bias, dilation),
-            *(padding_mode, device, dtype),
-        )
-        self._uninitialize()
-
 
 class LazyConvTranspose2d(_LazyConvTranspose, ConvTranspose2d):
     """A :class:`ConvTranspose2d` that takes its number of input channels from the first input."""
-
-    def __init__(
-        self,
-        out_channels: int,
-        kernel_size: Size,
-        stride: Size = 1,
-        padding: Size = 0,
-        output_padding: Size = 0,
-        groups: int = 1,
-        bias: bool = True,
-        dilation: Size = 1,
-        padding_mode: str = "zeros",
-        device: Any = None,
-        dtype: Any = None,
-    ) -> None:
-        super().__init__(
-            *(0, out_channels, kernel_size, stride, padding, output_padding, groups, bias, dilation),
-            *(padding_mode, device, dtype),
-        )
-        self._uninitialize()
 
 
 class _LazyNorm(_Lazy):
     """What the lazy norms share."""
 
     known_by_input = ("weight", "bias", "running_mean", "running_var")
+
+    def __init__(
+        self,
+        eps: float = 1e-5,
+        momentum: float | None = 0.1,
+        affine: bool = True,
+        track_running_stats: bool = True,
+        device: Any = None,
+        dtype: Any = None,
+        *,
+        bias: bool = True,
+    ) -> None:
+        super().__init__(0, eps, momentum, affine, track_running_stats, device, dtype, bias=bias)
+        self._uninitialize()
 
     def _learn(self, input: Tensor) -> dict[str, tuple[int, ...]]:
         self._check_rank(input)
@@ -237,88 +197,18 @@ class _LazyNorm(_Lazy):
 class LazyBatchNorm1d(_LazyNorm, BatchNorm1d):
     """A :class:`BatchNorm1d` that takes its number of channels from the first input."""
 
-    def __init__(
-        self,
-        eps: float = 1e-5,
-        momentum: float | None = 0.1,
-        affine: bool = True,
-        track_running_stats: bool = True,
-        device: Any = None,
-        dtype: Any = None,
-        *,
-        bias: bool = True,
-    ) -> None:
-        super().__init__(0, eps, momentum, affine, track_running_stats, device, dtype, bias=bias)
-        self._uninitialize()
-
 
 class LazyBatchNorm2d(_LazyNorm, BatchNorm2d):
     """A :class:`BatchNorm2d` that takes its number of channels from the first input."""
-
-    def __init__(
-        self,
-        eps: float = 1e-5,
-        momentum: float | None = 0.1,
-        affine: bool = True,
-        track_running_stats: bool = True,
-        device: Any = None,
-        dtype: Any = None,
-        *,
-        bias: bool = True,
-    ) -> None:
-        super().__init__(0, eps, momentum, affine, track_running_stats, device, dtype, bias=bias)
-        self._uninitialize()
 
 
 class LazyBatchNorm3d(_LazyNorm, BatchNorm3d):
     """A :class:`BatchNorm3d` that takes its number of channels from the first input."""
 
-    def __init__(
-        self,
-        eps: float = 1e-5,
-        momentum: float | None = 0.1,
-        affine: bool = True,
-        track_running_stats: bool = True,
-        device: Any = None,
-        dtype: Any = None,
-        *,
-        bias: bool = True,
-    ) -> None:
-        super().__init__(0, eps, momentum, affine, track_running_stats, device, dtype, bias=bias)
-        self._uninitialize()
-
 
 class LazyInstanceNorm1d(_LazyNorm, InstanceNorm1d):
     """A :class:`InstanceNorm1d` that takes its number of channels from the first input."""
 
-    def __init__(
-        self,
-        eps: float = 1e-5,
-        momentum: float = 0.1,
-        affine: bool = True,
-        track_running_stats: bool = True,
-        device: Any = None,
-        dtype: Any = None,
-        *,
-        bias: bool = True,
-    ) -> None:
-        super().__init__(0, eps, momentum, affine, track_running_stats, device, dtype, bias=bias)
-        self._uninitialize()
-
 
 class LazyInstanceNorm2d(_LazyNorm, InstanceNorm2d):
     """A :class:`InstanceNorm2d` that takes its number of channels from the first input."""
-
-    def __init__(
-        self,
-        eps: float = 1e-5,
-        momentum: float = 0.1,
-        affine: bool = True,
-        track_running_stats: bool = True,
-        device: Any = None,
-        dtype: Any = None,
-        *,
-        bias: bool = True,
-    ) -> None:
-        super().__init__(0, eps, momentum, affine, track_running_stats, device, dtype, bias=bias)
-        self._uninitialize()

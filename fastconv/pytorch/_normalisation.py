@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from ..elementwise import batch_norm, batch_norm_backward, batch_norm_statistics
+from .._native.layers.normalisation import moments_of, normalise, normalise_backward
 from ._arrays import array, in_format, is_channels_last, refusal, tensor
 
 __all__ = ["backward", "forward"]
@@ -24,9 +24,10 @@ def _images(x: torch.Tensor, *others: _Optional) -> str | None:
     return "sizes" if any(t is not None and t.shape != x.shape[1:2] for t in others) else None
 
 
-def _moments(mean: torch.Tensor, inverse_std: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The three arguments that say where zero is and how long a unit."""
-    return array(mean), np.zeros(len(inverse_std)), inverse_std
+def _moments(mean: torch.Tensor, inverse_std: torch.Tensor) -> np.ndarray:
+    """What `moments_of` gave, of what PyTorch has kept of it."""
+    mean, inverse_std = array(mean), array(inverse_std)
+    return np.stack([mean, np.zeros_like(mean), inverse_std]).astype(np.float64)
 
 
 def forward(
@@ -47,20 +48,14 @@ def forward(
     last = is_channels_last(x)
     x = in_format(x, last)
     images, rows = array(x), (None if w is None else array(w), None if b is None else array(b))
+    running = [None if t is None else array(t) for t in (running_mean, running_var)]
+    moments = moments_of(images, *running, training, momentum, eps)
+    y = in_format(tensor(normalise(images, *rows, moments)), last)
     if not training:
-        inverse_std = 1 / np.sqrt(array(running_var).astype(np.float64) + eps)
         none = x.new_empty(0)
-        y = batch_norm(images, *_moments(running_mean, inverse_std), *rows)
-        return in_format(tensor(y), last), none, none.clone()
-    shift, offset, variance = batch_norm_statistics(images)
-    inverse_std = 1 / np.sqrt(variance + eps)
-    y = batch_norm(images, shift, offset, inverse_std, *rows)
-    n = images.size // images.shape[1]
-    for running, value in ((running_mean, shift + offset), (running_var, variance * (n / max(n - 1, 1)))):
-        if running is not None:
-            into = array(running)
-            into[...] = (1 - momentum) * into + momentum * value
-    return in_format(tensor(y), last), *(tensor(a.astype(images.dtype)) for a in (shift + offset, inverse_std))
+        return y, none, none.clone()
+    shift, offset, inverse_std = moments
+    return y, *(tensor(a.astype(images.dtype)) for a in (shift + offset, inverse_std))
 
 
 def backward(
@@ -86,14 +81,14 @@ def backward(
         return "sizes"
     last = is_channels_last(x)
     if training:
-        moments = _moments(mean, array(inverse_std).astype(np.float64))
+        moments = _moments(mean, inverse_std)
     else:
-        moments = _moments(running_mean, 1 / np.sqrt(array(running_var).astype(np.float64) + eps))
-    dx, dw, db = batch_norm_backward(
+        moments = _moments(running_mean, 1 / (running_var.double() + eps).sqrt())
+    dx, dw, db = normalise_backward(
         array(in_format(dy, last)),
         array(in_format(x, last)),
-        *moments,
         None if w is None else array(w),
+        moments,
         training,
         output_mask[0],
     )

@@ -12,7 +12,8 @@ import numpy as np
 from ..._tensor import Tensor
 from ...checks import number
 from ...creation import from_numpy
-from ...dtypes import bfloat16, convert, float32
+from ...dtypes import float32
+from ...elementwise import wide
 
 __all__ = [
     "array_of",
@@ -25,7 +26,6 @@ __all__ = [
     "of_tensors",
     "reduction_of",
     "replace",
-    "track",
     "values_of",
 ]
 
@@ -42,26 +42,12 @@ def array_of(x: Any) -> Any:
 def values_of(x: Any) -> Any:
     """The same to be computed with: floats of 16 bits in float32."""
     array = array_of(x)
-    if isinstance(array, np.ndarray) and array.itemsize == 2 and array.dtype.kind in "fV":
-        return convert(array, float32)
-    return array
+    return wide(array) if isinstance(array, np.ndarray) else array
 
 
 def computed_in(dtype: np.dtype) -> np.dtype:
     """The dtype in which floats of a dtype are computed."""
     return dtype if dtype.itemsize > 2 else float32
-
-
-def track(running: Array | None, batch: np.ndarray, momentum: float) -> None:
-    """``running = (1 - momentum) * running + momentum * batch``, in place."""
-    if running is None:
-        return
-    array: np.ndarray = running._array if isinstance(running, Tensor) else running
-    if array.itemsize == 2 and array.dtype.kind == "V":
-        array[...] = convert(values_of(running) * np.float32(1 - momentum) + momentum * batch, bfloat16)
-    else:
-        array *= 1 - momentum
-        array += (momentum * batch).astype(array.dtype)
 
 
 def check_array(op: str, x: object, name: str = "input") -> None:

@@ -11,8 +11,9 @@ from ... import layer_passes, twice
 from ..._native.tape import apply, differentiable_twice
 from ..._tensor import Tensor
 from ...checks import integer, integers, number
+from ...elementwise import track
 from .. import functional as F
-from .arguments import Array, check_array, check_dtypes, check_size, of_tensors, track, values_of
+from .arguments import Array, array_of, check_array, check_dtypes, check_size, of_tensors, values_of
 
 __all__ = ["group_norm", "instance_norm", "layer_norm", "local_response_norm"]
 
@@ -145,8 +146,8 @@ def instance_norm(
             check_size("instance_norm", name, array, (channels,), input)
     if input.shape[0] and size:
         x, axes = values_of(input), tuple(range(2, input.ndim))
-        track(running_mean, np.mean(x, axis=axes, dtype=np.float64).mean(axis=0), momentum)
-        track(running_var, np.var(x, axis=axes, dtype=np.float64, ddof=1).mean(axis=0), momentum)
+        track(array_of(running_mean), np.mean(x, axis=axes, dtype=np.float64).mean(axis=0), momentum)
+        track(array_of(running_var), np.var(x, axis=axes, dtype=np.float64, ddof=1).mean(axis=0), momentum)
     return group_norm(input, channels, weight, bias, eps)
 
 
