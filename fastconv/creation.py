@@ -49,6 +49,7 @@ __all__ = [
     "normal",
     "ones",
     "ones_like",
+    "poisson",
     "rand",
     "rand_like",
     "randint",
@@ -443,6 +444,19 @@ def normal(
 def bernoulli(input: Tensor, p: float | None = None, *, generator: Generator | None = None) -> Tensor:
     """1 with the probability that `input` holds, or `p` for all, and else 0; of the shape and the dtype of `input`."""
     return input.bernoulli(p, generator=generator)
+
+
+def poisson(input: Tensor, generator: Generator | None = None) -> Tensor:
+    """Counts of the Poisson distributions of the rates in `input`, floats; of its shape and its dtype.
+
+    Raises
+    ------
+    RuntimeError
+        For a rate that is negative or NaN.
+    NotImplementedError
+        For integers.
+    """
+    return wrap(random.poisson(input._array, generator))
 
 
 def multinomial(

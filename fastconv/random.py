@@ -416,6 +416,17 @@ def permutation(n: int, generator: Generator | None = None) -> np.ndarray:
     return order
 
 
+def poisson(rates: np.ndarray, generator: Generator | None = None) -> np.ndarray:
+    """A count of each rate's Poisson distribution, of the shape and the dtype of `rates`, dense."""
+    _need_floats(rates, "poisson")
+    counts = convert(rates, np.dtype(np.float64))
+    if not (counts >= 0).all():
+        raise RuntimeError("invalid Poisson rate, expected rate to be non-negative")
+    counts = np.ascontiguousarray(counts)
+    engine_of(generator).poisson(counts)
+    return convert(counts, dtype_of(rates))
+
+
 def multinomial(
     weights: np.ndarray, number: int, replacement: bool = False, generator: Generator | None = None
 ) -> np.ndarray:

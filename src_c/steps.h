@@ -35,6 +35,9 @@ typedef struct {
 
     /* States v, u: d = g * sqrt(u + eps) / sqrt(v + eps); u = second_old * u + second_new * d * d; p -= lr * d. */
     fc_step_kernel adadelta;
+
+    /* States m, u: m = first_old * m + first_new * g; u = max(second_old * u, |g| + eps); p -= lr * m / u. */
+    fc_step_kernel adamax;
 } fc_steps_kernels;
 
 #endif
@@ -157,9 +160,26 @@ static void NAME(adadelta)(const fc_step *step, void *p_, const void *dp_, void 
     }
 }
 
+static void NAME(adamax)(const fc_step *step, void *p_, const void *dp_, void *m_, void *u_, void *none, idx n)
+{
+    REAL *restrict p = p_, *restrict m = m_, *restrict u = u_;
+    const REAL *restrict dp = dp_;
+    const REAL sign = (REAL)step->sign, decay = (REAL)step->decay, lr = (REAL)step->lr, eps = (REAL)step->eps;
+    const REAL first_old = (REAL)step->first_old, first_new = (REAL)step->first_new;
+    const REAL second_old = (REAL)step->second_old;
+    (void)none;
+    for (idx i = 0; i < n; i++) {
+        REAL g = sign * dp[i] + decay * p[i], size = (g < 0 ? -g : g) + eps, before = second_old * u[i];
+        m[i] = first_old * m[i] + first_new * g;
+        /* In this order a NaN is kept. */
+        u[i] = before >= size || before != before ? before : size;
+        p[i] -= lr * m[i] / u[i];
+    }
+}
+
 /* clang-format off */
 static const fc_steps_kernels NAME(steps) = {
-    KERNEL(sgd) KERNEL(adam) KERNEL(rmsprop) KERNEL(adagrad) KERNEL(adadelta)
+    KERNEL(sgd) KERNEL(adam) KERNEL(rmsprop) KERNEL(adagrad) KERNEL(adadelta) KERNEL(adamax)
 };
 /* clang-format on */
 

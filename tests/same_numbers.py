@@ -80,6 +80,7 @@ FILLS: dict[str, tuple[tuple[str, ...], Callable[[Any, Any], Any]]] = {
     "randn_like": (FLOATS, lambda t, library: library.randn_like(t)),
     "randint_like": (ALL[:-1], lambda t, library: library.randint_like(t, 5)),
     "bernoulli": (FLOATS, lambda t, library: library.bernoulli(t + 0.3)),
+    "poisson": (FLOATS, lambda t, library: library.poisson(t * 0 + _probabilities(t, library, "float32") * 40)),
     "bernoulli(0.3)": (FLOATS, lambda t, library: library.bernoulli(t, 0.3)),
     "normal(tensor, tensor)": (FLOATS, lambda t, library: library.normal(t + 0.3, t + 2)),
     "normal(tensor, 2.3)": (FLOATS, lambda t, library: library.normal(t + 0.3, 2.3)),

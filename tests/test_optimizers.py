@@ -24,13 +24,19 @@ RULES = [
     *rules("Adam", betas=[(0.5, 0.75)], eps=[1e-2], weight_decay=[0.1], decoupled_weight_decay=[True]),
     *rules("AdamW", lr=[0.1], weight_decay=[0.01, 0.1], amsgrad=[False, True], maximize=[False, True]),
     *rules("NAdam", lr=[0.1], weight_decay=[0, 0.1], momentum_decay=[4e-3, 0.1], decoupled_weight_decay=[False, True]),
+    *rules("Adamax", lr=[0.1], weight_decay=[0, 0.1], maximize=[False, True]),
+    *rules("Adamax", betas=[(0.5, 0.75)], eps=[1e-1]),
+    *rules(
+        "RAdam", lr=[0.1], betas=[(0.9, 0.999), (0.9, 0.6)], weight_decay=[0, 0.1], decoupled_weight_decay=[False, True]
+    ),
+    *rules("RAdam", maximize=[True], eps=[1e-2]),
     *rules("RMSprop", lr=[0.1], weight_decay=[0, 0.1], momentum=[0, 0.5], centered=[False, True]),
     *rules("RMSprop", alpha=[0.5], eps=[1e-2], maximize=[True]),
     *rules("Adagrad", lr=[0.1], lr_decay=[0, 0.1], weight_decay=[0, 0.1], initial_accumulator_value=[0, 0.5]),
     *rules("Adagrad", maximize=[True], eps=[1e-2]),
     *rules("Adadelta", lr=[1.0, 0.5], rho=[0.9, 0.5], weight_decay=[0, 0.1], maximize=[False, True]),
 ]
-NAMES = ["Adam", "AdamW", "NAdam", "RMSprop", "Adagrad", "Adadelta", "SGD"]
+NAMES = ["Adam", "AdamW", "NAdam", "RMSprop", "Adagrad", "Adadelta", "Adamax", "RAdam", "SGD"]
 
 
 def run(torch, name, options, dtype, steps=6):
@@ -152,6 +158,8 @@ def test_an_optimizer_of_ones_own():
         ("Adam", {"betas": (0.9, 1.0)}, "Invalid beta parameter at index 1: 1.0"),
         ("AdamW", {"eps": -1.0}, "Invalid eps"),
         ("NAdam", {"momentum_decay": -1.0}, "Invalid momentum_decay"),
+        ("Adamax", {"betas": (-0.1, 0.9)}, "Invalid beta parameter at index 0: -0.1"),
+        ("RAdam", {"weight_decay": -0.1}, "Invalid weight_decay value: -0.1"),
         ("RMSprop", {"alpha": -0.1}, "Invalid alpha"),
         ("Adagrad", {"lr_decay": -0.1}, "Invalid lr_decay"),
         ("Adadelta", {"rho": 1.5}, "Invalid rho value: 1.5"),

@@ -351,6 +351,8 @@ def test_filling_in_place_is_seen_through_views_and_refused_for_leaves():
         (lambda x: x.exponential_(0), RuntimeError, "exponential_ expects lambda > 0.0, but found lambda=0"),
         (lambda x: x.cauchy_(0, -1), RuntimeError, "cauchy_ expects sigma > 0.0, but found sigma=-1"),
         (lambda x: x.log_normal_(0, 0), RuntimeError, "log_normal_ expects std > 0.0, but found std=0"),
+        (lambda x: fc.poisson(x - 2), RuntimeError, "invalid Poisson rate, expected rate to be non-negative"),
+        (lambda x: fc.poisson(x.long()), NotImplementedError, '"poisson" not implemented for int64'),
         (lambda x: x.geometric_(1), RuntimeError, r"geometric_ expects p to be in \(0, 1\), but got p=1"),
         (lambda x: x.long().uniform_(), NotImplementedError, '"uniform_" not implemented for int64'),
         (lambda x: x.long().normal_(), NotImplementedError, '"normal_" not implemented for int64'),

@@ -6,7 +6,7 @@ so that a generator may be shared by threads.
 
 cimport cython
 cimport numpy as cnp
-from libc.math cimport ceil, cos, exp, fma, log, log1p, sin, sqrt, tan
+from libc.math cimport ceil, cos, exp, fabs, floor, fma, lgamma, log, log1p, sin, sqrt, tan
 from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
@@ -251,6 +251,45 @@ cdef class MersenneTwister:
         self.uniform(x, 0, 1)
         for i in range(<idx>cnp.PyArray_SIZE(x)):
             to[i] = ceil(log(to[i]) / scale)
+
+    cpdef poisson(self, cnp.ndarray x):
+        """Each rate, which is not negative, becomes a count of what occurs at this rate."""
+        cdef double *to = doubles(x)
+        cdef idx i
+        for i in range(<idx>cnp.PyArray_SIZE(x)):
+            to[i] = self.one_poisson(to[i])
+
+    cdef double one_poisson(self, double rate) noexcept:
+        """A count: of waiting times while they fit in a unit of time, or by rejection where there would be many.
+
+        The rejection is the method PTRS of W. Hoermann (1993), "The transformed rejection method for generating Poisson
+        random variables".
+        """
+        cdef double bound, product, u, v, us, a, b, log_a, squeeze, log_rate, count
+        if rate == 0:
+            return 0
+        if rate < 10:
+            bound, product, count = exp(-rate), self.fraction(), 0
+            while product > bound:
+                product *= self.fraction()
+                count += 1
+            return count
+        log_rate = log(rate)
+        b = 0.931 + 2.53 * sqrt(rate)
+        a = -0.059 + 0.02483 * b
+        log_a = log(1.1239 + 1.1328 / (b - 3.4))
+        squeeze = 0.9277 - 3.6224 / (b - 2)
+        while True:
+            u = self.fraction() - 0.5
+            v = self.fraction()
+            us = 0.5 - fabs(u)
+            count = floor((2 * a / us + b) * u + rate + 0.43)
+            if us >= 0.07 and v <= squeeze:
+                return count
+            if count < 0 or us < 0.013 and v > us:
+                continue
+            if log(v) + log_a - log(a / (us * us) + b) <= -rate + count * log_rate - lgamma(count + 1):
+                return count
 
     # ---- arrays of int64 ----
 

@@ -168,7 +168,7 @@ cdef extern from "fastconv.h" nogil:
                                     idx n) noexcept nogil
 
     ctypedef struct fc_steps_kernels:
-        fc_step_kernel sgd, adam, rmsprop, adagrad, adadelta
+        fc_step_kernel sgd, adam, rmsprop, adagrad, adadelta, adamax
 
     ctypedef struct fc_random_kernels:
         void (*twist)(uint32_t *state) noexcept nogil

@@ -48,7 +48,9 @@ cdef fc_step_kernel kernel_named(str rule, const fc_kernels *kernels):
         return kernels.steps.adagrad
     if rule == "adadelta":
         return kernels.steps.adadelta
-    raise ValueError(f"there is no rule {rule!r}; there are sgd, adam, rmsprop, adagrad and adadelta")
+    if rule == "adamax":
+        return kernels.steps.adamax
+    raise ValueError(f"there is no rule {rule!r}; there are sgd, adam, rmsprop, adagrad, adadelta and adamax")
 
 
 cdef int check(cnp.ndarray a, cnp.ndarray p, str name, bint written) except -1:
@@ -79,7 +81,7 @@ def take_step(str rule not None, list parameters not None, list gradients not No
 
     Parameters
     ----------
-    rule : {"sgd", "adam", "rmsprop", "adagrad", "adadelta"}
+    rule : {"sgd", "adam", "rmsprop", "adagrad", "adadelta", "adamax"}
     parameters, gradients : lists of ndarrays
         Of floats, each gradient of its parameter's size. float16 is computed in float32.
     states : tuple of up to three lists of ndarrays

@@ -8,7 +8,7 @@ from typing import Any
 from .._native.tape import with_gradient
 from .optimizer import Optimizer, check_betas, check_not_negative, take_step
 
-__all__ = ["Adam", "AdamW", "NAdam"]
+__all__ = ["Adam", "AdamW", "Adamax", "NAdam", "RAdam"]
 
 
 class Adam(Optimizer):
@@ -141,6 +141,162 @@ class AdamW(Adam):
             fused=fused,
             decoupled_weight_decay=True,
         )
+
+
+class Adamax(Optimizer):
+    """Adam by the largest gradient (Kingma and Ba 2015, section 7.1, arXiv 1412.6980), torch's update rules.
+
+    With m and g as in :class:`Adam`, for every parameter p in its step t::
+
+        u = max(beta2 * u, |g| + eps)
+        p -= lr / (1 - beta1^t) * m / u
+
+    Parameters
+    ----------
+    params, lr, betas, eps, weight_decay, maximize
+        As for :class:`Adam`.
+    foreach, differentiable, capturable
+        As for :class:`Optimizer`.
+
+    Raises
+    ------
+    ValueError
+        For a negative lr, eps or weight_decay, or betas outside of [0, 1).
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float = 2e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0,
+        foreach: bool | None = None,
+        *,
+        maximize: bool = False,
+        differentiable: bool = False,
+        capturable: bool = False,
+    ) -> None:
+        defaults = {
+            "lr": lr,
+            "betas": betas,
+            "eps": eps,
+            "weight_decay": weight_decay,
+            "foreach": foreach,
+            "maximize": maximize,
+            "differentiable": differentiable,
+            "capturable": capturable,
+        }
+        super().__init__(params, defaults)
+
+    def _check(self, options: dict[Any, Any]) -> None:
+        super()._check(options)
+        check_not_negative(options, "lr", "eps", "weight_decay")
+        check_betas(options)
+
+    def _update(self, group: dict[Any, Any]) -> None:
+        parameters, arrays, gradients = with_gradient(group["params"])
+        beta1, beta2 = map(float, group["betas"])
+        for t, places in self._steps(parameters).items():
+            chosen = [parameters[i] for i in places]
+            take_step(
+                "adamax",
+                [arrays[i] for i in places],
+                [gradients[i] for i in places],
+                (self._kept(chosen, "exp_avg"), self._kept(chosen, "exp_inf")),
+                sign=-1 if group["maximize"] else 1,
+                decay=float(group["weight_decay"]),
+                lr=float(group["lr"]) / (1 - beta1**t),
+                first_old=beta1,
+                first_new=1 - beta1,
+                second_old=beta2,
+                eps=float(group["eps"]),
+            )
+
+
+class RAdam(Optimizer):
+    """Adam that waits for its variance to be known (Liu et al. 2020, arXiv 1908.03265), torch's update rules.
+
+    With m, v and g as in :class:`Adam`, ``rho_inf = 2 / (1 - beta2) - 1`` and
+    ``rho = rho_inf - 2 * t * beta2^t / (1 - beta2^t)``, for every parameter p in its step t::
+
+        r = sqrt((rho - 4) * (rho - 2) * rho_inf / ((rho_inf - 4) * (rho_inf - 2) * rho))
+        p -= lr * m / (1 - beta1^t) * r * sqrt(1 - beta2^t) / (sqrt(v) + eps)      (where rho > 5)
+        p -= lr * m / (1 - beta1^t)                                                (before)
+
+    Parameters
+    ----------
+    params, lr, betas, eps, weight_decay, decoupled_weight_decay, maximize
+        As for :class:`Adam`.
+    foreach, capturable, differentiable
+        As for :class:`Optimizer`.
+
+    Raises
+    ------
+    ValueError
+        For a negative lr, eps or weight_decay, or betas outside of [0, 1).
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0,
+        decoupled_weight_decay: bool = False,
+        *,
+        foreach: bool | None = None,
+        maximize: bool = False,
+        capturable: bool = False,
+        differentiable: bool = False,
+    ) -> None:
+        defaults = {
+            "lr": lr,
+            "betas": betas,
+            "eps": eps,
+            "weight_decay": weight_decay,
+            "maximize": maximize,
+            "foreach": foreach,
+            "capturable": capturable,
+            "decoupled_weight_decay": decoupled_weight_decay,
+            "differentiable": differentiable,
+        }
+        super().__init__(params, defaults)
+
+    def _check(self, options: dict[Any, Any]) -> None:
+        super()._check(options)
+        check_not_negative(options, "lr", "eps", "weight_decay")
+        check_betas(options)
+
+    def _update(self, group: dict[Any, Any]) -> None:
+        parameters, arrays, gradients = with_gradient(group["params"])
+        lr, decay = float(group["lr"]), float(group["weight_decay"])
+        beta1, beta2 = map(float, group["betas"])
+        decoupled = group["decoupled_weight_decay"]
+        longest = 2 / (1 - beta2) - 1
+        for t, places in self._steps(parameters).items():
+            chosen = [parameters[i] for i in places]
+            length = longest - 2 * t * beta2**t / (1 - beta2**t)
+            rectified = length > 5
+            share = (length - 4) * (length - 2) * longest / ((longest - 4) * (longest - 2) * length) if rectified else 1
+            take_step(
+                "adam",
+                [arrays[i] for i in places],
+                [gradients[i] for i in places],
+                (self._kept(chosen, "exp_avg"), self._kept(chosen, "exp_avg_sq")),
+                sign=-1 if group["maximize"] else 1,
+                decay=0.0 if decoupled else decay,
+                keep=1 - lr * decay if decoupled else 1.0,
+                lr=lr / (1 - beta1**t) * (share * (1 - beta2**t) if rectified else 1) ** 0.5,
+                first_old=beta1,
+                first_new=1 - beta1,
+                second_old=beta2,
+                second_new=1 - beta2,
+                # Without the rectification nothing divides: the denominator is 0 * sqrt(v) + 1.
+                scale=1.0 if rectified else 0.0,
+                eps=float(group["eps"]) if rectified else 1.0,
+            )
 
 
 class NAdam(Optimizer):

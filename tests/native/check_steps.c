@@ -132,7 +132,32 @@ static void check_adadelta(void)
     }
 }
 
+static void check_adamax(void)
+{
+    for (idx n = 0; n < 6 * kern->lanes; n++) {
+        const fc_step s = numbers;
+        void *p0 = input(n), *dp = input(n), *m0 = input(n), *u0 = squares(n);
+        void *p = copy_of(p0, n), *m = copy_of(m0, n), *u = copy_of(u0, n);
+        if (n > 1) put(u, 1, NAN);
+        if (n > 2) put(dp, 2, NAN);
+        SAY("n %td", n);
+        kern->steps->adamax(&s, p, dp, m, u, NULL, n);
+        for (idx i = 0; i < n; i++) {
+            double g = s.decay * get(p0, i) - get(dp, i), first = s.first_old * get(m0, i) + s.first_new * g;
+            double most = fmax(s.second_old * get(u0, i), fabs(g) + s.eps);
+            if (i == 1 || i == 2) {
+                if (get(u, i) == get(u, i)) fail("NaN is lost");
+                continue;
+            }
+            if (get(m, i) != first) fail("wrong moment");
+            if (get(u, i) != most) fail("wrong largest gradient");
+            expect_at(p, i, get(p0, i) - s.lr * first / most, "wrong parameter");
+        }
+        release();
+    }
+}
+
 const kernel_check steps_checks[] = {
     {"sgd", check_sgd},         {"adam", check_adam},         {"rmsprop", check_rmsprop},
-    {"adagrad", check_adagrad}, {"adadelta", check_adadelta}, {NULL, NULL},
+    {"adagrad", check_adagrad}, {"adadelta", check_adadelta}, {"adamax", check_adamax}, {NULL, NULL},
 };
