@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import fastconv
-from fastconv.app import checkpoint, cli, folders, runs, settings
+from fastconv.app import checkpoint, cli, folders, runs, settings, train
 from fastconv.app.images import prepared
 from fastconv.app.networks import begin_with, head_of, network
 
@@ -343,6 +343,78 @@ def test_augmentations_change_the_training_images_alone(tmp_path, augment, data)
         readings = [np.stack([images[i][0].numpy() for i in range(2)]) for _ in range(6)]
         assert readings[0].shape == (2, 3 if data == "folder" else 1, 8, 8)
         assert any((reading != readings[0]).any() for reading in readings) == changes
+
+
+@pytest.mark.parametrize("augment", ["mixup", "cutmix"])
+def test_images_are_mixed_with_their_labels(tmp_path, augment, monkeypatch):
+    """A run whose images are mixed goes on, from the middle of an epoch, as if it had not been interrupted."""
+    photos(tmp_path / "photos", count=12)
+    given = {"data": "folder", "root": str(tmp_path / "photos"), "model": "convnet", "image_size": 16}
+    given |= {"epochs": 2, "batch_size": 4, "augment": augment}
+    monkeypatch.setattr("fastconv.app.story.tell_story", lambda *arguments: None)
+    step, batches = train._step, []
+
+    def noted(model, loss_function, optimizer, images, labels):
+        batches.append((images, labels))
+        if len(batches) == 8:
+            raise KeyboardInterrupt
+        return step(model, loss_function, optimizer, images, labels)
+
+    runs.train(given, out=str(tmp_path / "whole"))
+    monkeypatch.setattr(train, "_step", noted)
+    with pytest.raises(KeyboardInterrupt):
+        runs.train(given, out=str(tmp_path / "parts"), checkpoint_seconds=0)
+    monkeypatch.setattr(train, "_step", step)
+    runs.train({}, resume=str(tmp_path / "parts"))
+    whole, parts = ((tmp_path / name / "model.safetensors").read_bytes() for name in ("whole", "parts"))
+    assert whole == parts
+    shares = np.concatenate([labels.numpy() for _, labels in batches])
+    assert shares.shape[1] == 2 and np.allclose(shares.sum(1), 1) and len(np.unique(shares)) > 3
+
+
+def test_the_best_weights_wait_for_a_full_disk(tmp_path, monkeypatch, capsys):
+    """Those of the first epoch, which is the best, are written after the third, when there is room."""
+    photos(tmp_path / "photos")
+    given = {"data": "folder", "root": str(tmp_path / "photos"), "model": "convnet", "image_size": 16, "epochs": 4}
+    save, first, scores = checkpoint.save, {}, [0.9, 0.8, 0.7, 0.6]
+
+    def full(path, arrays, about=None):
+        if str(path).endswith("best.safetensors"):
+            if not first:
+                first.update({name: value.numpy().copy() for name, value in arrays.items()})
+            if len(events(tmp_path / "out")) < 4:
+                raise OSError(28, "No space left on device", str(path))
+        save(path, arrays, about)
+
+    monkeypatch.setattr(checkpoint, "save", full)
+    monkeypatch.setattr(train, "evaluate", lambda *arguments: (1.0, scores.pop(0)))
+    monkeypatch.setattr("fastconv.app.story.tell_story", lambda *arguments: None)
+    runs.train(given, out=str(tmp_path / "out"))
+    arrays, about = checkpoint.read(tmp_path / "out" / "best.safetensors")
+    assert (about["epoch"], about["test_accuracy"]) == (1, 0.9)
+    assert arrays.keys() == first.keys()
+    for name, value in first.items():
+        np.testing.assert_array_equal(arrays[name], value)
+    assert capsys.readouterr().err.count("No space left on device: the training is unharmed and goes on") == 2
+
+
+def test_a_disk_that_is_full_when_the_weights_are_written(tmp_path, monkeypatch):
+    photos(tmp_path / "photos")
+    given = {"data": "folder", "root": str(tmp_path / "photos"), "model": "convnet", "image_size": 16, "epochs": 1}
+    save = checkpoint.save
+
+    def full(path, *arguments):
+        if str(path).endswith("model.safetensors"):
+            raise OSError(28, "No space left on device", str(path))
+        save(path, *arguments)
+
+    monkeypatch.setattr("fastconv.app.story.tell_story", lambda *arguments: None)
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint, "save", full)
+        with pytest.raises(OSError, match=r"No space left on device; go on with: fastconv train --resume .*out"):
+            runs.train(given, out=str(tmp_path / "out"))
+    runs.train({}, resume=str(tmp_path / "out"))
+    assert fastconv.load_run(tmp_path / "out").classes == ["blue", "red"]
 
 
 @pytest.mark.parametrize("optimizer", [*settings.OPTIMIZERS])

@@ -114,7 +114,8 @@ def train(
     batch_size, count = settings["batch_size"], len(sets.train)
     # A last batch of one image says nothing of how pixels vary, which batch norm asks: it waits for the next epoch.
     single = count > batch_size and count % batch_size == 1
-    train_loader = DataLoader(sets.train, batch_size, shuffle=True, drop_last=single)
+    collate = _mixing(settings["augment"], len(sets.classes))
+    train_loader = DataLoader(sets.train, batch_size, shuffle=True, drop_last=single, collate_fn=collate)
     test_loader = DataLoader(sets.test if sets.val is None else sets.val, batch_size=250)
     optimizer = _optimizer(settings, head if settings["freeze"] else model)
     if extended:
@@ -171,25 +172,34 @@ def train(
             interrupt.args = (f"go on with: fastconv train --resume {shlex.quote(folder)}",)
             raise
         except OSError as error:
-            if os.path.exists(path):
-                error.strerror = f"{error.strerror}; go on with: fastconv train --resume {shlex.quote(folder)}"
-            raise
+            raise _with_way_on(error, folder) from None
         if len(history) < settings["epochs"]:
             print(f"stopped: no better for {settings['early_stopping']} epochs", flush=True)
         if sets.val is None:
             accuracy = history[-1]["test_accuracy"]
         else:
             accuracy = evaluate(model, DataLoader(sets.test, batch_size=250))[1]
-        checkpoint.save(os.path.join(folder, WEIGHTS), model.state_dict(), keeper.about() | {"test_accuracy": accuracy})
+        about = keeper.about() | {"test_accuracy": accuracy}
+        try:
+            checkpoint.save(os.path.join(folder, WEIGHTS), model.state_dict(), about)
+        except OSError as error:
+            raise _with_way_on(error, folder) from None
         print("drawing", flush=True)
         keeper.end(history, notes)
-        log.add("end", test_accuracy=accuracy)
+        attempt(lambda: log.add("end", test_accuracy=accuracy))
     print(f"{folder} holds")
     for name, purpose in FILES.items():
         if os.path.exists(os.path.join(folder, name)):
             print(f"  {name:<24}{purpose.format(folder=shlex.quote(folder))}")
     print(f"test accuracy: {accuracy:.4f}", flush=True)
     return accuracy
+
+
+def _with_way_on(error: OSError, folder: str) -> OSError:
+    """`error`, its words followed by how to go on with the run, if it has come to a checkpoint."""
+    if os.path.exists(os.path.join(folder, CHECKPOINT)):
+        error.strerror = f"{error.strerror}; go on with: fastconv train --resume {shlex.quote(folder)}"
+    return error
 
 
 def _saved_run(folder: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
@@ -367,6 +377,18 @@ def _build_model(settings: dict[str, Any], sets: Sets):
     return model
 
 
+def _mixing(augment: str, classes: int) -> Any:
+    """What makes a batch of images and labels whose neighbours are mixed, labels too; None where none are."""
+    from fastconv.utils.data import default_collate
+    from fastconv.vision.transforms import v2
+
+    kind = {"mixup": v2.MixUp, "cutmix": v2.CutMix}.get(augment)
+    if kind is None:
+        return None
+    mix = kind(num_classes=classes)
+    return lambda samples: mix(*default_collate(samples))
+
+
 def _optimizer(settings: dict[str, Any], trained: Any):
     """The optimiser of the parameters that learn."""
     from fastconv import optim
@@ -419,6 +441,7 @@ class _Keeper:
         self.history: list[dict[str, Any]] = list(history)
         self.tested = tested
         self.drawn = time.monotonic()
+        self.best: tuple[dict[str, Any], dict[str, Any]] | None = None  # the best weights, until they are on the disk
         self.writer = None
         if tensorboard:
             from fastconv.utils.tensorboard import SummaryWriter
@@ -440,8 +463,14 @@ class _Keeper:
         if len(self.history) == self.settings["begun"] + 1:
             attempt(self._write_config)
         scores = [(r[f"{self.tested}_accuracy"], -r[f"{self.tested}_loss"]) for r in self.history]
-        if scores.index(max(scores)) == len(scores) - 1:
-            attempt(self._write_best)
+        is_best = scores.index(max(scores)) == len(scores) - 1
+        if is_best:
+            accuracy = f"{self.tested}_accuracy"
+            about = self.about() | {"epoch": len(self.history), accuracy: record[accuracy]}
+            self.best = self.model.state_dict(), about
+        attempt(self._write_best)
+        if is_best and self.best is not None:  # the disk is full, and the next step changes the weights
+            self.best = {name: value.clone() for name, value in self.best[0].items()}, self.best[1]
         if self.writer is not None:
             for name, value in record.items():
                 if name != "epoch":
@@ -458,9 +487,9 @@ class _Keeper:
     def _write_best(self) -> None:
         from fastconv.app import checkpoint
 
-        about = self.about() | {"epoch": len(self.history)}
-        accuracy = f"{self.tested}_accuracy"
-        checkpoint.save(self.path(BEST), self.model.state_dict(), about | {accuracy: self.history[-1][accuracy]})
+        if self.best is not None:
+            checkpoint.save(self.path(BEST), *self.best)
+            self.best = None
 
     def _draw_curves(self) -> None:
         from fastconv.app import pictures
@@ -472,6 +501,7 @@ class _Keeper:
         self.history = list(history)
         attempt(lambda: write_table(self.path(TABLE), self.history))
         attempt(self._write_config)
+        attempt(self._write_best)
         if self.writer is not None:
             self.writer.close()
         from fastconv.app.story import tell_story

@@ -55,6 +55,8 @@ AUGMENTATIONS = {
     "strong": "a random part, stretched to the size; mirror; brightness, contrast and saturation",
     "trivial": "shift and mirror, then one of 14 changes of any strength (TrivialAugment)",
     "rand": "shift and mirror, then two of 14 changes (RandAugment)",
+    "mixup": "shift and mirror, then each image and its label mixed with another's (MixUp)",
+    "cutmix": "shift and mirror, then a part of each image put into another, labels likewise (CutMix)",
 }
 # With the learning rate that suits, where it is not the data set's.
 OPTIMIZERS = {"sgd": None, "adam": 1e-3, "adamw": 1e-3, "nadam": 1e-3, "rmsprop": 1e-4}

@@ -268,8 +268,9 @@ def _remaining_batches(loader: Iterable[Any], progress: dict[Any, Any]) -> Itera
 
 
 def _correct(scores, labels) -> int:
-    """How many of the highest scores (N, classes) stand at the label (N,)."""
-    return int((scores.detach().numpy().argmax(1) == labels.numpy()).sum())
+    """How many of the highest scores (N, classes) stand at the label (N,), or at the largest share (N, classes)."""
+    answers = labels.numpy() if labels.ndim == 1 else labels.numpy().argmax(1)
+    return int((scores.detach().numpy().argmax(1) == answers).sum())
 
 
 def _means(progress: dict[Any, Any]) -> dict[Any, Any]:
