@@ -1,11 +1,14 @@
 """How the compiled half is built; everything else is in pyproject.toml."""
 
+import gzip
 import os
 import platform
 import shlex
+import shutil
 import subprocess
 import sys
 import sysconfig
+import tarfile
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from glob import glob
@@ -19,6 +22,7 @@ try:
     from Cython.Build import cythonize
     from setuptools import Extension, setup
     from setuptools.command.build_ext import build_ext
+    from setuptools.command.sdist import sdist
     from setuptools.modified import newer_group
 except ImportError as error:
     sys.exit(
@@ -28,13 +32,17 @@ except ImportError as error:
 if int(numpy.__version__.split(".")[0]) < 2:
     sys.exit(f'fastconv is built with NumPy 2.0 or later; this is {numpy.__version__}: pip install "numpy>=2"')
 
+WINDOWS = sys.platform == "win32"
+
 # Contraction to FMA is the one liberty taken with arithmetic; -ffast-math would change the whole process's mode.
 OPTIMISE = ["-O3", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math"]
 # Python's own flags ask for debug information, three quarters of the wheel; CFLAGS=-g brings it back.
 DEBUG = [] if "-g" in os.environ.get("CFLAGS", "") else ["-g0"]
-# The names of functions that nothing outside calls are a thirtieth of it.
+# So are tables by which a debugger walks out of a function, a thirtieth: nothing here throws.
+TABLES = ["-fno-asynchronous-unwind-tables"] if DEBUG and not WINDOWS else []
+# The names of functions that nothing outside calls are another.
 STRIP = ["-Wl,-s"] if DEBUG and sys.platform == "linux" else []
-WARN = ["-Wall", "-Wextra", "-Wno-psabi"]
+WARN = [] if WINDOWS else ["-Wall", "-Wextra", "-Wno-psabi"]
 
 # Each instruction set is one file compiled with its own flags; which of them runs is decided at import.
 # The widest takes the compiler longest, so it comes first.
@@ -57,21 +65,31 @@ DIRECTIVES = {
     "annotation_typing": False,
 }
 
-COMPILER = os.environ.get("CC") or sysconfig.get_config_var("CC") or "cl"
+COMPILER = os.environ.get("CC") or ("clang-cl" if WINDOWS else sysconfig.get_config_var("CC") or "cc")
 NEEDED = f"""\
 fastconv needs GCC or Clang and Python's headers; "{COMPILER}" compiles no program with them (CC=clang names another).
 Debian, Ubuntu: apt install gcc python3-dev. Fedora: dnf install gcc python3-devel. macOS: xcode-select --install.
-Windows: MSVC has no vector extensions; install WSL, and build there as on Ubuntu."""
+Windows: MSVC has no vector extensions; install LLVM, whose clang-cl compiles beside MSVC's tools, or build in WSL."""
 
 
-def links(program, *flags):
+def for_compiler(flags):
+    """Flags as the compiler takes them: clang-cl wants those of Clang marked."""
+    return [f"/clang:{flag}" for flag in flags] if WINDOWS else list(flags)
+
+
+def links(program, compile_flags=(), link_flags=()):
     """Whether the compiler makes a shared library of this program."""
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder, "program.c")
         source.write_text(program)
-        command = [*shlex.split(COMPILER), "-shared", "-fPIC", *flags, source, "-o", source.with_suffix(".so")]
+        if WINDOWS:
+            link_flags = ["/link", f"/LIBPATH:{Path(sys.base_prefix, 'libs')}", *link_flags]
+            command = [COMPILER, "/LD", *compile_flags, source, *link_flags]
+        else:
+            output = ["-o", source.with_suffix(".so")]
+            command = [*shlex.split(COMPILER), "-shared", "-fPIC", *compile_flags, source, *output, *link_flags]
         try:
-            return subprocess.run(command, capture_output=True).returncode == 0
+            return subprocess.run(command, capture_output=True, cwd=folder).returncode == 0
         except OSError:
             return False
 
@@ -84,31 +102,50 @@ def compiles_kernels():
         typedef float four_floats __attribute__((vector_size(16)));
         four_floats twice(four_floats a) { return a + a; }
     """
-    return links(program, *includes)
+    undefined = ["-undefined", "dynamic_lookup"] if sys.platform == "darwin" else []
+    return links(program, includes, undefined)
+
+
+def openmp_candidates():
+    """How the compilers of this system may be asked for OpenMP: what compiles, and what links."""
+    if WINDOWS:
+        llvm = Path(shutil.which(COMPILER) or COMPILER).parent.parent
+        yield ["/openmp"], [str(llvm / "lib" / "libomp.lib")]
+        return
+    yield ["-fopenmp"], ["-fopenmp"]
+    if sys.platform == "darwin":  # Apple's Clang has OpenMP but for its library, which Homebrew has
+        for prefix in (os.environ.get("LIBOMP"), "/opt/homebrew/opt/libomp", "/usr/local/opt/libomp"):
+            if prefix:
+                yield ["-Xpreprocessor", "-fopenmp", f"-I{prefix}/include"], [f"-L{prefix}/lib", "-lomp"]
 
 
 def openmp_flags():
-    """What compiles and links OpenMP, or nothing where the compiler has none: one thread does all the work then."""
+    """What compiles and what links OpenMP, or nothing where there is none: one thread does all the work then."""
     if os.environ.get("FASTCONV_NO_OPENMP"):
-        return []
-    if links("#include <omp.h>\nint threads(void) { return omp_get_max_threads(); }", "-fopenmp"):
-        return ["-fopenmp"]
+        return [], []
+    program = "#include <omp.h>\nint threads(void) { return omp_get_max_threads(); }"
+    for compile_flags, link_flags in openmp_candidates():
+        if links(program, compile_flags, link_flags):
+            return compile_flags, link_flags
     print(
         f'note: "{COMPILER}" has no OpenMP, so this fastconv will use one thread. '
-        "GCC has it; for Clang on Debian: apt install libomp-dev.",
+        "GCC has it; for Clang on Debian: apt install libomp-dev; on macOS: brew install libomp.",
         file=sys.stderr,
     )
-    return []
+    return [], []
 
 
 class BuildExt(build_ext):
     """Compiles kernels and modules side by side, on all cores."""
 
     def build_extensions(self):
-        openmp = openmp_flags()
+        if WINDOWS:
+            self.compiler.initialize()
+            self.compiler.cc = COMPILER  # in MSVC's place; the linker stays
+        compile_flags, link_flags = openmp_flags()
         for module in self.extensions:
-            module.extra_compile_args += openmp
-            module.extra_link_args += openmp
+            module.extra_compile_args += compile_flags
+            module.extra_link_args += link_flags
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
         pool = ThreadPoolExecutor(self.parallel or cores)
         try:
@@ -133,9 +170,34 @@ class BuildExt(build_ext):
         """The object of a C file, compiled if it is not up to date."""
         (target,) = self.compiler.object_filenames([source], output_dir=self.build_temp)
         if self.force or newer_group([source, *HEADERS], target):
-            options = [*OPTIMISE, *DEBUG, *WARN, *flags]
+            options = for_compiler([*OPTIMISE, *DEBUG, *TABLES, *WARN, *flags])
             self.compiler.compile([source], output_dir=self.build_temp, extra_postargs=options)
         return target
+
+
+class Sdist(sdist):
+    """Writes the same bytes for the same files: in order, dated SOURCE_DATE_EPOCH where that is set, nobody's."""
+
+    def make_archive(self, base_name, format, root_dir=None, base_dir=None, **owner):
+        date = os.environ.get("SOURCE_DATE_EPOCH")
+        if format != "gztar" or date is None:
+            return super().make_archive(base_name, format, root_dir, base_dir, **owner)
+
+        def alike(member):
+            member.mtime, member.uid, member.gid, member.uname, member.gname = int(date), 0, 0, "", ""
+            member.mode = 0o755 if member.isdir() or member.mode & 0o100 else 0o644
+            return member
+
+        target = Path(f"{base_name}.tar.gz")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with (
+            target.open("wb") as file,
+            gzip.GzipFile("", "wb", 9, file, mtime=int(date)) as packed,
+            tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as archive,
+        ):
+            for path in sorted(Path(base_dir).rglob("*")):
+                archive.add(path, recursive=False, filter=alike)
+        return str(target)
 
 
 def extension(source):
@@ -144,7 +206,7 @@ def extension(source):
         [source],
         include_dirs=["src_c", numpy.get_include()],
         define_macros=[("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION")],
-        extra_compile_args=["-O2", *DEBUG],
+        extra_compile_args=for_compiler(["-O2", *DEBUG, *TABLES]),
         extra_link_args=[*STRIP],
     )
 
@@ -155,6 +217,6 @@ if BUILDING.intersection(sys.argv) and not compiles_kernels():
     sys.exit(NEEDED)
 
 setup(
-    cmdclass={"build_ext": BuildExt},
+    cmdclass={"build_ext": BuildExt, "sdist": Sdist},
     ext_modules=[extension(source) for source in sorted(glob("fastconv/_native/**/*.pyx", recursive=True))],
 )

@@ -33,6 +33,7 @@ def force(form: str) -> Iterator[None]:
 
     Examples
     --------
+    >>> x, w = fastconv.randn(1, 3, 8, 8), fastconv.randn(4, 3, 3, 3)
     >>> with fastconv.backends.force("panels"):
     ...     y = fastconv.nn.functional.conv2d(x, w)
     """

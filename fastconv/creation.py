@@ -85,6 +85,14 @@ def tensor(
     device : optional
         Here and below: the CPU, which is the only device.
     requires_grad : bool
+
+    Examples
+    --------
+    >>> x = fastconv.tensor([[1.0, 2.0], [3.0, 4.0]], requires_grad=True)
+    >>> (x * x).sum().backward()
+    >>> x.grad
+    tensor([[2., 4.],
+            [6., 8.]])
     """
     check_device(device)
     return _leaf(to_array(data, dtype), requires_grad)
@@ -109,6 +117,14 @@ def from_numpy(ndarray: np.ndarray) -> Tensor:
         If it is not an ndarray, or of a dtype that tensors do not have.
     ValueError
         If its byte order is not this machine's.
+
+    Examples
+    --------
+    >>> array = np.arange(4.0)
+    >>> t = fastconv.from_numpy(array)
+    >>> array[0] = 9.0  # the tensor shows the array's memory
+    >>> t
+    tensor([9., 1., 2., 3.], dtype=float64)
     """
     if not isinstance(ndarray, np.ndarray):
         raise TypeError(f"expected np.ndarray (got {type(ndarray).__name__})")
@@ -151,7 +167,14 @@ def zeros(
     device: DeviceLike = None,
     requires_grad: bool = False,
 ) -> Tensor:
-    """A tensor of this shape full of 0; float32 unless `dtype` says otherwise."""
+    """A tensor of this shape full of 0; float32 unless `dtype` says otherwise.
+
+    Examples
+    --------
+    >>> fastconv.zeros(2, 3)
+    tensor([[0., 0., 0.],
+            [0., 0., 0.]])
+    """
     check_device(device)
     return _new(np.zeros(_shape(shape, size, "zeros"), as_dtype(dtype)), requires_grad, out)
 
@@ -164,7 +187,13 @@ def ones(
     device: DeviceLike = None,
     requires_grad: bool = False,
 ) -> Tensor:
-    """A tensor of this shape full of 1; float32 unless `dtype` says otherwise."""
+    """A tensor of this shape full of 1; float32 unless `dtype` says otherwise.
+
+    Examples
+    --------
+    >>> fastconv.ones(2, dtype=fastconv.int64)
+    tensor([1, 1])
+    """
     check_device(device)
     return _new(filled_with(1, _shape(shape, size, "ones"), as_dtype(dtype)), requires_grad, out)
 
@@ -178,7 +207,14 @@ def full(
     device: DeviceLike = None,
     requires_grad: bool = False,
 ) -> Tensor:
-    """A tensor of this shape full of `fill_value`, from which the dtype follows (float32, int64, bool)."""
+    """A tensor of this shape full of `fill_value`, from which the dtype follows (float32, int64, bool).
+
+    Examples
+    --------
+    >>> fastconv.full((2, 2), 7.0)
+    tensor([[7., 7.],
+            [7., 7.]])
+    """
     check_device(device)
     number(fill_value, "fill_value")
     dtype = (bool_, int64, float32)[category(fill_value)] if dtype is None else as_dtype(dtype)
@@ -271,7 +307,13 @@ def arange(
     device: DeviceLike = None,
     requires_grad: bool = False,
 ) -> Tensor:
-    """The numbers from `start` (0) up to but not including `end`, by `step`: int64 if all are ints, else float32."""
+    """The numbers from `start` (0) up to but not including `end`, by `step`: int64 if all are ints, else float32.
+
+    Examples
+    --------
+    >>> fastconv.arange(2, 10, 3)
+    tensor([2, 5, 8])
+    """
     check_device(device)
     start, end = (0, start) if end is None else (start, end)
     for name, value in (("start", start), ("end", end), ("step", step)):
@@ -309,7 +351,13 @@ def linspace(
     device: DeviceLike = None,
     requires_grad: bool = False,
 ) -> Tensor:
-    """`steps` numbers at equal distances from `start` to `end`, both included; each half is counted from its end."""
+    """`steps` numbers at equal distances from `start` to `end`, both included; each half is counted from its end.
+
+    Examples
+    --------
+    >>> fastconv.linspace(0, 1, 5)
+    tensor([0.0000, 0.2500, 0.5000, 0.7500, 1.0000])
+    """
     check_device(device)
     start, end, steps = float(number(start, "start")), float(number(end, "end")), integer(steps, "steps")
     check_shape((steps,), "linspace")
@@ -334,7 +382,14 @@ def eye(
     device: DeviceLike = None,
     requires_grad: bool = False,
 ) -> Tensor:
-    """The (n, m) matrix, m = n by default, with 1 on the diagonal and 0 elsewhere."""
+    """The (n, m) matrix, m = n by default, with 1 on the diagonal and 0 elsewhere.
+
+    Examples
+    --------
+    >>> fastconv.eye(2)
+    tensor([[1., 0.],
+            [0., 1.]])
+    """
     check_device(device)
     n = integer(n, "n")
     m = n if m is None else integer(m, "m")
@@ -369,7 +424,16 @@ def randn(
     device: DeviceLike = None,
     requires_grad: bool = False,
 ) -> Tensor:
-    """Random numbers from the normal distribution of mean 0 and variance 1."""
+    """Random numbers from the normal distribution of mean 0 and variance 1.
+
+    Examples
+    --------
+    >>> fastconv.manual_seed(0).initial_seed()
+    0
+    >>> fastconv.randn(2, 2)  # torch's numbers of this seed
+    tensor([[ 1.5410, -0.2934],
+            [-2.1788,  0.5684]])
+    """
     check_device(device)
     drawn = empty(*size, dtype=_of_out(out, dtype)).normal_(generator=generator)
     return into(out, drawn).requires_grad_(requires_grad)
@@ -491,7 +555,14 @@ def randint(
     device: DeviceLike = None,
     requires_grad: bool = False,
 ) -> Tensor:
-    """Random integers from `low` up to but not including `high`; ``randint(high, size)`` starts at 0."""
+    """Random integers from `low` up to but not including `high`; ``randint(high, size)`` starts at 0.
+
+    Examples
+    --------
+    >>> _ = fastconv.manual_seed(0)
+    >>> fastconv.randint(0, 10, (4,))
+    tensor([4, 9, 3, 0])
+    """
     check_device(device)
     if size is None:
         low, high, size = 0, low, high
@@ -525,7 +596,14 @@ def randperm(
     device: DeviceLike = None,
     requires_grad: bool = False,
 ) -> Tensor:
-    """The integers from 0 to n - 1 in random order."""
+    """The integers from 0 to n - 1 in random order.
+
+    Examples
+    --------
+    >>> _ = fastconv.manual_seed(0)
+    >>> fastconv.randperm(5)
+    tensor([4, 0, 1, 3, 2])
+    """
     check_device(device)
     check_shape((integer(n, "n"),), "randperm")
     dtype = as_dtype(dtype)

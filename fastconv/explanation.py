@@ -90,6 +90,11 @@ def explain(
     Explanation
         A dict of 'forward', 'input_gradient' and 'weight_gradient' to the name of the form, as 'panels' or
         'winograd F(4x4, 3x3)'; ``cycles`` has the estimates of all possible forms, and ``print`` shows them.
+
+    Examples
+    --------
+    >>> fastconv.explain((16, 64, 56, 56), (64, 64, 3, 3), padding=1).keys()
+    dict_keys(['forward', 'input_gradient', 'weight_gradient'])
     """
     itemsize = float_array("explain", np.empty(0, dtype), "input").itemsize
     x = four(size_of("explain", input_size, "input_size", 2), 2)

@@ -135,7 +135,16 @@ default_generator.seed()
 
 
 def manual_seed(seed: int) -> Generator:
-    """Seed the default generator, from which layers, dropout, loaders and transforms draw; returns it."""
+    """Seed the default generator, from which layers, dropout, loaders and transforms draw; returns it.
+
+    Examples
+    --------
+    >>> _ = fastconv.manual_seed(3)
+    >>> a = fastconv.rand(2)
+    >>> _ = fastconv.manual_seed(3)
+    >>> fastconv.equal(a, fastconv.rand(2))
+    True
+    """
     return default_generator.manual_seed(seed)
 
 

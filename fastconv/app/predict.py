@@ -66,9 +66,11 @@ def load_run(folder: str | os.PathLike[str], best: bool = False) -> Run:
 
     Examples
     --------
-    >>> model, classes, transform = fastconv.load_run("runs/folder-1")
-    >>> scores = model(transform(PIL.Image.open("cat.jpg")).unsqueeze(0))
-    >>> classes[scores.argmax()]
+    >>> import PIL.Image
+    >>> model, classes, transform = fastconv.load_run("runs/digits-1")
+    >>> scores = model(transform(PIL.Image.open("photo.png")).unsqueeze(0))
+    >>> classes[scores.argmax()] in "0123456789"
+    True
     """
     return read_run(folder, best)[0]
 

@@ -151,6 +151,12 @@ def grad(
         As :func:`backward`, and for an input that does not require a gradient or that no output depends on.
     NotImplementedError
         For `is_grads_batched`.
+
+    Examples
+    --------
+    >>> x = fastconv.tensor(3.0, requires_grad=True)
+    >>> fastconv.autograd.grad(x**2, x)
+    (tensor(6.),)
     """
     if is_grads_batched:
         raise NotImplementedError("grad() has no is_grads_batched: call it once for each of the gradients")

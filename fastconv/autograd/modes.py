@@ -114,7 +114,16 @@ class _GradMode(_Mode):
 
 
 class no_grad(_GradMode):
-    """Within it nothing is recorded: ``with no_grad(): ...`` or ``@no_grad()`` before a function."""
+    """Within it nothing is recorded: ``with no_grad(): ...`` or ``@no_grad()`` before a function.
+
+    Examples
+    --------
+    >>> w = fastconv.ones(2, requires_grad=True)
+    >>> with fastconv.no_grad():
+    ...     w -= 0.5
+    >>> w
+    tensor([0.5000, 0.5000], requires_grad=True)
+    """
 
     enabled = False
 

@@ -214,6 +214,13 @@ def matmul(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor
     ------
     RuntimeError
         If the dtypes differ, an operand has no dimension, or the inner lengths do not match.
+
+    Examples
+    --------
+    >>> a = fastconv.tensor([[1.0, 2.0], [3.0, 4.0]])
+    >>> fastconv.matmul(a, a)
+    tensor([[ 7., 10.],
+            [15., 22.]])
     """
     for operand in (input, other):
         if not isinstance(operand, ARRAYS) or not operand.ndim:

@@ -163,6 +163,11 @@ def einsum(equation: str, *operands: Any) -> Tensor:
         The labels of each operand, letters, and those of the result; ``...`` stands for dimensions that are broadcast.
         Without ``->`` the result has the labels that are there once, in alphabetical order.
     *operands : Tensor
+
+    Examples
+    --------
+    >>> fastconv.einsum("ij,ij->i", fastconv.ones(2, 3), fastconv.ones(2, 3))
+    tensor([3., 3.])
     """
     if len(operands) == 1 and isinstance(operands[0], (list, tuple)):
         operands = tuple(operands[0])

@@ -95,7 +95,13 @@ def relu(input: Tensor) -> Tensor:
 
 @numpy_names
 def softmax(input: Tensor, dim: int, dtype: DTypeLike | None = None) -> Tensor:
-    """``exp(input) / sum(exp(input))`` over dimension `dim`; `dtype` casts the input first."""
+    """``exp(input) / sum(exp(input))`` over dimension `dim`; `dtype` casts the input first.
+
+    Examples
+    --------
+    >>> fastconv.softmax(fastconv.tensor([0.0, 0.0]), dim=0)
+    tensor([0.5000, 0.5000])
+    """
     return _softmax(primitives.softmax, input, dim, dtype)
 
 
@@ -119,7 +125,13 @@ def _softmax(op: Callable[..., Any], input: Any, dim: int, dtype: DTypeLike | No
 def clamp(
     input: Tensor, min: Tensor | float | None = None, max: Tensor | float | None = None, *, out: Tensor | None = None
 ) -> Tensor:
-    """Limit every element to [`min`, `max`]; the gradient is 0 for what lies outside."""
+    """Limit every element to [`min`, `max`]; the gradient is 0 for what lies outside.
+
+    Examples
+    --------
+    >>> fastconv.clamp(fastconv.tensor([-2.0, 0.5, 9.0]), 0, 1)
+    tensor([0.0000, 0.5000, 1.0000])
+    """
     if min is None and max is None:
         raise RuntimeError("clamp(): At least one of 'min' or 'max' must not be None")
     for name, limit in (("min", min), ("max", max)):
@@ -137,6 +149,12 @@ def where(condition: Tensor, input: Tensor | float | None = None, other: Tensor 
     """`input` where `condition` (bools) holds, else `other`, with broadcasting.
 
     With the condition alone the indices of its elements that are not 0: a tuple of a vector for each dimension.
+
+    Examples
+    --------
+    >>> x = fastconv.tensor([-1.0, 2.0, -3.0])
+    >>> fastconv.where(x > 0, x, 0.0)
+    tensor([0., 2., 0.])
     """
     if input is None and other is None and isinstance(condition, TensorBase):
         return nonzero(condition, as_tuple=True)

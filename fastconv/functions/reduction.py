@@ -61,6 +61,11 @@ def sum(
     """Sum over all dimensions, or over `dim` (an int or several); integers and bools sum to int64.
 
     Narrower floats than float64 are accumulated in float64.
+
+    Examples
+    --------
+    >>> fastconv.sum(fastconv.ones(2, 3), dim=1)
+    tensor([3., 3.])
     """
     dtype = None if dtype is None else as_dtype(dtype)
     x = as_operand(input, dtype)
@@ -78,6 +83,11 @@ def mean(
     ------
     RuntimeError
         For a tensor of integers or bools.
+
+    Examples
+    --------
+    >>> fastconv.mean(fastconv.tensor([1.0, 2.0, 6.0]))
+    tensor(3.)
     """
     x = _floats(input, "mean", dtype)
     return into(out, apply(primitives.mean, x, dim=dimensions(dim, x), keepdim=keepdim))
@@ -187,6 +197,12 @@ def max(
     Returns
     -------
     Tensor, or with `dim` the named tuple ``(values, indices)``
+
+    Examples
+    --------
+    >>> values, indices = fastconv.max(fastconv.tensor([[1, 5], [7, 2]]), dim=1)
+    >>> values, indices
+    (tensor([5, 7]), tensor([1, 0]))
     """
     return _extremum(input, dim, keepdim, 1, "max", out)
 
@@ -225,7 +241,13 @@ def _argextremum(pick: Callable[..., Any], input: Any, dim: int | None, keepdim:
 
 @numpy_names
 def argmax(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:
-    """Index of the largest element along `dim`, or in the flattened tensor; the first of equals, NaN first."""
+    """Index of the largest element along `dim`, or in the flattened tensor; the first of equals, NaN first.
+
+    Examples
+    --------
+    >>> fastconv.argmax(fastconv.tensor([[0.1, 0.9], [0.8, 0.2]]), dim=1)
+    tensor([1, 0])
+    """
     return _argextremum(np.argmax, input, dim, keepdim)
 
 

@@ -141,7 +141,15 @@ def _gathered(input: Tensor, dim: int, index: Tensor, name: str, source: Any = N
 
 
 def gather(input: Tensor, dim: int, index: Tensor, *, sparse_grad: bool = False) -> Tensor:
-    """``out[i][j][k] = input[i][index[i][j][k]][k]`` for dim 1, and likewise for others."""
+    """``out[i][j][k] = input[i][index[i][j][k]][k]`` for dim 1, and likewise for others.
+
+    Examples
+    --------
+    >>> scores = fastconv.tensor([[1.0, 2.0], [3.0, 4.0]])
+    >>> fastconv.gather(scores, 1, fastconv.tensor([[1], [0]]))
+    tensor([[2.],
+            [3.]])
+    """
     dim, array = _gathered(input, dim, index, "gather")
     if not input.ndim:
         return input.expand(array.shape) if array.ndim else apply(primitives.clone, input)

@@ -39,7 +39,14 @@ def is_tensor(obj: object) -> bool:
 
 
 def reshape(input: Tensor, shape: Sequence[int]) -> Tensor:
-    """The elements in another shape, of which one length may be -1; a view where possible."""
+    """The elements in another shape, of which one length may be -1; a view where possible.
+
+    Examples
+    --------
+    >>> fastconv.reshape(fastconv.arange(6), (2, 3))
+    tensor([[0, 1, 2],
+            [3, 4, 5]])
+    """
     shape = unpack((*shape,))
     try:
         if min(shape, default=0) < -1:
@@ -82,7 +89,13 @@ def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
 
 
 def permute(input: Tensor, dims: Sequence[int]) -> Tensor:
-    """A view with the dimensions in this order."""
+    """A view with the dimensions in this order.
+
+    Examples
+    --------
+    >>> fastconv.permute(fastconv.zeros(8, 32, 32, 3), (0, 3, 1, 2)).shape
+    torch.Size([8, 3, 32, 32])
+    """
     dims = tuple(d + input.ndim if d < 0 else d for d in unpack((*dims,)))
     if sorted(dims) != list(range(input.ndim)):
         raise RuntimeError(f"permute() got {list(dims)} for the {input.ndim} dimensions of shape {list(input.shape)}")
@@ -140,6 +153,11 @@ def cat(tensors: Sequence[Tensor], dim: int = 0, *, out: Tensor | None = None) -
     """Join tensors along the existing dimension `dim`; their other lengths agree.
 
     Tensors of shape (0,) may be among others of any number of dimensions, and add nothing.
+
+    Examples
+    --------
+    >>> fastconv.cat([fastconv.zeros(1, 2), fastconv.ones(2, 2)]).shape
+    torch.Size([3, 2])
     """
     if not len(tensors):
         raise ValueError("cat(): expected a non-empty list of Tensors")
@@ -170,7 +188,14 @@ def _joined_into(out: Tensor | None, y: Tensor) -> Tensor:
 
 @numpy_names
 def stack(tensors: Sequence[Tensor], dim: int = 0, *, out: Tensor | None = None) -> Tensor:
-    """Join tensors of one shape along a new dimension `dim`."""
+    """Join tensors of one shape along a new dimension `dim`.
+
+    Examples
+    --------
+    >>> fastconv.stack([fastconv.zeros(3), fastconv.ones(3)])
+    tensor([[0., 0., 0.],
+            [1., 1., 1.]])
+    """
     tensors = one_dtype(tensors, "stack")
     shapes = [list(t.shape) for t in tensors]
     if shapes.count(shapes[0]) != len(shapes):

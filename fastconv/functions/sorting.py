@@ -96,6 +96,11 @@ def sort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool = 
     Returns
     -------
     named tuple ``(values, indices)``
+
+    Examples
+    --------
+    >>> fastconv.sort(fastconv.tensor([3, 1, 2])).indices
+    tensor([1, 2, 0])
     """
     dim = dimension(dim, _checked(input, "sort").ndim)
     indices = np.ascontiguousarray(_order(array_of(input), dim, descending))
@@ -119,6 +124,11 @@ def topk(input: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: boo
     Returns
     -------
     named tuple ``(values, indices)``
+
+    Examples
+    --------
+    >>> fastconv.topk(fastconv.tensor([3, 1, 4, 1, 5]), 2).values
+    tensor([5, 4])
     """
     dim = dimension(dim, _checked(input, "topk").ndim)
     length = input.shape[dim] if input.ndim else 1
@@ -260,6 +270,11 @@ def unique(
     Returns
     -------
     Tensor, or a tuple of it and, as asked for, of where each element of `input` is there, and how often each is met
+
+    Examples
+    --------
+    >>> fastconv.unique(fastconv.tensor([2, 1, 2]))
+    tensor([1, 2])
     """
     axis = None if dim is None else dimension(dim, _checked(input, "unique").ndim)
     found, inverse, counts = np.unique(array_of(input), return_inverse=True, return_counts=True, axis=axis)

@@ -52,7 +52,13 @@ class _InPlace(Module):
 
 
 class ReLU(_InPlace):
-    """``max(input, 0)``, element-wise; with `inplace` the input takes the result over."""
+    """``max(input, 0)``, element-wise; with `inplace` the input takes the result over.
+
+    Examples
+    --------
+    >>> nn.ReLU()(fastconv.tensor([-1.0, 2.0]))
+    tensor([0., 2.])
+    """
 
     def forward(self, input: Tensor) -> Tensor:
         """Any shape to the same."""

@@ -77,6 +77,14 @@ class Sequential(_Ordered):
     ----------
     *modules : Module
         Or a single mapping of names to modules.
+
+    Examples
+    --------
+    >>> net = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(144, 10))
+    >>> net(fastconv.randn(2, 1, 8, 8)).shape
+    torch.Size([2, 10])
+    >>> net[0]
+    Conv2d(1, 4, kernel_size=(3, 3), stride=(1, 1))
     """
 
     def __init__(self, *modules: Module | Mapping[str, Module]) -> None:

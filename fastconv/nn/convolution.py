@@ -110,7 +110,13 @@ class _Conv(Module):
 
 
 class Conv1d(_Conv):
-    """1-D convolution of many channels, (N, C, L) or (C, L); see :class:`Conv2d` for the arguments."""
+    """1-D convolution of many channels, (N, C, L) or (C, L); see :class:`Conv2d` for the arguments.
+
+    Examples
+    --------
+    >>> nn.Conv1d(8, 16, 5, padding="same")(fastconv.randn(4, 8, 100)).shape
+    torch.Size([4, 16, 100])
+    """
 
     def __init__(
         self,
@@ -170,6 +176,14 @@ class Conv2d(_Conv):
     is as large as the input, d(k - 1) in all with the odd one right and below. The textbook's "same" padding
     (section 12.2) is a value: the border is filled with the nearest pixel of the image, which here is
     ``padding_mode="replicate"``. The two can be combined.
+
+    Examples
+    --------
+    >>> layer = nn.Conv2d(3, 16, 3, stride=2, padding=1)
+    >>> layer(fastconv.randn(8, 3, 32, 32)).shape
+    torch.Size([8, 16, 16, 16])
+    >>> layer.weight.shape, layer.bias.shape
+    (torch.Size([16, 3, 3, 3]), torch.Size([16]))
     """
 
     def __init__(
@@ -312,6 +326,11 @@ class ConvTranspose2d(_ConvTranspose):
     ----------
     weight : Parameter (in_channels, out_channels / groups, R, S)
     bias : Parameter (out_channels,) or None
+
+    Examples
+    --------
+    >>> nn.ConvTranspose2d(16, 3, 2, stride=2)(fastconv.randn(1, 16, 8, 8)).shape
+    torch.Size([1, 3, 16, 16])
     """
 
     def __init__(

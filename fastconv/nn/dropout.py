@@ -11,7 +11,16 @@ __all__ = ["AlphaDropout", "Dropout", "Dropout1d", "Dropout2d", "Dropout3d", "Fe
 
 
 class Dropout(Module):
-    """In training, set elements to zero at random, each with probability p, and scale the rest by 1 / (1 - p)."""
+    """In training, set elements to zero at random, each with probability p, and scale the rest by 1 / (1 - p).
+
+    Examples
+    --------
+    >>> layer = nn.Dropout(0.5)
+    >>> bool((layer(fastconv.ones(1000)) == 0).any())
+    True
+    >>> layer.eval()(fastconv.ones(2))
+    tensor([1., 1.])
+    """
 
     def __init__(self, p: float = 0.5, inplace: bool = False) -> None:
         super().__init__()

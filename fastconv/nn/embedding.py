@@ -39,6 +39,11 @@ class Embedding(Module):
     ----------
     weight : Parameter (num_embeddings, embedding_dim)
         Drawn from the standard normal distribution.
+
+    Examples
+    --------
+    >>> nn.Embedding(100, 8)(fastconv.tensor([3, 99])).shape
+    torch.Size([2, 8])
     """
 
     embedding_dim: int

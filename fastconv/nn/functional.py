@@ -206,6 +206,11 @@ def conv1d(
     -------
     (N, K, Q) or (K, Q)
         ``y[n, k, q] = b[k] + sum_{c, s} w[k, c, s] x[n, c, stride q + dilation s - padding]``.
+
+    Examples
+    --------
+    >>> F.conv1d(fastconv.randn(4, 8, 100), fastconv.randn(16, 8, 5), padding="same").shape
+    torch.Size([4, 16, 100])
     """
     return convolution.conv1d(input, weight, bias, stride, padding, dilation, groups)
 
@@ -249,6 +254,15 @@ def conv2d(
         For shapes that do not fit together.
     ValueError
         For a stride, padding, dilation or number of groups that makes no sense.
+
+    Examples
+    --------
+    >>> x, w = fastconv.randn(8, 3, 32, 32), fastconv.randn(16, 3, 5, 5)
+    >>> F.conv2d(x, w, stride=2, padding=2).shape
+    torch.Size([8, 16, 16, 16])
+    >>> F.conv2d(np.ones((1, 1, 3, 3)), np.ones((1, 1, 2, 2)))  # arrays give arrays
+    array([[[[4., 4.],
+             [4., 4.]]]])
     """
     return convolution.conv2d(input, weight, bias, stride, padding, dilation, groups)
 
@@ -280,6 +294,11 @@ def conv_transpose2d(
     -------
     (N, K, P, Q) or (K, P, Q)
         ``P = (H - 1) stride - 2 padding + dilation (R - 1) + output_padding + 1``, Q likewise.
+
+    Examples
+    --------
+    >>> F.conv_transpose2d(fastconv.randn(1, 8, 16, 16), fastconv.randn(8, 4, 2, 2), stride=2).shape
+    torch.Size([1, 4, 32, 32])
     """
     return convolution.conv_transpose2d(input, weight, bias, stride, padding, output_padding, groups, dilation)
 
@@ -310,6 +329,11 @@ def pad(input: Array, pad: Sequence[int], mode: str = "constant", value: float |
         For an unknown mode.
     ValueError, RuntimeError
         For a number of pads that does not fit the dimensions, or pads that the mode cannot fill.
+
+    Examples
+    --------
+    >>> F.pad(fastconv.ones(1, 2), (1, 2))
+    tensor([[0., 1., 1., 0., 0.]])
     """
     if mode != "constant" and value is not None:
         raise ValueError(f"padding mode {mode!r} takes no value, got {value!r}")
@@ -357,6 +381,13 @@ def max_pool2d(
     -------
     (N, C, P, Q) or (C, P, Q), or that and the indices (int64)
         NaN counts as largest; of equals the first is taken, and it alone gets the gradient.
+
+    Examples
+    --------
+    >>> x = fastconv.arange(16.0).reshape(1, 1, 4, 4)
+    >>> F.max_pool2d(x, 2)
+    tensor([[[[ 5.,  7.],
+              [13., 15.]]]])
     """
     return pooling.max_pool2d(input, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
 
@@ -386,6 +417,13 @@ def avg_pool2d(
         Whether the padding counts in the divisor.
     divisor_override : int, optional
         Divide by this instead; not 0.
+
+    Examples
+    --------
+    >>> x = fastconv.arange(16.0).reshape(1, 1, 4, 4)
+    >>> F.avg_pool2d(x, 2)
+    tensor([[[[ 2.5000,  4.5000],
+              [10.5000, 12.5000]]]])
     """
     return pooling.avg_pool2d(input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)
 
@@ -398,6 +436,11 @@ def adaptive_avg_pool2d(input: Array, output_size: int | Sequence[int | None] | 
     input : (N, C, H, W) or (C, H, W)
     output_size : int or (int or None, int or None)
         (P, Q); None keeps the input's size. Window i of P spans ``floor(i H / P)`` to ``ceil((i + 1) H / P)``.
+
+    Examples
+    --------
+    >>> F.adaptive_avg_pool2d(fastconv.randn(2, 512, 7, 7), 1).shape
+    torch.Size([2, 512, 1, 1])
     """
     return pooling.adaptive_avg_pool2d(input, output_size)
 
@@ -420,6 +463,11 @@ def linear(input: Array, weight: Array, bias: Array | None = None) -> Array:
     Returns
     -------
     (..., out)
+
+    Examples
+    --------
+    >>> F.linear(fastconv.ones(1, 2), fastconv.tensor([[1.0, 2.0], [3.0, 4.0]]), fastconv.tensor([10.0, 20.0]))
+    tensor([[13., 27.]])
     """
     return convolution.linear(input, weight, bias)
 
@@ -480,6 +528,11 @@ def dropout(input: Array, p: float = 0.5, training: bool = True, inplace: bool =
         If False, the input is returned as it is.
     inplace : bool
         Let the input take the result over.
+
+    Examples
+    --------
+    >>> F.dropout(fastconv.ones(3), training=False)
+    tensor([1., 1., 1.])
     """
     number(p, "dropout probability", 0, 1)
     check_array("dropout", input)
@@ -572,6 +625,12 @@ def cross_entropy(
         For a target that is no class.
     TypeError
         For logits that are no floats.
+
+    Examples
+    --------
+    >>> scores = fastconv.tensor([[2.0, 0.0], [0.0, 0.0]])
+    >>> F.cross_entropy(scores, fastconv.tensor([0, 1]))
+    tensor(0.4100)
     """
     reduction = reduction_of(reduction, size_average, reduce)
     if _is_floating(target):
@@ -655,6 +714,11 @@ def mse_loss(
     ------
     ValueError
         If the shapes differ; they are not broadcast.
+
+    Examples
+    --------
+    >>> F.mse_loss(fastconv.tensor([1.0, 2.0]), fastconv.tensor([1.0, 4.0]))
+    tensor(2.)
     """
     reduction = reduction_of(reduction, size_average, reduce)
     check_reduction(reduction)
@@ -680,6 +744,12 @@ def one_hot(tensor: Array, num_classes: int = -1) -> Array:
     Returns
     -------
     (..., num_classes) of int64
+
+    Examples
+    --------
+    >>> F.one_hot(fastconv.tensor([2, 0]), 3)
+    tensor([[0, 0, 1],
+            [1, 0, 0]])
     """
     check_array("one_hot", tensor, "tensor")
     labels = array_of(tensor)

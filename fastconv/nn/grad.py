@@ -63,6 +63,13 @@ def conv2d_input(
     Returns
     -------
     Tensor or ndarray of shape `input_size`
+
+    Examples
+    --------
+    >>> nn.grad.conv2d_input((1, 1, 3, 3), fastconv.ones(1, 1, 2, 2), fastconv.ones(1, 1, 2, 2))
+    tensor([[[[1., 2., 1.],
+              [2., 4., 2.],
+              [1., 2., 1.]]]])
     """
     return convolution.conv2d_input(input_size, weight, grad_output, stride, padding, dilation, groups)
 
@@ -91,5 +98,12 @@ def conv2d_weight(
     Returns
     -------
     Tensor or ndarray of shape `weight_size`
+
+    Examples
+    --------
+    >>> x, dy = fastconv.ones(1, 1, 3, 3), fastconv.ones(1, 1, 2, 2)
+    >>> nn.grad.conv2d_weight(x, (1, 1, 2, 2), dy)
+    tensor([[[[4., 4.],
+              [4., 4.]]]])
     """
     return convolution.conv2d_weight(input, weight_size, grad_output, stride, padding, dilation, groups)

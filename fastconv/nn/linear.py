@@ -51,6 +51,11 @@ class Linear(Module):
     weight : Parameter (out_features, in_features)
     bias : Parameter (out_features,) or None
         Both drawn uniformly within ``1 / sqrt(in_features)`` of 0.
+
+    Examples
+    --------
+    >>> nn.Linear(20, 10)(fastconv.randn(4, 20)).shape
+    torch.Size([4, 10])
     """
 
     def __init__(
@@ -79,7 +84,13 @@ class Linear(Module):
 
 
 class Flatten(Module):
-    """Make the dimensions `start_dim` to `end_dim` one; by default all but the batch's."""
+    """Make the dimensions `start_dim` to `end_dim` one; by default all but the batch's.
+
+    Examples
+    --------
+    >>> nn.Flatten()(fastconv.randn(8, 16, 4, 4)).shape
+    torch.Size([8, 256])
+    """
 
     def __init__(self, start_dim: int = 1, end_dim: int = -1) -> None:
         super().__init__()
@@ -115,7 +126,7 @@ class Unflatten(Module):
         self.unflattened_size = unflattened_size
 
     def forward(self, input: Tensor) -> Tensor:
-        """(..., n, ...) to (..., *unflattened_size, ...)."""
+        """``(..., n, ...)`` to ``(..., *unflattened_size, ...)``."""
         dim = self.dim + input.ndim if self.dim < 0 else self.dim
         shape = input.shape
         return input.reshape(*shape[:dim], *self.unflattened_size, *shape[dim + 1 :])

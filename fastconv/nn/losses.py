@@ -70,6 +70,11 @@ class CrossEntropyLoss(_WeightedLoss):
     reduction : {"mean", "sum", "none"}
     label_smoothing : float
         Share of the target that is spread evenly over all classes.
+
+    Examples
+    --------
+    >>> nn.CrossEntropyLoss()(fastconv.zeros(4, 10), fastconv.arange(4))  # log(10)
+    tensor(2.3026)
     """
 
     def __init__(

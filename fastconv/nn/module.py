@@ -49,6 +49,18 @@ class Module:
     ----------
     training : bool
         Whether layers such as dropout behave as in training; see :meth:`train` and :meth:`eval`.
+
+    Examples
+    --------
+    >>> class Twice(nn.Module):
+    ...     def __init__(self):
+    ...         super().__init__()
+    ...         self.layer = nn.Linear(2, 2)
+    ...
+    ...     def forward(self, x):
+    ...         return self.layer(self.layer(x))
+    >>> sum(p.numel() for p in Twice().parameters())
+    6
     """
 
     training: bool

@@ -353,7 +353,7 @@ class LayerNorm(_Affine):
         self._add_weight_and_bias(self.normalized_shape, elementwise_affine, bias, device, dtype)
 
     def forward(self, input: Tensor) -> Tensor:
-        """(..., *normalized_shape) to the same."""
+        """``(..., *normalized_shape)`` to the same."""
         return F.layer_norm(input, self.normalized_shape, self.weight, self.bias, self.eps)
 
     def extra_repr(self) -> str:

@@ -122,7 +122,13 @@ def _single(value: Size) -> tuple[int, ...]:
 
 
 class AvgPool2d(Module):
-    """The mean of every window; arguments as of :func:`functional.avg_pool2d`."""
+    """The mean of every window; arguments as of :func:`functional.avg_pool2d`.
+
+    Examples
+    --------
+    >>> nn.AvgPool2d(2)(fastconv.randn(1, 8, 6, 6)).shape
+    torch.Size([1, 8, 3, 3])
+    """
 
     def __init__(
         self,

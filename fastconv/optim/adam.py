@@ -42,6 +42,15 @@ class Adam(Optimizer):
     ------
     ValueError
         For a negative lr, eps or weight_decay, or betas outside of [0, 1).
+
+    Examples
+    --------
+    >>> w = fastconv.zeros(1, requires_grad=True)
+    >>> optimizer = fastconv.optim.Adam([w], lr=0.1)
+    >>> (w - 1).square().sum().backward()
+    >>> optimizer.step()
+    >>> w
+    tensor([0.1000], requires_grad=True)
     """
 
     def __init__(

@@ -38,6 +38,14 @@ class SGD(Optimizer):
     ------
     ValueError
         For a negative lr, momentum or weight_decay, or nesterov without momentum or with dampening.
+
+    Examples
+    --------
+    >>> net = nn.Linear(2, 1)
+    >>> optimizer = fastconv.optim.SGD(net.parameters(), lr=0.1, momentum=0.9)
+    >>> net(fastconv.ones(4, 2)).sum().backward()
+    >>> optimizer.step()
+    >>> optimizer.zero_grad()
     """
 
     def __init__(

@@ -55,6 +55,12 @@ def save(
         For tensors of a dtype that torch's files do not have.
     RuntimeError
         If tensors of different dtypes share memory.
+
+    Examples
+    --------
+    >>> fastconv.save({"weight": fastconv.ones(2)}, "weights.pt")
+    >>> fastconv.load("weights.pt")
+    {'weight': tensor([1., 1.])}
     """
     if pickle_module is not pickle:
         raise ValueError(f"save() pickles with Python's own pickle, got pickle_module={pickle_module!r}")
@@ -121,6 +127,12 @@ def load(
         The file asks for something that is not allowed, which the message names; or its pickle is damaged.
     RuntimeError
         The file is truncated or corrupt, or is in none of the formats.
+
+    Examples
+    --------
+    >>> fastconv.save(fastconv.arange(3), "numbers.pt")
+    >>> fastconv.load("numbers.pt")
+    tensor([0, 1, 2])
     """
     weights_only = True if weights_only is None else bool(weights_only)
     if weights_only and pickle_module is not None:

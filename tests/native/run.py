@@ -4,6 +4,7 @@ python tests/native/run.py sanitizers   the suite under AddressSanitizer and Und
 python tests/native/run.py valgrind     the tests of convolution and pooling under memcheck
 python tests/native/run.py kernels      each kernel against plain loops: alone, under memcheck, under the sanitizers
 python tests/native/run.py clang        the same, built by clang, or with --compiler by another compiler; alone
+python tests/native/run.py musl         the same, built by musl-gcc: alone, without glibc
 python tests/native/run.py aarch64      the same on an emulated aarch64
 python tests/native/run.py windows      the same, built by clang for Windows, under wine
 python tests/native/run.py macos        that clang compiles the kernels for an arm64 Mac; nothing runs
@@ -154,6 +155,10 @@ def clang(folder, arguments):
     run(driver(folder, "kernels-clang", HERE, [compiler]), cwd=folder)
 
 
+def musl(folder, _):
+    run(driver(folder, "kernels-musl", HERE, ["musl-gcc"], ["-static"]), cwd=folder)
+
+
 def aarch64(folder, _):
     program = driver(folder, "kernels-aarch64", ["baseline", "neon"], ["aarch64-linux-gnu-gcc"], ["-static"])
     run("qemu-aarch64", program, cwd=folder)
@@ -244,7 +249,7 @@ def report_lines(folder):
             print(f"    {n}: {text[n - 1].strip()}")
 
 
-FUNCTIONS = (sanitizers, valgrind, kernels, clang, aarch64, windows, macos, old_cpu, coverage)
+FUNCTIONS = (sanitizers, valgrind, kernels, clang, musl, aarch64, windows, macos, old_cpu, coverage)
 COMMANDS = {f.__name__.replace("_", "-"): f for f in FUNCTIONS}
 
 

@@ -79,7 +79,7 @@ def layer_norm(
 
     Parameters
     ----------
-    input : (..., *normalized_shape)
+    input : ``(..., *normalized_shape)``
         float32 or float64; floats of 16 bits are computed in float32.
     normalized_shape : sequence of int
         The lengths of the dimensions that are normalised over together.

@@ -193,6 +193,11 @@ def interpolate(
         For arguments that exclude each other, or do not fit the dimensions.
     NotImplementedError
         For a mode that there is not, or not for so many dimensions.
+
+    Examples
+    --------
+    >>> F.interpolate(fastconv.arange(2.0).reshape(1, 1, 2), scale_factor=2)
+    tensor([[[0., 0., 1., 1.]]])
     """
     check_array("interpolate", input)
     dims = input.ndim - 2

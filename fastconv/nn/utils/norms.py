@@ -34,7 +34,7 @@ def norm_except_dim(v: Tensor, dim: int | None) -> Tensor:
 
 
 def weight_norm(module: Module, name: str = "weight", dim: int | None = 0) -> Module:
-    """Let a parameter be ``g * v / |v|``, with `name`_g and `name`_v as parameters (Salimans and Kingma, 2016).
+    """Let a parameter be ``g * v / |v|``, with ``{name}_g`` and ``{name}_v`` as parameters (Salimans and Kingma, 2016).
 
     Parameters
     ----------
@@ -121,7 +121,7 @@ def spectral_norm(
     ----------
     module : Module
     name : str
-        The parameter becomes `name`_orig; the singular vectors are the buffers `name`_u and `name`_v.
+        The parameter becomes ``{name}_orig``; the singular vectors are the buffers ``{name}_u`` and ``{name}_v``.
     n_power_iterations : int
         So many each time that the parameter is read, in training.
     eps : float

@@ -73,7 +73,18 @@ class MultiplicativeLR(_ByFunction):
 
 
 class StepLR(LRScheduler):
-    """Multiply the rates by `gamma` every `step_size` steps."""
+    """Multiply the rates by `gamma` every `step_size` steps.
+
+    Examples
+    --------
+    >>> optimizer = fastconv.optim.SGD([fastconv.ones(1, requires_grad=True)], lr=1.0)
+    >>> scheduler = fastconv.optim.lr_scheduler.StepLR(optimizer, step_size=2, gamma=0.5)
+    >>> for _ in range(4):
+    ...     optimizer.step()
+    ...     scheduler.step()
+    >>> scheduler.get_last_lr()
+    [0.25]
+    """
 
     def __init__(self, optimizer: Optimizer, step_size: int, gamma: float = 0.1, last_epoch: int = -1) -> None:
         self.step_size: int = integer(step_size, "step_size", 1)

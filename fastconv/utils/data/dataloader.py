@@ -67,6 +67,16 @@ class DataLoader:
     RuntimeError
         While iterating, if a worker process dies, or gives nothing within `timeout`. An error raised by the data set
         in a worker is raised again here, with the worker's traceback as a note.
+
+    Examples
+    --------
+    >>> from fastconv.utils.data import DataLoader, TensorDataset
+    >>> data = TensorDataset(fastconv.arange(10.0).reshape(10, 1), fastconv.arange(10))
+    >>> for images, labels in DataLoader(data, batch_size=4):
+    ...     print(images.shape, labels)
+    torch.Size([4, 1]) tensor([0, 1, 2, 3])
+    torch.Size([4, 1]) tensor([4, 5, 6, 7])
+    torch.Size([2, 1]) tensor([8, 9])
     """
 
     _fixed = frozenset({"dataset", "batch_size", "sampler", "batch_sampler", "drop_last"})

@@ -100,6 +100,12 @@ class TensorDataset(Dataset[tuple[Tensor, ...]]):
     ------
     AssertionError
         If there is no tensor or their first dimensions differ.
+
+    Examples
+    --------
+    >>> data = fastconv.utils.data.TensorDataset(fastconv.zeros(5, 3), fastconv.arange(5))
+    >>> len(data), data[2][1]
+    (5, tensor(2))
     """
 
     def __init__(self, *tensors: Tensor) -> None:
@@ -212,6 +218,12 @@ def random_split(
     ------
     ValueError
         If a fraction is outside [0, 1] or the lengths do not sum to ``len(dataset)``.
+
+    Examples
+    --------
+    >>> from fastconv.utils.data import random_split
+    >>> [len(part) for part in random_split(range(10), [0.8, 0.2])]
+    [8, 2]
     """
     total = len(dataset)
     if math.isclose(sum(lengths), 1):

@@ -65,6 +65,13 @@ class Compose:
     Parameters
     ----------
     transforms : sequence of callables
+
+    Examples
+    --------
+    >>> from fastconv.vision import transforms
+    >>> transform = transforms.Compose([transforms.CenterCrop(4), transforms.Normalize((0.5,), (0.5,))])
+    >>> transform(fastconv.ones(1, 8, 8)).shape
+    torch.Size([1, 4, 4])
     """
 
     def __init__(self, transforms: Sequence[Callable[..., Any]]) -> None:
@@ -87,6 +94,12 @@ class ToTensor:
     """A Pillow image or an ndarray (H, W) or (H, W, C) as a tensor (C, H, W).
 
     uint8 becomes float32 in [0, 1], ``x / 255``; other types keep their type and their values.
+
+    Examples
+    --------
+    >>> from fastconv.vision import transforms
+    >>> transforms.ToTensor()(np.full((2, 2, 3), 255, np.uint8)).shape
+    torch.Size([3, 2, 2])
     """
 
     def __call__(self, picture: Any) -> Tensor:
@@ -200,6 +213,12 @@ class Normalize(Module):
         If it has fewer than three dimensions, or a standard deviation is zero.
     RuntimeError
         If it has another number of channels.
+
+    Examples
+    --------
+    >>> from fastconv.vision import transforms
+    >>> transforms.Normalize((0.5,), (0.25,))(fastconv.ones(1, 1, 2))
+    tensor([[[2., 2.]]])
     """
 
     def __init__(self, mean: Sequence[float], std: Sequence[float], inplace: bool = False) -> None:
