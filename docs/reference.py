@@ -26,6 +26,7 @@ PAGES = {
     "vision": ("Images and boxes", ["fastconv.vision.io", "fastconv.vision.ops", "fastconv.vision.utils"]),
     "training": ("Training, and what it left", ["fastconv.app.train", "fastconv.app.predict", "fastconv.summaries"]),
     "files": ("Files", ["fastconv.serialization", "fastconv.onnx", "fastconv.hub", "fastconv.utils.tensorboard"]),
+    "distributed": ("Several processes", ["fastconv.distributed"]),
     "linalg": ("Linear algebra, random numbers", ["fastconv.linalg", "fastconv.distributions", "fastconv.random"]),
     "control": ("Forms, programs, PyTorch", ["fastconv.backends", "fastconv.as_torch", "fastconv.pytorch"]),
     "arrays": ("On arrays alone", ["fastconv.ops", "fastconv.reference"]),
