@@ -634,7 +634,7 @@ __all__ = [
     "zeros_like",
 ]
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 
 def show_config() -> None:

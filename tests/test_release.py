@@ -18,8 +18,9 @@ def test_versions_agree():
     for version, day in sections[1:]:
         assert re.fullmatch(r"\d+\.\d+\.\d+", version), version
         assert re.fullmatch(r"\d{4}-\d\d-\d\d", day), day
-    if len(sections) > 1:
-        assert sections[1][0] == fastconv.__version__
+    assert sections[1][0] == fastconv.__version__
+    day = re.search(r"^date-released: (.*)$", (ROOT / "CITATION.cff").read_text(), re.MULTILINE)
+    assert sections[1][1] == day[1]
 
 
 def test_pythons_agree():

@@ -309,10 +309,10 @@ def speed() -> tuple[bool, str, list[str]]:
         advice.append("The speed of this core changed while it was measured: other programs use it. Check again alone.")
     if many:
         gain = min(one) / min(many)
-        text += f"; {gain:.1f} times as fast on {count} threads"
+        text += f"; {gain:.2g} times as fast on {count} threads"
         if gain < 1 + 0.4 * (min(count, info.usable_cores()) - 1):
             advice.append(
-                f"{count} threads are only {gain:.1f} times as fast as one: other programs use the cores, or they are "
-                "two sides of one core. Try FASTCONV_NUM_THREADS with fewer."
+                f"{count} threads are {gain:.2g} times as fast as one: other programs use the cores (see the load "
+                "above), or they are two sides of one core. Close those, or try FASTCONV_NUM_THREADS with fewer."
             )
     return not advice, text, advice
