@@ -186,6 +186,7 @@ def test_every_image_is_looked_at_first(tmp_path):
     sets = runs._load_data(given)
     assert (len(sets.train), len(sets.test)) == (16 + len(sets.train) - 16, 20 - len(sets.train))
     assert sets.notes[-1].startswith("4 of 24 images cannot be read and are left out: ")
+    assert len(sets.left_out) == 4 and str(tmp_path) not in "".join(sets.left_out)
     for words in ("link.png: leads nowhere", "page.jpg: is no image", "cut.png: is damaged", "empty.jpg: is empty"):
         assert words in sets.notes[-1]
     # They come as they were found then, whatever has come and gone since.

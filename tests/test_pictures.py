@@ -139,8 +139,10 @@ def test_names():
 
 
 def test_letters_that_no_font_has_become_numbers(monkeypatch):
-    monkeypatch.setattr(pictures, "_fonts", lambda: (["DejaVu Sans"], frozenset(map(ord, "cat$"))))
+    monkeypatch.setattr(pictures, "_fonts", lambda: (["DejaVu Sans"], frozenset(map(ord, "cat$()"))))
     assert pictures._drawable(["cat", "\u732b", "a c"]) == ["cat", "class 1", "a c"]
+    assert pictures._drawable(["a \u732b (cat)", "\u732bca", "act"]) == ["a (cat)", "class 1", "act"]
+    assert pictures._drawable(["cat\u732b", "cat\u72ac"]) == ["class 0", "class 1"]  # or they would be the same
 
 
 class Page(HTMLParser):
@@ -217,7 +219,7 @@ def test_curves_are_redrawn_as_it_goes(tmp_path, monkeypatch):
     """Whenever some time has passed."""
     drawn = []
     monkeypatch.setattr(pictures, "draw_curves", lambda path, history: drawn.append(len(history)))
-    sets = runs.Sets([], [], None, ["a"], [])
+    sets = runs.Sets([], [], None, ["a"], [], [])
     given = {"begun": 0, "model": "convnet", "data": "cifar10", "image_size": 32, "squeezed": False}
     monkeypatch.setattr(runs._Keeper, "_write_best", lambda self: None)
     monkeypatch.setattr(runs._Keeper, "_write_config", lambda self: None)

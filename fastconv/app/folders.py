@@ -294,7 +294,7 @@ class Photos(Dataset):
 def read_photos(
     root: str, images: Sequence[tuple[str, int]], about: dict[str, Any], transform: Any
 ) -> tuple[Photos, list[str]]:
-    """Look at every image; those that can be read, and what is wrong with each of the others.
+    """Look at every image; those that can be read, and what is wrong with each of the others, by its path in `root`.
 
     `about` says to what size they are cut, see :func:`fastconv.app.images.prepared`.
     """
@@ -306,7 +306,7 @@ def read_photos(
         try:
             image = cut(open_image(os.path.join(root, images[i][0])))
         except RuntimeError as error:
-            return str(error)
+            return str(error).removeprefix(os.path.join(root, ""))
         if kept is not None:
             kept[i] = np.asarray(image)
         return None

@@ -95,6 +95,8 @@ def draw_filters(path: str | os.PathLike[str], weight: np.ndarray, layer: str = 
     All share one scale, symmetric about zero, which the picture shows: of colours, grey is zero; of single channels,
     white. At most 64 filters of 8 channels are drawn.
     """
+    from matplotlib.ticker import MaxNLocator
+
     total = np.asarray(weight).shape
     weight = np.asarray(weight, np.float64)[:64]
     largest = float(np.abs(weight).max()) or 1.0
@@ -125,6 +127,7 @@ def draw_filters(path: str | os.PathLike[str], weight: np.ndarray, layer: str = 
     else:
         figure.colorbar(shown, cax=scale, orientation="horizontal")
         scale.set_xlabel("weight", fontsize=7)
+    scale.xaxis.set_major_locator(MaxNLocator(4))
     scale.tick_params(labelsize=7)
     _write(figure, path)
 
@@ -224,12 +227,20 @@ def _fonts() -> tuple[list[str], frozenset[int]]:
 
 
 def _drawable(names: Sequence[str]) -> list[str]:
-    """The names as the installed fonts can draw them: one with a letter that none has becomes its number."""
+    """The names as the installed fonts can draw them, without letters that none has.
+
+    One of which little or nothing is left so, or the same as of another, becomes its number.
+    """
     _, letters = _fonts()
-    return [
-        name if all(ord(letter) in letters or letter.isspace() for letter in name) else f"class {k}"
-        for k, name in enumerate(names)
-    ]
+    left = [" ".join("".join(x if ord(x) in letters else " " for x in name).split()) for name in names]
+    drawn = []
+    for k, name in enumerate(names):
+        if all(ord(letter) in letters or letter.isspace() for letter in name):
+            drawn.append(name)
+        else:
+            good = sum(map(str.isalnum, left[k])) > 2 and left.count(left[k]) == 1
+            drawn.append(left[k] if good else f"class {k}")
+    return drawn
 
 
 def _figure(width: float, height: float):

@@ -53,7 +53,15 @@ th, td { padding: .25rem .75rem .25rem 0; text-align: left; vertical-align: top;
 td { overflow-wrap: anywhere; min-width: 5rem; max-width: 40rem; }
 td.number, th.number { text-align: right; white-space: nowrap; }
 meter { width: 8rem; }
-@media (max-width: 40rem) { meter { width: 3rem; } th, td { padding-right: .4rem; } }
+@media (max-width: 40rem) {
+  .classes, .classes tbody { display: block; }
+  .classes tr { display: grid; grid-template-columns: 1fr 3rem 4.5rem 3rem; border-bottom: 1px solid #8884; }
+  .classes th, .classes td { border: 0; min-width: 0; padding-right: .4rem; white-space: normal; }
+  .classes meter { width: 2.5rem; }
+  .classes :is(th, td):last-child { grid-column: 1 / -1; padding-left: 1rem; }
+  .classes td:last-child:not(:empty)::before { content: "taken for "; }
+  .classes th:last-child, .classes td:last-child:empty { display: none; }
+}
 code { font-size: .9em; }
 .large { font-size: 2.2rem; line-height: 1.2; font-weight: 600; margin: .5rem 0; }
 """
@@ -148,10 +156,10 @@ def _class_table(counts: np.ndarray, classes: Sequence[str]) -> str:
             + f"<td>{taken}</td></tr>"
         )
     head = (
-        '<tr><th>class</th><th class="number">test images</th><th class="number">right</th><th></th>'
+        '<tr><th>class</th><th class="number">images</th><th class="number">right</th><th></th>'
         "<th>most often taken for</th></tr>"
     )
-    return f'<div class="scroll"><table>{head}{"".join(rows)}</table></div>'
+    return f'<div class="scroll"><table class="classes">{head}{"".join(rows)}</table></div>'
 
 
 def _picture(path: str, text: str) -> str:

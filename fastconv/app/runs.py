@@ -42,6 +42,7 @@ class Sets(NamedTuple):
     val: Any  # None where there are no images to choose by
     classes: list[str]
     notes: list[str]
+    left_out: list[str]  # images of a folder that cannot be read, each with what is wrong
 
 
 def train(
@@ -137,7 +138,7 @@ def train(
             counts = {"train_images": len(sets.train), "test_images": len(sets.test), "classes": sets.classes}
             counts |= {} if sets.val is None else {"val_images": len(sets.val)}
             counts["parameters"] = sum(parameter.numel() for parameter in model.parameters())
-            log.add("start", settings=kept, **about, **counts, notes=sets.notes)
+            log.add("start", settings=kept, **about, **counts, notes=sets.notes, left_out=sets.left_out)
         else:
             if extended:
                 progress |= {"settings": settings}
@@ -271,7 +272,7 @@ def _load_data(settings: dict[str, Any]) -> Sets:
     kind = getattr(datasets, kinds[name])
     train_set = kind(root, train=True, transform=for_training, download=True)
     test_set = kind(root, train=False, transform=for_test, download=True)
-    return Sets(train_set, test_set, None, list(train_set.classes), [])
+    return Sets(train_set, test_set, None, list(train_set.classes), [], [])
 
 
 def _load_folder(settings: dict[str, Any], pixels: dict[str, Any], for_training: Any, for_test: Any) -> Sets:
@@ -301,7 +302,7 @@ def _load_folder(settings: dict[str, Any], pixels: dict[str, Any], for_training:
             raise ValueError(f"{root}: of {len(images)} images for {part}, none can be read; the first: {wrong[0]}")
     notes = [*split.notes]
     if left_out:
-        listed = "; ".join(left_out[:5]) + (" ..." if len(left_out) > 5 else "")
+        listed = "; ".join(left_out[:5]) + (f" ... (all of them: {LOG})" if len(left_out) > 5 else "")
         total = sum(map(len, split.parts.values()))
         notes.append(f"{len(left_out)} of {total} images cannot be read and are left out: {listed}")
     labels = {label for _, label in parts["train"]}
@@ -312,7 +313,7 @@ def _load_folder(settings: dict[str, Any], pixels: dict[str, Any], for_training:
         notes.append(f"all images have been looked at, in {time.monotonic() - began:.0f} s")
     if settings["images"] is None and not settings["squeezed"]:
         settings["images"] = folders.pack(folders.Split(split.classes, parts, []))
-    return Sets(sets["train"], sets["test"], sets.get("val"), split.classes, notes)
+    return Sets(sets["train"], sets["test"], sets.get("val"), split.classes, notes, left_out)
 
 
 def _split_as_before(root: str, seed: int) -> Any:
