@@ -247,13 +247,15 @@ def test_large_batches_of_workers_are_their_own(method, prefetch):
         batch["grid"].add_(1)  # all of them are kept, and written to: none shows another's memory
 
 
-@pytest.mark.parametrize("missing", ["memory", "system call"])
+@pytest.mark.parametrize("missing", ["memory", "permission", "system call"])
 def test_large_batches_without_shared_memory(missing, monkeypatch):
-    def full(descriptor, start, size):
+    def full(*arguments):
         raise OSError(28, "No space left on device")
 
     if missing == "memory":
         monkeypatch.setattr(os, "posix_fallocate", full, raising=False)
+    elif missing == "permission":
+        monkeypatch.setattr(os, "memfd_create", full, raising=False)
     else:
         monkeypatch.delattr(os, "memfd_create", raising=False)
     loader = DataLoader(Grids(6), num_workers=1, multiprocessing_context="fork")

@@ -55,8 +55,8 @@ td.number, th.number { text-align: right; white-space: nowrap; }
 meter { width: 8rem; }
 @media (max-width: 40rem) {
   .classes, .classes tbody { display: block; }
-  .classes tr { display: grid; grid-template-columns: 1fr 3rem 4.5rem 3rem; border-bottom: 1px solid #8884; }
-  .classes th, .classes td { border: 0; min-width: 0; padding-right: .4rem; white-space: normal; }
+  .classes tr { display: grid; grid-template-columns: 1fr 4rem 4.8rem 3rem; border-bottom: 1px solid #8884; }
+  .classes th, .classes td { border: 0; min-width: 0; padding-right: .4rem; }
   .classes meter { width: 2.5rem; }
   .classes :is(th, td):last-child { grid-column: 1 / -1; padding-left: 1rem; }
   .classes td:last-child:not(:empty)::before { content: "taken for "; }

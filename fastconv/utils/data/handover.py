@@ -8,6 +8,7 @@ more than a fixed number of batches ahead of the parent, so the oldest place has
 
 from __future__ import annotations
 
+import contextlib
 import io
 import mmap
 import os
@@ -40,7 +41,8 @@ class Handover:
     def __init__(self, places: int, descriptor: int | None = None) -> None:
         self._descriptor = descriptor
         if descriptor is None and hasattr(os, "memfd_create"):
-            self._descriptor = os.memfd_create("fastconv-batches")
+            with contextlib.suppress(OSError):  # of sandboxes that forbid it
+                self._descriptor = os.memfd_create("fastconv-batches")
         self._places = places
         self._start = 0  # of the first place
         self._room = 0  # bytes in a place
