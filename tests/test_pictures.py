@@ -6,6 +6,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
+import fastconv
 from fastconv.app import pictures, records, report, runs, story
 
 Image = pytest.importorskip("PIL.Image")
@@ -224,7 +225,7 @@ def test_curves_are_redrawn_as_it_goes(tmp_path, monkeypatch):
     monkeypatch.setattr(runs._Keeper, "_write_best", lambda self: None)
     monkeypatch.setattr(runs._Keeper, "_write_config", lambda self: None)
     log = records.Log(str(tmp_path / "log.jsonl"))
-    keeper = runs._Keeper(str(tmp_path), log, given, sets, None, [], "test", False)
+    keeper = runs._Keeper(str(tmp_path), log, given, sets, fastconv.nn.Linear(1, 1), [], "test", False)
     for one in epochs_of(2):
         keeper.epoch(one)
     assert drawn == []
