@@ -64,7 +64,7 @@ def text_of(t: TensorBase) -> str:
     if not array.size and array.ndim != 1:
         details.append(f"size={array.shape}")
     if dtype not in (float32, int64, bool_) or (not array.size and dtype != float32):
-        details.append(f"dtype={dtype.name}")
+        details.append(f"dtype={dtype}")
     if t._node is not None:
         details.append(f"grad_fn={t._node!r}")
     elif t._requires_grad:

@@ -28,6 +28,7 @@ from .checks import brief, check_shape, number, unpack
 from .dtypes import (
     CPU,
     DeviceLike,
+    DType,
     Size,
     bfloat16,
     can_cast,
@@ -36,6 +37,7 @@ from .dtypes import (
     contiguous_format,
     convert,
     device,
+    dtype_of,
     filled_with,
     float32,
     memory_format,
@@ -141,10 +143,9 @@ class Tensor(Elementary, Operators, Arithmetic, Reductions, Elements, Shapes, Co
         return self._array.ndim
 
     @property
-    def dtype(self) -> np.dtype:
-        """A NumPy dtype, or ``bfloat16``, which NumPy lacks."""
-        dtype = self._array.dtype
-        return dtype if dtype.kind != "V" else bfloat16
+    def dtype(self) -> DType:
+        """What the elements are: ``float32`` and the like."""
+        return dtype_of(self._array)
 
     @property
     def device(self) -> device:

@@ -15,9 +15,9 @@ from .checks import brief
 
 __all__ = [
     "ARRAYS",
-    "BFloat16",
     "CPU",
     "Data",
+    "DType",
     "DeviceLike",
     "OPERANDS",
     "Size",
@@ -33,6 +33,7 @@ __all__ = [
     "contiguous_format",
     "convert",
     "device",
+    "dtype",
     "dtype_of",
     "filled_with",
     "fitting",
@@ -51,56 +52,92 @@ __all__ = [
     "promote_types",
     "result_type",
     "to_array",
+    "uint16",
+    "uint32",
+    "uint64",
     "uint8",
 ]
 
 
-DType: TypeAlias = "np.dtype[Any]"
+class dtype:
+    """``float32`` and the others: what the elements of a tensor are, printed as torch prints it, ``torch.float32``.
 
-float16: DType = np.dtype("float16")
-float32: DType = np.dtype("float32")
-float64: DType = np.dtype("float64")
-uint8: DType = np.dtype("uint8")
-int8: DType = np.dtype("int8")
-int16: DType = np.dtype("int16")
-int32: DType = np.dtype("int32")
-int64: DType = np.dtype("int64")
-bool_: DType = np.dtype("bool")
+    NumPy's functions take it for their dtype of this name, which it equals and whose attributes it has.
 
-DeviceLike: TypeAlias = "str | device | None"
-Data: TypeAlias = "ArrayLike | TensorBase"  # what a tensor can be made of
-
-
-class BFloat16:
-    """The dtype of floats with float32's exponent and 8 bits of precision, which NumPy does not have.
-
-    They are stored as NumPy's void of 16 bits, which can be moved but not computed with: an operation that does not
-    know them fails, and does not take their bits for numbers. Operations compute them in float32 and round.
+    Attributes
+    ----------
+    name : str
+    dtype : numpy.dtype
+        What an array has that holds such elements.
+    is_floating_point, is_complex, is_signed : bool
+    itemsize : int
+        The bytes of an element.
     """
 
-    __slots__ = ()
+    __slots__ = ("dtype", "is_complex", "is_floating_point", "is_signed", "itemsize", "kind", "name")
 
-    name: str = "bfloat16"
-    kind: str = "f"
-    itemsize: int = 2
-    is_floating_point: bool = True
-    isnative: bool = True
-    dtype: np.dtype[Any] = np.dtype("V2")  # NumPy's functions see it
+    def __init__(self, name: str, stored: np.dtype[Any], kind: str) -> None:
+        self.name: str = name
+        self.dtype: np.dtype[Any] = stored
+        self.kind: str = kind
+        self.itemsize: int = stored.itemsize
+        self.is_floating_point: bool = kind == "f"
+        self.is_complex: bool = kind == "c"
+        self.is_signed: bool = kind in "ifc"
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.dtype, name)
 
     def __eq__(self, other: object) -> bool:
-        return other is self or (isinstance(other, np.dtype) and other == self.dtype)
+        return other is self or (other is not None and not isinstance(other, dtype) and self.dtype == other)
 
     def __hash__(self) -> int:
         return hash(self.dtype)
 
     def __repr__(self) -> str:
-        return "torch.bfloat16"
+        return f"torch.{self.name}"
 
     def __reduce__(self) -> str:
-        return "bfloat16"
+        return "bool_" if self.name == "bool" else self.name
 
 
-bfloat16: np.dtype = BFloat16()  # type: ignore[assignment]
+DType: TypeAlias = dtype  # for where the name is taken
+
+
+def _of_numpy(name: str) -> dtype:
+    stored = np.dtype(name)
+    return dtype(name, stored, stored.kind)
+
+
+float16: dtype = _of_numpy("float16")
+float32: dtype = _of_numpy("float32")
+float64: dtype = _of_numpy("float64")
+uint8: dtype = _of_numpy("uint8")
+uint16: dtype = _of_numpy("uint16")
+uint32: dtype = _of_numpy("uint32")
+uint64: dtype = _of_numpy("uint64")
+int8: dtype = _of_numpy("int8")
+int16: dtype = _of_numpy("int16")
+int32: dtype = _of_numpy("int32")
+int64: dtype = _of_numpy("int64")
+bool_: dtype = _of_numpy("bool")
+
+# Floats with float32's exponent and 8 bits of precision, which NumPy does not have. They are stored as NumPy's void of
+# 16 bits, which can be moved but not computed with: an operation that does not know them fails, and does not take their
+# bits for numbers. Operations compute them in float32 and round.
+bfloat16: dtype = dtype("bfloat16", np.dtype("V2"), "f")
+
+# By NumPy's dtype, which is what an array has.
+_NAMED: dict[Any, dtype] = {
+    kind.dtype: kind
+    for kind in (
+        *(float16, float32, float64, bfloat16, bool_),
+        *(uint8, uint16, uint32, uint64, int8, int16, int32, int64),
+    )
+}
+
+DeviceLike: TypeAlias = "str | device | None"
+Data: TypeAlias = "ArrayLike | TensorBase"  # what a tensor can be made of
 
 
 def bits_of(array: np.ndarray) -> np.ndarray:
@@ -110,7 +147,7 @@ def bits_of(array: np.ndarray) -> np.ndarray:
 
 def from_bits(bits: np.ndarray) -> np.ndarray:
     """The array of bfloat16 that has these bits, uint16, over the same memory."""
-    return bits.view(BFloat16.dtype)
+    return bits.view(bfloat16.dtype)
 
 
 def _widen(array: np.ndarray) -> np.ndarray:
@@ -143,9 +180,9 @@ def filled_with(value: float, shape: Sequence[int], dtype: np.dtype) -> np.ndarr
     return np.full(shape, fitting(value, dtype), dtype)
 
 
-def dtype_of(array: np.ndarray) -> np.dtype:
-    """The dtype of what an array holds."""
-    return bfloat16 if array.dtype.kind == "V" else array.dtype
+def dtype_of(array: np.ndarray) -> DType:
+    """The dtype of what an array holds, which is one that a tensor can have."""
+    return _NAMED[array.dtype]
 
 
 def gradient_dtype(array: np.ndarray) -> np.dtype:
@@ -164,32 +201,32 @@ def category(x: Any) -> int:
     """0 for bools, 1 for integers and 2 for floats, of a tensor, an array, a number or a dtype."""
     if isinstance(x, (*ARRAYS, np.generic)):
         x = x.dtype
-    if isinstance(x, (np.dtype, BFloat16)):
+    if isinstance(x, (np.dtype, DType)):
         return _CATEGORY[x.kind]
     return 0 if isinstance(x, bool) else 1 if isinstance(x, int) else 2
 
 
-def promote_types(type1: DTypeLike, type2: DTypeLike) -> np.dtype:
+def promote_types(type1: DTypeLike, type2: DTypeLike) -> DType:
     """The smallest dtype that holds what both hold; beside a float, an integer or a bool counts for nothing."""
     first, second = as_dtype(type1), as_dtype(type2)
     if first == second:
         return first
     if bfloat16 in (first, second):
         other = second if first == bfloat16 else first
-        return bfloat16 if other.kind != "f" else np.promote_types(other, float32)
+        return bfloat16 if other.kind != "f" else promote_types(other, float32)
     if (first.kind == "f") != (second.kind == "f"):
         return first if first.kind == "f" else second
-    return np.promote_types(first, second)
+    return _NAMED[np.promote_types(first.dtype, second.dtype)]
 
 
-def result_type(*operands: Any) -> np.dtype:
+def result_type(*operands: Any) -> DType:
     """The dtype of an operation on tensors and numbers, by torch's rules of promotion.
 
     A float goes before an integer and an integer before a bool; within such a kind, tensors with dimensions
     decide before those without, and those before Python's and NumPy's numbers, whose dtypes are float32, int64 and
     bool.
     """
-    ranked: list[np.dtype | None] = [None, None, None]  # of tensors with dimensions, of those without, of numbers
+    ranked: list[DType | None] = [None, None, None]  # of tensors with dimensions, of those without, of numbers
     for x in operands:
         if isinstance(x, ARRAYS):
             rank, dtype = (0 if x.ndim else 1), dtype_of(x._array if isinstance(x, TensorBase) else x)
@@ -237,13 +274,17 @@ def check_dtype(dtype: np.dtype) -> np.dtype:
     return dtype
 
 
-def as_dtype(dtype: DTypeLike) -> np.dtype:
+def as_dtype(dtype: DTypeLike) -> DType:
     """`dtype` as a dtype that a tensor can have; None is float32."""
-    if dtype is bfloat16 or dtype == "bfloat16" or (isinstance(dtype, np.dtype) and dtype == BFloat16.dtype):
+    if dtype is None:
+        return float32
+    if isinstance(dtype, DType) and dtype.dtype in _NAMED:
+        return dtype
+    if isinstance(dtype, str) and dtype == "bfloat16":
         return bfloat16
     try:
-        return check_dtype(float32 if dtype is None else np.dtype(dtype))
-    except TypeError:
+        return _NAMED[np.dtype(dtype).newbyteorder("=")]
+    except (TypeError, KeyError):
         raise TypeError(f"expected the dtype of bools, integers, or floats of up to 64 bits, got {dtype!r}") from None
 
 
@@ -383,7 +424,7 @@ def to_array(data: ArrayLike | TensorBase, dtype: DTypeLike | None) -> np.ndarra
         data = data._array
     if dtype is not None:
         dtype = as_dtype(dtype)
-    if isinstance(data, np.ndarray) and data.dtype == BFloat16.dtype:
+    if isinstance(data, np.ndarray) and data.dtype == bfloat16.dtype:
         return data.copy() if dtype in (None, bfloat16) else convert(data, dtype)
     if dtype is bfloat16:
         return convert(to_array(data, None), dtype)

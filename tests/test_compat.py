@@ -168,7 +168,7 @@ def test_typed_tensors():
     assert fastconv.DoubleTensor([1]).dtype == fastconv.float64 and fastconv.HalfTensor(2).dtype == fastconv.float16
     assert isinstance(nn.Parameter(x), fastconv.FloatTensor) and not isinstance([1.0], fastconv.FloatTensor)
     assert fastconv.FloatTensor(x)._array is x._array
-    with pytest.raises(TypeError, match="expected a tensor of float32, got int64"):
+    with pytest.raises(TypeError, match=r"expected a tensor of torch\.float32, got torch\.int64"):
         fastconv.FloatTensor(fastconv.tensor([1]))
     with pytest.raises(TypeError, match="takes sizes or one sequence of numbers"):
         fastconv.FloatTensor([1], [2])
@@ -255,7 +255,7 @@ def test_defaults_stay():
     fastconv.set_float32_matmul_precision("highest")
     with pytest.raises(AssertionError, match="Torch not compiled with CUDA enabled"):
         fastconv.set_default_device("cuda")
-    with pytest.raises(NotImplementedError, match="the default dtype is float32 and stays so, got float64"):
+    with pytest.raises(NotImplementedError, match=r"the default dtype is float32 and stays so, got torch\.float64"):
         fastconv.set_default_dtype(fastconv.float64)
     with pytest.raises(NotImplementedError, match=r"torch\.FloatTensor and stays so, got torch\.cuda\.FloatTensor"):
         fastconv.set_default_tensor_type("torch.cuda.FloatTensor")
@@ -380,3 +380,25 @@ def test_evaluation_on_several_gpus_is_refused():
 
     with pytest.raises(RuntimeError, match="no available devices were found"):
         parallel.data_parallel(nn.ReLU(), fastconv.ones(2))
+
+
+def test_what_models_ask_of_compilers():
+    from fastconv._compat import compiler
+
+    assert compiler.is_compiling() is False and compiler.is_dynamo_compiling() is False
+    assert compiler.disable(abs) is abs and compiler.disable(recursive=False)(abs) is abs
+    assert compiler.allow_in_graph(abs) is abs and compiler.reset() is None
+    compiler.config.suppress_errors = True
+    assert as_torch.lookup("torch.onnx", "is_in_onnx_export")() is False
+
+
+def test_backward_hooks_by_their_old_name():
+    layer, seen = nn.Conv2d(1, 2, 3), []
+    handle = layer.register_backward_hook(lambda *arguments: seen.append(arguments))
+    x = fastconv.randn(1, 1, 4, 4, requires_grad=True)
+    layer(x).sum().backward()
+    ((module, into, out),) = seen
+    assert module is layer and np.array_equal(into[0], x.grad) and out[0].shape == (1, 2, 2, 2)
+    handle.remove()
+    layer(x).sum().backward()
+    assert len(seen) == 1

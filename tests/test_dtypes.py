@@ -162,7 +162,7 @@ def test_bfloat16_and_numpy():
         x.numpy()
     with pytest.raises(TypeError, match="BFloat16"):
         np.asarray(x)
-    assert repr(x) == "tensor([1., 2.], dtype=bfloat16)" and repr(x.dtype) == str(fc.bfloat16) == "torch.bfloat16"
+    assert repr(x) == "tensor([1., 2.], dtype=torch.bfloat16)" and repr(x.dtype) == str(fc.bfloat16) == "torch.bfloat16"
     assert x.dtype == fc.bfloat16 != fc.float32 and len({x.dtype, fc.bfloat16, fc.float16}) == 2
     assert x.itemsize == 2 and x.is_floating_point() and x.dtype.is_floating_point
     raw = bits_of(x._array)
@@ -181,3 +181,45 @@ def test_gradients_pass_bfloat16_in_float32():
     (w * w).sum().backward()
     (w * w).sum().backward()
     assert w.grad.tolist() == [4, 8] and w.grad.dtype == fc.bfloat16
+
+
+def test_dtypes_print_as_torchs_and_are_numpys():
+    x = fc.ones(2, dtype=fc.float64)
+    assert str(x.dtype) == repr(fc.float64) == f"{x.double().dtype}" == "torch.float64" and x.dtype is fc.double
+    assert repr(x) == "tensor([1., 1.], dtype=torch.float64)"
+    assert x.dtype == np.float64 and np.dtype(x.dtype) == np.dtype("float64") == x.dtype and x.dtype is not None
+    assert hash(x.dtype) == hash(np.dtype("float64")) and {x.dtype: 1}[np.dtype("float64")] == 1
+    assert np.zeros(2, fc.int16).dtype == fc.int16 and np.issubdtype(fc.float32, np.floating)
+    assert fc.float64 is not None and fc.float64 != fc.float32 and fc.float64 not in (None, "torch.float64")
+    assert x.dtype.is_floating_point and not fc.int8.is_floating_point and not x.dtype.is_complex
+    assert fc.int8.is_signed and not fc.uint8.is_signed and fc.bfloat16.is_signed and fc.bool.itemsize == 1
+    for name in ("float16", "bfloat16", "float32", "float64", "uint8", "int8", "int16", "int32", "int64", "bool"):
+        kind = getattr(fc, name)
+        assert isinstance(kind, fc.dtype) and pickle.loads(pickle.dumps(kind)) is copy.deepcopy(kind) is kind
+        assert fc.zeros(1, dtype=kind).dtype is kind and str(kind) == f"torch.{name}"
+    assert fc.promote_types(fc.int8, np.float32) is fc.float32 and fc.result_type(x, 1) is fc.float64
+    with pytest.raises(TypeError, match=r"got torch\.complex64"):
+        fc.zeros(1, dtype=fc.complex64)
+
+
+DIMENSIONS = [
+    *("sum", "mean", "prod", "amax", "amin", "max", "min", "median", "mode", "logsumexp", "std", "var", "nansum"),
+    *("softmax", "cumsum", "cumprod", "cummax", "squeeze", "unsqueeze", "sort", "argsort", "unbind", "diff"),
+]
+
+
+@pytest.mark.parametrize("name", DIMENSIONS)
+def test_numpys_names_of_dimensions(name):
+    def values(result):
+        return [np.asarray(part).tolist() for part in (result if isinstance(result, tuple | list) else [result])]
+
+    x = fc.tensor([[0.5, 2.0, 1.0], [4.0, -1.0, 3.0]])
+    expected = values(getattr(x, name)(dim=1))
+    assert values(getattr(x, name)(axis=1)) == values(getattr(fc, name)(x, axis=1)) == expected
+    if name in ("prod", "logsumexp", "median", "mode", "nansum"):
+        kept = values(getattr(x, name)(dim=1, keepdim=True))
+        assert (
+            values(getattr(x, name)(axis=1, keepdims=True))
+            == values(getattr(fc, name)(x, axis=1, keepdims=True))
+            == kept
+        )

@@ -257,3 +257,21 @@ def test_integers_and_halves():
 def test_errors(call, error, words):
     with pytest.raises(error, match=words):
         call(fc.tensor(normal(2, 4, 4, 4) * 3 + 9).float())
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("align_corners", [False, True])
+def test_the_identity_has_torchs_gradient(dtype, align_corners):
+    """Its points lie between pixels, where the gradient jumps: they are rounded as torch rounds them."""
+    torch = pytest.importorskip("torch")
+    if torch.backends.cpu.get_cpu_capability() == "DEFAULT":
+        pytest.skip("without fused instructions torch's points are others")
+    x, theta, g = normal(2, 2, 28, 28), np.tile(np.eye(2, 3), (2, 1, 1)), normal(2, 2, 28, 28)
+    gradients = []
+    for lib in (fc, torch):
+        t = lib.from_numpy(theta.astype(dtype)).requires_grad_()
+        grid = lib.nn.functional.affine_grid(t, (2, 2, 28, 28), align_corners=align_corners)
+        y = lib.nn.functional.grid_sample(lib.from_numpy(x.astype(dtype)), grid, align_corners=align_corners)
+        y.backward(lib.from_numpy(g.astype(dtype)))
+        gradients.append(t.grad)
+    assert relative(*gradients) < (1e-5 if dtype is np.float32 else 1e-13)

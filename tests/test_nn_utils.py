@@ -10,7 +10,7 @@ from gradcheck import relative
 import fastconv as fc
 import fastconv.nn as nn
 from fastconv.nn import utils
-from fastconv.nn.utils import parametrizations, prune
+from fastconv.nn.utils import parametrizations, prune, rnn
 
 rng = np.random.default_rng(3)
 
@@ -141,3 +141,47 @@ def test_clip_grad_value():
 def test_parametrizations_need_a_parameter():
     with pytest.raises(ValueError, match="has no parameter 'weights'"):
         parametrizations.weight_norm(nn.Linear(2, 2), "weights")
+
+
+@pytest.mark.parametrize("name", ["LSTM", "GRU", "RNN"])
+@pytest.mark.parametrize("bidirectional", [False, True])
+@pytest.mark.parametrize("is_sorted", [True, False])
+def test_packed_sequences_are_sequences_by_themselves(name, bidirectional, is_sorted):
+    lengths = [5, 3, 3, 1] if is_sorted else [3, 1, 5, 3]
+    layer = getattr(nn, name)(3, 4, 2, batch_first=True, bidirectional=bidirectional).double()
+    x = fc.randn(4, 5, 3, dtype=fc.float64).requires_grad_()
+    packed = rnn.pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=is_sorted)
+    assert packed.batch_sizes.tolist() == [4, 3, 3, 1, 1]
+    output, state = layer(packed)
+    padded, found = rnn.pad_packed_sequence(output, batch_first=True, padding_value=-1.0, total_length=6)
+    assert found.tolist() == lengths and padded.shape == (4, 6, 8 if bidirectional else 4)
+    for i, length in enumerate(lengths):
+        alone, last = layer(x[i : i + 1, :length])
+        assert relative(padded[i : i + 1, :length].detach(), alone.detach()) < 1e-14
+        assert (padded[i, length:] == -1).all()
+        for part, own in zip(*((s if isinstance(s, tuple) else (s,)) for s in (state, last)), strict=True):
+            assert relative(part[:, i : i + 1].detach(), own.detach()) < 1e-14
+    padded.sum().backward()
+    assert all(bool((x.grad[i, length:] == 0).all()) for i, length in enumerate(lengths))
+
+
+def test_padding_of_sequences_and_what_is_refused():
+    parts = [fc.tensor([1.0, 2.0]), fc.tensor([3.0])]
+    assert rnn.pad_sequence(parts).tolist() == [[1.0, 3.0], [2.0, 0.0]]
+    padded = rnn.pad_sequence(parts, batch_first=True, padding_value=9.0, padding_side="left")
+    assert padded.tolist() == [[1.0, 2.0], [9.0, 3.0]]
+    again = rnn.unpad_sequence(rnn.pad_sequence(parts), fc.tensor([2, 1]))
+    assert [part.tolist() for part in again] == [[1.0, 2.0], [3.0]]
+    assert rnn.pack_sequence(parts).data.tolist() == [1.0, 3.0, 2.0]
+    x = fc.zeros(5, 2, 3)
+    for lengths, message in [
+        ([5], r"Expected `len\(lengths\)` to be equal to batch_size, but got 1 \(batch_size=2\)"),
+        ([5, 0], "Length of all samples has to be greater than 0"),
+        ([4, 5], "`lengths` array must be sorted in decreasing order"),
+        ([6, 5], "Expected lengths of at most 5, the input's, got 6"),
+        ([1.5, 1.0], "'lengths' should be a 1D tensor of integers"),
+    ]:
+        with pytest.raises(RuntimeError, match=message):
+            rnn.pack_padded_sequence(x, lengths)
+    with pytest.raises(ValueError, match="total_length=1 and max sequence length being 2"):
+        rnn.pad_packed_sequence(rnn.pack_sequence(parts), total_length=1)

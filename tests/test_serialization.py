@@ -531,7 +531,7 @@ def test_pickles_that_would_execute_something(tmp_path, monkeypatch, protocol, e
         (b"\x80\x02cnumpy\nndarray\n(K\x01tR.", "unrecognized function numpy.ndarray"),
         (b"\x80\x02cnumpy\nndarray\n)\x81.", "Can only create new object"),
         (b"\x80\x02ctorch\nfloat32\nK\x03}b.", "Can only build"),
-        (b"\x80\x02ctorch\nfloat32\n(K\x03U\x01>NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb.", "has not made"),
+        (b"\x80\x02ctorch\nfloat32\n(K\x03U\x01>NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb.", "but got a dtype"),
         (b"\x80\x02ctorch.nn.parameter\nParameter\n}X\x04\x00\x00\x00dataK\x01sb.", "Can only build"),
         (b"\x80\x02ccollections\nOrderedDict\n)R]K\x01a.", None),
         (b"\x80\x02}]K\x01s.", "unhashable"),

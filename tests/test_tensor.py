@@ -454,7 +454,7 @@ def test_a_sum_of_losses_in_place():
 
 def test_in_place_keeps_shape_and_dtype():
     x = fc.ones(2, dtype=fc.int64)
-    with pytest.raises(RuntimeError, match="float32 can't be cast to the desired output type int64"):
+    with pytest.raises(RuntimeError, match=r"torch\.float32 can't be cast to the desired output type torch\.int64"):
         x += 0.5
     with pytest.raises(RuntimeError, match=r"shape \[2\] into \[3, 2\]"):
         x += fc.ones(3, 2, dtype=fc.int64)
@@ -495,10 +495,10 @@ def test_promotion_is_torchs():
                     theirs = torch.result_type(
                         torch.ones(a_shape, dtype=getattr(torch, a)), torch.ones(b_shape, dtype=getattr(torch, b))
                     )
-                    assert str(theirs) == f"torch.{ours}", (a, a_shape, b, b_shape)
+                    assert str(theirs) == str(ours), (a, a_shape, b, b_shape)
         for number in (True, 2, 2.5):
             ours = (fc.ones(2, dtype=a) * number).dtype
-            assert str((torch.ones(2, dtype=getattr(torch, a)) * number).dtype) == f"torch.{ours}", (a, number)
+            assert str((torch.ones(2, dtype=getattr(torch, a)) * number).dtype) == str(ours), (a, number)
 
 
 def test_python_and_numpy_numbers_are_weak():
@@ -573,7 +573,7 @@ def test_reductions():
     assert fc.tensor([True, True]).sum().item() == 2
     assert (fc.tensor([1.0, 2.0]) == 2).any().item() and not (fc.tensor([1.0, 2.0]) == 2).all().item()
     for name in ("mean", "var", "norm"):
-        with pytest.raises(RuntimeError, match="floating dtype, got int64"):
+        with pytest.raises(RuntimeError, match=r"floating dtype, got torch\.int64"):
             getattr(fc.arange(3), name)()
     with pytest.raises(IndexError):
         x.sum(3)
@@ -869,7 +869,7 @@ def test_repr():
     assert repr(fc.tensor([1.0, 2.5])) == "tensor([1.0000, 2.5000])"
     assert repr(fc.tensor([1e-6, 2.5])) == "tensor([1.0000e-06, 2.5000e+00])"
     assert repr(fc.tensor([1, 2])) == "tensor([1, 2])" and repr(fc.tensor(True)) == "tensor(True)"
-    assert repr(fc.ones(2, dtype=fc.float64)) == "tensor([1., 1.], dtype=float64)"
+    assert repr(fc.ones(2, dtype=fc.float64)) == "tensor([1., 1.], dtype=torch.float64)"
     assert repr(fc.ones(1, requires_grad=True)) == "tensor([1.], requires_grad=True)"
     assert repr(fc.ones(1, requires_grad=True) * 2) == "tensor([2.], grad_fn=<MulBackward0>)"
     assert repr(fc.zeros(0)) == "tensor([])" and repr(fc.zeros(0, 3)) == "tensor([], size=(0, 3))"

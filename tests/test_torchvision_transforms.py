@@ -65,7 +65,7 @@ def close(ours, theirs, unlike=0):
     if isinstance(theirs, Image.Image):
         assert isinstance(ours, Image.Image) and ours.mode == theirs.mode
     else:
-        assert str(ours.dtype) == str(theirs.dtype).removeprefix("torch.")
+        assert str(ours.dtype) == str(theirs.dtype)
     ours, theirs = np.asarray(ours), np.asarray(theirs)
     assert ours.shape == theirs.shape
     if theirs.dtype.kind == "f":

@@ -114,3 +114,54 @@ def test_roi_align(aligned, ratio):
     order = np.argsort(images, kind="stable")
     assert np.allclose(ops.roi_align(fc.tensor(x), lists, (p, q), scale, ratio, aligned).numpy(), y[order])
     check_vjp(lambda t: ops.roi_align(t, fc.tensor(rows), (p, q), scale, ratio, aligned), x)
+
+
+def test_more_of_boxes():
+    a, b = boxes(5), boxes(4)
+    u, v = fc.tensor(a).requires_grad_(), fc.tensor(b).requires_grad_()
+    check = ops.generalized_box_iou(u, v)
+    low, high = np.minimum(a[:, None, :2], b[:, :2]), np.maximum(a[:, None, 2:], b[:, 2:])
+    iou, around = ops.box_iou(u, v).detach().numpy(), np.prod(high - low, -1)
+    areas = [np.prod(x[:, 2:] - x[:, :2], 1) for x in (a, b)]
+    union = (areas[0][:, None] + areas[1]) / (1 + iou)
+    assert relative(check.detach(), iou - (around - union) / around) < 1e-12
+    assert fc.autograd.gradcheck(ops.generalized_box_iou, (u, v)) and fc.autograd.gradcheck(ops.box_iou, (u, v))
+    for one in ("xyxy", "xywh", "cxcywh"):
+        for other in ("xyxy", "xywh", "cxcywh"):
+            there = ops.box_convert(fc.tensor(a), one, other)
+            assert relative(ops.box_convert(there, other, one), a) < 1e-12
+    x, y, w, h = ops.box_convert(fc.tensor([1.0, 2.0, 5.0, 10.0]), "xyxy", "cxcywh").tolist()
+    assert (x, y, w, h) == (3.0, 6.0, 4.0, 8.0)
+    with pytest.raises(ValueError, match="in_fmt is 'yolo'"):
+        ops.box_convert(fc.tensor(a), "yolo", "xyxy")
+    clipped = ops.clip_boxes_to_image(fc.tensor([[-1.0, 2.0, 30.0, 40.0]]), (20, 25))
+    assert clipped.tolist() == [[0.0, 2.0, 25.0, 20.0]]
+    assert ops.remove_small_boxes(fc.tensor([[0.0, 0, 1, 9], [0, 0, 3, 3]]), 2).tolist() == [1]
+    for n in (30, 1200):  # both of its ways
+        many, scores, kinds = boxes(n), rng.random(n), rng.integers(0, 3, n)
+        kept = ops.batched_nms(fc.tensor(many), fc.tensor(scores), fc.tensor(kinds), 0.3).tolist()
+        expected = []
+        for kind in range(3):
+            of_kind = np.flatnonzero(kinds == kind)
+            expected += of_kind[ops.nms(fc.tensor(many[of_kind]), fc.tensor(scores[of_kind]), 0.3).numpy()].tolist()
+        assert kept == sorted(expected, key=lambda i: -scores[i])
+    assert ops.batched_nms(fc.zeros(0, 4), fc.zeros(0), fc.zeros(0), 0.5).dtype == fc.int64
+    layer = ops.RoIAlign(3, 1.0, 2)
+    x, regions = fc.randn(1, 2, 12, 12), fc.tensor([[0.0, 1, 2, 8, 9]])
+    assert np.array_equal(layer(x, regions), ops.roi_align(x, regions, 3, 1.0, 2)) and "aligned=False" in repr(layer)
+
+
+@pytest.mark.parametrize(("alpha", "gamma", "reduction"), [(0.25, 2, "none"), (-1, 1.5, "mean"), (0.5, 0, "sum")])
+def test_sigmoid_focal_loss(alpha, gamma, reduction):
+    x, t = rng.standard_normal((4, 5)), (rng.random((4, 5)) > 0.5).astype(float)
+    p = 1 / (1 + np.exp(-x))
+    right = np.where(t == 1, p, 1 - p)
+    weight = 1 if alpha < 0 else np.where(t == 1, alpha, 1 - alpha)
+    expected = -weight * (1 - right) ** gamma * np.log(right)
+    expected = {"none": expected, "mean": expected.mean(), "sum": expected.sum()}[reduction]
+    inputs = fc.tensor(x).requires_grad_()
+    loss = ops.sigmoid_focal_loss(inputs, fc.tensor(t), alpha, gamma, reduction)
+    assert relative(loss.detach(), expected) < 1e-12
+    assert fc.autograd.gradcheck(lambda x: ops.sigmoid_focal_loss(x, fc.tensor(t), alpha, gamma), inputs)
+    with pytest.raises(ValueError, match="Invalid alpha value: 2"):
+        ops.sigmoid_focal_loss(inputs, fc.tensor(t), 2)

@@ -12,7 +12,7 @@ from .. import _printing, linalg
 from .._tensor import Tensor
 from ..creation import as_tensor as asarray
 from ..creation import tensor as scalar_tensor
-from ..dtypes import as_dtype, check_device, device, float32
+from ..dtypes import as_dtype, check_device, device, dtype, float32, uint16, uint32, uint64
 from ..dtypes import int16 as short
 from ..nn import functional
 from ..nn.functional import (
@@ -110,6 +110,9 @@ __all__ = [
     "set_default_dtype",
     "set_default_tensor_type",
     "set_float32_matmul_precision",
+    "uint16",
+    "uint32",
+    "uint64",
     "use_deterministic_algorithms",
 ]
 
@@ -179,11 +182,10 @@ def _in_place(name: str) -> Callable[..., Tensor]:
 
 globals().update({name: _in_place(name) for name in IN_PLACE})
 
-dtype = np.dtype
 layout = str  # of :data:`strided`
 newaxis = None
 # Dtypes that no tensor has; programs compare with them.
-complex64, complex128 = np.dtype("complex64"), np.dtype("complex128")
+complex64, complex128 = (dtype(name, np.dtype(name), "c") for name in ("complex64", "complex128"))
 strided = "torch.strided"  # the one layout that there is
 
 

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from .._tensor import Tensor
 from ..creation import empty, tensor
-from ..dtypes import Size
+from ..dtypes import DType, Size, as_dtype
 
 __all__ = [
     "BoolTensor",
@@ -26,7 +24,7 @@ __all__ = [
 class _OfDtype(type):
     """The tensors of one dtype as a class: it makes them, and they are instances of it."""
 
-    dtype: np.dtype
+    dtype: DType
 
     def __call__(cls, *arguments: Any) -> Tensor:
         if all(isinstance(argument, int) for argument in arguments):
@@ -47,7 +45,7 @@ class _OfDtype(type):
 def _of(name: str, dtype: str) -> _OfDtype:
     """The class `name`; its module is torch's, for ``tensor.type("torch.FloatTensor")`` says it so."""
     text = f"``{name}(*sizes)`` or ``{name}(data)``: a tensor of {dtype}; its tensors are instances of this class."
-    return _OfDtype(name, (), {"dtype": np.dtype(dtype), "__doc__": text, "__module__": "torch"})
+    return _OfDtype(name, (), {"dtype": as_dtype(dtype), "__doc__": text, "__module__": "torch"})
 
 
 FloatTensor, DoubleTensor, HalfTensor = (

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from .. import functions
 from .._native.tape import TensorBase
+from ..functions.operands import numpy_names
 
 if TYPE_CHECKING:
     from .._tensor import Tensor
@@ -409,6 +410,7 @@ class Arithmetic(TensorBase):
         """See :func:`fastconv.kron`."""
         return functions.kron(self, other)
 
+    @numpy_names
     def cross(self, other: Tensor, dim: _int = -1) -> Tensor:
         """See :func:`fastconv.cross`."""
         return functions.cross(self, other, dim)

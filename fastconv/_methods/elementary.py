@@ -10,6 +10,7 @@ from numpy.typing import DTypeLike
 
 from .. import functions
 from .._native.tape import TensorBase
+from ..functions.operands import numpy_names
 
 if TYPE_CHECKING:
     from .._tensor import Tensor
@@ -298,10 +299,12 @@ class Elementary(TensorBase):
         """:func:`fastconv.relu`, in place."""
         return self._become(functions.relu(self))
 
+    @numpy_names
     def softmax(self, dim: _int, dtype: DTypeLike | None = None) -> Tensor:
         """See :func:`fastconv.softmax`."""
         return functions.softmax(self, dim, dtype)
 
+    @numpy_names
     def log_softmax(self, dim: _int, dtype: DTypeLike | None = None) -> Tensor:
         """See :func:`fastconv.log_softmax`."""
         return functions.log_softmax(self, dim, dtype)

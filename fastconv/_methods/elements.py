@@ -19,7 +19,7 @@ from ..dtypes import (
     convert,
 )
 from ..functions.indexing import getitem, split_index
-from ..functions.operands import array_of
+from ..functions.operands import array_of, numpy_names
 
 if TYPE_CHECKING:
     from .._tensor import Tensor
@@ -81,66 +81,80 @@ class Elements(TensorBase):
     def __contains__(self, value: Any) -> _bool:
         return bool(np.any(array_of(self) == array_of(value)))
 
+    @numpy_names
     def gather(self, dim: _int, index: Tensor, *, sparse_grad: _bool = False) -> Tensor:
         """See :func:`fastconv.gather`."""
         return functions.gather(self, dim, index, sparse_grad=sparse_grad)
 
+    @numpy_names
     def scatter(
         self, dim: _int, index: Tensor, src: Tensor | _float | None = None, *, value: Any = None, reduce: Any = None
     ) -> Tensor:
         """See :func:`fastconv.scatter`."""
         return functions.scatter(self, dim, index, src, value=value, reduce=reduce)
 
+    @numpy_names
     def scatter_(
         self, dim: _int, index: Tensor, src: Tensor | _float | None = None, *, value: Any = None, reduce: Any = None
     ) -> Tensor:
         """:func:`fastconv.scatter`, in place."""
         return self._become(functions.scatter(self, dim, index, src, value=value, reduce=reduce))
 
+    @numpy_names
     def scatter_add(self, dim: _int, index: Tensor, src: Tensor) -> Tensor:
         """See :func:`fastconv.scatter_add`."""
         return functions.scatter_add(self, dim, index, src)
 
+    @numpy_names
     def scatter_add_(self, dim: _int, index: Tensor, src: Tensor) -> Tensor:
         """:func:`fastconv.scatter_add`, in place."""
         return self._become(functions.scatter_add(self, dim, index, src))
 
+    @numpy_names
     def scatter_reduce(
         self, dim: _int, index: Tensor, src: Tensor, reduce: str, *, include_self: _bool = True
     ) -> Tensor:
         """See :func:`fastconv.scatter_reduce`."""
         return functions.scatter_reduce(self, dim, index, src, reduce, include_self=include_self)
 
+    @numpy_names
     def scatter_reduce_(
         self, dim: _int, index: Tensor, src: Tensor, reduce: str, *, include_self: _bool = True
     ) -> Tensor:
         """:func:`fastconv.scatter_reduce`, in place."""
         return self._become(functions.scatter_reduce(self.clone(), dim, index, src, reduce, include_self=include_self))
 
+    @numpy_names
     def index_select(self, dim: _int, index: Tensor) -> Tensor:
         """See :func:`fastconv.index_select`."""
         return functions.index_select(self, dim, index)
 
+    @numpy_names
     def index_add(self, dim: _int, index: Tensor, source: Tensor, *, alpha: _float = 1) -> Tensor:
         """See :func:`fastconv.index_add`."""
         return functions.index_add(self, dim, index, source, alpha=alpha)
 
+    @numpy_names
     def index_add_(self, dim: _int, index: Tensor, source: Tensor, *, alpha: _float = 1) -> Tensor:
         """:func:`fastconv.index_add`, in place."""
         return self._become(functions.index_add(self, dim, index, source, alpha=alpha))
 
+    @numpy_names
     def index_copy(self, dim: _int, index: Tensor, source: Tensor) -> Tensor:
         """See :func:`fastconv.index_copy`."""
         return functions.index_copy(self, dim, index, source)
 
+    @numpy_names
     def index_copy_(self, dim: _int, index: Tensor, source: Tensor) -> Tensor:
         """:func:`fastconv.index_copy`, in place."""
         return self._become(functions.index_copy(self, dim, index, source))
 
+    @numpy_names
     def index_fill(self, dim: _int, index: Tensor, value: _float | Tensor) -> Tensor:
         """See :func:`fastconv.index_fill`."""
         return functions.index_fill(self, dim, index, value)
 
+    @numpy_names
     def index_fill_(self, dim: _int, index: Tensor, value: _float | Tensor) -> Tensor:
         """:func:`fastconv.index_fill`, in place."""
         return self._become(functions.index_fill(self, dim, index, value))
@@ -149,6 +163,7 @@ class Elements(TensorBase):
         """See :func:`fastconv.take`."""
         return functions.take(self, index)
 
+    @numpy_names
     def take_along_dim(self, indices: Tensor, dim: _int | None = None) -> Tensor:
         """See :func:`fastconv.take_along_dim`."""
         return functions.take_along_dim(self, indices, dim)
@@ -181,30 +196,37 @@ class Elements(TensorBase):
         """See :func:`fastconv.argwhere`."""
         return functions.argwhere(self)
 
+    @numpy_names
     def select(self, dim: _int, index: _int) -> Tensor:
         """See :func:`fastconv.select`."""
         return functions.select(self, dim, index)
 
+    @numpy_names
     def narrow(self, dim: _int, start: _int | Tensor, length: _int) -> Tensor:
         """See :func:`fastconv.narrow`."""
         return functions.narrow(self, dim, start, length)
 
+    @numpy_names
     def split(self, split_size_or_sections: _int | Sequence[_int], dim: _int = 0) -> tuple[Any, ...]:
         """See :func:`fastconv.split`."""
         return functions.split(self, split_size_or_sections, dim)
 
+    @numpy_names
     def split_with_sizes(self, split_sizes: Sequence[_int], dim: _int = 0) -> tuple[Any, ...]:
         """See :func:`fastconv.split_with_sizes`."""
         return functions.split_with_sizes(self, split_sizes, dim)
 
+    @numpy_names
     def chunk(self, chunks: _int, dim: _int = 0) -> tuple[Any, ...]:
         """See :func:`fastconv.chunk`."""
         return functions.chunk(self, chunks, dim)
 
+    @numpy_names
     def tensor_split(self, indices_or_sections: _int | Sequence[_int], dim: _int = 0) -> tuple[Any, ...]:
         """See :func:`fastconv.tensor_split`."""
         return functions.tensor_split(self, indices_or_sections, dim)
 
+    @numpy_names
     def unbind(self, dim: _int = 0) -> tuple[Any, ...]:
         """See :func:`fastconv.unbind`."""
         return functions.unbind(self, dim)

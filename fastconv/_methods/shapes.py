@@ -18,6 +18,7 @@ from ..dtypes import (
     memory_format,
     preserve_format,
 )
+from ..functions.operands import numpy_names
 
 if TYPE_CHECKING:
     from .._tensor import Tensor
@@ -60,6 +61,7 @@ class Shapes(tape.TensorBase):
         """See :func:`fastconv.ravel`."""
         return functions.ravel(self)
 
+    @numpy_names
     def unflatten(self, dim: _int, sizes: Sequence[_int]) -> Tensor:
         """See :func:`fastconv.unflatten`."""
         return functions.unflatten(self, dim, sizes)
@@ -102,18 +104,22 @@ class Shapes(tape.TensorBase):
         """:func:`fastconv.movedim` by another name."""
         return functions.movedim(self, source, destination)
 
+    @numpy_names
     def squeeze(self, dim: _int | Sequence[_int] | None = None) -> Tensor:
         """See :func:`fastconv.squeeze`."""
         return functions.squeeze(self, dim)
 
+    @numpy_names
     def squeeze_(self, dim: _int | Sequence[_int] | None = None) -> Tensor:
         """:func:`fastconv.squeeze`, in place."""
         return self._turn(self.squeeze(dim))
 
+    @numpy_names
     def unsqueeze(self, dim: _int) -> Tensor:
         """See :func:`fastconv.unsqueeze`."""
         return functions.unsqueeze(self, dim)
 
+    @numpy_names
     def unsqueeze_(self, dim: _int) -> Tensor:
         """:func:`fastconv.unsqueeze`, in place."""
         return self._turn(self.unsqueeze(dim))
@@ -138,6 +144,7 @@ class Shapes(tape.TensorBase):
         """See :func:`fastconv.tile`."""
         return functions.tile(self, *dims)
 
+    @numpy_names
     def repeat_interleave(self, repeats: _int | Tensor, dim: _int | None = None) -> Tensor:
         """See :func:`fastconv.repeat_interleave`."""
         return functions.repeat_interleave(self, repeats, dim)

@@ -8,6 +8,7 @@ tensors or modules have it and fastconv's have not.
 from __future__ import annotations
 
 import ast
+import contextlib
 import inspect
 import os
 from collections.abc import Iterable, Iterator
@@ -97,7 +98,8 @@ def _read(path: str, folder: str, trees: dict[str, ast.Module]) -> None:
             place = os.path.join(base, *name.split("."))
             for file in (f"{place}.py", os.path.join(place, "__init__.py")):
                 if name and os.path.isfile(file):
-                    _read(os.path.normpath(file), folder, trees)
+                    with contextlib.suppress(ValueError):  # Python 2, which many programs keep unused
+                        _read(os.path.normpath(file), folder, trees)
 
 
 def _defined(tree: ast.Module) -> Iterator[tuple[str, bool]]:

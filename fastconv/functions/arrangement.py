@@ -12,7 +12,7 @@ import numpy as np
 from .. import primitives
 from .._native.tape import TensorBase, differentiable_twice
 from ..checks import brief, dimension, integer, unpack
-from .operands import apply
+from .operands import apply, numpy_names
 from .shapes import cat, expand, permute, reshape, transpose
 
 if TYPE_CHECKING:
@@ -136,6 +136,7 @@ def tile(input: Tensor, *dims: int | Sequence[int]) -> Tensor:
     return repeat(input, (1,) * (input.ndim - len(counts)) + counts)
 
 
+@numpy_names
 def repeat_interleave(input: Tensor, repeats: int | Tensor, dim: int | None = None) -> Tensor:
     """Each slice along `dim` (each element, without it) so many times in a row."""
     x, at = (reshape(input, (-1,)), 0) if dim is None else (input, dimension(dim, input.ndim))
@@ -154,6 +155,7 @@ def ravel(input: Tensor) -> Tensor:
     return reshape(input, (-1,))
 
 
+@numpy_names
 def unflatten(input: Tensor, dim: int, sizes: Sequence[int]) -> Tensor:
     """A dimension made several, of which one length may be -1."""
     dim = dimension(dim, input.ndim)

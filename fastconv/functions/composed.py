@@ -254,6 +254,7 @@ def amin(input: Tensor, dim: Dims = (), keepdim: bool = False) -> Tensor:
     return _extreme(input, dim, keepdim, -1, "amin")
 
 
+@numpy_names
 def aminmax(input: Tensor, *, dim: int | None = None, keepdim: bool = False) -> tuple[Tensor, Tensor]:
     """The smallest and the largest elements, of all or along `dim`."""
     along: Dims = () if dim is None else dim
@@ -365,6 +366,7 @@ def column_stack(tensors: Sequence[Tensor]) -> Tensor:
     return cat([unsqueeze(reshape(x, (-1,)), 1) if x.ndim < 2 else x for x in tensors], 1)
 
 
+@numpy_names
 def split_with_sizes(input: Tensor, split_sizes: Sequence[int], dim: int = 0) -> tuple[Any, ...]:
     """Views of as many slices along `dim` as the list says; see :func:`fastconv.split`."""
     return split(input, list(split_sizes), dim)
@@ -459,6 +461,7 @@ def masked_scatter(input: Tensor, mask: Tensor, source: Tensor) -> Tensor:
     return apply(primitives.put, input.expand(chosen.shape), source.reshape(-1)[:count], at=(chosen,))
 
 
+@numpy_names
 def scatter_reduce(
     input: Tensor, dim: int, index: Tensor, src: Tensor, reduce: str, *, include_self: bool = True
 ) -> Tensor:

@@ -10,7 +10,7 @@ import numpy as np
 from .._native.tape import TensorBase, differentiable_twice
 from ..checks import brief, dimension
 from .arithmetic import matmul, mul
-from .operands import apply, operands
+from .operands import apply, numpy_names, operands
 from .reduction import sum
 from .selection import diagonal
 from .shapes import permute, reshape
@@ -246,6 +246,7 @@ def kron(input: Tensor, other: Tensor) -> Tensor:
     return reshape(mul(left, right), [n * m for n, m in zip(a, b, strict=True)])
 
 
+@numpy_names
 def cross(input: Tensor, other: Tensor, dim: int = -1) -> Tensor:
     """The vector products along a dimension of length 3."""
     x, y = operands(input, other)

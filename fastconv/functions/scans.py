@@ -12,7 +12,7 @@ from .. import primitives
 from .._native.tape import TensorBase, differentiable_twice, wrap
 from ..checks import brief, dimension, integer
 from ..dtypes import float32
-from .operands import apply, array_of, as_operand, cast, dimensions, floating
+from .operands import apply, array_of, as_operand, cast, dimensions, floating, numpy_names
 from .reduction import max_result, mean, std, sum, var
 from .shapes import cat, squeeze
 
@@ -95,6 +95,7 @@ def _summable(input: Any, dtype: DTypeLike | None, name: str) -> Any:
     return input if input.dtype.kind == "f" else as_operand(input, np.dtype(np.int64))
 
 
+@numpy_names
 def cumsum(input: Tensor, dim: int, *, dtype: DTypeLike | None = None) -> Tensor:
     """Sums of the elements up to each along `dim`; integers and bools sum to int64."""
     x = _summable(input, dtype, "cumsum")
@@ -102,6 +103,7 @@ def cumsum(input: Tensor, dim: int, *, dtype: DTypeLike | None = None) -> Tensor
     return apply(_cumsum, x, dim=dim, reverse=False) if x.ndim else apply(primitives.clone, x)
 
 
+@numpy_names
 def cumprod(input: Tensor, dim: int, *, dtype: DTypeLike | None = None) -> Tensor:
     """Products of the elements up to each along `dim`; those of integers and bools are int64."""
     x = _summable(input, dtype, "cumprod")
@@ -109,6 +111,7 @@ def cumprod(input: Tensor, dim: int, *, dtype: DTypeLike | None = None) -> Tenso
     return apply(_cumprod, x, dim=dim) if x.ndim else apply(primitives.clone, x)
 
 
+@numpy_names
 def prod(input: Tensor, dim: int | None = None, keepdim: bool = False, *, dtype: DTypeLike | None = None) -> Tensor:
     """The product of all elements, or along `dim`; that of integers and bools is int64."""
     x = _summable(input, dtype, "prod")
@@ -132,16 +135,19 @@ def _running_extremum(input: Tensor, dim: int, name: str, accumulate: Any) -> An
     return max_result(apply(primitives.index, x, index=tuple(at), basic=False), wrap(indices))
 
 
+@numpy_names
 def cummax(input: Tensor, dim: int) -> Any:
     """The largest element up to each along `dim`, and where it stands: ``(values, indices)``."""
     return _running_extremum(input, dim, "cummax", lambda x, dim: np.maximum.accumulate(x, dim))
 
 
+@numpy_names
 def cummin(input: Tensor, dim: int) -> Any:
     """The smallest element up to each along `dim`, and where it stands: ``(values, indices)``."""
     return _running_extremum(input, dim, "cummin", lambda x, dim: np.minimum.accumulate(x, dim))
 
 
+@numpy_names
 def logsumexp(input: Tensor, dim: int | Sequence[int], keepdim: bool = False) -> Tensor:
     """``log(sum(exp(input)))`` over `dim`, without overflow."""
     x = floating(input, "logsumexp")
@@ -159,6 +165,7 @@ def logsumexp(input: Tensor, dim: int | Sequence[int], keepdim: bool = False) ->
     return y if keepdim else squeeze(y, axes)
 
 
+@numpy_names
 def std_mean(
     input: Tensor, dim: Any = None, unbiased: bool = True, keepdim: bool = False, *, correction: Any = None
 ) -> tuple[Any, ...]:
@@ -166,6 +173,7 @@ def std_mean(
     return std(input, dim, unbiased, keepdim, correction=correction), mean(input, dim, keepdim)
 
 
+@numpy_names
 def var_mean(
     input: Tensor, dim: Any = None, unbiased: bool = True, keepdim: bool = False, *, correction: Any = None
 ) -> tuple[Any, ...]:
@@ -173,6 +181,7 @@ def var_mean(
     return var(input, dim, unbiased, keepdim, correction=correction), mean(input, dim, keepdim)
 
 
+@numpy_names
 def diff(
     input: Tensor, n: int = 1, dim: int = -1, prepend: Tensor | None = None, append: Tensor | None = None
 ) -> Tensor:
@@ -192,6 +201,7 @@ def diff(
     return x
 
 
+@numpy_names
 def count_nonzero(input: Tensor, dim: int | Sequence[int] | None = None) -> Tensor:
     """How many elements are not 0, in all or along `dim`."""
     return wrap(np.asarray(np.count_nonzero(array_of(input), axis=dimensions(dim, input)), np.int64))

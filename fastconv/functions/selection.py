@@ -11,7 +11,7 @@ from .. import primitives
 from .._native.tape import TensorBase, differentiable_twice, siblings, wrap
 from ..checks import brief, dimension, integer
 from ..dtypes import convert
-from .operands import apply, array_of, as_operand, elementwise
+from .operands import apply, array_of, as_operand, elementwise, numpy_names
 
 if TYPE_CHECKING:
     from .._tensor import Tensor
@@ -140,6 +140,7 @@ def _gathered(input: Tensor, dim: int, index: Tensor, name: str, source: Any = N
     return dim, array
 
 
+@numpy_names
 def gather(input: Tensor, dim: int, index: Tensor, *, sparse_grad: bool = False) -> Tensor:
     """``out[i][j][k] = input[i][index[i][j][k]][k]`` for dim 1, and likewise for others.
 
@@ -161,6 +162,7 @@ def gather(input: Tensor, dim: int, index: Tensor, *, sparse_grad: bool = False)
     return apply(primitives.index, input, index=_along(array.reshape(array.shape or (1,)), dim), basic=False)
 
 
+@numpy_names
 def scatter(
     input: Tensor, dim: int, index: Tensor, src: Tensor | float | None = None, *, value: Any = None, reduce: Any = None
 ) -> Tensor:
@@ -194,6 +196,7 @@ def _needed(*tensors: Any) -> bool:
     return any(isinstance(t, TensorBase) and t.requires_grad for t in tensors)
 
 
+@numpy_names
 def scatter_add(input: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
     """A copy of `input` with ``src[i][j][k]`` added to ``out[i][index[i][j][k]][k]`` for dim 1, and so on."""
     return _scattered(input, dim, index, src, "scatter_add", _add_at)
@@ -214,6 +217,7 @@ def _scattered(input: Tensor, dim: int, index: Tensor, src: Any, name: str, op: 
     return apply(op, input, src, at=_along(array, dim))
 
 
+@numpy_names
 def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
     """The slices along `dim` that the vector `index` names."""
     dim = dimension(dim, _tensor(input, "index_select").ndim)
@@ -229,17 +233,20 @@ def _at(input: Tensor, dim: int, index: Tensor, name: str) -> tuple[Any, ...]:
     return (*(slice(None),) * dim, _index(index, name, input.shape[dim], 1).reshape(-1))
 
 
+@numpy_names
 def index_add(input: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha: float = 1) -> Tensor:
     """A copy of `input` with `alpha` times each slice of `source` added to the slice that `index` names."""
     at = _at(input, dim, index, "index_add")
     return apply(_add_at, input, source if alpha == 1 else source * alpha, at=at)
 
 
+@numpy_names
 def index_copy(input: Tensor, dim: int, index: Tensor, source: Tensor) -> Tensor:
     """A copy of `input` with the slices of `source` in place of those that `index` names."""
     return apply(primitives.put, input, source, at=_at(input, dim, index, "index_copy"))
 
 
+@numpy_names
 def index_fill(input: Tensor, dim: int, index: Tensor, value: float | Tensor) -> Tensor:
     """A copy of `input` with the slices that `index` names full of a number."""
     if not _tensor(input, "index_fill").ndim:
@@ -247,6 +254,7 @@ def index_fill(input: Tensor, dim: int, index: Tensor, value: float | Tensor) ->
     return apply(primitives.put, input, value, at=_at(input, dim, index, "index_fill"))
 
 
+@numpy_names
 def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Tensor:
     """:func:`gather` whose tensors are broadcast to each other; without `dim` of the flattened ones."""
     if dim is None:
@@ -297,11 +305,13 @@ def nonzero(input: Tensor, *, as_tuple: bool = False) -> Any:
     return wrap(np.ascontiguousarray(np.argwhere(array).astype(np.int64)))
 
 
+@numpy_names
 def select(input: Tensor, dim: int, index: int) -> Tensor:
     """The slice at an index along `dim`, without that dimension: a view."""
     return input[(*(slice(None),) * dimension(dim, input.ndim), index)]
 
 
+@numpy_names
 def narrow(input: Tensor, dim: int, start: int | Tensor, length: int) -> Tensor:
     """A view of `length` slices along `dim`, from `start` on."""
     if not _tensor(input, "narrow").ndim:
@@ -323,6 +333,7 @@ def _pieces(input: Tensor, dim: int, ends: Sequence[int]) -> tuple[Any, ...]:
     return tuple(input[(*before, slice(start, end))] for start, end in zip([0, *ends[:-1]], ends, strict=True))
 
 
+@numpy_names
 def split(tensor: Tensor, split_size_or_sections: int | Sequence[int], dim: int = 0) -> tuple[Any, ...]:
     """Views of so many slices along `dim` each, or of as many as a list says."""
     if not _tensor(tensor, "split").ndim:
@@ -343,6 +354,7 @@ def split(tensor: Tensor, split_size_or_sections: int | Sequence[int], dim: int 
     return siblings(_pieces(tensor, dim, [*range(size, length, size or 1), length]))
 
 
+@numpy_names
 def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Any, ...]:
     """At most so many views along `dim`, of one size but for the last."""
     if integer(chunks, "chunks", -(2**60)) < 1:
@@ -354,6 +366,7 @@ def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Any, ...]:
     return split(input, -(-length // chunks), dim) if length else (input,) * chunks
 
 
+@numpy_names
 def tensor_split(input: Tensor, indices_or_sections: int | Sequence[int], dim: int = 0) -> tuple[Any, ...]:
     """So many views along `dim`, as even as can be, or those between the indices of a list."""
     if not _tensor(input, "tensor_split").ndim:
@@ -370,6 +383,7 @@ def tensor_split(input: Tensor, indices_or_sections: int | Sequence[int], dim: i
     return _pieces(input, dim, np.cumsum(sizes).tolist())
 
 
+@numpy_names
 def unbind(input: Tensor, dim: int = 0) -> tuple[Any, ...]:
     """The slices along `dim`, without that dimension: views."""
     dim = dimension(dim, _tensor(input, "unbind").ndim)
@@ -386,6 +400,7 @@ def diagonal(input: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Te
     return apply(_diagonal, input, offset=integer(offset, "offset", -(2**60)), dim1=dim1, dim2=dim2)
 
 
+@numpy_names
 def unfold_dimension(input: Tensor, dim: int, size: int, step: int) -> Tensor:
     """See :meth:`fastconv.Tensor.unfold`; torch has this as a method alone."""
     dim, size, step = dimension(dim, _tensor(input, "unfold").ndim), integer(size, "size"), integer(step, "step")

@@ -111,12 +111,14 @@ def transpose(input: Tensor, dim0: int, dim1: int) -> Tensor:
     return apply(primitives.permute, input, dims=tuple(dims))
 
 
+@numpy_names
 def unsqueeze(input: Tensor, dim: int) -> Tensor:
     """A view with a dimension of length 1 put in before `dim`."""
     place = dimension(dim, input.ndim + 1)
     return apply(primitives.reshape, input, shape=(*input.shape[:place], 1, *input.shape[place:]))
 
 
+@numpy_names
 def squeeze(input: Tensor, dim: int | Sequence[int] | None = None) -> Tensor:
     """A view without the dimensions of length 1, or without those of them that `dim` names."""
     if dim is None:

@@ -9,7 +9,7 @@ import numpy as np
 from .. import primitives
 from .._native.tape import TensorBase, differentiable_twice, wrap
 from ..checks import brief, dimension, integer, number
-from .operands import apply, array_of, as_operand
+from .operands import apply, array_of, as_operand, numpy_names
 from .reduction import max as _max
 from .shapes import flatten, squeeze
 
@@ -88,6 +88,7 @@ def _checked(input: Any, name: str) -> Any:
     return input
 
 
+@numpy_names
 def sort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool = True) -> Any:
     """The elements in order along `dim`, and where they stood.
 
@@ -107,12 +108,14 @@ def sort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool = 
     return sort_result(_taken(input, indices, dim), wrap(indices.reshape(input.shape)))
 
 
+@numpy_names
 def argsort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool = True) -> Tensor:
     """Where the elements in order stood; see :func:`sort`."""
     dim = dimension(dim, _checked(input, "argsort").ndim)
     return wrap(np.ascontiguousarray(_order(array_of(input), dim, descending)).reshape(input.shape))
 
 
+@numpy_names
 def topk(input: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: bool = True) -> Any:
     """The k largest (or smallest) elements along `dim`, in order, and where they stand.
 
@@ -143,6 +146,7 @@ def topk(input: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: boo
     return topk_result(_taken(input, indices, dim), wrap(indices))
 
 
+@numpy_names
 def kthvalue(input: Tensor, k: int, dim: int = -1, keepdim: bool = False) -> Any:
     """The k-th smallest element along `dim`, k from 1, and where it stands: ``(values, indices)``."""
     dim = dimension(dim, _checked(input, "kthvalue").ndim)
@@ -175,6 +179,7 @@ def _shared(needs, x, middle):
     return middle.astype(x.dtype), vjp, (x,)
 
 
+@numpy_names
 def median(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Any:
     """The median, of two in the middle the lower one; NaN if there is one.
 
@@ -202,6 +207,7 @@ def median(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Any:
     return median_result(values, indices)
 
 
+@numpy_names
 def mode(input: Tensor, dim: int = -1, keepdim: bool = False) -> Any:
     """The most frequent element along `dim`, of several the smallest, and where its last one stands."""
     dim = dimension(dim, _checked(input, "mode").ndim)
@@ -217,6 +223,7 @@ def mode(input: Tensor, dim: int = -1, keepdim: bool = False) -> Any:
     return mode_result(values, indices)
 
 
+@numpy_names
 def quantile(
     input: Tensor, q: float | Tensor, dim: int | None = None, keepdim: bool = False, *, interpolation: str = "linear"
 ) -> Tensor:
@@ -258,6 +265,7 @@ def quantile(
     return y if isinstance(q, TensorBase) and q.ndim else y[0]
 
 
+@numpy_names
 def unique(
     input: Tensor,
     sorted: bool = True,

@@ -11,7 +11,7 @@ from .._native.tape import wrap
 from .._tensor import Tensor
 from ..autograd import no_grad
 from ..autograd.hooks import RemovableHandle, add_hook
-from ..dtypes import preserve_format
+from ..dtypes import DType, preserve_format
 from . import hooks
 from .parameter import Parameter, Uninitialized
 
@@ -140,6 +140,10 @@ class Module:
             Its ``remove()`` takes the hook away.
         """
         return self._add_hook("backward", hook, prepend)
+
+    def register_backward_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
+        """:meth:`register_full_backward_hook` under the name it had; gradients are always those of the arguments."""
+        return self.register_full_backward_hook(hook)
 
     # Attributes
 
@@ -328,7 +332,7 @@ class Module:
             For any device but the CPU, as torch does on a machine without a GPU.
         """
         for dtype in (*target, kwargs.get("dtype")):
-            if isinstance(dtype, np.dtype) and dtype.kind != "f":
+            if isinstance(dtype, (np.dtype, DType)) and dtype.kind != "f":
                 raise TypeError(
                     f"nn.Module.to only accepts floating point or complex dtypes, but got desired dtype={dtype}"
                 )

@@ -18,6 +18,7 @@ from . import functional as F
 from . import init
 from .module import Module
 from .parameter import Parameter, parameter_dtype
+from .utils.rnn import PackedSequence
 
 __all__ = ["GRU", "GRUCell", "LSTM", "LSTMCell", "RNN", "RNNCell"]
 
@@ -271,19 +272,47 @@ class _Layers(_Recurrent):
     def flatten_parameters(self) -> None:
         """Does nothing: parameters lie as they shall."""
 
-    def _scan(self, x: Tensor, state: list[Tensor], end: str) -> tuple[Tensor, list[Tensor]]:
-        """One direction of one layer over (L, N, features)."""
+    def _scan(self, x: Tensor, sizes: list[int] | None, state: list[Tensor], end: str) -> tuple[Tensor, list[Tensor]]:
+        """One direction of one layer over (L, N, features), or over what is packed in batches of these sizes."""
         step = _STEPS[self.mode][0]
         own = [getattr(self, name + end) if self.bias or "weight" in name else None for name in _NAMES]
         projection = {"projection": getattr(self, "weight_hr" + end)} if self.proj_size else {}
         gates = F.linear(x, own[0], own[2])
-        outputs: list = [None] * len(x)
-        for t in reversed(range(len(x))) if end.endswith("_reverse") else range(len(x)):
-            state = step(gates[t], state, own[1], own[3], **projection)
+        parts = list(gates if sizes is None else gates.split(sizes))
+        outputs: list = [None] * len(parts)
+        start, ended = state, []
+        for t in reversed(range(len(parts))) if end.endswith("_reverse") else range(len(parts)):
+            if sizes is not None:
+                have, want = len(state[0]), sizes[t]
+                if t == len(parts) - 1 and end.endswith("_reverse"):
+                    state = [part[:want] for part in state]
+                elif want > have:  # going back, the shorter sequences join
+                    state = [cat([part, first[have:want]]) for part, first in zip(state, start, strict=True)]
+                elif want < have:
+                    ended.append([part[want:] for part in state])
+                    state = [part[:want] for part in state]
+            state = step(parts[t], state, own[1], own[3], **projection)
             outputs[t] = state[0]
-        return stack(outputs), state
+        for late in reversed(ended):
+            state = [cat([part, rest]) for part, rest in zip(state, late, strict=True)]
+        return (stack(outputs) if sizes is None else cat(outputs)), state
 
-    def _run(self, input: Tensor, state: list[Tensor] | None) -> tuple[Tensor, list[Tensor]]:
+    def _run(self, input: Any, state: list[Tensor] | None) -> tuple[Any, list[Tensor]]:
+        if not isinstance(input, PackedSequence):
+            return self._run_batch(input, None, state)
+        data, sizes, order, back = input
+        if data.ndim != 2:
+            raise RuntimeError(f"{type(self).__name__}: packed input must have two dimensions, got {list(data.shape)}")
+        if state is not None and order is not None:
+            state = [part.index_select(1, order) for part in state]
+        output, final = self._run_batch(data, sizes.tolist(), state)
+        if back is not None:
+            final = [part.index_select(1, back) for part in final]
+        return PackedSequence(output, sizes, order, back), final
+
+    def _run_batch(
+        self, input: Tensor, packed: list[int] | None, state: list[Tensor] | None
+    ) -> tuple[Tensor, list[Tensor]]:
         name, parts = type(self).__name__, _STEPS[self.mode][2]
         if input.ndim not in (2, 3):
             raise ValueError(f"{name}: Expected input to be 2D or 3D, got {input.ndim}D instead")
@@ -291,12 +320,14 @@ class _Layers(_Recurrent):
             raise RuntimeError(
                 f"input.size(-1) must be equal to input_size. Expected {self.input_size}, got {input.shape[-1]}"
             )
-        single = input.ndim == 2
-        x = input.unsqueeze(1) if single else input.transpose(0, 1) if self.batch_first else input
+        single = input.ndim == 2 and packed is None
+        turned = self.batch_first and not single and packed is None
+        x = input.unsqueeze(1) if single else input.transpose(0, 1) if turned else input
         if not len(x):
             raise RuntimeError(f"Expected sequence length to be larger than 0 in {name}, got {list(input.shape)}")
         cells = self.num_layers * len(self._directions)
-        sizes = [(cells, x.shape[1], width) for width in (self._output_size, self.hidden_size)[:parts]]
+        number_of = x.shape[1] if packed is None else packed[0]
+        sizes = [(cells, number_of, width) for width in (self._output_size, self.hidden_size)[:parts]]
         if state is None:
             state = [zeros(*size, dtype=x.dtype) for size in sizes]
         else:
@@ -309,7 +340,7 @@ class _Layers(_Recurrent):
             outputs = []
             for direction in self._directions:
                 first = [part[len(ends)] for part in state]
-                output, last = self._scan(x, first, f"_l{layer}{direction}")
+                output, last = self._scan(x, packed, first, f"_l{layer}{direction}")
                 outputs.append(output)
                 ends.append(last)
             x = outputs[0] if len(outputs) == 1 else cat(outputs, -1)
@@ -318,7 +349,7 @@ class _Layers(_Recurrent):
         final = [stack([end[i] for end in ends]) for i in range(parts)]
         if single:
             return x.squeeze(1), [part.squeeze(1) for part in final]
-        return x.transpose(0, 1) if self.batch_first else x, final
+        return x.transpose(0, 1) if turned else x, final
 
     def extra_repr(self) -> str:
         parts = [f"{self.input_size}, {self.hidden_size}"]

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .._tensor import Tensor, address, owner_of
-from ..dtypes import BFloat16, device
+from ..dtypes import device, dtype
 from ..nn.parameter import Parameter
 from .storage import Element, element_of
 
@@ -98,7 +98,7 @@ class _Pickler(pickle._Pickler):
         return self._file.getvalue()
 
     def save(self, obj, save_persistent_id=True):
-        if isinstance(obj, np.dtype | BFloat16) and not self._in_numpy:
+        if isinstance(obj, np.dtype | dtype) and not self._in_numpy:
             obj = _name("torch", element_of(obj).name)
         if type(obj) is _Name:
             if id(obj) in self.memo:

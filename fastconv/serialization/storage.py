@@ -10,7 +10,7 @@ import numpy as np
 
 from .._native.tape import wrap
 from .._tensor import Tensor
-from ..dtypes import BFloat16, as_dtype, device
+from ..dtypes import as_dtype, bfloat16, device
 from ..nn.parameter import Parameter
 from .unpickler import UnpicklingError
 
@@ -66,7 +66,7 @@ ELEMENTS = {
                 *(("uint16", None), ("uint32", None), ("uint64", None)),
             )
         ),
-        Element("bfloat16", "BFloat16Storage", np.dtype("uint16"), BFloat16.dtype),
+        Element("bfloat16", "BFloat16Storage", np.dtype("uint16"), bfloat16.dtype),
         Element("float8_e5m2", None, np.dtype("uint8"), _FLOAT32, _widen(_float8_e5m2)),
         Element("float8_e4m3fn", None, np.dtype("uint8"), _FLOAT32, _widen(_float8_e4m3)),
     )

@@ -12,7 +12,8 @@ from .._native.tape import apply
 from .._tensor import Tensor
 from ..checks import integer, integers, number
 from ..creation import from_numpy, ones, zeros
-from ..functions import cat
+from ..dtypes import float32, float64, int32, int64
+from ..functions import cat, maximum, minimum, stack
 from ..nn.functions.resize import transposed_taps
 from ..random import fill_bernoulli
 
@@ -21,12 +22,19 @@ __all__ = [
     "Conv2dNormActivation",
     "FrozenBatchNorm2d",
     "Permute",
+    "RoIAlign",
     "SqueezeExcitation",
     "StochasticDepth",
+    "batched_nms",
     "box_area",
+    "box_convert",
     "box_iou",
+    "clip_boxes_to_image",
+    "generalized_box_iou",
     "nms",
+    "remove_small_boxes",
     "roi_align",
+    "sigmoid_focal_loss",
     "stochastic_depth",
 ]
 
@@ -232,10 +240,13 @@ class StochasticDepth(nn.Module):
 # ---------------------------------------------------------------------------------------------------------------------
 
 
-def _boxes(boxes: Tensor, name: str) -> np.ndarray:
+def _boxes(boxes: Tensor, name: str = "boxes") -> Tensor:
+    """The boxes, in a dtype in which their areas can be computed."""
     if not isinstance(boxes, Tensor) or boxes.ndim != 2 or boxes.shape[1] != 4:
         raise RuntimeError(f"{name} should be a tensor of size (n, 4), got {getattr(boxes, 'shape', boxes)}")
-    return boxes.detach().numpy()
+    if boxes.is_floating_point():
+        return boxes if boxes.dtype in (float32, float64) else boxes.float()
+    return boxes if boxes.dtype in (int32, int64) else boxes.int()
 
 
 def _areas(boxes: np.ndarray) -> np.ndarray:
@@ -244,7 +255,72 @@ def _areas(boxes: np.ndarray) -> np.ndarray:
 
 def box_area(boxes: Tensor) -> Tensor:
     """The areas (n,) of boxes (n, 4)."""
-    return from_numpy(_areas(_boxes(boxes, "boxes")))
+    boxes = _boxes(boxes)
+    return (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
+
+
+def _shared_and_union(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+    """The areas of the intersection and of the union of all pairs."""
+    sizes = (minimum(a[:, None, 2:], b[:, 2:]) - maximum(a[:, None, :2], b[:, :2])).clamp(min=0)
+    shared = sizes[:, :, 0] * sizes[:, :, 1]
+    return shared, box_area(a)[:, None] + box_area(b) - shared
+
+
+def box_iou(boxes1: Tensor, boxes2: Tensor) -> Tensor:
+    """Intersection over union of all pairs of boxes: (n, 4) and (m, 4) to (n, m)."""
+    shared, union = _shared_and_union(_boxes(boxes1, "boxes1"), _boxes(boxes2, "boxes2"))
+    return shared / union
+
+
+def generalized_box_iou(boxes1: Tensor, boxes2: Tensor) -> Tensor:
+    """:func:`box_iou` less the share of the least box around each pair that neither fills (Rezatofighi et al., 2019).
+
+    (n, 4) and (m, 4) to (n, m), from -1 to 1; of boxes far apart it has a gradient still.
+    """
+    a, b = _boxes(boxes1, "boxes1"), _boxes(boxes2, "boxes2")
+    shared, union = _shared_and_union(a, b)
+    sizes = (maximum(a[:, None, 2:], b[:, 2:]) - minimum(a[:, None, :2], b[:, :2])).clamp(min=0)
+    around = sizes[:, :, 0] * sizes[:, :, 1]
+    return shared / union - (around - union) / around
+
+
+def box_convert(boxes: Tensor, in_fmt: str, out_fmt: str) -> Tensor:
+    """Boxes (n, 4) in other coordinates.
+
+    Parameters
+    ----------
+    boxes : (..., 4)
+    in_fmt, out_fmt : {"xyxy", "xywh", "cxcywh"}
+        Two corners, a corner and the sizes, or the centre and the sizes.
+    """
+    for name, value in (("in_fmt", in_fmt), ("out_fmt", out_fmt)):
+        if value not in ("xyxy", "xywh", "cxcywh"):
+            raise ValueError(f"Unsupported Bounding Box Conversions: {name} is {value!r}, not xyxy, xywh or cxcywh")
+    if in_fmt == out_fmt:
+        return boxes.clone()
+    first, second = boxes[..., :2], boxes[..., 2:]
+    if in_fmt == "cxcywh":
+        first, second = first - 0.5 * second, first + 0.5 * second
+    elif in_fmt == "xywh":
+        second = first + second
+    if out_fmt == "cxcywh":
+        first, second = (first + second) / 2, second - first
+    elif out_fmt == "xywh":
+        second = second - first
+    return cat([first, second], -1)
+
+
+def clip_boxes_to_image(boxes: Tensor, size: tuple[int, int]) -> Tensor:
+    """Boxes (..., 4) whose corners are moved into an image of `size` (H, W)."""
+    height, width = size
+    x, y = boxes[..., 0::2].clamp(0, width), boxes[..., 1::2].clamp(0, height)
+    return stack([x, y], -1).reshape(boxes.shape)
+
+
+def remove_small_boxes(boxes: Tensor, min_size: float) -> Tensor:
+    """Which boxes (n, 4) have both sides of at least `min_size`: their indices (m,), int64."""
+    sizes = boxes.detach()[:, 2:] - boxes.detach()[:, :2]
+    return (sizes >= min_size).all(1).nonzero()[:, 0]
 
 
 def _overlaps(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -254,11 +330,6 @@ def _overlaps(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     shared = np.prod(np.clip(high - low, 0, None), axis=2)
     with np.errstate(invalid="ignore", divide="ignore"):
         return shared / (_areas(a)[:, None] + _areas(b)[None] - shared)
-
-
-def box_iou(boxes1: Tensor, boxes2: Tensor) -> Tensor:
-    """Intersection over union of all pairs of boxes: (n, 4) and (m, 4) to (n, m)."""
-    return from_numpy(_overlaps(_boxes(boxes1, "boxes1"), _boxes(boxes2, "boxes2")))
 
 
 def nms(boxes: Tensor, scores: Tensor, iou_threshold: float) -> Tensor:
@@ -276,7 +347,7 @@ def nms(boxes: Tensor, scores: Tensor, iou_threshold: float) -> Tensor:
     (m,) of int64
         The boxes that stay, the best first.
     """
-    corners, values = _boxes(boxes, "boxes"), scores.detach().numpy()
+    corners, values = _boxes(boxes).detach().numpy(), scores.detach().numpy()
     if values.shape != corners.shape[:1]:
         raise RuntimeError(
             f"boxes and scores should have same number of elements in dimension 0, got {corners.shape[0]} and "
@@ -288,6 +359,66 @@ def nms(boxes: Tensor, scores: Tensor, iou_threshold: float) -> Tensor:
         overlaps = _overlaps(corners[left[:1]], corners[left[1:]])[0]
         left = left[1:][~(overlaps > iou_threshold)]
     return from_numpy(np.array(kept, np.int64))
+
+
+def batched_nms(boxes: Tensor, scores: Tensor, idxs: Tensor, iou_threshold: float) -> Tensor:
+    """:func:`nms` of each class by itself.
+
+    Parameters
+    ----------
+    boxes : (n, 4)
+    scores, idxs : (n,)
+        `idxs` is the class of each box.
+    iou_threshold : float
+
+    Returns
+    -------
+    (m,) of int64
+        The boxes that stay, the best first.
+    """
+    if not boxes.numel():
+        return zeros(0, dtype=int64)
+    if boxes.numel() <= 4000:  # classes are moved apart, so that boxes of two do not overlap
+        offsets = idxs.to(boxes.dtype) * (boxes.detach().max() + 1)
+        return nms(boxes + offsets[:, None], scores, iou_threshold)
+    kept = []
+    for one in np.unique(idxs.numpy()):
+        places = np.flatnonzero(idxs.numpy() == one)
+        chosen = from_numpy(places)
+        kept.append(places[nms(boxes[chosen], scores[chosen], iou_threshold).numpy()])
+    order = np.concatenate(kept)
+    return from_numpy(order[np.argsort(-scores.detach().numpy()[order], kind="stable")])
+
+
+def sigmoid_focal_loss(
+    inputs: Tensor, targets: Tensor, alpha: float = 0.25, gamma: float = 2, reduction: str = "none"
+) -> Tensor:
+    """Binary cross entropy in which what is known well counts for little (Lin et al., 2017).
+
+    ``-a_t (1 - p_t)^gamma log(p_t)`` with p_t the probability of the target and a_t `alpha` where it is 1, else
+    ``1 - alpha``.
+
+    Parameters
+    ----------
+    inputs, targets : Tensor of any one shape
+        Logits, and 0 or 1.
+    alpha : float
+        In [0, 1], or -1 for no such weight.
+    gamma : float
+    reduction : {"none", "mean", "sum"}
+    """
+    if not (0 <= alpha <= 1) and alpha != -1:
+        raise ValueError(f"Invalid alpha value: {alpha}. alpha must be in the range [0,1] or -1 for ignore.")
+    if reduction not in ("none", "mean", "sum"):
+        raise ValueError(
+            f"Invalid Value for arg 'reduction': '{reduction}' \n Supported reduction modes: 'none', 'mean', 'sum'"
+        )
+    p = inputs.sigmoid()
+    loss = nn.functional.binary_cross_entropy_with_logits(inputs, targets, reduction="none")
+    loss = loss * (1 - (p * targets + (1 - p) * (1 - targets))) ** gamma
+    if alpha >= 0:
+        loss = (alpha * targets + (1 - alpha) * (1 - targets)) * loss
+    return loss if reduction == "none" else loss.mean() if reduction == "mean" else loss.sum()
 
 
 def _bin_taps(start: float, size: float, bins: int, samples: int, length: int, dtype) -> tuple[np.ndarray, np.ndarray]:
@@ -379,3 +510,29 @@ def roi_align(
         offset=0.5 if aligned else 0.0,
         least=-np.inf if aligned else 1.0,
     )
+
+
+class RoIAlign(nn.Module):
+    """See :func:`roi_align`; ``layer(input, rois)``."""
+
+    def __init__(
+        self,
+        output_size: int | Sequence[int],
+        spatial_scale: float,
+        sampling_ratio: int,
+        aligned: bool = False,
+    ) -> None:
+        super().__init__()
+        self.output_size: int | Sequence[int] = output_size
+        self.spatial_scale: float = spatial_scale
+        self.sampling_ratio: int = sampling_ratio
+        self.aligned: bool = aligned
+
+    def forward(self, input: Tensor, rois: Tensor | Sequence[Tensor]) -> Tensor:
+        return roi_align(input, rois, self.output_size, self.spatial_scale, self.sampling_ratio, self.aligned)
+
+    def __repr__(self) -> str:
+        return (
+            f"{type(self).__name__}(output_size={self.output_size}, spatial_scale={self.spatial_scale}, "
+            f"sampling_ratio={self.sampling_ratio}, aligned={self.aligned})"
+        )

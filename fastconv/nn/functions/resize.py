@@ -17,7 +17,7 @@ import numpy as np
 from ... import layer_passes
 from ..._native.tape import apply
 from ...checks import LARGEST, integer, number
-from ...creation import tensor
+from ...creation import linspace, tensor
 from .. import functional as F
 from .arguments import Array, check_array, check_dtypes, computed_in, of_tensors
 
@@ -308,7 +308,9 @@ def _into(at: np.ndarray, length: int, padding_mode: str, align_corners: bool) -
 def _grid_taps(at: np.ndarray, length: int, mode: str, padding_mode: str, align_corners: bool) -> list:
     """For each tap of each point: its pixel, whether that is in the image, its weight, and the weight's derivative."""
     scale = (length - 1) / 2 if align_corners else length / 2
-    at = ((at + 1) / 2 * (length - 1) if align_corners else ((at + 1) * length - 1) / 2).astype(at.dtype)
+    # Rounded once, as by the fused instruction that torch takes here.
+    exact = (at + 1).astype(np.longdouble if at.dtype == np.float64 else np.float64) * scale
+    at = (exact if align_corners else exact - 0.5).astype(at.dtype)
     slope = np.ones_like(at)
     if mode != "bicubic":
         at, slope = _into(at, length, padding_mode, align_corners)
@@ -476,8 +478,10 @@ def affine_grid(theta: Array, size: Sequence[int], align_corners: bool | None = 
     if min(size) <= 0:
         raise ValueError(f"Expected non-zero, positive output size. Got {size}")
     lengths = size[2:]
-    ends = [1.0 if align_corners else 1 - 1 / n for n in lengths]
-    lines = [np.linspace(-e, e, n) if n > 1 else np.zeros(1) for e, n in zip(ends, lengths, strict=True)]
+    # Rounded as torch rounds: by the identity, points fall on the borders between pixels, where the gradient jumps.
+    lines = [linspace(-1, 1, n, dtype=theta.dtype)._array if n > 1 else np.zeros(1) for n in lengths]
+    if not align_corners:
+        lines = [line * (n - 1) / n for line, n in zip(lines, lengths, strict=True)]
     coordinates = np.meshgrid(*lines, indexing="ij")[::-1]
     points = np.stack([*coordinates, np.ones(lengths)], axis=-1).reshape(-1, dims + 1)
     grid = tensor(points, dtype=theta.dtype) @ theta.transpose(1, 2)
