@@ -308,6 +308,7 @@ from .serialization import load, save
 if TYPE_CHECKING:
     from . import vision as vision  # otherwise imported on first use, by __getattr__
     from .app.predict import load_run as load_run
+    from .optimization import optimize as optimize
     from .summaries import summary as summary
 
 __all__ = [
@@ -548,6 +549,7 @@ __all__ = [
     "ones",
     "ones_like",
     "optim",
+    "optimize",
     "outer",
     "permute",
     "poisson",
@@ -653,6 +655,10 @@ def __getattr__(name: str) -> Any:
         from .summaries import summary
 
         return summary
+    if name == "optimize":
+        from .optimization import optimize
+
+        return optimize
     if name == "load_run":
         from .app.predict import load_run
 

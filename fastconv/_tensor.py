@@ -265,6 +265,7 @@ class Tensor(Elementary, Operators, Arithmetic, Reductions, Elements, Shapes, Co
     @property
     def data(self) -> Tensor:
         """The tensor without its history, on the same memory; assigning replaces the memory."""
+        self._show()
         return wrap(self._array)
 
     @data.setter
@@ -434,6 +435,7 @@ class Tensor(Elementary, Operators, Arithmetic, Reductions, Elements, Shapes, Co
             raise RuntimeError("Can't call numpy() on a tensor that requires grad; use detach().numpy() instead")
         if self._array.dtype.kind == "V":
             raise TypeError("Got unsupported ScalarType BFloat16: NumPy has no such dtype; use float().numpy()")
+        self._show()
         return self._array
 
     def __array__(self, dtype: DTypeLike | None = None, copy: _bool | None = None) -> np.ndarray:
@@ -447,6 +449,7 @@ class Tensor(Elementary, Operators, Arithmetic, Reductions, Elements, Shapes, Co
     def __dlpack__(self, **kwargs: Any) -> Any:
         if self._requires_grad:
             raise BufferError("Can't export a tensor that requires grad; use detach()")
+        self._show()
         return self._array.__dlpack__(**kwargs)
 
     def __dlpack_device__(self) -> tuple[_int, _int]:

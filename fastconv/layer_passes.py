@@ -14,6 +14,7 @@ from ._native import layer_passes
 from ._native.memory import empty
 
 __all__ = [
+    "KINDS",
     "activate",
     "activate_backward",
     "loss",
@@ -26,7 +27,7 @@ __all__ = [
 ]
 
 # Their order is that of src_c/activations.h.
-_KINDS = (
+KINDS = (
     *("hardtanh", "hardsigmoid", "hardswish", "silu", "mish", "elu", "gelu", "gelu_tanh"),
     *("sigmoid", "tanh", "softplus"),
 )
@@ -51,13 +52,13 @@ def _element_wise(compute: Callable, *arrays: np.ndarray) -> np.ndarray:
 
 def activate(kind: str, x: np.ndarray, *parameters: float) -> np.ndarray:
     """The activation of that name with its parameters, as src_c/activations.h tells."""
-    number = _KINDS.index(kind)
+    number = KINDS.index(kind)
     return _element_wise(lambda x, y: layer_passes.activate(number, x, y, *parameters), x)
 
 
 def activate_backward(kind: str, dy: np.ndarray, x: np.ndarray, *parameters: float) -> np.ndarray:
     """dx = f'(x) dy; of sigmoid and tanh x is the result y."""
-    number = _KINDS.index(kind)
+    number = KINDS.index(kind)
     return _element_wise(lambda dy, x, dx: layer_passes.activate_backward(number, dy, x, dx, *parameters), dy, x)
 
 

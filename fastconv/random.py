@@ -352,7 +352,7 @@ def _axes_in_memory(x: np.ndarray) -> list[int]:
 
 
 def _check_writeable(x: np.ndarray) -> None:
-    if any(step == 0 and size > 1 for step, size in zip(x.strides, x.shape, strict=True)):
+    if x.size and any(step == 0 and size > 1 for step, size in zip(x.strides, x.shape, strict=True)):
         raise RuntimeError(
             "unsupported operation: more than one element of the written-to tensor refers to a single memory "
             f"location, in size {list(x.shape)} of strides {list(x.strides)}. Please clone() the tensor before "

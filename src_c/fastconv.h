@@ -43,6 +43,7 @@ typedef struct {
 #include "losses.h"
 #include "resample.h"
 #include "padding.h"
+#include "blocks.h"
 
 /* The kernels for one element type. */
 typedef struct {
@@ -63,6 +64,7 @@ typedef struct {
     const fc_losses_kernels *losses;
     const fc_resample_kernels *resample;
     const fc_padding_kernels *padding;
+    const fc_blocks_kernels *blocks;
 } fc_kernels;
 
 typedef struct {

@@ -10,7 +10,7 @@
 /* Register tiles: rows times vectors are as many accumulators as leave room for the operands among the registers. TILES
  * has every such tile, VECS the widest of each number of rows, and a panel of packed pixels is PANEL vectors wide, as
  * the widest tile of ROWS filters. OUTER and DOT are the two tiles of the weight gradient, GEMM that of the plain
- * matrix product. */
+ * matrix product, BLOCK_ROWS the outputs in a tile of images in blocks of channels. */
 #if REGISTERS == 32
 #define ROWS 8
 #define PANEL 3
@@ -20,6 +20,7 @@
 #define DOT_COLS 6
 #define GEMM_ROWS 6
 #define GEMM_VECS 4
+#define BLOCK_ROWS 14
 /* clang-format off */
 #define TILES(T) \
     T(1, 1) T(1, 2) T(1, 3) T(1, 4) T(1, 5) T(1, 6) T(1, 7) T(1, 8) \
@@ -36,6 +37,7 @@
     P(5, 1) P(5, 2) P(5, 3) P(6, 1) P(6, 2) P(6, 3) P(7, 1) P(7, 2) P(7, 3) P(8, 1) P(8, 2) P(8, 3)
 #define DOTS(D) D(1) D(2) D(3) D(4)
 #define GEMMS(M) M(1) M(2) M(3) M(4)
+#define EACH_BLOCK_ROW(B) B(1) B(2) B(3) B(4) B(5) B(6) B(7) B(8) B(9) B(10) B(11) B(12) B(13) B(14)
 #else
 #define ROWS 4
 #define PANEL 3
@@ -45,6 +47,7 @@
 #define DOT_COLS 4
 #define GEMM_ROWS 6
 #define GEMM_VECS 2
+#define BLOCK_ROWS 6
 #define TILES(T) \
     T(1, 1) T(1, 2) T(1, 3) T(1, 4) T(1, 5) T(1, 6) T(1, 7) T(1, 8) \
     T(2, 1) T(2, 2) T(2, 3) T(2, 4) T(2, 5) T(2, 6) \
@@ -54,6 +57,7 @@
 #define PANELS(P) P(1, 1) P(1, 2) P(1, 3) P(2, 1) P(2, 2) P(2, 3) P(3, 1) P(3, 2) P(3, 3) P(4, 1) P(4, 2) P(4, 3)
 #define DOTS(D) D(1) D(2) D(3)
 #define GEMMS(M) M(1) M(2)
+#define EACH_BLOCK_ROW(B) B(1) B(2) B(3) B(4) B(5) B(6)
 #endif
 #define OUTERS(O) O(1) O(2)
 /* clang-format on */
@@ -78,6 +82,7 @@
 #include "losses.h"
 #include "resample.h"
 #include "padding.h"
+#include "blocks.h"
 static const fc_kernels NAME(kernels) = FAMILIES;
 #undef REAL
 #undef REAL_BYTES
@@ -104,6 +109,7 @@ static const fc_kernels NAME(kernels) = FAMILIES;
 #include "losses.h"
 #include "resample.h"
 #include "padding.h"
+#include "blocks.h"
 static const fc_kernels NAME(kernels) = FAMILIES;
 #undef REAL
 #undef REAL_BYTES

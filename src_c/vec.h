@@ -37,7 +37,8 @@
      .activations = &NAME(activations),                                                                                \
      .losses = &NAME(losses),                                                                                          \
      .resample = &NAME(resample),                                                                                      \
-     .padding = &NAME(padding)}
+     .padding = &NAME(padding),                                                                                        \
+     .blocks = &NAME(blocks)}
 
 #define LANES (VECTOR_BYTES / REAL_BYTES)
 #define vec NAME(vec)

@@ -242,6 +242,28 @@ cdef extern from "fastconv.h" nogil:
         void (*pad_plane)(void *y, const void *x, const fc_edges *edges) noexcept nogil
         void (*pad_plane_backward)(void *dx, const void *dy, const fc_edges *edges) noexcept nogil
 
+    cdef enum:
+        FC_BLOCK_VECS
+
+    ctypedef struct fc_taps_of_blocks:
+        idx blocks, block
+        idx rows, row, cols, col
+        idx depth
+        idx step
+        idx y_block, added_block
+        double low, high
+
+    ctypedef struct fc_blocks_kernels:
+        idx tile
+        void (*conv[2])(void *y, const void *x, const void *w, const void *bias, const void *added,
+                        const fc_taps_of_blocks *s, idx count) noexcept nogil
+        void (*depthwise)(void *y, const void *x, const void *w, const void *bias, const void *added,
+                          const fc_taps_of_blocks *s, idx count) noexcept nogil
+        void (*max)(void *y, const void *x, const fc_taps_of_blocks *s, idx count) noexcept nogil
+        void (*mean)(void *y, const void *x, const fc_taps_of_blocks *s, double factor, idx count) noexcept nogil
+        void (*add)(void *y, const void *x, const void *added, double low, double high, idx n) noexcept nogil
+        void (*scale)(void *y, const void *x, const void *factors, idx n) noexcept nogil
+
     ctypedef struct fc_kernels:
         idx itemsize
         idx lanes
@@ -260,6 +282,7 @@ cdef extern from "fastconv.h" nogil:
         const fc_losses_kernels *losses
         const fc_resample_kernels *resample
         const fc_padding_kernels *padding
+        const fc_blocks_kernels *blocks
 
     ctypedef struct fc_isa:
         const char *name

@@ -7,8 +7,10 @@ from cpython.ref cimport PyObject
 
 @cython.final
 cdef class Version:
-    # How often in-place operations wrote to memory; tensors that share the memory share this object.
+    # How often in-place operations wrote to memory, and how often it was handed to somebody whose writes are not
+    # counted; tensors that share the memory share this object.
     cdef readonly long long number
+    cdef readonly long long shown
 
 
 @cython.final

@@ -146,6 +146,16 @@ cdef class TensorBase:
         return 0 if self.version is None else self.version.number
 
     @property
+    def _shown(self) -> int:
+        """How often its memory was handed to somebody whose writes are not counted."""
+        return 0 if self.version is None else self.version.shown
+
+    def _show(self) -> None:
+        """Count that."""
+        if self.version is not None:
+            self.version.shown += 1
+
+    @property
     def _base(self):
         """The tensor of which this one is a view, or None."""
         return self.base

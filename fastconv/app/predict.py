@@ -158,10 +158,13 @@ def predict(
     write = _writer(form, run.classes, min(top, len(run.classes)))
     taken: set[str] = set()
     waiting: list[tuple[str, Any]] = []
+    models = [run.model]
 
     def answer() -> None:
         images = [run.transform(image) for _, image in waiting]
-        for (name, image), x, probabilities in zip(waiting, images, _probabilities(run.model, images), strict=True):
+        # To make a plan takes longer than a batch: it is worth it for whole ones after the first.
+        model = models[-1] if len(images) == BATCH else run.model
+        for (name, image), x, probabilities in zip(waiting, images, _probabilities(model, images), strict=True):
             drawn = None
             if heatmaps is not None:
                 drawn = os.path.join(heatmaps, _free_name(name, taken))
@@ -169,6 +172,8 @@ def predict(
                 _draw_heatmap(drawn, cut, heatmap(run.model, x, int(probabilities.argmax())))
             write(name, probabilities, drawn)
         sys.stdout.flush()
+        if len(images) == BATCH and len(models) == 1:
+            models.append(fastconv.optimize(run.model))
         waiting.clear()
 
     for name, source in _found(sources):

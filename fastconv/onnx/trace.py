@@ -64,6 +64,8 @@ class Trace:
     inputs : list of Value
     outputs : list of Value
         Those in the model's result, in order.
+    result : Value, or nested list, tuple or dict
+        The result itself.
     calls : list of Call
     missing : dict
         The functions that were computed with and have no writer, by name, with the numbers of their calls.
@@ -76,6 +78,7 @@ class Trace:
     def __init__(self) -> None:
         self.inputs: list[Value] = []
         self.outputs: list[Value] = []
+        self.result: Any = None
         self.calls: list[Call] = []
         self.missing: dict[str, set[int]] = {}
         self.problems: list[str] = []
@@ -105,7 +108,8 @@ class Trace:
                 result = model(*positional, **named)
         finally:
             sys.setprofile(before)
-        self.outputs = [self.value(tensor) for tensor in tensors_of(result)]
+        self.result = _replaced(result, self.value)
+        self.outputs = list(tensors_of(self.result))
 
     def parameter(self, tensor: Tensor, name: str) -> None:
         """Let a tensor that the model has be known by its name."""

@@ -230,7 +230,7 @@ static void check_burst(void)
 
 static const kernel_check *const FAMILIES[] = {move_checks,    product_checks, correlate_checks, winograd_checks,
                                                windows_checks, pool_checks,    passes_checks,    steps_checks,
-                                               random_checks,  layers_checks};
+                                               random_checks,  layers_checks,  blocks_checks};
 
 static void check_all(const fc_kernels *kernels)
 {

@@ -19,7 +19,7 @@ typedef struct {
 } kernel_check;
 
 extern const kernel_check move_checks[], product_checks[], correlate_checks[], winograd_checks[], windows_checks[],
-    pool_checks[], passes_checks[], steps_checks[], random_checks[], layers_checks[];
+    pool_checks[], passes_checks[], steps_checks[], random_checks[], layers_checks[], blocks_checks[];
 
 /* Say what failed and how it was called, and end. Each call of a kernel is announced by SAY with its arguments. */
 void fail(const char *why);

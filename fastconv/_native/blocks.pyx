@@ -1,0 +1,889 @@
+"""Networks whose images lie in blocks of channels: the steps of a plan, on memory that is planned beforehand.
+
+Between its layers a network's images stay in the layout in which the next layer reads them: a block is a plane of
+pixels, each a vector of channels; what is missing to whole vectors is zero. Around the planes lie as many zeros as the
+padding of those who read them, so that no layer knows of borders. What follows a convolution is done before its result
+is stored, or while that is near (src_c/blocks.h). Filters are packed, or transformed, once.
+
+Every result is summed in an order that follows from the sizes alone, so that it does not depend on the threads, nor on
+the other images of a batch.
+"""
+
+cimport numpy as cnp
+from libc.math cimport INFINITY
+from libc.string cimport memset
+
+from fastconv._native.checks cimport DENSE, READ, check_array, check_axis, check_real
+from fastconv._native.kernels cimport (
+    FC_ACTIVATIONS, FC_BLOCK_VECS, FC_SMALL, fc_kernels, fc_plane, fc_taps_of_blocks, idx, parts, up,
+)
+from fastconv._native.memory cimport (
+    LINE, Arena, Workspace, carve, give, new_array, no_memory, release, reserve, take,
+)
+from fastconv._native.runtime cimport Task, kernels_of, run_tasks, threads_for
+
+import numpy as np
+
+cnp.import_array()
+
+cdef enum:
+    SUM = 512              # products in one sum, about: a longer one would round worse
+    NEAR = 262144          # bytes of x that meet all filters before the next ones come
+    SEGMENT = 112          # outputs in a row where a plane is one row
+    TASKS = 4              # for each thread, about
+    TILES = 96             # of minimal filtering that are transformed at a time
+    TOGETHER = 48          # ... and multiplied
+    MOST_LANES = 16        # of any vector
+
+
+# ---- images --------------------------------------------------------------------------------------------------------
+
+cdef struct Planes:
+    # Images as tasks see them.
+    char *data                           # the first image's first pixel
+    idx n, blocks, h, w, top, left, bottom, right
+    idx width, row, plane, image         # elements of a pixel; from a row, a block, and an image to the next
+
+
+cdef inline char *at(const Planes *x, idx itemsize, idx n, idx block, idx h, idx w) noexcept nogil:
+    return x.data + (n * x.image + block * x.plane + h * x.row + w * x.width) * itemsize
+
+
+cdef class Images:
+    """A batch of images (n, c, h, w) in blocks of channels, or with `narrow` ones of few channels, which are neighbours
+    then, in planes with `halo` (top, left, bottom, right) rows and columns of zeros around them.
+
+    `offset` is where they begin in the plan's memory, in bytes, and `size` how many bytes they take; whoever plans
+    writes the former. `part()` gives some blocks of them.
+    """
+    cdef Planes planes
+    cdef readonly idx c, itemsize, size
+    cdef readonly bint narrow
+    cdef public idx offset
+    cdef idx first                       # block
+    cdef Images whole                    # what this is a part of
+
+    def __init__(self, shape, halo=(0, 0, 0, 0), bint narrow=False, idx itemsize=4):
+        cdef Planes *x = &self.planes
+        x.n, self.c, x.h, x.w = shape
+        x.top, x.left, x.bottom, x.right = halo
+        if (min(min(x.n, self.c), min(x.h, x.w)) < 1 or min(min(x.top, x.left), min(x.bottom, x.right)) < 0
+                or itemsize not in (4, 8)):
+            raise ValueError(f"images of shape {tuple(shape)} with {tuple(halo)} zeros around them cannot be")
+        cdef idx lanes = kernels_of(itemsize).lanes
+        self.narrow, self.itemsize = narrow, itemsize
+        x.width = self.c if narrow else lanes
+        x.blocks = parts(self.c, x.width)
+        # The last vectors of a row may reach beyond it.
+        cdef double size = (<double>x.n * x.blocks * (<double>x.h + x.top + x.bottom)
+                            * (<double>x.w + x.left + x.right) * x.width + 2 * lanes) * itemsize
+        if size > 2.0**48:
+            raise MemoryError(f"images of shape {tuple(shape)} are too large")
+        self.size = <idx>size
+        x.row = (x.w + x.left + x.right) * x.width
+        x.plane = (x.h + x.top + x.bottom) * x.row
+        x.image = x.blocks * x.plane
+        if x.plane == x.width:
+            # Images of one pixel are the pixels of a row.
+            x.image, x.plane = x.width, x.n * x.width
+        self.offset, self.first, self.whole = 0, 0, None
+
+    @property
+    def blocks(self) -> int:
+        """How many there are of an image."""
+        return self.planes.blocks
+
+    def part(self, idx first, idx channels) -> "Images":
+        """The blocks from `first` on that hold so many channels."""
+        if self.narrow or self.whole is not None or first < 0 or channels < 1 or (
+                first + parts(channels, self.planes.width) > self.planes.blocks):
+            raise ValueError(f"{channels} channels from block {first} on are not in {self.planes.blocks} blocks")
+        cdef Images part = Images.__new__(Images)
+        part.planes, part.c, part.itemsize, part.narrow = self.planes, channels, self.itemsize, False
+        part.planes.blocks = parts(channels, self.planes.width)
+        part.size, part.offset, part.first, part.whole = 0, 0, first, self
+        return part
+
+    cdef Planes locate(self, char *memory) noexcept:
+        """The images in a plan's memory."""
+        cdef Planes x = self.planes
+        cdef idx offset = self.whole.offset if self.whole is not None else self.offset
+        x.data = memory + offset + (self.first * x.plane + x.top * x.row + x.left * x.width) * self.itemsize
+        return x
+
+
+cdef inline bint is_dense(const Planes *x) noexcept nogil:
+    """Whether a plane's pixels follow each other."""
+    return x.row == x.w * x.width
+
+
+cdef void clear_margins(const Planes *x, idx itemsize) noexcept nogil:
+    """Write the zeros around all planes."""
+    cdef idx n, block, h
+    if x.top + x.left + x.bottom + x.right == 0:
+        return
+    for n in range(x.n):
+        for block in range(x.blocks):
+            memset(at(x, itemsize, n, block, -x.top, -x.left), 0, (x.top * x.row + x.left * x.width) * itemsize)
+            for h in range(x.h - 1):
+                memset(at(x, itemsize, n, block, h, x.w), 0, (x.right + x.left) * x.width * itemsize)
+            memset(at(x, itemsize, n, block, x.h - 1, x.w), 0, (x.right * x.width + x.bottom * x.row) * itemsize)
+
+
+# ---- steps ---------------------------------------------------------------------------------------------------------
+
+cdef class Step:
+    """Something that a plan does with its memory and its arrays."""
+
+    cdef int run(self, char *memory, list arrays) except -1:
+        raise NotImplementedError
+
+
+cdef struct Common:
+    # What a task of any layer reads: images y are made of images x, and of others that are added to them.
+    const fc_kernels *kernels
+    Planes x, y, added
+    bint adds
+    # What is done with results: limits; an activation of src_c/activations.h, or -1, and its parameters.
+    double low, high
+    int kind
+    double[3] p
+
+
+cdef inline void activate(const Common *c, char *y, idx pixels) noexcept nogil:
+    if c.kind >= 0:
+        c.kernels.activations.activate(c.kind, y, y, c.p, pixels * c.kernels.lanes)
+
+
+cdef class Layer(Step):
+    """A step that makes images y of images x, with `added` images, or None, added to them, and then what `after` says:
+    (low, high, kind, parameters), the limits of results and an activation, or -1."""
+    cdef Common common
+    cdef Images x, y, added
+
+    def __init__(self, Images x not None, Images y not None, Images added, tuple after):
+        cdef Common *c = &self.common
+        low, high, kind, parameters = after
+        if x.itemsize != y.itemsize or y.narrow or x.planes.n != y.planes.n:
+            raise ValueError("x and y must be as many images of one type, and y in blocks")
+        if added is not None and (added.itemsize != y.itemsize or added.narrow or added.c != y.c or (
+                added.planes.n, added.planes.h, added.planes.w) != (y.planes.n, y.planes.h, y.planes.w)):
+            raise ValueError("what is added must have the result's shape")
+        if not -1 <= kind < FC_ACTIVATIONS or len(parameters) > 3:
+            raise ValueError(f"there is no activation {kind} of {len(parameters)} parameters")
+        self.x, self.y, self.added = x, y, added
+        c.kernels, c.adds = kernels_of(x.itemsize), added is not None
+        c.x, c.y = x.planes, y.planes
+        if c.adds:
+            c.added = added.planes
+        c.low, c.high, c.kind = low, high, kind
+        for i in range(3):
+            c.p[i] = parameters[i] if i < len(parameters) else 0
+
+    cdef void locate(self, char *memory, Common *c) noexcept:
+        """Write what tasks read. It lies on the caller's stack: several threads may run one plan."""
+        c[0] = self.common
+        c.x, c.y = self.x.locate(memory), self.y.locate(memory)
+        if c.adds:
+            c.added = self.added.locate(memory)
+        clear_margins(&c.y, c.kernels.itemsize)
+
+
+cdef void run_on_threads(Task task, const void *job, idx tasks, int threads) noexcept:
+    cdef Workspace workspace = no_memory(threads, False)
+    with nogil:
+        run_tasks(task, job, tasks, 1, &workspace)
+
+
+# ---- convolution ---------------------------------------------------------------------------------------------------
+
+cdef int check_windows(const Planes *x, const Planes *y, tuple kernel, tuple stride, tuple pad,
+                       tuple dilation) except -1:
+    """That windows see nothing beyond the zeros around x."""
+    cdef idx R, S, stride_h, stride_w, top, left, dilation_h, dilation_w
+    (R, S), (stride_h, stride_w), (top, left), (dilation_h, dilation_w) = kernel, stride, pad, dilation
+    cdef double last_h = (y.h - 1) * <double>stride_h + (R - 1) * <double>dilation_h - top
+    cdef double last_w = (y.w - 1) * <double>stride_w + (S - 1) * <double>dilation_w - left
+    if (min(min(R, S), min(stride_h, stride_w)) < 1 or min(dilation_h, dilation_w) < 1 or min(top, left) < 0
+            or top > x.top or left > x.left or last_h >= x.h + x.bottom or last_w >= x.w + x.right):
+        raise ValueError(f"windows of {kernel}, stride {stride}, padding {pad} and dilation {dilation} do not lie in "
+                         f"images of {x.h} x {x.w} with {x.top}, {x.left}, {x.bottom}, {x.right} zeros around")
+    return 0
+
+
+cdef const char *numbers(cnp.ndarray a, str name, idx size, idx itemsize) except NULL:
+    """The data of an array of so many numbers."""
+    check_array(a, name, 1, cnp.NPY_FLOAT32 if itemsize == 4 else cnp.NPY_FLOAT64, DENSE)
+    check_axis(a, name, 0, size)
+    return <const char *>cnp.PyArray_DATA(a)
+
+
+cdef struct Direct:
+    Common common
+    const char *w
+    const char *b
+    fc_taps_of_blocks taps
+    idx vecs, panels, panel    # of filters; elements of a panel of w
+    idx some                   # blocks of channels in one sum
+    idx stride_h, start        # from the row of a window to the next; elements before the first window
+    bint merged, in_row        # Planes are one row, in segments; images are the pixels of one row.
+    idx rows, segments, length  # of all images, of one, and outputs in each
+    idx block_rows, row_blocks, together, panel_groups
+    bint by_panels
+
+
+cdef inline idx place_row(const Direct *d, idx row, idx k, const char **x, char **y, const char **added) noexcept nogil:
+    """Where a row of outputs and its windows are, from a vector of filters on; returns how many outputs it has."""
+    cdef const Common *c = &d.common
+    cdef idx itemsize = c.kernels.itemsize, n = row // d.segments, p = row % d.segments, first
+    added[0] = NULL
+    if d.merged:
+        first = p * d.length
+        x[0], y[0] = at(&c.x, itemsize, n, 0, 0, first), at(&c.y, itemsize, n, k, 0, first)
+        if c.adds:
+            added[0] = at(&c.added, itemsize, n, k, 0, first)
+        return min(d.length, c.y.h * c.y.w - first)
+    x[0] = at(&c.x, itemsize, n, 0, 0, 0) + (p * d.stride_h - d.start) * itemsize
+    y[0] = at(&c.y, itemsize, n, k, p, 0)
+    if c.adds:
+        added[0] = at(&c.added, itemsize, n, k, p, 0)
+    return d.length
+
+
+cdef void convolve(const void *job, idx task, char *_scratch) noexcept nogil:
+    """A block of rows, of one image or of several, and a group of panels of filters. A long sum is summed in parts, for
+    all rows before the next part, whose filters come then."""
+    cdef const Direct *d = <const Direct *>job
+    cdef const Common *c = &d.common
+    cdef const fc_kernels *kernels = c.kernels
+    cdef idx itemsize = kernels.itemsize, lanes = kernels.lanes, panel, row, k, vecs, count, done, v
+    cdef idx group = task % d.panel_groups, block = task // d.panel_groups
+    cdef fc_taps_of_blocks s = d.taps
+    cdef const char *x
+    cdef const char *w
+    cdef const char *b
+    cdef const char *added
+    cdef char *y
+    cdef bint last
+    if d.by_panels:
+        group, block = task // d.row_blocks, task % d.row_blocks
+    for panel in range(group * d.together, min(d.panels, (group + 1) * d.together)):
+        k = panel * FC_BLOCK_VECS
+        vecs = min(<idx>FC_BLOCK_VECS, d.vecs - k)
+        w, b = d.w + panel * d.panel * itemsize, d.b + k * lanes * itemsize
+        done = 0
+        while done < d.taps.blocks:
+            s.blocks = min(d.some, d.taps.blocks - done)
+            last = done + s.blocks == d.taps.blocks
+            s.low, s.high = c.low if last else -INFINITY, c.high if last else INFINITY
+            for row in range(d.rows * block // d.row_blocks, d.rows * (block + 1) // d.row_blocks):
+                count = place_row(d, row, k, &x, &y, &added)
+                kernels.blocks.conv[vecs - 1](y, x + done * s.block * itemsize, w, b if done == 0 else NULL,
+                                              added if last else NULL, &s, count)
+                if last and c.kind >= 0:
+                    for v in range(vecs):
+                        activate(c, y + v * s.y_block * itemsize, count)
+            w += s.blocks * s.rows * s.cols * s.depth * vecs * lanes * itemsize
+            done += s.blocks
+
+
+cdef class Convolution(Layer):
+    """y = after(b + added + w * x), summed directly. w is packed [panel of filters][block][row][column][channel]
+    [filter], a panel being of `PANEL` vectors, the last one perhaps of fewer; b holds whole vectors of filters."""
+    cdef Direct direct
+    cdef cnp.ndarray w, b
+
+    def __init__(self, x, y, added, after, cnp.ndarray w, cnp.ndarray b, tuple kernel, tuple stride, tuple pad,
+                 tuple dilation):
+        super().__init__(x, y, added, after)
+        cdef Direct *d = &self.direct
+        cdef fc_taps_of_blocks *s = &d.taps
+        cdef const fc_kernels *kernels = self.common.kernels
+        cdef Planes *px = &self.common.x
+        cdef Planes *py = &self.common.y
+        cdef Planes *added_planes = &self.common.added
+        cdef bint adds = self.common.adds
+        cdef idx R, S, stride_h, stride_w, top, left, dilation_h, dilation_w
+        cdef idx lanes = kernels.lanes, itemsize = kernels.itemsize, P = py.h, Q = py.w
+        check_windows(px, py, kernel, stride, pad, dilation)
+        (R, S), (stride_h, stride_w), (top, left), (dilation_h, dilation_w) = kernel, stride, pad, dilation
+        s.blocks, s.block = px.blocks, px.plane
+        s.rows, s.row, s.cols, s.col = R, dilation_h * px.row, S, dilation_w * px.width
+        s.depth, s.step = px.width, stride_w * px.width
+        if self.x.narrow and dilation_w == 1:
+            s.cols, s.depth = 1, S * px.width
+        s.y_block, s.added_block = py.plane, added_planes.plane if adds else 0
+        d.vecs = py.blocks
+        d.panels = parts(d.vecs, FC_BLOCK_VECS)
+        cdef idx tap = s.rows * s.cols * s.depth, depth = s.blocks * tap
+        d.panel, d.some = depth * FC_BLOCK_VECS * lanes, s.blocks if depth <= SUM else max(<idx>1, SUM // tap)
+        self.w, self.b = w, b
+        d.w, d.b = numbers(w, "w", depth * d.vecs * lanes, itemsize), numbers(b, "b", d.vecs * lanes, itemsize)
+        d.stride_h, d.start = stride_h * px.row, top * px.row + left * px.width
+        d.in_row = P * Q == 1 and py.image == lanes and (not adds or added_planes.image == lanes)
+        d.merged = (not d.in_row and R == S == stride_h == stride_w == 1 and top == left == 0 and px.h == P
+                    and px.w == Q and is_dense(px) and is_dense(py) and (not adds or is_dense(added_planes)))
+        d.segments, d.length = P, Q
+        if d.in_row:
+            d.length, s.step = py.n, px.image
+        elif d.merged:
+            d.length = up(parts(P * Q, parts(P * Q, SEGMENT)), kernels.blocks.tile)
+            d.segments = parts(P * Q, d.length)
+        d.rows = 1 if d.in_row else py.n * d.segments
+        # Rows that meet all filters before the next ones come; or filters that meet all rows.
+        cdef double x_bytes = <double>px.n * px.blocks * px.h * px.w * px.width * itemsize
+        d.by_panels = <double>depth * d.vecs * lanes * itemsize > x_bytes
+        d.block_rows = max(<idx>1, min(d.rows, <idx>(NEAR / (x_bytes / d.rows))))
+
+    cdef int run(self, char *memory, list arrays) except -1:
+        cdef Direct job = self.direct
+        cdef Direct *d = &job
+        self.locate(memory, &d.common)
+        cdef double work = (<double>d.rows * d.length * d.vecs * self.common.kernels.lanes * d.taps.blocks
+                            * d.taps.rows * d.taps.cols * d.taps.depth)
+        cdef int threads = threads_for(work, d.rows * d.panels)
+        cdef idx wanted = TASKS * threads
+        d.row_blocks, d.together = parts(d.rows, d.block_rows), 1 if d.by_panels else d.panels
+        if threads > 1 and d.row_blocks * parts(d.panels, d.together) < wanted:
+            d.row_blocks = min(d.rows, wanted)
+            d.together = min(d.together, max(<idx>1, d.panels * d.row_blocks // wanted))
+            if d.by_panels:
+                d.row_blocks = min(d.rows, parts(wanted, d.panels))
+        d.panel_groups = parts(d.panels, d.together)
+        run_on_threads(convolve, d, d.row_blocks * d.panel_groups, threads)
+        return 0
+
+
+PANEL = FC_BLOCK_VECS
+
+
+def lanes(idx itemsize) -> int:
+    """Channels in a block of images whose elements are of so many bytes."""
+    return kernels_of(itemsize).lanes
+
+
+# ---- convolution by minimal filtering ------------------------------------------------------------------------------
+
+cdef struct Tiled:
+    Common common
+    const char *u
+    const char *b
+    int kernel, input          # numbers of the kernels of these filters and tiles
+    idx points, m              # of a tile; outputs along its side
+    idx pad_h, pad_w
+    idx bands, cols            # rows of tiles in an image, and tiles in each
+    idx channels, vecs, panels  # whole vectors of channels; vectors of filters, and panels of PRODUCT of them
+    idx first, count           # the tiles at work
+    idx some                   # ... that are multiplied at once
+    idx v_point, m_point
+    char *v
+
+
+cdef struct Piece:
+    # Tiles side by side.
+    idx n, band, col, count
+
+
+cdef inline Piece piece_from(const Tiled *t, idx tile, idx end) noexcept nogil:
+    """Those from a tile on, to the end of its row or to `end`."""
+    cdef Piece piece
+    cdef idx row = tile // t.cols
+    piece.n, piece.band, piece.col = row // t.bands, row % t.bands, tile % t.cols
+    piece.count = min(t.cols - piece.col, end - tile)
+    return piece
+
+
+cdef inline fc_plane plane_of(const Planes *x, idx m) noexcept nogil:
+    return fc_plane(x.h, x.w, x.row, x.width, 1, 1, 0, m)
+
+
+cdef void transform_tiles(const void *job, idx task, char *_scratch) noexcept nogil:
+    """V = B^T x B of some tiles and a vector of channels; V is [point][tile][channel]."""
+    cdef const Tiled *t = <const Tiled *>job
+    cdef const fc_kernels *kernels = t.common.kernels
+    cdef const Planes *x = &t.common.x
+    cdef idx itemsize = kernels.itemsize, block = task % x.blocks, tile = t.first + task // x.blocks * t.some
+    cdef idx end = min(t.first + t.count, tile + t.some)
+    cdef fc_plane plane = plane_of(x, t.m)
+    cdef Piece piece
+    while tile < end:
+        piece = piece_from(t, tile, end)
+        kernels.winograd.input[t.input](
+            t.v + ((tile - t.first) * t.channels + block * kernels.lanes) * itemsize, t.v_point, t.channels,
+            at(x, itemsize, piece.n, block, 0, 0), &plane, piece.band * t.m - t.pad_h, piece.col * t.m - t.pad_w,
+            piece.count)
+        tile += piece.count
+
+
+cdef void multiply_tiles(const void *job, idx task, char *scratch) noexcept nogil:
+    """y of some tiles and a panel of filters: their products with U at each point, transformed back, and what
+    follows."""
+    cdef const Tiled *t = <const Tiled *>job
+    cdef const Common *c = &t.common
+    cdef const fc_kernels *kernels = c.kernels
+    cdef idx itemsize = kernels.itemsize, lanes = kernels.lanes, groups = parts(t.count, t.some)
+    cdef idx panel = task // groups, begin = task % groups * t.some, count = min(t.some, t.count - begin)
+    cdef idx k = panel * kernels.product.gemm_vecs, vecs = min(kernels.product.gemm_vecs, t.vecs - k)
+    cdef idx unit = vecs * lanes, point, done, depth, tile, end, v, h, pixels
+    cdef const char *u = t.u + k * lanes * t.channels * t.points * itemsize
+    cdef fc_plane plane = plane_of(&c.y, t.m)
+    cdef Piece piece
+    cdef char *y
+    for point in range(t.points):
+        done = 0
+        while done < t.channels:
+            depth = min(<idx>SUM, t.channels - done)
+            kernels.product.gemm[vecs - 1](
+                count, depth, t.v + (point * t.v_point + begin * t.channels + done) * itemsize, t.channels, 1,
+                u + (point * t.channels + done) * unit * itemsize, unit, scratch + point * t.m_point * itemsize, unit,
+                done > 0)
+            done += depth
+    for v in range(vecs):
+        tile, end = t.first + begin, t.first + begin + count
+        while tile < end:
+            piece = piece_from(t, tile, end)
+            kernels.winograd.output[t.kernel](
+                at(&c.y, itemsize, piece.n, k + v, 0, 0), &plane, piece.band * t.m, piece.col * t.m, piece.count,
+                scratch + ((tile - t.first - begin) * unit + v * lanes) * itemsize, t.m_point, unit,
+                t.b + (k + v) * lanes * itemsize)
+            pixels = min(piece.count * t.m, c.y.w - piece.col * t.m)
+            if c.adds or c.low > -INFINITY or c.high < INFINITY or c.kind >= 0:
+                for h in range(piece.band * t.m, min((piece.band + 1) * t.m, c.y.h)):
+                    y = at(&c.y, itemsize, piece.n, k + v, h, piece.col * t.m)
+                    kernels.blocks.add(
+                        y, y, at(&c.added, itemsize, piece.n, k + v, h, piece.col * t.m) if c.adds else NULL, c.low,
+                        c.high, pixels)
+                    activate(c, y, pixels)
+            tile += piece.count
+
+
+cdef int tile_kernel(idx taps, bint small) except -1:
+    """The number of the kernels of filters of taps x taps in tiles of 6x6 points, or of 5x5."""
+    if not 2 <= taps <= (3 if small else 5):
+        raise ValueError(f"there are no tiles for filters of {taps} x {taps}")
+    return taps - 2 + (FC_SMALL if small else 0)
+
+
+cdef void lay_out_tiles(Tiled *t, Arena *tables, Arena *scratch) noexcept nogil:
+    t.v = <char *>carve(tables, <double>t.points * t.v_point, t.common.kernels.itemsize)
+    carve(scratch, <double>t.points * t.m_point, t.common.kernels.itemsize)
+
+
+cdef class Winograd(Layer):
+    """y = after(b + added + w * x) of square filters of `taps` at a stride of 1, by minimal filtering
+    (src_c/winograd.h) in tiles of 6x6 points, or with `small` ones of 5x5. u is what transform() made of w."""
+    cdef Tiled tiled
+    cdef cnp.ndarray u, b
+
+    def __init__(self, x, y, added, after, cnp.ndarray u, cnp.ndarray b, idx taps, tuple pad, bint small):
+        super().__init__(x, y, added, after)
+        cdef Tiled *t = &self.tiled
+        cdef Planes *px = &self.common.x
+        cdef Planes *py = &self.common.y
+        cdef idx lanes = self.common.kernels.lanes, itemsize = self.common.kernels.itemsize, side = 5 if small else 6
+        t.kernel, t.input = tile_kernel(taps, small), small
+        t.pad_h, t.pad_w = pad
+        if (self.x.narrow or min(t.pad_h, t.pad_w) < 0 or max(t.pad_h, t.pad_w) >= taps
+                or py.h > px.h + 2 * t.pad_h - taps + 1 or py.w > px.w + 2 * t.pad_w - taps + 1):
+            raise ValueError(f"filters of {taps} x {taps} with padding {pad} cannot make {py.h} x {py.w} pixels of "
+                             f"{px.h} x {px.w}")
+        t.points, t.m = side * side, side + 1 - taps
+        t.bands, t.cols = parts(py.h, t.m), parts(py.w, t.m)
+        t.channels, t.vecs = px.blocks * lanes, py.blocks
+        t.panels = parts(t.vecs, self.common.kernels.product.gemm_vecs)
+        self.u, self.b = u, b
+        t.u, t.b = numbers(u, "u", t.points * t.channels * t.vecs * lanes, itemsize), numbers(
+            b, "b", t.vecs * lanes, itemsize)
+
+    cdef int run(self, char *memory, list arrays) except -1:
+        cdef Tiled job = self.tiled
+        cdef Tiled *t = &job
+        cdef const fc_kernels *kernels = self.common.kernels
+        self.locate(memory, &t.common)
+        cdef idx tiles = t.common.y.n * t.bands * t.cols, rows = kernels.product.gemm_rows
+        cdef idx unit = min(t.vecs, kernels.product.gemm_vecs) * kernels.lanes
+        cdef double work = <double>tiles * t.points * t.channels * t.vecs * kernels.lanes
+        cdef int threads = threads_for(work, tiles * t.panels)
+        # Blocks of tiles whose V is shared by all threads; each takes some tiles and a panel of filters at a time.
+        cdef idx block = up(parts(tiles, parts(tiles, TILES)), rows)
+        t.some = min(block, up(parts(block, parts(block, TOGETHER)), rows))
+        if threads > 1 and t.panels * parts(block, t.some) < 2 * threads:
+            t.some = min(t.some, up(parts(block, parts(2 * threads, t.panels)), rows))
+        t.v_point, t.m_point = up(block * t.channels, 16) + 48, up(t.some * unit, 16) + 48
+        cdef Arena tables = [NULL, 0]
+        cdef Arena scratch = [NULL, 0]
+        cdef Workspace workspace
+        lay_out_tiles(t, &tables, &scratch)
+        reserve(&workspace, &tables, &scratch, threads)
+        lay_out_tiles(t, &tables, &scratch)
+        with nogil:
+            t.first = 0
+            while t.first < tiles:
+                t.count = min(block, tiles - t.first)
+                run_tasks(transform_tiles, t, t.common.x.blocks * parts(t.count, t.some), 1, &workspace)
+                run_tasks(multiply_tiles, t, t.panels * parts(t.count, t.some), 1, &workspace)
+                t.first += t.count
+        release(&workspace)
+        return 0
+
+
+def transform(cnp.ndarray w, bint small) -> np.ndarray:
+    """U = G w G^T of filters (K, C, R, R), for :class:`Winograd`: [panel of filters][point][channel][filter]."""
+    cdef int kind = check_real(w, "w")
+    check_array(w, "w", 4, kind, DENSE)
+    cdef idx K = w.shape[0], C = w.shape[1], taps = w.shape[2], v, c, unit, panel
+    check_axis(w, "w", 3, taps)
+    cdef const fc_kernels *kernels = kernels_of(cnp.PyArray_ITEMSIZE(w))
+    cdef idx lanes = kernels.lanes, itemsize = kernels.itemsize, most = kernels.product.gemm_vecs
+    cdef int kernel = tile_kernel(taps, small)
+    cdef idx points = 25 if small else 36, vecs = parts(K, lanes), channels = up(C, lanes)
+    cdef cnp.npy_intp[1] size = [points * channels * vecs * lanes]
+    cdef cnp.ndarray u = new_array(1, size, kind)
+    cdef char *to = <char *>cnp.PyArray_DATA(u)
+    cdef const char *from_ = <const char *>cnp.PyArray_DATA(w)
+    with nogil:
+        memset(to, 0, size[0] * itemsize)
+        for v in range(vecs):
+            panel = v // most * most
+            unit = min(most, vecs - panel) * lanes
+            for c in range(C):
+                kernels.winograd.filters[kernel](
+                    to + (panel * lanes * channels * points + c * unit + (v - panel) * lanes) * itemsize,
+                    channels * unit, unit, from_ + (v * lanes * C + c) * taps * taps * itemsize, C * taps * taps,
+                    taps * taps, min(lanes, K - v * lanes), 1, False, from_ + K * C * taps * taps * itemsize)
+    return u
+
+
+# ---- a filter for each channel -------------------------------------------------------------------------------------
+
+cdef struct Each:
+    Common common
+    const char *w
+    const char *b
+    fc_taps_of_blocks taps
+    idx stride_h, start, bands
+
+
+cdef void filter_each(const void *job, idx task, char *_scratch) noexcept nogil:
+    """Some rows of a block of an image."""
+    cdef const Each *e = <const Each *>job
+    cdef const Common *c = &e.common
+    cdef idx itemsize = c.kernels.itemsize, lanes = c.kernels.lanes, band = task % e.bands
+    cdef idx block = task // e.bands % c.y.blocks, n = task // e.bands // c.y.blocks, p
+    cdef idx taps = e.taps.rows * e.taps.cols
+    cdef const char *x
+    cdef const char *added = NULL
+    cdef char *y
+    for p in range(c.y.h * band // e.bands, c.y.h * (band + 1) // e.bands):
+        x = at(&c.x, itemsize, n, block, 0, 0) + (p * e.stride_h - e.start) * itemsize
+        y = at(&c.y, itemsize, n, block, p, 0)
+        if c.adds:
+            added = at(&c.added, itemsize, n, block, p, 0)
+        c.kernels.blocks.depthwise(y, x, e.w + block * taps * lanes * itemsize, e.b + block * lanes * itemsize, added,
+                                   &e.taps, c.y.w)
+        activate(c, y, c.y.w)
+
+
+cdef class Depthwise(Layer):
+    """y = after(b + added + w * x), where each channel has a filter of its own: w is [block][row][column][channel], b
+    holds whole vectors. One tap is an affine map of each channel."""
+    cdef Each each
+    cdef cnp.ndarray w, b
+
+    def __init__(self, x, y, added, after, cnp.ndarray w, cnp.ndarray b, tuple kernel, tuple stride, tuple pad,
+                 tuple dilation):
+        super().__init__(x, y, added, after)
+        cdef Each *e = &self.each
+        cdef Planes *px = &self.common.x
+        cdef idx R, S, stride_h, stride_w, top, left, dilation_h, dilation_w
+        cdef idx lanes = self.common.kernels.lanes, itemsize = self.common.kernels.itemsize
+        if self.x.narrow or self.x.c != self.y.c:
+            raise ValueError("x and y must have the same blocks")
+        check_windows(px, &self.common.y, kernel, stride, pad, dilation)
+        (R, S), (stride_h, stride_w), (top, left), (dilation_h, dilation_w) = kernel, stride, pad, dilation
+        memset(&e.taps, 0, sizeof(fc_taps_of_blocks))
+        e.taps.rows, e.taps.row, e.taps.cols, e.taps.col = R, dilation_h * px.row, S, dilation_w * lanes
+        e.taps.step, e.taps.low, e.taps.high = stride_w * lanes, self.common.low, self.common.high
+        self.w, self.b = w, b
+        e.w, e.b = numbers(w, "w", px.blocks * R * S * lanes, itemsize), numbers(b, "b", px.blocks * lanes, itemsize)
+        e.stride_h, e.start = stride_h * px.row, top * px.row + left * lanes
+
+    cdef int run(self, char *memory, list arrays) except -1:
+        cdef Each job = self.each
+        cdef Each *e = &job
+        cdef Planes *y = &self.common.y
+        self.locate(memory, &e.common)
+        cdef int threads = threads_for(<double>y.n * y.blocks * y.h * y.w * self.common.kernels.lanes
+                                       * (e.taps.rows * e.taps.cols + 4), y.n * y.blocks * y.h)
+        e.bands = min(y.h, max(<idx>1, parts(TASKS * threads, y.n * y.blocks))) if threads > 1 else 1
+        run_on_threads(filter_each, e, y.n * y.blocks * e.bands, threads)
+        return 0
+
+
+# ---- pooling, sums, products ---------------------------------------------------------------------------------------
+
+cdef struct Pooled:
+    Common common
+    idx R, S, stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w
+    bint mean, counts_padding
+    double divisor             # or 0
+
+
+cdef void pool_plane(const void *job, idx task, char *_scratch) noexcept nogil:
+    """A block of an image."""
+    cdef const Pooled *s = <const Pooled *>job
+    cdef const Common *c = &s.common
+    cdef idx itemsize = c.kernels.itemsize, n = task // c.y.blocks, block = task % c.y.blocks
+    cdef idx p, q, top, left, first_h, end_h, first_w, end_w, count, height
+    cdef fc_taps_of_blocks taps
+    cdef double area
+    memset(&taps, 0, sizeof(taps))
+    taps.row, taps.col, taps.step = s.dilation_h * c.x.row, s.dilation_w * c.x.width, s.stride_w * c.x.width
+    for p in range(c.y.h):
+        top = p * s.stride_h - s.pad_h
+        first_h = parts(-top, s.dilation_h) if top < 0 else 0
+        end_h = min(s.R, parts(c.x.h - top, s.dilation_h))
+        taps.rows = end_h - first_h
+        height = min(top + s.R, c.x.h + s.pad_h) - top
+        q = 0
+        while q < c.y.w:
+            left = q * s.stride_w - s.pad_w
+            first_w = parts(-left, s.dilation_w) if left < 0 else 0
+            end_w = min(s.S, parts(c.x.w - left, s.dilation_w))
+            count = 1
+            if first_w == 0 and end_w == s.S:
+                # All windows from here on that lie within the image.
+                count = max(<idx>1, min(c.y.w - q, (c.x.w - 1 - left - (s.S - 1) * s.dilation_w) // s.stride_w + 1))
+            taps.cols = end_w - first_w
+            if s.mean:
+                area = s.divisor
+                if area == 0:
+                    area = taps.rows * taps.cols
+                    if s.counts_padding:
+                        area = height * (min(left + s.S, c.x.w + s.pad_w) - left)
+                c.kernels.blocks.mean(
+                    at(&c.y, itemsize, n, block, p, q),
+                    at(&c.x, itemsize, n, block, top + first_h * s.dilation_h, left + first_w * s.dilation_w), &taps,
+                    1 / area, count)
+            else:
+                c.kernels.blocks.max(
+                    at(&c.y, itemsize, n, block, p, q),
+                    at(&c.x, itemsize, n, block, top + first_h * s.dilation_h, left + first_w * s.dilation_w), &taps,
+                    count)
+            q += count
+        activate(c, at(&c.y, itemsize, n, block, p, 0), c.y.w)
+
+
+cdef class Pooling(Layer):
+    """The largest, or with `mean` the mean, of windows; those without a pixel of the images are refused."""
+    cdef Pooled pooled
+
+    def __init__(self, x, y, after, tuple kernel, tuple stride, tuple pad, tuple dilation, bint mean,
+                 bint counts_padding, double divisor):
+        super().__init__(x, y, None, after)
+        cdef Pooled *s = &self.pooled
+        cdef Planes *px = &self.common.x
+        cdef Planes *py = &self.common.y
+        if self.x.narrow or self.x.c != self.y.c:
+            raise ValueError("x and y must have the same blocks")
+        (s.R, s.S), (s.stride_h, s.stride_w), (s.pad_h, s.pad_w), (s.dilation_h, s.dilation_w) = (
+            kernel, stride, pad, dilation)
+        s.mean, s.counts_padding, s.divisor = mean, counts_padding, divisor
+        if (min(min(s.R, s.S), min(s.stride_h, s.stride_w)) < 1 or min(s.dilation_h, s.dilation_w) < 1
+                or min(s.pad_h, s.pad_w) < 0 or mean and (s.dilation_h != 1 or s.dilation_w != 1)
+                or max(max(s.R, s.S), max(s.dilation_h, s.dilation_w)) > 1 << 30
+                or max(max(s.stride_h, s.stride_w), max(s.pad_h, s.pad_w)) > 1 << 30
+                or (s.R - 1) * s.dilation_h < s.pad_h or (s.S - 1) * s.dilation_w < s.pad_w
+                or (py.h - 1) * s.stride_h - s.pad_h >= px.h or (py.w - 1) * s.stride_w - s.pad_w >= px.w):
+            raise ValueError(f"windows of {kernel}, stride {stride}, padding {pad} and dilation {dilation} cannot be "
+                             f"pooled from {px.h} x {px.w} to {py.h} x {py.w} pixels")
+
+    cdef int run(self, char *memory, list arrays) except -1:
+        cdef Pooled job = self.pooled
+        cdef Planes *y = &self.common.y
+        self.locate(memory, &job.common)
+        cdef idx tasks = y.n * y.blocks
+        run_on_threads(pool_plane, &job, tasks, threads_for(
+            <double>tasks * y.h * y.w * self.common.kernels.lanes * (self.pooled.R * self.pooled.S + 4), tasks))
+        return 0
+
+
+cdef void add_plane(const void *job, idx task, char *_scratch) noexcept nogil:
+    cdef const Common *c = <const Common *>job
+    cdef idx itemsize = c.kernels.itemsize, n = task // c.y.blocks, block = task % c.y.blocks, h
+    for h in range(c.y.h):
+        c.kernels.blocks.add(at(&c.y, itemsize, n, block, h, 0), at(&c.x, itemsize, n, block, h, 0),
+                             at(&c.added, itemsize, n, block, h, 0) if c.adds else NULL, c.low, c.high, c.y.w)
+        activate(c, at(&c.y, itemsize, n, block, h, 0), c.y.w)
+
+
+cdef class Addition(Layer):
+    """y = after(x + added); without `added` an activation, or a copy."""
+
+    def __init__(self, x, y, added, after):
+        super().__init__(x, y, added, after)
+        if self.x.narrow or self.x.c != self.y.c or (self.common.x.h, self.common.x.w) != (
+                self.common.y.h, self.common.y.w):
+            raise ValueError("x and y must be of one shape")
+
+    cdef int run(self, char *memory, list arrays) except -1:
+        cdef Common job
+        cdef Planes *y = &self.common.y
+        self.locate(memory, &job)
+        cdef idx tasks = y.n * y.blocks
+        run_on_threads(add_plane, &job, tasks, threads_for(
+            <double>tasks * y.h * y.w * self.common.kernels.lanes * (20 if self.common.kind >= 0 else 4), tasks))
+        return 0
+
+
+cdef void scale_plane(const void *job, idx task, char *_scratch) noexcept nogil:
+    cdef const Common *c = <const Common *>job
+    cdef idx itemsize = c.kernels.itemsize, n = task // c.y.blocks, block = task % c.y.blocks, h
+    for h in range(c.y.h):
+        c.kernels.blocks.scale(at(&c.y, itemsize, n, block, h, 0), at(&c.x, itemsize, n, block, h, 0),
+                               at(&c.added, itemsize, n, block, 0, 0), c.y.w)
+
+
+cdef class Scaling(Step):
+    """y[n, c] = x[n, c] * factors[n, c, 0, 0]."""
+    cdef Common common
+    cdef Images x, y, factors
+
+    def __init__(self, Images x not None, Images y not None, Images factors not None):
+        cdef Planes *px = &x.planes
+        cdef Planes *py = &y.planes
+        cdef Planes *by = &factors.planes
+        if (x.narrow or y.narrow or factors.narrow or not x.itemsize == y.itemsize == factors.itemsize
+                or not x.c == y.c == factors.c or not px.n == py.n == by.n or px.h != py.h or px.w != py.w
+                or by.h * by.w != 1):
+            raise ValueError("x and y must be of one shape, with a factor for each channel")
+        self.x, self.y, self.factors = x, y, factors
+        self.common.kernels = kernels_of(x.itemsize)
+
+    cdef int run(self, char *memory, list arrays) except -1:
+        cdef Common job = self.common
+        cdef Common *c = &job
+        c.x, c.y, c.added = self.x.locate(memory), self.y.locate(memory), self.factors.locate(memory)
+        clear_margins(&c.y, c.kernels.itemsize)
+        cdef idx tasks = c.y.n * c.y.blocks
+        run_on_threads(scale_plane, c, tasks, threads_for(
+            <double>tasks * c.y.h * c.y.w * c.kernels.lanes * 4, tasks))
+        return 0
+
+
+# ---- in and out ----------------------------------------------------------------------------------------------------
+
+cdef struct Border:
+    const fc_kernels *kernels
+    Planes x
+    idx c
+    char *data
+    idx s_n, s_c, s_h, s_w
+
+
+cdef void enter_plane(const void *job, idx task, char *_scratch) noexcept nogil:
+    cdef const Border *b = <const Border *>job
+    cdef idx itemsize = b.kernels.itemsize, n = task // b.x.blocks, block = task % b.x.blocks, h
+    cdef const char *from_ = b.data + (n * b.s_n + block * b.x.width * b.s_c) * itemsize
+    cdef idx channels = min(b.x.width, b.c - block * b.x.width), c
+    cdef const char *planes[MOST_LANES]
+    if b.x.width == b.c and b.s_w == 1 and b.c <= MOST_LANES:
+        for h in range(b.x.h):
+            for c in range(channels):
+                planes[c] = from_ + (c * b.s_c + h * b.s_h) * itemsize
+            b.kernels.move.interleave(at(&b.x, itemsize, n, block, h, 0), <const void **>planes, b.c, b.x.w * b.c)
+        return
+    if is_dense(&b.x) and b.s_h == b.x.w * b.s_w:
+        b.kernels.move.transpose(at(&b.x, itemsize, n, block, 0, 0), b.x.width, from_, b.s_c, b.s_w, channels,
+                                 b.x.h * b.x.w)
+        return
+    for h in range(b.x.h):
+        b.kernels.move.transpose(at(&b.x, itemsize, n, block, h, 0), b.x.width, from_ + h * b.s_h * itemsize, b.s_c,
+                                 b.s_w, channels, b.x.w)
+
+
+cdef void leave_plane(const void *job, idx task, char *_scratch) noexcept nogil:
+    cdef const Border *b = <const Border *>job
+    cdef idx itemsize = b.kernels.itemsize, n = task // b.x.blocks, block = task % b.x.blocks, h
+    cdef char *to = b.data + (n * b.s_n + block * b.x.width * b.s_c) * itemsize
+    cdef idx channels = min(b.x.width, b.c - block * b.x.width)
+    if is_dense(&b.x):
+        b.kernels.move.untranspose(to, b.s_c, at(&b.x, itemsize, n, block, 0, 0), b.x.width, channels, b.x.h * b.x.w)
+        return
+    for h in range(b.x.h):
+        b.kernels.move.untranspose(to + h * b.s_h * itemsize, b.s_c, at(&b.x, itemsize, n, block, h, 0), b.x.width,
+                                   channels, b.x.w)
+
+
+cdef class Entry(Step):
+    """Images out of the plan's array of that number, (n, c, h, w) of any strides."""
+    cdef Images y
+    cdef int number
+
+    def __init__(self, int number, Images y not None):
+        if number < 0:
+            raise ValueError(f"the number of an array must not be negative, got {number}")
+        self.y, self.number = y, number
+
+    cdef int run(self, char *memory, list arrays) except -1:
+        cdef cnp.ndarray a = arrays[self.number]
+        cdef Border job
+        cdef Border *b = &job
+        cdef idx itemsize = self.y.itemsize, axis
+        b.x, b.c, b.kernels = self.y.locate(memory), self.y.c, kernels_of(itemsize)
+        check_array(a, "images", 4, cnp.NPY_FLOAT32 if itemsize == 4 else cnp.NPY_FLOAT64, READ)
+        for axis, length in enumerate((b.x.n, b.c, b.x.h, b.x.w)):
+            check_axis(a, "images", axis, length)
+        if a.strides[0] % itemsize or a.strides[1] % itemsize or a.strides[2] % itemsize or a.strides[3] % itemsize:
+            a = a.copy()
+        b.data = <char *>cnp.PyArray_DATA(a)
+        b.s_n, b.s_c, b.s_h, b.s_w = (a.strides[0] // itemsize, a.strides[1] // itemsize, a.strides[2] // itemsize,
+                                      a.strides[3] // itemsize)
+        clear_margins(&b.x, itemsize)
+        cdef idx tasks = b.x.n * b.x.blocks
+        run_on_threads(enter_plane, b, tasks, threads_for(<double>tasks * b.x.h * b.x.w * b.x.width * 4, tasks))
+        return 0
+
+
+cdef class Exit(Step):
+    """The plan's array of that number out of images: (n, c, h, w) in C order."""
+    cdef Images x
+    cdef int number
+
+    def __init__(self, Images x not None, int number):
+        if number < 0 or x.narrow:
+            raise ValueError("the number of an array must not be negative, and images must be in blocks")
+        self.x, self.number = x, number
+
+    cdef int run(self, char *memory, list arrays) except -1:
+        cdef Border job
+        cdef Border *b = &job
+        cdef idx itemsize = self.x.itemsize
+        b.x, b.c, b.kernels = self.x.locate(memory), self.x.c, kernels_of(itemsize)
+        cdef cnp.npy_intp[4] shape = [b.x.n, b.c, b.x.h, b.x.w]
+        cdef cnp.ndarray a = new_array(4, shape, cnp.NPY_FLOAT32 if itemsize == 4 else cnp.NPY_FLOAT64)
+        b.data = <char *>cnp.PyArray_DATA(a)
+        b.s_w, b.s_h, b.s_c, b.s_n = 1, b.x.w, b.x.h * b.x.w, b.c * b.x.h * b.x.w
+        cdef idx tasks = b.x.n * b.x.blocks
+        run_on_threads(leave_plane, b, tasks, threads_for(<double>tasks * b.x.h * b.x.w * b.x.width * 4, tasks))
+        arrays[self.number] = a
+        return 0
+
+
+# ---- the plan ------------------------------------------------------------------------------------------------------
+
+def run_steps(list steps not None, idx size, list arrays not None) -> None:
+    """Run the steps one after the other on `size` bytes of memory, which they share, and on the arrays; what is no Step
+    is called with the arrays."""
+    cdef char *memory
+    if size < 0:
+        raise ValueError(f"a plan's memory must not be negative, got {size} bytes")
+    memory = <char *>take(size + LINE)
+    try:
+        for step in steps:
+            if isinstance(step, Step):
+                (<Step>step).run(memory, arrays)
+            else:
+                step(arrays)
+    finally:
+        give(memory, size + LINE)

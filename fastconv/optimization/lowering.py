@@ -1,0 +1,824 @@
+"""A recorded forward pass as a plan: steps on images in blocks of channels, and calls of what has no step.
+
+Batch norm is folded into the convolution before it; what is added to a convolution's result and the activation after
+it become parts of its step. Images between two layers that have steps stay in the layout of blocks, with as many zeros
+around them as those who read them want. What is not in use at the same time shares memory.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from .. import functions
+from .._native import blocks, plan
+from .._native.memory import empty
+from .._native.tape import wrap
+from .._tensor import Tensor
+from ..layer_passes import KINDS
+from ..nn import functional as F
+from ..onnx.graph import Value
+from ..onnx.trace import Call, Trace, tensors_of
+
+__all__ = ["Plan", "lower"]
+
+_NOTHING_AFTER = (-np.inf, np.inf, -1, ())
+
+
+class _Images:
+    """What a plan knows of images, or of an array, that it makes.
+
+    Attributes
+    ----------
+    shape : (N, C, H, W), or None for an array that is no images
+    slot : int
+        The number of the array, if it is there as one.
+    halo : list
+        Zeros around the planes that readers want: top, left, bottom, right.
+    in_blocks : bool
+        Whether a step has made it, or read it, in blocks.
+    forms : dict
+        By "blocks" and "narrow": the first and last step that use it so, and then the Images.
+    """
+
+    def __init__(self, shape: tuple[int, ...] | None) -> None:
+        self.shape = shape
+        self.slot: int | None = None
+        self.in_blocks = False
+        self.halo = [0, 0, 0, 0]
+        self.forms: dict[str, Any] = {}
+
+    def want(self, halo: tuple[int, int, int, int]) -> None:
+        self.halo = [max(a, b) for a, b in zip(self.halo, halo, strict=True)]
+
+
+class _Item:
+    """A Value of the recorded pass: images, seen as an array of this shape."""
+
+    def __init__(self, images: _Images, shape: tuple[int, ...]) -> None:
+        self.images, self.shape = images, shape
+
+    @property
+    def is_images(self) -> bool:
+        return self.images.shape is not None
+
+    @property
+    def is_plain(self) -> bool:
+        return self.images.shape == self.shape
+
+
+class _Node:
+    """A step to be: what it reads and writes, each in one form, and what makes the Step of the Images."""
+
+    def __init__(
+        self,
+        name: str,
+        reads: list[tuple[_Images, str]],
+        writes: list[tuple[_Images, str]],
+        make: Callable[[list[Any], list[Any]], Any],
+    ) -> None:
+        self.name, self.reads, self.writes, self.make = name, reads, writes, make
+        for images, form in (*reads, *writes):
+            images.in_blocks |= form == "blocks"
+
+
+class Plan:
+    """Steps, and the memory that they share.
+
+    Attributes
+    ----------
+    names : list of str
+        What each step does.
+    """
+
+    def __init__(self, steps: list[Any], names: list[str], size: int, slots: int, result: Any) -> None:
+        self.names = names
+        self._steps, self._size, self._slots, self._result = steps, size, slots, result
+
+    def run(self, inputs: list[np.ndarray]) -> Any:
+        """The model's result for inputs of the shapes that the plan is for."""
+        arrays: list[Any] = [*inputs, *[None] * (self._slots - len(inputs))]
+        blocks.run_steps(self._steps, self._size, arrays)
+        return _filled(self._result, lambda output: wrap(arrays[output[0]].reshape(output[1])))
+
+
+class _Output(tuple):
+    """(number of the array, its shape)"""
+
+
+def _filled(x: Any, function: Callable[[Any], Any]) -> Any:
+    if isinstance(x, _Output):
+        return function(x)
+    if isinstance(x, dict):
+        return {key: _filled(item, function) for key, item in x.items()}
+    if isinstance(x, (list, tuple)):
+        return type(x)(_filled(item, function) for item in x)
+    return x
+
+
+def _pair(x: Any) -> tuple[int, int]:
+    return (int(x[0]), int(x[-1])) if isinstance(x, (tuple, list)) else (int(x), int(x))
+
+
+class _Lowering:
+    """The state of :func:`lower`."""
+
+    def __init__(self, trace: Trace, prepared: dict[Any, Any]) -> None:
+        self.trace, self.prepared = trace, prepared
+        self.items: dict[int, _Item] = {}
+        self.nodes: list[_Node] = []
+        self.dtype = next((value.dtype for value in trace.inputs if value.dtype in (np.float32, np.float64)), None)
+        self.readers: dict[int, list[int]] = {}
+        self.made_by: dict[int, int] = {}
+        self.tensors = {id(value): ref for ref, _, value in trace._values.values() if value.array is not None}
+        self.done: set[int] = set()  # calls that became parts of steps
+        self.outputs = {id(value) for value in trace.outputs}
+        for i, call in enumerate(trace.calls):
+            for value in tensors_of(call.arguments):
+                self.readers.setdefault(id(value), []).append(i)
+            for value in tensors_of(call.result):
+                self.made_by[id(value)] = i
+        self.at = 0
+
+    # What is known of values
+
+    def item(self, value: Any) -> _Item | None:
+        return self.items.get(id(value)) if isinstance(value, Value) else None
+
+    def images(self, value: Any) -> _Item | None:
+        """The item of images (N, C, H, W) of a floating dtype, not empty."""
+        item = self.item(value)
+        return item if item is not None and item.is_images and item.is_plain else None
+
+    def constant(self, value: Any) -> np.ndarray | None:
+        return value.array if isinstance(value, Value) and value.array is not None else None
+
+    def key(self, value: Any) -> Any:
+        """What stands for a constant's content until parameters change."""
+        ref = self.tensors.get(id(value))
+        tensor = None if ref is None else ref()
+        return id(value.array) if tensor is None else id(tensor)
+
+    def only_reader(self, value: Any) -> int | None:
+        readers = self.readers.get(id(value), [])
+        return readers[0] if len(readers) == 1 and id(value) not in self.outputs else None
+
+    def new(self, value: Any, shape: tuple[int, ...] | None) -> _Images:
+        images = _Images(shape)
+        self.items[id(value)] = _Item(images, tuple(value.shape))
+        return images
+
+    def image_shape(self, value: Value) -> tuple[int, ...] | None:
+        """Of a value that a step may read as images."""
+        shape = tuple(map(int, value.shape))
+        return shape if len(shape) == 4 and min(shape) > 0 and value.dtype == self.dtype else None
+
+    # What follows a step's result
+
+    def chain(self, value: Value, fold: bool) -> tuple[Value, list[Call], _Images | None, tuple[Any, ...]]:
+        """What becomes part of the step that makes a value: the value in the end, batch norms, images that are added,
+        and limits and activation."""
+        norms: list[Call] = []
+        added: _Images | None = None
+        while True:
+            at = self.only_reader(value)
+            if at is None:
+                return value, norms, added, _NOTHING_AFTER
+            call = self.trace.calls[at]
+            if fold and call.function is F.batch_norm and added is None and self._foldable(call, value):
+                norms.append(call)
+            elif call.function is functions.add and added is None and (other := self._other(call, value)) is not None:
+                added = other
+            else:
+                after = _activation(call, value)
+                if after is None:
+                    return value, norms, added, _NOTHING_AFTER
+                self.done.add(at)
+                return call.result, norms, added, after
+            self.done.add(at)
+            value = call.result
+
+    def _foldable(self, call: Call, value: Value) -> bool:
+        a = call.arguments
+        return (
+            a["input"] is value
+            and not a["training"]
+            and self.constant(a["running_mean"]) is not None
+            and self.constant(a["running_var"]) is not None
+            and all(a[name] is None or self.constant(a[name]) is not None for name in ("weight", "bias"))
+            and all(value.dtype == a[name].dtype for name in ("running_mean", "running_var"))
+        )
+
+    def _other(self, call: Call, value: Value) -> _Images | None:
+        """The images that are added to a value, if they are there by now."""
+        a = call.arguments
+        other = a["other"] if a["input"] is value else a["input"]
+        if a["alpha"] != 1 or a.get("out") is not None or other is value or not isinstance(other, Value):
+            return None
+        item = self.images(other)
+        same = item is not None and other.shape == value.shape and other.dtype == value.dtype
+        return item.images if same and item is not None else None
+
+    def norm(self, calls: list[Call], channels: int) -> tuple[np.ndarray, np.ndarray]:
+        """Batch norms as a factor and an offset for each channel, in float64."""
+        factor, offset = np.ones(channels), np.zeros(channels)
+        for call in calls:
+            a = call.arguments
+            mean, variance = (np.asarray(a[name].array, np.float64) for name in ("running_mean", "running_var"))
+            weight = 1.0 if a["weight"] is None else np.asarray(a["weight"].array, np.float64)
+            scale = weight / np.sqrt(variance + a["eps"])
+            factor, offset = factor * scale, (offset - mean) * scale
+            if a["bias"] is not None:
+                offset = offset + np.asarray(a["bias"].array, np.float64)
+        return factor, offset
+
+    # The functions that have steps
+
+    def run(self) -> None:
+        for i, call in enumerate(self.trace.calls):
+            if i in self.done:
+                continue
+            self.at = i
+            lower_call = _LOWERED.get(call.function)
+            if lower_call is None or not lower_call(self, call, call.arguments):
+                self.call(call)
+
+    def call(self, call: Call) -> None:
+        """A call as it stands, of tensors."""
+        reads: list[tuple[_Images, str]] = []
+        shapes: list[tuple[int, ...]] = []
+        live: list[Any] = []
+
+        def argument(value: Value) -> Any:
+            item = self.items.get(id(value))
+            if item is None:
+                ref = self.tensors.get(id(value))
+                tensor = None if ref is None else ref()
+                live.append(wrap(value.array) if tensor is None else tensor)
+                return _Place(None, len(live) - 1)
+            reads.append((item.images, "array"))
+            shapes.append(item.shape)
+            return _Place(len(reads) - 1, None)
+
+        arguments = _replace(_as_passed(call), argument)
+        written = [(self.new(value, self.image_shape(value)), "array") for value in tensors_of(call.result)]
+
+        def make(slots: list[int], results: list[int]) -> Callable[[list[Any]], None]:
+            def step(arrays: list[Any]) -> None:
+                def tensor(place: _Place) -> Tensor:
+                    if place.read is None:
+                        return live[place.constant]
+                    return wrap(arrays[slots[place.read]].reshape(shapes[place.read]))
+
+                positional, named = _replace(arguments, tensor, _Place)
+                made = call.function(*positional, **named)
+                if made is None:  # it has written to its first argument
+                    made = next(tensors_of((positional, named)))
+                for number, out in zip(results, tensors_of(made), strict=True):
+                    arrays[number] = out._array
+
+            return step
+
+        self.nodes.append(_Node(f"call {call.function.__name__}", reads, written, make))
+
+    def conv2d(self, call: Call, a: dict[str, Any]) -> bool:
+        x, w = self.images(a["input"]), self.constant(a["weight"])
+        b = None if a["bias"] is None else self.constant(a["bias"])
+        if x is None or w is None or (a["bias"] is not None and b is None) or w.dtype != a["input"].dtype:
+            return False
+        stride, dilation, groups = _pair(a["stride"]), _pair(a["dilation"]), int(a["groups"])
+        kernel = w.shape[2:]
+        if a["padding"] == "valid":
+            pad = (0, 0)
+        elif a["padding"] == "same":
+            pad = tuple(d * (k - 1) // 2 for d, k in zip(dilation, kernel, strict=True))
+        else:
+            pad = _pair(a["padding"])
+        if groups != 1 and not groups == w.shape[0] == x.images.shape[1]:
+            return False
+        keys = self.key(a["weight"]), None if b is None else self.key(a["bias"])
+        self.convolve(call.result, x.images, w, b, keys, stride, pad, dilation, groups > 1)
+        return True
+
+    def linear(self, call: Call, a: dict[str, Any]) -> bool:
+        x, w = self.item(a["input"]), self.constant(a["weight"])
+        b = None if a["bias"] is None else self.constant(a["bias"])
+        if x is None or not x.is_images or w is None or (a["bias"] is not None and b is None):
+            return False
+        shape = x.images.shape
+        if len(x.shape) != 2 or x.shape[1] != w.shape[1] or w.dtype != a["input"].dtype:
+            return False
+        keys = self.key(a["weight"]), None if b is None else self.key(a["bias"])
+        self.convolve(call.result, x.images, w.reshape(len(w), *shape[1:]), b, keys, (1, 1), (0, 0), (1, 1), False)
+        return True
+
+    def convolve(
+        self,
+        result: Value,
+        x: _Images,
+        w: np.ndarray,
+        b: np.ndarray | None,
+        keys: tuple[Any, Any],
+        stride: tuple[int, int],
+        pad: tuple[int, ...],
+        dilation: tuple[int, int],
+        each: bool,
+    ) -> None:
+        """A convolution, of each channel by itself if `each`, with what follows it."""
+        n, c, h, width = x.shape
+        kernel = w.shape[2:]
+        out = tuple(result.shape[2:]) if len(result.shape) == 4 else (1, 1)
+        flat = len(result.shape) == 2
+        value, norms, added, after = self.chain(result, not flat)
+        images = self.new(value, (n, len(w), *out))
+        lanes = blocks.lanes(w.dtype.itemsize)
+        narrow = not each and c <= lanes // 2 and not x.in_blocks
+        reach = [
+            (p - 1) * s + (k - 1) * d - q - size + 1
+            for p, s, k, d, q, size in zip(out, stride, kernel, dilation, pad, (h, width), strict=True)
+        ]
+        form = "narrow" if narrow else "blocks"
+        small = None
+        if not each and not narrow and kernel[0] == kernel[1] and stride == dilation == (1, 1):
+            small = _tiles(int(kernel[0]), n, c, len(w), out, lanes, w.dtype.itemsize) if max(pad) < kernel[0] else None
+        if small is None:
+            x.want((pad[0], pad[1], max(0, reach[0]), max(0, reach[1])))
+        key = (*keys, tuple(id(call.arguments["running_mean"].array) for call in norms), form, each, small, lanes)
+
+        def prepare() -> tuple[np.ndarray, np.ndarray]:
+            factor, offset = self.norm(norms, len(w))
+            scaled = (w * factor[:, None, None, None]).astype(w.dtype) if norms else w
+            bias = offset if b is None else np.asarray(b, np.float64) * factor + offset
+            padded = np.zeros(-(-len(w) // lanes) * lanes, w.dtype)
+            padded[: len(w)] = bias
+            if small is not None:
+                return blocks.transform(np.require(scaled, None, "CA"), small), padded
+            pack = _pack_each if each else _pack_narrow if narrow else _pack
+            return pack(scaled, lanes), padded
+
+        if key not in self.prepared:
+            self.prepared[key] = prepare()
+        packed, bias = self.prepared[key]
+        kind = blocks.Depthwise if each else blocks.Convolution
+        reads = [(x, form)] + ([(added, "blocks")] if added is not None else [])
+
+        def make(read: list[Any], written: list[Any]) -> Any:
+            other = read[1] if added is not None else None
+            if small is not None:
+                return blocks.Winograd(read[0], written[0], other, after, packed, bias, kernel[0], tuple(pad), small)
+            return kind(read[0], written[0], other, after, packed, bias, kernel, stride, tuple(pad), dilation)
+
+        kind_name = "depthwise" if each else "convolution" if small is None else "Winograd"
+        name = f"{kind_name} of {len(w)} filters of {kernel[0]} x {kernel[1]}" + _told(norms, added, after)
+        self.nodes.append(_Node(name, reads, [(images, "blocks")], make))
+
+    def batch_norm(self, call: Call, a: dict[str, Any]) -> bool:
+        """A batch norm that follows no convolution: an affine map of each channel."""
+        x = self.images(a["input"])
+        if x is None or not self._foldable(call, a["input"]):
+            return False
+        factor, offset = self.norm([call], x.images.shape[1])
+        dtype = a["input"].dtype
+        lanes = blocks.lanes(dtype.itemsize)
+        padded = np.zeros((2, -(-len(factor) // lanes) * lanes), dtype)
+        padded[:, : len(factor)] = factor, offset
+        value, _, added, after = self.chain(call.result, False)
+        images = self.new(value, x.images.shape)
+
+        def make(read: list[Any], written: list[Any]) -> Any:
+            other = read[1] if added is not None else None
+            one, none = (1, 1), (0, 0)
+            return blocks.Depthwise(read[0], written[0], other, after, padded[0], padded[1], one, one, none, one)
+
+        reads = [(x.images, "blocks")] + ([(added, "blocks")] if added is not None else [])
+        self.nodes.append(_Node("batch norm" + _told([], added, after), reads, [(images, "blocks")], make))
+        return True
+
+    def activation(self, call: Call, a: dict[str, Any]) -> bool:
+        item = self.item(a["input"])
+        after = _activation(call, a["input"])
+        if item is None or after is None or not item.is_images or not item.images.in_blocks:
+            return False
+        images = _Images(item.images.shape)
+        self.items[id(call.result)] = _Item(images, item.shape)
+        self.nodes.append(
+            _Node(
+                call.function.__name__,
+                [(item.images, "blocks")],
+                [(images, "blocks")],
+                lambda read, written: blocks.Addition(read[0], written[0], None, after),
+            )
+        )
+        return True
+
+    def add(self, call: Call, a: dict[str, Any]) -> bool:
+        x = self.images(a["input"])
+        other = None if x is None else self._other(call, a["input"])
+        if x is None or other is None or not (x.images.in_blocks and other.in_blocks):
+            return False
+        value, _, _, after = self.chain_without_add(call.result)
+        images = self.new(value, x.images.shape)
+        self.nodes.append(
+            _Node(
+                "add",
+                [(x.images, "blocks"), (other, "blocks")],
+                [(images, "blocks")],
+                lambda read, written: blocks.Addition(read[0], written[0], read[1], after),
+            )
+        )
+        return True
+
+    def chain_without_add(self, value: Value) -> tuple[Value, list[Call], None, tuple[Any, ...]]:
+        at = self.only_reader(value)
+        after = None if at is None else _activation(self.trace.calls[at], value)
+        if at is None or after is None:
+            return value, [], None, _NOTHING_AFTER
+        self.done.add(at)
+        return self.trace.calls[at].result, [], None, after
+
+    def mul(self, call: Call, a: dict[str, Any]) -> bool:
+        """Images times a factor for each channel."""
+        x, y = self.images(a["input"]), self.images(a["other"])
+        if x is None or y is None or a.get("out") is not None or a["input"].dtype != a["other"].dtype:
+            return False
+        if x.shape[2:] == (1, 1):
+            x, y = y, x
+        if y.shape != (*x.shape[:2], 1, 1) or not x.images.in_blocks:
+            return False
+        images = self.new(call.result, x.images.shape)
+        self.nodes.append(
+            _Node(
+                "scale channels",
+                [(x.images, "blocks"), (y.images, "blocks")],
+                [(images, "blocks")],
+                lambda read, written: blocks.Scaling(read[0], written[0], read[1]),
+            )
+        )
+        return True
+
+    def pool(
+        self,
+        call: Call,
+        x: _Images,
+        sizes: tuple[tuple[int, int], ...],
+        mean: bool,
+        counts_padding: bool = True,
+        divisor: float = 0,
+    ) -> bool:
+        if not x.in_blocks:
+            return False
+        kernel, stride, pad, dilation = sizes
+        out = tuple(call.result.shape[2:])
+        for p, k, s, q, d, size in zip(out, kernel, stride, pad, dilation, x.shape[2:], strict=True):
+            if (p - 1) * s - q >= size or (k - 1) * d < q:
+                return False
+        value, _, _, after = self.chain_without_add(call.result)
+        images = self.new(value, (*x.shape[:2], *out))
+        self.nodes.append(
+            _Node(
+                "mean of windows" if mean else "max of windows",
+                [(x, "blocks")],
+                [(images, "blocks")],
+                lambda read, written: blocks.Pooling(
+                    read[0], written[0], after, kernel, stride, pad, dilation, mean, counts_padding, divisor
+                ),
+            )
+        )
+        return True
+
+    def max_pool2d(self, call: Call, a: dict[str, Any]) -> bool:
+        x = self.images(a["input"])
+        if x is None or a["return_indices"]:
+            return False
+        kernel = _pair(a["kernel_size"])
+        stride = kernel if a["stride"] is None or a["stride"] == () else _pair(a["stride"])
+        return self.pool(call, x.images, (kernel, stride, _pair(a["padding"]), _pair(a["dilation"])), False)
+
+    def avg_pool2d(self, call: Call, a: dict[str, Any]) -> bool:
+        x = self.images(a["input"])
+        if x is None:
+            return False
+        kernel = _pair(a["kernel_size"])
+        stride = kernel if a["stride"] is None or a["stride"] == () else _pair(a["stride"])
+        sizes = kernel, stride, _pair(a["padding"]), (1, 1)
+        return self.pool(call, x.images, sizes, True, bool(a["count_include_pad"]), float(a["divisor_override"] or 0))
+
+    def adaptive_avg_pool2d(self, call: Call, a: dict[str, Any]) -> bool:
+        x = self.images(a["input"])
+        if x is None:
+            return False
+        (h, w), (p, q) = x.shape[2:], call.result.shape[2:]
+        if h % p or w % q:
+            return False
+        if (h, w) == (p, q):
+            self.items[id(call.result)] = x
+            self.same(a["input"], call.result)
+            return True
+        kernel = h // p, w // q
+        return self.pool(call, x.images, (kernel, kernel, (0, 0), (1, 1)), True)
+
+    def mean(self, call: Call, a: dict[str, Any]) -> bool:
+        """The mean of planes."""
+        x = self.images(a["input"])
+        if x is None or a["dtype"] is not None or a.get("out") is not None or not isinstance(a["dim"], (list, tuple)):
+            return False
+        if sorted(d % 4 for d in a["dim"]) != [2, 3] or not x.images.in_blocks:
+            return False
+        images = self.new(call.result, (*x.shape[:2], 1, 1))
+        kernel = x.shape[2:]
+        self.nodes.append(
+            _Node(
+                "mean of planes",
+                [(x.images, "blocks")],
+                [(images, "blocks")],
+                lambda read, written: blocks.Pooling(
+                    read[0], written[0], _NOTHING_AFTER, kernel, (1, 1), (0, 0), (1, 1), True, True, 0
+                ),
+            )
+        )
+        return True
+
+    def flatten(self, call: Call, a: dict[str, Any]) -> bool:
+        """The same images, seen as rows."""
+        x = self.item(a["input"])
+        if x is None or not x.is_images:
+            return False
+        shape = tuple(call.result.shape)
+        if len(shape) != 2 or shape[0] != x.images.shape[0] or len(x.shape) < 2:
+            return False
+        self.items[id(call.result)] = _Item(x.images, shape)
+        return True
+
+    def same(self, value: Value, result: Value) -> None:
+        """Whoever reads the result reads the value: neither has a sole reader then."""
+        both = self.readers.get(id(value), []) + self.readers.get(id(result), [])
+        self.readers[id(value)] = both
+
+    def cat(self, call: Call, a: dict[str, Any]) -> bool:
+        """Channels side by side, where these are whole blocks."""
+        items = [self.images(value) for value in a["tensors"]]
+        dim = a["dim"]
+        if any(item is None for item in items) or dim not in (1, -3) or a.get("out") is not None:
+            return False
+        dtype = call.result.dtype
+        lanes = blocks.lanes(dtype.itemsize)
+        if any(value.dtype != dtype for value in a["tensors"]) or any(item.shape[1] % lanes for item in items[:-1]):
+            return False
+        if not any(item.images.in_blocks for item in items):
+            return False
+        images = self.new(call.result, tuple(call.result.shape))
+        first = 0
+        for item in items:
+            begin, channels = first, item.shape[1]
+
+            def make(read: list[Any], written: list[Any], begin: int = begin, channels: int = channels) -> Any:
+                return blocks.Addition(read[0], written[0].part(begin, channels), None, _NOTHING_AFTER)
+
+            self.nodes.append(_Node("cat", [(item.images, "blocks")], [(images, "blocks")], make))
+            first += -(-channels // lanes)
+        return True
+
+
+def _as_passed(call: Call) -> tuple[list[Any], dict[str, Any]]:
+    """A call's arguments as they are passed: positional and named ones."""
+    positional: list[Any] = []
+    named: dict[str, Any] = {}
+    for name, parameter in inspect.signature(call.function).parameters.items():
+        if parameter.kind is parameter.VAR_POSITIONAL:
+            positional += call.arguments[name]
+        elif parameter.kind is parameter.VAR_KEYWORD:
+            named |= call.arguments[name]
+        elif parameter.kind is parameter.KEYWORD_ONLY:
+            named[name] = call.arguments[name]
+        else:
+            positional.append(call.arguments[name])
+    return positional, named
+
+
+class _Place:
+    """Where a call finds an argument when the plan runs."""
+
+    def __init__(self, read: int | None, constant: int | None) -> None:
+        self.read, self.constant = read, constant
+
+
+def _replace(x: Any, function: Callable[[Any], Any], kind: type = Value) -> Any:
+    if isinstance(x, kind):
+        return function(x)
+    if isinstance(x, dict):
+        return {key: _replace(item, function, kind) for key, item in x.items()}
+    if isinstance(x, (list, tuple)):
+        items = [_replace(item, function, kind) for item in x]
+        return items if isinstance(x, list) else tuple(items)
+    return x
+
+
+def _told(norms: list[Call], added: _Images | None, after: tuple[Any, ...]) -> str:
+    """What follows a step, for its name."""
+    has_activation = after[:3] != _NOTHING_AFTER[:3]
+    return ", batch norm" * bool(norms) + ", addition" * (added is not None) + ", activation" * has_activation
+
+
+def _activation(call: Call, value: Value) -> tuple[float, float, int, tuple[float, ...]] | None:
+    """What a call does to a value, as limits or as an activation that the kernels have."""
+    a, function = call.arguments, call.function
+    if a.get("input") is not value:
+        return None
+    if function is F.relu:
+        return 0.0, np.inf, -1, ()
+    if function is F.relu6:
+        return 0.0, 6.0, -1, ()
+    if function is F.hardtanh:
+        return float(a["min_val"]), float(a["max_val"]), -1, ()
+    kind = _SIMPLE.get(function)
+    return None if kind is None else (-np.inf, np.inf, KINDS.index(kind), ())
+
+
+_SIMPLE = {F.hardsigmoid: "hardsigmoid", F.hardswish: "hardswish", F.silu: "silu", F.mish: "mish"}
+_SIMPLE |= dict.fromkeys((F.sigmoid, functions.sigmoid), "sigmoid") | dict.fromkeys((F.tanh, functions.tanh), "tanh")
+
+_LOWERED: dict[Any, Callable[[_Lowering, Call, dict[str, Any]], bool]] = {
+    F.conv2d: _Lowering.conv2d,
+    F.linear: _Lowering.linear,
+    F.batch_norm: _Lowering.batch_norm,
+    F.max_pool2d: _Lowering.max_pool2d,
+    F.avg_pool2d: _Lowering.avg_pool2d,
+    F.adaptive_avg_pool2d: _Lowering.adaptive_avg_pool2d,
+    functions.add: _Lowering.add,
+    functions.mul: _Lowering.mul,
+    functions.mean: _Lowering.mean,
+    functions.flatten: _Lowering.flatten,
+    functions.cat: _Lowering.cat,
+    **dict.fromkeys((F.relu, F.relu6, F.hardtanh, *_SIMPLE), _Lowering.activation),
+}
+
+
+# ---- the choice between direct sums and minimal filtering ----------------------------------------------------------
+
+
+def _tiles(
+    taps: int, n: int, channels: int, filters: int, out: tuple[int, ...], lanes: int, itemsize: int
+) -> bool | None:
+    """None if direct sums of taps x taps are faster, by an estimate; else whether tiles of 5x5 points are."""
+    if not 2 <= taps <= 5 or not plan.get_winograd():
+        return None
+    c, k = -(-channels // lanes) * lanes, -(-filters // lanes) * lanes
+    best, tiles_of = max(n * out[0] * out[1] * taps**2 * c * k / lanes * _STEP, _bytes(taps**2 * c * k, itemsize)), None
+    for small in (False, True):
+        side = 5 if small else 6
+        m = side + 1 - taps
+        if small and taps > 3:
+            continue
+        tiles = n * -(-out[0] // m) * -(-out[1] // m)
+        rows = -(-tiles // 6) * 6
+        cycles = max(side**2 * rows * c * k / lanes * _STEP, _bytes(side**2 * c * k, itemsize))
+        cycles += side**2 * tiles * (c * _INTO_TILE + k * _OUT_OF_TILE) / lanes
+        if cycles < best:
+            best, tiles_of = cycles, small
+    return tiles_of
+
+
+# Cycles of a vector's product, and of a vector of a point that is transformed.
+_STEP, _INTO_TILE, _OUT_OF_TILE = 0.6, 5.0, 5.0
+
+
+def _bytes(elements: int, itemsize: int) -> float:
+    """Cycles in which so many elements come out of memory."""
+    return elements * itemsize / 3
+
+
+# ---- filters -------------------------------------------------------------------------------------------------------
+
+
+def _panels(w: np.ndarray) -> np.ndarray:
+    """Filters [vector][...][filter of it] as [panel][...][vector of it][filter], in one row."""
+    whole = len(w) // blocks.PANEL * blocks.PANEL
+    packed = empty((w.size,), w.dtype)
+    size = w[:whole].size
+    if whole:
+        panels = w[:whole].reshape(-1, blocks.PANEL, *w.shape[1:])
+        packed[:size].reshape(len(panels), *w.shape[1:-1], blocks.PANEL, w.shape[-1])[...] = np.moveaxis(panels, 1, -2)
+    packed[size:].reshape(len(w) - whole, *w.shape[1:])[...] = w[whole:]
+    return packed
+
+
+def _padded(w: np.ndarray, filters: int, channels: int) -> np.ndarray:
+    if w.shape[:2] == (filters, channels):
+        return w
+    padded = np.zeros((filters, channels, *w.shape[2:]), w.dtype)
+    padded[: w.shape[0], : w.shape[1]] = w
+    return padded
+
+
+def _pack(w: np.ndarray, lanes: int) -> np.ndarray:
+    """Filters (K, C, R, S) for images in blocks: [panel][block][row][column][channel][filter]."""
+    vecs, n_blocks = (-(-size // lanes) for size in w.shape[:2])
+    w = _padded(w, vecs * lanes, n_blocks * lanes).reshape(vecs, lanes, n_blocks, lanes, *w.shape[2:])
+    return _panels(w.transpose(0, 2, 4, 5, 3, 1))
+
+
+def _pack_narrow(w: np.ndarray, lanes: int) -> np.ndarray:
+    """Filters (K, C, R, S) for images of few channels: [panel][row][column][channel][filter]."""
+    vecs = -(-len(w) // lanes)
+    w = _padded(w, vecs * lanes, w.shape[1]).reshape(vecs, lanes, *w.shape[1:])
+    return _panels(w.transpose(0, 3, 4, 2, 1))
+
+
+def _pack_each(w: np.ndarray, lanes: int) -> np.ndarray:
+    """Filters (C, 1, R, S), each of a channel: [block][row][column][channel]."""
+    vecs = -(-len(w) // lanes)
+    w = _padded(w, vecs * lanes, 1).reshape(vecs, lanes, *w.shape[2:])
+    return np.ascontiguousarray(w.transpose(0, 2, 3, 1)).ravel()
+
+
+# ---- the plan ------------------------------------------------------------------------------------------------------
+
+
+class _Schedule:
+    """Nodes in order, with what brings images into the form that each reads just before it."""
+
+    def __init__(self, slots: int) -> None:
+        self.slots = slots
+        self.nodes: list[_Node] = []
+
+    def slot(self) -> int:
+        self.slots += 1
+        return self.slots - 1
+
+    def add(self, node: _Node) -> None:
+        for images, form in node.reads:
+            self.provide(images, form)
+        for images, form in (*node.reads, *node.writes):
+            if form != "array":
+                first, _ = images.forms.get(form, (len(self.nodes), 0))
+                images.forms[form] = first, len(self.nodes)
+        for images, form in node.writes:
+            if form == "array":
+                images.slot = self.slot()
+        self.nodes.append(node)
+
+    def provide(self, images: _Images, form: str) -> None:
+        """Have images there in a form."""
+        if form == "array":
+            if images.slot is None:
+                images.slot = number = self.slot()
+                self.add(_Node("out of blocks", [(images, "blocks")], [], lambda read, _: blocks.Exit(read[0], number)))
+        elif form not in images.forms:
+            self.provide(images, "array")
+            number = images.slot
+            self.add(_Node("into blocks", [], [(images, form)], lambda _, written: blocks.Entry(number, written[0])))
+
+
+def lower(trace: Trace, prepared: dict[Any, Any]) -> Plan:
+    """The plan of a recorded pass.
+
+    Filters that have been packed are taken from `prepared`, and put there.
+    """
+    lowering = _Lowering(trace, prepared)
+    for number, value in enumerate(trace.inputs):
+        lowering.new(value, lowering.image_shape(value)).slot = number
+    lowering.run()
+    schedule = _Schedule(len(trace.inputs))
+    for node in lowering.nodes:
+        schedule.add(node)
+    outputs: dict[int, _Output] = {}
+    for value in trace.outputs:
+        item = lowering.items[id(value)]
+        schedule.provide(item.images, "array")
+        outputs[id(value)] = _Output((item.images.slot, item.shape))
+    itemsize = 4 if lowering.dtype is None else lowering.dtype.itemsize
+    buffers: dict[tuple[int, str], tuple[Any, int, int]] = {}
+    for node in schedule.nodes:
+        for images, form in (*node.reads, *node.writes):
+            if form != "array" and (id(images), form) not in buffers:
+                made = blocks.Images(images.shape, tuple(images.halo), form == "narrow", itemsize)
+                buffers[id(images), form] = (made, *images.forms[form])
+    size = _share_memory(list(buffers.values()))
+
+    def of(images: _Images, form: str) -> Any:
+        return images.slot if form == "array" else buffers[id(images), form][0]
+
+    steps = [node.make([of(*read) for read in node.reads], [of(*w) for w in node.writes]) for node in schedule.nodes]
+    result = _replace(trace.result, lambda value: outputs[id(value)])
+    return Plan(steps, [node.name for node in schedule.nodes], size, schedule.slots, result)
+
+
+def _share_memory(buffers: list[tuple[Any, int, int]]) -> int:
+    """Give each of the Images, in use from a first to a last step, a place; returns how many bytes all take."""
+    placed: list[tuple[int, int, int, int]] = []
+    total = 0
+    for images, first, last in sorted(buffers, key=lambda buffer: -buffer[0].size):
+        size = -(-images.size // 256) * 256
+        offset = 0
+        for begin, end, other_first, other_last in sorted(placed):
+            if other_first <= last and first <= other_last:
+                if offset + size <= begin:
+                    break
+                offset = max(offset, end)
+        images.offset = offset
+        placed.append((offset, offset + size, first, last))
+        total = max(total, offset + size)
+    return total
