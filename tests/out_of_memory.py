@@ -91,8 +91,12 @@ def calls():
     yield "relu_backward", lambda: elementwise.relu_backward(x, x)
     moments = normalisation.moments_of(x, None, None, True, 0.1, 1e-5)
     yield "moments_of", lambda: normalisation.moments_of(x, None, None, True, 0.1, 1e-5)
-    yield "normalise", lambda: normalisation.normalise(x, None, None, moments)
-    yield "normalise_backward", lambda: normalisation.normalise_backward(x, x, None, moments, True, True)
+    y, lines = normalisation.normalise(x, None, None, moments, x, True)
+    yield "normalise", lambda: normalisation.normalise(x, None, None, moments, x, True)
+    yield (
+        "normalise_backward",
+        lambda: normalisation.normalise_backward(*(x, x, None, moments, True, True, lines, y), need_residual=True),
+    )
     logits, labels = normal(64, 30), np.arange(64) % 30
     yield "cross_entropy", lambda: loss.cross_entropy(logits, labels)
     yield "take_step", lambda: take_step("adam", [x.copy()], [x], ([x.copy()], [x * x]), lr=0.1, eps=1e-8)

@@ -413,8 +413,8 @@ def test_planes_without_pixels_have_a_sum_of_zero():
     np.testing.assert_array_equal(normalisation.moments_of(x, None, None, True, 0.1, 1.0), [[0] * 3, [0] * 3, [1] * 3])
     x = np.zeros((2**40, 4, 0), np.float32)
     one, moments = np.ones(4), np.ones((3, 4))
-    assert normalisation.normalise(x, one, one, moments).shape == x.shape
-    dx, dw, db = normalisation.normalise_backward(x, x, None, moments, True, True)
+    assert normalisation.normalise(x, one, one, moments)[0].shape == x.shape
+    dx, dw, db, _ = normalisation.normalise_backward(x, x, None, moments, True, True)
     assert dx.shape == x.shape
     assert not (dw.any() or db.any())
 

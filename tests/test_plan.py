@@ -327,13 +327,13 @@ def test_batch_norm_and_biases_of_channels_last(isas, guarded, dtype, size):
         moments = normalisation.moments_of(x, None, None, True, 0.1, 1e-5)
         assert_near(moments[0] + moments[1], mean64, tolerance=TOLERANCE[np.dtype(dtype)])
         assert_near(moments[2] ** -2 - 1e-5, variance64, tolerance=TOLERANCE[np.dtype(dtype)])
-        y = normalisation.normalise(x, weight, bias, moments)
+        y, _ = normalisation.normalise(x, weight, bias, moments)
         assert is_last(y)
         assert_near(y, y64)
         for gradient in (dy, np.ascontiguousarray(dy)):
             back = normalisation.normalise_backward(gradient, x, weight, moments, True, True)
             assert is_last(back[0])
-            for actual, wide in zip(back, expected, strict=True):
+            for actual, wide in zip(back[:3], expected, strict=True):
                 assert_near(actual, wide, float(np.linalg.norm(dy)))
         assert_near(ops.bias_gradient(dy), db64, float(np.linalg.norm(dy)))
 

@@ -159,6 +159,22 @@ cdef extern from "fastconv.h" nogil:
                           idx n, double *sum, double *dot) noexcept nogil
         void (*affine_last)(void *y, const void *a, const void *x, const double *shift, const double *scale,
                             const double *slope, const double *offset, idx n_planes, idx n) noexcept nogil
+        void (*rectified)(void *y, const void *r, const void *x, const double *shift, const double *slope,
+                          const double *offset, double ceiling, idx n_planes, idx n) noexcept nogil
+        void (*rectified_sums)(void *g, const void *dy, const void *y, const void *x, const double *shift,
+                               const double *slope, const double *offset, double ceiling, idx n_planes, idx n,
+                               double *sum, double *dot) noexcept nogil
+        void (*rectified_affine)(void *dx, const void *dy, const void *x, const double *shift, const double *slope,
+                                 const double *offset, double ceiling, const double *of_g, const double *of_x,
+                                 const double *rest, idx n_planes, idx n) noexcept nogil
+        void (*rectified_last)(void *y, const void *r, const void *x, const double *shift, const double *slope,
+                               const double *offset, double ceiling, idx n_planes, idx n) noexcept nogil
+        void (*rectified_sums_last)(void *g, const void *dy, const void *y, const void *x, const double *shift,
+                                    const double *slope, const double *offset, double ceiling, idx n_planes, idx n,
+                                    double *sum, double *dot) noexcept nogil
+        void (*rectified_affine_last)(void *dx, const void *dy, const void *x, const double *shift,
+                                      const double *slope, const double *offset, double ceiling, const double *of_g,
+                                      const double *of_x, const double *rest, idx n_planes, idx n) noexcept nogil
 
     ctypedef struct fc_step:
         double sign, decay, keep, lr, first_old, first_new, second_old, second_new, scale, eps, lr_direct

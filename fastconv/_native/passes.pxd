@@ -20,3 +20,11 @@ cdef int affine_of(cnp.ndarray x, cnp.ndarray y, const double *shift, const doub
                    const double *offset) except -1
 cdef int affine_pair_of(cnp.ndarray dy, cnp.ndarray x, cnp.ndarray dx, const double *shift, const double *scale,
                         const double *slope, const double *offset) except -1
+cdef int rectified_of(cnp.ndarray x, cnp.ndarray residual, cnp.ndarray y, const double *shift, const double *scale,
+                      const double *offset, double ceiling) except -1
+cdef int rectified_dots_of(cnp.ndarray dy, cnp.ndarray x, cnp.ndarray y, cnp.ndarray g, const double *shift,
+                           const double *scale, const double *offset, double ceiling, double *total,
+                           double *dot) except -1
+cdef int rectified_pair_of(cnp.ndarray dy, cnp.ndarray x, cnp.ndarray dx, const double *shift, const double *scale,
+                           const double *offset, double ceiling, const double *of_g, const double *of_x,
+                           const double *rest) except -1

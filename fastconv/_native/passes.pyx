@@ -226,6 +226,14 @@ cdef struct Planes:
     # Numbers of each plane
     double *sums
     double *dots
+    # What is put between 0 and a ceiling (NaN: there is none), and the numbers of each channel that make it of x; the
+    # results, or NULL where they are computed again; where the gradient of what is rectified goes, or NULL.
+    bint rectified
+    double ceiling
+    const double *z_scale
+    const double *z_offset
+    const char *results
+    char *g
 
 
 cdef struct Block:
@@ -249,7 +257,7 @@ cdef bint planes_last(cnp.ndarray a) noexcept:
 
 
 cdef void set_sizes(Planes *planes, cnp.ndarray a, idx pixels) noexcept:
-    planes.kernels, planes.last = kernels_for(a), planes_last(a)
+    planes.kernels, planes.last, planes.rectified = kernels_for(a), planes_last(a), False
     planes.channels, planes.pixels = a.shape[1], pixels
     # Of planes without pixels there may be more than memory holds numbers for.
     planes.images = a.shape[0] if pixels > 0 and planes.channels > 0 else 0
@@ -346,7 +354,12 @@ cdef void sums_task(const void *job, idx task, char *_scratch) noexcept nogil:
     cdef const double *a_shift = planes.a_shift + c if planes.a_shift != NULL else NULL
     cdef const double *b_shift = planes.shift + c if b != NULL else NULL
     cdef double *dots = planes.dots + block.first if b != NULL else NULL
-    if planes.last:
+    if planes.rectified:
+        (planes.kernels.passes.rectified_sums_last if planes.last else planes.kernels.passes.rectified_sums)(
+            planes.g + block.at if planes.g != NULL else NULL, a,
+            planes.results + block.at if planes.results != NULL else NULL, b, b_shift, planes.z_scale + c,
+            planes.z_offset + c, planes.ceiling, block.count, block.pixels, planes.sums + block.first, dots)
+    elif planes.last:
         planes.kernels.passes.sums_last(a, a_shift, b, b_shift, block.count, block.pixels, planes.sums + block.first,
                                         dots)
     elif b != NULL:
@@ -459,9 +472,20 @@ cdef void affine_task(const void *job, idx task, char *_scratch) noexcept nogil:
     cdef Block block = block_of(planes, task)
     cdef idx c = block.channel
     cdef const char *a = planes.a + block.at if planes.a != NULL else NULL
-    (planes.kernels.passes.affine_last if planes.last else planes.kernels.passes.affine)(
-        planes.y + block.at, a, planes.b + block.at, planes.shift + c, planes.scale + c if a != NULL else NULL,
-        planes.slope + c, planes.offset + c, block.count, block.pixels)
+    cdef char *y = planes.y + block.at
+    cdef const char *x = planes.b + block.at
+    if not planes.rectified:
+        (planes.kernels.passes.affine_last if planes.last else planes.kernels.passes.affine)(
+            y, a, x, planes.shift + c, planes.scale + c if a != NULL else NULL, planes.slope + c, planes.offset + c,
+            block.count, block.pixels)
+    elif planes.scale == NULL:
+        (planes.kernels.passes.rectified_last if planes.last else planes.kernels.passes.rectified)(
+            y, a, x, planes.shift + c, planes.z_scale + c, planes.z_offset + c, planes.ceiling, block.count,
+            block.pixels)
+    else:
+        (planes.kernels.passes.rectified_affine_last if planes.last else planes.kernels.passes.rectified_affine)(
+            y, a, x, planes.shift + c, planes.z_scale + c, planes.z_offset + c, planes.ceiling, planes.scale + c,
+            planes.slope + c, planes.offset + c, block.count, block.pixels)
 
 
 def affine(cnp.ndarray x, cnp.ndarray y, cnp.ndarray shift, cnp.ndarray scale, cnp.ndarray offset):
@@ -493,5 +517,57 @@ cdef int affine_pair_of(cnp.ndarray dy, cnp.ndarray x, cnp.ndarray dx, const dou
     begin(&planes, x)
     planes.a, planes.b, planes.y = planes_of(dy, "dy", DENSE, x), data(x), planes_of(dx, "dx", DENSE_RESULT, x)
     planes.shift, planes.scale, planes.slope, planes.offset = shift, scale, slope, offset
+    run_blocks(affine_task, &planes, 10.0, False)
+    return 0
+
+
+# The same with what is put between 0 and a ceiling, which is NaN if there is none: z = scale (x - shift) + offset, and
+# a residual. Where gradients are given no results, z without a residual tells which of them pass.
+
+cdef void rectify(Planes *planes, const double *shift, const double *scale, const double *offset,
+                  double ceiling) noexcept:
+    planes.rectified, planes.shift, planes.z_scale, planes.z_offset = True, shift, scale, offset
+    planes.ceiling, planes.results, planes.g = ceiling, NULL, NULL
+
+
+cdef int rectified_of(cnp.ndarray x, cnp.ndarray residual, cnp.ndarray y, const double *shift, const double *scale,
+                      const double *offset, double ceiling) except -1:
+    """y = min(max(z, 0), ceiling); the residual may be None."""
+    cdef Planes planes
+    begin(&planes, x)
+    rectify(&planes, shift, scale, offset, ceiling)
+    planes.a = planes_of(residual, "residual", DENSE, x) if residual is not None else NULL
+    planes.b, planes.y, planes.scale = data(x), planes_of(y, "y", DENSE_RESULT, x), NULL
+    run_blocks(affine_task, &planes, 10.0, False)
+    return 0
+
+
+cdef int rectified_dots_of(cnp.ndarray dy, cnp.ndarray x, cnp.ndarray y, cnp.ndarray g, const double *shift,
+                           const double *scale, const double *offset, double ceiling, double *total,
+                           double *dot) except -1:
+    """dots_of g = dy where 0 < y < ceiling, else 0, which is written unless it is None and may be dy."""
+    cdef Planes planes
+    begin(&planes, x)
+    rectify(&planes, shift, scale, offset, ceiling)
+    planes.a, planes.a_shift, planes.b = planes_of(dy, "dy", DENSE, x), NULL, data(x)
+    planes.results = planes_of(y, "y", DENSE, x) if y is not None else NULL
+    planes.g = planes_of(g, "g", DENSE_RESULT, x) if g is not None else NULL
+    cdef Workspace workspace
+    planes.sums = new_doubles(&workspace, 2.0 * planes.images * planes.channels)
+    planes.dots = planes.sums + planes.images * planes.channels
+    sum_channels(&planes, total, dot)
+    release(&workspace)
+    return 0
+
+
+cdef int rectified_pair_of(cnp.ndarray dy, cnp.ndarray x, cnp.ndarray dx, const double *shift, const double *scale,
+                           const double *offset, double ceiling, const double *of_g, const double *of_x,
+                           const double *rest) except -1:
+    """affine_pair_of g = dy where z passes, else 0; dx may be dy."""
+    cdef Planes planes
+    begin(&planes, x)
+    rectify(&planes, shift, scale, offset, ceiling)
+    planes.a, planes.b, planes.y = planes_of(dy, "dy", DENSE, x), data(x), planes_of(dx, "dx", DENSE_RESULT, x)
+    planes.scale, planes.slope, planes.offset = of_g, of_x, rest
     run_blocks(affine_task, &planes, 10.0, False)
     return 0

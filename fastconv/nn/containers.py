@@ -7,6 +7,7 @@ from operator import index as as_index
 from typing import Any
 
 from .._tensor import Tensor
+from .fused import fusible, rectified
 from .module import Module
 from .parameter import Parameter
 
@@ -99,9 +100,16 @@ class Sequential(_Ordered):
         return Sequential(dict(items))
 
     def forward(self, input: Tensor) -> Tensor:
-        """The result of the last module."""
-        for module in self:
-            input = module(input)
+        """The result of the last module. Batch norm and ReLU or ReLU6 behind it are one operation, of the same bits."""
+        modules = list(self)
+        i = 0
+        while i < len(modules):
+            if i + 1 < len(modules) and fusible(modules[i], modules[i + 1]):
+                input = rectified(modules[i], modules[i + 1], input)
+                i += 1
+            else:
+                input = modules[i](input)
+            i += 1
         return input
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from .._tensor import Tensor
@@ -152,6 +152,10 @@ class _BatchNorm(_Tracking):
 
     def forward(self, input: Tensor) -> Tensor:
         """(N, C, ...) to the same."""
+        return self._normalised(input, F.batch_norm)
+
+    def _normalised(self, input: Tensor, function: Callable[..., Tensor], *more: Any) -> Tensor:
+        """What a function of batch norm's arguments and some more makes of the input; the statistics move on."""
         self._check_rank(input)
         self._check_channels(input)
         batch_statistics = self.training or self.running_mean is None
@@ -160,7 +164,7 @@ class _BatchNorm(_Tracking):
         if momentum is None:
             momentum = 0.0 if counter is None else 1 / (counter.item() + 1)
         use_running = not batch_statistics or (self.training and self.track_running_stats)
-        y = F.batch_norm(
+        y = function(
             input,
             self.running_mean if use_running else None,
             self.running_var if use_running else None,
@@ -169,6 +173,7 @@ class _BatchNorm(_Tracking):
             batch_statistics,
             momentum,
             self.eps,
+            *more,
         )
         if counter is not None:
             counter += 1

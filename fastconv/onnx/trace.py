@@ -19,6 +19,7 @@ import numpy as np
 from .._tensor import Tensor
 from ..autograd import no_grad
 from ..nn import Module
+from ..nn.fused import one_by_one
 from .graph import Dim, Value
 from .writers import CODES, PUBLIC
 
@@ -103,7 +104,7 @@ class Trace:
         positional, named = _replaced(list(arguments), taken)
         before = sys.getprofile()
         try:
-            with no_grad():
+            with no_grad(), one_by_one():
                 sys.setprofile(self._event)
                 result = model(*positional, **named)
         finally:

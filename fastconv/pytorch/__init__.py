@@ -24,9 +24,12 @@ try:
 except ImportError as error:
     raise ImportError("fastconv.pytorch needs torch 2.9 or newer: pip install 'torch>=2.9'") from error
 
+from torch import nn
+
+from ._fused import optimized
 from ._overrides import Overrides
 
-__all__ = ["Count", "Report", "disable", "enable", "is_enabled", "report"]
+__all__ = ["Count", "Report", "disable", "enable", "is_enabled", "optimize", "report"]
 
 _overrides: Overrides | None = None
 
@@ -119,3 +122,33 @@ def report() -> Report:
     counts = {} if _overrides is None else _overrides.counts
     rows = (Count(operator, calls, by) for (operator, by), calls in counts.items())
     return Report(sorted(rows, key=lambda row: -row.calls))
+
+
+def optimize(model: nn.Module) -> nn.Module:
+    """Have a model compute batch norm, what is added to it, and the ReLU behind that, as one operation.
+
+    Wherever the forward() of one of its modules calls a BatchNorm2d of the module's own, and the text shows that
+    nothing but an addition and a ReLU or ReLU6 reads the result, and in every Sequential, the three are one recorded
+    operation of fastconv's, whose results and gradients have the bits of fastconv's operations one by one. Convolutions
+    are computed by fastconv where :func:`enable` says so.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        Any; in training or in evaluation.
+
+    Returns
+    -------
+    torch.nn.Module
+        The model itself, with the parameters, the buffers, the state dict and the hooks that it has. Layers with hooks
+        of their own, other dtypes than float32 and float64, what ``torch.compile`` or ``torch.jit`` compiles, autocast,
+        ``torch.func`` and forward-mode derivatives are computed as before, layer by layer.
+
+    Raises
+    ------
+    TypeError
+        `model` is no module of torch.
+    """
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"optimize() expects a torch.nn.Module, got {model!r} of type {type(model).__name__}")
+    return optimized(model)

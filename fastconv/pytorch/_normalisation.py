@@ -50,7 +50,7 @@ def forward(
     images, rows = array(x), (None if w is None else array(w), None if b is None else array(b))
     running = [None if t is None else array(t) for t in (running_mean, running_var)]
     moments = moments_of(images, *running, training, momentum, eps)
-    y = in_format(tensor(normalise(images, *rows, moments)), last)
+    y = in_format(tensor(normalise(images, *rows, moments)[0]), last)
     if not training:
         none = x.new_empty(0)
         return y, none, none.clone()
@@ -84,7 +84,7 @@ def backward(
         moments = _moments(mean, inverse_std)
     else:
         moments = _moments(running_mean, 1 / (running_var.double() + eps).sqrt())
-    dx, dw, db = normalise_backward(
+    dx, dw, db, _ = normalise_backward(
         array(in_format(dy, last)),
         array(in_format(x, last)),
         None if w is None else array(w),

@@ -145,6 +145,55 @@ static void check_affine(void)
     }
 }
 
+/* What a rectifier lets through. */
+static double passing(double dy, double z, double ceiling) { return z <= 0 || z >= ceiling ? 0 : dy; }
+
+static void check_rectified(void)
+{
+    static const double shift[] = {1, 0, -2, 3, 1}, of_g[] = {3, 1, 0, 2, -1}, rest[] = {0.5, 0, 2, -1, 1};
+    static const double slope[] = {0.25, 0, -1, 4, 2}, offset[] = {1, 2, -3, 0, 0.5}, of_x[] = {2, -1, 0.5, 0, 1};
+    for (int round = 0; round < 800; round++) {
+        const int last = round & 1, added = round >> 1 & 1;
+        const double ceiling = round & 4 ? 2 : NAN;
+        idx n_planes, n = draw_planes(round >> 3, &n_planes), size = n_planes * n;
+        void *x = input(size), *dy = input(size), *r = added ? input(size) : NULL, *y = output(size);
+        void *g = output(size), *dx = output(size), *over = copy_of(dy, size), *in_place = copy_of(dy, size);
+        double sum[5], dot[5] = {0}, sum2[5], dot2[5];
+        SAY("planes %td n %td last %d added %d ceiling %g", n_planes, n, last, added, ceiling);
+        (last ? kern->passes->rectified_last : kern->passes->rectified)(y, r, x, shift, slope, offset, ceiling,
+                                                                        n_planes, n);
+        void (*sums)(void *, const void *, const void *, const void *, const double *, const double *, const double *,
+                     double, idx, idx, double *, double *) =
+            last ? kern->passes->rectified_sums_last : kern->passes->rectified_sums;
+        sums(g, dy, y, x, shift, slope, offset, ceiling, n_planes, n, sum, dot);
+        sums(over, over, added ? y : NULL, x, shift, slope, offset, ceiling, n_planes, n, sum2, dot2);
+        sums(NULL, dy, y, x, shift, slope, offset, ceiling, n_planes, n, sum2, dot2);
+        void (*affine)(void *, const void *, const void *, const double *, const double *, const double *, double,
+                       const double *, const double *, const double *, idx, idx) =
+            last ? kern->passes->rectified_affine_last : kern->passes->rectified_affine;
+        affine(dx, dy, x, shift, slope, offset, ceiling, of_g, of_x, rest, n_planes, n);
+        affine(in_place, in_place, x, shift, slope, offset, ceiling, of_g, of_x, rest, n_planes, n);
+        for (idx p = 0; p < n_planes; p++) {
+            if (sum2[p] != sum[p] || dot2[p] != dot[p]) fail("other sums without g");
+            for (idx i = 0; i < n; i++) {
+                const idx at = place(last, p, i, n_planes, n);
+                const double u = get(x, at) - shift[p], v = slope[p] * u + offset[p];
+                const double z = v + (added ? get(r, at) : 0), through = passing(get(dy, at), z, ceiling);
+                if (get(y, at) != (z < 0 ? 0 : z > ceiling ? ceiling : z)) fail("wrong value");
+                if (get(g, at) != through) fail("wrong gradient");
+                if (!same(get(over, at), get(g, at))) fail("wrong gradient in place");
+                if (get(dx, at) != of_g[p] * passing(get(dy, at), v, ceiling) + (of_x[p] * u + rest[p]))
+                    fail("wrong pair");
+                if (!same(get(in_place, at), get(dx, at))) fail("wrong pair in place");
+                sum[p] -= through;
+                dot[p] -= through * u;
+            }
+            if (sum[p] != 0 || dot[p] != 0) fail("wrong sum");
+        }
+        release();
+    }
+}
+
 /* More planes than numbers that are kept near. */
 static void check_many_planes(void)
 {
@@ -176,6 +225,7 @@ const kernel_check passes_checks[] = {
     {"softmax", check_softmax},
     {"sums, sums_last", check_sums},
     {"affine, affine_last", check_affine},
+    {"rectified, rectified_sums, rectified_affine and _last", check_rectified},
     {"sums_last, affine_last of many planes", check_many_planes},
     {NULL, NULL},
 };

@@ -1,18 +1,21 @@
-"""Batch norm: every channel less its mean, by its standard deviation."""
+"""Batch norm: every channel less its mean, by its standard deviation; alone, or with a residual and a rectifier."""
 
 cimport cython
 cimport numpy as cnp
-from libc.math cimport sqrt
+from libc.math cimport NAN, isnan, sqrt
 from libc.string cimport memset
 
 from fastconv._native cimport passes
 from fastconv._native.checks cimport DENSE, READ, check_array, check_axis, check_real
 from fastconv._native.common cimport idx, new_like, plain, real_type
-from fastconv._native.layers.inputs cimport array_of, asked_of_three
+from fastconv._native.layers.inputs cimport array_of, bit_of, joined, while_recording
 from fastconv._native.memory cimport get, new_array, put
 from fastconv._native.tape cimport TensorBase, in_float32, is_narrow, record, wrap
 
+import numpy as np
+
 from fastconv import elementwise
+from fastconv._native.layers.pointwise import relu_backward
 from fastconv._native.tape import differentiable_twice
 from fastconv.arguments import normalisation as arguments
 
@@ -120,47 +123,73 @@ cdef inline int follow(object running, idx c, double batch, double momentum) exc
 
 # ---- forward and back ----------------------------------------------------------------------------------------------
 
-def normalise(x, weight, bias, cnp.ndarray moments not None):
-    """y[:, c] = weight[c] (x[:, c] - shift[c] - offset[c]) * inverse_std[c] + bias[c]; arrays."""
+cdef cnp.ndarray lines_of(weight, bias, cnp.ndarray moments):
+    """Of each channel what x - shift is multiplied by, and what is then added: rows (2, C)."""
+    cdef idx channels = moments.shape[1], c
+    cdef const double *offset = moment(moments, OFFSET)
+    cdef const double *inverse = moment(moments, INVERSE_STD)
+    cdef cnp.ndarray lines = new_rows(2, channels)
+    cdef double *scale = moment(lines, 0)
+    cdef double *rest = moment(lines, 1)
+    for c in range(channels):
+        scale[c] = inverse[c] if weight is None else inverse[c] * element(weight, c)
+        rest[c] = (0 if bias is None else element(bias, c)) - offset[c] * scale[c]
+    return lines
+
+
+def normalise(x, weight, bias, cnp.ndarray moments not None, residual=None, bint rectified=False,
+              double ceiling=NAN):
+    """y[:, c] = weight[c] (x[:, c] - shift[c] - offset[c]) * inverse_std[c] + bias[c]; arrays.
+
+    With `rectified` min(max(y + residual, 0), ceiling), without a ceiling if that is NaN, to the bits of one operation
+    after the other. Returns y and the lines (2, C) that the gradient of what is rectified needs.
+    """
     back = None
     if not common(x):
         x, back = arguments.of_planes(x)
     if not (weights_of(weight, x) and weights_of(bias, x)):
         weight, bias = arguments.weights(x, weight, bias)
+    if residual is not None and not (common(residual) and same_order(residual, x)):
+        residual = arguments.like(residual, x)
     check_moments(moments, x)
-    cdef idx channels = (<cnp.ndarray>x).shape[1], c
-    cdef const double *offset = moment(moments, OFFSET)
-    cdef const double *inverse = moment(moments, INVERSE_STD)
-    cdef cnp.ndarray rows = new_rows(2, channels)
-    cdef double *scale = moment(rows, 0)
-    cdef double *rest = moment(rows, 1)
-    for c in range(channels):
-        scale[c] = inverse[c] if weight is None else inverse[c] * element(weight, c)
-        rest[c] = (0 if bias is None else element(bias, c)) - offset[c] * scale[c]
+    lines = lines_of(weight, bias, moments)
     y = new_like(<cnp.ndarray>x, cnp.PyArray_TYPE(<cnp.ndarray>x))
-    passes.affine_of(x, y, moment(moments, SHIFT), scale, rest)
-    return y if back is None else back(y)
+    if rectified:
+        passes.rectified_of(x, residual, y, moment(moments, SHIFT), moment(lines, 0), moment(lines, 1), ceiling)
+    else:
+        passes.affine_of(x, y, moment(moments, SHIFT), moment(lines, 0), moment(lines, 1))
+    return (y if back is None else back(y)), lines
 
 
-def normalise_backward(dy, x, weight, cnp.ndarray moments not None, bint training, bint need_x):
-    """dx, dweight and dbias, of arrays; dx is None unless it is needed.
+def normalise_backward(dy, x, weight, cnp.ndarray moments not None, bint training, bint need_x,
+                       cnp.ndarray lines=None, y=None, double ceiling=NAN, bint need_residual=False,
+                       bint spent=False):
+    """dx, dweight, dbias and the residual's gradient g, of arrays; dx and g are None unless they are needed.
 
     With n elements of each channel and z the normalised x::
 
-        dbias = sum dy,    dweight = sum dy z,
-        dx = weight * inverse_std * (dy - (dbias + z * dweight) / n)
+        dbias = sum g,    dweight = sum g z,
+        dx = weight * inverse_std * (g - (dbias + z * dweight) / n)
 
-    in training, where mean and variance are the batch's own; else ``dx = weight * inverse_std * dy``.
+    in training, where mean and variance are the batch's own; else ``dx = weight * inverse_std * g``. Given the lines of
+    what was rectified, and the result y if there was a residual, g is dy where 0 < y < ceiling, else 0; otherwise it is
+    dy. With `spent`, results may be written over dy.
     """
-    cdef cnp.ndarray dw, db, dx
+    cdef cnp.ndarray dw, db, dx = None, g = None
     back = None
     if not common(x):
         x, back = arguments.of_planes(x)
     if not (common(dy) and same_order(dy, x)):
-        dy = arguments.like(dy, x)
+        dy, spent = arguments.like(dy, x), False
+    if y is not None and not (common(y) and same_order(y, x)):
+        y = arguments.like(y, x)
     if not weights_of(weight, x):
         weight, _ = arguments.weights(x, weight, None)
     check_moments(moments, x)
+    if lines is not None:
+        check_array(lines, "lines", 2, cnp.NPY_FLOAT64, DENSE)
+        check_axis(lines, "lines", 0, 2)
+        check_axis(lines, "lines", 1, moments.shape[1])
     cdef idx channels = (<cnp.ndarray>x).shape[1], c
     cdef int real = cnp.PyArray_TYPE(<cnp.ndarray>x)
     cdef idx itemsize = cnp.PyArray_ITEMSIZE(<cnp.ndarray>x)
@@ -174,23 +203,36 @@ def normalise_backward(dy, x, weight, cnp.ndarray moments not None, bint trainin
     cdef double *scale = moment(rows, 2)
     cdef double *slope = moment(rows, 3)
     cdef double *rest = moment(rows, 4)
-    passes.dots_of(dy, x, shift, total, dot)
+    spent = spent and cnp.PyArray_ISWRITEABLE(<cnp.ndarray>dy)
+    if lines is not None and (need_residual or y is not None):
+        g = dy if spent else new_like(<cnp.ndarray>x, real)
+    if lines is None:
+        passes.dots_of(dy, x, shift, total, dot)
+    else:
+        passes.rectified_dots_of(dy, x, y, g, shift, moment(lines, 0), moment(lines, 1), ceiling, total, dot)
     dw, db = new_array(1, &channels, real), new_array(1, &channels, real)
     for c in range(channels):
         dot[c] = (dot[c] - offset[c] * total[c]) * inverse[c]
         put(<char *>cnp.PyArray_DATA(dw), c, dot[c], itemsize)
         put(<char *>cnp.PyArray_DATA(db), c, total[c], itemsize)
-    if not need_x:
-        return None, dw, db
-    memset(slope, 0, 2 * channels * sizeof(double))
-    for c in range(channels):
-        scale[c] = inverse[c] if weight is None else inverse[c] * element(weight, c)
-        if training:
-            slope[c] = -scale[c] * inverse[c] * dot[c] / n
-            rest[c] = -scale[c] * total[c] / n - slope[c] * offset[c]
-    dx = new_like(<cnp.ndarray>x, real)
-    passes.affine_pair_of(dy, x, dx, shift, scale, slope, rest)
-    return dx if back is None else back(dx), dw, db
+    if need_x:
+        memset(slope, 0, 2 * channels * sizeof(double))
+        for c in range(channels):
+            scale[c] = inverse[c] if weight is None else inverse[c] * element(weight, c)
+            if training:
+                slope[c] = -scale[c] * inverse[c] * dot[c] / n
+                rest[c] = -scale[c] * total[c] / n - slope[c] * offset[c]
+        if need_residual or not (spent or g is not None):
+            dx = new_like(<cnp.ndarray>x, real)
+        else:
+            dx = dy if g is None else g
+        if lines is None or g is not None:
+            passes.affine_pair_of(dy if g is None else g, x, dx, shift, scale, slope, rest)
+        else:
+            passes.rectified_pair_of(dy, x, dx, shift, moment(lines, 0), moment(lines, 1), ceiling, scale, slope, rest)
+    if back is not None:
+        dx, g = None if dx is None else back(dx), None if g is None else back(g)
+    return dx, dw, db, g if need_residual else None
 
 
 cdef bint same_order(cnp.ndarray dy, cnp.ndarray x) noexcept:
@@ -212,25 +254,47 @@ cdef bint same_order(cnp.ndarray dy, cnp.ndarray x) noexcept:
 cdef class Product:
     cdef int gradients
     cdef bint training
-    cdef double eps
+    cdef double eps, ceiling
 
-    def __call__(self, g, x, weight, cnp.ndarray moments):
+    def __call__(self, g, x, weight, cnp.ndarray moments, cnp.ndarray lines, y, bint spent=False):
+        cdef bint need_residual = self.gradients & 8
         if isinstance(g, TensorBase):
-            from fastconv import twice
+            return self.of_tensors(g, x, weight, moments, lines, y)
+        dx, dw, db, dr = normalise_backward(g, x, weight, moments, self.training, self.gradients & 1, lines, y,
+                                            self.ceiling, need_residual, spent)
+        return dx, dw if self.gradients & 2 else None, db if self.gradients & 4 else None, dr
 
-            return twice.batch_norm(g, x, weight, moments[SHIFT] + moments[OFFSET], moments[INVERSE_STD], self.eps,
-                                    self.training)
-        dx, dw, db = normalise_backward(g, x, weight, moments, self.training, self.gradients & 1)
-        return dx, dw if self.gradients & 2 else None, db if self.gradients & 4 else None
+    cdef of_tensors(self, g, x, weight, moments, lines, y):
+        """The gradients of tensors, recorded in turn."""
+        from fastconv import twice
+
+        if lines is not None:
+            y = rectified_again(array_of(x), moments[SHIFT], lines, self.ceiling) if y is None else array_of(y)
+            g = relu_backward(g, y)
+            if not isnan(self.ceiling):
+                g = relu_backward(g, self.ceiling - y)
+        dx, dw, db = twice.batch_norm(g, x, weight, moments[SHIFT] + moments[OFFSET], moments[INVERSE_STD], self.eps,
+                                      self.training)
+        return dx, dw, db, g if self.gradients & 8 else None
 
 
-def batch_norm(x, weight, bias, running_mean, running_var, bint training=False, momentum=0.1, eps=1e-5):
+cdef rectified_again(x, shift, lines, double ceiling):
+    """What was made of x without a residual."""
+    shift, scale, rest = (row.astype(x.dtype).reshape((-1, *(1,) * (x.ndim - 2))) for row in (shift, *lines))
+    return np.clip((x - shift) * scale + rest, 0, None if isnan(ceiling) else ceiling)
+
+
+def batch_norm(x, weight, bias, running_mean, running_var, bint training=False, momentum=0.1, eps=1e-5, residual=None,
+               bint rectified=False, double ceiling=NAN):
     """Every channel less its mean, by its standard deviation, times its weight, plus its bias.
 
-    In training both are the batch's, which the running ones follow, else these."""
-    cdef int gradients = asked_of_three(x, weight, bias)
+    In training both are the batch's, which the running ones follow, else these. With `rectified` the residual, which
+    has x's size and dtype or is None, is added, and the sum is put between 0 and the ceiling (NaN: there is none)."""
+    cdef int gradients = while_recording(joined(joined(bit_of(x, 1), bit_of(weight, 2)),
+                                                joined(bit_of(bias, 4), bit_of(residual, 8))))
     cdef Product product
-    a, w, b = array_of(x), array_of(weight), array_of(bias)
+    cdef TensorBase out
+    a, w, b, r = array_of(x), array_of(weight), array_of(bias), array_of(residual)
     mean, variance = array_of(running_mean), array_of(running_var)
     back = None
     if not (common(a) and cnp.PyArray_SIZE(<cnp.ndarray>a) > (<cnp.ndarray>a).shape[1] and weights_of(w, a)
@@ -240,18 +304,22 @@ def batch_norm(x, weight, bias, running_mean, running_var, bint training=False, 
         arguments.check_batch_norm(x, weight, bias, running_mean, running_var, training, momentum, eps)
         if is_narrow(x):
             return in_float32(batch_norm, (), (x, weight, bias), dict(
-                running_mean=running_mean, running_var=running_var, training=training, momentum=momentum, eps=eps))
+                running_mean=running_mean, running_var=running_var, training=training, momentum=momentum, eps=eps,
+                residual=residual, rectified=rectified, ceiling=ceiling))
         if not common(a):
             a, back = arguments.of_planes(a)
     moments = moments_of(a, mean, variance, training, momentum, eps)
-    y = normalise(a, w, b, moments)
+    y, lines = normalise(a, w, b, moments, r, rectified, ceiling)
     if back is not None:
         y = back(y)
     if gradients <= 0:
         return y if gradients < 0 else wrap(y)
     product = Product.__new__(Product)
-    product.gradients, product.training, product.eps = gradients, training, eps
-    return record(y, batch_norm, product, (array_of(x), w, moments), (x, weight, bias))
+    product.gradients, product.training, product.eps, product.ceiling = gradients, training, eps, ceiling
+    saved = array_of(x), w, moments, lines if rectified else None, y if residual is not None else None
+    out = record(y, batch_norm, product, saved, (x, weight, bias, residual))
+    out.node.spends = True
+    return out
 
 
 differentiable_twice(batch_norm)

@@ -5,6 +5,7 @@ from typing import Any
 from fastconv import nn
 from fastconv._tensor import Tensor
 from fastconv.creation import tensor
+from fastconv.nn.fused import rectified
 
 __all__ = ["BasicConv2d", "from_imagenet", "make_divisible"]
 
@@ -18,7 +19,7 @@ class BasicConv2d(nn.Module):
         self.bn: nn.BatchNorm2d = nn.BatchNorm2d(out_channels, eps=0.001)
 
     def forward(self, x: Tensor) -> Tensor:
-        return nn.functional.relu(self.bn(self.conv(x)), inplace=True)
+        return rectified(self.bn, nn.functional.relu, self.conv(x))
 
 
 def from_imagenet(x: Tensor) -> Tensor:

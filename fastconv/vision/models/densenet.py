@@ -8,6 +8,7 @@ from typing import Any
 from fastconv import nn
 from fastconv._tensor import Tensor
 from fastconv.functions import cat
+from fastconv.nn.fused import rectified
 from fastconv.utils.checkpoint import checkpoint
 from fastconv.vision.models.weights import build, builder, weights_enum
 
@@ -41,14 +42,14 @@ class _DenseLayer(nn.Module):
         self.memory_efficient = memory_efficient
 
     def _bottleneck(self, *features: Tensor) -> Tensor:
-        return self.conv1(self.relu1(self.norm1(cat(features, 1))))
+        return self.conv1(rectified(self.norm1, self.relu1, cat(features, 1)))
 
     def forward(self, features: Sequence[Tensor]) -> Tensor:
         if self.memory_efficient and any(f.requires_grad for f in features):
             x = checkpoint(self._bottleneck, *features, use_reentrant=False)
         else:
             x = self._bottleneck(*features)
-        y = self.conv2(self.relu2(self.norm2(x)))
+        y = self.conv2(rectified(self.norm2, self.relu2, x))
         return nn.functional.dropout(y, self.drop_rate, self.training) if self.drop_rate > 0 else y
 
 

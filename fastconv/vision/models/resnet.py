@@ -5,6 +5,7 @@ from typing import Any, ClassVar
 
 from fastconv import nn
 from fastconv._tensor import Tensor
+from fastconv.nn.fused import rectified
 from fastconv.vision.models.weights import build, builder, expect, file, weights_enum
 
 __all__ = [
@@ -80,8 +81,8 @@ class BasicBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         shortcut = x if self.downsample is None else self.downsample(x)
-        y = self.relu(self.bn1(self.conv1(x)))
-        return self.relu(self.bn2(self.conv2(y)) + shortcut)
+        y = rectified(self.bn1, self.relu, self.conv1(x))
+        return rectified(self.bn2, self.relu, self.conv2(y), shortcut)
 
 
 class Bottleneck(nn.Module):
@@ -114,9 +115,9 @@ class Bottleneck(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         shortcut = x if self.downsample is None else self.downsample(x)
-        y = self.relu(self.bn1(self.conv1(x)))
-        y = self.relu(self.bn2(self.conv2(y)))
-        return self.relu(self.bn3(self.conv3(y)) + shortcut)
+        y = rectified(self.bn1, self.relu, self.conv1(x))
+        y = rectified(self.bn2, self.relu, self.conv2(y))
+        return rectified(self.bn3, self.relu, self.conv3(y), shortcut)
 
 
 class ResNet(nn.Module):
@@ -198,7 +199,7 @@ class ResNet(nn.Module):
         return nn.Sequential(*stage)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.maxpool(self.relu(self.bn1(self.conv1(x))))
+        x = self.maxpool(rectified(self.bn1, self.relu, self.conv1(x)))
         x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
         return self.fc(self.avgpool(x).flatten(1))
 

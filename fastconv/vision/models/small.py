@@ -6,6 +6,7 @@ from fastconv import nn
 from fastconv._tensor import Tensor
 from fastconv.checks import integers
 from fastconv.nn import functional as F
+from fastconv.nn.fused import rectified
 
 __all__ = ["VGG", "BasicBlock", "ConvNet", "DigitsNet", "LeNet", "ResNet", "resnet10", "resnet18", "vgg11", "vgg11_bn"]
 
@@ -174,8 +175,8 @@ class BasicBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         shortcut = x if self.downsample is None else self.downsample(x)
-        y = F.relu(self.bn1(self.conv1(x)))
-        return F.relu(self.bn2(self.conv2(y)) + shortcut)
+        y = rectified(self.bn1, F.relu, self.conv1(x))
+        return rectified(self.bn2, F.relu, self.conv2(y), shortcut)
 
 
 class ResNet(nn.Module):
@@ -211,7 +212,7 @@ class ResNet(nn.Module):
         _initialize(self)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = F.relu(self.bn1(self.conv1(x)))
+        x = rectified(self.bn1, F.relu, self.conv1(x))
         x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
         return self.fc(self.avgpool(x).flatten(1))
 

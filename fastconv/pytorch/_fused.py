@@ -1,0 +1,236 @@
+"""Batch norm, a residual and a rectifier as one recorded operation of PyTorch, and models that call it."""
+
+import math
+from collections.abc import Callable
+from types import FunctionType
+from typing import Any
+
+import torch
+from torch import nn
+from torch.autograd import forward_ad
+from torch.nn.modules import module as modules
+
+from .._native.layers.normalisation import moments_of, normalise, normalise_backward
+from .._native.runtime import get_num_threads, set_num_threads
+from ..rewriting import Deferred, rewritten, steps_of
+from ._arrays import array, in_format, is_channels_last, refusal, tensor
+
+__all__ = ["optimized", "restored"]
+
+_CEILINGS: dict[Any, float] = {
+    nn.ReLU: math.nan,
+    nn.ReLU6: 6.0,
+    nn.functional.relu: math.nan,
+    nn.functional.relu6: 6.0,
+    nn.functional.relu_: math.nan,
+    torch.relu: math.nan,
+    torch.relu_: math.nan,
+}
+
+
+class _Rectified(torch.autograd.Function):
+    """``min(max(batch_norm(x) + residual, 0), ceiling)``, without a residual if it is None, a ceiling if it is NaN."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        x: torch.Tensor,
+        w: torch.Tensor | None,
+        b: torch.Tensor | None,
+        residual: torch.Tensor | None,
+        running: tuple[torch.Tensor | None, torch.Tensor | None],
+        training: bool,
+        momentum: float,
+        eps: float,
+        ceiling: float,
+    ) -> torch.Tensor:
+        last = is_channels_last(x)
+        images = array(in_format(x, last))
+        mean, variance, *rows = (None if t is None else array(t) for t in (*running, w, b))
+        moments = moments_of(images, mean, variance, training, momentum, eps)
+        added = None if residual is None else array(in_format(residual, last))
+        y, lines = normalise(images, *rows, moments, added, True, ceiling)
+        y = in_format(tensor(y), last)
+        ctx.save_for_backward(x, w, y if residual is not None else None)
+        ctx.numbers = moments, lines, training, eps, ceiling, residual is not None
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, dy: torch.Tensor) -> tuple[Any, ...]:
+        x, w, y = ctx.saved_tensors
+        moments, lines, training, _, ceiling, added = ctx.numbers
+        needs = ctx.needs_input_grad
+        if torch.is_grad_enabled():
+            return (*_recorded(x, w, y, dy, ctx.numbers, needs), *(None,) * 5)
+        last = is_channels_last(x)
+        dx, dw, db, dr = normalise_backward(
+            array(in_format(dy, last)),
+            array(in_format(x, last)),
+            None if w is None else array(w),
+            moments,
+            training,
+            needs[0],
+            lines,
+            array(in_format(y, last)) if added else None,
+            ceiling,
+            needs[3],
+        )
+        dx, dr = (None if a is None else in_format(tensor(a), last) for a in (dx, dr))
+        return dx, tensor(dw) if needs[1] else None, tensor(db) if needs[2] else None, dr, *(None,) * 5
+
+
+def _recorded(
+    x: torch.Tensor, w: torch.Tensor | None, y: torch.Tensor | None, dy: torch.Tensor, numbers: Any, needs: Any
+) -> tuple[Any, ...]:
+    """The same gradients by PyTorch's own operations, which are recorded in turn."""
+    moments, lines, training, eps, ceiling, _ = numbers
+    shift, offset, inverse_std, scale, rest = (torch.from_numpy(row.copy()) for row in (*moments, *lines))
+    if y is None:
+        line = (row.to(x.dtype)[:, None, None] for row in (shift, scale, rest))
+        y = _on_line(x.detach(), *line)
+    stopped = y.detach() <= 0
+    if not math.isnan(ceiling):
+        stopped = stopped | (y.detach() >= ceiling)
+    g = torch.where(stopped, torch.zeros((), dtype=dy.dtype), dy)
+    mean, inverse = (shift + offset).to(x.dtype), inverse_std.to(x.dtype)
+    variance = (inverse_std**-2 - eps).to(x.dtype)
+    statistics = (None, None, mean, inverse) if training else (mean, variance, None, None)
+    gradients = torch.ops.aten.native_batch_norm_backward(
+        *(g, x, w, *statistics, training, eps, [needs[0], needs[1], needs[2]])
+    )
+    return *gradients, g if needs[3] else None
+
+
+def _on_line(x: torch.Tensor, shift: torch.Tensor, scale: torch.Tensor, rest: torch.Tensor) -> torch.Tensor:
+    return (x - shift) * scale + rest
+
+
+# ---- models --------------------------------------------------------------------------------------------------------
+
+
+def _is_plain(module: nn.Module) -> bool:
+    """Whether nothing but the forward() of its class is called."""
+    own = module.__dict__
+    return not (
+        own["_forward_hooks"]
+        or own["_forward_pre_hooks"]
+        or own["_backward_hooks"]
+        or own["_backward_pre_hooks"]
+        or "forward" in own
+        or modules._global_forward_hooks
+        or modules._global_forward_pre_hooks
+        or modules._global_backward_hooks
+        or modules._global_backward_pre_hooks
+    )
+
+
+def _is_image(x: Any) -> bool:
+    """Whether it is a plain tensor (N, C, H, W) that the kernels take, in a plain eager call."""
+    return (
+        type(x) is torch.Tensor
+        and x.dim() == 4
+        and refusal(x) is None
+        and not x.is_conj()
+        and not x.is_neg()
+        and not torch.compiler.is_compiling()
+        and torch._C._get_tracing_state() is None
+        and torch._C._functorch.maybe_current_level() is None
+        and forward_ad._current_level < 0
+        and not torch.is_autocast_enabled("cpu")
+    )
+
+
+def _can_wait(layer: Any, x: Any) -> bool:
+    return type(layer) is nn.BatchNorm2d and _is_plain(layer) and _is_image(x)
+
+
+def _at_once(layer: nn.BatchNorm2d, function: Any, x: torch.Tensor, residual: Any) -> Any:
+    """``function(layer(x) + residual)`` as one operation, or NotImplemented."""
+    kind = type(function) if isinstance(function, nn.Module) else function
+    if kind not in _CEILINGS or (isinstance(function, nn.Module) and not _is_plain(function)):
+        return NotImplemented
+    if residual is not None and not (
+        type(residual) is torch.Tensor and residual.shape == x.shape and refusal(x, residual) is None
+    ):
+        return NotImplemented
+    weights = layer.weight, layer.bias, layer.running_mean, layer.running_var
+    if any(t is not None and (t.shape != x.shape[1:2] or not t.is_contiguous()) for t in weights):
+        return NotImplemented
+    if refusal(x, *weights) or (layer.training and x.numel() == x.shape[1]):
+        return NotImplemented
+    # What torch's own forward() does around its function.
+    momentum = 0.0 if layer.momentum is None else layer.momentum
+    if layer.training and layer.track_running_stats and layer.num_batches_tracked is not None:
+        layer.num_batches_tracked.add_(1)
+        if layer.momentum is None:
+            momentum = 1.0 / float(layer.num_batches_tracked)
+    use_batch = layer.training or layer.running_mean is None or layer.running_var is None
+    running = (layer.running_mean, layer.running_var)
+    if layer.training and not layer.track_running_stats:
+        running = (None, None)
+    if (threads := torch.get_num_threads()) != get_num_threads():
+        set_num_threads(threads)
+    return _Rectified.apply(
+        *(x, layer.weight, layer.bias, residual, running, use_batch, momentum, layer.eps, _CEILINGS[kind])
+    )
+
+
+STEPS = steps_of(_can_wait, _at_once)
+
+
+def _chain(self: nn.Sequential, input: Any) -> Any:
+    """Sequential's forward(), in which batch norm waits for what follows it."""
+    for module in self:
+        if type(module) is nn.BatchNorm2d and type(input) is not Deferred:
+            input = STEPS.defer(module, input)
+        else:
+            input = STEPS.then(module, input)
+    return input.now() if type(input) is Deferred else input
+
+
+class Forward:
+    """A module's forward() with these steps. Where it is loaded or copied it is made again of the module's class."""
+
+    def __init__(self, module: nn.Module) -> None:
+        self.module = module
+        self.function: Callable[..., Any] | None = None
+
+    def make(self) -> Callable[..., Any] | None:
+        """The function, or None if nothing in the module can wait."""
+        kind = type(self.module)
+        norms = frozenset(name for name, child in self.module.named_children() if type(child) is nn.BatchNorm2d)
+        if norms and kind.forward is nn.Sequential.forward:
+            self.function = _chain
+        elif norms and (key := (kind.forward, norms)) not in _MADE:
+            _MADE[key] = rewritten(kind.forward, norms, STEPS) if isinstance(kind.forward, FunctionType) else None
+        if norms and self.function is None:
+            self.function = _MADE[kind.forward, norms]
+        return self.function
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        function = self.function or self.make() or type(self.module).forward
+        return function(self.module, *args, **kwargs)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"module": self.module, "function": None}
+
+
+_MADE: dict[Any, Callable[..., Any] | None] = {}
+
+
+def optimized(model: nn.Module) -> nn.Module:
+    """The model, whose modules with batch norm among their children have a :class:`Forward`."""
+    for module in model.modules():
+        if "forward" not in module.__dict__ and not isinstance(module, torch.jit.ScriptModule):
+            forward = Forward(module)
+            if forward.make() is not None:
+                module.__dict__["forward"] = forward
+    return model
+
+
+def restored(model: nn.Module) -> nn.Module:
+    """The model with the forward() of its classes again."""
+    for module in model.modules():
+        if isinstance(module.__dict__.get("forward"), Forward):
+            del module.__dict__["forward"]
+    return model

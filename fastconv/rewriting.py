@@ -1,0 +1,292 @@
+"""Methods written anew so that a layer may wait for the two that follow it: batch norm, an addition, a rectifier.
+
+In the source of a method, ``norm(x)`` of a chosen layer becomes ``defer(norm, x)`` wherever the text shows that its
+result is read just once, by an addition or as the only argument of a call, in this statement or in a later one of the
+same block. That addition becomes ``plus(a, b)`` and that call ``then(f, y)``. So the layer may be computed when all
+three are known; all else is evaluated as before, and in the same order.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import operator
+import textwrap
+import types
+from collections.abc import Callable, Container
+from typing import Any, NamedTuple
+
+__all__ = ["Deferred", "Steps", "rewritten", "steps_of"]
+
+
+class Steps(NamedTuple):
+    """What a rewritten method calls in place of a call, an addition, ``+=``, and a call."""
+
+    defer: Callable[[Any, Any], Any]
+    plus: Callable[[Any, Any], Any]
+    plus_in_place: Callable[[Any, Any], Any]
+    then: Callable[[Any, Any], Any]
+
+
+class Deferred:
+    """What a layer is to compute, and what is to be added to it."""
+
+    __slots__ = "add", "layer", "residual", "x"
+
+    def __init__(self, layer: Any, x: Any) -> None:
+        self.layer, self.x, self.residual, self.add = layer, x, None, operator.add
+
+    def now(self) -> Any:
+        y = self.layer(self.x)
+        return y if self.residual is None else self.add(y, self.residual)
+
+
+def steps_of(can_wait: Callable[[Any, Any], bool], at_once: Callable[[Any, Any, Any, Any], Any]) -> Steps:
+    """Steps that put off what ``can_wait(layer, x)``.
+
+    ``at_once(layer, function, x, residual)`` then returns ``function(layer(x) + residual)``, without the addition if
+    the residual is None, or NotImplemented: each is called by itself then.
+    """
+
+    def defer(layer: Any, x: Any) -> Any:
+        return Deferred(layer, x) if can_wait(layer, x) else layer(x)
+
+    def add(a: Any, b: Any, how: Callable[[Any, Any], Any]) -> Any:
+        if type(a) is Deferred:
+            if b is None or type(b) is Deferred:
+                return how(a.now(), b.now() if b is not None else b)
+            a.residual, a.add = b, how
+            return a
+        if type(b) is Deferred:
+            if a is None or how is operator.iadd:
+                return how(a, b.now())
+            b.residual, b.add = a, lambda y, residual: residual + y
+            return b
+        return how(a, b)
+
+    def then(function: Any, y: Any) -> Any:
+        if type(y) is not Deferred:
+            return function(y)
+        result = at_once(y.layer, function, y.x, y.residual)
+        return function(y.now()) if result is NotImplemented else result
+
+    return Steps(defer, lambda a, b: add(a, b, operator.add), lambda a, b: add(a, b, operator.iadd), then)
+
+
+_NAMES = {step: f"_fastconv_{step}" for step in Steps._fields}
+
+
+def rewritten(method: types.FunctionType, layers: Container[str], steps: Steps) -> Callable[..., Any] | None:
+    """The function so written anew; None if nothing would change, or its source is not to be had or is decorated.
+
+    Parameters
+    ----------
+    method : function
+        Its first parameter is the module.
+    layers : container of str
+        Names of the module's attributes that may wait.
+    steps : Steps
+    """
+    try:
+        lines, first = inspect.getsourcelines(method)
+        tree = ast.parse(textwrap.dedent("".join(lines)))
+    except (OSError, TypeError, SyntaxError):
+        return None
+    [function] = tree.body if len(tree.body) == 1 else [None]
+    free = method.__code__.co_freevars
+    if not isinstance(function, ast.FunctionDef) or function.decorator_list or not set(free) <= {"__class__"}:
+        return None
+    arguments = [*function.args.posonlyargs, *function.args.args]
+    if not arguments or function.name != method.__name__:
+        return None
+    rewriter = _Rewriter(arguments[0].arg, layers)
+    rewriter.block(function.body)
+    if not rewriter.changed:
+        return None
+    # The function is made in another one, whose parameters are what it is to find beside its module's names.
+    names = [*_NAMES.values(), *free]
+    maker = ast.FunctionDef(
+        name="maker",
+        args=ast.arguments([], [ast.arg(name) for name in names], None, [], [], None, []),
+        body=[function, ast.Return(ast.Name(function.name, ast.Load()))],
+        decorator_list=[],
+        type_params=[],
+    )
+    function.returns, function.args.defaults = None, []
+    function.args.kw_defaults = [None] * len(function.args.kwonlyargs)
+    for argument in ast.walk(function.args):
+        if isinstance(argument, ast.arg):
+            argument.annotation = None
+    module = ast.fix_missing_locations(ast.Module([maker], []))
+    ast.increment_lineno(module, first - 1)
+    made: dict[str, Any] = {}
+    exec(compile(module, method.__code__.co_filename, "exec", dont_inherit=True), method.__globals__, made)
+    cells = [cell.cell_contents for cell in method.__closure__ or ()]
+    result = made["maker"](*steps, *cells)
+    result.__defaults__, result.__kwdefaults__ = method.__defaults__, method.__kwdefaults__
+    result.__qualname__, result.__doc__ = method.__qualname__, method.__doc__
+    return result
+
+
+def _mentions(node: ast.AST, name: str) -> bool:
+    return any(isinstance(n, ast.Name) and n.id == name for n in ast.walk(node))
+
+
+def _leaves(node: ast.AST) -> bool:
+    """Whether a statement may leave the block before its end, or do what cannot be followed."""
+    kinds = (ast.Return, ast.Raise, ast.Break, ast.Continue, ast.Yield, ast.YieldFrom, ast.Await, ast.Try, ast.With)
+    return any(isinstance(n, (*kinds, ast.FunctionDef, ast.Lambda, ast.Delete)) for n in ast.walk(node))
+
+
+class _Rewriter:
+    """Rewrites the statements of a method, given the name of its first parameter and those of the layers."""
+
+    def __init__(self, itself: str, layers: Container[str]) -> None:
+        self.itself, self.layers, self.changed = itself, layers, False
+
+    def block(self, statements: list[ast.stmt]) -> None:
+        for i, statement in enumerate(statements):
+            for field in ("body", "orelse", "finalbody"):
+                inner = getattr(statement, field, None)
+                if (
+                    inner
+                    and isinstance(inner[0], ast.stmt)
+                    and not isinstance(statement, (ast.FunctionDef, ast.ClassDef))
+                ):
+                    self.block(inner)
+            for field, value in ast.iter_fields(statement):
+                if isinstance(value, ast.expr):
+                    setattr(statement, field, self.nested(value))
+            self.follow(statements, i)
+
+    # What is read in the expression itself
+
+    def nested(self, node: ast.expr) -> ast.expr:
+        """An expression in which calls of layers that an addition or a call takes are rewritten."""
+        if isinstance(node, (ast.Lambda, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)):
+            return node
+        for field, value in ast.iter_fields(node):
+            if isinstance(value, ast.expr):
+                setattr(node, field, self.nested(value))
+            elif isinstance(value, list):
+                value[:] = [self.nested(item) if isinstance(item, ast.expr) else item for item in value]
+        if self.takes_one(node) and self.can_wait(node.args[0]):
+            return self.call("then", node.func, self.waiting(node.args[0]))
+        return node
+
+    def takes_one(self, node: ast.AST) -> bool:
+        return (
+            isinstance(node, ast.Call)
+            and len(node.args) == 1
+            and not isinstance(node.args[0], ast.Starred)
+            and (not node.keywords or self.is_in_place(node))
+            and not self.is_step(node)
+        )
+
+    @staticmethod
+    def is_in_place(node: ast.Call) -> bool:
+        """``relu(x, inplace=True)``, where x is read by nobody else."""
+        return all(k.arg == "inplace" and isinstance(k.value, ast.Constant) for k in node.keywords)
+
+    @staticmethod
+    def is_step(node: ast.AST) -> bool:
+        return isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in _NAMES.values()
+
+    def is_layer(self, node: ast.AST) -> bool:
+        """A call of a chosen layer with one argument."""
+        return (
+            isinstance(node, ast.Call)
+            and isinstance(node.func, ast.Attribute)
+            and isinstance(node.func.value, ast.Name)
+            and node.func.value.id == self.itself
+            and node.func.attr in self.layers
+            and len(node.args) == 1
+            and not isinstance(node.args[0], ast.Starred)
+            and not node.keywords
+        )
+
+    def can_wait(self, node: ast.AST) -> bool:
+        """A chosen layer's result, or its sum with something else."""
+        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
+            return self.is_layer(node.left) != self.is_layer(node.right)
+        return self.is_layer(node)
+
+    def waiting(self, node: Any) -> ast.expr:
+        if self.is_layer(node):
+            self.changed = True
+            return self.call("defer", node.func, node.args[0])
+        left, right = (self.waiting(side) if self.is_layer(side) else side for side in (node.left, node.right))
+        return self.call("plus", left, right)
+
+    def call(self, step: str, *arguments: Any) -> ast.Call:
+        return ast.copy_location(ast.Call(ast.Name(_NAMES[step], ast.Load()), list(arguments), []), arguments[0])
+
+    # What a later statement reads
+
+    def follow(self, statements: list[ast.stmt], i: int) -> None:
+        """Rewrite ``y = norm(x)`` (or ``norm(x) + z``) and the statements that take y, if each takes it once."""
+        statement = statements[i]
+        name = self.assigned(statement)
+        if name is None or not self.can_wait(statement.value):
+            return
+        added = not self.is_layer(statement.value)
+        j, addition = self.next_use(statements, i, name), None
+        if j is not None and not added and self.adds(statements[j], name):
+            addition, j = statements[j], self.next_use(statements, j, name)
+        if j is None or not self.rectifies(statements[j], name):
+            return
+        statement.value = self.waiting(statement.value)
+        if isinstance(addition, ast.AugAssign):
+            at = statements.index(addition)
+            value = self.call("plus_in_place", ast.copy_location(ast.Name(name, ast.Load()), addition), addition.value)
+            statements[at] = ast.copy_location(ast.Assign([ast.Name(name, ast.Store())], value), addition)
+        elif addition is not None:
+            addition.value = self.call("plus", addition.value.left, addition.value.right)
+        last = statements[j]
+        last.value = self.call("then", last.value.func, last.value.args[0])
+
+    @staticmethod
+    def assigned(statement: ast.stmt) -> str | None:
+        """The one name that a statement assigns to."""
+        if isinstance(statement, ast.Assign) and len(statement.targets) == 1:
+            target = statement.targets[0]
+            return target.id if isinstance(target, ast.Name) else None
+        return None
+
+    @staticmethod
+    def next_use(statements: list[ast.stmt], i: int, name: str) -> int | None:
+        """The next statement that mentions a name, if all in between surely lead there."""
+        for j in range(i + 1, len(statements)):
+            if _mentions(statements[j], name):
+                return j
+            if _leaves(statements[j]):
+                return None
+        return None
+
+    def adds(self, statement: ast.stmt, name: str) -> bool:
+        """``y += z``, ``y = y + z`` or ``y = z + y``."""
+        if isinstance(statement, ast.AugAssign) and isinstance(statement.op, ast.Add):
+            return (
+                isinstance(statement.target, ast.Name)
+                and statement.target.id == name
+                and not _mentions(statement.value, name)
+            )
+        if self.assigned(statement) != name or not isinstance(statement.value, ast.BinOp):
+            return False
+        sides = statement.value.left, statement.value.right
+        named = [isinstance(side, ast.Name) and side.id == name for side in sides]
+        return isinstance(statement.value.op, ast.Add) and any(
+            named[k] and not _mentions(sides[1 - k], name) for k in (0, 1)
+        )
+
+    def rectifies(self, statement: ast.stmt, name: str) -> bool:
+        """``y = f(y)`` or ``return f(y)``."""
+        value = getattr(statement, "value", None)
+        return (
+            (isinstance(statement, ast.Return) or self.assigned(statement) == name)
+            and value is not None
+            and self.takes_one(value)
+            and isinstance(value.args[0], ast.Name)
+            and value.args[0].id == name
+            and not _mentions(value.func, name)
+        )

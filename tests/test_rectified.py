@@ -1,0 +1,162 @@
+"""Batch norm and a rectifier as one operation: the bits of the operations one by one."""
+
+import copy
+
+import numpy as np
+import pytest
+
+import fastconv as fc
+from fastconv import nn
+from fastconv._native.layers.normalisation import batch_norm
+from fastconv.nn import functional as F
+from fastconv.nn.fused import one_by_one, rectified
+from fastconv.vision import models
+
+both_dtypes = pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=["float32", "float64"])
+SIZES = [
+    (3, 5, 9, 7),
+    (2, 3, 40, 41),
+    (2, 300, 6, 5),
+    (1, 1100, 3, 2),
+    (9, 16, 1, 8),
+    (33, 7),
+    (6, 5, 11),
+    (2, 3, 4, 5, 6),
+]
+RECTIFIERS = {"relu": (F.relu, np.nan), "relu6": (F.relu6, 6.0)}
+
+
+def drawn(size, dtype, last, seed=0):
+    x = np.random.default_rng(seed).standard_normal(size).astype(dtype) * 3
+    return np.moveaxis(np.ascontiguousarray(np.moveaxis(x, 1, -1)), -1, 1) if last else x
+
+
+def special(x):
+    """Some numbers that are not finite, and zeros of either sign, in one channel."""
+    x[:, 0].flat[::7] = np.nan
+    x[:, 1].flat[::5] = np.inf
+    return x
+
+
+def everything(compute, x, residual, dtype, training, dy):
+    """The result, the running statistics and all gradients of a function of batch norm's arguments."""
+    channels = x.shape[1]
+    rng = np.random.default_rng(1)
+    leaves = [fc.from_numpy(x.copy("K")).requires_grad_()]
+    leaves += [fc.from_numpy(rng.standard_normal(channels).astype(dtype)).requires_grad_() for _ in range(2)]
+    running = [fc.from_numpy(rng.random(channels).astype(dtype) + 0.5) for _ in range(2)]
+    if residual is not None:
+        leaves.append(fc.from_numpy(residual.copy("K")).requires_grad_())
+    y = compute(leaves[0] * 1, *running, *leaves[1:3], training, 0.3, 1e-3, *(t * 1 for t in leaves[3:]))
+    (y * 1).backward(fc.from_numpy(dy))
+    return [t.numpy() for t in (y.detach(), *running, *(leaf.grad for leaf in leaves))]
+
+
+@both_dtypes
+@pytest.mark.parametrize("last", [False, True])
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("added", [False, True])
+@pytest.mark.parametrize("name", RECTIFIERS)
+def test_the_bits_are_those_of_one_after_the_other(isas, dtype, last, training, added, name):
+    function, ceiling = RECTIFIERS[name]
+
+    def apart(x, mean, var, w, b, training, momentum, eps, residual=None):
+        y = F.batch_norm(x, mean, var, w, b, training, momentum, eps)
+        return function(y if residual is None else y + residual)
+
+    def together(x, mean, var, w, b, training, momentum, eps, residual=None):
+        return batch_norm(x, w, b, mean, var, training, momentum, eps, residual, True, ceiling)
+
+    for _ in isas():
+        for size in SIZES:
+            x, residual, dy = (drawn(size, dtype, last, seed) for seed in range(3))
+            if not training:
+                special(x)
+            arguments = x, residual if added else None, dtype, training, dy
+            for one, other in zip(everything(apart, *arguments), everything(together, *arguments), strict=True):
+                np.testing.assert_array_equal(one, other)
+                assert one.strides == other.strides
+
+
+def test_threads_change_nothing(threads):
+    x, residual, dy = (drawn((4, 24, 60, 61), np.float32, False, seed) for seed in range(3))
+
+    def together(x, mean, var, w, b, *rest):
+        return batch_norm(x, w, b, mean, var, *rest, True, 6.0)
+
+    results = []
+    for n in (1, 2, 3):
+        threads(n)
+        results.append(everything(together, x, residual, np.float32, True, dy))
+    for arrays in zip(*results, strict=True):
+        for array in arrays[1:]:
+            np.testing.assert_array_equal(array, arrays[0])
+
+
+@pytest.mark.parametrize("added", [False, True])
+@pytest.mark.parametrize("training", [True, False])
+def test_gradients_of_gradients(added, training):
+    x, residual, w, b = (
+        fc.from_numpy(drawn(s, np.float64, False, 5)).requires_grad_() for s in [(3, 2, 4), (3, 2, 4), (1, 2), (1, 2)]
+    )
+    running = fc.zeros(2).double(), fc.ones(2).double()
+
+    def together(x, w, b, residual):
+        y = batch_norm(x, w[0], b[0], *running, training, 0.0, 1e-3, residual if added else None, True, 2.0)
+        return y * y
+
+    assert fc.autograd.gradcheck(together, (x, w, b, residual))
+    assert fc.autograd.gradgradcheck(together, (x, w, b, residual))
+
+
+def steps(model, x):
+    fc.manual_seed(0)
+    optimizer = fc.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    losses = []
+    for _ in range(2):
+        optimizer.zero_grad()
+        loss = F.cross_entropy(model(x), fc.arange(len(x)) % 10)
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    return losses, [t.numpy().copy() for t in model.state_dict().values()]
+
+
+@pytest.mark.parametrize("name", ["resnet18", "resnet50", "mobilenet_v2", "vgg11_bn", "densenet121", "small resnet10"])
+def test_networks_train_to_the_same_bits(name):
+    fc.manual_seed(1)
+    model = models.small.resnet10() if name.startswith("small") else getattr(models, name)(num_classes=10)
+    x = fc.randn(2, 3, 32, 32) if name != "densenet121" else fc.randn(2, 3, 64, 64)
+    twin = copy.deepcopy(model)
+    losses, state = steps(model, x)
+    with one_by_one():
+        expected, expected_state = steps(twin, x)
+    assert losses == expected
+    for one, other in zip(state, expected_state, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_what_has_hooks_is_called_by_itself():
+    seen = []
+    model = nn.Sequential(nn.BatchNorm2d(3), nn.ReLU())
+    x = fc.randn(2, 3, 4, 4)
+    assert model(x).grad_fn.name() == "BatchNormBackward0"
+    handle = model[0].register_forward_hook(lambda module, args, y: seen.append(y.min().item()))
+    assert model(x).grad_fn.name() == "ReluBackward0"
+    assert seen[0] < 0
+    handle.remove()
+    model[1].forward = lambda y: y - 1
+    assert model(x).min().item() < -1
+
+
+def test_what_does_not_fit_is_computed_one_by_one():
+    x, norm = fc.randn(2, 3, 4, 4), nn.BatchNorm2d(3)
+    with pytest.raises(RuntimeError, match="size"):
+        rectified(norm, F.relu, x, fc.randn(2, 3, 4, 5))
+    assert rectified(norm, F.relu, x, fc.randn(2, 3, 1, 1)).shape == (2, 3, 4, 4)
+    assert rectified(norm, F.relu, x, fc.randn(2, 3, 4, 4).double()).dtype == np.float64
+    assert rectified(nn.GroupNorm(1, 3), nn.ReLU(), x).min().item() == 0
+    with pytest.raises(ValueError, match="expected 4D input"):
+        rectified(norm, F.relu, fc.randn(2, 3))
+    wide = nn.Sequential(nn.BatchNorm2d(3), nn.ReLU()).to(fc.bfloat16)
+    assert wide(x.to(fc.bfloat16)).dtype == fc.bfloat16
