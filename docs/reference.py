@@ -67,7 +67,10 @@ def tensor() -> list[str]:
 
 def of_module(name: str, described: dict[int, str]) -> list[str]:
     """The module's names, a family after the other; `described` keeps where each object was described first."""
-    module = importlib.import_module(name)
+    try:
+        module = importlib.import_module(name)
+    except ImportError as error:
+        return [name, "-" * len(name), "", f"This page was made without it: {error}", ""]
     about = (inspect.getdoc(module) or "").partition("\n\n")[0]
     lines = [name, "-" * len(name), "", *([about, ""] if name != "fastconv" else []), f".. currentmodule:: {name}", ""]
     families: dict[str, list[str]] = {}

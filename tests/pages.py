@@ -14,6 +14,18 @@ ROOT = Path(__file__).resolve().parent.parent
 BLOCK = re.compile(r"^```(python|sh)\n(.*?)^```$(?:\n\n```text\n(.*?)^```$)?", re.MULTILINE | re.DOTALL)
 
 
+# What a page takes for granted, by its name.
+GIVEN = {
+    "scale": """
+from fastconv import nn, zeros
+from fastconv.utils.data import TensorDataset
+model, train = nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4)), TensorDataset(zeros(64, 1, 8, 8), zeros(64))
+"""
+}
+# What not everyone has installed that a block imports, by a word in the block.
+NEEDS = {"fastconv.pytorch": "torch", "fastconv.distributed": "mpi4py"}
+
+
 def run_page(page: Path) -> int:
     """Run the page's blocks in order, in one namespace; returns how many of Python there were.
 
@@ -22,6 +34,7 @@ def run_page(page: Path) -> int:
     """
     text = page.read_text(encoding="utf-8")
     namespace: dict = {"__name__": "page"}
+    exec(GIVEN.get(page.stem, ""), namespace)
     count = 0
     for block in BLOCK.finditer(text):
         line = text.count("\n", 0, block.start(2))
@@ -31,7 +44,7 @@ def run_page(page: Path) -> int:
                 assert words is None or status_of(words) == 0, f"fastconv {' '.join(words)}, in {where}"
             continue
         count += 1
-        if "fastconv.pytorch" in block[2] and importlib.util.find_spec("torch") is None:
+        if any(word in block[2] and importlib.util.find_spec(module) is None for word, module in NEEDS.items()):
             continue
         code = compile("\n" * line + block[2], str(page), "exec")  # tracebacks name the page's lines
         printed = io.StringIO()
@@ -49,13 +62,13 @@ def commands(block: str) -> list[list[str]]:
 
 
 def shorter(words: list[str]) -> list[str] | None:
-    """The same command in seconds: trainings of an epoch or, when they go on, two; None where it takes longer."""
+    """The same command in seconds: trainings of an epoch or, when they go on, two; None if that cannot be."""
     if words[0] == "train":
         if "--epochs" in words:
             at = words.index("--epochs")
             words = words[:at] + words[at + 2 :]
         return [*words, "--epochs", "2" if "--resume" in words else "1"]
-    return None if words[0] == "bench" else words
+    return None if words[0] in ("bench", "launch") else words
 
 
 def status_of(words: list[str]) -> int:

@@ -135,10 +135,12 @@ def test_reference_has_every_public_name(tmp_path):
     reference = importlib.util.module_from_spec(specification)
     specification.loader.exec_module(reference)
     reference.write(tmp_path)
-    text = "".join(path.read_text() for path in sorted(tmp_path.glob("*.rst")))
-    for _, names in reference.PAGES.values():
-        for name in names:
-            for public in getattr(importlib.import_module(name), "__all__", ()) if name != "fastconv.Tensor" else ():
-                assert re.search(rf"\b{re.escape(public)}\b", text), f"{name}.{public}"
-    listed = {name for _, names in reference.PAGES.values() for name in names}
-    assert {"fastconv", "fastconv.nn", "fastconv.optim", "fastconv.utils.data", "fastconv.vision.datasets"} <= listed
+    text = "".join(path.read_text(encoding="utf-8") for path in sorted(tmp_path.glob("*.rst")))
+    words = set(re.findall(r"\w+", text))
+    listed = [name for _, names in reference.PAGES.values() for name in names if name != "fastconv.Tensor"]
+    assert len(listed) == len(set(listed))
+    for name in listed:
+        if name == "fastconv.pytorch" and importlib.util.find_spec("torch") is None:
+            continue
+        missing = set(importlib.import_module(name).__all__) - words
+        assert not missing, name
