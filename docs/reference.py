@@ -113,4 +113,4 @@ def entry(module: ModuleType, public: str, described: dict[int, str]) -> list[st
     if not inspect.getdoc(value):  # an enum of published weights, or a class that says no more than its family
         members = ", ".join(f"``{member}``" for member in getattr(value, "__members__", ()))
         return [f".. py:class:: {name}", "", f"   {'Members: ' + members if members else 'See its family.'}", ""]
-    return [f".. autoclass:: {name}", "   :members:", ""]
+    return [f".. autoclass:: {name}", "   :members:", "   :exclude-members: extra_repr", ""]

@@ -111,7 +111,7 @@ def modules():
             yield ".".join(["fastconv", *path.relative_to(package).with_suffix("").parts]).removesuffix(".__init__")
 
 
-@pytest.mark.parametrize("name", modules())
+@pytest.mark.parametrize("name", list(modules()))
 def test_examples_of_docstrings(name, folder, monkeypatch):
     monkeypatch.chdir(folder)
     if name == "fastconv.app.predict":
