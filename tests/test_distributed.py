@@ -13,7 +13,7 @@ import fastconv
 
 pytest.importorskip("mpi4py")
 
-from fastconv.app.launch import find_mpiexec
+from fastconv.distributed.launcher import find_mpiexec
 
 try:
     find_mpiexec()
@@ -35,11 +35,12 @@ def images(count, size=8, seed=0):
     rng = np.random.default_rng(seed)
     return rng.standard_normal((count, 3, size, size)).astype("f"), rng.integers(0, 4, count)
 
-def train(model, x, y, part, steps=5, each=1):
+def train(model, x, y, part, steps=5):
     optimizer = optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    x, y = x[part].copy(), y[part].copy()
     for _ in range(steps):
         optimizer.zero_grad()
-        nn.CrossEntropyLoss()(model(fastconv.from_numpy(x[part])), fastconv.from_numpy(y[part])).backward()
+        nn.CrossEntropyLoss()(model(fastconv.from_numpy(x)), fastconv.from_numpy(y)).backward()
         optimizer.step()
 
 def error(a, b):
@@ -66,7 +67,7 @@ def start(program, ranks, tmp_path, *arguments, launcher=("launch", "-n"), envir
         start_new_session=True,
     )
     try:
-        out, err = process.communicate(timeout=90)
+        out, err = process.communicate(timeout=240)
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
@@ -297,3 +298,181 @@ def test_without_a_group():
     with pytest.raises(ValueError, match="world_size=4 was asked for, but this is rank 0 of 1 that MPI started"):
         distributed.init_process_group("gloo", rank=0, world_size=4)
     assert distributed.Backend("cpu:gloo,cuda:nccl") == "cpu:gloo,cuda:nccl"
+
+
+NORMED = "(lambda: nn.Conv2d(3, 8, 3), lambda: nn.BatchNorm2d(8), nn.ReLU, nn.Flatten, lambda: nn.Linear(288, 4))"
+
+
+def test_batch_norm_over_all_processes(tmp_path):
+    check(
+        f"""
+        dist.init_process_group("gloo")
+        rank = dist.get_rank()
+        x, y = images(16)
+        one, many = network(*{NORMED}), dist.SyncBatchNorm.convert_sync_batchnorm(network(*{NORMED}))
+        assert isinstance(many[1], dist.SyncBatchNorm)
+        many = dist.DistributedDataParallel(many)
+        train(one, x, y, slice(None))
+        train(many, x, y, slice(rank, None, 2))
+        assert error(many.module, one) < 2e-5, error(many.module, one)
+        for name in ("running_mean", "running_var", "num_batches_tracked"):
+            assert fastconv.allclose(getattr(many.module[1], name), getattr(one[1], name), rtol=1e-5)
+        one.eval(), many.eval()
+        assert fastconv.allclose(one(fastconv.from_numpy(x)), many(fastconv.from_numpy(x)), atol=1e-5)
+        # Shares of different sizes, in a layer by itself, against the whole in float64.
+        layer = dist.SyncBatchNorm(3, momentum=None, dtype=fastconv.float64)
+        whole = nn.BatchNorm1d(3, dtype=fastconv.float64)
+        rng = np.random.default_rng(3)
+        z, g = fastconv.from_numpy(rng.standard_normal((7, 3)) + 5), fastconv.from_numpy(rng.standard_normal((7, 3)))
+        part = slice(0, 5) if rank == 0 else slice(5, 7)
+        mine, all_ = z[part].clone().requires_grad_(), z.clone().requires_grad_()
+        (layer(mine) * g[part]).sum().backward()
+        (whole(all_) * g).sum().backward()
+        assert fastconv.allclose(mine.grad, all_.grad[part], atol=1e-12)
+        total = layer.weight.grad.clone()
+        dist.all_reduce(total)
+        assert fastconv.allclose(total, whole.weight.grad)
+        print("fine")
+        """,
+        2,
+        tmp_path,
+    )
+
+
+def test_deterministic_gradients_are_the_same_on_one_process_and_two(tmp_path):
+    program = f"""
+        dist.init_process_group("gloo")
+        x, y = images(24)
+        model = dist.SyncBatchNorm.convert_sync_batchnorm(network(*{NORMED}))
+        model = dist.DistributedDataParallel(model, deterministic=True, bucket_cap_mb=1e-3)
+        train(model, x, y, slice(dist.get_rank(), None, dist.get_world_size()))
+        import hashlib
+        print("fine", hashlib.sha256(b"".join(v.numpy().tobytes() for v in model.state_dict().values())).hexdigest())
+        """
+    hashes = {line.split()[1] for n in (1, 2) for line in start(program, n, tmp_path).stdout.splitlines()}
+    assert len(hashes) == 1
+    done = start(
+        f"""
+        dist.init_process_group("gloo")
+        for model, options, words in (
+            (network(*{NORMED}), {{"deterministic": True}}, "deterministic=True needs SyncBatchNorm"),
+            (network(*SMALL), {{"deterministic": 3}}, "has to be a power of two"),
+            (network(*SMALL), {{"deterministic": True, "wire_dtype": fastconv.float16}}, "goes with neither"),
+            (network(*SMALL), {{"wire_dtype": fastconv.float64}}, "has to be float16, bfloat16 or None"),
+        ):
+            try:
+                dist.DistributedDataParallel(model, **options)
+            except ValueError as error:
+                assert words in str(error), error
+            else:
+                raise AssertionError(words)
+        model = dist.DistributedDataParallel(network(*SMALL), deterministic=True)
+        try:
+            model(fastconv.zeros(4, 3, 8, 8))
+        except RuntimeError as error:
+            assert "into 8 shards of images, got [[4, 3, 8, 8]]" in str(error), error
+            print("fine")
+        """,
+        1,
+        tmp_path,
+    )
+    assert done.stdout == "fine\n", done.stderr
+
+
+def test_gradients_of_16_bits_on_the_wire(tmp_path):
+    check(
+        """
+        dist.init_process_group("gloo")
+        rank = dist.get_rank()
+        for dtype, bound in ((fastconv.float16, 2**-10), (fastconv.bfloat16, 2**-7)):
+            model = dist.DistributedDataParallel(network(*SMALL), wire_dtype=dtype, bucket_cap_mb=1e-3)
+            plain = dist.DistributedDataParallel(network(*SMALL))
+            x, y = images(16)
+            part = slice(rank, None, 2)
+            for m in (model, plain):
+                nn.CrossEntropyLoss()(m(fastconv.from_numpy(x[part])), fastconv.from_numpy(y[part])).backward()
+            for p, q in zip(model.parameters(), plain.parameters(), strict=True):
+                assert 0 < (p.grad - q.grad).abs().max().item() <= 2 * bound * q.grad.abs().max().item()
+            found = [None, None]
+            dist.all_gather_object(found, [p.grad.tolist() for p in model.parameters()])
+            assert found[0] == found[1]
+        print("fine")
+        """,
+        2,
+        tmp_path,
+    )
+
+
+def test_a_program_written_for_torch(tmp_path):
+    program = """
+        import torch
+        import torch.distributed as dist
+        import torch.nn as tnn
+        from torch.nn.parallel import DistributedDataParallel as DDP
+        from torch.utils.data import DataLoader, TensorDataset
+        from torch.utils.data.distributed import DistributedSampler
+
+        dist.init_process_group(backend="nccl" if torch.cuda.is_available() else "gloo")
+        local_rank, rank = int(os.environ["LOCAL_RANK"]), int(os.environ["RANK"])
+        assert dist.get_rank() == rank == local_rank and os.environ["WORLD_SIZE"] == "2" and os.environ["MASTER_PORT"]
+        torch.manual_seed(rank)
+        data = TensorDataset(torch.randn(12, 3), torch.randint(0, 2, (12,)))
+        sampler = DistributedSampler(data, num_replicas=dist.get_world_size(), rank=rank)
+        model = tnn.SyncBatchNorm.convert_sync_batchnorm(tnn.Sequential(tnn.Linear(3, 4), tnn.BatchNorm1d(4)))
+        ddp = DDP(model, device_ids=None)
+        for epoch in range(2):
+            sampler.set_epoch(epoch)
+            for x, y in DataLoader(data, batch_size=3, sampler=sampler):
+                loss = tnn.functional.cross_entropy(ddp(x), y)
+                loss.backward()
+        w = model[0].weight.grad.clone()
+        dist.broadcast(w, src=0)
+        assert torch.equal(w, model[0].weight.grad) and list(ddp.state_dict())[0] == "module.0.weight"
+        assert isinstance(DistributedSampler(data), DistributedSampler)  # of the default group
+        dist.destroy_process_group()
+        print("fine")
+        """
+    check(program, 2, tmp_path)
+
+
+@pytest.mark.parametrize("how", ["leaves", "has fewer batches", "is stopped", "fails before"])
+def test_a_fault_of_one_rank_ends_all(how, tmp_path):
+    done = start(
+        f"""
+        import signal
+        how = {how!r}
+        if how == "fails before" and os.environ["RANK"] == "1":
+            raise LookupError("before")
+        dist.init_process_group()
+        dist.barrier()
+        if dist.get_rank() == 1 and how == "leaves":
+            sys.exit(0)
+        if dist.get_rank() == 1 and how == "is stopped":
+            os.kill(os.getpid(), signal.SIGSTOP)
+        for _ in range(3 if how == "has fewer batches" and dist.get_rank() else 5):
+            dist.all_reduce(fastconv.ones(3))
+        time.sleep(0 if dist.get_rank() else 0.1)
+        """,
+        2,
+        tmp_path,
+    )
+    words = {"is stopped": "rank 1 of 2 is stopped", "fails before": "LookupError: before"}
+    assert done.returncode and words.get(how, "rank 1 of 2 has come to the end of its program") in done.stderr
+
+
+def test_training_in_two_processes_goes_on_in_one(tmp_path):
+    pytest.importorskip("sklearn")
+    pytest.importorskip("safetensors")
+    pytest.importorskip("matplotlib")
+    train = [sys.executable, "-m", "fastconv", "launch", "-n", "2", "-m", "fastconv", "train", "--out", "run"]
+    settings = os.environ | {"OMP_NUM_THREADS": "1"}
+    train += ["--epochs", "2", "--model", "resnet10", "--augment", "--batch-size", "64"]
+    done = subprocess.run(train, cwd=tmp_path, env=settings, capture_output=True, text=True, timeout=400)
+    assert done.returncode == 0, done.stderr
+    assert "2 processes" in done.stdout and done.stdout.count("test accuracy:") == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["run"]
+    again = [sys.executable, "-m", "fastconv", "train", "--resume", "run", "--epochs", "3"]
+    done = subprocess.run(again, cwd=tmp_path, env=settings, capture_output=True, text=True, timeout=400)
+    assert done.returncode == 0 and "epoch 3/3" in done.stdout, done.stderr
+    accuracy = float(done.stdout.splitlines()[-1].split()[-1])
+    assert accuracy > 0.8

@@ -219,7 +219,7 @@ def test_distributed_sampler_is_torchs(shuffle, drop_last):
 
 
 def test_distributed_sampler_needs_a_rank():
-    with pytest.raises(RuntimeError, match="there is no process group"):
+    with pytest.raises(ValueError, match="Default process group has not been initialized"):
         DistributedSampler([1, 2])
     with pytest.raises(ValueError, match="Invalid rank 2"):
         DistributedSampler([1, 2], 2, 2)

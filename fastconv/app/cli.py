@@ -285,10 +285,18 @@ def _add_launch(commands) -> None:
         "processes. The exit status is 0 if all of them ended well."
     )
     parser = commands.add_parser("launch", help="run a program in several processes", description=text)
-    parser.usage = "fastconv launch [-h] -n N [--hosts FILE] (FILE | -m MODULE) [ARGUMENT ...]"
+    parser.usage = "fastconv launch [-h] -n N [--hosts FILE] [--restarts K] (FILE | -m MODULE) [ARGUMENT ...]"
     parser.set_defaults(run=_launch, parser=parser)
     parser.add_argument("-n", dest="processes", type=_positive_integer, required=True, metavar="N", help="processes")
     parser.add_argument("--hosts", metavar="FILE", help="a file that names a host a line, as mpiexec reads it")
+    parser.add_argument(
+        "--restarts",
+        type=_count,
+        default=0,
+        metavar="K",
+        help="start again, K times at most, when it has failed: with the hosts that still answer, or with one process "
+        "fewer where all do; fastconv train then goes on from its checkpoint (default: 0)",
+    )
     parser.add_argument("program", nargs=argparse.REMAINDER, metavar="FILE", help="the program, and its arguments")
     parser.add_argument("-m", dest="module", nargs=argparse.REMAINDER, metavar="MODULE", help="a module, as python -m")
 
@@ -298,7 +306,8 @@ def _launch(options: argparse.Namespace, parser: argparse.ArgumentParser) -> Non
 
     if not options.program and not options.module:
         parser.error("name a program: a file, or -m and a module")
-    status = launch(options.processes, options.hosts, options.program or ["-m", *options.module])
+    program = options.program or ["-m", *options.module]
+    status = launch(options.processes, options.hosts, program, options.restarts)
     if status:
         raise SystemExit(status)
 
@@ -404,6 +413,10 @@ def _network(text: str) -> str:
 
 def _positive_integer(text: str) -> int:
     return _checked(text, int, lambda value: value >= 1, "an integer of at least 1")
+
+
+def _count(text: str) -> int:
+    return _checked(text, int, lambda value: value >= 0, "an integer of at least 0")
 
 
 def _seed(text: str) -> int:

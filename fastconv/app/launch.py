@@ -2,44 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-import shutil
+import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
 
-from fastconv.distributed.groups import threads_of_a_rank
+from fastconv.distributed.launcher import command, find_mpiexec, mpi_version
 
-__all__ = ["command", "find_mpiexec", "launch", "mirror_ranks"]
+__all__ = ["NOTE", "launch"]
 
-# How launchers tell a process its number among all, how many there are, and the same of its host.
-RANKS = {
-    "RANK": ("PMI_RANK", "OMPI_COMM_WORLD_RANK", "PMIX_RANK"),
-    "WORLD_SIZE": ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE"),
-    "LOCAL_RANK": ("MPI_LOCALRANKID", "OMPI_COMM_WORLD_LOCAL_RANK"),
-    "LOCAL_WORLD_SIZE": ("MPI_LOCALNRANKS", "OMPI_COMM_WORLD_LOCAL_SIZE"),
-}
+# Names the file in which a training notes its folder, for the next start.
+NOTE = "FASTCONV_NOTE"
 
 
-def find_mpiexec() -> str:
-    """The launcher of MPI: beside this Python, where ``pip install mpich`` puts it, or on the PATH.
-
-    Raises
-    ------
-    RuntimeError
-        If there is none.
-    """
-    found = shutil.which("mpiexec", path=os.path.dirname(sys.executable)) or shutil.which("mpiexec")
-    if found is None:
-        raise RuntimeError(
-            'there is no mpiexec, neither beside this Python nor on the PATH: pip install "fastconv[mpi]", which '
-            "brings MPICH"
-        )
-    return found
-
-
-def command(processes: int, hosts: str | None, program: Sequence[str]) -> list[str]:
-    """MPI's command that starts ``fastconv launch``'s program.
+def launch(processes: int, hosts: str | None, program: Sequence[str], restarts: int = 0) -> int:
+    """Run a program in several processes; returns the exit status of MPI's launcher.
 
     Parameters
     ----------
@@ -48,36 +28,69 @@ def command(processes: int, hosts: str | None, program: Sequence[str]) -> list[s
         A file with a host a line, as MPI's launcher reads it.
     program : sequence of str
         A file or ``-m`` and a module, then arguments.
+    restarts : int
+        How often it is run again when it has failed, without the hosts that do not answer any more; where all answer,
+        with one process fewer. Programs find in ``FASTCONV_RESTART`` which time it is, and ``fastconv train`` goes on
+        from its checkpoint.
     """
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ[NOTE] = os.path.join(folder, "run")
+        for attempt in range(restarts + 1):
+            os.environ["FASTCONV_RESTART"] = str(attempt)
+            status, interrupted = _run(command(processes, hosts, [sys.executable, "-m", "fastconv", "run", *program]))
+            if status == 0 or interrupted or attempt == restarts:
+                return status
+            processes, hosts = _left(processes, hosts, folder)
+            print(
+                f"fastconv launch: ended with status {status}; starting again with {processes} processes, "
+                f"{restarts - attempt - 1} restarts left",
+                file=sys.stderr,
+                flush=True,
+            )
+    return status
+
+
+def _run(line: Sequence[str]) -> tuple[int, bool]:
+    """Run MPI's launcher, which hands interrupts on to the processes; its status, and whether there was one."""
+    process = subprocess.Popen(line)
+    came: list[int] = []
+
+    def note(signum: int, frame: object) -> None:
+        came.append(signum)
+        if signum != signal.SIGINT or len(came) > 1 or not sys.stdin or not sys.stdin.isatty():
+            process.send_signal(signal.SIGINT)  # of a terminal's interrupt it has its own
+
+    before = {signum: signal.signal(signum, note) for signum in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        status = process.wait()
+    finally:
+        for signum, handler in before.items():
+            signal.signal(signum, handler)
+    return (status if status >= 0 else 128 - status), bool(came)
+
+
+def _left(processes: int, hosts: str | None, folder: str) -> tuple[int, str | None]:
+    """How many processes to start next, and the file of the hosts that answer."""
+    if hosts is None:
+        return max(processes - 1, 1), None
+    with open(hosts) as file:
+        lines = [line for line in file.read().splitlines() if line.split("#")[0].strip()]
     mpiexec = find_mpiexec()
-    told = subprocess.run([mpiexec, "--version"], capture_output=True, text=True, check=False).stdout
-    line = [mpiexec, "-n", str(processes)]
-    if "Open MPI" in told or "OpenRTE" in told or "PRRTE" in told:
-        # Each process has its threads on all of its share of cores, and there may be more processes than cores.
-        line += ["--bind-to", "none", "--map-by", ":OVERSUBSCRIBE"]
-        if os.geteuid() == 0:
-            line.append("--allow-run-as-root")
-        line += ["--hostfile", hosts] if hosts is not None else []
-    else:
-        line += ["-bind-to", "none"] if "HYDRA" in told else []
-        line += ["-f", hosts] if hosts is not None else []
-    return [*line, sys.executable, "-m", "fastconv", "run", *program]
-
-
-def mirror_ranks() -> None:
-    """Say what MPI's launcher says in the words of torchrun too, where programs written for torch look for it."""
-    for name, sources in RANKS.items():
-        told = next((os.environ[source] for source in sources if source in os.environ), None)
-        if told is not None:
-            os.environ.setdefault(name, told)
-    if "RANK" in os.environ:
-        os.environ.setdefault("MASTER_ADDR", "127.0.0.1")
-        os.environ.setdefault("MASTER_PORT", "29500")
-        os.environ.setdefault("GROUP_RANK", "0")
-    if not {"OMP_NUM_THREADS", "FASTCONV_NUM_THREADS"} & os.environ.keys():
-        os.environ["OMP_NUM_THREADS"] = str(threads_of_a_rank())
-
-
-def launch(processes: int, hosts: str | None, program: Sequence[str]) -> int:
-    """Run a program in several processes; returns the exit status of MPI's launcher."""
-    return subprocess.run(command(processes, hosts, program), check=False).returncode
+    answering = []
+    for line in lines:
+        host = line.split("#")[0].split()[0].partition(":")[0]
+        name = "--host" if "Open MPI" in mpi_version(mpiexec) else "-hosts"
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            if (
+                subprocess.run([mpiexec, name, host, "-n", "1", "true"], capture_output=True, timeout=10).returncode
+                == 0
+            ):
+                answering.append(line)
+    if not answering:
+        raise RuntimeError(f"{hosts}: none of its {len(lines)} hosts answers any more")
+    if len(answering) == len(lines):
+        return max(processes - 1, 1), hosts
+    path = os.path.join(folder, "hosts")
+    with open(path, "w") as file:
+        file.write("\n".join(answering) + "\n")
+    return max(processes * len(answering) // len(lines), 1), path

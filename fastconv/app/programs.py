@@ -4,10 +4,11 @@ import os
 import subprocess
 import sys
 from collections.abc import Sequence
+from importlib.util import find_spec
 from typing import NoReturn
 
-from fastconv.app.launch import mirror_ranks
 from fastconv.as_torch import PATH
+from fastconv.distributed.launcher import mirror_ranks
 
 __all__ = ["run"]
 
@@ -16,7 +17,8 @@ def run(program: Sequence[str]) -> NoReturn:
     """Become ``python *program``, with `torch` and `torchvision` found in :data:`fastconv.as_torch.PATH`.
 
     The interpreter starts anew, in this process, so that nothing of ours is in the program's way: not on its stack,
-    not in its `__main__`, its arguments or its modules.
+    not in its `__main__`, its arguments or its modules. One of several processes that MPI has started becomes ``python
+    -m mpi4py *program``, so that an error ends all of them, even before the program joins them.
 
     Parameters
     ----------
@@ -30,9 +32,11 @@ def run(program: Sequence[str]) -> NoReturn:
     """
     if sys.flags.ignore_environment:
         raise RuntimeError("fastconv run needs PYTHONPATH, which Python ignores with the options -E and -I")
-    mirror_ranks()
+    several = mirror_ranks()
     others = os.environ.get("PYTHONPATH")
     os.environ["PYTHONPATH"] = os.pathsep.join([PATH, others] if others else [PATH])
     options = subprocess._args_from_interpreter_flags()  # such as -W and -X, as multiprocessing passes them on
+    if several and find_spec("mpi4py") is not None:
+        options += ["-m", "mpi4py"]
     sys.stdout.flush()
     os.execv(sys.executable, [sys.executable, *options, *program])

@@ -1,14 +1,19 @@
 """``fastconv train``: a training run and the folder that it leaves."""
 
+from __future__ import annotations
+
 import os
 import shlex
 import time
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fastconv.app.networks import begin_with, head_of, is_imagenet, network
 from fastconv.app.records import LOG, TABLE, Lock, Log, attempt, write_table
 from fastconv.app.settings import DATA, IMAGENET, SettingsError, check_saved, complete, suit_number, to_toml
 from fastconv.files import replacing
+
+if TYPE_CHECKING:
+    from fastconv.app.crew import Crew
 
 __all__ = ["FILES", "train"]
 
@@ -77,11 +82,42 @@ def train(
         schedule over the epochs that are added.
     tensorboard : bool
         Write the log for TensorBoard too.
+
+    Several processes that MPI's launcher has started train together: each takes its share of each batch, and the first
+    one speaks and writes.
     """
+    from fastconv.app.crew import join, noted_run
+
+    crew = join()
+    options = threads, checkpoint_seconds, epochs, tensorboard
+    if resume is None:
+        resume = noted_run() if crew is None else crew.told(noted_run())
+        settings = settings if resume is None else {}  # the run has its own
+    if crew is None:
+        return _train(settings, out, resume, *options)
+    with crew.backstage() as folder:
+        if resume is not None:
+            resume = crew.copy_of(os.path.join(resume, CHECKPOINT), folder)
+        elif folder is not None:
+            out = folder
+        return _train(settings, out, resume, *options, crew)
+
+
+def _train(
+    settings: dict[str, Any],
+    out: str | None,
+    resume: str | None,
+    threads: int | None,
+    checkpoint_seconds: float,
+    epochs: int | None,
+    tensorboard: bool,
+    crew: Crew | None = None,
+) -> float:
     from importlib.util import find_spec
 
     import fastconv
     from fastconv.app import checkpoint
+    from fastconv.app.crew import note_run
     from fastconv.app.info import versions
     from fastconv.app.train import evaluate, fit
     from fastconv.utils.data import DataLoader
@@ -102,13 +138,20 @@ def train(
             settings |= _extension(resume, settings, len(history), epochs)
     else:
         settings, history, extended = complete(settings), [], False
-    sets = _load_data(settings)
+    if crew is None:
+        sets = _load_data(settings)
+    else:  # the first one finds out, and downloads; the others follow
+        sets = _load_data(settings) if crew.chief else None
+        settings = crew.told(settings)
+        sets = _load_data(settings) if sets is None else sets
     suit_number(settings, len(sets.train))
     fastconv.manual_seed(settings["seed"])
     model = _build_model(settings, sets)
     begun_with = None
     if settings["init"] is not None and resume is None:
         begun_with = begin_with(model, settings["model"], settings["init"])
+    if crew is not None:
+        model = crew.with_batch_norm_over_all(model)
     head = head_of(model)
     frozen = [module for module in model.modules() if module is not head and not list(module.children())]
     frozen = frozen if settings["freeze"] else []
@@ -116,8 +159,13 @@ def train(
     # A last batch of one image says nothing of how pixels vary, which batch norm asks: it waits for the next epoch.
     single = count > batch_size and count % batch_size == 1
     collate = _mixing(settings["augment"], len(sets.classes))
-    train_loader = DataLoader(sets.train, batch_size, shuffle=True, drop_last=single, collate_fn=collate)
-    test_loader = DataLoader(sets.test if sets.val is None else sets.val, batch_size=250)
+    tested_on = sets.test if sets.val is None else sets.val
+    if crew is None:
+        train_loader = DataLoader(sets.train, batch_size, shuffle=True, drop_last=single, collate_fn=collate)
+        test_loader = DataLoader(tested_on, batch_size=250)
+    else:
+        train_loader = crew.loader(sets.train, batch_size, single, collate)
+        test_loader = crew.test_loader(tested_on)
     optimizer = _optimizer(settings, head if settings["freeze"] else model)
     if extended:
         progress = checkpoint.load_training(path, model, optimizer)
@@ -132,6 +180,7 @@ def train(
         path = os.path.join(folder, CHECKPOINT)
         log = Log(os.path.join(folder, LOG))
         about = {"versions": versions(), "threads": fastconv.get_num_threads()}
+        about |= {} if crew is None else {"processes": crew.size}
         kept = {name: value for name, value in settings.items() if name != "images"}
         if resume is None:
             log.clear()
@@ -146,7 +195,13 @@ def train(
             progress = checkpoint.load_training(path)
             log.forget_after(len(progress["history"]))
             log.add("resume", epochs=len(progress["history"]), batches=progress["batches"], **about)
-        print(f"{settings['model']} on {settings['data']}, {len(sets.train)} images; results in {folder}", flush=True)
+        together = "" if crew is None else f", {crew.size} processes"
+        print(
+            f"{settings['model']} on {settings['data']}, {len(sets.train)} images{together}; results in {folder}",
+            flush=True,
+        )
+        if crew is not None and crew.chief:
+            note_run(folder)
         notes = [*sets.notes, *([] if begun_with is None else [begun_with])]
         _introduce(settings, sets, notes)
         keeper = _Keeper(folder, log, settings, sets, model, history, tested, tensorboard)
@@ -167,7 +222,10 @@ def train(
                 frozen=frozen,
                 tested=tested,
                 on_epoch=keeper.epoch,
+                crew=crew,
             )
+            if crew is not None and not crew.chief:
+                return 0.0
         except KeyboardInterrupt as interrupt:
             attempt(lambda: log.add("interrupted"))
             interrupt.args = (f"go on with: fastconv train --resume {shlex.quote(folder)}",)

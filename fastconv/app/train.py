@@ -1,5 +1,7 @@
 """Training of classifiers: :func:`fit` and :func:`evaluate` for any model and loader."""
 
+from __future__ import annotations
+
 import contextlib
 import itertools
 import math
@@ -9,7 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sized
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fastconv.app import checkpoint as checkpoints
 from fastconv.app.records import tell, words_of
@@ -18,6 +20,9 @@ from fastconv.checks import integer, number
 from fastconv.nn import CrossEntropyLoss
 from fastconv.optim.lr_scheduler import ReduceLROnPlateau
 from fastconv.random import default_generator
+
+if TYPE_CHECKING:
+    from fastconv.app.crew import Crew
 
 __all__ = ["evaluate", "fit", "is_over"]
 
@@ -41,6 +46,7 @@ def fit(
     tested: str = "test",
     on_epoch: Callable[[dict[Any, Any]], None] | None = None,
     verbose: bool = True,
+    crew: Crew | None = None,
 ) -> list[dict[Any, Any]]:
     """Train a classifier step by step over batches of images, and test it after each epoch.
 
@@ -76,6 +82,8 @@ def fit(
         Called with each epoch's record as soon as it is complete.
     verbose : bool
         Show a progress bar if standard error is a terminal, else print a line an epoch.
+    crew : Crew, optional
+        The processes that train together; `train_loader` is its ``loader()``, and the first one saves and shows.
 
     Returns
     -------
@@ -104,8 +112,11 @@ def fit(
         loss_function = CrossEntropyLoss()
     progress: dict[Any, Any] = {"settings": settings, "history": [], **_epoch_start()}
 
+    step = _Step(model, loss_function, optimizer, train_loader, crew)
+    verbose = verbose and step.chief
+
     def save() -> float:
-        if checkpoint is not None:
+        if checkpoint is not None and step.chief:
             checkpoints.save_training(checkpoint, model, optimizer, scheduler, progress)
         return time.monotonic()
 
@@ -143,18 +154,18 @@ def fit(
                     for module in frozen:
                         module.eval()
                     began = time.perf_counter()
-                    for images, labels in _remaining_batches(train_loader, progress):
+                    for images, labels in _remaining_batches(train_loader, progress, crew):
                         progress["lr"] = optimizer.param_groups[0]["lr"]
-                        loss, correct = _step(model, loss_function, optimizer, images, labels)
+                        loss, correct, count = step(images, labels, progress["batches"], stop)
                         if scheduler is not None and step_scheduler == "batch":
                             scheduler.step()
                         progress["batches"] += 1
-                        progress["images"] += len(labels)
-                        progress["loss"] += loss * len(labels)
+                        progress["images"] += count
+                        progress["loss"] += loss * count
                         progress["correct"] += correct
                         progress["seconds"] += time.perf_counter() - began
                         display.step(progress)
-                        stop.check()
+                        step.check(stop)
                         if time.monotonic() - saved >= checkpoint_seconds:
                             saved = try_to_save()
                         began = time.perf_counter()
@@ -163,7 +174,8 @@ def fit(
                     lr = optimizer.param_groups[0]["lr"] if progress["lr"] is None else progress["lr"]
                     record |= {"lr": lr, **_means(progress), "seconds": round(progress["seconds"], 3)}
                     if test_loader is not None:
-                        loss, accuracy = evaluate(model, stop.watch(test_loader), loss_function)
+                        watched = test_loader if crew is not None else stop.watch(test_loader)
+                        loss, accuracy = evaluate(model, watched, loss_function, crew)
                         record |= {f"{tested}_loss": loss, f"{tested}_accuracy": accuracy}
                     display.end(record)
                 if isinstance(scheduler, ReduceLROnPlateau):
@@ -176,7 +188,7 @@ def fit(
                     on_epoch(record)
                 over = is_over(progress["history"], epochs, patience, tested, _begun(settings))
                 saved = save() if over else try_to_save()
-                stop.check()
+                step.check(stop, agree=True)
         except _StopRequested:
             save()
             raise Interrupted(stop.signum) from None
@@ -199,11 +211,14 @@ def _begun(settings: dict[Any, Any] | None) -> int:
     return settings.get("begun", 0) if isinstance(settings, dict) else 0
 
 
-def evaluate(model, loader: Iterable[Any], loss_function: Callable[..., Any] | None = None) -> tuple[float, float]:
+def evaluate(
+    model, loader: Iterable[Any], loss_function: Callable[..., Any] | None = None, crew: Crew | None = None
+) -> tuple[float, float]:
     """Mean loss (default CrossEntropyLoss()) and share of right answers of `model` over `loader`'s images.
 
     The model works in evaluation mode, without a tape, and is left in the mode it was in; what the loader draws from
-    the default random generator leaves no trace, so that training goes the same with and without tests.
+    the default random generator leaves no trace, so that training goes the same with and without tests. The figures of
+    a `crew` are those of all processes' images.
     """
     loss_function = CrossEntropyLoss() if loss_function is None else loss_function
     total, right, count = 0.0, 0, 0
@@ -219,22 +234,51 @@ def evaluate(model, loader: Iterable[Any], loss_function: Callable[..., Any] | N
     finally:
         model.train(training)
         default_generator.set_state(state)
+    if crew is not None:
+        total, right, count = crew.sums([total, right, count])
     if count == 0:
         raise ValueError("loader gave no batch of images")
     return total / count, right / count
 
 
-def _step(model, loss_function: Callable[..., Any], optimizer, images, labels) -> tuple[float, int]:
-    """One step of the optimiser; the batch's loss, and how many answers were right, before it."""
-    scores = model(images)
-    loss = loss_function(scores, labels)
-    value = loss.item()
-    if not math.isfinite(value):
-        raise FloatingPointError(f"the loss became {value}; a smaller learning rate may help")
-    optimizer.zero_grad()
-    loss.backward()
-    optimizer.step()
-    return value, _correct(scores, labels)
+class _Step:
+    """One step of the optimiser; of a crew all together."""
+
+    def __init__(self, model, loss_function: Callable[..., Any], optimizer, loader: Any, crew: Crew | None) -> None:
+        self.model = model if crew is None else crew.wrap(model)
+        self.loss_function, self.optimizer, self.loader, self.crew = loss_function, optimizer, loader, crew
+        self.chief = crew is None or crew.chief
+        self.signum = 0  # of a signal that came to any process of a crew
+
+    def __call__(self, images, labels, batch: int, stop: _Stop) -> tuple[float, int, int]:
+        """The batch's loss, how many answers were right before the step, and the number of images."""
+        scores = self.model(images)
+        loss = self.loss_function(scores, labels)
+        value, correct, count = loss.item(), _correct(scores, labels), len(labels)
+        if self.crew is not None:
+            weight = self.crew.weight(self.loader, batch)
+            loss = loss * weight
+            share = count if weight else 0
+            figures = value * share, correct if weight else 0, share, stop.signum
+            total, correct, count, self.signum = self.crew.sums(figures)
+            value, correct, count = total / count, int(correct), int(count)
+        if not math.isfinite(value):
+            raise FloatingPointError(f"the loss became {value}; a smaller learning rate may help")
+        self.optimizer.zero_grad()
+        loss.backward()
+        self.optimizer.step()
+        return value, correct, count
+
+    def check(self, stop: _Stop, agree: bool = False) -> None:
+        """Stop if a signal has come; processes of a crew do so at the same step."""
+        if self.crew is None:
+            stop.check()
+            return
+        if agree:
+            self.signum = int(self.crew.sums([stop.signum])[0])
+        if self.signum:
+            stop.signum = stop.signum or signal.SIGINT
+            raise _StopRequested
 
 
 def _epoch_start() -> dict[Any, Any]:
@@ -252,8 +296,10 @@ def _check_progress(path: str | os.PathLike[str], progress: dict[Any, Any]) -> N
         raise checkpoints.CheckpointError(f"{os.fspath(path)}: holds no progress of fit(), but {str(progress)[:200]}")
 
 
-def _remaining_batches(loader: Iterable[Any], progress: dict[Any, Any]) -> Iterator[Any]:
+def _remaining_batches(loader: Iterable[Any], progress: dict[Any, Any], crew: Crew | None) -> Iterator[Any]:
     """The epoch's batches but for those already done, in the order drawn at the epoch's start."""
+    if crew is not None:
+        crew.same_random_numbers()
     if progress["batches"] == 0:
         progress["random"] = default_generator.get_state()
         yield from loader
@@ -264,6 +310,8 @@ def _remaining_batches(loader: Iterable[Any], progress: dict[Any, Any]) -> Itera
     for _ in itertools.islice(batches, progress["batches"]):
         pass
     default_generator.set_state(now)
+    if crew is not None:
+        crew.own_random_numbers()
     yield from batches
 
 
@@ -309,7 +357,7 @@ class _Stop:
         self.signum = 0  # of the signal that came
         self.previous: dict[Any, Any] = {}
 
-    def __enter__(self) -> "_Stop":
+    def __enter__(self) -> _Stop:
         for signum in self.SIGNALS if self.enabled else ():
             # Whoever ignores a signal (nohup, shell jobs) goes on ignoring it.
             if signal.getsignal(signum) not in (signal.SIG_IGN, None):
@@ -361,7 +409,7 @@ class _Display:
                     bar_format="{desc} {remaining}{postfix}" if self.narrow else "{desc} |{bar}| {remaining}{postfix}",
                 )
 
-    def __enter__(self) -> "_Display":
+    def __enter__(self) -> _Display:
         return self
 
     def __exit__(self, *exception) -> None:

@@ -49,6 +49,7 @@ from .groups import (
     is_torchelastic_launched,
     new_group,
 )
+from .sync_batch_norm import SyncBatchNorm
 
 __all__ = [
     "Backend",
@@ -56,6 +57,7 @@ __all__ = [
     "GroupMember",
     "ProcessGroup",
     "ReduceOp",
+    "SyncBatchNorm",
     "Work",
     "all_gather",
     "all_gather_into_tensor",

@@ -13,11 +13,12 @@ from .._native.tape import Node, TensorBase, wrap
 from .._tensor import Tensor
 from ..autograd import is_grad_enabled, no_grad
 from ..checks import number
-from ..creation import zeros_like
+from ..dtypes import bfloat16, convert, float16, float32
 from ..nn import Module
 from . import faults
 from .collectives import all_gather_object, wait_for
 from .groups import ProcessGroup, group_of
+from .shards import in_shards, refuse_local_batch_norm
 
 __all__ = ["DistributedDataParallel"]
 
@@ -46,6 +47,7 @@ class Bucket:
         self.buffer = np.empty(int(ends[-1]), dtype)
         self.parts = [self.buffer[end - size : end] for end, size in zip(ends, sizes, strict=True)]
         self.missing: set[int] = set()
+        self.comm: Any = None
         self.requests: Iterator[Any] | None = None
         self.request: Any = None
 
@@ -68,7 +70,7 @@ class DistributedDataParallel(Module):
     Parameters
     ----------
     module : Module
-    device_ids, output_device, dim, check_reduction, static_graph
+    device_ids, output_device, dim, check_reduction, gradient_as_bucket_view, static_graph
         Of torch's interface.
     broadcast_buffers : bool
         Whether buffers are those of rank 0 at each forward pass in training.
@@ -78,8 +80,15 @@ class DistributedDataParallel(Module):
     find_unused_parameters : bool
         Look after each forward pass which parameters do not take part, and do not wait for their gradients; where a
         parameter takes part in no process, its ``grad`` is left alone. Without, each has to take part.
-    gradient_as_bucket_view : bool
-        Leave the gradients in the buckets, which the next backward pass overwrites, instead of copying them out.
+    deterministic : bool or int
+        Have gradients that are the same bit for bit on 1, 2, 4 or 8 processes (or any powers of two up to the number
+        given here instead of True), of the same images in all, dealt out one by one as
+        :class:`~fastconv.utils.data.DistributedSampler` does. It costs speed; batch norm has to be
+        :class:`SyncBatchNorm`, and dropout, which draws by process, is not the same.
+    wire_dtype : dtype, optional
+        float16 or bfloat16, in which gradients then travel: half the bytes. They are rounded on leaving a process,
+        added in float32, and the sum is rounded: errors of at most 2**-11 and 2**-8 of the largest term, each way.
+        Gradients over 65504 become infinite in float16.
 
     Raises
     ------
@@ -101,6 +110,9 @@ class DistributedDataParallel(Module):
         check_reduction: bool = False,
         gradient_as_bucket_view: bool = False,
         static_graph: bool = False,
+        *,
+        deterministic: bool | int = False,
+        wire_dtype: Any = None,
     ) -> None:
         super().__init__()
         if not isinstance(module, Module):
@@ -112,7 +124,10 @@ class DistributedDataParallel(Module):
         self.dim = dim
         self.broadcast_buffers = broadcast_buffers
         self.find_unused_parameters = find_unused_parameters
-        self.gradient_as_bucket_view = gradient_as_bucket_view
+        self.deterministic: int = 8 * deterministic if isinstance(deterministic, bool) else deterministic
+        if self.deterministic:
+            self._check_deterministic(wire_dtype)
+        self.__dict__["_wire"] = _checked_wire(wire_dtype)
         self.static_graph = static_graph
         self.require_backward_grad_sync = True
         cap = number(25 if bucket_cap_mb is None else bucket_cap_mb, "bucket_cap_mb", 0) * (1 << 20)
@@ -139,6 +154,8 @@ class DistributedDataParallel(Module):
             for position, parameter in enumerate(bucket.parameters)
         }
         self.__dict__["_comm"] = self.process_group.comm.Dup()
+        for bucket in self._buckets if self._wire is not None else ():
+            bucket.comm = self.process_group.comm.Dup()  # two collectives each, in an order of its own
         self.__dict__["_next"] = 0  # the first bucket that has not been sent yet
         self.__dict__["_expecting"] = False  # whether gradients of the last forward pass are still to come
         self.__dict__["_begun"] = False  # whether one has come
@@ -191,10 +208,25 @@ class DistributedDataParallel(Module):
             self._refuse_unfinished()
         if self.broadcast_buffers and self.training and self.require_backward_grad_sync:
             self._send(self._buffers_to_send())
+        if self.deterministic and is_grad_enabled():
+            self._prepare(None)
+            shards = self.deterministic // self.process_group.size()
+            with in_shards(self.module, shards, self._summed):
+                return self.module(*inputs, **kwargs)
         output = self.module(*inputs, **kwargs)
         if syncing:
             self._prepare(output)
         return output
+
+    def _check_deterministic(self, wire_dtype: Any) -> None:
+        shards, size = self.deterministic, self.process_group.size()
+        if shards & (shards - 1) or shards % size:
+            raise ValueError(
+                f"deterministic={shards} has to be a power of two and a multiple of the {size} processes; True is 8"
+            )
+        if wire_dtype is not None or self.find_unused_parameters:
+            raise ValueError("deterministic=True goes with neither wire_dtype nor find_unused_parameters")
+        refuse_local_batch_norm(self.module)
 
     def _refuse_unfinished(self) -> None:
         missing = [self._names[id(b.parameters[i])] for b in self._buckets for i in sorted(b.missing)]
@@ -222,13 +254,21 @@ class DistributedDataParallel(Module):
         for bucket in self._buckets:
             for position, parameter in enumerate(bucket.parameters):
                 if parameter not in leaves:
-                    self._take(bucket, position)
+                    self._take(bucket, position, None if parameter.grad is None else parameter.grad._array)
         self._go_on()
 
     def _arrived(self, parameter: Tensor) -> None:
         """A parameter has all of its gradient."""
-        if not self._expecting or not self.require_backward_grad_sync:
-            return
+        if not self.deterministic and self._expecting and self.require_backward_grad_sync:
+            self._take(*self._place(parameter), parameter.grad._array)
+            self._go_on()
+
+    def _summed(self, parameter: Tensor, gradient: np.ndarray) -> None:
+        """A parameter has all of its gradient of this process's shards."""
+        self._take(*self._place(parameter), gradient)
+        self._go_on()
+
+    def _place(self, parameter: Tensor) -> tuple[Bucket, int]:
         bucket, position = self._places[id(parameter)]
         if position not in bucket.missing:
             raise RuntimeError(
@@ -236,16 +276,14 @@ class DistributedDataParallel(Module):
                 f"{self._names[id(parameter)]} got a gradient twice after one forward pass"
             )
         self.__dict__["_begun"] = True
-        self._take(bucket, position)
-        self._go_on()
+        return bucket, position
 
-    def _take(self, bucket: Bucket, position: int) -> None:
+    def _take(self, bucket: Bucket, position: int, gradient: np.ndarray | None) -> None:
         """Put the gradient of a parameter, or zeros, into its place."""
-        gradient = bucket.parameters[position].grad
         if gradient is None:
             bucket.parts[position].fill(0)
         else:
-            np.multiply(gradient._array.reshape(-1), 1 / self.process_group.size(), out=bucket.parts[position])
+            np.multiply(gradient.reshape(-1), 1 / self.process_group.size(), out=bucket.parts[position])
         bucket.missing.remove(position)
 
     def _go_on(self) -> None:
@@ -264,7 +302,28 @@ class DistributedDataParallel(Module):
         """What MPI has to do for a bucket, one after the other."""
         from mpi4py import MPI
 
-        yield self._comm.Iallreduce(MPI.IN_PLACE, bucket.buffer, MPI.SUM)
+        comm, size = self._comm, self.process_group.size()
+        if self.deterministic:
+            other, apart = np.empty_like(bucket.buffer), size // 2
+            while apart:
+                partner = comm.rank ^ apart
+                both = comm.Irecv(other, partner, bucket.index), comm.Isend(bucket.buffer, partner, bucket.index)
+                yield from both
+                bucket.buffer += other
+                apart //= 2
+        elif self._wire is None:
+            yield comm.Iallreduce(MPI.IN_PLACE, bucket.buffer, MPI.SUM)
+        else:
+            # Each process adds up one part of all, and hands its sum out.
+            length = -(-bucket.buffer.size // size)
+            sent = np.zeros((size, length), np.float32)
+            sent.reshape(-1)[: bucket.buffer.size] = bucket.buffer
+            sent = convert(sent, self._wire)
+            received = np.empty_like(sent)
+            yield bucket.comm.Ialltoall(sent.view(np.uint8), received.view(np.uint8))
+            total = convert(convert(received, float32).sum(0), self._wire)
+            yield bucket.comm.Iallgather(total.view(np.uint8), received.view(np.uint8))
+            bucket.buffer[:] = convert(received, float32).reshape(-1)[: bucket.buffer.size]
 
     def _finish(self) -> None:
         """Wait for the last buckets, and give the parameters their gradients."""
@@ -281,19 +340,32 @@ class DistributedDataParallel(Module):
             for parameter, part in zip(bucket.parameters, bucket.parts, strict=True):
                 if used is not None and not next(used):
                     continue
+                total = part.reshape(parameter.shape)
                 if parameter.grad is None:
-                    parameter.grad = zeros_like(parameter)
-                np.copyto(parameter.grad._array, part.reshape(parameter.shape))
+                    parameter.grad = wrap(total.copy())
+                elif self.deterministic:
+                    parameter.grad._array += total
+                else:
+                    np.copyto(parameter.grad._array, total)
 
     @contextlib.contextmanager
     def no_sync(self) -> Iterator[None]:
-        """While entered, gradients are added up in this process alone, to be sent with those of the next pass."""
+        """While entered, gradients are added up in this process alone, to be sent with those of the next pass.
+
+        With `deterministic` they are sent all the same: their order in the sums would hang on the processes.
+        """
         before = self.require_backward_grad_sync
         self.require_backward_grad_sync = False
         try:
             yield
         finally:
             self.require_backward_grad_sync = before
+
+
+def _checked_wire(dtype: Any) -> Any:
+    if dtype is not None and dtype not in (float16, bfloat16):
+        raise ValueError(f"wire_dtype has to be float16, bfloat16 or None, got {dtype!r}")
+    return dtype
 
 
 def _fill(parameters: list[Tensor], cap: float) -> list[Bucket]:

@@ -120,9 +120,21 @@ class Watch:
         self._thread.start()
 
     def stop(self) -> None:
-        """End the thread; all processes call it."""
+        """End the thread; all processes call it, when none has more to say."""
+        self.ended = True
+        self._meet()
         self._done.set()
         self._thread.join()
+        self._meet()
+        for _ in self._received():  # what was under way: MPI wants nothing left over
+            pass
+        self._meet()
+        self.comm.Free()
+
+    def _meet(self) -> None:
+        request = self.comm.Ibarrier()
+        while not request.Test():
+            time.sleep(0.005)
 
     def _run(self) -> None:
         before = time.monotonic()
@@ -299,10 +311,6 @@ def _leave() -> None:
 
     if _watch is None or MPI.Is_finalized():
         return
-    _watch.ended = True
-    request = _watch.comm.Ibarrier()
-    while not request.Test():
-        time.sleep(0.01)
     _watch.stop()
     _watch = None
 

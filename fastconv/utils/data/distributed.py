@@ -17,8 +17,8 @@ class DistributedSampler(Sampler[int]):
     Parameters
     ----------
     dataset : sized
-    num_replicas, rank : int
-        How many processes there are, and which of them this is.
+    num_replicas, rank : int, optional
+        How many processes there are, and which of them this is; default those of the default process group.
     shuffle : bool
         Draw an order from `seed` and the number that :meth:`set_epoch` set, the same in all processes.
     seed : int
@@ -27,10 +27,8 @@ class DistributedSampler(Sampler[int]):
 
     Raises
     ------
-    RuntimeError
-        If `num_replicas` or `rank` is left out: there is no process group that would tell.
     ValueError
-        If there is no such rank.
+        If there is no such rank, or `num_replicas` or `rank` is left out and there is no process group.
     """
 
     def __init__(
@@ -43,7 +41,10 @@ class DistributedSampler(Sampler[int]):
         drop_last: bool = False,
     ) -> None:
         if num_replicas is None or rank is None:
-            raise RuntimeError("there is no process group: pass num_replicas and rank to DistributedSampler")
+            from fastconv import distributed
+
+            num_replicas = distributed.get_world_size() if num_replicas is None else num_replicas
+            rank = distributed.get_rank() if rank is None else rank
         if not 0 <= integer(rank, "rank", -1) < integer(num_replicas, "num_replicas", 1):
             raise ValueError(f"Invalid rank {rank}, rank should be in the interval [0, {num_replicas - 1}]")
         self.dataset = dataset

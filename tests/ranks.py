@@ -1,0 +1,225 @@
+"""``python -m tests.ranks``: training in several processes, for longer than a test may take.
+
+``equality`` trains N ranks with batch B and one with N times B, over many steps, with 2, 4 and 8 ranks; ``faults`` has
+one rank fail in every way that there is, and says how long it took until all had ended; ``kills`` kills trainings at
+random moments and goes on with other numbers of ranks. ``--mpiexec`` names MPI's launcher, say of Open MPI in another
+environment, whose Python is then taken.
+"""
+
+import argparse
+import os
+import random
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+HERE = Path(__file__).resolve()
+
+FAULTS = (
+    *("none", "raise", "exit(3)", "exit(0)", "_exit(0)", "_exit(3)", "SIGKILL", "SIGSEGV", "SIGTERM", "SIGSTOP"),
+    *("sleep", "lock", "fewer", "elsewhere"),
+)
+SECONDS = 10
+
+
+def member(arguments: list[str]) -> None:
+    """What a rank of ``equality`` and ``faults`` runs."""
+    import hashlib
+
+    import numpy as np
+
+    import fastconv
+    from fastconv import distributed, nn, optim
+    from fastconv.app.networks import network
+
+    distributed.init_process_group()
+    rank, size = distributed.get_rank(), distributed.get_world_size()
+    if arguments[0] == "fault":
+        _fail(arguments[1], rank == int(arguments[2]))
+        return
+    name, steps, kind, batch = arguments[1], int(arguments[2]), arguments[3], int(arguments[4])
+    rng = np.random.default_rng(0)
+    means = rng.standard_normal((10, 3, 32, 32)).astype("f")
+    labels = rng.integers(0, 10, 32 * batch)
+    images = means[labels] + rng.standard_normal((len(labels), 3, 32, 32)).astype("f")
+
+    def trained(wrap, part):
+        fastconv.manual_seed(3)
+        model = wrap(network(name, 3, 32, 10))
+        optimizer = optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
+        for step in range(steps):
+            start = step * batch % len(labels)
+            x, y = (fastconv.from_numpy(a[start : start + batch][part].copy()) for a in (images, labels))
+            optimizer.zero_grad()
+            nn.CrossEntropyLoss()(model(x), y).backward()
+            optimizer.step()
+        return model
+
+    def wrap(model):
+        model = distributed.SyncBatchNorm.convert_sync_batchnorm(model)
+        return distributed.DistributedDataParallel(model, deterministic=kind == "deterministic")
+
+    many = trained(wrap, slice(rank, None, size)).module
+    content = b"".join(value.numpy().tobytes() for value in many.state_dict().values())
+    digests = [None] * size
+    distributed.all_gather_object(digests, hashlib.sha256(content).hexdigest()[:16])
+    assert len(set(digests)) == 1, digests
+    if rank == 0:
+        apart = ""
+        if kind == "plain" and size > 1:
+            one = trained(lambda model: model, slice(None))
+            flat = [np.concatenate([p.detach().numpy().ravel() for p in m.parameters()]) for m in (many, one)]
+            apart = f", {np.linalg.norm(flat[0] - flat[1]) / np.linalg.norm(flat[1]):.1e} of one rank's weights apart"
+        print(f"{name}, {kind}, {size} ranks, {steps} steps: {digests[0]}{apart}", flush=True)
+
+
+def _fail(how: str, me: bool) -> None:
+    import threading
+
+    import fastconv
+    from fastconv import distributed
+
+    for _ in range(20):
+        distributed.all_reduce(fastconv.ones(1000))
+    if me:
+        print("fault at", time.time(), flush=True)
+        if how == "raise":
+            raise LookupError("bare")
+        if "exit" in how:
+            (os._exit if how[0] == "_" else sys.exit)(int(how[-2]))
+        if how.startswith("SIG"):
+            os.kill(os.getpid(), getattr(signal, how))
+        if how == "sleep":
+            time.sleep(1e6)
+        if how == "lock":
+            lock = threading.Lock()
+            lock.acquire()
+            lock.acquire()
+        if how == "elsewhere":
+            distributed.barrier()
+            distributed.barrier()
+    for _ in range(3 if me and how == "fewer" else 6):
+        distributed.all_reduce(fastconv.ones(1000))
+
+
+def run(options, ranks: int, *arguments: str, seconds: float = 1800) -> subprocess.CompletedProcess:
+    """Run this file in so many ranks; nothing is left behind."""
+    python = Path(options.mpiexec).parent / "python" if options.mpiexec else Path(sys.executable)
+    line = [str(python), "-m", "fastconv", "launch", "-n", str(ranks), str(HERE), "member", *arguments]
+    environment = os.environ | {"PYTHONPATH": str(HERE.parent.parent), "OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen(
+        line, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment, start_new_session=True
+    )
+    try:
+        out, err = process.communicate(timeout=seconds)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGTERM)
+        time.sleep(2)
+        os.killpg(process.pid, signal.SIGKILL)
+        out, err = process.communicate()
+        return subprocess.CompletedProcess(line, 124, out, err)
+    return subprocess.CompletedProcess(line, process.returncode, out, err)
+
+
+def equality(options) -> None:
+    for name in options.networks.split(","):
+        for kind in ("plain", "deterministic"):
+            for ranks in (1, 2, 4, 8):
+                done = run(options, ranks, "equality", name, str(options.steps), kind, str(options.batch))
+                print(done.stdout.strip() or done.stderr, flush=True)
+
+
+def faults(options) -> None:
+    for how in FAULTS:
+        for culprit in (options.ranks - 1, 0):
+            done = run(options, options.ranks, "fault", how, str(culprit), seconds=120)
+            ended, began = time.time(), re.search(r"fault at ([\d.]+)", done.stdout)
+            took = ended - float(began[1]) if began else float("inf")
+            good = (done.returncode == 0) == (how == "none") and took < SECONDS
+            words = re.search(r"fastconv: (rank.*)", done.stderr)
+            print(
+                f"{'well' if good else 'BAD'}: {how} of rank {culprit} of {options.ranks}: status {done.returncode}, "
+                f"{took:.1f} s, {words[1] if words else 'no word of ours'}",
+                flush=True,
+            )
+
+
+def kills(options) -> None:
+    from fastconv.app import checkpoint
+
+    rng = random.Random(options.seed)
+    with tempfile.TemporaryDirectory() as folder:
+        target = Path(folder) / "run"
+        python = str(Path(options.mpiexec).parent / "python") if options.mpiexec else sys.executable
+        environment = os.environ | {"PYTHONPATH": str(HERE.parent.parent), "OMP_NUM_THREADS": "1"}
+        epochs = 0
+        for number in range(options.count):
+            ranks = rng.choice((1, 2, 3, 4))
+            where = (
+                ["--resume", str(target)] if (target / "checkpoint.safetensors").exists() else ["--out", str(target)]
+            )
+            more = ["--epochs", "200"] if where[0] == "--out" else []
+            line = [python, "-m", "fastconv", "launch", "-n", str(ranks), "-m", "fastconv", "train", *where, *more]
+            line += ["--checkpoint-seconds", "0.2"]
+            process = subprocess.Popen(
+                line,
+                env=environment,
+                start_new_session=True,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+            )
+            time.sleep(rng.uniform(1, options.longest))
+            members = [
+                int(pid)
+                for pid in os.listdir("/proc")
+                if pid.isdigit() and str(target).encode() in _command_line(pid) and b"mpi4py" in _command_line(pid)
+            ]
+            victim = rng.choice(members) if members else process.pid
+            os.kill(victim, signal.SIGKILL)
+            killed = time.monotonic()
+            try:
+                out, _ = process.communicate(timeout=60)
+                took = time.monotonic() - killed
+            finally:
+                subprocess.run(["pkill", "-KILL", "-s", str(process.pid)], check=False)
+            left = checkpoint.load_training(target / "checkpoint.safetensors") if any(target.glob("check*")) else None
+            done = 0 if left is None else len(left["history"])
+            good = took < SECONDS and done >= epochs and (not members or process.returncode)
+            epochs = done
+            print(f"{'well' if good else 'BAD'}: kill {number}, {ranks} ranks: {took:.1f} s, {done} epochs", flush=True)
+            if not good:
+                print(out)
+
+
+def _command_line(pid: str) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return b""
+
+
+def main() -> None:
+    if sys.argv[1:2] == ["member"]:
+        member(sys.argv[2:])
+        return
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=("equality", "faults", "kills"))
+    parser.add_argument("--mpiexec", help="MPI's launcher, beside the Python to take")
+    parser.add_argument("--networks", default="convnet,resnet18")
+    parser.add_argument("--steps", type=int, default=50)
+    parser.add_argument("--batch", type=int, default=16, help="of all ranks together")
+    parser.add_argument("--ranks", type=int, default=2)
+    parser.add_argument("--count", type=int, default=50)
+    parser.add_argument("--longest", type=float, default=15.0, help="seconds until a kill, at most")
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    {"equality": equality, "faults": faults, "kills": kills}[options.what](options)
+
+
+if __name__ == "__main__":
+    main()
