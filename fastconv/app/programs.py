@@ -37,6 +37,8 @@ def run(program: Sequence[str]) -> NoReturn:
     os.environ["PYTHONPATH"] = os.pathsep.join([PATH, others] if others else [PATH])
     options = subprocess._args_from_interpreter_flags()  # such as -W and -X, as multiprocessing passes them on
     if several and find_spec("mpi4py") is not None:
-        options += ["-m", "mpi4py"]
+        # It writes the program's folder over the first entry of sys.path, which has to be the one for that.
+        os.environ.pop("PYTHONSAFEPATH", None)
+        options = [option for option in options if option != "-P"] + ["-m", "mpi4py"]
     sys.stdout.flush()
     os.execv(sys.executable, [sys.executable, *options, *program])

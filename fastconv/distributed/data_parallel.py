@@ -22,7 +22,9 @@ from .shards import in_shards, refuse_local_batch_norm
 
 __all__ = ["DistributedDataParallel"]
 
-FIRST_BUCKET = 1 << 20  # bytes: a small one first, so that something is under way early
+# Bytes of the first bucket, so that something is under way early, and of the last, which is ready when nothing is left
+# to hide behind.
+SMALL_BUCKET = 1 << 20
 
 
 class Bucket:
@@ -76,7 +78,7 @@ class DistributedDataParallel(Module):
         Whether buffers are those of rank 0 at each forward pass in training.
     process_group : ProcessGroup, optional
     bucket_cap_mb : float, optional
-        Bytes of a bucket, in 2**20; default 25. The first one has 1.
+        Bytes of a bucket, in 2**20; default 25. The first and the last have 1.
     find_unused_parameters : bool
         Look after each forward pass which parameters do not take part, and do not wait for their gradients; where a
         parameter takes part in no process, its ``grad`` is left alone. Without, each has to take part.
@@ -370,22 +372,19 @@ def _checked_wire(dtype: Any) -> Any:
 
 def _fill(parameters: list[Tensor], cap: float) -> list[Bucket]:
     """Buckets of parameters in reverse order, which is nearly the order in which their gradients come."""
-    buckets: list[Bucket] = []
-    members: list[Tensor] = []
-
-    def close() -> None:
-        if members:
-            buckets.append(Bucket(len(buckets), list(members), members[0]._array.dtype))
-            members.clear()
-
-    for parameter in reversed(parameters):
-        limit = cap if buckets else min(cap, FIRST_BUCKET)
-        size = sum(member._array.nbytes for member in members) + parameter._array.nbytes
-        if members and (size > limit or parameter.dtype != members[0].dtype):
-            close()
-        members.append(parameter)
-    close()
-    return buckets
+    groups: list[list[Tensor]] = [[]]
+    small = min(cap, SMALL_BUCKET)
+    ahead = np.cumsum([parameter._array.nbytes for parameter in parameters])  # up to and with each parameter
+    for parameter, before in zip(reversed(parameters), reversed(ahead.tolist()), strict=True):
+        group = groups[-1]
+        size = sum(member._array.nbytes for member in group) + parameter._array.nbytes
+        begins_last = before <= small < before + (group[-1]._array.nbytes if group else 0)
+        full = size > (cap if len(groups) > 1 else small) or begins_last
+        if group and (full or parameter.dtype != group[0].dtype):
+            group = []
+            groups.append(group)
+        group.append(parameter)
+    return [Bucket(index, group, group[0]._array.dtype) for index, group in enumerate(groups)]
 
 
 def _leaves(output: Any) -> set[Any]:
