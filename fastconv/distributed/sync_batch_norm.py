@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from .._native import passes
-from .._native.layers.normalisation import normalise
 from .._tensor import Tensor
 from ..autograd import Function
 from ..autograd.function import once_differentiable
@@ -113,6 +112,15 @@ def _statistics(x: np.ndarray) -> np.ndarray:
     return np.stack([np.full(x.shape[1], float(count)), shift + offset, variance * count])
 
 
+def _y(x: np.ndarray, weight: Any, bias: Any, moments: np.ndarray) -> np.ndarray:
+    """weight z + bias; z is the normalised x."""
+    shift, offset, inverse_std = moments
+    scale = inverse_std if weight is None else inverse_std * weight
+    y = np.empty(x.shape, x.dtype)
+    passes.affine(_planes(x), _planes(y), shift, scale, (0.0 if bias is None else bias) - offset * scale)
+    return y
+
+
 def _sums(dy: np.ndarray, x: np.ndarray, moments: np.ndarray) -> np.ndarray:
     """sum dy z and sum dy, per channel; z is the normalised x."""
     shift, offset, inverse_std = moments
@@ -156,7 +164,7 @@ class _Normalise(Function):
         shift = mean.astype(x.dtype).astype(np.float64)
         ctx.save_for_backward(input, weight)
         ctx.moments = np.stack([shift, mean - shift, inverse_std])
-        return from_numpy(normalise(x, values_of(weight), values_of(bias), ctx.moments)).to(input.dtype)
+        return from_numpy(_y(x, values_of(weight), values_of(bias), ctx.moments)).to(input.dtype)
 
     @staticmethod
     @once_differentiable
