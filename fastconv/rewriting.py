@@ -25,7 +25,7 @@ class Steps(NamedTuple):
     defer: Callable[[Any, Any], Any]
     plus: Callable[[Any, Any], Any]
     plus_in_place: Callable[[Any, Any], Any]
-    then: Callable[[Any, Any], Any]
+    then: Callable[..., Any]
 
 
 class Deferred:
@@ -64,11 +64,11 @@ def steps_of(can_wait: Callable[[Any, Any], bool], at_once: Callable[[Any, Any, 
             return b
         return how(a, b)
 
-    def then(function: Any, y: Any) -> Any:
+    def then(function: Any, y: Any, **how: Any) -> Any:
         if type(y) is not Deferred:
-            return function(y)
+            return function(y, **how)
         result = at_once(y.layer, function, y.x, y.residual)
-        return function(y.now()) if result is NotImplemented else result
+        return function(y.now(), **how) if result is NotImplemented else result
 
     return Steps(defer, lambda a, b: add(a, b, operator.add), lambda a, b: add(a, b, operator.iadd), then)
 
@@ -97,7 +97,7 @@ def rewritten(method: types.FunctionType, layers: Container[str], steps: Steps) 
     if not isinstance(function, ast.FunctionDef) or function.decorator_list or not set(free) <= {"__class__"}:
         return None
     arguments = [*function.args.posonlyargs, *function.args.args]
-    if not arguments or function.name != method.__name__:
+    if not arguments or function.name != method.__name__ or any(map(_is_private, ast.walk(function))):
         return None
     rewriter = _Rewriter(arguments[0].arg, layers)
     rewriter.block(function.body)
@@ -126,6 +126,12 @@ def rewritten(method: types.FunctionType, layers: Container[str], steps: Steps) 
     result.__defaults__, result.__kwdefaults__ = method.__defaults__, method.__kwdefaults__
     result.__qualname__, result.__doc__ = method.__qualname__, method.__doc__
     return result
+
+
+def _is_private(node: ast.AST) -> bool:
+    """Whether it is a name that a class changes, ``__name``."""
+    name = getattr(node, "id", None) or getattr(node, "attr", None) or getattr(node, "arg", None)
+    return isinstance(name, str) and name.startswith("__") and not name.endswith("__")
 
 
 def _mentions(node: ast.AST, name: str) -> bool:
@@ -171,7 +177,7 @@ class _Rewriter:
             elif isinstance(value, list):
                 value[:] = [self.nested(item) if isinstance(item, ast.expr) else item for item in value]
         if self.takes_one(node) and self.can_wait(node.args[0]):
-            return self.call("then", node.func, self.waiting(node.args[0]))
+            return self.then(node, self.waiting(node.args[0]))
         return node
 
     def takes_one(self, node: ast.AST) -> bool:
@@ -221,6 +227,12 @@ class _Rewriter:
     def call(self, step: str, *arguments: Any) -> ast.Call:
         return ast.copy_location(ast.Call(ast.Name(_NAMES[step], ast.Load()), list(arguments), []), arguments[0])
 
+    def then(self, node: Any, y: ast.expr) -> ast.Call:
+        """A call of a function with y, and with the keywords that it has."""
+        call = self.call("then", node.func, y)
+        call.keywords = node.keywords
+        return call
+
     # What a later statement reads
 
     def follow(self, statements: list[ast.stmt], i: int) -> None:
@@ -243,7 +255,7 @@ class _Rewriter:
         elif addition is not None:
             addition.value = self.call("plus", addition.value.left, addition.value.right)
         last = statements[j]
-        last.value = self.call("then", last.value.func, last.value.args[0])
+        last.value = self.then(last.value, last.value.args[0])
 
     @staticmethod
     def assigned(statement: ast.stmt) -> str | None:
