@@ -435,7 +435,7 @@ def test_a_program_written_for_torch(tmp_path):
     check(program, 2, tmp_path)
 
 
-@pytest.mark.parametrize("how", ["leaves", "has fewer batches", "is stopped", "fails before"])
+@pytest.mark.parametrize("how", ["leaves", "has fewer batches", "is stopped", "is gone", "fails before"])
 def test_a_fault_of_one_rank_ends_all(how, tmp_path):
     done = start(
         f"""
@@ -447,6 +447,8 @@ def test_a_fault_of_one_rank_ends_all(how, tmp_path):
         dist.barrier()
         if dist.get_rank() == 1 and how == "leaves":
             sys.exit(0)
+        if dist.get_rank() == 1 and how == "is gone":
+            os._exit(0)
         if dist.get_rank() == 1 and how == "is stopped":
             os.kill(os.getpid(), signal.SIGSTOP)
         for _ in range(3 if how == "has fewer batches" and dist.get_rank() else 5):
@@ -456,8 +458,21 @@ def test_a_fault_of_one_rank_ends_all(how, tmp_path):
         2,
         tmp_path,
     )
-    words = {"is stopped": "rank 1 of 2 is stopped", "fails before": "LookupError: before"}
+    words = {"is stopped": "rank 1 of 2 is stopped", "is gone": "", "fails before": "LookupError: before"}
     assert done.returncode and words.get(how, "rank 1 of 2 has come to the end of its program") in done.stderr
+
+
+def test_what_has_failed_is_started_again_with_one_process_fewer(tmp_path):
+    program = """
+        dist.init_process_group()
+        if os.environ["FASTCONV_RESTART"] == "0" and dist.get_rank() == 1:
+            raise LookupError("once")
+        dist.barrier()
+        print("fine", dist.get_world_size())
+        """
+    done = start(program, 2, tmp_path, launcher=("launch", "--restarts", "1", "-n"))
+    assert done.returncode == 0 and done.stdout == "fine 1\n", done.stderr
+    assert "LookupError: once" in done.stderr and "starting again with 1 processes" in done.stderr
 
 
 def test_training_in_two_processes_goes_on_in_one(tmp_path):

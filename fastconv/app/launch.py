@@ -37,7 +37,15 @@ def launch(processes: int, hosts: str | None, program: Sequence[str], restarts: 
         os.environ[NOTE] = os.path.join(folder, "run")
         for attempt in range(restarts + 1):
             os.environ["FASTCONV_RESTART"] = str(attempt)
+            for name in ("joined", "left"):
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(os.path.join(folder, name))
             status, interrupted = _run(command(processes, hosts, [sys.executable, "-m", "fastconv", "run", *program]))
+            joined, left = (os.path.exists(os.path.join(folder, name)) for name in ("joined", "left"))
+            if status == 0 and joined and not left:
+                # MPICH's launcher ends all where one has left by os._exit(0), and calls that well.
+                print("fastconv launch: a process ended without leaving the others", file=sys.stderr, flush=True)
+                status = 1
             if status == 0 or interrupted or attempt == restarts:
                 return status
             processes, hosts = _left(processes, hosts, folder)

@@ -302,6 +302,7 @@ def _start(world: ProcessGroup, timeout: float) -> None:
         atexit.register(_leave)
     if MPI.Query_thread() == MPI.THREAD_MULTIPLE:
         _watch = Watch(world.comm.Dup(), timeout)
+    _note(world.rank(), "joined")
 
 
 def _leave() -> None:
@@ -311,8 +312,18 @@ def _leave() -> None:
 
     if _watch is None or MPI.Is_finalized():
         return
+    rank = _watch.comm.rank
     _watch.stop()
     _watch = None
+    _note(rank, "left")
+
+
+def _note(rank: int, what: str) -> None:
+    """Tell ``fastconv launch``, on the first rank's machine, that the processes have joined or left each other."""
+    path = os.environ.get("FASTCONV_NOTE")
+    if rank == 0 and path is not None:
+        with contextlib.suppress(OSError), open(os.path.join(os.path.dirname(path), what), "w"):
+            pass
 
 
 groups._at_start.append(_start)
