@@ -25,6 +25,7 @@ import numpy as np
 
 ENGINES = ("optimize", "fastconv", "onnxruntime", "openvino", "mnn", "torch", "torch channels_last")
 NETWORKS = ("resnet18", "resnet50", "vgg16", "mobilenet_v2")
+PAUSE_S = 0.05  # before a turn: threads that have nothing to do spin for a while
 LEAST_S = 0.02  # a sample repeats its call until it lasts this long
 
 
@@ -193,6 +194,7 @@ def compare(
                 print(f"{kind}: not available ({lines[-1] if lines else 'it ended'})", file=sys.stderr)
         for _ in range(repeats):
             for kind, worker in workers.items():
+                time.sleep(PAUSE_S)
                 worker.stdin.write("\n")
                 worker.stdin.flush()
                 times[kind].append(float(worker.stdout.readline()))

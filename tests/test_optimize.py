@@ -401,3 +401,12 @@ def test_steps_refuse_what_does_not_fit():
         blocks.transform(np.zeros((16, 16, 7, 7), np.float32), False)
     with pytest.raises(ValueError, match="are not in"):
         x.part(0, 1000)
+    step = blocks.Addition(x, y, None, NOTHING)
+    with pytest.raises(ValueError, match="are not within"):
+        blocks.run_steps([step], 100, [])
+    y.offset = x.size
+    blocks.run_steps([step], x.size + y.size, [])
+    with pytest.raises(ValueError, match="no step that a plan can run"):
+        blocks.run_steps([blocks.Addition.__new__(blocks.Addition)], 0, [])
+    with pytest.raises(ValueError, match="no array 3"):
+        blocks.run_steps([blocks.Entry(3, x)], x.size, [])

@@ -1,9 +1,11 @@
-from typing import Any
+from typing import Any, final
 
 import numpy as np
+from typing_extensions import disjoint_base
 
 PANEL: int
 
+@final
 class Images:
     c: int
     itemsize: int
@@ -21,11 +23,14 @@ class Images:
     def blocks(self) -> int: ...
     def part(self, first: int, channels: int) -> Images: ...
 
+@disjoint_base
 class Step: ...
 
+@disjoint_base
 class Layer(Step):
     def __init__(self, x: Images, y: Images, added: Images | None, after: tuple[Any, ...]) -> None: ...
 
+@final
 class Convolution(Layer):
     def __init__(
         self,
@@ -41,6 +46,7 @@ class Convolution(Layer):
         dilation: tuple[int, ...],
     ) -> None: ...
 
+@final
 class Winograd(Layer):
     def __init__(
         self,
@@ -55,6 +61,7 @@ class Winograd(Layer):
         small: bool,
     ) -> None: ...
 
+@final
 class Depthwise(Layer):
     def __init__(
         self,
@@ -70,6 +77,7 @@ class Depthwise(Layer):
         dilation: tuple[int, ...],
     ) -> None: ...
 
+@final
 class Pooling(Layer):
     def __init__(
         self,
@@ -85,14 +93,18 @@ class Pooling(Layer):
         divisor: float,
     ) -> None: ...
 
+@final
 class Addition(Layer): ...
 
+@final
 class Scaling(Step):
     def __init__(self, x: Images, y: Images, factors: Images) -> None: ...
 
+@final
 class Entry(Step):
     def __init__(self, number: int, y: Images) -> None: ...
 
+@final
 class Exit(Step):
     def __init__(self, x: Images, number: int) -> None: ...
 

@@ -9,6 +9,7 @@ Every result is summed in an order that follows from the sizes alone, so that it
 the other images of a batch.
 """
 
+cimport cython
 cimport numpy as cnp
 from libc.math cimport INFINITY
 from libc.string cimport memset
@@ -31,9 +32,17 @@ cdef enum:
     NEAR = 262144          # bytes of x that meet all filters before the next ones come
     SEGMENT = 112          # outputs in a row where a plane is one row
     TASKS = 4              # for each thread, about
-    TILES = 96             # of minimal filtering that are transformed at a time
+    TILES = 24             # of minimal filtering that are transformed at a time, so that they stay near
+    MANY_TILES = 96        # ... where their filters have more than so many channels, which are read again for each
+    MANY_CHANNELS = 256
     TOGETHER = 48          # ... and multiplied
     MOST_LANES = 16        # of any vector
+
+
+cdef struct Memory:
+    # What a plan's images lie in.
+    char *block
+    idx size
 
 
 # ---- images --------------------------------------------------------------------------------------------------------
@@ -49,6 +58,8 @@ cdef inline char *at(const Planes *x, idx itemsize, idx n, idx block, idx h, idx
     return x.data + (n * x.image + block * x.plane + h * x.row + w * x.width) * itemsize
 
 
+@cython.final
+@cython.auto_pickle(False)
 cdef class Images:
     """A batch of images (n, c, h, w) in blocks of channels, or with `narrow` ones of few channels, which are neighbours
     then, in planes with `halo` (top, left, bottom, right) rows and columns of zeros around them.
@@ -104,11 +115,14 @@ cdef class Images:
         part.size, part.offset, part.first, part.whole = 0, 0, first, self
         return part
 
-    cdef Planes locate(self, char *memory) noexcept:
+    cdef Planes locate(self, Memory memory) except *:
         """The images in a plan's memory."""
         cdef Planes x = self.planes
-        cdef idx offset = self.whole.offset if self.whole is not None else self.offset
-        x.data = memory + offset + (self.first * x.plane + x.top * x.row + x.left * x.width) * self.itemsize
+        cdef Images whole = self.whole if self.whole is not None else self
+        cdef idx offset = whole.offset
+        if offset < 0 or offset > memory.size - whole.size:
+            raise ValueError(f"{whole.size} bytes of images at byte {offset} are not within {memory.size} bytes")
+        x.data = memory.block + offset + (self.first * x.plane + x.top * x.row + x.left * x.width) * self.itemsize
         return x
 
 
@@ -132,10 +146,12 @@ cdef void clear_margins(const Planes *x, idx itemsize) noexcept nogil:
 
 # ---- steps ---------------------------------------------------------------------------------------------------------
 
+@cython.auto_pickle(False)
 cdef class Step:
     """Something that a plan does with its memory and its arrays."""
+    cdef bint ready    # Its sizes have been checked.
 
-    cdef int run(self, char *memory, list arrays) except -1:
+    cdef int run(self, Memory memory, list arrays) except -1:
         raise NotImplementedError
 
 
@@ -155,6 +171,7 @@ cdef inline void activate(const Common *c, char *y, idx pixels) noexcept nogil:
         c.kernels.activations.activate(c.kind, y, y, c.p, pixels * c.kernels.lanes)
 
 
+@cython.auto_pickle(False)
 cdef class Layer(Step):
     """A step that makes images y of images x, with `added` images, or None, added to them, and then what `after` says:
     (low, high, kind, parameters), the limits of results and an activation, or -1."""
@@ -180,13 +197,14 @@ cdef class Layer(Step):
         for i in range(3):
             c.p[i] = parameters[i] if i < len(parameters) else 0
 
-    cdef void locate(self, char *memory, Common *c) noexcept:
+    cdef int locate(self, Memory memory, Common *c) except -1:
         """Write what tasks read. It lies on the caller's stack: several threads may run one plan."""
         c[0] = self.common
         c.x, c.y = self.x.locate(memory), self.y.locate(memory)
         if c.adds:
             c.added = self.added.locate(memory)
         clear_margins(&c.y, c.kernels.itemsize)
+        return 0
 
 
 cdef void run_on_threads(Task task, const void *job, idx tasks, int threads) noexcept:
@@ -267,6 +285,7 @@ cdef void convolve(const void *job, idx task, char *_scratch) noexcept nogil:
     cdef bint last
     if d.by_panels:
         group, block = task // d.row_blocks, task % d.row_blocks
+    cdef idx first = d.rows * block // d.row_blocks, end = d.rows * (block + 1) // d.row_blocks, size
     for panel in range(group * d.together, min(d.panels, (group + 1) * d.together)):
         k = panel * FC_BLOCK_VECS
         vecs = min(<idx>FC_BLOCK_VECS, d.vecs - k)
@@ -276,17 +295,20 @@ cdef void convolve(const void *job, idx task, char *_scratch) noexcept nogil:
             s.blocks = min(d.some, d.taps.blocks - done)
             last = done + s.blocks == d.taps.blocks
             s.low, s.high = c.low if last else -INFINITY, c.high if last else INFINITY
-            for row in range(d.rows * block // d.row_blocks, d.rows * (block + 1) // d.row_blocks):
+            size = s.blocks * s.rows * s.cols * s.depth * vecs * lanes * itemsize
+            for row in range(first, end):
                 count = place_row(d, row, k, &x, &y, &added)
                 kernels.blocks.conv[vecs - 1](y, x + done * s.block * itemsize, w, b if done == 0 else NULL,
                                               added if last else NULL, &s, count)
                 if last and c.kind >= 0:
                     for v in range(vecs):
                         activate(c, y + v * s.y_block * itemsize, count)
-            w += s.blocks * s.rows * s.cols * s.depth * vecs * lanes * itemsize
+            w += size
             done += s.blocks
 
 
+@cython.final
+@cython.auto_pickle(False)
 cdef class Convolution(Layer):
     """y = after(b + added + w * x), summed directly. w is packed [panel of filters][block][row][column][channel]
     [filter], a panel being of `PANEL` vectors, the last one perhaps of fewer; b holds whole vectors of filters."""
@@ -334,8 +356,9 @@ cdef class Convolution(Layer):
         cdef double x_bytes = <double>px.n * px.blocks * px.h * px.w * px.width * itemsize
         d.by_panels = <double>depth * d.vecs * lanes * itemsize > x_bytes
         d.block_rows = max(<idx>1, min(d.rows, <idx>(NEAR / (x_bytes / d.rows))))
+        self.ready = True
 
-    cdef int run(self, char *memory, list arrays) except -1:
+    cdef int run(self, Memory memory, list arrays) except -1:
         cdef Direct job = self.direct
         cdef Direct *d = &job
         self.locate(memory, &d.common)
@@ -469,6 +492,8 @@ cdef void lay_out_tiles(Tiled *t, Arena *tables, Arena *scratch) noexcept nogil:
     carve(scratch, <double>t.points * t.m_point, t.common.kernels.itemsize)
 
 
+@cython.final
+@cython.auto_pickle(False)
 cdef class Winograd(Layer):
     """y = after(b + added + w * x) of square filters of `taps` at a stride of 1, by minimal filtering
     (src_c/winograd.h) in tiles of 6x6 points, or with `small` ones of 5x5. u is what transform() made of w."""
@@ -494,8 +519,9 @@ cdef class Winograd(Layer):
         self.u, self.b = u, b
         t.u, t.b = numbers(u, "u", t.points * t.channels * t.vecs * lanes, itemsize), numbers(
             b, "b", t.vecs * lanes, itemsize)
+        self.ready = True
 
-    cdef int run(self, char *memory, list arrays) except -1:
+    cdef int run(self, Memory memory, list arrays) except -1:
         cdef Tiled job = self.tiled
         cdef Tiled *t = &job
         cdef const fc_kernels *kernels = self.common.kernels
@@ -505,7 +531,8 @@ cdef class Winograd(Layer):
         cdef double work = <double>tiles * t.points * t.channels * t.vecs * kernels.lanes
         cdef int threads = threads_for(work, tiles * t.panels)
         # Blocks of tiles whose V is shared by all threads; each takes some tiles and a panel of filters at a time.
-        cdef idx block = up(parts(tiles, parts(tiles, TILES)), rows)
+        cdef idx most = TILES if t.channels <= MANY_CHANNELS else MANY_TILES
+        cdef idx block = up(parts(tiles, parts(tiles, most)), rows)
         t.some = min(block, up(parts(block, parts(block, TOGETHER)), rows))
         if threads > 1 and t.panels * parts(block, t.some) < 2 * threads:
             t.some = min(t.some, up(parts(block, parts(2 * threads, t.panels)), rows))
@@ -584,6 +611,8 @@ cdef void filter_each(const void *job, idx task, char *_scratch) noexcept nogil:
         activate(c, y, c.y.w)
 
 
+@cython.final
+@cython.auto_pickle(False)
 cdef class Depthwise(Layer):
     """y = after(b + added + w * x), where each channel has a filter of its own: w is [block][row][column][channel], b
     holds whole vectors. One tap is an affine map of each channel."""
@@ -607,8 +636,9 @@ cdef class Depthwise(Layer):
         self.w, self.b = w, b
         e.w, e.b = numbers(w, "w", px.blocks * R * S * lanes, itemsize), numbers(b, "b", px.blocks * lanes, itemsize)
         e.stride_h, e.start = stride_h * px.row, top * px.row + left * lanes
+        self.ready = True
 
-    cdef int run(self, char *memory, list arrays) except -1:
+    cdef int run(self, Memory memory, list arrays) except -1:
         cdef Each job = self.each
         cdef Each *e = &job
         cdef Planes *y = &self.common.y
@@ -674,6 +704,8 @@ cdef void pool_plane(const void *job, idx task, char *_scratch) noexcept nogil:
         activate(c, at(&c.y, itemsize, n, block, p, 0), c.y.w)
 
 
+@cython.final
+@cython.auto_pickle(False)
 cdef class Pooling(Layer):
     """The largest, or with `mean` the mean, of windows; those without a pixel of the images are refused."""
     cdef Pooled pooled
@@ -697,8 +729,9 @@ cdef class Pooling(Layer):
                 or (py.h - 1) * s.stride_h - s.pad_h >= px.h or (py.w - 1) * s.stride_w - s.pad_w >= px.w):
             raise ValueError(f"windows of {kernel}, stride {stride}, padding {pad} and dilation {dilation} cannot be "
                              f"pooled from {px.h} x {px.w} to {py.h} x {py.w} pixels")
+        self.ready = True
 
-    cdef int run(self, char *memory, list arrays) except -1:
+    cdef int run(self, Memory memory, list arrays) except -1:
         cdef Pooled job = self.pooled
         cdef Planes *y = &self.common.y
         self.locate(memory, &job.common)
@@ -717,6 +750,8 @@ cdef void add_plane(const void *job, idx task, char *_scratch) noexcept nogil:
         activate(c, at(&c.y, itemsize, n, block, h, 0), c.y.w)
 
 
+@cython.final
+@cython.auto_pickle(False)
 cdef class Addition(Layer):
     """y = after(x + added); without `added` an activation, or a copy."""
 
@@ -725,8 +760,9 @@ cdef class Addition(Layer):
         if self.x.narrow or self.x.c != self.y.c or (self.common.x.h, self.common.x.w) != (
                 self.common.y.h, self.common.y.w):
             raise ValueError("x and y must be of one shape")
+        self.ready = True
 
-    cdef int run(self, char *memory, list arrays) except -1:
+    cdef int run(self, Memory memory, list arrays) except -1:
         cdef Common job
         cdef Planes *y = &self.common.y
         self.locate(memory, &job)
@@ -744,6 +780,8 @@ cdef void scale_plane(const void *job, idx task, char *_scratch) noexcept nogil:
                                at(&c.added, itemsize, n, block, 0, 0), c.y.w)
 
 
+@cython.final
+@cython.auto_pickle(False)
 cdef class Scaling(Step):
     """y[n, c] = x[n, c] * factors[n, c, 0, 0]."""
     cdef Common common
@@ -759,8 +797,9 @@ cdef class Scaling(Step):
             raise ValueError("x and y must be of one shape, with a factor for each channel")
         self.x, self.y, self.factors = x, y, factors
         self.common.kernels = kernels_of(x.itemsize)
+        self.ready = True
 
-    cdef int run(self, char *memory, list arrays) except -1:
+    cdef int run(self, Memory memory, list arrays) except -1:
         cdef Common job = self.common
         cdef Common *c = &job
         c.x, c.y, c.added = self.x.locate(memory), self.y.locate(memory), self.factors.locate(memory)
@@ -815,6 +854,8 @@ cdef void leave_plane(const void *job, idx task, char *_scratch) noexcept nogil:
                                    channels, b.x.w)
 
 
+@cython.final
+@cython.auto_pickle(False)
 cdef class Entry(Step):
     """Images out of the plan's array of that number, (n, c, h, w) of any strides."""
     cdef Images y
@@ -824,8 +865,11 @@ cdef class Entry(Step):
         if number < 0:
             raise ValueError(f"the number of an array must not be negative, got {number}")
         self.y, self.number = y, number
+        self.ready = True
 
-    cdef int run(self, char *memory, list arrays) except -1:
+    cdef int run(self, Memory memory, list arrays) except -1:
+        if self.number >= len(arrays):
+            raise ValueError(f"there is no array {self.number} among {len(arrays)}")
         cdef cnp.ndarray a = arrays[self.number]
         cdef Border job
         cdef Border *b = &job
@@ -845,6 +889,8 @@ cdef class Entry(Step):
         return 0
 
 
+@cython.final
+@cython.auto_pickle(False)
 cdef class Exit(Step):
     """The plan's array of that number out of images: (n, c, h, w) in C order."""
     cdef Images x
@@ -854,11 +900,14 @@ cdef class Exit(Step):
         if number < 0 or x.narrow:
             raise ValueError("the number of an array must not be negative, and images must be in blocks")
         self.x, self.number = x, number
+        self.ready = True
 
-    cdef int run(self, char *memory, list arrays) except -1:
+    cdef int run(self, Memory memory, list arrays) except -1:
         cdef Border job
         cdef Border *b = &job
         cdef idx itemsize = self.x.itemsize
+        if self.number >= len(arrays):
+            raise ValueError(f"there is no array {self.number} among {len(arrays)}")
         b.x, b.c, b.kernels = self.x.locate(memory), self.x.c, kernels_of(itemsize)
         cdef cnp.npy_intp[4] shape = [b.x.n, b.c, b.x.h, b.x.w]
         cdef cnp.ndarray a = new_array(4, shape, cnp.NPY_FLOAT32 if itemsize == 4 else cnp.NPY_FLOAT64)
@@ -875,15 +924,17 @@ cdef class Exit(Step):
 def run_steps(list steps not None, idx size, list arrays not None) -> None:
     """Run the steps one after the other on `size` bytes of memory, which they share, and on the arrays; what is no Step
     is called with the arrays."""
-    cdef char *memory
-    if size < 0:
-        raise ValueError(f"a plan's memory must not be negative, got {size} bytes")
-    memory = <char *>take(size + LINE)
+    cdef Memory memory
+    if not 0 <= size <= <idx>1 << 48:
+        raise ValueError(f"a plan's memory must be from 0 to 2**48 bytes, got {size}")
+    memory.block, memory.size = <char *>take(size + LINE), size
     try:
         for step in steps:
-            if isinstance(step, Step):
+            if not isinstance(step, Step):
+                step(arrays)
+            elif (<Step>step).ready:
                 (<Step>step).run(memory, arrays)
             else:
-                step(arrays)
+                raise ValueError(f"{step!r} is no step that a plan can run")
     finally:
-        give(memory, size + LINE)
+        give(memory.block, size + LINE)

@@ -1,5 +1,6 @@
-from typing import Any
+from typing import Any, final
 
+@final
 class Watch:
     def __init__(self, modules: list[dict[str, Any]]) -> None: ...
     def add(self, tensors: list[Any]) -> None: ...

@@ -4,6 +4,7 @@ Operations count their writes. Of writes past them the arrays tell: small ones a
 some places, and all of it where the memory was handed out, or still is.
 """
 
+cimport cython
 cimport numpy as cnp
 from cpython.ref cimport PyObject
 from libc.stdint cimport uint64_t
@@ -80,6 +81,8 @@ cdef bint same_values(dict members, tuple known) noexcept:
     return True
 
 
+@cython.final
+@cython.auto_pickle(False)
 cdef class Watch:
     """A model as it is now: `modules` is a list of modules' ``__dict__``. Tensors that are plain attributes count."""
     cdef list modules                    # for each: its dict, its mode, and three dicts with their values
