@@ -59,7 +59,12 @@ def text_of(t: TensorBase) -> str:
             options["floatmode"] = "fixed"
             if wide if _options["sci_mode"] is None else _options["sci_mode"]:
                 options["formatter"] = {"float_kind": lambda x: f"{x:.{_options['precision']}e}"}
+    if array.dtype.kind == "b" and not array.all():
+        options["formatter"] = {"bool": lambda x: "False" if not x else " True" if array.any() else "True"}
+    elif array.dtype.kind == "b":
+        options["formatter"] = {"bool": str}
     body = np.array2string(array, **options) if array.size else "[]"
+    body = body.replace(", ...,", ",  ...,")
     details = [body]
     if not array.size and array.ndim != 1:
         details.append(f"size={array.shape}")

@@ -95,7 +95,7 @@ def _rounded(hook: Callable[[Tensor], Tensor | None]) -> Callable[[Tensor], Tens
     return wrapper
 
 
-class Tensor(Elementary, Operators, Arithmetic, Reductions, Elements, Shapes, Conversion, Draws):
+class Tensor(tape.TensorBase, Elementary, Operators, Arithmetic, Reductions, Elements, Shapes, Conversion, Draws):
     """An n-dimensional array that knows how to compute its gradient; names and semantics of ``torch.Tensor``.
 
     Parameters
@@ -511,19 +511,27 @@ class Tensor(Elementary, Operators, Arithmetic, Reductions, Elements, Shapes, Co
 
     # In place
 
-    def _become(self, result: Tensor) -> Tensor:
-        """Make this tensor the result of an in-place operation; see the Notes of the class."""
-        if result.shape != self.shape:
-            raise RuntimeError(
-                f"an in-place operation cannot change the shape {list(self.shape)} into {list(result.shape)}"
-            )
-        if not can_cast(result.dtype, self.dtype):
-            raise RuntimeError(f"result type {result.dtype} can't be cast to the desired output type {self.dtype}")
-        tape.become(self, result.to(self.dtype))
+    def _become(self, result: Tensor, *sources: Any, whole: _bool = False) -> Tensor:
+        """Make this tensor the result of an in-place operation; see the Notes of the class.
+
+        Its `sources` may not show this tensor's memory in another order, or with `whole` in any.
+        """
+        for source in sources:
+            tape.check_overlap(self._array, source, whole)
+        old, new = self._array, result._array
+        if new.shape != old.shape:
+            shapes = f"{list(old.shape)} into {list(new.shape)}"
+            raise RuntimeError(f"an in-place operation cannot change the shape {shapes}")
+        if new.dtype != old.dtype:
+            if not can_cast(result.dtype, self.dtype):
+                raise RuntimeError(f"result type {result.dtype} can't be cast to the desired output type {self.dtype}")
+            result = result.to(self.dtype)
+        tape.become(self, result)
         return self
 
     def _overwrite(self, value) -> Tensor:
         """Take over `value`, a tensor, array or number, broadcast to this shape and cast to this dtype, in place."""
+        tape.check_overlap(self._array, value)
         if tape.check_writable(self, value):
             return self._become(apply(primitives.overwrite, self, value))
         array = np.asarray(value._array if isinstance(value, Tensor) else value)

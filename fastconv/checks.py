@@ -99,6 +99,8 @@ def check_shape(shape: Sequence[int], name: str) -> Sequence[int]:
 
 def dimension(dim: int, ndim: int) -> int:
     """A dimension counted from the front, of `ndim`."""
+    if type(dim) is int and -ndim <= dim < ndim:  # what is met most
+        return dim if dim >= 0 else dim + ndim
     try:
         d = index(dim)
     except TypeError:

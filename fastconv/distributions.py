@@ -132,6 +132,8 @@ class Normal(Distribution):
     }
 
     def __init__(self, loc: Tensor | float, scale: Tensor | float, validate_args: bool | None = None) -> None:
+        self.loc: Tensor
+        self.scale: Tensor
         self.loc, self.scale = _together(loc, scale)
         super().__init__(self.loc.shape)
         self._validate(validate_args)
@@ -197,6 +199,8 @@ class Uniform(Distribution):
     }
 
     def __init__(self, low: Tensor | float, high: Tensor | float, validate_args: bool | None = None) -> None:
+        self.low: Tensor
+        self.high: Tensor
         self.low, self.high = _together(low, high)
         super().__init__(self.low.shape)
         self._validate(validate_args)

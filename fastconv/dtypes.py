@@ -256,7 +256,11 @@ def can_cast(from_: DTypeLike, to: DTypeLike) -> bool:
 def fitting(value: Any, dtype: np.dtype) -> Any:
     """A number as an element of that dtype: integers of either sign where the bits suffice, RuntimeError for others."""
     value = value.item() if isinstance(value, (*ARRAYS, np.generic)) else value
-    if dtype.kind == "b" or dtype is bfloat16 or not np.isfinite(value):
+    if dtype.kind == "b" or dtype is bfloat16:
+        return value
+    if not math.isfinite(value):
+        if dtype.kind in "iu":
+            raise RuntimeError(f"value cannot be converted to type {dtype} without overflow, got {value!r}")
         return value
     limits = np.finfo(dtype) if dtype.kind == "f" else np.iinfo(dtype)
     least = limits.min

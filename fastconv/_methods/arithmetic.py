@@ -8,7 +8,6 @@ from builtins import int as _int
 from typing import TYPE_CHECKING
 
 from .. import functions
-from .._native.tape import TensorBase
 from ..functions.operands import numpy_names
 
 if TYPE_CHECKING:
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["Arithmetic"]
 
 
-class Arithmetic(TensorBase):
+class Arithmetic:
     """What functions of two operands or more there are, and in place by the same."""
 
     __slots__ = ()
@@ -28,7 +27,7 @@ class Arithmetic(TensorBase):
 
     def add_(self, other: Tensor | _float, *, alpha: _float = 1) -> Tensor:
         """``self += alpha * other``, in place."""
-        return self._become(functions.add(self, other, alpha=alpha))
+        return self._become(functions.add(self, other, alpha=alpha), other)
 
     def sub(self, other: Tensor | _float, *, alpha: _float = 1) -> Tensor:
         """See :func:`fastconv.sub`."""
@@ -36,7 +35,7 @@ class Arithmetic(TensorBase):
 
     def sub_(self, other: Tensor | _float, *, alpha: _float = 1) -> Tensor:
         """``self -= alpha * other``, in place."""
-        return self._become(functions.sub(self, other, alpha=alpha))
+        return self._become(functions.sub(self, other, alpha=alpha), other)
 
     def subtract(self, other: Tensor | _float, *, alpha: _float = 1) -> Tensor:
         """:func:`fastconv.sub` by another name."""
@@ -44,7 +43,7 @@ class Arithmetic(TensorBase):
 
     def subtract_(self, other: Tensor | _float, *, alpha: _float = 1) -> Tensor:
         """``sub_``."""
-        return self._become(functions.sub(self, other, alpha=alpha))
+        return self._become(functions.sub(self, other, alpha=alpha), other)
 
     def mul(self, other: Tensor | _float) -> Tensor:
         """See :func:`fastconv.mul`."""
@@ -52,7 +51,7 @@ class Arithmetic(TensorBase):
 
     def mul_(self, other: Tensor | _float) -> Tensor:
         """``self *= other``, in place."""
-        return self._become(functions.mul(self, other))
+        return self._become(functions.mul(self, other), other)
 
     def multiply(self, other: Tensor | _float) -> Tensor:
         """:func:`fastconv.mul` by another name."""
@@ -60,7 +59,7 @@ class Arithmetic(TensorBase):
 
     def multiply_(self, other: Tensor | _float) -> Tensor:
         """``mul_``."""
-        return self._become(functions.mul(self, other))
+        return self._become(functions.mul(self, other), other)
 
     def div(self, other: Tensor | _float) -> Tensor:
         """See :func:`fastconv.div`."""
@@ -68,7 +67,7 @@ class Arithmetic(TensorBase):
 
     def div_(self, other: Tensor | _float) -> Tensor:
         """``self /= other``, in place."""
-        return self._become(functions.div(self, other))
+        return self._become(functions.div(self, other), other)
 
     def divide(self, other: Tensor | _float) -> Tensor:
         """:func:`fastconv.div` by another name."""
@@ -76,7 +75,7 @@ class Arithmetic(TensorBase):
 
     def divide_(self, other: Tensor | _float) -> Tensor:
         """``div_``."""
-        return self._become(functions.div(self, other))
+        return self._become(functions.div(self, other), other)
 
     def true_divide(self, other: Tensor | _float) -> Tensor:
         """:func:`fastconv.div` by another name."""
@@ -88,7 +87,7 @@ class Arithmetic(TensorBase):
 
     def floor_divide_(self, other: Tensor | _float) -> Tensor:
         """:func:`fastconv.floor_divide`, in place."""
-        return self._become(functions.floor_divide(self, other))
+        return self._become(functions.floor_divide(self, other), other)
 
     def remainder(self, other: Tensor | _float) -> Tensor:
         """See :func:`fastconv.remainder`."""
@@ -96,7 +95,7 @@ class Arithmetic(TensorBase):
 
     def remainder_(self, other: Tensor | _float) -> Tensor:
         """:func:`fastconv.remainder`, in place."""
-        return self._become(functions.remainder(self, other))
+        return self._become(functions.remainder(self, other), other)
 
     def fmod(self, other: Tensor | _float) -> Tensor:
         """See :func:`fastconv.fmod`."""
@@ -104,7 +103,7 @@ class Arithmetic(TensorBase):
 
     def fmod_(self, other: Tensor | _float) -> Tensor:
         """:func:`fastconv.fmod`, in place."""
-        return self._become(functions.fmod(self, other))
+        return self._become(functions.fmod(self, other), other)
 
     def pow(self, exponent: Tensor | _float) -> Tensor:
         """See :func:`fastconv.pow`."""
@@ -112,7 +111,7 @@ class Arithmetic(TensorBase):
 
     def pow_(self, exponent: Tensor | _float) -> Tensor:
         """:func:`fastconv.pow`, in place."""
-        return self._become(functions.pow(self, exponent))
+        return self._become(functions.pow(self, exponent), exponent)
 
     def lerp(self, end: Tensor, weight: Tensor | _float) -> Tensor:
         """See :func:`fastconv.lerp`."""
@@ -120,7 +119,7 @@ class Arithmetic(TensorBase):
 
     def lerp_(self, end: Tensor, weight: Tensor | _float) -> Tensor:
         """``self += weight * (end - self)``, in place."""
-        return self._become(functions.lerp(self, end, weight))
+        return self._become(functions.lerp(self, end, weight), end)
 
     def addcmul(self, tensor1: Tensor, tensor2: Tensor, *, value: _float = 1) -> Tensor:
         """See :func:`fastconv.addcmul`."""
@@ -128,7 +127,7 @@ class Arithmetic(TensorBase):
 
     def addcmul_(self, tensor1: Tensor, tensor2: Tensor, *, value: _float = 1) -> Tensor:
         """:func:`fastconv.addcmul`, in place."""
-        return self._become(functions.addcmul(self, tensor1, tensor2, value=value))
+        return self._become(functions.addcmul(self, tensor1, tensor2, value=value), tensor1, tensor2)
 
     def addcdiv(self, tensor1: Tensor, tensor2: Tensor, *, value: _float = 1) -> Tensor:
         """See :func:`fastconv.addcdiv`."""
@@ -136,7 +135,7 @@ class Arithmetic(TensorBase):
 
     def addcdiv_(self, tensor1: Tensor, tensor2: Tensor, *, value: _float = 1) -> Tensor:
         """:func:`fastconv.addcdiv`, in place."""
-        return self._become(functions.addcdiv(self, tensor1, tensor2, value=value))
+        return self._become(functions.addcdiv(self, tensor1, tensor2, value=value), tensor1, tensor2)
 
     def atan2(self, other: Tensor) -> Tensor:
         """See :func:`fastconv.atan2`."""
@@ -144,7 +143,7 @@ class Arithmetic(TensorBase):
 
     def atan2_(self, other: Tensor) -> Tensor:
         """:func:`fastconv.atan2`, in place."""
-        return self._become(functions.atan2(self, other))
+        return self._become(functions.atan2(self, other), other)
 
     def hypot(self, other: Tensor) -> Tensor:
         """See :func:`fastconv.hypot`."""
@@ -184,7 +183,7 @@ class Arithmetic(TensorBase):
 
     def clamp_(self, min: _float | None = None, max: _float | None = None) -> Tensor:
         """:func:`clamp`, in place."""
-        return self._become(functions.clamp(self, min, max))
+        return self._become(functions.clamp(self, min, max), min, max)
 
     def clip(self, min: Tensor | _float | None = None, max: Tensor | _float | None = None) -> Tensor:
         """:func:`fastconv.clamp` by another name."""
@@ -192,7 +191,7 @@ class Arithmetic(TensorBase):
 
     def clip_(self, min: Tensor | _float | None = None, max: Tensor | _float | None = None) -> Tensor:
         """``clamp_``."""
-        return self._become(functions.clamp(self, min, max))
+        return self._become(functions.clamp(self, min, max), min, max)
 
     def clamp_max(self, max: Tensor | _float) -> Tensor:
         """See :func:`fastconv.clamp_max`."""
@@ -200,7 +199,7 @@ class Arithmetic(TensorBase):
 
     def clamp_max_(self, max: Tensor | _float) -> Tensor:
         """:func:`fastconv.clamp_max`, in place."""
-        return self._become(functions.clamp_max(self, max))
+        return self._become(functions.clamp_max(self, max), max)
 
     def clamp_min(self, min: Tensor | _float) -> Tensor:
         """See :func:`fastconv.clamp_min`."""
@@ -208,7 +207,7 @@ class Arithmetic(TensorBase):
 
     def clamp_min_(self, min: Tensor | _float) -> Tensor:
         """:func:`fastconv.clamp_min`, in place."""
-        return self._become(functions.clamp_min(self, min))
+        return self._become(functions.clamp_min(self, min), min)
 
     def eq(self, other: Tensor | _float) -> Tensor:
         """``self == other``, element-wise."""
@@ -216,7 +215,7 @@ class Arithmetic(TensorBase):
 
     def eq_(self, other: Tensor | _float) -> Tensor:
         """:func:`fastconv.eq`, in place."""
-        return self._become(functions.eq(self, other))
+        return self._become(functions.eq(self, other), other)
 
     def ne(self, other: Tensor | _float) -> Tensor:
         """``self != other``, element-wise."""
@@ -224,7 +223,7 @@ class Arithmetic(TensorBase):
 
     def ne_(self, other: Tensor | _float) -> Tensor:
         """:func:`fastconv.ne`, in place."""
-        return self._become(functions.ne(self, other))
+        return self._become(functions.ne(self, other), other)
 
     def not_equal(self, other: Tensor | _float) -> Tensor:
         """:func:`fastconv.ne` by another name."""
@@ -236,7 +235,7 @@ class Arithmetic(TensorBase):
 
     def lt_(self, other: Tensor | _float) -> Tensor:
         """:func:`fastconv.lt`, in place."""
-        return self._become(functions.lt(self, other))
+        return self._become(functions.lt(self, other), other)
 
     def less(self, other: Tensor | _float) -> Tensor:
         """:func:`fastconv.lt` by another name."""
@@ -248,7 +247,7 @@ class Arithmetic(TensorBase):
 
     def le_(self, other: Tensor | _float) -> Tensor:
         """:func:`fastconv.le`, in place."""
-        return self._become(functions.le(self, other))
+        return self._become(functions.le(self, other), other)
 
     def less_equal(self, other: Tensor | _float) -> Tensor:
         """:func:`fastconv.le` by another name."""
@@ -260,7 +259,7 @@ class Arithmetic(TensorBase):
 
     def gt_(self, other: Tensor | _float) -> Tensor:
         """:func:`fastconv.gt`, in place."""
-        return self._become(functions.gt(self, other))
+        return self._become(functions.gt(self, other), other)
 
     def greater(self, other: Tensor | _float) -> Tensor:
         """:func:`fastconv.gt` by another name."""
@@ -272,7 +271,7 @@ class Arithmetic(TensorBase):
 
     def ge_(self, other: Tensor | _float) -> Tensor:
         """:func:`fastconv.ge`, in place."""
-        return self._become(functions.ge(self, other))
+        return self._become(functions.ge(self, other), other)
 
     def greater_equal(self, other: Tensor | _float) -> Tensor:
         """:func:`fastconv.ge` by another name."""
@@ -300,7 +299,7 @@ class Arithmetic(TensorBase):
 
     def logical_and_(self, other: Tensor) -> Tensor:
         """:func:`fastconv.logical_and`, in place."""
-        return self._become(functions.logical_and(self, other))
+        return self._become(functions.logical_and(self, other), other)
 
     def logical_or(self, other: Tensor) -> Tensor:
         """See :func:`fastconv.logical_or`."""
@@ -308,7 +307,7 @@ class Arithmetic(TensorBase):
 
     def logical_or_(self, other: Tensor) -> Tensor:
         """:func:`fastconv.logical_or`, in place."""
-        return self._become(functions.logical_or(self, other))
+        return self._become(functions.logical_or(self, other), other)
 
     def logical_xor(self, other: Tensor) -> Tensor:
         """See :func:`fastconv.logical_xor`."""
@@ -316,7 +315,7 @@ class Arithmetic(TensorBase):
 
     def logical_xor_(self, other: Tensor) -> Tensor:
         """:func:`fastconv.logical_xor`, in place."""
-        return self._become(functions.logical_xor(self, other))
+        return self._become(functions.logical_xor(self, other), other)
 
     def bitwise_and(self, other: Tensor | _int) -> Tensor:
         """See :func:`fastconv.bitwise_and`."""
@@ -324,7 +323,7 @@ class Arithmetic(TensorBase):
 
     def bitwise_and_(self, other: Tensor | _int) -> Tensor:
         """:func:`fastconv.bitwise_and`, in place."""
-        return self._become(functions.bitwise_and(self, other))
+        return self._become(functions.bitwise_and(self, other), other)
 
     def bitwise_or(self, other: Tensor | _int) -> Tensor:
         """See :func:`fastconv.bitwise_or`."""
@@ -332,7 +331,7 @@ class Arithmetic(TensorBase):
 
     def bitwise_or_(self, other: Tensor | _int) -> Tensor:
         """:func:`fastconv.bitwise_or`, in place."""
-        return self._become(functions.bitwise_or(self, other))
+        return self._become(functions.bitwise_or(self, other), other)
 
     def bitwise_xor(self, other: Tensor | _int) -> Tensor:
         """See :func:`fastconv.bitwise_xor`."""
@@ -340,7 +339,7 @@ class Arithmetic(TensorBase):
 
     def bitwise_xor_(self, other: Tensor | _int) -> Tensor:
         """:func:`fastconv.bitwise_xor`, in place."""
-        return self._become(functions.bitwise_xor(self, other))
+        return self._become(functions.bitwise_xor(self, other), other)
 
     def bitwise_left_shift(self, other: Tensor | _int) -> Tensor:
         """See :func:`fastconv.bitwise_left_shift`."""
@@ -348,7 +347,7 @@ class Arithmetic(TensorBase):
 
     def bitwise_left_shift_(self, other: Tensor | _int) -> Tensor:
         """:func:`fastconv.bitwise_left_shift`, in place."""
-        return self._become(functions.bitwise_left_shift(self, other))
+        return self._become(functions.bitwise_left_shift(self, other), other)
 
     def bitwise_right_shift(self, other: Tensor | _int) -> Tensor:
         """See :func:`fastconv.bitwise_right_shift`."""
@@ -356,7 +355,7 @@ class Arithmetic(TensorBase):
 
     def bitwise_right_shift_(self, other: Tensor | _int) -> Tensor:
         """:func:`fastconv.bitwise_right_shift`, in place."""
-        return self._become(functions.bitwise_right_shift(self, other))
+        return self._become(functions.bitwise_right_shift(self, other), other)
 
     def where(self, condition: Tensor, other: Tensor | _float) -> Tensor:
         """These elements where `condition` holds, else `other`; see :func:`fastconv.where`."""

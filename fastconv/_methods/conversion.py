@@ -58,7 +58,7 @@ _CLASSES = {
 }
 
 
-class Conversion(TensorBase):
+class Conversion:
     """Casts by their names, and tensors of this dtype."""
 
     __slots__ = ()

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["Draws"]
 
 
-class Draws(TensorBase):
+class Draws:
     """What generators fill a tensor with."""
 
     __slots__ = ()

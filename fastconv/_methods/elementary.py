@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from numpy.typing import DTypeLike
 
 from .. import functions
-from .._native.tape import TensorBase
 from ..functions.operands import numpy_names
 
 if TYPE_CHECKING:
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["Elementary"]
 
 
-class Elementary(TensorBase):
+class Elementary:
     """What functions of one operand there are, and in place by the same."""
 
     __slots__ = ()

@@ -14,10 +14,7 @@ from .. import functions, primitives
 from .._native import tape
 from .._native.tape import TensorBase, apply
 from ..checks import brief
-from ..dtypes import (
-    OPERANDS,
-    convert,
-)
+from ..dtypes import OPERANDS, convert, fitting
 from ..functions.indexing import getitem, split_index
 from ..functions.operands import array_of, numpy_names
 
@@ -27,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["Elements"]
 
 
-class Elements(TensorBase):
+class Elements:
     """What functions of indices and masks there are, in place by the same, and a tensor as a sequence."""
 
     __slots__ = ()
@@ -45,9 +42,14 @@ class Elements(TensorBase):
                 f"Index put requires the source and destination dtypes match, got {self.dtype} for the destination and "
                 f"{value.dtype} for the source."
             )
+        if index is False:  # which picks nothing
+            return
+        if isinstance(value, (int, float)) and self.dtype != np.float16:
+            value = fitting(value, self.dtype)
         try:
             if not tape.check_writable(self, value):
                 region = self._array[view]
+                tape.check_overlap(region, value, chosen is not None)
                 array = value._array if isinstance(value, TensorBase) else value
                 if self._array.dtype.kind == "V" or (isinstance(value, TensorBase) and value._array.dtype.kind == "V"):
                     array = convert(np.asarray(array), self._array.dtype)
@@ -98,7 +100,7 @@ class Elements(TensorBase):
         self, dim: _int, index: Tensor, src: Tensor | _float | None = None, *, value: Any = None, reduce: Any = None
     ) -> Tensor:
         """:func:`fastconv.scatter`, in place."""
-        return self._become(functions.scatter(self, dim, index, src, value=value, reduce=reduce))
+        return self._become(functions.scatter(self, dim, index, src, value=value, reduce=reduce), src, whole=True)
 
     @numpy_names
     def scatter_add(self, dim: _int, index: Tensor, src: Tensor) -> Tensor:
@@ -108,7 +110,7 @@ class Elements(TensorBase):
     @numpy_names
     def scatter_add_(self, dim: _int, index: Tensor, src: Tensor) -> Tensor:
         """:func:`fastconv.scatter_add`, in place."""
-        return self._become(functions.scatter_add(self, dim, index, src))
+        return self._become(functions.scatter_add(self, dim, index, src), src, whole=True)
 
     @numpy_names
     def scatter_reduce(
@@ -137,7 +139,7 @@ class Elements(TensorBase):
     @numpy_names
     def index_add_(self, dim: _int, index: Tensor, source: Tensor, *, alpha: _float = 1) -> Tensor:
         """:func:`fastconv.index_add`, in place."""
-        return self._become(functions.index_add(self, dim, index, source, alpha=alpha))
+        return self._become(functions.index_add(self, dim, index, source, alpha=alpha), source, whole=True)
 
     @numpy_names
     def index_copy(self, dim: _int, index: Tensor, source: Tensor) -> Tensor:
@@ -147,7 +149,7 @@ class Elements(TensorBase):
     @numpy_names
     def index_copy_(self, dim: _int, index: Tensor, source: Tensor) -> Tensor:
         """:func:`fastconv.index_copy`, in place."""
-        return self._become(functions.index_copy(self, dim, index, source))
+        return self._become(functions.index_copy(self, dim, index, source), source, whole=True)
 
     @numpy_names
     def index_fill(self, dim: _int, index: Tensor, value: _float | Tensor) -> Tensor:
@@ -182,7 +184,7 @@ class Elements(TensorBase):
 
     def masked_scatter_(self, mask: Tensor, source: Tensor) -> Tensor:
         """:func:`fastconv.masked_scatter`, in place."""
-        return self._become(functions.masked_scatter(self, mask, source))
+        return self._become(functions.masked_scatter(self, mask, source), source, whole=True)
 
     def masked_select(self, mask: Tensor) -> Tensor:
         """See :func:`fastconv.masked_select`."""

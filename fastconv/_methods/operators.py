@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from .. import functions
-from .._native.tape import TensorBase
 from ..dtypes import (
     OPERANDS,
 )
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["Operators"]
 
 
-class Operators(TensorBase):
+class Operators:
     """What Python writes by signs; other types than tensors, arrays and numbers are left to theirs."""
 
     __slots__ = ()
@@ -63,19 +62,19 @@ class Operators(TensorBase):
         return functions.matmul(other, self) if isinstance(other, OPERANDS) else NotImplemented
 
     def __iadd__(self, other: Any) -> Tensor:
-        return self._become(functions.add(self, other))
+        return self._become(functions.add(self, other), other)
 
     def __isub__(self, other: Any) -> Tensor:
-        return self._become(functions.sub(self, other))
+        return self._become(functions.sub(self, other), other)
 
     def __imul__(self, other: Any) -> Tensor:
-        return self._become(functions.mul(self, other))
+        return self._become(functions.mul(self, other), other)
 
     def __itruediv__(self, other: Any) -> Tensor:
-        return self._become(functions.div(self, other))
+        return self._become(functions.div(self, other), other)
 
     def __ipow__(self, other: Any) -> Tensor:
-        return self._become(functions.pow(self, other))
+        return self._become(functions.pow(self, other), other)
 
     def __floordiv__(self, other: Any) -> Tensor:
         return functions.floor_divide(self, other) if isinstance(other, OPERANDS) else NotImplemented
@@ -84,7 +83,7 @@ class Operators(TensorBase):
         return functions.floor_divide(other, self) if isinstance(other, OPERANDS) else NotImplemented
 
     def __ifloordiv__(self, other: Any) -> Tensor:
-        return self._become(functions.floor_divide(self, other))
+        return self._become(functions.floor_divide(self, other), other)
 
     def __mod__(self, other: Any) -> Tensor:
         return functions.remainder(self, other) if isinstance(other, OPERANDS) else NotImplemented
@@ -93,7 +92,7 @@ class Operators(TensorBase):
         return functions.remainder(other, self) if isinstance(other, OPERANDS) else NotImplemented
 
     def __imod__(self, other: Any) -> Tensor:
-        return self._become(functions.remainder(self, other))
+        return self._become(functions.remainder(self, other), other)
 
     def __and__(self, other: Any) -> Tensor:
         return functions.bitwise_and(self, other) if isinstance(other, OPERANDS) else NotImplemented
@@ -102,7 +101,7 @@ class Operators(TensorBase):
         return functions.bitwise_and(other, self) if isinstance(other, OPERANDS) else NotImplemented
 
     def __iand__(self, other: Any) -> Tensor:
-        return self._become(functions.bitwise_and(self, other))
+        return self._become(functions.bitwise_and(self, other), other)
 
     def __or__(self, other: Any) -> Tensor:
         return functions.bitwise_or(self, other) if isinstance(other, OPERANDS) else NotImplemented
@@ -111,7 +110,7 @@ class Operators(TensorBase):
         return functions.bitwise_or(other, self) if isinstance(other, OPERANDS) else NotImplemented
 
     def __ior__(self, other: Any) -> Tensor:
-        return self._become(functions.bitwise_or(self, other))
+        return self._become(functions.bitwise_or(self, other), other)
 
     def __xor__(self, other: Any) -> Tensor:
         return functions.bitwise_xor(self, other) if isinstance(other, OPERANDS) else NotImplemented
@@ -120,7 +119,7 @@ class Operators(TensorBase):
         return functions.bitwise_xor(other, self) if isinstance(other, OPERANDS) else NotImplemented
 
     def __ixor__(self, other: Any) -> Tensor:
-        return self._become(functions.bitwise_xor(self, other))
+        return self._become(functions.bitwise_xor(self, other), other)
 
     def __lshift__(self, other: Any) -> Tensor:
         return functions.bitwise_left_shift(self, other) if isinstance(other, OPERANDS) else NotImplemented
@@ -129,7 +128,7 @@ class Operators(TensorBase):
         return functions.bitwise_left_shift(other, self) if isinstance(other, OPERANDS) else NotImplemented
 
     def __ilshift__(self, other: Any) -> Tensor:
-        return self._become(functions.bitwise_left_shift(self, other))
+        return self._become(functions.bitwise_left_shift(self, other), other)
 
     def __rshift__(self, other: Any) -> Tensor:
         return functions.bitwise_right_shift(self, other) if isinstance(other, OPERANDS) else NotImplemented
@@ -138,7 +137,7 @@ class Operators(TensorBase):
         return functions.bitwise_right_shift(other, self) if isinstance(other, OPERANDS) else NotImplemented
 
     def __irshift__(self, other: Any) -> Tensor:
-        return self._become(functions.bitwise_right_shift(self, other))
+        return self._become(functions.bitwise_right_shift(self, other), other)
 
     def __eq__(self, other: Any) -> Tensor:  # type: ignore[override]
         return functions.eq(self, other) if isinstance(other, OPERANDS) else NotImplemented
@@ -167,7 +166,7 @@ class Operators(TensorBase):
         return functions.neg(self)
 
     def __pos__(self) -> Tensor:
-        return self
+        return functions.positive(self)
 
     def __abs__(self) -> Tensor:
         return functions.abs(self)

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 from numpy.typing import DTypeLike
 
 from .. import functions
-from .._native.tape import TensorBase
 from ..functions.operands import numpy_names
 
 if TYPE_CHECKING:
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["Reductions"]
 
 
-class Reductions(TensorBase):
+class Reductions:
     """What functions over whole dimensions there are."""
 
     __slots__ = ()

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["Shapes"]
 
 
-class Shapes(tape.TensorBase):
+class Shapes:
     """Views, and copies that repeat or turn around."""
 
     __slots__ = ()

@@ -8,7 +8,7 @@ cimport numpy as cnp
 from cpython.contextvars cimport get_value
 from cpython.ref cimport Py_REFCNT, PyObject
 
-from fastconv._native.common cimport sum_of
+from fastconv._native.common cimport idx, sum_of
 
 from contextvars import ContextVar
 
@@ -396,7 +396,10 @@ def siblings(tuple views not None):
 
 cdef int refresh(TensorBase view) except -1:
     """Record anew what a view is, if its memory was written to since: a part of what its base is now."""
-    if view.seen == view.version.number or view.loose:
+    if view.loose:
+        view.needs |= view.base.needs
+        return 0
+    if view.seen == view.version.number:
         return 0
     view.seen = view.version.number
     if view.base.needs:
@@ -421,6 +424,14 @@ cpdef mark_written(TensorBase tensor):
         raise TypeError("expected a tensor, got None")
     if tensor.version is not None:
         tensor.version.number += 1
+
+
+def mark_stepped(list leaves not None):
+    """Count a write to those leaves that have a gradient."""
+    cdef TensorBase leaf
+    for leaf in leaves:
+        if leaf is not None and leaf._grad is not None:
+            mark_written(leaf)
 
 
 def check_writable(TensorBase target not None, other=None):
@@ -474,6 +485,53 @@ def check_writable(TensorBase target not None, other=None):
     return True
 
 
+def check_overlap(cnp.ndarray written not None, source, bint whole=False):
+    """Refuse to write to memory that a source shows in another order, or with `whole` in any, as torch does.
+
+    Parameters
+    ----------
+    written : ndarray
+    source : Tensor, ndarray or anything else
+        Arrays whose memory has gaps are let pass.
+    """
+    cdef cnp.ndarray a = written, b
+    cdef char *first
+    cdef char *second
+    if isinstance(source, TensorBase):
+        b = (<TensorBase>source)._array
+    elif cnp.PyArray_Check(source):
+        b = <cnp.ndarray>source
+    else:
+        return
+    if b is a and not whole:
+        return
+    first, second = <char *>cnp.PyArray_DATA(a), <char *>cnp.PyArray_DATA(b)
+    if (first >= second + cnp.PyArray_NBYTES(b) or second >= first + cnp.PyArray_NBYTES(a)
+            or not (without_gaps(a) and without_gaps(b))):
+        return
+    if first == second and not whole and cnp.PyArray_NBYTES(a) == cnp.PyArray_NBYTES(b) and (
+            (<object>a).strides == (<object>b).strides):
+        return
+    raise RuntimeError(
+        "unsupported operation: some elements of the input tensor and the written-to tensor refer to a single memory "
+        f"location: they have the shapes {list((<object>b).shape)} and {list((<object>a).shape)}. Please clone() the "
+        "tensor before performing the operation."
+    )
+
+
+cdef bint without_gaps(cnp.ndarray a):
+    """Whether its elements, in some order of its axes, lie one after the other."""
+    cdef idx expected = cnp.PyArray_ITEMSIZE(a)
+    if cnp.PyArray_IS_C_CONTIGUOUS(a) or cnp.PyArray_IS_F_CONTIGUOUS(a):
+        return True
+    for stride, n in sorted(zip((<object>a).strides, (<object>a).shape)):
+        if n > 1:
+            if stride != expected:
+                return False
+            expected *= n
+    return True
+
+
 def become(TensorBase target not None, TensorBase result not None):
     """Write the result of an operation into `target`, of its shape and dtype, and record it as what made `target`.
 
@@ -487,7 +545,7 @@ def become(TensorBase target not None, TensorBase result not None):
         if node is None:
             raise RuntimeError("an in-place operation on a tensor that requires grad must be recorded")
         keep_saved(node, target, result)
-        if base is not None and target.node is not None and target.node.hooks is not None:
+        if base is not None and is_watched(target.node, base.node):
             without_hooks(node, target)
         if narrow_type(target._array) and type(node.parents[0]) is Node:
             keep_copies(node.parents[0], target, result)
@@ -535,6 +593,15 @@ cdef keep_saved(Node node, TensorBase target, TensorBase result):
             w.number += 1
             watches[i] = w
     node.saved, node.watches = tuple(saved), tuple(watches)
+
+
+cdef bint is_watched(node, Node base):
+    """Whether a hook, or a tensor that keeps its gradient, is on the way from a view back to its base."""
+    while type(node) is Node and node is not base:
+        if (<Node>node).hooks is not None or (<Node>node).keeper is not None:
+            return True
+        node = (<Node>node).parents[0] if (<Node>node).parents else None
+    return False
 
 
 cdef without_hooks(Node node, TensorBase target):

@@ -11,7 +11,7 @@ from .. import primitives
 from .._native.tape import wrap
 from ..checks import brief
 from ..dtypes import ARRAYS, category, fitting, result_type
-from .operands import apply, array_of, as_operand, elementwise, into, mismatch, operands, quiet, without_gradient
+from .operands import apply, array_of, as_operand, check_broadcast, elementwise, into, operands, quiet, without_gradient
 
 if TYPE_CHECKING:
     from .._tensor import Tensor
@@ -44,7 +44,7 @@ def _scaled(input: Any, other: Any, alpha: float) -> Any:
         raise RuntimeError("Boolean alpha only supported for Boolean results.")
     if category(alpha) == 2 and dtype.kind != "f":
         raise RuntimeError("For integral input tensors, argument alpha must not be a floating point number.")
-    alpha = fitting(alpha, dtype) if dtype.kind in "iu" else alpha
+    alpha = fitting(alpha, dtype)
     other = as_operand(other, dtype)
     factor = as_operand(alpha, dtype)
     return apply(primitives.scale, other, factor=factor) if isinstance(other, ARRAYS) else other * factor
@@ -107,9 +107,7 @@ def pow(input: Tensor | float, exponent: Tensor | float) -> Tensor:
             raise NotImplementedError("\"pow\" not implemented for 'Bool'")
         return bitwise_or(x, not p)
     if kind == 1:
-        error = mismatch(x, p)
-        if error is not None:
-            raise error
+        check_broadcast(x, p)
         if not isinstance(p, ARRAYS):
             p = fitting(exponent, result_type(input, exponent))
         else:
@@ -227,6 +225,8 @@ def matmul(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor
             raise RuntimeError(f"matmul() expects tensors of at least 1 dimension, got {brief(operand)}")
     if input.dtype != other.dtype:
         raise RuntimeError(f"matmul() expects one dtype, got {input.dtype} and {other.dtype}")
+    if input.dtype.kind == "b":
+        raise NotImplementedError("\"addmm_impl_cpu_\" not implemented for 'Bool'")
     try:
         y = apply(primitives.matmul, input, other)
     except ValueError:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .._native.tape import wrap
-from .operands import array_of, without_gradient
+from .operands import array_of, check_broadcast, without_gradient
 
 if TYPE_CHECKING:
     from .._tensor import Tensor
@@ -81,4 +81,5 @@ def allclose(input: Tensor, other: Tensor, rtol: float = 1e-5, atol: float = 1e-
     """
     if input.dtype != other.dtype:
         raise RuntimeError(f"allclose() expects one dtype, got {input.dtype} and {other.dtype}")
+    check_broadcast(input, other)
     return bool(np.allclose(array_of(input), array_of(other), rtol=rtol, atol=atol, equal_nan=equal_nan))

@@ -16,7 +16,18 @@ from ..dtypes import as_dtype, fitting, float32, result_type
 from .arithmetic import add, div, mul, pow, sub
 from .comparison import ge, isnan, le
 from .logic import logical_not, logical_or
-from .operands import apply, array_of, as_operand, cast, dimensions, floating, mismatch, numpy_names, operands, quiet
+from .operands import (
+    apply,
+    array_of,
+    as_operand,
+    cast,
+    check_broadcast,
+    dimensions,
+    floating,
+    numpy_names,
+    operands,
+    quiet,
+)
 from .pointwise import clamp, exp, log, sqrt, where
 from .reduction import Dims, mean, norm, sum
 from .selection import masked_fill, nonzero, scatter, scatter_add, split
@@ -78,8 +89,9 @@ def addcmul(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: float = 1
     dtype = result_type(input, tensor1, tensor2)
     if dtype.kind == "b":
         raise NotImplementedError("addcmul() is not implemented for bool")
-    value = fitting(int(value) if dtype.kind in "iu" else value, dtype)
-    return add(input, mul(tensor1 if value == 1 else mul(tensor1, value), tensor2))
+    value = fitting(int(value), dtype) if dtype.kind in "iu" else value
+    x, y = as_operand(tensor1, dtype), as_operand(tensor2, dtype)
+    return add(input, mul(x if value == 1 else mul(x, value), y))
 
 
 def addcdiv(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: float = 1) -> Tensor:
@@ -95,7 +107,9 @@ def addcdiv(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: float = 1
             "Integer division with addcdiv is no longer supported, and in a future release addcdiv will perform a "
             "true division of tensor1 and tensor2: convert one of them with float()"
         )
-    return add(input, div(tensor1 if value == 1 else mul(tensor1, value), tensor2))
+    dtype = result_type(input, tensor1, tensor2)
+    x, y = (as_operand(t, dtype) if dtype.kind == "f" else t for t in (tensor1, tensor2))
+    return add(input, div(x if value == 1 else mul(x, value), y))
 
 
 def dist(input: Tensor, other: Tensor, p: float = 2) -> Tensor:
@@ -122,7 +136,12 @@ def rad2deg(input: Tensor) -> Tensor:
 
 def hypot(input: Tensor, other: Tensor) -> Tensor:
     """``sqrt(input**2 + other**2)``, element-wise with broadcasting."""
-    return sqrt(add(pow(input, 2), pow(other, 2)))
+    x, y = operands(input, other)
+    if x.dtype.kind == "b":
+        raise NotImplementedError("\"hypot_cpu\" not implemented for 'Bool'")
+    if x.dtype.itemsize == 2 and x.dtype.kind == "f":
+        return cast(hypot(cast(x, float32), cast(y, float32)), x.dtype)
+    return sqrt(add(pow(x, 2), pow(y, 2)))
 
 
 # ---- logarithms and error functions ---------------------------------------------------------------------------------
@@ -131,9 +150,9 @@ def hypot(input: Tensor, other: Tensor) -> Tensor:
 def logaddexp(input: Tensor, other: Tensor) -> Tensor:
     """``log(exp(input) + exp(other))`` without overflow, element-wise with broadcasting."""
     x, y = operands(input, other, floating=True)
-    error = mismatch(x, y)
-    if error is not None:
-        raise error
+    check_broadcast(x, y)
+    if result_type(input, other).kind == "b":
+        raise NotImplementedError("\"logaddexp_cpu\" not implemented for 'Bool'")
     if x.dtype.itemsize == 2:
         return cast(logaddexp(cast(x, float32), cast(y, float32)), x.dtype)
     largest = wrap(np.asarray(np.maximum(array_of(x), array_of(y))))
@@ -146,9 +165,7 @@ def xlogy(input: Tensor, other: Tensor | float) -> Tensor:
     """``input * log(other)``, and 0 where `input` is 0 (but `other` is no NaN), element-wise with broadcasting."""
     x, y = operands(input, other, floating=True)
     y = y if isinstance(y, TensorBase) else wrap(np.asarray(y, array_of(x).dtype))
-    error = mismatch(x, y)
-    if error is not None:
-        raise error
+    check_broadcast(x, y)
     zero = np.equal(array_of(x), 0) & ((array_of(y) <= 0) | np.isinf(array_of(y)))
     return mul(x, log(where(wrap(np.asarray(zero)), 1.0, y)))
 

@@ -11,7 +11,7 @@ import numpy as np
 from .. import primitives
 from .._native.tape import TensorBase, differentiable_twice, wrap
 from ..checks import brief, integer
-from ..dtypes import ARRAYS, bfloat16, float32, int64
+from ..dtypes import ARRAYS, bfloat16, float32, int64, result_type
 from .operands import apply, array_of, cast, elementwise, floating, into, operands
 
 if TYPE_CHECKING:
@@ -310,6 +310,8 @@ def frac(input: Tensor) -> Tensor:
 def fmod(input: Tensor, other: Tensor | float) -> Tensor:
     """What is left of ``input / other``, of the sign of `input`, element-wise with broadcasting."""
     x, y = operands(input, other)
+    if result_type(input, other).kind == "b":
+        raise NotImplementedError("\"fmod_cpu\" not implemented for 'Bool'")
     if getattr(x, "dtype", np.dtype(float)).kind != "f" and not np.all(primitives.plain(y)):
         raise RuntimeError("ZeroDivisionError")
     return elementwise(_fmod, x, y)

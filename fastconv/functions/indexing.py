@@ -123,6 +123,8 @@ def _plain(item: Any) -> Any:
             array = np.array([array_of(x) for x in item], dtype=None if len(item) else np.int64)
         except ValueError:
             raise IndexError(f"expected indices of one length in each sequence, got {brief(item)}") from None
+    elif isinstance(item, (str, bytes)):
+        raise TypeError(f"new(): invalid data type {type(item).__name__!r}, got the index {item!r}")
     else:
         try:
             return operator.index(item)

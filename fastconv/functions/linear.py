@@ -262,6 +262,8 @@ def cross(input: Tensor, other: Tensor, dim: int = -1) -> Tensor:
 def trace(input: Tensor) -> Tensor:
     """The sum of a matrix's diagonal."""
     _of_ranks("trace", (2,), input)
+    if input.dtype.kind == "b":
+        raise NotImplementedError("\"trace\" not implemented for 'Bool'")
     return sum(diagonal(input))
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .._native.tape import wrap
-from .operands import array_of, without_gradient
+from .operands import array_of, check_broadcast, without_gradient
 
 if TYPE_CHECKING:
     from .._tensor import Tensor
@@ -45,6 +45,7 @@ def isclose(input: Tensor, other: Tensor, rtol: float = 1e-5, atol: float = 1e-8
     """Where ``|input - other| <= atol + rtol * |other|`` holds; RuntimeError for tensors of two dtypes."""
     if input.dtype != other.dtype:
         raise RuntimeError(f"isclose() expects one dtype, got {input.dtype} and {other.dtype}")
+    check_broadcast(input, other)
     return wrap(np.asarray(np.isclose(array_of(input), array_of(other), rtol, atol, equal_nan)))
 
 

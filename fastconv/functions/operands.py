@@ -14,7 +14,7 @@ from typing import Any, ParamSpec, TypeVar
 import numpy as np
 
 from .. import primitives
-from .._native.tape import TensorBase, apply, wrap
+from .._native.tape import TensorBase, apply, recording, wrap
 from ..checks import brief, dimension
 from ..dtypes import ARRAYS, can_cast, convert, float32, result_type
 
@@ -23,6 +23,8 @@ __all__ = [
     "array_of",
     "as_operand",
     "cast",
+    "check_broadcast",
+    "check_out",
     "dimensions",
     "elementwise",
     "floating",
@@ -109,6 +111,13 @@ def elementwise(op: Callable[..., Any], *operands: Any, **options: Any) -> Any:
         raise error from None
 
 
+def check_broadcast(*operands: Any) -> None:
+    """Raise torch's error for operands that do not broadcast."""
+    error = mismatch(*operands)
+    if error is not None:
+        raise error
+
+
 def mismatch(*operands: Any) -> RuntimeError | None:
     """The error for operands that do not broadcast, None for those that do."""
     first, *others = [np.shape(array_of(x)) for x in operands if x is not None]
@@ -146,6 +155,17 @@ def numpy_names(function: Callable[P, R]) -> Callable[P, R]:
     return wrapper
 
 
+def check_out(out: Any, *inputs: Any) -> None:
+    """RuntimeError if a gradient would have to go through `out`, before anything else is looked at."""
+    if not isinstance(out, TensorBase) or not recording.get():
+        return
+    if any(isinstance(x, TensorBase) and x._requires_grad for x in (out, *inputs)):
+        raise RuntimeError(
+            "functions with out=... arguments don't support automatic differentiation, but one of the arguments "
+            "requires grad: leave out= away, or compute under no_grad()"
+        )
+
+
 def into(out: Any, result: Any) -> Any:
     """`result`, or where a tensor `out` is given, that tensor with the values of `result`; it gets their shape.
 
@@ -158,11 +178,7 @@ def into(out: Any, result: Any) -> Any:
         return result
     if not isinstance(out, TensorBase):
         raise TypeError(f"argument 'out' must be Tensor, not {brief(out)}")
-    if result.requires_grad:
-        raise RuntimeError(
-            "functions with out=... arguments don't support automatic differentiation, but one of the arguments "
-            "requires grad: leave out= away, or compute under no_grad()"
-        )
+    check_out(out, result)
     if not can_cast(result.dtype, out.dtype):
         raise RuntimeError(f"result type {result.dtype} can't be cast to the desired output type {out.dtype}")
     if out.shape != result.shape:

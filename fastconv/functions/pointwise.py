@@ -138,8 +138,7 @@ def clamp(
         if limit is not None and not isinstance(limit, ARRAYS):
             number(limit, f"clamp()'s {name}")
     dtype = result_type(*[x for x in (input, min, max) if x is not None])
-    if dtype.kind in "iu":
-        min, max = (x if x is None or isinstance(x, ARRAYS) else fitting(x, dtype) for x in (min, max))
+    min, max = (x if x is None or isinstance(x, ARRAYS) else fitting(x, dtype) for x in (min, max))
     return into(
         out, elementwise(primitives.clamp, *[None if x is None else as_operand(x, dtype) for x in (input, min, max)])
     )
@@ -164,7 +163,7 @@ def where(condition: Tensor, input: Tensor | float | None = None, other: Tensor 
     if not isinstance(condition, (*ARRAYS, bool, np.bool_)):
         raise TypeError(f"where() expects a tensor of bools as condition, got {brief(condition)}")
     dtype = result_type(input, other)
-    x, y = as_operand(input, dtype), as_operand(other, dtype)
+    x, y = (as_operand(z if isinstance(z, ARRAYS) else fitting(z, dtype), dtype) for z in (input, other))
     if not isinstance(x, ARRAYS) and not isinstance(y, ARRAYS):
         x = np.asarray(x, dtype)
     return elementwise(primitives.where, condition, x, y)

@@ -13,7 +13,7 @@ from .. import primitives
 from .._native.tape import TensorBase, wrap
 from ..checks import dimension
 from ..dtypes import ARRAYS, as_dtype, bool_, uint8
-from .operands import apply, array_of, as_operand, dimensions, into, numpy_names, quiet
+from .operands import apply, array_of, as_operand, check_out, dimensions, into, numpy_names, quiet
 from .pointwise import maximum, minimum
 
 if TYPE_CHECKING:
@@ -67,7 +67,12 @@ def sum(
     >>> fastconv.sum(fastconv.ones(2, 3), dim=1)
     tensor([3., 3.])
     """
+    check_out(out, input)
+    if dtype is None and isinstance(out, TensorBase):
+        dtype = out.dtype
     dtype = None if dtype is None else as_dtype(dtype)
+    if isinstance(out, TensorBase) and out.dtype != dtype:
+        raise RuntimeError(f"Expected out tensor to have dtype {dtype}, but got {out.dtype} instead")
     x = as_operand(input, dtype)
     return into(out, as_operand(apply(primitives.sum, x, dim=dimensions(dim, x), keepdim=keepdim), dtype))
 
@@ -89,6 +94,7 @@ def mean(
     >>> fastconv.mean(fastconv.tensor([1.0, 2.0, 6.0]))
     tensor(3.)
     """
+    check_out(out, input)
     x = _floats(input, "mean", dtype)
     return into(out, apply(primitives.mean, x, dim=dimensions(dim, x), keepdim=keepdim))
 

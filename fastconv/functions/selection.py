@@ -10,8 +10,8 @@ import numpy as np
 from .. import primitives
 from .._native.tape import TensorBase, differentiable_twice, siblings, wrap
 from ..checks import brief, dimension, integer
-from ..dtypes import convert
-from .operands import apply, array_of, as_operand, elementwise, numpy_names
+from ..dtypes import filled_with, fitting
+from .operands import apply, array_of, as_operand, check_broadcast, elementwise, numpy_names
 
 if TYPE_CHECKING:
     from .._tensor import Tensor
@@ -107,7 +107,7 @@ def _index(index: Any, name: str, length: int, ndim: int | None = None) -> np.nd
         raise IndexError(f"{name}(): Index is supposed to be a vector, got {brief(index)}")
     if array.size and not 0 <= array.min() <= array.max() < length:
         bad = array.min() if array.min() < 0 else array.max()
-        kind = IndexError if name == "index_select of a vector" else RuntimeError
+        kind = RuntimeError if name in ("gather", "scatter", "scatter_add", "index_select") else IndexError
         raise kind(f"{name}(): index {bad} is out of bounds for dimension with size {length}")
     return array.astype(np.int64, copy=False)
 
@@ -210,6 +210,8 @@ def _scattered(input: Tensor, dim: int, index: Tensor, src: Any, name: str, op: 
                 f"{name}(): Expected self.dtype to be equal to src.dtype, got {input.dtype} and {src.dtype}"
             )
         src = src[tuple(slice(n) for n in array.shape)] if src.shape != array.shape else src
+    else:
+        src = filled_with(src, (), input.dtype)
     if not array.size:
         return apply(primitives.clone, input)
     if not input.ndim:
@@ -251,7 +253,13 @@ def index_fill(input: Tensor, dim: int, index: Tensor, value: float | Tensor) ->
     """A copy of `input` with the slices that `index` names full of a number."""
     if not _tensor(input, "index_fill").ndim:
         return index_fill(input.reshape(1), dim, index, value).reshape(())
-    return apply(primitives.put, input, value, at=_at(input, dim, index, "index_fill"))
+    dim = dimension(dim, input.ndim)
+    places, length = _tensor(index, "index_fill")._array, input.shape[dim]
+    if places.dtype.kind in "i" and places.size and not -length <= places.min() <= places.max() < length:
+        wrong = places[(places < -length) | (places >= length)][0]
+        raise IndexError(f"index {wrong} is out of bounds for dimension {dim} with size {length}")
+    index = wrap(np.where(places < 0, places + length, places)) if places.dtype.kind in "i" else index
+    return apply(primitives.put, input, _value(value, input.dtype), at=_at(input, dim, index, "index_fill"))
 
 
 @numpy_names
@@ -284,14 +292,22 @@ def masked_fill(input: Tensor, mask: Tensor, value: float | Tensor) -> Tensor:
             f"masked_fill_ only supports a 0-dimensional value tensor, but got tensor with {value.ndim} dimension(s)."
         )
     x = _tensor(input, "masked_fill")
-    value = as_operand(value, x.dtype) if isinstance(value, TensorBase) else convert(np.asarray(value), x.dtype)
-    return elementwise(primitives.where, mask, value, x)
+    return elementwise(primitives.where, mask, _value(value, x.dtype), x)
+
+
+def _value(value: Any, dtype: np.dtype) -> Any:
+    """A number, or a tensor of one element, in a dtype that must be able to hold it."""
+    if not isinstance(value, TensorBase):
+        return filled_with(value, (), dtype)
+    fitting(value.detach(), dtype)
+    return as_operand(value, dtype)
 
 
 def masked_select(input: Tensor, mask: Tensor) -> Tensor:
     """The elements where the mask holds, flattened; both are broadcast to each other."""
     if _tensor(mask, "masked_select").dtype.kind != "b":
         raise RuntimeError(f"masked_select: expected BoolTensor for mask, got {mask.dtype}")
+    check_broadcast(input, mask)
     shape = np.broadcast_shapes(input.shape, mask.shape)
     where = np.broadcast_to(mask._array, shape).reshape(-1)
     return apply(primitives.index, input.expand(*shape).reshape(-1), index=(where,), basic=False)

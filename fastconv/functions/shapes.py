@@ -12,7 +12,7 @@ from .. import primitives
 from .._native.tape import TensorBase
 from ..checks import brief, dimension, unpack
 from ..dtypes import ARRAYS, can_cast
-from .operands import apply, into, numpy_names, one_dtype
+from .operands import apply, check_out, into, numpy_names, one_dtype
 
 if TYPE_CHECKING:
     from .._tensor import Tensor
@@ -77,10 +77,10 @@ def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
     """The tensor with the dimensions `start_dim` to `end_dim` made one."""
     if not isinstance(input, ARRAYS):
         raise TypeError(f"flatten() expects a Tensor, got {brief(input)}")
-    start, end = dimension(start_dim, input.ndim), dimension(end_dim, input.ndim)
+    shape: tuple[int, ...] = input._array.shape if isinstance(input, TensorBase) else input.shape
+    start, end = dimension(start_dim, len(shape)), dimension(end_dim, len(shape))
     if start > end:
-        raise RuntimeError(f"flatten() got start_dim {start_dim} after end_dim {end_dim} for shape {list(input.shape)}")
-    shape = input.shape
+        raise RuntimeError(f"flatten() got start_dim {start_dim} after end_dim {end_dim} for shape {list(shape)}")
     if start == end and shape:
         return input
     return apply(
@@ -163,7 +163,9 @@ def cat(tensors: Sequence[Tensor], dim: int = 0, *, out: Tensor | None = None) -
     """
     if not len(tensors):
         raise ValueError("cat(): expected a non-empty list of Tensors")
+    check_out(out, *tensors)
     tensors = one_dtype(tensors, "cat")
+    _check_holds(out, tensors[0])
     for position, t in enumerate(tensors):
         if t.ndim == 0:
             raise RuntimeError(f"zero-dimensional tensor (at position {position}) cannot be concatenated")
@@ -179,13 +181,12 @@ def cat(tensors: Sequence[Tensor], dim: int = 0, *, out: Tensor | None = None) -
         raise RuntimeError(
             f"Sizes of tensors must match except in dimension {dim}: cat() got the shapes {shapes}"
         ) from None
-    return _joined_into(out, y)
-
-
-def _joined_into(out: Tensor | None, y: Tensor) -> Tensor:
-    if isinstance(out, TensorBase) and not can_cast(y.dtype, out.dtype):
-        raise TypeError(f"torch.cat(): input types can't be cast to the desired output type {out.dtype}")
     return into(out, y)
+
+
+def _check_holds(out: Tensor | None, x: Tensor) -> None:
+    if isinstance(out, TensorBase) and not can_cast(x.dtype, out.dtype):
+        raise TypeError(f"torch.cat(): input types can't be cast to the desired output type {out.dtype}")
 
 
 @numpy_names
@@ -198,12 +199,14 @@ def stack(tensors: Sequence[Tensor], dim: int = 0, *, out: Tensor | None = None)
     tensor([[0., 0., 0.],
             [1., 1., 1.]])
     """
+    check_out(out, *tensors)
     tensors = one_dtype(tensors, "stack")
+    _check_holds(out, tensors[0])
     shapes = [list(t.shape) for t in tensors]
     if shapes.count(shapes[0]) != len(shapes):
         raise RuntimeError(f"stack() expects tensors of one shape, got {shapes}")
     dim = dimension(dim, tensors[0].ndim + 1)
-    return _joined_into(out, apply(primitives.stack, *tensors, dim=dim))
+    return into(out, apply(primitives.stack, *tensors, dim=dim))
 
 
 def numel(input: Tensor) -> int:

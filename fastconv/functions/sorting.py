@@ -88,6 +88,11 @@ def _checked(input: Any, name: str) -> Any:
     return input
 
 
+def _no_bools(input: Any, name: str) -> None:
+    if input.dtype.kind == "b":
+        raise NotImplementedError(f"\"{name}\" not implemented for 'Bool'")
+
+
 @numpy_names
 def sort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool = True) -> Any:
     """The elements in order along `dim`, and where they stood.
@@ -134,6 +139,8 @@ def topk(input: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: boo
     tensor([5, 4])
     """
     dim = dimension(dim, _checked(input, "topk").ndim)
+    if input.dtype.kind == "b":
+        raise RuntimeError("topk does not support bool dtypes on CPU")
     length = input.shape[dim] if input.ndim else 1
     if not 0 <= integer(k, "k", -(2**60)) <= length:
         raise RuntimeError(
@@ -150,6 +157,7 @@ def topk(input: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: boo
 def kthvalue(input: Tensor, k: int, dim: int = -1, keepdim: bool = False) -> Any:
     """The k-th smallest element along `dim`, k from 1, and where it stands: ``(values, indices)``."""
     dim = dimension(dim, _checked(input, "kthvalue").ndim)
+    _no_bools(input, "kthvalue_cpu")
     length = input.shape[dim] if input.ndim else 1
     if not length:
         raise IndexError(f"kthvalue(): Expected reduction dim {dim} to have non-zero size.")
@@ -193,6 +201,7 @@ def median(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Any:
             return input.sum() * np.nan if input.dtype.kind == "f" else wrap(np.full((), np.nan, input.dtype))
         return apply(_shared, flat, middle=array_of(median(flat.detach(), 0)[0]))
     dim = dimension(dim, _checked(input, "median").ndim)
+    _no_bools(input, "median_out")
     length = input.shape[dim] if input.ndim else 1
     if not length:
         raise IndexError(f"median(): Expected reduction dim {dim} to have non-zero size, got {list(input.shape)}")

@@ -241,13 +241,13 @@ class ParameterList(_Members):
     def __setitem__(self, index: int, value: Any) -> None:
         setattr(self, self._position(index), _as_parameter(value))
 
-    def append(self, value):
+    def append(self, value: Any) -> Any:
         """Add a value at the end; returns self."""
         self._size += 1
         self[self._size - 1] = value
         return self
 
-    def extend(self, values: Iterable[Any]):
+    def extend(self, values: Iterable[Any]) -> Any:
         """Add values at the end; returns self."""
         if isinstance(values, Tensor) or not isinstance(values, Iterable):
             raise TypeError(f"ParameterList.extend should be called with an iterable, but got {type(values).__name__}")
@@ -304,11 +304,11 @@ class ParameterDict(_Members):
     def __contains__(self, key: str) -> bool:
         return key in self._keys
 
-    def get(self, key: str, default=None):
+    def get(self, key: str, default: Any = None) -> Any:
         """The value of this name, or `default`."""
         return getattr(self, key) if key in self else default
 
-    def pop(self, key: str):
+    def pop(self, key: str) -> Any:
         """Remove a value; returns it."""
         value = self[key]
         del self[key]

@@ -632,15 +632,12 @@ def cross_entropy(
     >>> F.cross_entropy(scores, fastconv.tensor([0, 1]))
     tensor(0.4100)
     """
-    reduction = reduction_of(reduction, size_average, reduce)
-    if _is_floating(target):
+    if size_average is not None or reduce is not None:
+        reduction = reduction_of(reduction, size_average, reduce)
+    labels = target._array if isinstance(target, Tensor) else target
+    if isinstance(labels, np.ndarray) and labels.dtype.kind in "fV":
         return _soft_cross_entropy(input, target, weight, reduction, label_smoothing)
     return loss.cross_entropy(input, target, weight, ignore_index, reduction, label_smoothing)
-
-
-def _is_floating(x: object) -> bool:
-    array = array_of(x)
-    return isinstance(array, np.ndarray) and array.dtype.kind in "fV"
 
 
 def _soft_cross_entropy(input, target, weight, reduction, label_smoothing):

@@ -172,7 +172,7 @@ class LazyConvTranspose2d(_LazyConvTranspose, ConvTranspose2d):
 class _LazyNorm(_Lazy):
     """What the lazy norms share."""
 
-    known_by_input = ("weight", "bias", "running_mean", "running_var")
+    known_by_input: tuple[str, ...] = ("weight", "bias", "running_mean", "running_var")
 
     def __init__(
         self,

@@ -39,7 +39,7 @@ class _Loss(Module):
 
     def __init__(self, size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean") -> None:
         super().__init__()
-        self.reduction = reduction_of(reduction, size_average, reduce)
+        self.reduction: str = reduction_of(reduction, size_average, reduce)
 
 
 class _WeightedLoss(_Loss):

@@ -41,7 +41,7 @@ class _Pad(Module):
 
     def __init__(self, padding: int | Sequence[int]) -> None:
         super().__init__()
-        self.padding = integers(padding, "padding", -LARGEST, 2 * self.dims)
+        self.padding: tuple[int, ...] = integers(padding, "padding", -LARGEST, 2 * self.dims)
 
     def forward(self, input: Tensor) -> Tensor:
         """(..., H, W) to (..., top + H + bottom, left + W + right), likewise for one and three dimensions."""
@@ -56,7 +56,7 @@ class _ConstantPad(_Pad):
 
     def __init__(self, padding: int | Sequence[int], value: float) -> None:
         super().__init__(padding)
-        self.value = value
+        self.value: float = value
 
     def extra_repr(self) -> str:
         return f"padding={self.padding}, value={self.value}"

@@ -239,9 +239,9 @@ class _MaxUnpool(Module):
 
     def __init__(self, kernel_size: Size, stride: Size | None = None, padding: Size = 0) -> None:
         super().__init__()
-        self.kernel_size = integers(kernel_size, "kernel_size", 1, self.dims)
-        self.stride = self.kernel_size if stride is None else integers(stride, "stride", 1, self.dims)
-        self.padding = integers(padding, "padding", 0, self.dims)
+        self.kernel_size: tuple[int, ...] = integers(kernel_size, "kernel_size", 1, self.dims)
+        self.stride: tuple[int, ...] = self.kernel_size if stride is None else integers(stride, "stride", 1, self.dims)
+        self.padding: tuple[int, ...] = integers(padding, "padding", 0, self.dims)
 
     def extra_repr(self) -> str:
         return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"

@@ -70,6 +70,8 @@ _STEPS: dict[str, tuple[Callable, int, int]] = {  # the step, the gates, and the
 class _Recurrent(Module):
     """What layers and cells share: parameters, drawn within ``1 / sqrt(hidden_size)`` of 0."""
 
+    hidden_size: int
+
     def _add(self, name: str, *size: int, bias: bool = True, dtype: Any = None) -> None:
         self.register_parameter(name, Parameter(empty(*size, dtype=dtype)) if bias else None)
 
@@ -104,9 +106,9 @@ class _Cell(_Recurrent):
         self, input_size: int, hidden_size: int, bias: bool = True, device: Any = None, dtype: Any = None
     ) -> None:
         super().__init__()
-        self.input_size = integer(input_size, "input_size")
-        self.hidden_size = integer(hidden_size, "hidden_size")
-        self.bias = bias
+        self.input_size: int = integer(input_size, "input_size")
+        self.hidden_size: int = integer(hidden_size, "hidden_size")
+        self.bias: bool = bias
         dtype = parameter_dtype(device, dtype)
         gates = _STEPS[self.mode][1] * hidden_size
         self._add("weight_ih", gates, input_size, dtype=dtype)
@@ -152,7 +154,7 @@ class RNNCell(_Cell):
         self.mode = f"RNN_{nonlinearity.upper()}"
         super().__init__(input_size, hidden_size, bias, device, dtype)
         self.mode = f"RNN_{nonlinearity.upper()}"
-        self.nonlinearity = nonlinearity
+        self.nonlinearity: str = nonlinearity
 
     def forward(self, input: Tensor, hx: Tensor | None = None) -> Tensor:
         """(N, input_size) and (N, hidden_size) to the latter; N may be absent."""
@@ -229,16 +231,16 @@ class _Layers(_Recurrent):
                 f"proj_size argument is only supported for LSTM, not RNN or GRU, got {proj_size} for "
                 f"{type(self).__name__}"
             )
-        self.input_size = integer(input_size, "input_size")
-        self.hidden_size = integer(hidden_size, "hidden_size", 1)
-        self.proj_size = integer(proj_size, "proj_size", 0)
+        self.input_size: int = integer(input_size, "input_size")
+        self.hidden_size: int = integer(hidden_size, "hidden_size", 1)
+        self.proj_size: int = integer(proj_size, "proj_size", 0)
         if proj_size >= hidden_size:
             raise ValueError(f"proj_size has to be smaller than hidden_size, got {proj_size} and {hidden_size}")
-        self.num_layers = integer(num_layers, "num_layers", 1)
-        self.bias = bias
-        self.batch_first = batch_first
-        self.dropout = float(number(dropout, "dropout", 0, 1))
-        self.bidirectional = bidirectional
+        self.num_layers: int = integer(num_layers, "num_layers", 1)
+        self.bias: bool = bias
+        self.batch_first: bool = batch_first
+        self.dropout: float = float(number(dropout, "dropout", 0, 1))
+        self.bidirectional: bool = bidirectional
         if self.dropout and num_layers == 1:
             warnings.warn(
                 "dropout option adds dropout after all but last recurrent layer, so non-zero dropout expects "
@@ -382,7 +384,7 @@ class RNN(_Layers):
     ) -> None:
         if nonlinearity not in ("tanh", "relu"):
             raise ValueError(f"Unknown nonlinearity '{nonlinearity}'. Select from 'tanh' or 'relu'.")
-        self.nonlinearity = nonlinearity
+        self.nonlinearity: str = nonlinearity
         options = input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional
         super().__init__(*options, proj_size, device, dtype)
 

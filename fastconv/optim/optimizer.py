@@ -11,7 +11,7 @@ import numpy as np
 
 from .. import checks
 from .._native import steps
-from .._native.tape import mark_written, wrap
+from .._native.tape import mark_stepped, wrap
 from .._tensor import Tensor
 from ..autograd import enable_grad
 from ..checks import brief
@@ -172,9 +172,7 @@ class Optimizer:
                 loss = closure()
         for group in self.param_groups:
             self._update(group)
-            for p in group["params"]:
-                if p._grad is not None:
-                    mark_written(p)
+            mark_stepped(group["params"])
         return loss
 
     def _update(self, group: dict[Any, Any]) -> None:

@@ -99,8 +99,13 @@ class SGD(Optimizer):
             take_step("sgd", arrays, gradients, **numbers)
             return
         # The first buffer is the gradient itself, whatever the dampening.
-        later = [i for i, p in enumerate(parameters) if self.state[p].get("momentum_buffer") is not None]
-        first = [i for i in range(len(parameters)) if i not in set(later)]
+        kept = [self.state[p].get("momentum_buffer") for p in parameters]
+        first = [i for i, buffer in enumerate(kept) if buffer is None]
+        if not first:
+            buffers = [buffer._array for buffer in kept]
+            take_step("sgd", arrays, gradients, (buffers,), first_new=1 - float(group["dampening"]), **numbers)
+            return
+        later = [i for i, buffer in enumerate(kept) if buffer is not None]
         for chosen, fresh in ((later, 1 - float(group["dampening"])), (first, 1.0)):
             buffers = self._kept([parameters[i] for i in chosen], "momentum_buffer")
             of_chosen = [arrays[i] for i in chosen], [gradients[i] for i in chosen]

@@ -1,6 +1,7 @@
 """Reductions: one number of many along dimensions."""
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -78,7 +79,7 @@ def std(needs, x, dim, keepdim, correction):
     return y, vjp, (x, y)
 
 
-def among_ties(dy, ties: np.ndarray, dim):
+def among_ties(dy: Any, ties: np.ndarray, dim: Any) -> Any:
     """dy for elements that equal their extremum, in equal shares, else 0."""
     return selected(ties, dy * (1 / np.maximum(ties.sum(axis=dim, keepdims=True), 1)).astype(dy.dtype))
 

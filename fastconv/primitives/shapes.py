@@ -80,6 +80,11 @@ def put(needs, x, value, at):
     return y, vjp, (at,)
 
 
+def _is_last(x: np.ndarray) -> bool:
+    """Whether it is dense with its channels last."""
+    return x.ndim == 4 and x.transpose(0, 2, 3, 1).flags.c_contiguous
+
+
 @moving
 @differentiable_twice
 def cat(needs, *arrays, dim):
@@ -92,7 +97,8 @@ def cat(needs, *arrays, dim):
 
     first = arrays[0]
     if first.size < LARGE or builtins.any(x.dtype != first.dtype or x.ndim != first.ndim for x in arrays):
-        return np.concatenate(arrays, axis=dim), vjp, ()
+        y = np.concatenate(arrays, axis=dim)
+        return y if _is_last(y) and builtins.all(map(_is_last, arrays)) else np.ascontiguousarray(y), vjp, ()
     shape = (*first.shape[:dim], ends[-1], *first.shape[dim + 1 :])
     return np.concatenate(arrays, axis=dim, out=empty(shape, first.dtype)), vjp, ()
 
@@ -105,7 +111,7 @@ def stack(needs, *arrays, dim):
     def vjp(dy):
         return [dy[(*before, i, Ellipsis)] if need else None for i, need in enumerate(needs)]
 
-    return np.stack(arrays, axis=dim), vjp, ()
+    return np.ascontiguousarray(np.stack(arrays, axis=dim)), vjp, ()
 
 
 @moving

@@ -7,6 +7,7 @@ from cpython.long cimport PyLong_AsLongAndOverflow, PyLong_CheckExact
 from fastconv._native cimport passes
 from fastconv._native.common cimport dense, new_array, plain, real_type
 from fastconv._native.layers.inputs cimport array_of, asked, is_narrow_tensor
+from fastconv._native.memory cimport put
 from fastconv._native.tape cimport TensorBase, in_float32, record, wrap
 
 from fastconv import elementwise
@@ -83,7 +84,7 @@ cdef loss_of(cnp.ndarray x, cnp.ndarray labels, cnp.ndarray dx, long ignored, bi
     if loss is None:
         return None
     cdef cnp.ndarray y = new_array(0, NULL, cnp.PyArray_TYPE(x))
-    y[()] = loss
+    put(<char *>cnp.PyArray_DATA(y), 0, loss, cnp.PyArray_ITEMSIZE(x))
     return y
 
 

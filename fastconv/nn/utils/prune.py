@@ -6,6 +6,7 @@ Under `name`_orig the module keeps the parameter, under `name`_mask the mask, a 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 
@@ -52,7 +53,9 @@ class BasePruningMethod:
         raise NotImplementedError(f"{type(self).__name__} does not define compute_mask()")
 
     @classmethod
-    def apply(cls, module: Module, name: str, *args, importance_scores: Tensor | None = None, **kwargs):
+    def apply(
+        cls, module: Module, name: str, *args: Any, importance_scores: Tensor | None = None, **kwargs: Any
+    ) -> Any:
         """Prune a parameter of a module, which may have been pruned before; returns the method."""
         method = cls(*args, **kwargs)
         method._tensor_name = name
@@ -118,7 +121,7 @@ def _count(amount: float, size: int) -> int:
 class _Amount(BasePruningMethod):
     def __init__(self, amount: float) -> None:
         _count(amount, 2**60)
-        self.amount = amount
+        self.amount: float = amount
 
 
 class RandomUnstructured(_Amount):
@@ -144,7 +147,7 @@ class _Structured(_Amount):
 
     def __init__(self, amount: float, dim: int = -1) -> None:
         super().__init__(amount)
-        self.dim = dim
+        self.dim: int = dim
 
     def _drop(self, t: Tensor, order: np.ndarray, before: Tensor) -> Tensor:
         mask = before.numpy().copy()
@@ -164,7 +167,7 @@ class LnStructured(_Structured):
 
     def __init__(self, amount: float, n: float, dim: int = -1) -> None:
         super().__init__(amount, dim)
-        self.n = n
+        self.n: Any = n
 
     def compute_mask(self, t: Tensor, default_mask: Tensor) -> Tensor:
         rows = np.moveaxis(t.numpy(), self.dim, 0).reshape(t.shape[self.dim], -1).astype(np.float64)
@@ -177,7 +180,7 @@ class CustomFromMask(BasePruningMethod):
     PRUNING_TYPE = "global"
 
     def __init__(self, mask: Tensor) -> None:
-        self.mask = mask
+        self.mask: Tensor = mask
 
     def compute_mask(self, t: Tensor, default_mask: Tensor) -> Tensor:
         return default_mask * self.mask.to(default_mask.dtype)
@@ -222,7 +225,10 @@ def custom_from_mask(module: Module, name: str, mask: Tensor) -> Module:
 
 
 def global_unstructured(
-    parameters: Iterable[tuple[Module, str]], pruning_method: type, importance_scores: dict | None = None, **kwargs
+    parameters: Iterable[tuple[Module, str]],
+    pruning_method: type,
+    importance_scores: dict[Any, Any] | None = None,
+    **kwargs,
 ) -> None:
     """Prune several parameters together, as if they were one: pairs of modules and names."""
     pairs = list(parameters)

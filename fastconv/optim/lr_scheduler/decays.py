@@ -35,7 +35,7 @@ class _ByFunction(LRScheduler):
         last_epoch: int = -1,
     ) -> None:
         several = isinstance(lr_lambda, (list, tuple))
-        self.lr_lambdas = list(lr_lambda) if several else [lr_lambda] * len(optimizer.param_groups)
+        self.lr_lambdas: list[Any] = list(lr_lambda) if several else [lr_lambda] * len(optimizer.param_groups)
         if len(self.lr_lambdas) != len(optimizer.param_groups):
             raise ValueError(f"Expected {len(optimizer.param_groups)} lr_lambdas, but got {len(self.lr_lambdas)}")
         for function in self.lr_lambdas:

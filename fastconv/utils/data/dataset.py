@@ -62,7 +62,7 @@ class ChainDataset(IterableDataset[T]):
         return sum(len(dataset) for dataset in self.datasets)
 
 
-class Columns(Sequence):
+class Columns(Sequence[Any]):
     """A batch of samples held column by column, so that it is collated without being taken apart.
 
     As a sequence it looks like the list of its samples: ``Columns(images, labels)[3]`` is ``(images[3], labels[3])``.

@@ -52,7 +52,7 @@ class MNIST(ArrayDataset):
 
     home = "https://ossci-datasets.s3.amazonaws.com/mnist/"
     # Published MD5 checksum and length of each file.
-    resources: ClassVar = {
+    resources: ClassVar[dict[str, Any]] = {
         "train-images-idx3-ubyte.gz": ("f68b3c2dcbeaaa9fbdd348bbdeb94873", 9_912_422),
         "train-labels-idx1-ubyte.gz": ("d53e105ee54ea40749a09fcbcd1e9432", 28_881),
         "t10k-images-idx3-ubyte.gz": ("9fb629c4189551a2d022fa330f9573f3", 1_648_877),
@@ -193,7 +193,7 @@ class FashionMNIST(MNIST):
     """
 
     home = "https://github.com/zalandoresearch/fashion-mnist/raw/master/data/fashion/"
-    resources: ClassVar = {
+    resources: ClassVar[dict[str, Any]] = {
         "train-images-idx3-ubyte.gz": ("8d4fb7e6c68d591d4c3dfef9ec88bf0d", 26_421_880),
         "train-labels-idx1-ubyte.gz": ("25c81989df183df01b3e8a0aad5dffbe", 29_515),
         "t10k-images-idx3-ubyte.gz": ("bef4ecab320f06d8554ea6380940ec79", 4_422_102),
@@ -220,7 +220,7 @@ class KMNIST(MNIST):
     """
 
     home = "https://codh.rois.ac.jp/kmnist/dataset/kmnist/"
-    resources: ClassVar = {
+    resources: ClassVar[dict[str, Any]] = {
         "train-images-idx3-ubyte.gz": ("bdb82020997e1d708af4cf47b453dcf7", None),
         "train-labels-idx1-ubyte.gz": ("e144d726b3acfaa3e44228e80efcd344", None),
         "t10k-images-idx3-ubyte.gz": ("5c965bf0a639b31b8f53240b1b52f4d7", None),
@@ -255,7 +255,7 @@ class EMNIST(MNIST):
     md5 = "58c8d27c78d21e728a6bc7b3cc06412e"
     splits: tuple[str, ...] = ("byclass", "bymerge", "balanced", "letters", "digits", "mnist")
     _merged = tuple("0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabdefghnqrt")
-    classes_split_dict: ClassVar = {
+    classes_split_dict: ClassVar[dict[str, Any]] = {
         "byclass": [*"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"],
         "bymerge": [*_merged],
         "balanced": [*_merged],
@@ -263,7 +263,7 @@ class EMNIST(MNIST):
         "digits": [*"0123456789"],
         "mnist": [*"0123456789"],
     }
-    resources: ClassVar = {}
+    resources: ClassVar[dict[str, Any]] = {}
     classes: Sequence[str] = ()
 
     def __init__(self, root: str | os.PathLike[str], split: str, **kwargs: Any) -> None:
@@ -313,8 +313,10 @@ class QMNIST(MNIST):
     """
 
     home = "https://raw.githubusercontent.com/facebookresearch/qmnist/master/"
-    subsets: ClassVar = {"train": "train", "test": "test", "test10k": "test", "test50k": "test", "nist": "nist"}
-    resources: ClassVar = {
+    subsets: ClassVar[dict[str, str]] = {
+        **{"train": "train", "test": "test", "test10k": "test", "test50k": "test", "nist": "nist"}
+    }
+    resources: ClassVar[dict[str, Any]] = {
         "qmnist-train-images-idx3-ubyte.gz": ("ed72d4157d28c017586c42bc6afe6370", None),
         "qmnist-train-labels-idx2-int.gz": ("0058f8dd561b90ffdd0f734c6a30e5e4", None),
         "qmnist-test-images-idx3-ubyte.gz": ("1394631089c404de565df7b7aeaf9412", None),

@@ -43,7 +43,7 @@ class StandardTransform:
         return "\n".join(lines)
 
 
-class VisionDataset(Dataset):
+class VisionDataset(Dataset[Any]):
     """Base class of image data sets: where the files are, and what is done to images and targets.
 
     Parameters

@@ -557,7 +557,7 @@ class AutoAugment(_Augmentation):
         if policy not in POLICIES:
             raise ValueError(f"The provided policy {policy} is not recognized.")
         self.policy = policy
-        self.interpolation = InterpolationMode(interpolation)
+        self.interpolation: InterpolationMode = InterpolationMode(interpolation)
         self.fill = fill
         self._policies = v1.AutoAugment(policy).policies
 
@@ -592,7 +592,7 @@ class RandAugment(_Augmentation):
         self.num_ops = num_ops
         self.magnitude = magnitude
         self.num_magnitude_bins = num_magnitude_bins
-        self.interpolation = InterpolationMode(interpolation)
+        self.interpolation: InterpolationMode = InterpolationMode(interpolation)
         self.fill = fill
 
     def _augmented(self, image: Any) -> Any:
@@ -615,7 +615,7 @@ class TrivialAugmentWide(_Augmentation):
     ) -> None:
         super().__init__()
         self.num_magnitude_bins = num_magnitude_bins
-        self.interpolation = InterpolationMode(interpolation)
+        self.interpolation: InterpolationMode = InterpolationMode(interpolation)
         self.fill = fill
 
     def _augmented(self, image: Any) -> Any:
@@ -645,7 +645,7 @@ class AugMix(_Augmentation):
         self.chain_depth = chain_depth
         self.alpha = alpha
         self.all_ops = all_ops
-        self.interpolation = InterpolationMode(interpolation)
+        self.interpolation: InterpolationMode = InterpolationMode(interpolation)
         self.fill = fill
 
     def _drawn(self, space: Space, magnitude: int | None, bins: int = 0) -> tuple[str, float]:
@@ -663,8 +663,8 @@ class _OfBatches(Transform):
 
     def __init__(self, *, alpha: float = 1.0, num_classes: int | None = None, labels_getter: Any = "default") -> None:
         super().__init__()
-        self.alpha = float(alpha)
-        self.num_classes = num_classes
+        self.alpha: float = float(alpha)
+        self.num_classes: int | None = num_classes
         self._labels_getter = labels_getter
 
     def _labels(self, sample: Any) -> Any:
