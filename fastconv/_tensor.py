@@ -531,7 +531,8 @@ class Tensor(tape.TensorBase, Elementary, Operators, Arithmetic, Reductions, Ele
 
     def _overwrite(self, value) -> Tensor:
         """Take over `value`, a tensor, array or number, broadcast to this shape and cast to this dtype, in place."""
-        tape.check_overlap(self._array, value)
+        if not isinstance(value, Tensor) or value._array.size != 1:
+            tape.check_overlap(self._array, value)
         if tape.check_writable(self, value):
             return self._become(apply(primitives.overwrite, self, value))
         array = np.asarray(value._array if isinstance(value, Tensor) else value)

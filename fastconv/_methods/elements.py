@@ -49,7 +49,8 @@ class Elements:
         try:
             if not tape.check_writable(self, value):
                 region = self._array[view]
-                tape.check_overlap(region, value, chosen is not None)
+                if not isinstance(value, TensorBase) or value._array.size != 1:
+                    tape.check_overlap(region, value, chosen is not None)
                 array = value._array if isinstance(value, TensorBase) else value
                 if self._array.dtype.kind == "V" or (isinstance(value, TensorBase) and value._array.dtype.kind == "V"):
                     array = convert(np.asarray(array), self._array.dtype)
