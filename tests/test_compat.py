@@ -14,6 +14,8 @@ from fastconv import _compat, as_torch, nn, optim
 QUESTIONS = [
     "cuda.is_available()",
     "cuda.device_count()",
+    "cuda.set_device(-1)",
+    "cuda.get_arch_list()",
     "cuda.is_initialized()",
     "cuda.empty_cache()",
     "cuda.memory_allocated()",
@@ -401,3 +403,14 @@ def test_backward_hooks_by_their_old_name():
     handle.remove()
     layer(x).sum().backward()
     assert len(seen) == 1
+
+
+def test_contexts_that_select_no_gpu_can_be_entered():
+    cuda = fastconv.cuda
+    with cuda.device(-1), cuda.device_of(fastconv.ones(1)), cuda.stream(None):
+        assert cuda.max_memory_cached() == 0
+    for index in (0, "cuda:0"):
+        with pytest.raises(RuntimeError, match="PyTorch was compiled without CUDA support"), cuda.device(index):
+            pass
+    with pytest.raises(AssertionError, match="Torch not compiled with CUDA enabled"):
+        cuda.set_device(0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any, NoReturn
 
 from .._typed import _OfDtype
@@ -23,13 +24,16 @@ __all__ = [
     "current_stream",
     "device",
     "device_count",
+    "device_of",
     "empty_cache",
+    "get_arch_list",
     "get_device_capability",
     "get_device_name",
     "get_device_properties",
     "get_rng_state",
     "get_rng_state_all",
     "init",
+    "initial_seed",
     "ipc_collect",
     "is_available",
     "is_bf16_supported",
@@ -37,9 +41,11 @@ __all__ = [
     "manual_seed",
     "manual_seed_all",
     "max_memory_allocated",
+    "max_memory_cached",
     "max_memory_reserved",
     "mem_get_info",
     "memory_allocated",
+    "memory_cached",
     "memory_reserved",
     "memory_summary",
     "reset_peak_memory_stats",
@@ -106,18 +112,51 @@ def memory_allocated(device: Any = None) -> int:
 
 max_memory_allocated = memory_reserved = max_memory_reserved = memory_allocated
 
-init = synchronize = ipc_collect = current_device = set_device = _refuse
+max_memory_cached = memory_cached = memory_allocated
+
+init = synchronize = ipc_collect = current_device = initial_seed = _refuse
 get_device_name = get_device_capability = get_device_properties = _refuse
 mem_get_info = memory_summary = reset_peak_memory_stats = get_rng_state = current_stream = _refuse
 
 
+def get_arch_list() -> list[str]:
+    """An empty list: the architectures of no GPU."""
+    return []
+
+
+def set_device(device: Any) -> None:
+    """Does nothing for a negative number; another is refused."""
+    if not _is_none(device):
+        _refuse()
+
+
+def _is_none(device: Any) -> bool:
+    """Whether a number is torch's for no GPU."""
+    return isinstance(device, int) and device < 0
+
+
 class device:
-    """``torch.cuda.device(index)``, a context that selects a GPU: there is none, so it cannot be entered."""
+    """``torch.cuda.device(index)``, a context that selects a GPU.
+
+    There is none, so that only what selects none can be entered: a negative index.
+    """
 
     def __init__(self, device: Any) -> None:
         self.idx = device
 
-    __enter__ = __exit__ = _refuse
+    def __enter__(self) -> None:
+        if not _is_none(self.idx):
+            raise RuntimeError("PyTorch was compiled without CUDA support")
+
+    def __exit__(self, *error: Any) -> None:
+        pass
+
+
+class device_of(device):
+    """The context that selects the GPU of a tensor, which has none."""
+
+    def __init__(self, tensor: Any) -> None:
+        super().__init__(-1)
 
 
 class Stream:
@@ -130,8 +169,11 @@ class Event(Stream):
     """A mark in a queue of a GPU's work; there is none, so it cannot be made."""
 
 
-class stream(Stream):
-    """The context that selects a :class:`Stream`."""
+class stream(contextlib.nullcontext):
+    """The context that selects a :class:`Stream`, or None, which is all there is."""
+
+    def __init__(self, stream: Any) -> None:
+        super().__init__(stream)
 
 
 class _OnGpu(_OfDtype):
