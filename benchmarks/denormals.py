@@ -15,14 +15,9 @@ sys.path.append(str(Path(__file__).resolve().parent.parent))  # this fastconv, u
 
 import fastconv
 from fastconv import ops
+from fastconv._native.layers.normalisation import moments_of, normalise, normalise_backward
 from fastconv._native.steps import take_step
-from fastconv.elementwise import (
-    batch_norm,
-    batch_norm_backward,
-    batch_norm_statistics,
-    relu,
-    relu_backward,
-)
+from fastconv.elementwise import relu, relu_backward
 
 
 def seconds(function) -> float:
@@ -38,14 +33,13 @@ def max_gradient(x):
 
 def elementwise(turns: int, rng: np.random.Generator) -> None:
     x, dy = (rng.standard_normal((8, 32, 28, 28)).astype(np.float32) for _ in range(2))
-    shift, offset, variance = batch_norm_statistics(x)
-    scale, ones = 1 / np.sqrt(variance), np.ones(32, np.float32)
+    moments, ones = moments_of(x, None, None, True, 0.1, 1e-5), np.ones(32, np.float32)
     names = {
         "relu": lambda a, b: relu(a),
         "relu's gradient": relu_backward,
-        "batch norm": lambda a, b: batch_norm(a, shift, offset, scale, ones, ones * 0),
-        "batch norm's statistics": lambda a, b: batch_norm_statistics(a),
-        "batch norm's gradient": lambda a, b: batch_norm_backward(a, b, shift, offset, scale, ones, True, True),
+        "batch norm": lambda a, b: normalise(a, ones, ones * 0, moments),
+        "batch norm's statistics": lambda a, b: moments_of(a, None, None, True, 0.1, 1e-5),
+        "batch norm's gradient": lambda a, b: normalise_backward(a, b, ones, moments, True, True),
         "bias gradient": lambda a, b: ops.bias_gradient(a),
         "SGD": lambda a, b: take_step("sgd", [a.copy()], [b], ([a.copy()],), lr=0.1, first_old=0.9),
     }

@@ -124,7 +124,7 @@ def from_numpy(ndarray: np.ndarray) -> Tensor:
     >>> t = fastconv.from_numpy(array)
     >>> array[0] = 9.0  # the tensor shows the array's memory
     >>> t
-    tensor([9., 1., 2., 3.], dtype=float64)
+    tensor([9., 1., 2., 3.], dtype=torch.float64)
     """
     if not isinstance(ndarray, np.ndarray):
         raise TypeError(f"expected np.ndarray (got {type(ndarray).__name__})")

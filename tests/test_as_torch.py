@@ -222,9 +222,9 @@ def test_every_public_module_of_fastconv_has_a_name_of_torchs():
 
     ours = {name for name in sys.modules if name.startswith("fastconv.") and "._" not in name}
     packages = {name for name in ours if getattr(sys.modules[name], "__path__", None)}
-    # The command, of which torch has nothing, what brings uncommon arguments into the common form, what nn.functional
-    # takes its names from, the kernels for torch itself, and the operators of ONNX.
-    own = {"fastconv.app", "fastconv.arguments", "fastconv.nn.functions", "fastconv.pytorch"}
+    # The command, of which torch has nothing, what brings uncommon arguments into the common form, differentiable
+    # functions of arrays, what nn.functional takes its names from, the kernels for torch itself, and ONNX's operators.
+    own = {"fastconv.app", "fastconv.arguments", "fastconv.primitives", "fastconv.nn.functions", "fastconv.pytorch"}
     own |= {"fastconv.onnx.readers", "fastconv.onnx.writers"}
     assert packages - own <= sources
 

@@ -18,6 +18,7 @@ from test_pool import check_adaptive, check_average, check_max, draw_pooling
 from fastconv import backends, elementwise, ops
 from fastconv._native import memory, plan, runtime
 from fastconv._native import passes as single_passes
+from fastconv._native.layers import normalisation
 from fastconv._native.steps import take_step
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="asks Linux for unreadable pages")
@@ -281,11 +282,11 @@ def test_single_passes(pages, isa, dtype, layout):
         y = elementwise.relu(place(x))
         np.testing.assert_array_equal(y, np.maximum(x, 0))
         np.testing.assert_array_equal(elementwise.relu_backward(place(dy), place(y)), np.where(x > 0, dy, 0))
-        shift, offset, variance = elementwise.batch_norm_statistics(place(x))
+        shift, offset, inverse = moments = normalisation.moments_of(place(x), None, None, True, 0.1, 1e-5)
         assert_near(shift + offset, x.mean((0, 2), np.float64), 1.0, 1e-5)
-        assert_near(variance, x.astype(np.float64).var((0, 2)), 1.0, 1e-5)
-        elementwise.batch_norm(place(x), shift, offset, 1 / np.sqrt(variance + 1e-5), None, None)
-        elementwise.batch_norm_backward(place(dy), place(x), shift, offset, variance, None, True, True)
+        assert_near(inverse**-2 - 1e-5, x.astype(np.float64).var((0, 2)), 1.0, 1e-5)
+        normalisation.normalise(place(x), None, None, moments)
+        normalisation.normalise_backward(place(dy), place(x), None, moments, True, True)
         assert_near(ops.bias_gradient(place(x[..., None])), x.sum((0, 2), np.float64), np.sqrt(x.size))
         dx = memory.empty((6, n), dtype)
         loss = single_passes.cross_entropy(place(x.reshape(6, n)), place(np.zeros(6, np.int64)), dx, -100, True)

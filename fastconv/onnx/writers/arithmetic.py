@@ -412,5 +412,5 @@ def _cast(g: Graph, x: Value, dtype: np.dtype) -> str:
 
 
 @writes(Tensor._become)
-def _become(g: Graph, self: Value, result: Value) -> str:
+def _become(g: Graph, self: Value, result: Value, sources: Any = ()) -> str:
     return g.cast(result, self.dtype) if result.dtype != self.dtype else g.name(result)

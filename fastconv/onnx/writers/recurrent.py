@@ -23,7 +23,9 @@ def _ordered(g: Graph, x: str, mode: str) -> str:
 
 
 @writes(RNN._scan)
-def _scan(g: Graph, self: Any, x: Value, state: list[Value], end: str) -> Any:
+def _scan(g: Graph, self: Any, x: Value, sizes: list[int] | None, state: list[Value], end: str) -> Any:
+    if sizes is not None:
+        raise RuntimeError(f"nn.{type(self).__name__} of a PackedSequence has no operator")
     mode = self.mode
     names = ("weight_ih", "weight_hh", *(("bias_ih", "bias_hh") if self.bias else ()))
     rows = [_ordered(g, g.name(g.value_of(getattr(self, name + end))), mode) for name in names]
