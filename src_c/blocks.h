@@ -142,34 +142,43 @@ static void NAME(conv_2)(void *y, const void *x, const void *w, const void *bias
 
 enum { NAME(NEIGHBOURS) = REGISTERS / 4 };
 
-/* Some neighbouring outputs of a block whose channels have filters of their own. */
-INLINE void NAME(depthwise_tile)(const int n, const idx cols, const idx step, const idx col, REAL *y, const REAL *x,
+/* A column of taps of some neighbouring outputs. */
+INLINE void NAME(depthwise_taps)(const int n, const idx step, vec *acc, const REAL *x, const REAL *w)
+{
+    const vec tap = load(w);
+    UNROLL_FOR (int i = 0; i < n; i++) acc[i] += load(x + i * step) * tap;
+}
+
+/* Some neighbouring outputs of a block whose channels have filters of their own, of `known` columns (0: any). */
+INLINE void NAME(depthwise_tile)(const int n, const int known, const idx step, const idx col, REAL *y, const REAL *x,
                                  const REAL *w, const REAL *bias, const REAL *added, const fc_taps_of_blocks *s)
 {
     vec acc[NAME(NEIGHBOURS)];
     const vec low = splat((REAL)s->low), high = splat((REAL)s->high);
     UNROLL_FOR (int i = 0; i < n; i++) acc[i] = load(bias);
-    for (idx row = 0; row < s->rows; row++, x += s->row, w += cols * LANES)
-        UNROLL_FOR (idx c = 0; c < cols; c++) {
-            const vec tap = load(w + c * LANES);
-            UNROLL_FOR (int i = 0; i < n; i++) acc[i] += load(x + c * col + i * step) * tap;
+    for (idx row = 0; row < s->rows; row++, x += s->row, w += s->cols * LANES) {
+        if (known) {
+            UNROLL_FOR (int c = 0; c < known; c++) NAME(depthwise_taps)(n, step, acc, x + c * col, w + c * LANES);
+        } else {
+            for (idx c = 0; c < s->cols; c++) NAME(depthwise_taps)(n, step, acc, x + c * col, w + c * LANES);
         }
+    }
     UNROLL_FOR (int i = 0; i < n; i++) {
         if (added) acc[i] += load(added + i * LANES);
         store(y + i * LANES, NAME(limited)(acc[i], low, high));
     }
 }
 
-INLINE void NAME(depthwise_row)(const idx cols, const idx step, const idx col, REAL *y, const REAL *x, const REAL *w,
+INLINE void NAME(depthwise_row)(const int known, const idx step, const idx col, REAL *y, const REAL *x, const REAL *w,
                                 const REAL *bias, const REAL *added, const fc_taps_of_blocks *s, idx count)
 {
     idx i = 0;
     for (; i + NAME(NEIGHBOURS) <= count; i += NAME(NEIGHBOURS))
-        NAME(depthwise_tile)(NAME(NEIGHBOURS), cols, step, col, y + i * LANES, x + i * step, w, bias,
+        NAME(depthwise_tile)(NAME(NEIGHBOURS), known, step, col, y + i * LANES, x + i * step, w, bias,
                              added ? added + i * LANES : NULL, s);
     for (; i < count; i++)
-        NAME(depthwise_tile)(1, cols, step, col, y + i * LANES, x + i * step, w, bias, added ? added + i * LANES : NULL,
-                             s);
+        NAME(depthwise_tile)(1, known, step, col, y + i * LANES, x + i * step, w, bias,
+                             added ? added + i * LANES : NULL, s);
 }
 
 static void NAME(depthwise)(void *y, const void *x, const void *w, const void *bias, const void *added,
@@ -182,7 +191,7 @@ static void NAME(depthwise)(void *y, const void *x, const void *w, const void *b
     else if (s->cols == 5 && s->col == LANES && s->step == LANES)
         NAME(depthwise_row)(5, LANES, LANES, y, x, w, bias, added, s, count);
     else
-        NAME(depthwise_row)(s->cols, s->step, s->col, y, x, w, bias, added, s, count);
+        NAME(depthwise_row)(0, s->step, s->col, y, x, w, bias, added, s, count);
 }
 
 static void NAME(block_max)(void *y_, const void *x_, const fc_taps_of_blocks *s, idx count)
