@@ -46,7 +46,7 @@ def test_without_a_compiler_the_build_stops_at_once(changes):
 
 def run_python(*arguments, cwd, **variables):
     """Python in a process of its own, with the modules that there are here."""
-    path = os.pathsep.join([str(variables.pop("first", ROOT)), *sys.path])
+    path = os.pathsep.join([str(variables.pop("first", Path(fastconv.__file__).parents[1])), *sys.path])
     command = [sys.executable, *arguments]
     return subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=os.environ | {"PYTHONPATH": path})
 

@@ -353,19 +353,19 @@ def test_images_are_mixed_with_their_labels(tmp_path, augment, monkeypatch):
     given = {"data": "folder", "root": str(tmp_path / "photos"), "model": "convnet", "image_size": 16}
     given |= {"epochs": 2, "batch_size": 4, "augment": augment}
     monkeypatch.setattr("fastconv.app.story.tell_story", lambda *arguments: None)
-    step, batches = train._step, []
+    step, batches = train._Step.__call__, []
 
-    def noted(model, loss_function, optimizer, images, labels):
+    def noted(self, images, labels, batch, stop):
         batches.append((images, labels))
         if len(batches) == 8:
             raise KeyboardInterrupt
-        return step(model, loss_function, optimizer, images, labels)
+        return step(self, images, labels, batch, stop)
 
     runs.train(given, out=str(tmp_path / "whole"))
-    monkeypatch.setattr(train, "_step", noted)
+    monkeypatch.setattr(train._Step, "__call__", noted)
     with pytest.raises(KeyboardInterrupt):
         runs.train(given, out=str(tmp_path / "parts"), checkpoint_seconds=0)
-    monkeypatch.setattr(train, "_step", step)
+    monkeypatch.setattr(train._Step, "__call__", step)
     runs.train({}, resume=str(tmp_path / "parts"))
     whole, parts = ((tmp_path / name / "model.safetensors").read_bytes() for name in ("whole", "parts"))
     assert whole == parts

@@ -13,12 +13,17 @@ from fastconv.distributed.launcher import mirror_ranks
 __all__ = ["run"]
 
 
+# What ``python -m mpi4py`` does, but MPI knows of the process from the beginning: else one that fails before it joins
+# the others would leave them waiting for it.
+MPI_PROGRAM = "from mpi4py import MPI, run; run.main()"
+
+
 def run(program: Sequence[str]) -> NoReturn:
     """Become ``python *program``, with `torch` and `torchvision` found in :data:`fastconv.as_torch.PATH`.
 
     The interpreter starts anew, in this process, so that nothing of ours is in the program's way: not on its stack,
-    not in its `__main__`, its arguments or its modules. One of several processes that MPI has started becomes ``python
-    -m mpi4py *program``, so that an error ends all of them, even before the program joins them.
+    not in its `__main__`, its arguments or its modules. One of several processes that MPI has started becomes what
+    ``python -m mpi4py *program`` is, so that an error ends all of them, even before the program joins them.
 
     Parameters
     ----------
@@ -39,6 +44,6 @@ def run(program: Sequence[str]) -> NoReturn:
     if several and find_spec("mpi4py") is not None:
         # It writes the program's folder over the first entry of sys.path, which has to be the one for that.
         os.environ.pop("PYTHONSAFEPATH", None)
-        options = [option for option in options if option != "-P"] + ["-m", "mpi4py"]
+        options = [option for option in options if option != "-P"] + ["-c", MPI_PROGRAM]
     sys.stdout.flush()
     os.execv(sys.executable, [sys.executable, *options, *program])

@@ -137,8 +137,8 @@ def rad2deg(input: Tensor) -> Tensor:
 def hypot(input: Tensor, other: Tensor) -> Tensor:
     """``sqrt(input**2 + other**2)``, element-wise with broadcasting."""
     x, y = operands(input, other)
-    if x.dtype.kind == "b":
-        raise NotImplementedError("\"hypot_cpu\" not implemented for 'Bool'")
+    if x.dtype.kind in "biu":
+        raise NotImplementedError(f'"hypot_cpu" not implemented for {x.dtype}')
     if x.dtype.itemsize == 2 and x.dtype.kind == "f":
         return cast(hypot(cast(x, float32), cast(y, float32)), x.dtype)
     return sqrt(add(pow(x, 2), pow(y, 2)))
