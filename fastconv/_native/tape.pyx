@@ -1,6 +1,6 @@
 """The tape's core, which every operation on tensors passes: recording it, and in-place operations. walk.pyx goes back.
 
-What the tape is tells `autograd`, what a tensor can do _tensor.py; here is the little that has to be quick.
+What the tape is tells `autograd`, what a tensor can do `_methods`; here is the little that has to be quick.
 """
 
 cimport cython

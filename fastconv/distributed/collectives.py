@@ -160,10 +160,11 @@ def _operation(op: Any, dtype: np.dtype) -> tuple[Any, bool]:
     return (MPI.SUM, True) if op is ReduceOp.AVG else (getattr(MPI, op.value), False)
 
 
-def _root(rank: int | None, group_rank: int | None, group: ProcessGroup, name: str) -> int:
-    """The rank within the group of a source or destination, which is given among all processes."""
+def _root(rank: int | None, group_rank: int | None, group: ProcessGroup, name: str, default: int | None = None) -> int:
+    """The rank within the group of a source or destination, which like its default is given among all processes."""
     if group_rank is not None:
         return group_rank
+    rank = default if rank is None else rank
     if rank is None:
         raise ValueError(f"Must specify {name} or group_{name}")
     if rank not in group.ranks:
@@ -320,7 +321,7 @@ def gather(
     values = _values(_checked(tensor, "tensor"))
     if group is GroupMember.NON_GROUP_MEMBER:
         return None
-    root = _root(0 if dst is None and group_dst is None else dst, group_dst, group, "dst")
+    root = _root(dst, group_dst, group, "dst", 0)
     tensors: list[Tensor] = []
     if group.rank() == root:
         if not gather_list:
@@ -351,7 +352,7 @@ def scatter(
     values = _values(_checked(tensor, "tensor"))
     if group is GroupMember.NON_GROUP_MEMBER:
         return None
-    root = _root(0 if src is None and group_src is None else src, group_src, group, "src")
+    root = _root(src, group_src, group, "src", 0)
     sent = None
     if group.rank() == root:
         if not scatter_list:
@@ -539,7 +540,7 @@ def gather_object(
     group = group_of(group)
     if group is GroupMember.NON_GROUP_MEMBER:
         return
-    root = _root(0 if dst is None and group_dst is None else dst, group_dst, group, "dst")
+    root = _root(dst, group_dst, group, "dst", 0)
     if group.rank() == root and not object_gather_list:
         raise ValueError("Argument ``object_gather_list`` must be specified on destination rank.")
     found = [None] * group.size()
@@ -559,7 +560,7 @@ def broadcast_object_list(
     group = group_of(group)
     if group is GroupMember.NON_GROUP_MEMBER:
         return
-    root = _root(0 if src is None and group_src is None else src, group_src, group, "src")
+    root = _root(src, group_src, group, "src", 0)
     sent = _pickled(list(object_list)) if group.rank() == root else np.empty(0, np.uint8)
     size = np.array([sent.size])
     wait_for(group.comm.Ibcast(size, root), "broadcast_object_list", group)

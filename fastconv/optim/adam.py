@@ -11,7 +11,16 @@ from .optimizer import Optimizer, check_betas, check_not_negative, take_step
 __all__ = ["Adam", "AdamW", "Adamax", "NAdam", "RAdam"]
 
 
-class Adam(Optimizer):
+class _Averaging(Optimizer):
+    """What the optimizers have in common that average gradients, and their sizes, over steps."""
+
+    def _check(self, options: dict[Any, Any]) -> None:
+        super()._check(options)
+        check_not_negative(options, "lr", "eps", "weight_decay")
+        check_betas(options)
+
+
+class Adam(_Averaging):
     """Adam (Kingma and Ba 2015, arXiv 1412.6980), torch's update rules.
 
     With gradient g (negative with `maximize`), for every parameter p in its step t::
@@ -84,11 +93,6 @@ class Adam(Optimizer):
         }
         super().__init__(params, defaults)
 
-    def _check(self, options: dict[Any, Any]) -> None:
-        super()._check(options)
-        check_not_negative(options, "lr", "eps", "weight_decay")
-        check_betas(options)
-
     def _update(self, group: dict[Any, Any]) -> None:
         parameters, arrays, gradients = with_gradient(group["params"])
         lr, decay = float(group["lr"]), float(group["weight_decay"])
@@ -152,7 +156,7 @@ class AdamW(Adam):
         )
 
 
-class Adamax(Optimizer):
+class Adamax(_Averaging):
     """Adam by the largest gradient (Kingma and Ba 2015, section 7.1, arXiv 1412.6980), torch's update rules.
 
     With m and g as in :class:`Adam`, for every parameter p in its step t::
@@ -198,11 +202,6 @@ class Adamax(Optimizer):
         }
         super().__init__(params, defaults)
 
-    def _check(self, options: dict[Any, Any]) -> None:
-        super()._check(options)
-        check_not_negative(options, "lr", "eps", "weight_decay")
-        check_betas(options)
-
     def _update(self, group: dict[Any, Any]) -> None:
         parameters, arrays, gradients = with_gradient(group["params"])
         beta1, beta2 = map(float, group["betas"])
@@ -223,7 +222,7 @@ class Adamax(Optimizer):
             )
 
 
-class RAdam(Optimizer):
+class RAdam(_Averaging):
     """Adam that waits for its variance to be known (Liu et al. 2020, arXiv 1908.03265), torch's update rules.
 
     With m, v and g as in :class:`Adam`, ``rho_inf = 2 / (1 - beta2) - 1`` and
@@ -273,11 +272,6 @@ class RAdam(Optimizer):
         }
         super().__init__(params, defaults)
 
-    def _check(self, options: dict[Any, Any]) -> None:
-        super()._check(options)
-        check_not_negative(options, "lr", "eps", "weight_decay")
-        check_betas(options)
-
     def _update(self, group: dict[Any, Any]) -> None:
         parameters, arrays, gradients = with_gradient(group["params"])
         lr, decay = float(group["lr"]), float(group["weight_decay"])
@@ -308,7 +302,7 @@ class RAdam(Optimizer):
             )
 
 
-class NAdam(Optimizer):
+class NAdam(_Averaging):
     """Adam with Nesterov's momentum (Dozat 2016, "Incorporating Nesterov Momentum into Adam"), torch's update rules.
 
     With m, v and g as in :class:`Adam`, ``mu_t = beta1 * (1 - 0.96^(t * momentum_decay) / 2)`` and M_t the product
@@ -361,8 +355,7 @@ class NAdam(Optimizer):
 
     def _check(self, options: dict[Any, Any]) -> None:
         super()._check(options)
-        check_not_negative(options, "lr", "eps", "weight_decay", "momentum_decay")
-        check_betas(options)
+        check_not_negative(options, "momentum_decay")
 
     def _update(self, group: dict[Any, Any]) -> None:
         parameters, arrays, gradients = with_gradient(group["params"])
