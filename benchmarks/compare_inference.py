@@ -12,6 +12,7 @@ against fastconv's model in float64. Weights are random, batch norms have random
 import argparse
 import json
 import os
+import signal
 import statistics
 import subprocess
 import sys
@@ -127,7 +128,8 @@ def engine(name: str, folder: Path, threads: int) -> Callable[[np.ndarray], np.n
 
 def serve(name: str, folder: Path, threads: int) -> None:
     """Answer each line of standard input, the number of a turn, with the seconds of a call; first with the result."""
-    answers, sys.stdout = sys.stdout, sys.stderr
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # engines speak too, in C
     call, x = engine(name, folder, threads), np.load(folder / "x.npy")
     np.save(folder / f"{name}.npy", call(x))
     start = time.perf_counter()
@@ -167,6 +169,17 @@ def write(folder: Path, network: str, images: int, size: int) -> np.ndarray:
         return model.double()(fastconv.from_numpy(x.astype(np.float64))).numpy()
 
 
+def halt(worker: subprocess.Popen[str]) -> None:
+    """Stop it until its next turn: the idle threads of some engines spin."""
+    if os.name == "posix":
+        worker.send_signal(signal.SIGSTOP)
+
+
+def wake(worker: subprocess.Popen[str]) -> None:
+    if os.name == "posix":
+        worker.send_signal(signal.SIGCONT)
+
+
 def compare(
     network: str, images: int, size: int, threads: int, repeats: int, engines: list[str]
 ) -> list[dict[str, Any]]:
@@ -189,16 +202,21 @@ def compare(
             )
             if worker.stdout.readline() == "ready\n":
                 workers[kind], times[kind] = worker, []
+                halt(worker)
             else:
+                worker.kill()
                 lines = worker.stderr.read().strip().splitlines()
                 print(f"{kind}: not available ({lines[-1] if lines else 'it ended'})", file=sys.stderr)
         for _ in range(repeats):
             for kind, worker in workers.items():
                 time.sleep(PAUSE_S)
+                wake(worker)
                 worker.stdin.write("\n")
                 worker.stdin.flush()
                 times[kind].append(float(worker.stdout.readline()))
+                halt(worker)
         for worker in workers.values():
+            wake(worker)
             worker.stdin.close()
             worker.wait()
         rows = []

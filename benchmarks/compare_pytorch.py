@@ -1,12 +1,13 @@
-"""Training steps of torch, with fastconv's kernels inside it and without, in turns in one process.
+"""Training steps of torch: alone, with fastconv's kernels inside it, and with `optimize(model)` too, in turns.
 
     python benchmarks/compare_pytorch.py [--threads 1 2] [--turns 5] [--networks convnet resnet18 ...]
 
-Torchvision's networks are measured where torchvision is installed. Prints the least time of a step of each, and the
-median of the ratios.
+All are in one process. Torchvision's networks are measured where torchvision is installed. Prints the least time of a
+step of each, and the medians of the ratios.
 """
 
 import argparse
+import copy
 import statistics
 import time
 from collections.abc import Callable
@@ -46,32 +47,35 @@ NETWORKS = {  # the network, batch, channels and pixels a side
 }
 
 
-def measure(make: Callable[[], nn.Module], size: tuple[int, ...], turns: int, last: bool) -> tuple[float, float, float]:
-    """The least seconds of a step without and with fastconv, and the median of their ratios."""
+def measure(make: Callable[[], nn.Module], size: tuple[int, ...], turns: int, last: bool) -> list[tuple[float, float]]:
+    """The least seconds of a step alone, with fastconv, and of the optimized model; and their shares of the first."""
     torch.manual_seed(0)
     model, x, labels = make(), torch.randn(size), torch.randint(10, size[:1])
     if last:
         model, x = model.to(memory_format=torch.channels_last), x.contiguous(memory_format=torch.channels_last)
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
+    optimized = fastconv.pytorch.optimize(copy.deepcopy(model))
+    optimizers = {m: torch.optim.SGD(m.parameters(), lr=0.01, momentum=0.9) for m in (model, optimized)}
 
-    def seconds() -> float:
+    def seconds(model: nn.Module) -> float:
         """Of a step, the least of those of half a second."""
         least, start, steps = float("inf"), time.perf_counter(), 0
         while steps < 2 or time.perf_counter() - start < 0.5:
             before = time.perf_counter()
-            optimizer.zero_grad()
+            optimizers[model].zero_grad()
             nn.functional.cross_entropy(model(x), labels).backward()
-            optimizer.step()
+            optimizers[model].step()
             least, steps = min(least, time.perf_counter() - before), steps + 1
         return least
 
-    pairs = []
+    rows = []
     for _ in range(turns):
-        alone = seconds()
+        alone = seconds(model)
         with fastconv.pytorch.enable():
-            pairs.append((alone, seconds()))
-    least = (min(column) for column in zip(*pairs, strict=True))
-    return *least, statistics.median(a / b for a, b in pairs)
+            rows.append((alone, seconds(model), seconds(optimized)))
+    columns = list(zip(*rows, strict=True))
+    return [
+        (min(column), statistics.median(a / b for a, b in zip(columns[0], column, strict=True))) for column in columns
+    ]
 
 
 def main() -> None:
@@ -88,11 +92,15 @@ def main() -> None:
             if not any(part in name for part in options.networks):
                 continue
             try:
-                alone, inside, ratio = measure(make, size, options.turns, options.channels_last)
+                alone, inside, fused = measure(make, size, options.turns, options.channels_last)
             except ImportError as error:
                 print(f"{name}: {error}")
                 continue
-            print(f"{name:24} {threads} threads: torch {alone:.4f}, fastconv {inside:.4f}, {ratio:.2f} times as fast")
+            print(
+                f"{name:24} {threads} threads: torch {alone[0]:.4f}, fastconv {inside[0]:.4f}, {inside[1]:.2f} times as"
+                f" fast, optimized {fused[0]:.4f}, {fused[1]:.2f} times",
+                flush=True,
+            )
 
 
 if __name__ == "__main__":

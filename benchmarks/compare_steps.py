@@ -11,6 +11,7 @@ medians over the turns. Memory is the most that the process had resident, less w
 import argparse
 import json
 import os
+import signal
 import resource
 import statistics
 import subprocess
@@ -130,6 +131,12 @@ class Contender:
             env=os.environ | dict.fromkeys(variables, str(threads)),
         )
         self.first = self.answer()
+        self.signal("SIGSTOP")
+
+    def signal(self, name):
+        """Stop it between its turns: the idle threads of some libraries spin."""
+        if os.name == "posix":
+            self.process.send_signal(getattr(signal, name))
 
     def answer(self):
         line = self.process.stdout.readline()
@@ -138,11 +145,15 @@ class Contender:
         return json.loads(line)
 
     def time(self):
+        self.signal("SIGCONT")
         self.process.stdin.write("\n")
         self.process.stdin.flush()
-        return self.answer()["seconds"]
+        seconds = self.answer()["seconds"]
+        self.signal("SIGSTOP")
+        return seconds
 
     def close(self):
+        self.signal("SIGCONT")
         self.process.stdin.close()
         self.process.wait()
 

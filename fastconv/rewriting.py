@@ -9,14 +9,15 @@ three are known; all else is evaluated as before, and in the same order.
 from __future__ import annotations
 
 import ast
+import functools
 import inspect
 import operator
 import textwrap
 import types
-from collections.abc import Callable, Container
-from typing import Any, NamedTuple
+from collections.abc import Callable, Container, Sequence
+from typing import Any, ClassVar, NamedTuple
 
-__all__ = ["Deferred", "Steps", "rewritten", "steps_of"]
+__all__ = ["Deferred", "Forward", "Steps", "rewritten", "steps_of"]
 
 
 class Steps(NamedTuple):
@@ -73,11 +74,62 @@ def steps_of(can_wait: Callable[[Any, Any], bool], at_once: Callable[[Any, Any, 
     return Steps(defer, lambda a, b: add(a, b, operator.add), lambda a, b: add(a, b, operator.iadd), then)
 
 
+class Forward:
+    """What stands in a module for the forward() of its class: that method with steps.
+
+    A copy, and what is loaded from a file, makes it anew of its module's class. Subclasses set three attributes.
+
+    Attributes
+    ----------
+    steps : Steps
+    layers : set of types
+        Those of the module's children that may wait.
+    known : dict
+        By methods of classes what stands for them, for those that call their children by no name.
+    """
+
+    steps: ClassVar[Steps]
+    layers: ClassVar[frozenset[type]]
+    known: ClassVar[dict[Any, Any]]
+    made: ClassVar[dict[Any, Any]] = {}
+
+    def __init__(self, module: Any) -> None:
+        self.module = module
+        self.function: Callable[..., Any] | None = None
+
+    @classmethod
+    def of(cls, module: Any) -> None:
+        """Give it to a module of whose forward() something changes."""
+        if "forward" not in module.__dict__:
+            forward = cls(module)
+            if forward.make() is not None:
+                module.__dict__["forward"] = forward
+
+    def make(self) -> Callable[..., Any] | None:
+        method = type(self.module).forward
+        names = frozenset(name for name, child in self.module._modules.items() if type(child) in self.layers)
+        if names and method in self.known:
+            self.function = self.known[method]
+        elif names and isinstance(method, types.FunctionType):
+            key = type(self), method, names
+            if key not in self.made:
+                self.made[key] = rewritten(method, names, self.steps)
+            self.function = self.made[key]
+        return self.function
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        function = self.function or self.make() or type(self.module).forward
+        return function(self.module, *args, **kwargs)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"module": self.module, "function": None}
+
+
 _NAMES = {step: f"_fastconv_{step}" for step in Steps._fields}
 
 
 def rewritten(method: types.FunctionType, layers: Container[str], steps: Steps) -> Callable[..., Any] | None:
-    """The function so written anew; None if nothing would change, or its source is not to be had or is decorated.
+    """The function so written anew; None if nothing would change, or its source is not to be had.
 
     Parameters
     ----------
@@ -87,24 +139,42 @@ def rewritten(method: types.FunctionType, layers: Container[str], steps: Steps) 
         Names of the module's attributes that may wait.
     steps : Steps
     """
+    code = method.__code__
+    arguments = code.co_varnames[: code.co_argcount]
+    if not arguments or not set(code.co_freevars) <= {"__class__"}:
+        return None
     try:
-        lines, first = inspect.getsourcelines(method)
-        tree = ast.parse(textwrap.dedent("".join(lines)))
-    except (OSError, TypeError, SyntaxError):
+        source = "".join(inspect.findsource(code)[0])
+        if code not in _codes(source):  # the file has changed since
+            return None
+        lines, first = inspect.getsourcelines(code)
+        [function] = ast.parse(textwrap.dedent("".join(lines))).body
+    except (OSError, TypeError, SyntaxError, ValueError):
         return None
-    [function] = tree.body if len(tree.body) == 1 else [None]
-    free = method.__code__.co_freevars
-    if not isinstance(function, ast.FunctionDef) or function.decorator_list or not set(free) <= {"__class__"}:
+    if not isinstance(function, ast.FunctionDef) or any(map(_is_private, ast.walk(function))):
         return None
-    arguments = [*function.args.posonlyargs, *function.args.args]
-    if not arguments or function.name != method.__name__ or any(map(_is_private, ast.walk(function))):
-        return None
-    rewriter = _Rewriter(arguments[0].arg, layers)
+    # Decorators, annotations and defaults, which are evaluated where a function is defined, are the method's own.
+    function.returns, function.decorator_list, function.args.defaults = None, [], []
+    function.args.kw_defaults = [None if d is None else ast.Constant(None) for d in function.args.kw_defaults]
+    for argument in ast.walk(function.args):
+        if isinstance(argument, ast.arg):
+            argument.annotation = None
+    ast.increment_lineno(function, first - 1)
+    rewriter = _Rewriter(arguments[0], layers)
     rewriter.block(function.body)
     if not rewriter.changed:
         return None
-    # The function is made in another one, whose parameters are what it is to find beside its module's names.
-    names = [*_NAMES.values(), *free]
+    found = dict(zip(_NAMES.values(), steps, strict=True))
+    result = _made(function, method, (*found, *code.co_freevars), found)
+    result.__defaults__, result.__kwdefaults__ = method.__defaults__, method.__kwdefaults__
+    result.__qualname__ = method.__qualname__
+    return result
+
+
+def _made(
+    function: ast.FunctionDef, method: types.FunctionType, names: Sequence[str], found: dict[str, Any]
+) -> types.FunctionType:
+    """The function of a tree, which finds `names` beside the names of its module: what is found, and its class."""
     maker = ast.FunctionDef(
         name="maker",
         args=ast.arguments([], [ast.arg(name) for name in names], None, [], [], None, []),
@@ -112,20 +182,20 @@ def rewritten(method: types.FunctionType, layers: Container[str], steps: Steps) 
         decorator_list=[],
         type_params=[],
     )
-    function.returns, function.args.defaults = None, []
-    function.args.kw_defaults = [None] * len(function.args.kwonlyargs)
-    for argument in ast.walk(function.args):
-        if isinstance(argument, ast.arg):
-            argument.annotation = None
-    module = ast.fix_missing_locations(ast.Module([maker], []))
-    ast.increment_lineno(module, first - 1)
+    tree = ast.fix_missing_locations(ast.Module([maker], []))
     made: dict[str, Any] = {}
-    exec(compile(module, method.__code__.co_filename, "exec", dont_inherit=True), method.__globals__, made)
-    cells = [cell.cell_contents for cell in method.__closure__ or ()]
-    result = made["maker"](*steps, *cells)
-    result.__defaults__, result.__kwdefaults__ = method.__defaults__, method.__kwdefaults__
-    result.__qualname__, result.__doc__ = method.__qualname__, method.__doc__
-    return result
+    exec(compile(tree, method.__code__.co_filename, "exec", dont_inherit=True), method.__globals__, made)
+    cells = dict(zip(method.__code__.co_freevars, method.__closure__ or (), strict=True))
+    return made["maker"](*(found[name] if name in found else cells[name].cell_contents for name in names))
+
+
+@functools.lru_cache(maxsize=8)
+def _codes(source: str) -> list[types.CodeType]:
+    """All functions of a file."""
+    codes = [compile(source, "", "exec", dont_inherit=True)]
+    for code in codes:
+        codes.extend(const for const in code.co_consts if isinstance(const, types.CodeType))
+    return codes
 
 
 def _is_private(node: ast.AST) -> bool:

@@ -160,3 +160,85 @@ def test_what_does_not_fit_is_computed_one_by_one():
         rectified(norm, F.relu, fc.randn(2, 3))
     wide = nn.Sequential(nn.BatchNorm2d(3), nn.ReLU()).to(fc.bfloat16)
     assert wide(x.to(fc.bfloat16)).dtype == fc.bfloat16
+
+
+class Block(nn.Module):
+    """Written as torchvision writes it."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv1, self.conv2 = nn.Conv2d(3, 3, 3, padding=1, bias=False), nn.Conv2d(3, 3, 3, padding=1, bias=False)
+        self.bn1, self.bn2, self.bn3 = nn.BatchNorm2d(3), nn.BatchNorm2d(3), nn.BatchNorm2d(3)
+        self.relu = nn.ReLU(inplace=True)
+        self.short = True
+
+    def forward(self, x, *, twice: bool = False):
+        identity = x
+        out = self.conv1(x)
+        out = self.bn1(out)
+        out = self.relu(out)
+        out = self.conv2(out)
+        out = self.bn2(out)
+        if not self.short:
+            identity = self.conv1(x)
+        out += identity
+        out = self.relu(out)
+        kept = self.bn3(out)
+        return F.relu(kept) + kept if twice else F.relu6(x + self.bn3(out), inplace=True)
+
+
+def operations(y):
+    """The names of all recorded operations."""
+    names, stack, seen = [], [y.grad_fn], set()
+    while stack:
+        node = stack.pop()
+        if node is not None and node not in seen:
+            seen.add(node)
+            names.append(node.name())
+            stack += [parent for parent, _ in node.next_functions]
+    return names
+
+
+def rectifiers(y):
+    return sum(name in ("ReluBackward0", "ActivationBackward0") for name in operations(y))
+
+
+def test_optimized_models_compute_blocks_of_ones_own_at_once(tmp_path):
+    fc.manual_seed(2)
+    model = nn.Sequential(Block(), Block(), nn.Flatten(), nn.Linear(3 * 64, 10))
+    twin, x = copy.deepcopy(model), fc.randn(3, 3, 8, 8)
+    keys = list(model.state_dict())
+    assert fc.optimize(model) is model
+    assert fc.optimize(model) is model
+    assert list(model.state_dict()) == keys
+    assert rectifiers(model(x)) == 0
+    assert rectifiers(twin(x)) == 6
+    losses, state = steps(model, x)
+    expected, expected_state = steps(twin, x)
+    assert losses == expected
+    for one, other in zip(state, expected_state, strict=True):
+        np.testing.assert_array_equal(one, other)
+    again = copy.deepcopy(model)
+    assert rectifiers(again(x)) == 0
+    assert again[0].__dict__["forward"].module is again[0]
+    seen = []
+    model[0].bn2.register_forward_hook(lambda *_: seen.append("bn2"))
+    assert rectifiers(model(x)) == 1
+    assert seen == ["bn2"]
+    model[1].relu = nn.Tanh()
+    assert rectifiers(model(x)) == 1
+    assert "TanhBackward0" in operations(model(x))
+
+
+def test_both_branches_and_keywords_are_kept():
+    model, plain = fc.optimize(Block()), Block()
+    plain.load_state_dict(model.state_dict())
+    x = fc.randn(2, 3, 6, 6)
+    for short in (True, False):
+        model.short = plain.short = short
+        for twice in (True, False):
+            np.testing.assert_array_equal(
+                model(x, twice=twice).detach().numpy(), plain(x, twice=twice).detach().numpy()
+            )
+    with pytest.raises(TypeError, match="unexpected keyword"):
+        model(x, thrice=True)

@@ -56,12 +56,15 @@ import numpy as np
 cnp.import_array()
 
 # Blocks of one size class wait in a list, linked through their own first bytes, until a block of that class is wanted.
-# All blocks together are bounded by twice the most that was in use: a training step wants each class at another time.
+# All blocks together are bounded by little more than the most that was in use. A training step wants each class at
+# another time: up to SPARE bytes no block ever goes back, and beyond that the largest go first, whose pages cost least
+# beside what is written into them.
 
 cdef enum:
     CLASSES = 4 * 60
     LEAST = 4096            # smallest block
     HUGE_PAGE = 2097152
+    SPARE = 33554432
 
 cdef size_t MOST = PY_SSIZE_T_MAX // 2   # bytes of a block: size classes beyond it would not end
 
@@ -83,6 +86,32 @@ cdef (int, size_t) size_class(size_t size) noexcept:
     return k + <int>extra, octave + extra * step
 
 
+cdef inline size_t most_bytes(size_t used) noexcept:
+    """The bound of all blocks, while so much is in use."""
+    cdef size_t most = max(most_used_bytes, used)
+    return most + most // 8 + SPARE
+
+
+cdef void make_room(size_t size) noexcept:
+    """Give waiting blocks back so that a new one of this size stays within the bound."""
+    global waiting_bytes
+    cdef void *block
+    cdef int k = CLASSES - 1
+    cdef size_t most = most_bytes(used_bytes + size)
+    while waiting_bytes > 0 and waiting_bytes + used_bytes + size > most:
+        while waiting[k] == NULL:
+            k -= 1
+        block = waiting[k]
+        waiting[k] = (<void **>block)[0]
+        waiting_bytes -= class_bytes(k)
+        free_aligned(block)
+
+
+cdef size_t class_bytes(int k) noexcept:
+    cdef size_t octave = <size_t>LEAST << (k // 4)
+    return octave + k % 4 * (octave // 4)
+
+
 cdef void *take(size_t size) except NULL:
     global waiting_bytes, used_bytes, most_used_bytes
     cdef int k
@@ -96,6 +125,7 @@ cdef void *take(size_t size) except NULL:
         waiting[k] = (<void **>block)[0]
         waiting_bytes -= whole
     else:
+        make_room(whole)
         block = aligned_block(HUGE_PAGE if whole >= HUGE_PAGE else LINE, whole)
         if block == NULL:
             # Perhaps what waits for reuse is what is missing.
@@ -116,7 +146,7 @@ cdef void give(void *block, size_t size) noexcept:
     cdef size_t whole
     k, whole = size_class(size)
     used_bytes -= whole
-    if EXACT_MEMORY or waiting_bytes + used_bytes + whole > 2 * most_used_bytes:
+    if EXACT_MEMORY or waiting_bytes + used_bytes + whole > most_bytes(used_bytes):
         free_aligned(block)
         return
     (<void **>block)[0] = waiting[k]

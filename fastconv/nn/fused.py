@@ -6,6 +6,7 @@ import contextlib
 import math
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
+from types import FunctionType
 from typing import Any
 
 from .._native.layers.normalisation import batch_norm
@@ -15,10 +16,11 @@ from .activations import ReLU, ReLU6
 from .module import Module
 from .normalisation import BatchNorm1d, BatchNorm2d, BatchNorm3d
 
-__all__ = ["fusible", "one_by_one", "rectified"]
+__all__ = ["at_once", "can_wait", "fusible", "one_by_one", "rectified"]
 
 _NORMS = frozenset({BatchNorm1d, BatchNorm2d, BatchNorm3d})
-_CEILINGS: dict[Any, float] = {ReLU: math.nan, ReLU6: 6.0, F.relu: math.nan, F.relu6: 6.0}
+_FUNCTIONS: dict[Any, float] = {F.relu: math.nan, F.relu6: 6.0}
+_CEILINGS: dict[Any, float] = {ReLU: math.nan, ReLU6: 6.0, **_FUNCTIONS}
 
 _apart = ContextVar("apart", default=False)
 
@@ -44,7 +46,7 @@ def fusible(norm: Module, rectifier: Module | Callable[..., Any]) -> bool:
         return False
     if isinstance(rectifier, Module):
         return type(rectifier) in _CEILINGS and _is_plain(rectifier)
-    return rectifier is F.relu or rectifier is F.relu6
+    return isinstance(rectifier, FunctionType) and rectifier in _FUNCTIONS
 
 
 def _batch_norm(x: Tensor, mean: Any, variance: Any, weight: Any, bias: Any, *more: Any) -> Tensor:
@@ -52,14 +54,13 @@ def _batch_norm(x: Tensor, mean: Any, variance: Any, weight: Any, bias: Any, *mo
     return batch_norm(x, weight, bias, mean, variance, *more)
 
 
-def rectified(
-    norm: Module, rectifier: Module | Callable[..., Any], x: Tensor, residual: Tensor | None = None
-) -> Tensor:
-    """``rectifier(norm(x) + residual)``, or ``rectifier(norm(x))`` without a residual.
+def can_wait(norm: Any, x: Any) -> bool:
+    """Whether it is batch norm that :func:`at_once` may compute together with what follows it."""
+    return type(norm) in _NORMS and not _apart.get() and _is_plain(norm) and isinstance(x, Tensor)
 
-    Batch norm with ReLU or ReLU6 is one operation, in some 8 instead of 13 passes over memory, and results and
-    gradients have the same bits. Other layers, those with hooks, and residuals of another size are computed one by one.
-    """
+
+def at_once(norm: Any, rectifier: Any, x: Tensor, residual: Any) -> Any:
+    """:func:`rectified` as one operation, or NotImplemented."""
     if (
         fusible(norm, rectifier)
         and isinstance(x, Tensor)
@@ -71,5 +72,19 @@ def rectified(
     ):
         kind = type(rectifier) if isinstance(rectifier, Module) else rectifier
         return norm._normalised(x, _batch_norm, residual, True, _CEILINGS[kind])
-    y = norm(x)
-    return rectifier(y if residual is None else y + residual)
+    return NotImplemented
+
+
+def rectified(
+    norm: Module, rectifier: Module | Callable[..., Any], x: Tensor, residual: Tensor | None = None
+) -> Tensor:
+    """``rectifier(norm(x) + residual)``, or ``rectifier(norm(x))`` without a residual.
+
+    Batch norm with ReLU or ReLU6 is one operation, in some 8 instead of 13 passes over memory, and results and
+    gradients have the same bits. Other layers, those with hooks, and residuals of another size are computed one by one.
+    """
+    result = at_once(norm, rectifier, x, residual)
+    if result is NotImplemented:
+        y = norm(x)
+        result = rectifier(y if residual is None else y + residual)
+    return result

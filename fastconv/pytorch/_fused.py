@@ -1,21 +1,21 @@
 """Batch norm, a residual and a rectifier as one recorded operation of PyTorch, and models that call it."""
 
 import math
-from collections.abc import Callable
-from types import FunctionType
-from typing import Any
+from types import BuiltinFunctionType, FunctionType
+from typing import Any, ClassVar
 
 import torch
 from torch import nn
 from torch.autograd import forward_ad
 from torch.nn.modules import module as modules
 
+from .. import rewriting
 from .._native.layers.normalisation import moments_of, normalise, normalise_backward
 from .._native.runtime import get_num_threads, set_num_threads
-from ..rewriting import Deferred, rewritten, steps_of
+from ..rewriting import Deferred, steps_of
 from ._arrays import array, in_format, is_channels_last, refusal, tensor
 
-__all__ = ["optimized", "restored"]
+__all__ = ["optimized"]
 
 _CEILINGS: dict[Any, float] = {
     nn.ReLU: math.nan,
@@ -26,6 +26,9 @@ _CEILINGS: dict[Any, float] = {
     torch.relu: math.nan,
     torch.relu_: math.nan,
 }
+
+
+_NAMED = (type, FunctionType, BuiltinFunctionType)
 
 
 class _Rectified(torch.autograd.Function):
@@ -147,7 +150,11 @@ def _can_wait(layer: Any, x: Any) -> bool:
 def _at_once(layer: nn.BatchNorm2d, function: Any, x: torch.Tensor, residual: Any) -> Any:
     """``function(layer(x) + residual)`` as one operation, or NotImplemented."""
     kind = type(function) if isinstance(function, nn.Module) else function
-    if kind not in _CEILINGS or (isinstance(function, nn.Module) and not _is_plain(function)):
+    if (
+        not isinstance(kind, _NAMED)
+        or kind not in _CEILINGS
+        or (isinstance(function, nn.Module) and not _is_plain(function))
+    ):
         return NotImplemented
     if residual is not None and not (
         type(residual) is torch.Tensor and residual.shape == x.shape and refusal(x, residual) is None
@@ -188,49 +195,17 @@ def _chain(self: nn.Sequential, input: Any) -> Any:
     return input.now() if type(input) is Deferred else input
 
 
-class Forward:
-    """A module's forward() with these steps. Where it is loaded or copied it is made again of the module's class."""
+class Forward(rewriting.Forward):
+    """A module's forward() with these steps."""
 
-    def __init__(self, module: nn.Module) -> None:
-        self.module = module
-        self.function: Callable[..., Any] | None = None
-
-    def make(self) -> Callable[..., Any] | None:
-        """The function, or None if nothing in the module can wait."""
-        kind = type(self.module)
-        norms = frozenset(name for name, child in self.module.named_children() if type(child) is nn.BatchNorm2d)
-        if norms and kind.forward is nn.Sequential.forward:
-            self.function = _chain
-        elif norms and (key := (kind.forward, norms)) not in _MADE:
-            _MADE[key] = rewritten(kind.forward, norms, STEPS) if isinstance(kind.forward, FunctionType) else None
-        if norms and self.function is None:
-            self.function = _MADE[kind.forward, norms]
-        return self.function
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        function = self.function or self.make() or type(self.module).forward
-        return function(self.module, *args, **kwargs)
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {"module": self.module, "function": None}
-
-
-_MADE: dict[Any, Callable[..., Any] | None] = {}
+    steps = STEPS
+    layers = frozenset({nn.BatchNorm2d})
+    known: ClassVar[dict[Any, Any]] = {nn.Sequential.forward: _chain}
 
 
 def optimized(model: nn.Module) -> nn.Module:
     """The model, whose modules with batch norm among their children have a :class:`Forward`."""
     for module in model.modules():
-        if "forward" not in module.__dict__ and not isinstance(module, torch.jit.ScriptModule):
-            forward = Forward(module)
-            if forward.make() is not None:
-                module.__dict__["forward"] = forward
-    return model
-
-
-def restored(model: nn.Module) -> nn.Module:
-    """The model with the forward() of its classes again."""
-    for module in model.modules():
-        if isinstance(module.__dict__.get("forward"), Forward):
-            del module.__dict__["forward"]
+        if not isinstance(module, torch.jit.ScriptModule):
+            Forward.of(module)
     return model
