@@ -11,8 +11,8 @@ medians over the turns. Memory is the most that the process had resident, less w
 import argparse
 import json
 import os
-import signal
 import resource
+import signal
 import statistics
 import subprocess
 import sys
