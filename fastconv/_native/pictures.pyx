@@ -4,20 +4,23 @@ cimport numpy as cnp
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from cpython.pycapsule cimport PyCapsule_GetPointer
 from libc.math cimport ceil, fabs
-from libc.stdint cimport int64_t, uint8_t
+from libc.stdint cimport int16_t, int64_t, uint8_t
+from libc.string cimport memcpy, memset
 
 cnp.import_array()
 
 cdef extern from "pictures.h" nogil:
     int FC_PICTURE_TAPS
-    void fc_picture_numbers(const uint8_t *bytes, int pixels, float *out)
+    int FC_PICTURE_WEIGHTS
     void fc_picture_across(
-        const float *row, const int *first, const int *counts, const float *weights, int taps, int outputs, float *out
+        const uint8_t *row, const int *first, const int16_t *weights, int pairs, int outputs, uint8_t *out
     )
     void fc_picture_down(
-        const float *rows, int64_t stride, int count, const float *weight, int taps, int width, float *out
+        const uint8_t *rows, int64_t stride, int count, const int16_t *weights, int width, uint8_t *out
     )
-    void fc_picture_planes(const float *row, int width, int flip, const float *tables, int64_t plane, float *out)
+    void fc_picture_planes(
+        const uint8_t *row, int width, int flip, const float *tables, int64_t plane, float *out
+    )
 
 cdef struct ArrowArray:
     # Of the Arrow C data interface, by which Pillow shows its pixels.
@@ -58,38 +61,69 @@ cdef inline double filter_at(double x, bint cubic) noexcept nogil:
     return 0
 
 
-cdef int taps_of(int length, int outputs, bint cubic) noexcept nogil:
+cdef struct Resampling:
+    # Of one dimension: how many pixels an output is made of at most, the first of each output, how many there are, and
+    # their weights, two by two as pictures.h takes them; of outputs up to a multiple of four, the last ones of nothing.
+    int length, outputs, places, pairs
+    bint cubic
+    double scale, wide
+    int *first
+    int *counts
+    int16_t *weights
+
+
+cdef int plan(Resampling *r, int length, int outputs, bint cubic) noexcept nogil:
     """How many pixels an output is made of at most."""
-    cdef double scale = <double>length / outputs
-    return <int>ceil((2.0 if cubic else 1.0) * (scale if scale > 1 else 1.0)) * 2 + 1
+    r.length, r.outputs, r.cubic = length, outputs, cubic
+    r.places = (outputs + 3) // 4 * 4
+    r.scale = <double>length / outputs
+    r.wide = r.scale if r.scale > 1 else 1.0
+    cdef int taps = <int>ceil((2.0 if cubic else 1.0) * r.wide) * 2 + 1
+    r.pairs = (taps + 1) // 2
+    return taps
 
 
-cdef void weigh(int length, int outputs, bint cubic, int taps, int *first, int *counts, float *weights) noexcept nogil:
-    """Pillow's weights: the first pixel of each output, how many there are, and their weights in two parts."""
-    cdef double scale = <double>length / outputs
-    cdef double wide = scale if scale > 1 else 1.0
-    cdef double support = (2.0 if cubic else 1.0) * wide
+cdef size_t size_of(const Resampling *r) noexcept nogil:
+    """Bytes of a plan's tables."""
+    return r.places * (2 * sizeof(int) + FC_PICTURE_WEIGHTS * r.pairs * sizeof(int16_t))
+
+
+cdef void weigh(Resampling *r, char *memory) noexcept nogil:
+    """Pillow's weights."""
+    cdef double support = (2.0 if r.cubic else 1.0) * r.wide
     cdef double center, total, weight
     cdef double real[64]
-    cdef int i, k, low, high, whole, upper
-    for i in range(outputs):
-        center = (i + 0.5) * scale
+    cdef int i, k, low, high, whole, upper, most = 0
+    cdef int16_t *at
+    r.first = <int *>memory
+    r.counts = r.first + r.places
+    r.weights = <int16_t *>(r.counts + r.places)
+    memset(memory, 0, size_of(r))
+    for i in range(r.outputs):
+        center = (i + 0.5) * r.scale
         low = <int>(center - support + 0.5)
         low = low if low > 0 else 0
         high = <int>(center + support + 0.5)
-        high = high if high < length else length
+        high = high if high < r.length else r.length
+        r.first[i] = low
+        r.counts[i] = high - low
+        most = max(most, high - low)
+    r.pairs = (most + 1) // 2
+    for i in range(r.outputs):
+        center = (i + 0.5) * r.scale
         total = 0
-        for k in range(high - low):
-            real[k] = filter_at((k + low - center + 0.5) * (1.0 / wide), cubic)
+        for k in range(r.counts[i]):
+            real[k] = filter_at((k + r.first[i] - center + 0.5) * (1.0 / r.wide), r.cubic)
             total += real[k]
-        first[i] = low
-        counts[i] = high - low
-        for k in range(high - low):
-            weight = real[k] / total if total != 0 else real[k]
-            whole = <int>((-0.5 if weight < 0 else 0.5) + weight * (1 << 22))
+        for k in range(2 * r.pairs):
+            whole = 0
+            if k < r.counts[i]:
+                weight = real[k] / total if total != 0 else real[k]
+                whole = <int>((-0.5 if weight < 0 else 0.5) + weight * (1 << 22))
             upper = whole >> 11     # rounded down, so that the lower part is not negative
-            weights[2 * taps * i + k] = upper
-            weights[2 * taps * i + taps + k] = whole - upper * (1 << 11)
+            at = r.weights + FC_PICTURE_WEIGHTS * (<int64_t>r.pairs * i + k // 2) + k % 2
+            at[0] = at[2] = at[4] = at[6] = <int16_t>upper
+            at[8] = at[10] = at[12] = at[14] = <int16_t>(whole - upper * (1 << 11))
 
 
 def window_into(
@@ -129,54 +163,44 @@ def window_into(
     cdef const uint8_t *corner = pixels + 4 * (<int64_t>top * width + left)
     cdef int64_t stride = 4 * <int64_t>width, plane = <int64_t>new_rows * new_columns
     cdef bint resized = rows != new_rows or columns != new_columns
-    cdef int across = 0, down = 0
-    if resized:
-        across, down = taps_of(columns, new_columns, cubic), taps_of(rows, new_rows, cubic)
-    if max(across, down) > FC_PICTURE_TAPS:
-        raise ValueError(f"an output is made of up to {max(across, down)} pixels, at most {FC_PICTURE_TAPS} are known")
-    # First pixels and counts of columns and rows, their weights, a row of the window, one of the result, and what is in
-    # between: all rows resampled, or all rows of the window.
-    cdef size_t places = 2 * (<size_t>new_columns + new_rows)
-    cdef size_t weights = 2 * (<size_t>across * new_columns + <size_t>down * new_rows)
-    cdef size_t pixels_between = 0
-    if resized:
-        pixels_between = <size_t>rows * (columns if down_first else new_columns)
-    cdef float *memory = <float *>PyMem_Malloc(4 * (places + weights + 4 * (columns + new_columns + pixels_between)))
+    cdef Resampling across, down
+    cdef int taps = max(plan(&across, columns, new_columns, cubic), plan(&down, rows, new_rows, cubic))
+    if resized and taps > FC_PICTURE_TAPS:
+        raise ValueError(f"an output is made of up to {taps} pixels, at most {FC_PICTURE_TAPS} are known")
+    # The tables; a row of the window, with room behind it; a row of the result; and all rows that are resampled across.
+    cdef size_t tables_across = size_of(&across) if resized else 0, tables_down = size_of(&down) if resized else 0
+    cdef size_t line_bytes = 4 * (<size_t>columns + 2 * across.pairs), row_bytes = 4 * <size_t>across.places
+    cdef size_t between_bytes = rows * row_bytes if resized and not down_first else 0
+    cdef char *memory = <char *>PyMem_Malloc(tables_across + tables_down + line_bytes + row_bytes + between_bytes)
     if memory == NULL:
         raise MemoryError(f"no memory for {rows} rows of {max(columns, new_columns)} pixels")
-    cdef int *first_x = <int *>memory
-    cdef int *counts_x = first_x + new_columns
-    cdef int *first_y = counts_x + new_columns
-    cdef int *counts_y = first_y + new_rows
-    cdef float *weights_x = memory + places
-    cdef float *weights_y = weights_x + 2 * <size_t>across * new_columns
-    cdef float *line = memory + places + weights
-    cdef float *row = line + 4 * <size_t>columns
-    cdef float *between = row + 4 * <size_t>new_columns
-    cdef int64_t step = 4 * <int64_t>(columns if down_first else new_columns)
+    cdef uint8_t *line = <uint8_t *>memory + tables_across + tables_down
+    cdef uint8_t *row = line + line_bytes
+    cdef uint8_t *between = row + row_bytes
+    cdef const uint8_t *rows_down = corner
+    cdef int64_t step = stride
     with nogil:
         if resized:
-            weigh(columns, new_columns, cubic, across, first_x, counts_x, weights_x)
-            weigh(rows, new_rows, cubic, down, first_y, counts_y, weights_y)
+            weigh(&across, memory)
+            weigh(&down, memory + tables_across)
+            memset(line, 0, line_bytes)
+        if resized and not down_first:
+            rows_down, step = between, <int64_t>row_bytes
             for i in range(rows):
-                if down_first:
-                    fc_picture_numbers(corner + i * stride, columns, between + i * step)
-                else:
-                    fc_picture_numbers(corner + i * stride, columns, line)
-                    fc_picture_across(line, first_x, counts_x, weights_x, across, new_columns, between + i * step)
+                memcpy(line, corner + i * stride, 4 * <size_t>columns)
+                fc_picture_across(
+                    line, across.first, across.weights, across.pairs, new_columns, between + i * step
+                )
         for i in range(new_rows):
             if not resized:
-                fc_picture_numbers(corner + i * stride, columns, row)
-            elif down_first:
-                fc_picture_down(
-                    between + first_y[i] * step, step, counts_y[i], weights_y + 2 * <int64_t>down * i, down, columns,
-                    line
-                )
-                fc_picture_across(line, first_x, counts_x, weights_x, across, new_columns, row)
-            else:
-                fc_picture_down(
-                    between + first_y[i] * step, step, counts_y[i], weights_y + 2 * <int64_t>down * i, down,
-                    new_columns, row
-                )
+                fc_picture_planes(corner + i * stride, new_columns, flip, &tables[0, 0], plane, &out[0, i, 0])
+                continue
+            fc_picture_down(
+                rows_down + down.first[i] * step, step, down.counts[i],
+                down.weights + FC_PICTURE_WEIGHTS * <int64_t>down.pairs * i, columns if down_first else new_columns,
+                line if down_first else row
+            )
+            if down_first:
+                fc_picture_across(line, across.first, across.weights, across.pairs, new_columns, row)
             fc_picture_planes(row, new_columns, flip, &tables[0, 0], plane, &out[0, i, 0])
     PyMem_Free(memory)
