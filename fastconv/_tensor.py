@@ -531,8 +531,6 @@ class Tensor(tape.TensorBase, Elementary, Operators, Arithmetic, Reductions, Ele
 
     def _overwrite(self, value) -> Tensor:
         """Take over `value`, a tensor, array or number, broadcast to this shape and cast to this dtype, in place."""
-        if not isinstance(value, Tensor) or value._array.size != 1:
-            tape.check_overlap(self._array, value)
         if tape.check_writable(self, value):
             return self._become(apply(primitives.overwrite, self, value))
         array = np.asarray(value._array if isinstance(value, Tensor) else value)
@@ -544,6 +542,7 @@ class Tensor(tape.TensorBase, Elementary, Operators, Arithmetic, Reductions, Ele
     def copy_(self, src: Tensor | ArrayLike) -> Tensor:
         """Take over the values of `src`, broadcast to this shape and cast to this dtype, in place."""
         src = src if isinstance(src, Tensor) else wrap(to_array(src, None))
+        tape.check_overlap(self._array, src)
         try:
             return self._overwrite(src)
         except ValueError:

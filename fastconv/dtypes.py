@@ -15,6 +15,7 @@ from .checks import brief
 
 __all__ = [
     "ARRAYS",
+    "CLASSES",
     "CPU",
     "Data",
     "DType",
@@ -175,9 +176,10 @@ def convert(array: np.ndarray, dtype: np.dtype) -> np.ndarray:
 
 def filled_with(value: float, shape: Sequence[int], dtype: np.dtype) -> np.ndarray:
     """A new array full of a number."""
+    value = fitting(value, dtype)
     if dtype is bfloat16:
         return convert(np.full(shape, value, np.float32), dtype)
-    return np.full(shape, fitting(value, dtype), dtype)
+    return np.full(shape, value, dtype)
 
 
 def dtype_of(array: np.ndarray) -> DType:
@@ -247,6 +249,23 @@ def result_type(*operands: Any) -> DType:
     return result
 
 
+BFLOAT16_MAX = (2 - 2.0**-7) * 2.0**127
+
+# Torch's names of tensors by their dtypes.
+CLASSES = {
+    "float32": "Float",
+    "float64": "Double",
+    "float16": "Half",
+    "bfloat16": "BFloat16",
+    "uint8": "Byte",
+    "int8": "Char",
+    "int16": "Short",
+    "int32": "Int",
+    "int64": "Long",
+    "bool": "Bool",
+}
+
+
 def can_cast(from_: DTypeLike, to: DTypeLike) -> bool:
     """Whether an in-place operation may store results of the one dtype in a tensor of the other."""
     source, target = as_dtype(from_), as_dtype(to)
@@ -256,19 +275,23 @@ def can_cast(from_: DTypeLike, to: DTypeLike) -> bool:
 def fitting(value: Any, dtype: np.dtype) -> Any:
     """A number as an element of that dtype: integers of either sign where the bits suffice, RuntimeError for others."""
     value = value.item() if isinstance(value, (*ARRAYS, np.generic)) else value
-    if dtype.kind == "b" or dtype is bfloat16:
+    if dtype.kind == "b":
         return value
     if not math.isfinite(value):
         if dtype.kind in "iu":
             raise RuntimeError(f"value cannot be converted to type {dtype} without overflow, got {value!r}")
         return value
-    limits = np.finfo(dtype) if dtype.kind == "f" else np.iinfo(dtype)
-    least = limits.min
+    if dtype.kind == "f":
+        most = BFLOAT16_MAX if dtype is bfloat16 else float(np.finfo(dtype).max)
+        least = -most
+    else:
+        limits = np.iinfo(dtype)
+        least, most = limits.min, limits.max
     if isinstance(value, int) and dtype.kind == "u":
-        least = -limits.max
-    if not least <= value <= limits.max:
+        least = -most
+    if not least <= value <= most:
         raise RuntimeError(f"value cannot be converted to type {dtype} without overflow, got {value!r}")
-    return value % (limits.max + 1) if dtype.kind == "u" else value
+    return value % (most + 1) if dtype.kind == "u" else value
 
 
 def check_dtype(dtype: np.dtype) -> np.dtype:

@@ -190,7 +190,8 @@ def targets(
     if weight is not None:
         target *= weight.reshape((-1,) + (1,) * (x.ndim - dim - 1))
     target *= np.expand_dims(counted, dim)
-    return target, _divisor(flat, weight, reduction)
+    # Where nothing counts the loss is NaN, but its gradient 0.
+    return target, _divisor(flat, weight, reduction) if counted.any() else 1.0
 
 
 def _dense(x: np.ndarray) -> np.ndarray:

@@ -73,6 +73,15 @@ def compare(actual, expected, leaves, tolerance):
                 near(t.grad.numpy(), expected_gradient.numpy(), 10 * tolerance, "gradient")
 
 
+def found(op):
+    """What of ours bears the name of one of torch's functions: a function, or else a method."""
+    *path, name = op.name.removeprefix("nn.functional.").split(".")
+    place = F if op.name.startswith("nn.functional.") else fc
+    for part in path:
+        place = getattr(place, part, None)
+    return getattr(place, name, None) or (None if path or place is F else getattr(fc.Tensor, name, None))
+
+
 def functions(wanted):
     """Pairs of a name and a comparison to be made, for each sample of each function that we have."""
     import torch
@@ -80,8 +89,8 @@ def functions(wanted):
 
     for op in op_db:
         name = op.name.removeprefix("nn.functional.")
-        ours = getattr(F, name, None)
-        if ours is None or not op.name.startswith("nn.functional.") or (wanted and name not in wanted):
+        ours = found(op)
+        if ours is None or (wanted and name not in wanted):
             continue
         if name == "embedding":  # whose samples begin with the weight
 

@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, DTypeLike
 from .._native.tape import TensorBase, wrap
 from ..checks import check_shape, number, unpack
 from ..dtypes import (
+    CLASSES,
     DeviceLike,
     Size,
     as_dtype,
@@ -41,21 +42,6 @@ if TYPE_CHECKING:
     from .._tensor import Tensor
 
 __all__ = ["Conversion"]
-
-
-# Torch's names of tensors by their dtypes.
-_CLASSES = {
-    "float32": "Float",
-    "float64": "Double",
-    "float16": "Half",
-    "bfloat16": "BFloat16",
-    "uint8": "Byte",
-    "int8": "Char",
-    "int16": "Short",
-    "int32": "Int",
-    "int64": "Long",
-    "bool": "Bool",
-}
 
 
 class Conversion:
@@ -109,9 +95,9 @@ class Conversion:
     def type(self, dtype: Any = None) -> Any:
         """Torch's name of tensors of this dtype, ``"torch.FloatTensor"``; with a name or a dtype see :meth:`to`."""
         if dtype is None:
-            return f"torch.{_CLASSES[self.dtype.name]}Tensor"
+            return f"torch.{CLASSES[self.dtype.name]}Tensor"
         if isinstance(dtype, str):
-            names = {f"torch.{name}Tensor": kind for kind, name in _CLASSES.items()}
+            names = {f"torch.{name}Tensor": kind for kind, name in CLASSES.items()}
             if dtype not in names:
                 raise ValueError(f"invalid type: {dtype!r}; there are {', '.join(names)}")
             dtype = names[dtype]

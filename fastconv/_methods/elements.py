@@ -14,7 +14,7 @@ from .. import functions, primitives
 from .._native import tape
 from .._native.tape import TensorBase, apply
 from ..checks import brief
-from ..dtypes import OPERANDS, convert, fitting
+from ..dtypes import OPERANDS, bfloat16, convert, fitting
 from ..functions.indexing import getitem, split_index
 from ..functions.operands import array_of, numpy_names
 
@@ -44,13 +44,15 @@ class Elements:
             )
         if index is False:  # which picks nothing
             return
-        if isinstance(value, (int, float)) and self.dtype != np.float16:
+        if isinstance(value, (int, float)) and self.dtype not in (np.float16, bfloat16):
             value = fitting(value, self.dtype)
         try:
-            if not tape.check_writable(self, value):
-                region = self._array[view]
-                if not isinstance(value, TensorBase) or value._array.size != 1:
-                    tape.check_overlap(region, value, chosen is not None)
+            recorded = tape.check_writable(self, value)
+            region = self._array[view]
+            # Of a tensor of one element its number is taken first.
+            if not isinstance(value, TensorBase) or value._array.size != 1:
+                tape.check_overlap(region, value, chosen is not None)
+            if not recorded:
                 array = value._array if isinstance(value, TensorBase) else value
                 if self._array.dtype.kind == "V" or (isinstance(value, TensorBase) and value._array.dtype.kind == "V"):
                     array = convert(np.asarray(array), self._array.dtype)

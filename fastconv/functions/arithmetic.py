@@ -10,7 +10,7 @@ import numpy as np
 from .. import primitives
 from .._native.tape import wrap
 from ..checks import brief
-from ..dtypes import ARRAYS, category, fitting, result_type
+from ..dtypes import ARRAYS, bfloat16, category, fitting, float16, result_type
 from .operands import apply, array_of, as_operand, check_broadcast, elementwise, into, operands, quiet, without_gradient
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ def pow(input: Tensor | float, exponent: Tensor | float) -> Tensor:
     kind = category(result_type(input, exponent))
     if kind == 1 and not isinstance(exponent, ARRAYS) and exponent < 0:
         raise RuntimeError("Integers to negative integer powers are not allowed.")
-    if kind == 1 and not isinstance(exponent, ARRAYS):
+    if not isinstance(exponent, ARRAYS) and (kind == 1 or result_type(input) in (float16, bfloat16)):
         fitting(exponent, result_type(input, exponent))
     x, p = operands(input, exponent)
     if kind == 0:

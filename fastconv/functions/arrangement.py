@@ -158,6 +158,8 @@ def ravel(input: Tensor) -> Tensor:
 @numpy_names
 def unflatten(input: Tensor, dim: int, sizes: Sequence[int]) -> Tensor:
     """A dimension made several, of which one length may be -1."""
+    if not input.ndim:
+        raise RuntimeError(f"unflatten: Dimension specified as {dim} but tensor has no dimensions")
     dim = dimension(dim, input.ndim)
     length, lengths = input.shape[dim], list(sizes)
     if lengths.count(-1) == 1:

@@ -12,7 +12,7 @@ import numpy as np
 from .. import primitives
 from .._native.tape import TensorBase, differentiable_twice, wrap
 from ..checks import brief, dimension, number
-from ..dtypes import as_dtype, fitting, float32, result_type
+from ..dtypes import CLASSES, as_dtype, fitting, float32, result_type
 from .arithmetic import add, div, mul, pow, sub
 from .comparison import ge, isnan, le
 from .logic import logical_not, logical_or
@@ -23,6 +23,7 @@ from .operands import (
     cast,
     check_broadcast,
     dimensions,
+    elementwise,
     floating,
     numpy_names,
     operands,
@@ -151,8 +152,9 @@ def logaddexp(input: Tensor, other: Tensor) -> Tensor:
     """``log(exp(input) + exp(other))`` without overflow, element-wise with broadcasting."""
     x, y = operands(input, other, floating=True)
     check_broadcast(x, y)
-    if result_type(input, other).kind == "b":
-        raise NotImplementedError("\"logaddexp_cpu\" not implemented for 'Bool'")
+    kind = result_type(input, other)
+    if kind.kind != "f":
+        raise NotImplementedError(f"\"logaddexp_cpu\" not implemented for '{CLASSES[kind.name]}'")
     if x.dtype.itemsize == 2:
         return cast(logaddexp(cast(x, float32), cast(y, float32)), x.dtype)
     largest = wrap(np.asarray(np.maximum(array_of(x), array_of(y))))
@@ -160,14 +162,27 @@ def logaddexp(input: Tensor, other: Tensor) -> Tensor:
     return add(log(add(exp(sub(x, largest)), exp(sub(y, largest)))), largest)
 
 
+@differentiable_twice
+def _xlogy(needs, x, y):
+    x_shape, y_shape = np.shape(x), np.shape(y)
+    nothing = np.equal(x, 0) & np.less_equal(y, 0)
+
+    def vjp(dz, x, y):
+        kept = apply(primitives.where, nothing, 1.0, y)
+        return (
+            primitives.sum_back(dz * apply(primitives.log, kept), x_shape) if needs[0] else None,
+            primitives.sum_back(dz * x / y, y_shape) if needs[1] else None,
+        )
+
+    zero = nothing | (np.equal(x, 0) & np.isinf(y))
+    return x * np.log(np.where(zero, 1, y)), vjp, (x, y)
+
+
 @quiet
 def xlogy(input: Tensor, other: Tensor | float) -> Tensor:
     """``input * log(other)``, and 0 where `input` is 0 (but `other` is no NaN), element-wise with broadcasting."""
     x, y = operands(input, other, floating=True)
-    y = y if isinstance(y, TensorBase) else wrap(np.asarray(y, array_of(x).dtype))
-    check_broadcast(x, y)
-    zero = np.equal(array_of(x), 0) & ((array_of(y) <= 0) | np.isinf(array_of(y)))
-    return mul(x, log(where(wrap(np.asarray(zero)), 1.0, y)))
+    return elementwise(_xlogy, x, y if isinstance(y, TensorBase) else np.asarray(y, array_of(x).dtype))
 
 
 @differentiable_twice

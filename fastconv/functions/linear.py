@@ -261,9 +261,9 @@ def cross(input: Tensor, other: Tensor, dim: int = -1) -> Tensor:
 
 def trace(input: Tensor) -> Tensor:
     """The sum of a matrix's diagonal."""
-    _of_ranks("trace", (2,), input)
-    if input.dtype.kind == "b":
+    if isinstance(input, TensorBase) and input.dtype.kind == "b":
         raise NotImplementedError("\"trace\" not implemented for 'Bool'")
+    _of_ranks("trace", (2,), input)
     return sum(diagonal(input))
 
 

@@ -12,7 +12,7 @@ from .. import primitives
 from .._native.layers import pointwise
 from .._native.tape import TensorBase
 from ..checks import brief, dimension, number
-from ..dtypes import ARRAYS, OPERANDS, as_dtype, category, fitting, result_type
+from ..dtypes import ARRAYS, OPERANDS, as_dtype, category, fitting, float32, float64, result_type
 from .operands import apply, as_operand, elementwise, floating, into, numpy_names, operands, quiet
 from .selection import nonzero
 
@@ -116,7 +116,8 @@ def _softmax(op: Callable[..., Any], input: Any, dim: int, dtype: DTypeLike | No
     x = floating(as_operand(input, None if dtype is None else as_dtype(dtype)), op.__name__)
     dim = dimension(dim, x.ndim)
     if not x.ndim:
-        return apply(primitives.reshape, _softmax(op, apply(primitives.reshape, x, shape=(1,)), 0, None), shape=())
+        row = _softmax(op, apply(primitives.reshape, x, shape=(1,)), 0, None)
+        return apply(primitives.clone, apply(primitives.reshape, row, shape=()))  # the result is no view
     if 0 in x.shape:
         return apply(primitives.clone, x)
     return apply(op, x, dim=dim)
@@ -138,6 +139,9 @@ def clamp(
         if limit is not None and not isinstance(limit, ARRAYS):
             number(limit, f"clamp()'s {name}")
     dtype = result_type(*[x for x in (input, min, max) if x is not None])
+    if dtype.kind == "b" and not any(isinstance(x, ARRAYS) for x in (min, max)):
+        kinds = "" if None not in (min, max) else "_min" if max is None else "_max"
+        raise NotImplementedError(f"\"clamp{kinds}_scalar_cpu\" not implemented for 'Bool'")
     min, max = (x if x is None or isinstance(x, ARRAYS) else fitting(x, dtype) for x in (min, max))
     return into(
         out, elementwise(primitives.clamp, *[None if x is None else as_operand(x, dtype) for x in (input, min, max)])
@@ -163,7 +167,8 @@ def where(condition: Tensor, input: Tensor | float | None = None, other: Tensor 
     if not isinstance(condition, (*ARRAYS, bool, np.bool_)):
         raise TypeError(f"where() expects a tensor of bools as condition, got {brief(condition)}")
     dtype = result_type(input, other)
-    x, y = (as_operand(z if isinstance(z, ARRAYS) else fitting(z, dtype), dtype) for z in (input, other))
+    limits = dtype if dtype.kind in "biu" or dtype == float32 else float64  # torch lets other floats become infinite
+    x, y = (as_operand(z if isinstance(z, ARRAYS) else fitting(z, limits), dtype) for z in (input, other))
     if not isinstance(x, ARRAYS) and not isinstance(y, ARRAYS):
         x = np.asarray(x, dtype)
     return elementwise(primitives.where, condition, x, y)

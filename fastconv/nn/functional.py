@@ -339,12 +339,24 @@ def pad(input: Array, pad: Sequence[int], mode: str = "constant", value: float |
         raise ValueError(f"padding mode {mode!r} takes no value, got {value!r}")
     if mode == "constant":
         return apply(pad_constant, input, pads=pad, value=value)
+    crops = isinstance(pad, Sequence) and any(isinstance(n, int) and n < 0 for n in pad)
+    if crops and mode == "circular":  # What is cropped is no longer there to wrap around; a mirror shows all.
+        return apply(pad_edges, _cropped(input, pad), pads=pad, mode=mode)
     y = apply(pad_edges, input, pads=pad, mode=mode)
+    if crops:
+        y = _cropped(y, pad)
+        if 0 in y.shape and 0 not in input.shape:
+            raise RuntimeError(f"pad {list(pad)} leaves nothing of input {list(input.shape)}")
+    return y
+
+
+def _cropped(x, pad):
+    """x without what negative pads take from its sides."""
     crops = [
         slice(max(-before, 0), n - max(-after, 0))
-        for n, before, after in zip(y.shape[::-1], pad[::2], pad[1::2], strict=False)
+        for n, before, after in zip(x.shape[::-1], pad[::2], pad[1::2], strict=False)
     ]
-    return y[(..., *crops[::-1])] if min(pad) < 0 else y
+    return x[(..., *crops[::-1])]
 
 
 # ---------------------------------------------------------------------------------------------------------
