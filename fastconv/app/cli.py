@@ -117,7 +117,8 @@ def _add_train(commands) -> None:
     parser.add_argument(
         "--resume",
         metavar="DIR",
-        help="go on with the run in this folder, by its own settings; a run that has ended goes on with --epochs",
+        help="go on with the run in this folder, by its own settings; a run that has ended goes on with --epochs N, by "
+        "the schedule of N epochs in all",
     )
     parser.add_argument(
         "--config", metavar="FILE", help="read arguments from this file of TOML or JSON; those given here come first"

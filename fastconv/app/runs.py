@@ -78,8 +78,8 @@ def train(
     checkpoint_seconds : float
         How often to write a checkpoint within an epoch.
     epochs : int, optional
-        With `resume`: how many epochs there are to be in all. A run that has come to its end goes on, by the same
-        schedule over the epochs that are added.
+        With `resume`: how many epochs there are to be in all. A run that has come to its end goes on, from where the
+        schedule of so many epochs would be by then.
     tensorboard : bool
         Write the log for TensorBoard too.
 
@@ -172,7 +172,7 @@ def _train(
         for group in optimizer.param_groups:
             group["lr"] = settings["lr"]
             group.pop("initial_lr", None)
-    scheduler = _schedule(settings, optimizer, (settings["epochs"] - settings["begun"]) * len(train_loader))
+    scheduler = _schedule(settings, optimizer, len(train_loader))
 
     folder = _new_folder(settings["data"], out) if resume is None else resume
     tested = "test" if sets.val is None else "val"
@@ -459,16 +459,25 @@ def _optimizer(settings: dict[str, Any], trained: Any):
     return getattr(optim, kinds[settings["optimizer"]])(trained.parameters(), **options)
 
 
-def _schedule(settings: dict[str, Any], optimizer, steps: int):
-    """The scheduler, to be stepped after every batch."""
+def _schedule(settings: dict[str, Any], optimizer, batches: int):
+    """The scheduler, to be stepped after every batch, of which an epoch has so many.
+
+    A run that goes on after its end is where a run of all its epochs would be: a high learning rate, as at the beginning,
+    would undo what it has learned.
+    """
     from fastconv.optim import lr_scheduler
 
+    steps = settings["epochs"] * batches
     match settings["schedule"]:
         case "onecycle":
-            return lr_scheduler.OneCycleLR(optimizer, settings["lr"], total_steps=steps, cycle_momentum=False)
+            scheduler = lr_scheduler.OneCycleLR(optimizer, settings["lr"], total_steps=steps, cycle_momentum=False)
         case "cosine":
-            return lr_scheduler.CosineAnnealingLR(optimizer, steps)
-    return None
+            scheduler = lr_scheduler.CosineAnnealingLR(optimizer, steps)
+        case _:
+            return None
+    for _ in range(settings["begun"] * batches):
+        scheduler.step()
+    return scheduler
 
 
 def _new_folder(data: str, out: str | None) -> str:

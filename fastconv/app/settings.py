@@ -65,7 +65,7 @@ SETTINGS = (
     *("data", "root", "model", "image_size", "init", "freeze", "epochs", "batch_size"),
     *("optimizer", "lr", "momentum", "weight_decay", "schedule", "augment", "early_stopping", "seed"),
 )
-# What a checkpoint keeps beside them: the epoch after which the present schedule began, the images of a folder, and
+# What a checkpoint keeps beside them: the epoch after which the run went on beyond its end, the images of a folder, and
 # whether those are squeezed to the size.
 KEPT = ("begun", "images", "squeezed")
 
