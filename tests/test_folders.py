@@ -11,6 +11,7 @@ import fastconv
 from fastconv.app import checkpoint, cli, folders, runs, settings, train
 from fastconv.app.images import prepared
 from fastconv.app.networks import begin_with, head_of, network
+from fastconv.vision import datasets, transforms
 
 Image = pytest.importorskip("PIL.Image")
 pytest.importorskip("safetensors")
@@ -144,11 +145,29 @@ def test_folders_that_cannot_be_trained_on(tmp_path):
     refused(ValueError, "test, train hold no folders, but each should hold one a class")
     photos(tmp_path / "test")
     refused(ValueError, "test looks like images for a test, but there are none to train on")
+    photos(tmp_path / "train", count=1)
+    shutil.rmtree(tmp_path / "test")
+    refused(ValueError, "train: each of the 2 classes has one image only, so there is none to test on")
+    photos(tmp_path / "test")
     photos(tmp_path / "train")
     put(tmp_path / "test" / "cat", 3)
     refused(ValueError, r"train has the classes \['blue', 'red'\], test has .*; \['cat'\] could never be answered")
     photos(tmp_path / "test_set")
     refused(ValueError, "test and test_set both look like the images for test; leave one there")
+
+
+def test_links_to_a_folder_above_are_not_followed(tmp_path):
+    """They would put the images of all other classes into theirs."""
+    photos(tmp_path, count=5)
+    os.symlink("..", tmp_path / "red" / "up")
+    os.symlink(tmp_path.parent, tmp_path / "blue" / "further")
+    (tmp_path / "red" / "more").mkdir()
+    os.symlink("..", tmp_path / "red" / "more" / "back")
+    split = folders.find_split(str(tmp_path), 0)
+    assert sizes(split) == {"train": 8, "test": 2}
+    for path, label in split.parts["train"] + split.parts["test"]:
+        assert os.path.dirname(path) == split.classes[label]
+    assert len(datasets.ImageFolder(tmp_path)) == 10
 
 
 def test_parts_that_are_not_used_are_named(tmp_path):
@@ -182,11 +201,13 @@ def test_every_image_is_looked_at_first(tmp_path):
     (tmp_path / "red" / "empty.jpg").write_bytes(b"")
     (tmp_path / "blue" / "page.jpg").write_text("<html>")
     os.symlink(tmp_path / "gone", tmp_path / "blue" / "link.png")
+    (tmp_path / "blue" / "phone.HEIC").write_bytes(b"\0\0\0\x18ftypheic")
     given = settings.complete({"data": "folder", "root": str(tmp_path)})
     sets = runs._load_data(given)
     assert (len(sets.train), len(sets.test)) == (16 + len(sets.train) - 16, 20 - len(sets.train))
-    assert sets.notes[-1].startswith("4 of 24 images cannot be read and are left out: ")
-    assert len(sets.left_out) == 4 and str(tmp_path) not in "".join(sets.left_out)
+    assert sets.notes[-1].startswith("5 of 25 images cannot be read and are left out: ")
+    assert "phone.HEIC: is HEIC, which Pillow does not read; save it as JPEG" in sets.notes[-1]
+    assert len(sets.left_out) == 5 and str(tmp_path) not in "".join(sets.left_out)
     for words in ("link.png: leads nowhere", "page.jpg: is no image", "cut.png: is damaged", "empty.jpg: is empty"):
         assert words in sets.notes[-1]
     # They come as they were found then, whatever has come and gone since.
@@ -198,6 +219,21 @@ def test_every_image_is_looked_at_first(tmp_path):
         assert found[part] - set(getattr(again, part).images) <= {("red/3.png", 1)}
         assert set(getattr(again, part).images) <= found[part]
     assert "red/3.png: is not there" in again.notes[-1]
+
+
+def test_of_very_long_images_the_middle_is_taken_first(tmp_path):
+    """A row of 60,000 pixels, 64 pixels high, would have as many as 80,000 photographs of that size."""
+    colours = np.zeros((1, 60_000, 3), np.uint8)
+    colours[:, 29_990:30_010] = (200, 100, 50)
+    about = {"image_size": 64, "squeezed": False, "mean": (0.5,) * 3, "std": (0.5,) * 3}
+    cut = prepared(about, whole=True)
+    for turned in (colours, colours.transpose(1, 0, 2)):
+        image = cut(Image.fromarray(np.ascontiguousarray(turned)))
+        assert (np.asarray(image) == (200, 100, 50)).all()
+        assert image.size == (64, 64)
+    usual = Image.fromarray(np.random.default_rng(0).integers(0, 255, (10, 160, 3), dtype=np.uint8))
+    expected = transforms.Compose([transforms.Resize(64), transforms.CenterCrop(64)])(usual)
+    assert np.array_equal(cut(usual), expected)
 
 
 def test_images_are_cut_not_squeezed_and_read_the_same_from_memory_and_disk(tmp_path, monkeypatch):

@@ -79,7 +79,7 @@ def find_split(root: str, seed: int) -> Split:
     if not parts:
         classes, found = _classes_in(top, root, notes)
         _check_classes(top, classes)
-        return Split(classes, _drawn(found, classes, seed, notes), notes)
+        return Split(classes, _drawn(top, found, classes, seed, notes), notes)
     ignored = sorted(set(_folders(top)) - set(parts.values()))
     if ignored:
         notes.append(f"{', '.join(ignored)}: beside {parts['train']}, but by the name no images for a test: not used")
@@ -106,7 +106,7 @@ def find_split(root: str, seed: int) -> Split:
             notes.append(f"{parts[part]}: has no images of {', '.join(absent)}")
         result[part] = [(path, classes.index(names[label])) for path, label in others]
     if len(result) == 1:
-        return Split(classes, _drawn(found, classes, seed, notes), notes)
+        return Split(classes, _drawn(train_top, found, classes, seed, notes), notes)
     if "test" not in result:  # two parts: one to learn from, one to be tested on
         result["test"] = result.pop("val")
     return Split(classes, result, notes)
@@ -204,7 +204,7 @@ def _check_classes(place: str, classes: Sequence[str]) -> None:
 
 
 def _drawn(
-    images: Sequence[tuple[str, int]], classes: Sequence[str], seed: int, notes: list[str]
+    place: str, images: Sequence[tuple[str, int]], classes: Sequence[str], seed: int, notes: list[str]
 ) -> dict[str, list[tuple[str, int]]]:
     """A fifth of each class for the test, at least one where there are two, the rest for training."""
     generator = Generator().manual_seed(seed)  # its own: the split does not hang on what else is drawn
@@ -216,6 +216,11 @@ def _drawn(
         if not count:
             notes.append(f"{name}: has one image, which is trained on, so the test says nothing of this class")
         tested.update(places[k] for k in order[:count])
+    if not tested:
+        raise ValueError(
+            f"{place}: each of the {len(classes)} classes has one image only, so there is none to test on: at least "
+            "one class needs two, or a folder `test` beside a folder `train` has them"
+        )
     parts: dict[str, list[tuple[str, int]]] = {"train": [], "test": []}
     for i, image in enumerate(images):
         parts["test" if i in tested else "train"].append(image)

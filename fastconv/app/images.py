@@ -7,14 +7,17 @@ from typing import Any
 import numpy as np
 
 from fastconv.vision._pillow import pillow, to_image
+from fastconv.vision.datasets.folder import leads_back
 
 __all__ = ["EightBit", "is_hidden", "is_image_name", "open_image", "prepared", "visible_files"]
 
 # How the names of images end, in any case.
 EXTENSIONS = {
-    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".bmp", ".dib", ".tif", ".tiff", ".webp", ".avif", ".heic"),
-    *(".jp2", ".j2k", ".ppm", ".pgm", ".pbm", ".pnm", ".tga", ".ico"),
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".bmp", ".dib", ".tif", ".tiff", ".webp", ".avif"),
+    *(".jp2", ".j2k", ".ppm", ".pgm", ".pbm", ".pnm", ".tga", ".ico", ".heic", ".heif"),
 }
+# How many times as long as wide images may be: of longer ones the middle is taken before they are brought to size.
+LONGEST = 16
 
 
 class EightBit:
@@ -47,6 +50,24 @@ class EightBit:
         return f"{type(self).__name__}(channels={self.channels})"
 
 
+class Middle:
+    """The middle of a Pillow image that is more than LONGEST times as long as wide.
+
+    Of one of 60,000 x 1 pixels, resized by its short side to 224, the other would have 13 million.
+    """
+
+    def __call__(self, image: Any) -> Any:
+        longest = LONGEST * min(image.size)
+        width, height = (min(side, longest) for side in image.size)
+        if (width, height) == image.size:
+            return image
+        left, top = (image.width - width) // 2, (image.height - height) // 2
+        return image.crop((left, top, left + width, top + height))
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}()"
+
+
 def _eight_bits(values: np.ndarray) -> np.ndarray:
     """Grey values of integers of up to 16 bits, or of floats, as uint8."""
     if values.dtype.kind == "f":
@@ -76,6 +97,8 @@ def open_image(source: str | os.PathLike[str] | bytes, channels: int = 3) -> Any
         if not (len(source) if isinstance(source, bytes) else os.path.getsize(source)):
             raise RuntimeError(f"{name}: is empty") from error
         if isinstance(error, image_module.UnidentifiedImageError):
+            if os.path.splitext(name)[1].lower() in (".heic", ".heif"):
+                raise RuntimeError(f"{name}: is HEIC, which Pillow does not read; save it as JPEG") from error
             raise RuntimeError(f"{name}: is no image") from error
         raise RuntimeError(f"{name}: is damaged: {error}") from error
 
@@ -98,7 +121,7 @@ def prepared(about: dict[str, Any], whole: bool = False) -> Any:
     steps += (
         [transforms.Resize((size, size))]
         if about["squeezed"]
-        else [transforms.Resize(size), transforms.CenterCrop(size)]
+        else [Middle(), transforms.Resize(size), transforms.CenterCrop(size)]
     )
     if not whole:
         steps += [transforms.ToTensor(), transforms.Normalize(about["mean"], about["std"])]
@@ -127,6 +150,6 @@ def visible_files(root: str) -> list[str]:
                 continue
             if not os.path.isdir(path):
                 found.append(path)
-            elif (real := os.path.realpath(path)) not in above:
+            elif not leads_back(real := os.path.realpath(path), above):
                 waiting.append((path, (*above, real)))
     return sorted(found, key=lambda path: (os.path.dirname(path), path))

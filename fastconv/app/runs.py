@@ -462,8 +462,8 @@ def _optimizer(settings: dict[str, Any], trained: Any):
 def _schedule(settings: dict[str, Any], optimizer, batches: int):
     """The scheduler, to be stepped after every batch, of which an epoch has so many.
 
-    A run that goes on after its end is where a run of all its epochs would be: a high learning rate, as at the beginning,
-    would undo what it has learned.
+    A run that goes on after its end is where a run of all its epochs would be: a high learning rate, as at the
+    beginning, would undo what it has learned.
     """
     from fastconv.optim import lr_scheduler
 

@@ -108,12 +108,17 @@ def _files_under(root: str) -> list[str]:
         for name in list(folders):
             path = os.path.join(folder, name)
             real = os.path.realpath(path)
-            if real in trail:
+            if leads_back(real, trail):
                 folders.remove(name)
             else:
                 above[path] = (*trail, real)
         found.append((folder, sorted(files)))
     return [os.path.join(folder, file) for folder, files in sorted(found) for file in files]
+
+
+def leads_back(folder: str, trail: Sequence[str]) -> bool:
+    """Whether one of the folders of `trail`, by which a link to `folder` was come to, is this one or lies in it."""
+    return any(step == folder or step.startswith(os.path.join(folder, "")) for step in trail)
 
 
 class DatasetFolder(VisionDataset):
