@@ -41,15 +41,15 @@ def member(arguments: list[str]) -> None:
     if arguments[0] == "fault":
         _fail(arguments[1], rank == int(arguments[2]))
         return
-    name, steps, kind, batch = arguments[1], int(arguments[2]), arguments[3], int(arguments[4])
+    name, steps, kind, batch, dtype = arguments[1], int(arguments[2]), arguments[3], int(arguments[4]), arguments[5]
     rng = np.random.default_rng(0)
-    means = rng.standard_normal((10, 3, 32, 32)).astype("f")
+    means = rng.standard_normal((10, 3, 32, 32)).astype(dtype)
     labels = rng.integers(0, 10, 32 * batch)
-    images = means[labels] + rng.standard_normal((len(labels), 3, 32, 32)).astype("f")
+    images = means[labels] + rng.standard_normal((len(labels), 3, 32, 32)).astype(dtype)
 
     def trained(wrap, part):
         fastconv.manual_seed(3)
-        model = wrap(network(name, 3, 32, 10))
+        model = wrap(network(name, 3, 32, 10).to(getattr(fastconv, dtype)))
         optimizer = optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
         for step in range(steps):
             start = step * batch % len(labels)
@@ -74,7 +74,7 @@ def member(arguments: list[str]) -> None:
             one = trained(lambda model: model, slice(None))
             flat = [np.concatenate([p.detach().numpy().ravel() for p in m.parameters()]) for m in (many, one)]
             apart = f", {np.linalg.norm(flat[0] - flat[1]) / np.linalg.norm(flat[1]):.1e} of one rank's weights apart"
-        print(f"{name}, {kind}, {size} ranks, {steps} steps: {digests[0]}{apart}", flush=True)
+        print(f"{name}, {dtype}, {kind}, {size} ranks, {steps} steps: {digests[0]}{apart}", flush=True)
 
 
 def _fail(how: str, me: bool) -> None:
@@ -127,9 +127,10 @@ def run(options, ranks: int, *arguments: str, seconds: float = 1800) -> subproce
 
 def equality(options) -> None:
     for name in options.networks.split(","):
-        for kind in ("plain", "deterministic"):
+        for kind in options.kinds.split(","):
             for ranks in (1, 2, 4, 8):
-                done = run(options, ranks, "equality", name, str(options.steps), kind, str(options.batch))
+                how = str(options.steps), kind, str(options.batch), options.dtype
+                done = run(options, ranks, "equality", name, *how)
                 print(done.stdout.strip() or done.stderr, flush=True)
 
 
@@ -213,6 +214,8 @@ def main() -> None:
     parser.add_argument("--networks", default="convnet,resnet18")
     parser.add_argument("--steps", type=int, default=50)
     parser.add_argument("--batch", type=int, default=16, help="of all ranks together")
+    parser.add_argument("--dtype", default="float32", choices=("float32", "float64"))
+    parser.add_argument("--kinds", default="plain,deterministic")
     parser.add_argument("--ranks", type=int, default=2)
     parser.add_argument("--count", type=int, default=50)
     parser.add_argument("--longest", type=float, default=15.0, help="seconds until a kill, at most")

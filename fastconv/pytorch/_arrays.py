@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-__all__ = ["array", "in_format", "is_channels_last", "refusal", "tensor"]
+__all__ = ["array", "array_to_write", "in_format", "is_channels_last", "refusal", "tensor"]
 
 _DTYPES = (torch.float32, torch.float64)
 
@@ -25,8 +25,30 @@ def refusal(*tensors: torch.Tensor | None) -> str | None:
     return None
 
 
+class _Memory:
+    """What NumPy reads of a tensor by its address alone, and keeps."""
+
+    def __init__(self, t: torch.Tensor) -> None:
+        self.tensor = t
+        size = t.element_size()
+        self.__array_interface__ = {
+            "version": 3,
+            "shape": tuple(t.shape),
+            "strides": tuple(stride * size for stride in t.stride()),
+            "typestr": f"f{size}",
+            "data": (torch._C._data_address(t) + t.storage_offset() * size, False),
+        }
+
+
 def array(t: torch.Tensor) -> np.ndarray:
-    """The array that shares a tensor's memory."""
+    """The array that shares a tensor's memory, to be read."""
+    if torch._C._is_cow_tensor(t):
+        return np.asarray(_Memory(t))  # numpy() would copy now what is to be copied when it is written to
+    return t.detach().numpy()
+
+
+def array_to_write(t: torch.Tensor) -> np.ndarray:
+    """The array that shares a tensor's memory, to be written to."""
     return t.detach().numpy()
 
 
@@ -38,6 +60,8 @@ def tensor(a: np.ndarray) -> torch.Tensor:
 def is_channels_last(t: torch.Tensor) -> bool:
     """Whether torch takes (N, C, H, W) images to be channels last, as ``Tensor::suggest_memory_format`` does."""
     strides, sizes, least = t.stride(), t.shape, 0
+    if not strides[1] or not t.numel():
+        return False
     for axis in (1, 3, 2, 0):
         if strides[axis] < least or (axis == 0 and least == strides[1]):
             return False

@@ -13,7 +13,7 @@ from .. import rewriting
 from .._native.layers.normalisation import moments_of, normalise, normalise_backward
 from .._native.runtime import get_num_threads, set_num_threads
 from ..rewriting import Deferred, steps_of
-from ._arrays import array, in_format, is_channels_last, refusal, tensor
+from ._arrays import array, array_to_write, in_format, is_channels_last, refusal, tensor
 
 __all__ = ["optimized"]
 
@@ -49,7 +49,8 @@ class _Rectified(torch.autograd.Function):
     ) -> torch.Tensor:
         last = is_channels_last(x)
         images = array(in_format(x, last))
-        mean, variance, *rows = (None if t is None else array(t) for t in (*running, w, b))
+        mean, variance = (None if t is None else array_to_write(t) for t in running)
+        rows = (None if t is None else array(t) for t in (w, b))
         moments = moments_of(images, mean, variance, training, momentum, eps)
         added = None if residual is None else array(in_format(residual, last))
         y, lines = normalise(images, *rows, moments, added, True, ceiling)

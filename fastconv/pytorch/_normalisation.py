@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from .._native.layers.normalisation import moments_of, normalise, normalise_backward
-from ._arrays import array, in_format, is_channels_last, refusal, tensor
+from ._arrays import array, array_to_write, in_format, is_channels_last, refusal, tensor
 
 __all__ = ["backward", "forward"]
 
@@ -43,12 +43,12 @@ def forward(
     """y, and in training the mean and the inverse standard deviation; running statistics move by `momentum`."""
     if reason := _images(x, w, b, running_mean, running_var):
         return reason
-    if not training and (running_mean is None or running_var is None):
+    if (running_mean is None) != (running_var is None) or not (training or running_mean is not None):
         return "no running statistics"
     last = is_channels_last(x)
     x = in_format(x, last)
     images, rows = array(x), (None if w is None else array(w), None if b is None else array(b))
-    running = [None if t is None else array(t) for t in (running_mean, running_var)]
+    running = [None if t is None else array_to_write(t) if training else array(t) for t in (running_mean, running_var)]
     moments = moments_of(images, *running, training, momentum, eps)
     y = in_format(tensor(normalise(images, *rows, moments)[0]), last)
     if not training:

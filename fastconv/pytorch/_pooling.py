@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-import numpy as np
 import torch
 
 from .. import ops
@@ -21,6 +20,12 @@ def _pair(value: Sequence[int]) -> tuple[int, int]:
     return (value[0], value[-1])
 
 
+def _pooled(size: int, kernel: int, stride: int, padding: int, dilation: int, ceil_mode: bool) -> int:
+    """How many windows lie along an axis."""
+    count = (size + 2 * padding - dilation * (kernel - 1) - 1 + (stride - 1 if ceil_mode else 0)) // stride + 1
+    return count - (ceil_mode and (count - 1) * stride >= size + padding)
+
+
 def max_forward(
     x: torch.Tensor,
     kernel_size: Sequence[int],
@@ -35,7 +40,7 @@ def max_forward(
     x = in_format(x, is_channels_last(x))
     how = _pair(kernel_size), _pair(stride or kernel_size), _pair(padding), _pair(dilation)
     y, indices = ops.max_pool2d(array(x), *how, ceil_mode)
-    return tensor(y), tensor(indices.astype(np.int64, order="K", copy=False))
+    return tensor(y), tensor(indices).long()
 
 
 def max_backward(
@@ -51,9 +56,17 @@ def max_backward(
     """Each dy is added to the pixel that won."""
     if reason := _images(dy, x):
         return reason
+    how = (_pair(option) for option in (kernel_size, stride or kernel_size, padding, dilation))
+    pooled = tuple(_pooled(*numbers, ceil_mode) for numbers in zip(x.shape[2:], *how, strict=True))
+    if not dy.shape == indices.shape == x.shape[:2] + pooled or indices.dtype is not torch.int64:
+        return "sizes"
     last = is_channels_last(x)
     dy, indices = in_format(dy, last), in_format(indices, last)
-    return tensor(ops.max_pool2d_backward(array(dy), array(indices), tuple(x.shape)))
+    try:
+        return tensor(ops.max_pool2d_backward(array(dy), array(indices), tuple(x.shape)))
+    except RuntimeError as error:
+        # Indices outside of the image, where PyTorch's own kernel would write.
+        raise IndexError(str(error)) from None
 
 
 def average_forward(
