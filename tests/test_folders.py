@@ -504,6 +504,9 @@ def test_frozen_batch_norm_keeps_what_it_has_learned(tmp_path):
 
 def test_weights_that_do_not_fit(tmp_path):
     model = network("convnet", 3, 32, 2)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(FileNotFoundError, match=r"is not there, so .*empty is no folder of a run that has come to its"):
+        begin_with(model, "lenet", str(tmp_path / "empty"))
     with pytest.raises(FileNotFoundError, match="nowhere: is no file of weights"):
         begin_with(model, "convnet", "nowhere")
     with pytest.raises(FileNotFoundError, match="nowhere: is no file of weights, nor one of IMAGENET1K_V1, DEFAULT"):

@@ -166,6 +166,14 @@ def test_infinite_loss_is_reported_before_the_update():
     np.testing.assert_array_equal(weights(model)["6.weight"], before)
 
 
+def test_weights_that_the_last_step_spoiled_are_reported():
+    model, loader, optimizer, _ = make()
+    images, labels = next(iter(loader))
+    optimizer.param_groups[0]["lr"] = 1e38
+    with pytest.raises(FloatingPointError, match="the loss became nan; a smaller learning rate may help"):
+        fit(model, [(images, labels)], optimizer, 1, test_loader=[(images, labels)], verbose=False)
+
+
 def test_bar_on_a_terminal(monkeypatch, capsys):
     pytest.importorskip("tqdm")
     monkeypatch.setenv("COLUMNS", "80")

@@ -96,6 +96,8 @@ def _state(name: str, source: str) -> dict[str, Any]:
         known = f", nor one of {', '.join(weights.__members__)}" if weights is not None else ""
         raise FileNotFoundError(f"{source}: is no file of weights{known}")
     path = os.path.join(source, "model.safetensors") if os.path.isdir(source) else source
+    if not os.path.exists(path):
+        raise FileNotFoundError(f"{path}: is not there, so {source} is no folder of a run that has come to its end")
     state: Any = fastconv.load(path, map_location="cpu")
     while isinstance(state, Mapping):
         inner = [state[key] for key in ("state_dict", "model", "model_state_dict", "net") if key in state]

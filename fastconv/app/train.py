@@ -176,6 +176,8 @@ def fit(
                     if test_loader is not None:
                         watched = test_loader if crew is not None else stop.watch(test_loader)
                         loss, accuracy = evaluate(model, watched, loss_function, crew)
+                        if math.isnan(loss):  # the last step has spoiled the weights
+                            raise FloatingPointError(f"the loss became {loss}; a smaller learning rate may help")
                         record |= {f"{tested}_loss": loss, f"{tested}_accuracy": accuracy}
                     display.end(record)
                 if isinstance(scheduler, ReduceLROnPlateau):
