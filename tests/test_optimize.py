@@ -1,6 +1,7 @@
 """Models in evaluation mode, optimized: plans beside the models themselves, which compute in float64."""
 
 import copy
+import threading
 
 import numpy as np
 import pytest
@@ -147,6 +148,42 @@ def test_large_layers_on_threads(isa):
                 results.append(fast(x).numpy())
     finally:
         fastconv.set_num_threads(threads)
+    assert all(np.array_equal(y, results[0]) for y in results)
+
+
+def test_plans_in_many_python_threads_at_once():
+    """Each leads a team of its own; what a plan lets Python compute, or fail to, stays in its thread."""
+    fastconv.manual_seed(1)
+    model = nn.Sequential(
+        nn.Conv2d(8, 64, 3, padding=1), nn.ReLU(), nn.Conv2d(64, 64, 3), nn.ReLU(), nn.Conv2d(64, 8, 1)
+    )
+    fast = fastconv.optimize(model.eval())
+    x = fastconv.randn(2, 8, 40, 40)
+    threads, results = fastconv.get_num_threads(), []
+
+    def call():
+        with fastconv.no_grad():
+            for _ in range(5):
+                results.append(fast(x).numpy())
+                with pytest.raises(ZeroDivisionError):
+                    blocks.run_steps([once_more, lambda arrays: 1 / 0], 0, [])
+
+    def once_more(arrays):
+        fast(x)
+
+    try:
+        fastconv.set_num_threads(3)
+        with fastconv.no_grad():
+            results.append(fast(x).numpy())
+        callers = [threading.Thread(target=call) for _ in range(4)]
+        for caller in callers:
+            caller.start()
+        fastconv.set_num_threads(5)
+        for caller in callers:
+            caller.join(60)
+    finally:
+        fastconv.set_num_threads(threads)
+    assert len(results) == 21
     assert all(np.array_equal(y, results[0]) for y in results)
 
 

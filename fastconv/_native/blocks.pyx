@@ -21,7 +21,7 @@ from fastconv._native.kernels cimport (
 from fastconv._native.memory cimport (
     LINE, Arena, Workspace, carve, give, new_array, no_memory, release, reserve, take,
 )
-from fastconv._native.runtime cimport Task, kernels_of, run_tasks, threads_for
+from fastconv._native.runtime cimport Task, kernels_of, run_tasks, threads_for, together
 
 import numpy as np
 
@@ -150,6 +150,7 @@ cdef void clear_margins(const Planes *x, idx itemsize) noexcept nogil:
 cdef class Step:
     """Something that a plan does with its memory and its arrays."""
     cdef bint ready    # Its sizes have been checked.
+    cdef double work   # multiply-adds, or what takes as long
 
     cdef int run(self, Memory memory, list arrays) except -1:
         raise NotImplementedError
@@ -205,6 +206,11 @@ cdef class Layer(Step):
             c.added = self.added.locate(memory)
         clear_margins(&c.y, c.kernels.itemsize)
         return 0
+
+
+cdef inline double work_of(const Planes *x, idx times) noexcept nogil:
+    """That of so many multiply-adds for each element."""
+    return <double>x.n * x.blocks * x.h * x.w * x.width * times
 
 
 cdef void run_on_threads(Task task, const void *job, idx tasks, int threads) noexcept:
@@ -356,15 +362,14 @@ cdef class Convolution(Layer):
         cdef double x_bytes = <double>px.n * px.blocks * px.h * px.w * px.width * itemsize
         d.by_panels = <double>depth * d.vecs * lanes * itemsize > x_bytes
         d.block_rows = max(<idx>1, min(d.rows, <idx>(NEAR / (x_bytes / d.rows))))
+        self.work = <double>d.rows * d.length * d.vecs * lanes * depth
         self.ready = True
 
     cdef int run(self, Memory memory, list arrays) except -1:
         cdef Direct job = self.direct
         cdef Direct *d = &job
         self.locate(memory, &d.common)
-        cdef double work = (<double>d.rows * d.length * d.vecs * self.common.kernels.lanes * d.taps.blocks
-                            * d.taps.rows * d.taps.cols * d.taps.depth)
-        cdef int threads = threads_for(work, d.rows * d.panels)
+        cdef int threads = threads_for(self.work, d.rows * d.panels)
         cdef idx wanted = TASKS * threads
         d.row_blocks, d.together = parts(d.rows, d.block_rows), 1 if d.by_panels else d.panels
         if threads > 1 and d.row_blocks * parts(d.panels, d.together) < wanted:
@@ -519,6 +524,7 @@ cdef class Winograd(Layer):
         self.u, self.b = u, b
         t.u, t.b = numbers(u, "u", t.points * t.channels * t.vecs * lanes, itemsize), numbers(
             b, "b", t.vecs * lanes, itemsize)
+        self.work = <double>py.n * t.bands * t.cols * t.points * t.channels * t.vecs * lanes
         self.ready = True
 
     cdef int run(self, Memory memory, list arrays) except -1:
@@ -528,8 +534,7 @@ cdef class Winograd(Layer):
         self.locate(memory, &t.common)
         cdef idx tiles = t.common.y.n * t.bands * t.cols, rows = kernels.product.gemm_rows
         cdef idx unit = min(t.vecs, kernels.product.gemm_vecs) * kernels.lanes
-        cdef double work = <double>tiles * t.points * t.channels * t.vecs * kernels.lanes
-        cdef int threads = threads_for(work, tiles * t.panels)
+        cdef int threads = threads_for(self.work, tiles * t.panels)
         # Blocks of tiles whose V is shared by all threads; each takes some tiles and a panel of filters at a time.
         cdef idx most = TILES if t.channels <= MANY_CHANNELS else MANY_TILES
         cdef idx block = up(parts(tiles, parts(tiles, most)), rows)
@@ -636,6 +641,7 @@ cdef class Depthwise(Layer):
         self.w, self.b = w, b
         e.w, e.b = numbers(w, "w", px.blocks * R * S * lanes, itemsize), numbers(b, "b", px.blocks * lanes, itemsize)
         e.stride_h, e.start = stride_h * px.row, top * px.row + left * lanes
+        self.work = work_of(&self.common.y, R * S + 4)
         self.ready = True
 
     cdef int run(self, Memory memory, list arrays) except -1:
@@ -643,8 +649,7 @@ cdef class Depthwise(Layer):
         cdef Each *e = &job
         cdef Planes *y = &self.common.y
         self.locate(memory, &e.common)
-        cdef int threads = threads_for(<double>y.n * y.blocks * y.h * y.w * self.common.kernels.lanes
-                                       * (e.taps.rows * e.taps.cols + 4), y.n * y.blocks * y.h)
+        cdef int threads = threads_for(self.work, y.n * y.blocks * y.h)
         e.bands = min(y.h, max(<idx>1, parts(TASKS * threads, y.n * y.blocks))) if threads > 1 else 1
         run_on_threads(filter_each, e, y.n * y.blocks * e.bands, threads)
         return 0
@@ -729,6 +734,7 @@ cdef class Pooling(Layer):
                 or (py.h - 1) * s.stride_h - s.pad_h >= px.h or (py.w - 1) * s.stride_w - s.pad_w >= px.w):
             raise ValueError(f"windows of {kernel}, stride {stride}, padding {pad} and dilation {dilation} cannot be "
                              f"pooled from {px.h} x {px.w} to {py.h} x {py.w} pixels")
+        self.work = work_of(py, s.R * s.S + 4)
         self.ready = True
 
     cdef int run(self, Memory memory, list arrays) except -1:
@@ -736,8 +742,7 @@ cdef class Pooling(Layer):
         cdef Planes *y = &self.common.y
         self.locate(memory, &job.common)
         cdef idx tasks = y.n * y.blocks
-        run_on_threads(pool_plane, &job, tasks, threads_for(
-            <double>tasks * y.h * y.w * self.common.kernels.lanes * (self.pooled.R * self.pooled.S + 4), tasks))
+        run_on_threads(pool_plane, &job, tasks, threads_for(self.work, tasks))
         return 0
 
 
@@ -760,6 +765,7 @@ cdef class Addition(Layer):
         if self.x.narrow or self.x.c != self.y.c or (self.common.x.h, self.common.x.w) != (
                 self.common.y.h, self.common.y.w):
             raise ValueError("x and y must be of one shape")
+        self.work = work_of(&self.common.y, 20 if self.common.kind >= 0 else 4)
         self.ready = True
 
     cdef int run(self, Memory memory, list arrays) except -1:
@@ -767,8 +773,7 @@ cdef class Addition(Layer):
         cdef Planes *y = &self.common.y
         self.locate(memory, &job)
         cdef idx tasks = y.n * y.blocks
-        run_on_threads(add_plane, &job, tasks, threads_for(
-            <double>tasks * y.h * y.w * self.common.kernels.lanes * (20 if self.common.kind >= 0 else 4), tasks))
+        run_on_threads(add_plane, &job, tasks, threads_for(self.work, tasks))
         return 0
 
 
@@ -797,6 +802,7 @@ cdef class Scaling(Step):
             raise ValueError("x and y must be of one shape, with a factor for each channel")
         self.x, self.y, self.factors = x, y, factors
         self.common.kernels = kernels_of(x.itemsize)
+        self.work = work_of(py, 4)
         self.ready = True
 
     cdef int run(self, Memory memory, list arrays) except -1:
@@ -805,8 +811,7 @@ cdef class Scaling(Step):
         c.x, c.y, c.added = self.x.locate(memory), self.y.locate(memory), self.factors.locate(memory)
         clear_margins(&c.y, c.kernels.itemsize)
         cdef idx tasks = c.y.n * c.y.blocks
-        run_on_threads(scale_plane, c, tasks, threads_for(
-            <double>tasks * c.y.h * c.y.w * c.kernels.lanes * 4, tasks))
+        run_on_threads(scale_plane, c, tasks, threads_for(self.work, tasks))
         return 0
 
 
@@ -865,6 +870,7 @@ cdef class Entry(Step):
         if number < 0:
             raise ValueError(f"the number of an array must not be negative, got {number}")
         self.y, self.number = y, number
+        self.work = work_of(&y.planes, 4)
         self.ready = True
 
     cdef int run(self, Memory memory, list arrays) except -1:
@@ -885,7 +891,7 @@ cdef class Entry(Step):
                                       a.strides[3] // itemsize)
         clear_margins(&b.x, itemsize)
         cdef idx tasks = b.x.n * b.x.blocks
-        run_on_threads(enter_plane, b, tasks, threads_for(<double>tasks * b.x.h * b.x.w * b.x.width * 4, tasks))
+        run_on_threads(enter_plane, b, tasks, threads_for(self.work, tasks))
         return 0
 
 
@@ -900,6 +906,7 @@ cdef class Exit(Step):
         if number < 0 or x.narrow:
             raise ValueError("the number of an array must not be negative, and images must be in blocks")
         self.x, self.number = x, number
+        self.work = work_of(&x.planes, 4)
         self.ready = True
 
     cdef int run(self, Memory memory, list arrays) except -1:
@@ -914,27 +921,57 @@ cdef class Exit(Step):
         b.data = <char *>cnp.PyArray_DATA(a)
         b.s_w, b.s_h, b.s_c, b.s_n = 1, b.x.w, b.x.h * b.x.w, b.c * b.x.h * b.x.w
         cdef idx tasks = b.x.n * b.x.blocks
-        run_on_threads(leave_plane, b, tasks, threads_for(<double>tasks * b.x.h * b.x.w * b.x.width * 4, tasks))
+        run_on_threads(leave_plane, b, tasks, threads_for(self.work, tasks))
         arrays[self.number] = a
         return 0
 
 
 # ---- the plan ------------------------------------------------------------------------------------------------------
 
+@cython.final
+@cython.auto_pickle(False)
+cdef class Run:
+    """Steps on their way."""
+    cdef list steps, arrays
+    cdef Memory memory
+    cdef object error
+
+    cdef int run(self) except -1:
+        for step in self.steps:
+            if not isinstance(step, Step):
+                step(self.arrays)
+            elif (<Step>step).ready:
+                (<Step>step).run(self.memory, self.arrays)
+            else:
+                raise ValueError(f"{step!r} is no step that a plan can run")
+        return 0
+
+
+cdef void run_all(void *argument) noexcept with gil:
+    cdef Run run = <Run>argument
+    try:
+        run.run()
+    except BaseException as error:
+        run.error = error
+
+
 def run_steps(list steps not None, idx size, list arrays not None) -> None:
     """Run the steps one after the other on `size` bytes of memory, which they share, and on the arrays; what is no Step
     is called with the arrays."""
-    cdef Memory memory
+    cdef Run run = Run.__new__(Run)
+    cdef double work = 0
     if not 0 <= size <= <idx>1 << 48:
         raise ValueError(f"a plan's memory must be from 0 to 2**48 bytes, got {size}")
-    memory.block, memory.size = <char *>take(size + LINE), size
+    for step in steps:
+        if isinstance(step, Step):
+            work += (<Step>step).work
+    run.steps, run.arrays = steps, arrays
+    run.memory.block, run.memory.size = <char *>take(size + LINE), size
     try:
-        for step in steps:
-            if not isinstance(step, Step):
-                step(arrays)
-            elif (<Step>step).ready:
-                (<Step>step).run(memory, arrays)
-            else:
-                raise ValueError(f"{step!r} is no step that a plan can run")
+        with nogil:
+            together(run_all, <void *>run, work)
     finally:
-        give(memory.block, size + LINE)
+        give(run.memory.block, size + LINE)
+    error, run.error = run.error, None
+    if error is not None:
+        raise error

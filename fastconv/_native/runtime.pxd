@@ -28,3 +28,7 @@ cdef void run_tasks(Task task, const void *job, idx count, idx chunk, const Work
 # The same for a caller that holds the GIL: it is released, unless `work`, as threads_for() counts it, is tiny.
 cdef void run_without_gil(Task task, const void *job, idx count, idx chunk, const Workspace *workspace,
                           double work) noexcept
+
+# Call lead(argument), which runs many jobs of so much work in all: their threads stay awake between them.
+ctypedef void (*Led)(void *argument) noexcept nogil
+cdef void together(Led lead, void *argument, double work) noexcept nogil

@@ -25,6 +25,19 @@ cdef extern from *:
     const char *COMPILER
     int omp_get_max_threads() nogil
 
+cdef extern from "team.h" nogil:
+    ctypedef struct fc_job:
+        Task run
+        const void *job
+        idx count, chunk
+        char *scratch
+        size_t each
+        int threads
+        bint flushes
+    bint fc_leads_team()
+    bint fc_run_in_team(const fc_job *job)
+    void fc_with_team(int threads, void (*lead)(void *) noexcept nogil, void *argument)
+
 import os
 import time
 
@@ -117,16 +130,20 @@ cdef int chosen_threads = 0  # 0: as many as OpenMP would start
 cdef bint alone = not HAS_OPENMP
 
 
-cdef int max_threads() noexcept:
+cdef int max_threads() noexcept nogil:
     if alone:
         return 1
     return chosen_threads if chosen_threads > 0 else omp_get_max_threads()
 
 
 cdef int threads_for(double work, idx tasks) noexcept:
-    # A second thread must have some 40 microseconds of work to be worth waking. All or one: OpenMP ends the threads
-    # that a smaller team leaves over, and starts them anew for the next one.
-    return max_threads() if work >= 4e6 and tasks > 1 else 1
+    # A second thread must have some 40 microseconds of work to be worth waking, and some 4 where it is awake. All or
+    # one: OpenMP ends the threads that a smaller team leaves over, and starts them anew for the next one.
+    return max_threads() if tasks > 1 and (work >= 4e6 or work >= 4e5 and fc_leads_team()) else 1
+
+
+cdef void together(Led lead, void *argument, double work) noexcept nogil:
+    fc_with_team(max_threads() if work >= 4e6 else 1, lead, argument)
 
 
 def has_openmp() -> bool:
@@ -174,6 +191,10 @@ cdef void run_tasks(Task task, const void *job, idx count, idx chunk, const Work
             task(job, i, workspace.scratch)
         if flushes:
             fc_restore_mode(mode)
+        return
+    cdef fc_job posted = [
+        task, job, count, chunk, workspace.scratch, workspace.each, workspace.n_threads, flushes]
+    if fc_run_in_team(&posted):
         return
     with parallel(num_threads=workspace.n_threads):
         mode = fc_flush_subnormals() if flushes else 0
