@@ -309,9 +309,11 @@ def as_dtype(dtype: DTypeLike) -> DType:
         return dtype
     if isinstance(dtype, str) and dtype == "bfloat16":
         return bfloat16
+    if isinstance(dtype, type) and isinstance(getattr(dtype, "dtype", None), DType):  # FloatTensor and its like
+        return dtype.dtype
     try:
         return _NAMED[np.dtype(dtype).newbyteorder("=")]
-    except (TypeError, KeyError):
+    except (TypeError, ValueError, KeyError):
         raise TypeError(f"expected the dtype of bools, integers, or floats of up to 64 bits, got {dtype!r}") from None
 
 

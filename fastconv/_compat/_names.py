@@ -39,6 +39,7 @@ from ..nn.functional import (
     selu,
 )
 from ._typed import (
+    BFloat16Tensor,
     BoolTensor,
     ByteTensor,
     CharTensor,
@@ -58,6 +59,7 @@ __all__ = [
     "finfo",
     "iinfo",
     "strided",
+    "BFloat16Tensor",
     "BoolTensor",
     "ByteTensor",
     "CharTensor",

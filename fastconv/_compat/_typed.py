@@ -9,6 +9,7 @@ from ..creation import empty, tensor
 from ..dtypes import DType, Size, as_dtype
 
 __all__ = [
+    "BFloat16Tensor",
     "BoolTensor",
     "ByteTensor",
     "CharTensor",
@@ -58,4 +59,5 @@ ByteTensor, CharTensor, ShortTensor = (
     _of("CharTensor", "int8"),
     _of("ShortTensor", "int16"),
 )
+BFloat16Tensor = _of("BFloat16Tensor", "bfloat16")
 IntTensor, LongTensor, BoolTensor = _of("IntTensor", "int32"), _of("LongTensor", "int64"), _of("BoolTensor", "bool")

@@ -45,6 +45,7 @@ from .functions.activations import (
 from .functions.arguments import array_of, check_array, check_dtypes, reduction_of, replace, values_of
 from .functions.attention import scaled_dot_product_attention
 from .functions.convolution import conv3d, conv_transpose1d
+from .functions.ctc import ctc_loss
 from .functions.distance import cosine_similarity, normalize, pairwise_distance
 from .functions.dropout import alpha_dropout, dropout1d, dropout2d, dropout3d, feature_alpha_dropout
 from .functions.embedding import embedding
@@ -105,6 +106,7 @@ __all__ = [
     "cosine_embedding_loss",
     "cosine_similarity",
     "cross_entropy",
+    "ctc_loss",
     "dropout",
     "dropout1d",
     "dropout2d",

@@ -11,6 +11,7 @@ from .module import Module
 __all__ = [
     "BCELoss",
     "BCEWithLogitsLoss",
+    "CTCLoss",
     "CosineEmbeddingLoss",
     "CrossEntropyLoss",
     "HingeEmbeddingLoss",
@@ -294,4 +295,20 @@ class TripletMarginLoss(_Loss):
         """Three tensors (N, D) or (D,) to the loss."""
         return F.triplet_margin_loss(
             *(anchor, positive, negative, self.margin, self.p, self.eps, self.swap), reduction=self.reduction
+        )
+
+
+class CTCLoss(Module):
+    """Sequences whose labels are known, but not where they are; see :func:`functional.ctc_loss`."""
+
+    def __init__(self, blank: int = 0, reduction: str = "mean", zero_infinity: bool = False) -> None:
+        super().__init__()
+        self.reduction: str = reduction_of(reduction, None, None)
+        self.blank = blank
+        self.zero_infinity = zero_infinity
+
+    def forward(self, log_probs: Tensor, targets: Tensor, input_lengths: Tensor, target_lengths: Tensor) -> Tensor:
+        """(T, N, C), labels, and the lengths (N,) of both to the loss."""
+        return F.ctc_loss(
+            *(log_probs, targets, input_lengths, target_lengths, self.blank), self.reduction, self.zero_infinity
         )
