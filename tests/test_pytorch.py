@@ -1,6 +1,7 @@
 """fastconv's kernels inside PyTorch: every use of a convolution gives what torch gives alone, strides included."""
 
 import copy
+import os
 import subprocess
 import sys
 import threading
@@ -373,6 +374,28 @@ def test_enabling_and_disabling():
     assert fastconv.pytorch.report() == []
 
 
+def test_contexts_within_contexts_leave_what_was_there():
+    x, w = torch.randn(1, 3, 8, 8), torch.randn(4, 3, 3, 3)
+    fastconv.set_num_threads(3)
+    with fastconv.pytorch.enable():
+        F.conv2d(x, w)
+        with pytest.raises(KeyError), fastconv.pytorch.enable(pooling=False, threads=2):
+            assert fastconv.get_num_threads() == 2
+            F.max_pool2d(F.conv2d(x, w), 2)
+            raise KeyError
+        F.max_pool2d(F.conv2d(x, w), 2)
+        assert sorted(fastconv.pytorch.report()) == [
+            ("convolution", 2, "fastconv"),
+            ("max_pool2d_with_indices", 1, "fastconv"),
+        ]
+        with fastconv.pytorch.enable():
+            fastconv.pytorch.disable()
+        assert not fastconv.pytorch.is_enabled()
+    assert not fastconv.pytorch.is_enabled()
+    assert fastconv.get_num_threads() == 3
+    assert "fastconv" not in repr(torch.library.get_kernel("aten::convolution", "CPU"))
+
+
 def test_threads_of_python_at_once():
     model, x = network()
     model.eval()
@@ -391,6 +414,43 @@ def test_threads_of_python_at_once():
         for thread in threads:
             thread.join()
     assert not wrong
+
+
+FORKS = """
+import os
+import torch
+import fastconv.pytorch
+
+fastconv.pytorch.enable()
+torch.set_num_threads(2)
+layer, x = torch.nn.Conv2d(3, 8, 3), torch.randn(4, 3, 32, 32)
+
+
+class Data(torch.utils.data.Dataset):
+    def __len__(self):
+        return 8
+
+    def __getitem__(self, i):
+        with torch.no_grad():
+            return layer(x * i)[0]
+
+
+expected = layer(x).sum()
+for batch in torch.utils.data.DataLoader(Data(), 4, num_workers=2, multiprocessing_context="fork"):
+    layer(x).sum().backward()
+assert torch.allclose(batch[-1], layer(x * 7)[0], atol=1e-4)
+child = os.fork()
+if child == 0:
+    os._exit(0 if torch.allclose(layer(x).sum(), expected) else 1)
+assert os.waitpid(child, 0)[1] == 0
+print("well")
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="where processes fork")
+def test_processes_that_fork(tmp_path):
+    done = subprocess.run([sys.executable, "-c", FORKS], cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert done.stdout == "well\n", done.stderr
 
 
 def test_results_outlive_the_array_that_holds_them():

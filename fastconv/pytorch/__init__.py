@@ -70,8 +70,8 @@ def enable(
     Returns
     -------
     context manager
-        ``with fastconv.pytorch.enable(): ...`` disables at the end of the block. Otherwise it stays until
-        :func:`disable`. Enabling again replaces what was enabled before.
+        At the end of ``with fastconv.pytorch.enable(): ...`` there is what was enabled before, or nothing. Otherwise it
+        stays until :func:`disable`. Enabling again replaces what was enabled before.
 
     Raises
     ------
@@ -82,28 +82,38 @@ def enable(
     -----
     RuntimeWarning
         This version of torch has an operator that differs from what is overridden here: that one stays torch's own.
+
+    Notes
+    -----
+    No other thread is to be computing while operators are overridden or given back: torch's dispatcher looks them up
+    without a lock.
     """
-    global _overrides
     if threads is not None and threads != "torch":
         if isinstance(threads, bool) or not isinstance(threads, int):
             raise TypeError(f"threads must be 'torch', a number of threads or None, not {threads!r}")
         if threads < 1:
             raise ValueError(f"threads must be at least 1, not {threads}")
-    overrides = Overrides(pooling=bool(pooling), normalisation=bool(normalisation), threads=threads)
-    disable()
-    overrides.install()
-    _overrides = overrides
+    overrides, before = Overrides(pooling=bool(pooling), normalisation=bool(normalisation), threads=threads), _overrides
+    _use(overrides)
     enabled = contextlib.ExitStack()
-    enabled.callback(disable)
+    enabled.callback(lambda: _use(before) if _overrides is overrides else None)
     return enabled
 
 
-def disable() -> None:
-    """Give the operators back to torch; nothing happens where nothing is enabled."""
+def _use(overrides: Overrides | None) -> None:
+    """Override by these in place of what overrides now."""
     global _overrides
     if _overrides is not None:
         _overrides.remove()
-        _overrides = None
+    _overrides = None
+    if overrides is not None:
+        overrides.install()
+        _overrides = overrides
+
+
+def disable() -> None:
+    """Give torch its operators back, and fastconv its number of threads; where nothing is enabled, do nothing."""
+    _use(None)
 
 
 def is_enabled() -> bool:

@@ -70,6 +70,7 @@ class Overrides:
         self.library: Library | None = None
 
     def install(self) -> None:
+        self.threads_before = get_num_threads()
         if isinstance(self.threads, int):
             set_num_threads(self.threads)
         self.library = Library("aten", "IMPL")
@@ -91,6 +92,8 @@ class Overrides:
     def remove(self) -> None:
         assert self.library is not None
         self.library._destroy()
+        if self.threads is not None:
+            set_num_threads(self.threads_before)
 
     def _dispatched(self, name: str, kernel: Any, own: Any) -> Any:
         taken = name, "fastconv"
