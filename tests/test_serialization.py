@@ -464,9 +464,10 @@ def test_lengths_that_no_memory_has(tmp_path):
             assert peak < 1_000_000
 
 
-def test_changed_contents_are_noticed(tmp_path):
+@pytest.mark.parametrize("numbers", [100, 100_000])  # of the larger another thread computes the checksum
+def test_changed_contents_are_noticed(tmp_path, numbers):
     path = tmp_path / "changed.pt"
-    content = bytearray(saved({"a": fastconv.arange(100.0)}).getvalue())
+    content = bytearray(saved({"a": fastconv.arange(float(numbers)), "b": fastconv.ones(numbers)}).getvalue())
     place = content.find(np.float32(50).tobytes())
     content[place] ^= 1
     path.write_bytes(content)

@@ -205,7 +205,8 @@ def _load_archive(
         if key not in storages:
             element = element_of_storage(kind.name)
             swap = order.decode() != sys.byteorder
-            raw = (archive.map if mmap and not swap else archive.read)(f"data/{key}")
+            record = f"data/{key}"
+            raw = archive.map(record) if mmap and not swap else archive.read(record, later=True)
             if count * element.stored.itemsize != raw.nbytes:
                 raise RuntimeError(
                     f"{name}: corrupt: the storage {key} has {raw.nbytes:,} bytes, expected {count} elements"
@@ -216,7 +217,9 @@ def _load_archive(
         return storages[key]
 
     data = archive.read("data.pkl")
-    return _unpickler(io.BytesIO(data), data.size, weights_only, load_storage, options).load()
+    result = _unpickler(io.BytesIO(data), data.size, weights_only, load_storage, options).load()
+    archive.verify()
+    return result
 
 
 def _unpickler(file: Any, size: int, weights_only: bool, load_storage: Any, options: dict[str, Any]) -> Any:

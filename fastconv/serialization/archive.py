@@ -9,9 +9,12 @@ import os
 import struct
 import zipfile
 import zlib
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future, ThreadPoolExecutor
 
 __all__ = ["MAGIC", "Archive", "read_into", "write"]
 
@@ -19,6 +22,7 @@ MAGIC = b"PK\x03\x04"
 _ALIGNMENT = 64
 _LOCAL_HEADER = struct.Struct("<4s22xHH")  # signature, lengths of name and extra field
 _SIGNED_EXTRA = struct.Struct("<HH")
+_LARGE = 1 << 18  # bytes whose checksum another thread computes
 
 
 def write(file: BinaryIO, records: dict[str, Any]) -> None:
@@ -65,6 +69,8 @@ class Archive:
         self._file, self._name = file, name
         self._size = file.seek(0, os.SEEK_END)
         self._map: mmap.mmap | None = None
+        self._pool: ThreadPoolExecutor | None = None
+        self._sums: list[tuple[str, Future[int]]] = []
         try:
             with zipfile.ZipFile(file) as archive:
                 self._records = {info.filename.partition("/")[2]: info for info in archive.infolist()}
@@ -84,16 +90,33 @@ class Archive:
         """Bytes of a record."""
         return self._info(record).file_size
 
-    def read(self, record: str) -> np.ndarray:
-        """A record's bytes, whose checksum has been verified."""
+    def read(self, record: str, later: bool = False) -> np.ndarray:
+        """A record's bytes, whose checksum has been verified, or `later` is by :meth:`verify`."""
         start, size = self._locate(record)
         data = np.empty(size, np.uint8)
         self._file.seek(start)
         if read_into(self._file, data) != size:
             raise RuntimeError(f"{self._name}: truncated in its record {record}")
-        if zlib.crc32(data) != self._info(record).CRC:
-            raise RuntimeError(f"{self._name}: corrupt: the checksum of its record {record} is wrong")
+        if later and size >= _LARGE:  # a checksum takes longer than the reading
+            if self._pool is None:
+                from concurrent.futures import ThreadPoolExecutor
+
+                self._pool = ThreadPoolExecutor(max_workers=os.cpu_count())
+            self._sums.append((record, self._pool.submit(zlib.crc32, data)))
+        else:
+            self._check(record, zlib.crc32(data))
         return data
+
+    def verify(self) -> None:
+        """Wait for all checksums, and verify them."""
+        for record, checksum in self._sums:
+            self._check(record, checksum.result())
+        if self._pool is not None:
+            self._pool.shutdown()
+
+    def _check(self, record: str, checksum: int) -> None:
+        if checksum != self._info(record).CRC:
+            raise RuntimeError(f"{self._name}: corrupt: the checksum of its record {record} is wrong")
 
     def map(self, record: str) -> np.ndarray:
         """A record's bytes, which are read when they are looked at; what is written to them stays in memory."""
