@@ -16,7 +16,7 @@ from ._native.tape import TensorBase, differentiable_twice, wrap
 from ._tensor import Tensor
 from .autograd import is_grad_enabled
 from .checks import brief
-from .functions.operands import apply
+from .functions.operands import apply, shown_as
 
 __all__ = [
     "LinAlgError",
@@ -41,6 +41,7 @@ __all__ = [
 ]
 
 
+@shown_as("linalg_svd")
 class SVD(NamedTuple):
     """What :func:`svd` returns."""
 
@@ -49,6 +50,7 @@ class SVD(NamedTuple):
     Vh: Tensor
 
 
+@shown_as("linalg_qr")
 class QR(NamedTuple):
     """What :func:`qr` returns."""
 
@@ -56,6 +58,7 @@ class QR(NamedTuple):
     R: Tensor
 
 
+@shown_as("linalg_eigh")
 class Eigh(NamedTuple):
     """What :func:`eigh` returns."""
 
@@ -63,6 +66,7 @@ class Eigh(NamedTuple):
     eigenvectors: Tensor
 
 
+@shown_as("linalg_slogdet")
 class Slogdet(NamedTuple):
     """What :func:`slogdet` returns."""
 
@@ -70,6 +74,7 @@ class Slogdet(NamedTuple):
     logabsdet: Tensor
 
 
+@shown_as("linalg_lstsq")
 class Lstsq(NamedTuple):
     """What :func:`lstsq` returns."""
 

@@ -153,7 +153,7 @@ from .pointwise import (
     tanh,
     where,
 )
-from .reduction import all, any, argmax, argmin, max, max_result, mean, min, norm, std, sum, var
+from .reduction import all, any, argmax, argmin, max, max_result, mean, min, min_result, norm, std, sum, var
 from .scans import count_nonzero, cummax, cummin, cumprod, cumsum, diff, logsumexp, prod, std_mean, var_mean
 from .selection import (
     chunk,
@@ -327,6 +327,7 @@ __all__ = [
     "median",
     "meshgrid",
     "min",
+    "min_result",
     "minimum",
     "mm",
     "mode",

@@ -34,6 +34,7 @@ __all__ = [
     "one_dtype",
     "operands",
     "quiet",
+    "shown_as",
     "without_gradient",
 ]
 
@@ -217,3 +218,17 @@ def without_gradient(ufunc: np.ufunc, input: Any, other: Any) -> Any:
         if error is None:
             raise
         raise error from None
+
+
+def shown_as(name: str) -> Callable[[type], type]:
+    """A decorator of named tuples that functions return: printed as torch prints those of torch.return_types."""
+
+    def decorate(kind: Any) -> Any:
+        def __repr__(self: Any) -> str:
+            fields = ",\n".join(f"{field}={getattr(self, field)!r}" for field in self._fields)
+            return f"torch.return_types.{name}(\n{fields})"
+
+        kind.__repr__ = __repr__
+        return kind
+
+    return decorate

@@ -13,7 +13,7 @@ from .. import primitives
 from .._native.tape import TensorBase, wrap
 from ..checks import dimension
 from ..dtypes import ARRAYS, as_dtype, bool_, uint8
-from .operands import apply, array_of, as_operand, check_out, dimensions, into, numpy_names, quiet
+from .operands import apply, array_of, as_operand, check_out, dimensions, into, numpy_names, quiet, shown_as
 from .pointwise import maximum, minimum
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ __all__ = [
     "argmin",
     "max",
     "max_result",
+    "min_result",
     "mean",
     "min",
     "norm",
@@ -37,8 +38,17 @@ __all__ = [
 Dims: TypeAlias = int | Sequence[int] | None  # one dimension, several, or all
 
 
+@shown_as("max")
 class max_result(NamedTuple):
-    """What :func:`max` and :func:`min` return along a dimension."""
+    """What :func:`max` returns along a dimension."""
+
+    values: Tensor
+    indices: Tensor
+
+
+@shown_as("min")
+class min_result(NamedTuple):
+    """What :func:`min` returns along a dimension."""
 
     values: Tensor
     indices: Tensor
@@ -168,11 +178,12 @@ def _extremum(input: Any, dim: Any, keepdim: bool, sign: int, name: str, out: An
     if out is not None:
         raise NotImplementedError(f"{name}() along a dimension takes no out=: assign its values and indices")
     dim = dimension(dim, input.ndim)
+    result = max_result if sign > 0 else min_result
     if input.ndim:
         _not_empty(input, dim, name)
-        return max_result(*apply(primitives.max, input, dim=dim, keepdim=keepdim, sign=sign))
+        return result(*apply(primitives.max, input, dim=dim, keepdim=keepdim, sign=sign))
     row = apply(primitives.reshape, input, shape=(1,))
-    return max_result(*apply(primitives.max, row, dim=0, keepdim=False, sign=sign))
+    return result(*apply(primitives.max, row, dim=0, keepdim=False, sign=sign))
 
 
 def _not_empty(input: Any, dim: int | None, name: str) -> None:
@@ -218,11 +229,11 @@ def min(input: Tensor, dim: None = None, keepdim: bool = False) -> Tensor: ...
 @overload
 def min(input: Tensor, dim: Tensor, *, out: Tensor | None = None) -> Tensor: ...
 @overload
-def min(input: Tensor, dim: int, keepdim: bool = False) -> max_result: ...
+def min(input: Tensor, dim: int, keepdim: bool = False) -> min_result: ...
 @numpy_names
 def min(
     input: Tensor, dim: int | Tensor | None = None, keepdim: bool = False, *, out: Tensor | None = None
-) -> Tensor | max_result:
+) -> Tensor | min_result:
     """The smallest element, or along `dim` the smallest ones and their indices; see :func:`max`."""
     return _extremum(input, dim, keepdim, -1, "min", out)
 

@@ -9,7 +9,7 @@ import numpy as np
 from .. import primitives
 from .._native.tape import TensorBase, differentiable_twice, wrap
 from ..checks import brief, dimension, integer, number
-from .operands import apply, array_of, as_operand, numpy_names
+from .operands import apply, array_of, as_operand, numpy_names, shown_as
 from .reduction import max as _max
 from .shapes import flatten, squeeze
 
@@ -31,6 +31,7 @@ __all__ = [
 ]
 
 
+@shown_as("sort")
 class sort_result(NamedTuple):
     """What :func:`sort` returns."""
 
@@ -38,6 +39,7 @@ class sort_result(NamedTuple):
     indices: Tensor
 
 
+@shown_as("topk")
 class topk_result(NamedTuple):
     """What :func:`topk` returns."""
 
@@ -45,6 +47,7 @@ class topk_result(NamedTuple):
     indices: Tensor
 
 
+@shown_as("kthvalue")
 class kthvalue_result(NamedTuple):
     """What :func:`kthvalue` returns."""
 
@@ -52,6 +55,7 @@ class kthvalue_result(NamedTuple):
     indices: Tensor
 
 
+@shown_as("median")
 class median_result(NamedTuple):
     """What :func:`median` returns."""
 
@@ -59,6 +63,7 @@ class median_result(NamedTuple):
     indices: Tensor
 
 
+@shown_as("mode")
 class mode_result(NamedTuple):
     """What :func:`mode` returns."""
 
