@@ -121,8 +121,18 @@ class Forward:
         function = self.function or self.make() or type(self.module).forward
         return function(self.module, *args, **kwargs)
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {"module": self.module, "function": None}
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.module,)
+
+    # Who reads a method's source and signature, as compilers of models do, finds the method of the class.
+    __class__ = property(lambda self: types.MethodType)
+    __self__ = property(lambda self: self.module)
+    __func__ = property(lambda self: type(self.module).forward)
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "module":
+            raise AttributeError(name)
+        return getattr(self.__func__, name)
 
 
 _NAMES = {step: f"_fastconv_{step}" for step in Steps._fields}

@@ -1,6 +1,7 @@
 """PyTorch models whose batch norm, additions and rectifiers are one operation, beside the same models without."""
 
 import copy
+import inspect
 import pickle
 
 import pytest
@@ -202,3 +203,20 @@ def test_arguments_and_errors():
         fastconv.pytorch.optimize(nn.Sequential(nn.BatchNorm2d(3), nn.ReLU()))(x[:1, :, :1, :1])
     with pytest.raises(TypeError, match=r"expects a torch\.nn\.Module"):
         fastconv.pytorch.optimize(len)
+
+
+@pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")
+def test_what_reads_the_source_of_forward_finds_that_of_the_class():
+    torch.manual_seed(0)
+    model, x = nn.Sequential(Block(4, 4), Block(4, 8, 2)).eval(), torch.randn(2, 4, 8, 8)
+    expected = model(x)
+    fastconv.pytorch.optimize(model)
+    for read in (
+        torch.jit.script,
+        torch.fx.symbolic_trace,
+        lambda model: torch.export.export(model, (x,)).module(),
+        lambda model: torch.compile(model, backend="eager", fullgraph=True),
+        lambda model: pickle.loads(pickle.dumps(copy.deepcopy(model))),
+    ):
+        assert torch.allclose(read(model)(x), expected, atol=1e-5)
+    assert inspect.signature(model[0].forward) == inspect.signature(Block(4, 4).forward)

@@ -131,12 +131,12 @@ def _is_plain(module: nn.Module) -> bool:
 def _is_image(x: Any) -> bool:
     """Whether it is a plain tensor (N, C, H, W) that the kernels take, in a plain eager call."""
     return (
-        type(x) is torch.Tensor
+        not torch.compiler.is_compiling()  # which comes first: not all that follows can be compiled
+        and type(x) is torch.Tensor
         and x.dim() == 4
         and refusal(x) is None
         and not x.is_conj()
         and not x.is_neg()
-        and not torch.compiler.is_compiling()
         and torch._C._get_tracing_state() is None
         and torch._C._functorch.maybe_current_level() is None
         and forward_ad._current_level < 0
