@@ -151,17 +151,39 @@ def from_bits(bits: np.ndarray) -> np.ndarray:
     return bits.view(bfloat16.dtype)
 
 
+_BLOCK = 1 << 15  # elements that pass through the nearest cache at a time
+
+
 def _widen(array: np.ndarray) -> np.ndarray:
-    return (bits_of(array).astype(np.uint32) << 16).view(np.float32)
+    dense = np.array(bits_of(array))
+    result = np.empty_like(dense, np.uint32)
+    narrow, wide = dense.ravel("K"), result.ravel("K")
+    for start in range(0, wide.size, _BLOCK):
+        part = wide[start : start + _BLOCK]
+        part[...] = narrow[start : start + _BLOCK]
+        part <<= 16
+    return result.view(np.float32)
 
 
 def _narrow(array: np.ndarray) -> np.ndarray:
     """Rounded to the nearest, ties to even; every NaN becomes the quiet one."""
     with np.errstate(over="ignore", invalid="ignore"):
-        x = np.array(array, np.float32)
-    bits = x.view(np.uint32)
-    nearest = (bits + (((bits >> 16) & 1) + np.uint32(0x7FFF))) >> 16
-    return from_bits(np.where(np.isnan(x), np.uint32(0x7FC0), nearest).astype(np.uint16))
+        dense = np.array(array, np.float32)
+    result = np.empty_like(dense, np.uint16)
+    values, narrow = dense.ravel("K"), result.ravel("K")
+    for start in range(0, narrow.size, _BLOCK):
+        x, part = values[start : start + _BLOCK], narrow[start : start + _BLOCK]
+        bits = x.view(np.uint32)
+        nearest = bits >> 16
+        nearest &= 1
+        nearest += bits
+        nearest += 0x7FFF
+        nearest >>= 16
+        part[...] = nearest
+        unknown = np.isnan(x)
+        if unknown.any():
+            part[unknown] = 0x7FC0
+    return from_bits(result)
 
 
 def convert(array: np.ndarray, dtype: np.dtype) -> np.ndarray:

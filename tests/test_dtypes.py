@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import fastconv as fc
+from fastconv import dtypes
 from fastconv.dtypes import bits_of, from_bits
 
 rng = np.random.default_rng(31)
@@ -223,3 +224,18 @@ def test_numpys_names_of_dimensions(name):
             == values(getattr(fc, name)(x, axis=1, keepdims=True))
             == kept
         )
+
+
+def test_bfloat16_of_arrays_in_any_layout():
+    rng = np.random.default_rng(0)
+    for shape in ((), (0, 3), (5,), (3, 4, 5, 2), (70000,)):
+        bits = rng.integers(0, 2**32, shape, np.uint32)
+        for x in (a.view(np.float32) for a in (bits, bits.T, bits[::-1] if shape else bits)):
+            narrow = dtypes.convert(x, dtypes.bfloat16)
+            wide = dtypes.convert(narrow, dtypes.float32)
+            assert narrow.shape == wide.shape == x.shape
+            halfway = x.view(np.uint32).astype(np.uint64)
+            nearest = (halfway + 0x7FFF + (halfway >> 16 & 1)) >> 16
+            expected = np.where(np.isnan(x), 0x7FC0, nearest)
+            assert np.array_equal(dtypes.bits_of(narrow), expected)
+            assert np.array_equal(wide.view(np.uint32), expected << 16)
