@@ -219,6 +219,18 @@ def test_every_image_is_looked_at_first(tmp_path):
         assert found[part] - set(getattr(again, part).images) <= {("red/3.png", 1)}
         assert set(getattr(again, part).images) <= found[part]
     assert "red/3.png: is not there" in again.notes[-1]
+    # A class that has gone as a whole would be forgotten.
+    shutil.rmtree(tmp_path / "red")
+    with pytest.raises(ValueError, match="no image of red to train on can be read; "):
+        runs._load_data(given)
+
+
+def test_images_of_a_run_are_of_a_size_that_memory_holds():
+    with pytest.raises(settings.SettingsError, match="--image-size 10001 is more than 10,000 pixels a side"):
+        settings.complete({"data": "digits", "image_size": 10_001})
+    saved = settings.complete({"data": "digits"}) | {"image_size": 10_001}
+    with pytest.raises(checkpoint.CheckpointError, match="image_size 10001 is more than 10,000 pixels a side"):
+        settings.check_saved("x", saved)
 
 
 def test_of_very_long_images_the_middle_is_taken_first(tmp_path):

@@ -131,6 +131,9 @@ def test_names():
     assert pictures.wrapped("cat", 9, 2) == "cat"
     assert pictures.wrapped("golden retriever dog", 9, 3) == "golden\nretriever\ndog"
     assert pictures.wrapped("golden_retriever", 9, 2) == "golden_\nretriever"
+    one, other = (pictures.wrapped(f"Amphibolis_species_number_{number}", 14, 2) for number in (17, 56))
+    assert one == "Amphibolis_\n\N{HORIZONTAL ELLIPSIS}ies_number_17"
+    assert other == "Amphibolis_\n\N{HORIZONTAL ELLIPSIS}ies_number_56"
     for name in CLASSES:
         lines = pictures.wrapped(name, 9, 2).split("\n")
         assert len(lines) <= 2

@@ -204,11 +204,14 @@ def short_names(classes: Sequence[str]) -> list[str]:
 
 
 def wrapped(name: str, width: int, lines: int) -> str:
-    """A name in at most so many lines of so many letters; what is more becomes an ellipsis."""
+    """A name in at most so many lines of so many letters; what is more becomes an ellipsis.
+
+    The end stays: names that begin alike are told apart by it.
+    """
     parts = textwrap.wrap(name.replace("_", "_ ").strip(), width, break_long_words=True) or [""]
     parts = [part.replace("_ ", "_") for part in parts]
     if len(parts) > lines:
-        parts = [*parts[: lines - 1], parts[lines - 1][: width - 1] + "\N{HORIZONTAL ELLIPSIS}"]
+        parts = [*parts[: lines - 1], "\N{HORIZONTAL ELLIPSIS}" + name.strip()[1 - width :]]
     return "\n".join(parts)
 
 

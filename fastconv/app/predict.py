@@ -104,7 +104,7 @@ def read_run(folder: str | os.PathLike[str], best: bool) -> tuple[Run, dict[str,
 def _checked(path: str, about: Any) -> dict[str, Any]:
     """What a file of weights says about its run, completed where an earlier release wrote it."""
     from fastconv.app.checkpoint import CheckpointError
-    from fastconv.app.settings import DATA, early_size
+    from fastconv.app.settings import DATA, MOST_PIXELS, early_size
 
     if not isinstance(about, dict) or not about.keys() >= {"model", "data", "classes", "mean", "std"}:
         raise CheckpointError(f"{path}: is no file of weights of `fastconv train`")
@@ -119,7 +119,7 @@ def _checked(path: str, about: Any) -> dict[str, Any]:
     good = good and all(isinstance(name, str) for name in about["classes"])
     good = good and numbers(about["mean"], -1e9) and numbers(about["std"], 1e-9)
     good = good and len(about["mean"]) == len(about["std"]) and len(about["mean"]) in (1, 3)
-    good = good and isinstance(about["image_size"], int) and 1 <= about["image_size"] <= 10_000
+    good = good and isinstance(about["image_size"], int) and 1 <= about["image_size"] <= MOST_PIXELS
     if not good:
         raise CheckpointError(f"{path}: says nonsense about its run: {str(about)[:300]}")
     return about

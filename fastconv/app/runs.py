@@ -365,7 +365,7 @@ def _load_folder(settings: dict[str, Any], pixels: dict[str, Any], for_training:
         notes.append(f"{len(left_out)} of {total} images cannot be read and are left out: {listed}")
     labels = {label for _, label in parts["train"]}
     lost = [name for label, name in enumerate(split.classes) if label not in labels]
-    if lost and settings["images"] is None:
+    if lost:
         raise ValueError(f"{root}: no image of {', '.join(lost)} to train on can be read; {notes[-1]}")
     if time.monotonic() - began > 5:
         notes.append(f"all images have been looked at, in {time.monotonic() - began:.0f} s")

@@ -11,6 +11,7 @@ from fastconv.checks import integer, number
 __all__ = [
     "AUGMENTATIONS",
     "DATA",
+    "MOST_PIXELS",
     "OPTIMIZERS",
     "SCHEDULES",
     "SETTINGS",
@@ -69,6 +70,9 @@ SETTINGS = (
 # whether those are squeezed to the size.
 KEPT = ("begun", "images", "squeezed")
 
+# Pixels a side of an image that a network is given: one of more would take gigabytes.
+MOST_PIXELS = 10_000
+
 # Steps that a network needs at the least to learn from photographs, however few there are; and the fewest epochs.
 STEPS, EPOCHS = 400, 10
 
@@ -92,6 +96,8 @@ def complete(given: dict[str, Any]) -> dict[str, Any]:
             if "momentum" in given:
                 raise SettingsError(f"--optimizer {filled['optimizer']} has no momentum; leave out --momentum")
             filled["momentum"] = None
+    if filled["image_size"] > MOST_PIXELS:
+        raise SettingsError(f"--image-size {filled['image_size']} is more than {MOST_PIXELS:,} pixels a side")
     if filled["freeze"] and filled["init"] is None:
         raise SettingsError("--freeze keeps all but the last layer as it is, so it needs --init WEIGHTS")
     if isinstance(filled["augment"], bool):  # what earlier releases knew
@@ -142,6 +148,8 @@ def check_saved(path: str, settings: Any) -> dict[str, Any]:
     try:
         for name in ("epochs", "batch_size", "image_size"):
             integer(settings[name], name, 1)
+        if settings["image_size"] > MOST_PIXELS:
+            raise ValueError(f"image_size {settings['image_size']} is more than {MOST_PIXELS:,} pixels a side")
         integer(settings["begun"], "begun", 0)
         for name in ("lr", "weight_decay", "seed"):
             number(settings[name], name, 0)
