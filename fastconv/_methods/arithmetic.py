@@ -61,21 +61,21 @@ class Arithmetic:
         """``mul_``."""
         return self._become(functions.mul(self, other), other)
 
-    def div(self, other: Tensor | _float) -> Tensor:
+    def div(self, other: Tensor | _float, *, rounding_mode: str | None = None) -> Tensor:
         """See :func:`fastconv.div`."""
-        return functions.div(self, other)
+        return functions.div(self, other, rounding_mode=rounding_mode)
 
-    def div_(self, other: Tensor | _float) -> Tensor:
+    def div_(self, other: Tensor | _float, *, rounding_mode: str | None = None) -> Tensor:
         """``self /= other``, in place."""
-        return self._become(functions.div(self, other), other)
+        return self._become(functions.div(self, other, rounding_mode=rounding_mode), other)
 
-    def divide(self, other: Tensor | _float) -> Tensor:
+    def divide(self, other: Tensor | _float, *, rounding_mode: str | None = None) -> Tensor:
         """:func:`fastconv.div` by another name."""
-        return functions.div(self, other)
+        return functions.div(self, other, rounding_mode=rounding_mode)
 
-    def divide_(self, other: Tensor | _float) -> Tensor:
+    def divide_(self, other: Tensor | _float, *, rounding_mode: str | None = None) -> Tensor:
         """``div_``."""
-        return self._become(functions.div(self, other), other)
+        return self._become(functions.div(self, other, rounding_mode=rounding_mode), other)
 
     def true_divide(self, other: Tensor | _float) -> Tensor:
         """:func:`fastconv.div` by another name."""

@@ -78,13 +78,17 @@ class Conversion:
         AssertionError, RuntimeError
             For any device but the CPU, as torch does on a machine without a GPU.
         """
+        switches: list[_bool] = []
         for t in target:
             if isinstance(t, TensorBase):
                 dtype = t.dtype
             elif is_device(t):
                 device = t
+            elif isinstance(t, bool) and dtype is not None:
+                switches.append(t)
             elif t is not None:
                 dtype = t
+        copy = copy or switches[1:] == [True]  # behind non_blocking
         if device is not None:
             check_device(device)
         dtype = self.dtype if dtype is None else as_dtype(dtype)

@@ -99,14 +99,14 @@ class Reductions:
         return functions.logsumexp(self, dim, keepdim)
 
     @numpy_names
-    def max(self, dim: _int | Tensor | None = None, keepdim: _bool = False) -> Any:
+    def max(self, dim: _int | Tensor | None = None, keepdim: _bool = False, *, other: Tensor | None = None) -> Any:
         """See :func:`fastconv.max`."""
-        return functions.max(self, dim, keepdim)
+        return functions.max(self, dim if other is None else other, keepdim)
 
     @numpy_names
-    def min(self, dim: _int | Tensor | None = None, keepdim: _bool = False) -> Any:
+    def min(self, dim: _int | Tensor | None = None, keepdim: _bool = False, *, other: Tensor | None = None) -> Any:
         """See :func:`fastconv.min`."""
-        return functions.min(self, dim, keepdim)
+        return functions.min(self, dim if other is None else other, keepdim)
 
     @numpy_names
     def amax(self, dim: _int | Sequence[_int] = (), keepdim: _bool = False) -> Tensor:

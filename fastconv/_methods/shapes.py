@@ -31,15 +31,17 @@ class Shapes:
 
     __slots__ = ()
 
-    def reshape(self, *shape: _int | Sequence[_int]) -> Tensor:
+    def reshape(self, *sizes: _int | Sequence[_int], shape: Sequence[_int] | None = None) -> Tensor:
         """See :func:`fastconv.reshape`; the lengths may also be given one by one."""
-        return functions.reshape(self, shape)
+        if shape is not None:
+            sizes = (shape,)
+        return functions.reshape(self, sizes)
 
     def reshape_as(self, other: Tensor) -> Tensor:
         """See :meth:`reshape`; to the shape of another tensor."""
         return functions.reshape(self, other.shape)
 
-    def view(self, *shape: _int | Sequence[_int]) -> Tensor:
+    def view(self, *shape: _int | Sequence[_int], size: Sequence[_int] | None = None) -> Tensor:
         """:meth:`reshape` that never copies.
 
         Raises
@@ -47,6 +49,8 @@ class Shapes:
         RuntimeError
             If the shape does not hold the elements, or the strides would need a copy.
         """
+        if size is not None:
+            shape = (size,)
         return functions.view(self, shape)
 
     def view_as(self, other: Tensor) -> Tensor:
@@ -66,9 +70,11 @@ class Shapes:
         """See :func:`fastconv.unflatten`."""
         return functions.unflatten(self, dim, sizes)
 
-    def permute(self, *dims: _int | Sequence[_int]) -> Tensor:
+    def permute(self, *axes: _int | Sequence[_int], dims: Sequence[_int] | None = None) -> Tensor:
         """See :func:`fastconv.permute`; the dimensions may also be given one by one."""
-        return functions.permute(self, dims)
+        if dims is not None:
+            axes = (dims,)
+        return functions.permute(self, axes)
 
     def transpose(self, dim0: _int, dim1: _int) -> Tensor:
         """See :func:`fastconv.transpose`."""
@@ -124,8 +130,10 @@ class Shapes:
         """:func:`fastconv.unsqueeze`, in place."""
         return self._turn(self.unsqueeze(dim))
 
-    def expand(self, *shape: _int | Sequence[_int]) -> Tensor:
+    def expand(self, *shape: _int | Sequence[_int], size: Sequence[_int] | None = None) -> Tensor:
         """A read-only view broadcast to this shape; -1 keeps a length."""
+        if size is not None:
+            shape = (size,)
         return functions.expand(self, shape)
 
     def expand_as(self, other: Tensor) -> Tensor:
@@ -136,22 +144,28 @@ class Shapes:
         """See :func:`fastconv.broadcast_to`."""
         return functions.broadcast_to(self, shape)
 
-    def repeat(self, *repeats: _int | Sequence[_int]) -> Tensor:
+    def repeat(self, *counts: _int | Sequence[_int], repeats: Sequence[_int] | None = None) -> Tensor:
         """See :func:`fastconv.repeat`."""
-        return functions.repeat(self, *repeats)
+        if repeats is not None:
+            counts = (repeats,)
+        return functions.repeat(self, *counts)
 
-    def tile(self, *dims: _int | Sequence[_int]) -> Tensor:
+    def tile(self, *counts: _int | Sequence[_int], dims: Sequence[_int] | None = None) -> Tensor:
         """See :func:`fastconv.tile`."""
-        return functions.tile(self, *dims)
+        if dims is not None:
+            counts = (dims,)
+        return functions.tile(self, *counts)
 
     @numpy_names
     def repeat_interleave(self, repeats: _int | Tensor, dim: _int | None = None) -> Tensor:
         """See :func:`fastconv.repeat_interleave`."""
         return functions.repeat_interleave(self, repeats, dim)
 
-    def flip(self, *dims: _int | Sequence[_int]) -> Tensor:
+    def flip(self, *axes: _int | Sequence[_int], dims: Sequence[_int] | None = None) -> Tensor:
         """See :func:`fastconv.flip`."""
-        return functions.flip(self, *dims)
+        if dims is not None:
+            axes = (dims,)
+        return functions.flip(self, *axes)
 
     def fliplr(self) -> Tensor:
         """See :func:`fastconv.fliplr`."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import primitives
-from .._native.tape import wrap
+from .._native.tape import TensorBase, wrap
 from ..checks import brief
 from ..dtypes import ARRAYS, bfloat16, category, fitting, float16, result_type
 from .operands import apply, array_of, as_operand, check_broadcast, elementwise, into, operands, quiet, without_gradient
@@ -82,9 +82,33 @@ def mul(input: Tensor, other: Tensor | float, *, out: Tensor | None = None) -> T
 
 
 @quiet
-def div(input: Tensor, other: Tensor | float, *, out: Tensor | None = None) -> Tensor:
-    """``input / other``, element-wise with broadcasting; integers are divided as float32."""
+def div(input: Tensor, other: Tensor | float, *, rounding_mode: str | None = None, out: Tensor | None = None) -> Tensor:
+    """``input / other``, element-wise with broadcasting; integers are divided as float32.
+
+    With `rounding_mode` "floor" the quotient is rounded down, with "trunc" towards 0, and of the operands' dtype.
+    """
+    if rounding_mode is not None:
+        return into(out, _rounded_quotient(input, other, rounding_mode))
     return into(out, elementwise(primitives.div, *operands(input, other, floating=True)))
+
+
+def _rounded_quotient(x: Tensor, y: Tensor | float, mode: str) -> Tensor:
+    if mode not in ("floor", "trunc"):
+        raise RuntimeError(f"div expected rounding_mode to be one of None, 'trunc', or 'floor' but found {mode!r}")
+    if result_type(x, y).kind == "f":
+        rounded = None
+        if mode == "floor":
+            rounded = array_of(floor_divide(*[wrap(a._array) if isinstance(a, TensorBase) else a for a in (x, y)]))
+        return elementwise(_rounded, div(x, y), rounded=rounded)
+    quotient = floor_divide(x, y)
+    if mode == "floor":
+        return quotient
+    return quotient + ((quotient < 0) & (remainder(x, y) != 0))  # one more where it was rounded away from 0
+
+
+def _rounded(needs, x, rounded):
+    """What x is rounded to, without a number truncated; its gradient is 0."""
+    return np.trunc(x) if rounded is None else rounded, lambda dy: (dy * 0,), ()
 
 
 @quiet

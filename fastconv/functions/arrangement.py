@@ -50,9 +50,9 @@ def _roll(needs, x, shifts, dims):
     return np.roll(x, shifts, dims), lambda dy: (apply(_roll, dy, shifts=back, dims=dims),), ()
 
 
-def flip(input: Tensor, *dims: int | Sequence[int]) -> Tensor:
+def flip(input: Tensor, *axes: int | Sequence[int], dims: int | Sequence[int] | None = None) -> Tensor:
     """A copy with the order along these dimensions reversed."""
-    chosen = tuple(dimension(d, input.ndim) for d in unpack(dims))
+    chosen = tuple(dimension(d, input.ndim) for d in unpack(axes if dims is None else (dims,)))
     if len(set(chosen)) != len(chosen):
         raise RuntimeError(f"dim {max(chosen, key=chosen.count)} appears multiple times in the list of dims")
     return apply(_flip, input, dims=chosen if input.ndim else ())
@@ -130,15 +130,17 @@ def repeat(input: Tensor, *repeats: int | Sequence[int]) -> Tensor:
     return apply(primitives.clone, y) if np.may_share_memory(y._array, input._array) else y
 
 
-def tile(input: Tensor, *dims: int | Sequence[int]) -> Tensor:
+def tile(input: Tensor, *counts: int | Sequence[int], dims: Sequence[int] | None = None) -> Tensor:
     """:func:`repeat` whose missing numbers in front are 1."""
-    counts = unpack(dims)
+    counts = unpack(counts if dims is None else (dims,))
     return repeat(input, (1,) * (input.ndim - len(counts)) + counts)
 
 
 @numpy_names
-def repeat_interleave(input: Tensor, repeats: int | Tensor, dim: int | None = None) -> Tensor:
-    """Each slice along `dim` (each element, without it) so many times in a row."""
+def repeat_interleave(
+    input: Tensor, repeats: int | Tensor, dim: int | None = None, *, output_size: int | None = None
+) -> Tensor:
+    """Each slice along `dim` (each element, without it) so many times in a row; of `output_size` slices."""
     x, at = (reshape(input, (-1,)), 0) if dim is None else (input, dimension(dim, input.ndim))
     counts = repeats._array if isinstance(repeats, TensorBase) else np.asarray(integer(repeats, "repeats"))
     if counts.size not in (1, x.shape[at]):

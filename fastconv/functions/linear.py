@@ -318,7 +318,10 @@ def diag(input: Tensor, diagonal: int = 0) -> Tensor:
     return input.diagonal(diagonal).clone()
 
 
-def cdist(x1: Tensor, x2: Tensor, p: float = 2.0) -> Tensor:
-    """The p-norm of each difference between a row of `x1` (..., P, M) and a row of `x2` (..., R, M)."""
+def cdist(x1: Tensor, x2: Tensor, p: float = 2.0, compute_mode: str = "use_mm_for_euclid_dist_if_necessary") -> Tensor:
+    """The p-norm of each difference between a row of `x1` (..., P, M) and a row of `x2` (..., R, M).
+
+    It is always that of the differences, which `compute_mode` leaves as it is.
+    """
     a, b = reshape(x1, (*x1.shape[:-1], 1, x1.shape[-1])), reshape(x2, (*x2.shape[:-2], 1, *x2.shape[-2:]))
     return (a - b).norm(p, -1)

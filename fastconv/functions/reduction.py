@@ -201,10 +201,17 @@ def max(input: Tensor, dim: None = None, keepdim: bool = False) -> Tensor: ...
 @overload
 def max(input: Tensor, dim: Tensor, *, out: Tensor | None = None) -> Tensor: ...
 @overload
+def max(input: Tensor, *, other: Tensor, out: Tensor | None = None) -> Tensor: ...
+@overload
 def max(input: Tensor, dim: int, keepdim: bool = False) -> max_result: ...
 @numpy_names
 def max(
-    input: Tensor, dim: int | Tensor | None = None, keepdim: bool = False, *, out: Tensor | None = None
+    input: Tensor,
+    dim: int | Tensor | None = None,
+    keepdim: bool = False,
+    *,
+    other: Tensor | None = None,
+    out: Tensor | None = None,
 ) -> Tensor | max_result:
     """The largest element, or along `dim` the largest ones and their indices.
 
@@ -221,7 +228,7 @@ def max(
     >>> values, indices
     (tensor([5, 7]), tensor([1, 0]))
     """
-    return _extremum(input, dim, keepdim, 1, "max", out)
+    return _extremum(input, dim if other is None else other, keepdim, 1, "max", out)
 
 
 @overload
@@ -229,13 +236,20 @@ def min(input: Tensor, dim: None = None, keepdim: bool = False) -> Tensor: ...
 @overload
 def min(input: Tensor, dim: Tensor, *, out: Tensor | None = None) -> Tensor: ...
 @overload
+def min(input: Tensor, *, other: Tensor, out: Tensor | None = None) -> Tensor: ...
+@overload
 def min(input: Tensor, dim: int, keepdim: bool = False) -> min_result: ...
 @numpy_names
 def min(
-    input: Tensor, dim: int | Tensor | None = None, keepdim: bool = False, *, out: Tensor | None = None
+    input: Tensor,
+    dim: int | Tensor | None = None,
+    keepdim: bool = False,
+    *,
+    other: Tensor | None = None,
+    out: Tensor | None = None,
 ) -> Tensor | min_result:
     """The smallest element, or along `dim` the smallest ones and their indices; see :func:`max`."""
-    return _extremum(input, dim, keepdim, -1, "min", out)
+    return _extremum(input, dim if other is None else other, keepdim, -1, "min", out)
 
 
 def _argextremum(pick: Callable[..., Any], input: Any, dim: int | None, keepdim: bool) -> Any:
