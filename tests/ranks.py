@@ -163,7 +163,7 @@ def kills(options) -> None:
             where = (
                 ["--resume", str(target)] if (target / "checkpoint.safetensors").exists() else ["--out", str(target)]
             )
-            more = ["--epochs", "200"] if where[0] == "--out" else []
+            more = ["--epochs", "2000"] if where[0] == "--out" else []
             line = [python, "-m", "fastconv", "launch", "-n", str(ranks), "-m", "fastconv", "train", *where, *more]
             line += ["--checkpoint-seconds", "0.2"]
             process = subprocess.Popen(
@@ -174,12 +174,12 @@ def kills(options) -> None:
                 stderr=subprocess.STDOUT,
                 text=True,
             )
-            time.sleep(rng.uniform(1, options.longest))
-            members = [
-                int(pid)
-                for pid in os.listdir("/proc")
-                if pid.isdigit() and str(target).encode() in _command_line(pid) and b"mpi4py" in _command_line(pid)
-            ]
+            members: list[int] = []
+            while not members and process.poll() is None:
+                time.sleep(0.1)
+                members = _members(target)
+            time.sleep(rng.uniform(0, options.longest))
+            members = _members(target)
             victim = rng.choice(members) if members else process.pid
             os.kill(victim, signal.SIGKILL)
             killed = time.monotonic()
@@ -195,6 +195,12 @@ def kills(options) -> None:
             print(f"{'well' if good else 'BAD'}: kill {number}, {ranks} ranks: {took:.1f} s, {done} epochs", flush=True)
             if not good:
                 print(out)
+
+
+def _members(target: Path) -> list[int]:
+    """The processes that train into a folder."""
+    lines = ((int(pid), _command_line(pid)) for pid in os.listdir("/proc") if pid.isdigit())
+    return [pid for pid, line in lines if str(target).encode() in line and b"mpi4py" in line]
 
 
 def _command_line(pid: str) -> bytes:
