@@ -74,7 +74,11 @@ class Crew:
             open(os.devnull, "w") as nowhere,
             contextlib.redirect_stdout(nowhere),
         ):
-            yield folder
+            try:
+                yield folder
+            except KeyboardInterrupt as interrupt:
+                interrupt.args = ()  # how to go on from the folder that goes away
+                raise
 
     def told(self, value: Any) -> Any:
         """What the first process gives here."""
