@@ -3,7 +3,7 @@
 from math import e, inf, nan, pi
 from typing import TYPE_CHECKING, Any
 
-from . import _openmp, backends, linalg, nn, optim, serialization, utils  # noqa: F401  (_openmp is imported for what it does)
+from . import _openmp, backends, nn, serialization  # noqa: F401  (_openmp is imported for what it does)
 from ._native.memory import empty_cache
 from ._native.runtime import get_num_threads, set_num_threads
 from ._tensor import Tensor
@@ -306,7 +306,10 @@ from .random import Generator, default_generator, get_rng_state, initial_seed, m
 from .serialization import load, save
 
 if TYPE_CHECKING:
-    from . import vision as vision  # otherwise imported on first use, by __getattr__
+    from . import linalg as linalg  # these are otherwise imported on first use, by __getattr__
+    from . import optim as optim
+    from . import utils as utils
+    from . import vision as vision
     from .app.predict import load_run as load_run
     from .optimization import optimize as optimize
     from .summaries import summary as summary
@@ -647,7 +650,7 @@ def show_config() -> None:
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("distributed", "distributions", "hub", "onnx", "vision"):  # on first use: few need them
+    if name in ("distributed", "distributions", "hub", "linalg", "onnx", "optim", "utils", "vision"):  # on first use
         import importlib
 
         return importlib.import_module(f".{name}", __name__)

@@ -7,7 +7,7 @@ from operator import index as as_index
 from typing import Any
 
 from .._tensor import Tensor
-from .fused import fusible, rectified
+from .fused import NORMS, fusible, rectified
 from .module import Module
 from .parameter import Parameter
 
@@ -101,16 +101,18 @@ class Sequential(_Ordered):
 
     def forward(self, input: Tensor) -> Tensor:
         """The result of the last module. Batch norm and ReLU or ReLU6 behind it are one operation, of the same bits."""
-        modules = list(self)
-        i = 0
-        while i < len(modules):
-            if i + 1 < len(modules) and fusible(modules[i], modules[i + 1]):
-                input = rectified(modules[i], modules[i + 1], input)
-                i += 1
+        norm = None
+        for module in self:
+            if norm is not None and fusible(norm, module):
+                input, norm = rectified(norm, module, input), None
+                continue
+            if norm is not None:
+                input, norm = norm(input), None
+            if type(module) in NORMS:
+                norm = module
             else:
-                input = modules[i](input)
-            i += 1
-        return input
+                input = module(input)
+        return input if norm is None else norm(input)
 
 
 class ModuleList(_Ordered):

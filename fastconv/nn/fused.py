@@ -16,9 +16,9 @@ from .activations import ReLU, ReLU6
 from .module import Module
 from .normalisation import BatchNorm1d, BatchNorm2d, BatchNorm3d
 
-__all__ = ["at_once", "can_wait", "fusible", "one_by_one", "rectified"]
+__all__ = ["NORMS", "at_once", "can_wait", "fusible", "one_by_one", "rectified"]
 
-_NORMS = frozenset({BatchNorm1d, BatchNorm2d, BatchNorm3d})
+NORMS = frozenset({BatchNorm1d, BatchNorm2d, BatchNorm3d})
 _FUNCTIONS: dict[Any, float] = {F.relu: math.nan, F.relu6: 6.0}
 _CEILINGS: dict[Any, float] = {ReLU: math.nan, ReLU6: 6.0, **_FUNCTIONS}
 
@@ -42,7 +42,7 @@ def _is_plain(module: Any) -> bool:
 
 def fusible(norm: Module, rectifier: Module | Callable[..., Any]) -> bool:
     """Whether batch norm and a rectifier, a layer or a function, can be one: the package's own, without hooks."""
-    if type(norm) not in _NORMS or _apart.get() or not _is_plain(norm):
+    if type(norm) not in NORMS or _apart.get() or not _is_plain(norm):
         return False
     if isinstance(rectifier, Module):
         return type(rectifier) in _CEILINGS and _is_plain(rectifier)
@@ -56,7 +56,7 @@ def _batch_norm(x: Tensor, mean: Any, variance: Any, weight: Any, bias: Any, *mo
 
 def can_wait(norm: Any, x: Any) -> bool:
     """Whether it is batch norm that :func:`at_once` may compute together with what follows it."""
-    return type(norm) in _NORMS and not _apart.get() and _is_plain(norm) and isinstance(x, Tensor)
+    return type(norm) in NORMS and not _apart.get() and _is_plain(norm) and isinstance(x, Tensor)
 
 
 def at_once(norm: Any, rectifier: Any, x: Tensor, residual: Any) -> Any:
