@@ -223,7 +223,7 @@ def test_every_public_module_of_fastconv_has_a_name_of_torchs():
     ours = {name for name in sys.modules if name.startswith("fastconv.") and "._" not in name}
     packages = {name for name in ours if getattr(sys.modules[name], "__path__", None)}
     # The command, of which torch has nothing, what brings uncommon arguments into the common form, differentiable
-    # functions of arrays, what nn.functional takes its names from, kernels for torch itself, ONNX's operators, and plans.
+    # functions of arrays, what nn.functional takes its names from, kernels for torch itself, ONNX's operators, plans.
     own = {"fastconv.app", "fastconv.arguments", "fastconv.primitives", "fastconv.nn.functions", "fastconv.pytorch"}
     own |= {"fastconv.onnx.readers", "fastconv.onnx.writers", "fastconv.optimization"}
     assert packages - own <= sources
