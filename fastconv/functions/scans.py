@@ -169,7 +169,9 @@ def logsumexp(input: Tensor, dim: int | Sequence[int], keepdim: bool = False) ->
 def std_mean(
     input: Tensor, dim: Any = None, unbiased: bool = True, keepdim: bool = False, *, correction: Any = None
 ) -> tuple[Any, ...]:
-    """Standard deviation and mean."""
+    """Standard deviation and mean. A bool in the place of `dim` is `unbiased`."""
+    if isinstance(dim, bool):
+        dim, unbiased = None, dim
     return std(input, dim, unbiased, keepdim, correction=correction), mean(input, dim, keepdim)
 
 
@@ -177,7 +179,9 @@ def std_mean(
 def var_mean(
     input: Tensor, dim: Any = None, unbiased: bool = True, keepdim: bool = False, *, correction: Any = None
 ) -> tuple[Any, ...]:
-    """Variance and mean."""
+    """Variance and mean. A bool in the place of `dim` is `unbiased`."""
+    if isinstance(dim, bool):
+        dim, unbiased = None, dim
     return var(input, dim, unbiased, keepdim, correction=correction), mean(input, dim, keepdim)
 
 
@@ -189,10 +193,11 @@ def diff(
     dim = dimension(dim, input.ndim)
     if not input.ndim:
         raise RuntimeError("diff expects input to be at least one-dimensional")
+    n = integer(n, "n")
     parts = [t for t in (prepend, input, append) if t is not None]
-    x = cat(parts, dim) if len(parts) > 1 else input
+    x = cat(parts, dim) if len(parts) > 1 and n else input
     before = (slice(None),) * dim
-    for _ in range(integer(n, "n")):
+    for _ in range(n):
         x = (
             x[(*before, slice(1, None))] - x[(*before, slice(None, -1))]
             if x.dtype.kind != "b"

@@ -238,6 +238,13 @@ def _at(input: Tensor, dim: int, index: Tensor, name: str) -> tuple[Any, ...]:
 @numpy_names
 def index_add(input: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha: float = 1) -> Tensor:
     """A copy of `input` with `alpha` times each slice of `source` added to the slice that `index` names."""
+    if not _tensor(input, "index_add").ndim:
+        if _tensor(source, "index_add").ndim:
+            raise RuntimeError(
+                "source tensor shape must match self tensor shape, excluding the specified dimension. "
+                f"Got self.shape = [] source.shape = {list(source.shape)}"
+            )
+        return index_add(input.reshape(1), dim, index, source.reshape(1), alpha=alpha).reshape(())
     at = _at(input, dim, index, "index_add")
     return apply(_add_at, input, source if alpha == 1 else source * alpha, at=at)
 
@@ -245,6 +252,8 @@ def index_add(input: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha: 
 @numpy_names
 def index_copy(input: Tensor, dim: int, index: Tensor, source: Tensor) -> Tensor:
     """A copy of `input` with the slices of `source` in place of those that `index` names."""
+    if not _tensor(input, "index_copy").ndim:
+        return index_copy(input.reshape(1), dim, index, source.reshape(1)).reshape(())
     return apply(primitives.put, input, source, at=_at(input, dim, index, "index_copy"))
 
 
@@ -389,6 +398,8 @@ def tensor_split(input: Tensor, indices_or_sections: int | Sequence[int], dim: i
         raise RuntimeError("tensor_split expected at least a 1-dimensional tensor, but got a tensor with 0 dims")
     dim = dimension(dim, input.ndim)
     length = input.shape[dim]
+    if isinstance(indices_or_sections, TensorBase):
+        indices_or_sections = indices_or_sections.tolist()
     if isinstance(indices_or_sections, (list, tuple)):
         bounds = [slice(None, at).indices(length)[1] for at in indices_or_sections]
         starts, ends = [0, *bounds], [*bounds, length]
@@ -425,4 +436,6 @@ def unfold_dimension(input: Tensor, dim: int, size: int, step: int) -> Tensor:
         raise RuntimeError(f"maximum size for tensor at dimension {dim} is {length} but size is {size}")
     if step < 1:
         raise RuntimeError(f"step is {step} but must be > 0")
-    return apply(_unfold, input if input.ndim else input.reshape(1), dim=dim, size=size, step=step)
+    if not input.ndim:
+        return unfold_dimension(input.reshape(1), 0, size, step)[0]
+    return apply(_unfold, input, dim=dim, size=size, step=step)

@@ -255,6 +255,9 @@ def quantile(
     several = np.atleast_1d(q._array if isinstance(q, TensorBase) else np.asarray(number(q, "q"), np.float64))
     if not ((several >= 0) & (several <= 1)).all():
         raise RuntimeError(f"quantile() q values must be in the range [0, 1], got {several.tolist()}")
+    if dim is not None and not input.ndim:
+        dimension(dim, 0)
+        dim, keepdim = None, False
     x, at = (flatten(input), 0) if dim is None else (input, dimension(dim, input.ndim))
     if not x.shape[at]:
         raise RuntimeError(f"quantile() input tensor must be non-empty, got {list(input.shape)}")

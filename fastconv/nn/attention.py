@@ -1,7 +1,8 @@
-"""Attention of several heads, and a transformer's layer of it."""
+"""Attention of several heads, and a transformer's encoder of it."""
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import numpy as np
@@ -12,13 +13,14 @@ from ..creation import empty, full, zeros
 from ..functions import cat, where
 from . import functional as F
 from . import init
+from .containers import ModuleList
 from .dropout import Dropout
 from .linear import Linear
 from .module import Module
 from .normalisation import LayerNorm
 from .parameter import Parameter, parameter_dtype
 
-__all__ = ["MultiheadAttention", "TransformerEncoderLayer"]
+__all__ = ["MultiheadAttention", "TransformerEncoder", "TransformerEncoderLayer"]
 
 
 class NonDynamicallyQuantizableLinear(Linear):
@@ -298,3 +300,45 @@ class TransformerEncoderLayer(Module):
             return x + feed(self.norm2(x))
         x = self.norm1(src + attend(src))
         return self.norm2(x + feed(x))
+
+
+class TransformerEncoder(Module):
+    """Layers one after the other, each a copy of the given one.
+
+    Parameters
+    ----------
+    encoder_layer : TransformerEncoderLayer
+    num_layers : int
+    norm : Module, optional
+        Applied to the result.
+    enable_nested_tensor, mask_check : bool
+        Say how torch computes padded sequences; here they do nothing.
+    """
+
+    layers: ModuleList
+    norm: Module | None
+
+    def __init__(
+        self,
+        encoder_layer: Module,
+        num_layers: int,
+        norm: Module | None = None,
+        enable_nested_tensor: bool = True,
+        mask_check: bool = True,
+    ) -> None:
+        super().__init__()
+        self.num_layers = integer(num_layers, "num_layers")
+        self.layers = ModuleList([copy.deepcopy(encoder_layer) for _ in range(num_layers)])
+        self.norm = norm
+
+    def forward(
+        self,
+        src: Tensor,
+        mask: Tensor | None = None,
+        src_key_padding_mask: Tensor | None = None,
+        is_causal: bool | None = None,
+    ) -> Tensor:
+        """(L, N, d_model) to the same; masks as of :class:`MultiheadAttention`."""
+        for layer in self.layers:
+            src = layer(src, mask, src_key_padding_mask, bool(is_causal))
+        return src if self.norm is None else self.norm(src)

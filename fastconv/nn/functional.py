@@ -19,7 +19,7 @@ from .._native.tape import apply, differentiable_twice
 from .._tensor import Tensor
 from ..arguments.loss import check_class_weight, check_reduction
 from ..checks import check_shape, integer, number
-from ..creation import from_numpy
+from ..creation import empty_like, from_numpy, zeros_like
 from ..functions import flatten, sigmoid, tanh
 from ..padding import pad_constant, pad_edges
 from ..random import dropout_noise
@@ -120,6 +120,7 @@ __all__ = [
     "glu",
     "grid_sample",
     "group_norm",
+    "gumbel_softmax",
     "hardsigmoid",
     "hardswish",
     "hardtanh",
@@ -155,6 +156,7 @@ __all__ = [
     "pixel_unshuffle",
     "prelu",
     "relu",
+    "relu_",
     "relu6",
     "scaled_dot_product_attention",
     "selu",
@@ -492,6 +494,11 @@ def relu(input: Array, inplace: bool = False) -> Array:
     return replace(input, y) if inplace else y
 
 
+def relu_(input: Array) -> Array:
+    """:func:`relu`, in place."""
+    return relu(input, inplace=True)
+
+
 def leaky_relu(input: Array, negative_slope: float = 0.01, inplace: bool = False) -> Array:
     """``input`` where it is above 0, else ``negative_slope * input``, element-wise."""
     y = pointwise.leaky_relu(input, negative_slope)
@@ -514,6 +521,30 @@ def softmax(input: Array, dim: int | None = None, _stacklevel: int = 3, dtype: D
     """
     check_array("softmax", input)
     return functions.softmax(input, _implicit_dim("softmax", input, _stacklevel) if dim is None else dim, dtype)
+
+
+def gumbel_softmax(logits: Tensor, tau: float = 1, hard: bool = False, eps: float = 1e-10, dim: int = -1) -> Tensor:
+    """``softmax((logits + g) / tau)`` with g drawn from the Gumbel distribution (Jang et al., 2017).
+
+    Parameters
+    ----------
+    logits : Tensor
+        Logarithms of probabilities, up to a constant.
+    tau : float
+        The temperature.
+    hard : bool
+        Return 1 for the largest and 0 for the others; the gradient is that of the softmax.
+    eps : float
+        Has no effect any more.
+    dim : int
+        Of the classes.
+    """
+    noise = -empty_like(logits).exponential_().log()
+    y = functions.softmax((logits + noise) / tau, dim)
+    if not hard:
+        return y
+    chosen = zeros_like(logits).scatter_(dim, y.argmax(dim, keepdim=True), 1.0)
+    return chosen - y.detach() + y
 
 
 def log_softmax(input: Array, dim: int | None = None, _stacklevel: int = 3, dtype: DTypeLike | None = None) -> Array:
