@@ -33,7 +33,8 @@ def words_of_tests() -> dict[str, list[str]]:
     """The test files in whose code each name stands."""
     found: dict[str, list[str]] = {}
     folder = Path(__file__).parent
-    for path in sorted([*folder.glob("test_*.py"), *folder.glob("programs/*.py")]):
+    patterns = "test_*.py", "programs/*.py", "beside_torch.txt", "known_numbers.json"
+    for path in sorted(path for pattern in patterns for path in folder.glob(pattern)):
         words = set(re.findall(r"[A-Za-z_]\w*", path.read_text()))  # in strings too, by which tests look names up
         for word in words:
             found.setdefault(word, []).append(str(path.relative_to(folder)))
