@@ -319,3 +319,21 @@ def test_table():
     means = bench.means(records, ["numpy"])
     assert means.split() == ["geometric", "mean", "4.00x"]
     assert len({len(line) for line in (bench.heading(["numpy"]), *rows, means)}) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (
+            ("train", "--epochz", "3"),
+            "fastconv train: error: unrecognized arguments: --epochz 3; did you mean --epochs?",
+        ),
+        (("info", "--chekc"), "fastconv info: error: unrecognized arguments: --chekc; did you mean --check?"),
+        (("models", "--xyz"), "fastconv models: error: unrecognized arguments: --xyz\n"),
+    ],
+)
+def test_unknown_flags_are_told_by_their_command(arguments, words, capsys):
+    with pytest.raises(SystemExit) as ended:
+        cli.main(arguments)
+    assert ended.value.code == 2
+    assert words in capsys.readouterr().err

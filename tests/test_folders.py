@@ -124,7 +124,7 @@ def test_what_is_no_class_and_no_image(tmp_path):
     assert [note.removeprefix(str(place)) for note in split.notes] == [
         "/empty: holds no images, so it is no class",
         ": 1 image in no folder, so of no class: not used",
-        ": 1 file that are no images by their names (1 of .txt): not used",
+        ": 1 file by name no image (1 of .txt): not used",
     ]
 
 

@@ -433,7 +433,8 @@ def test_command_interrupted_and_resumed(mnist_run, tmp_path, number):
     _, err = finish(process, 128 + number)
     assert err == (
         "\nstopping when this step is done; again to stop at once\n"
-        "fastconv train: interrupted; go on with: fastconv train --resume 'my run'\n"
+        "fastconv train: interrupted; go on with: fastconv train --resume 'my run'; "
+        "what it learned so far answers by: fastconv predict --best 'my run' IMAGE\n"
     )
     folder = tmp_path / "my run"
     assert events(folder)[-1]["event"] == "interrupted"

@@ -224,8 +224,8 @@ def _from_environment(environment):
         set_isa(name)
     count = environment.get("FASTCONV_NUM_THREADS")
     if count:
-        if not count.isdecimal():
-            raise ValueError(f"FASTCONV_NUM_THREADS must be a number of threads, got {count!r}")
+        if not count.isdecimal() or not 1 <= int(count) <= 4096:
+            raise ValueError(f"FASTCONV_NUM_THREADS must be a number of threads from 1 to 4096, got {count!r}")
         set_num_threads(int(count))
 
 

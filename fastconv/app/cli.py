@@ -6,6 +6,7 @@ Exit status: 0 done, 1 it could not be done, 2 wrong arguments, interrupted 128 
 
 import argparse
 import contextlib
+import difflib
 import os
 import signal
 import sys
@@ -21,7 +22,9 @@ __all__ = ["main"]
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command with `arguments` (default: the process's own); returns the exit status."""
     parser = _parser()
-    options = parser.parse_args(arguments)
+    options, unknown = parser.parse_known_args(arguments)
+    if unknown:
+        options.parser.error(f"unrecognized arguments: {' '.join(unknown)}{_meant(unknown, options.parser)}")
     try:
         if getattr(options, "config", None) is not None:
             options = parser.parse_args(_with_config(options, sys.argv[1:] if arguments is None else arguments))
@@ -39,6 +42,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"{options.parser.prog}: error: {words_of(error)}", file=sys.stderr)
         return 1
     return 0
+
+
+def _meant(unknown: list[str], parser: argparse.ArgumentParser) -> str:
+    """What flags that a command does not know resemble."""
+    known = parser._option_string_actions
+    flags = [flag.split("=")[0] for flag in unknown if flag.startswith("--")]
+    near = [match for flag in flags for match in difflib.get_close_matches(flag, known, 1)]
+    return f"; did you mean {' '.join(near)}?" if near else ""
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -186,9 +186,7 @@ def _classes_in(place: str, root: str, notes: list[str]) -> tuple[list[str], lis
         notes.append(f"{place}: {_count(len(loose), 'image')} in no folder, so of no class: not used")
     if strangers:
         kinds = ", ".join(f"{count} of {ending}" for ending, count in strangers.most_common())
-        notes.append(
-            f"{place}: {_count(sum(strangers.values()), 'file')} that are no images by their names ({kinds}): not used"
-        )
+        notes.append(f"{place}: {_count(sum(strangers.values()), 'file')} by name no image ({kinds}): not used")
     if not classes:
         held = f"{_count(len(loose), 'image')} but no folders" if loose else "no images"
         raise FileNotFoundError(f"{place}: holds {held}; expected a folder a class, with its images: CLASS/IMAGE")

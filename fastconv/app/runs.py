@@ -228,7 +228,9 @@ def _train(
                 return 0.0
         except KeyboardInterrupt as interrupt:
             attempt(lambda: log.add("interrupted"))
-            interrupt.args = (f"go on with: fastconv train --resume {shlex.quote(folder)}",)
+            done = f"; what it learned so far answers by: fastconv predict --best {shlex.quote(folder)} IMAGE"
+            best = done if os.path.exists(os.path.join(folder, BEST)) else ""
+            interrupt.args = (f"go on with: fastconv train --resume {shlex.quote(folder)}{best}",)
             raise
         except OSError as error:
             raise _with_way_on(error, folder) from None

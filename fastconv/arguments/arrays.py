@@ -60,7 +60,10 @@ def float_array(op: str, array: ndarray, name: str) -> ndarray:
 
 def _converted(op: str, array: ndarray, name: str) -> ndarray:
     if not isinstance(array, ndarray):
-        raise TypeError(f"{op}: {name} must be a numpy.ndarray, got {type(array).__name__}")
+        kind = type(array)
+        what = kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__.split('.')[0]}.{kind.__name__}"
+        hint = "; take it over by fastconv.from_dlpack(tensor)" if what == "torch.Tensor" else ""
+        raise TypeError(f"{op}: {name} must be a numpy.ndarray or a fastconv.Tensor, got {what}{hint}")
     if isinstance(array, np.ma.MaskedArray):
         raise TypeError(
             f"{op}: {name} is a MaskedArray of size {list(array.shape)}; fill its masked values first, "
@@ -75,7 +78,7 @@ def _converted(op: str, array: ndarray, name: str) -> ndarray:
     elif array.dtype.kind in "biu":
         raise TypeError(
             f"{op}: {name} must be float32 or float64, got {array.dtype} of size {list(array.shape)}; "
-            "cast it first, as with .astype(numpy.float32)"
+            "cast it first: .float() of a tensor, .astype(numpy.float32) of an array"
         )
     else:
         raise TypeError(
