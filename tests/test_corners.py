@@ -184,7 +184,8 @@ def test_runs_are_numbered(tmp_path, monkeypatch):
 )
 def test_schedules_by_name(schedule, kind):
     optimizer = optim.SGD([fastconv.zeros(1)], 0.1)
-    assert type(runs._schedule({"schedule": schedule, "lr": 0.1}, optimizer, 10)).__name__ == kind
+    settings = {"schedule": schedule, "lr": 0.1, "epochs": 1, "begun": 0}
+    assert type(runs._schedule(settings, optimizer, 10)).__name__ == kind
 
 
 def test_a_checkpoint_of_another_program_is_no_run(tmp_path):

@@ -347,9 +347,11 @@ def test_deterministic_gradients_are_the_same_on_one_process_and_two(tmp_path):
         model = dist.DistributedDataParallel(model, deterministic=True, bucket_cap_mb=1e-3)
         train(model, x, y, slice(dist.get_rank(), None, dist.get_world_size()))
         import hashlib
-        print("fine", hashlib.sha256(b"".join(v.numpy().tobytes() for v in model.state_dict().values())).hexdigest())
+        state = hashlib.sha256(b"".join(v.numpy().tobytes() for v in model.state_dict().values())).hexdigest()
+        sys.stdout.write("fine " + state + os.linesep)  # at once: lines of two processes would mix
         """
-    hashes = {line.split()[1] for n in (1, 2) for line in start(program, n, tmp_path).stdout.splitlines()}
+    outputs = [start(program, n, tmp_path).stdout for n in (1, 2)]
+    hashes = {line.split()[1] for output in outputs for line in output.splitlines()}
     assert len(hashes) == 1
     done = start(
         f"""

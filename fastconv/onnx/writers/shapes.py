@@ -241,8 +241,8 @@ def _scatter(g: Graph, input: Value, dim: int, index: Value, src: Any = None, va
 
 
 @writes(functions.flip)
-def _flip(g: Graph, input: Value, dims: Any) -> str:
-    axes = _given(dims)
+def _flip(g: Graph, input: Value, axes: Any, dims: Any) -> str:
+    axes = _given(axes if dims is None else (dims,))
     least = np.iinfo(np.int64).min
     return g.op(
         "Slice",
