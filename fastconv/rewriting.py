@@ -77,7 +77,7 @@ def steps_of(can_wait: Callable[[Any, Any], bool], at_once: Callable[[Any, Any, 
 class Forward:
     """What stands in a module for the forward() of its class: that method with steps.
 
-    A copy, and what is loaded from a file, makes it anew of its module's class. Subclasses set three attributes.
+    A copy, and what is loaded from a file, makes it anew of its module's class. Subclasses set the attributes.
 
     Attributes
     ----------
@@ -90,7 +90,7 @@ class Forward:
 
     steps: ClassVar[Steps]
     layers: ClassVar[frozenset[type]]
-    known: ClassVar[dict[Any, Any]]
+    known: ClassVar[dict[Any, Any]] = {}
     made: ClassVar[dict[Any, Any]] = {}
 
     def __init__(self, module: Any) -> None:

@@ -144,6 +144,14 @@ cdef Py_ssize_t n_spans = 0, n_regions = 0, n_large = 0, room_spans = 0, room_re
 cdef size_t region_bytes = 0
 
 
+cdef void *grown(void *table, Py_ssize_t room, size_t size) except NULL:
+    """A table with room for so many items of a size."""
+    cdef void *larger = realloc(table, room * size)
+    if larger == NULL:
+        raise MemoryError(f"could not allocate {room * size} bytes")
+    return larger
+
+
 cdef inline size_t in_units(size_t size) noexcept:
     return (size + UNIT - 1) // UNIT * UNIT
 
@@ -224,11 +232,8 @@ cdef Py_ssize_t add_region(size_t size) except -1:
     cdef size_t whole
     cdef char *begin
     if n_regions == room_regions:
-        grown = realloc(regions, 2 * (room_regions + 8) * sizeof(Region))
-        if grown == NULL:
-            raise MemoryError(f"could not allocate {size} bytes")
-        regions = <Region *>grown
-        room_regions = 2 * (room_regions + 8)
+        regions = <Region *>grown(regions, 2 * (n_regions + 8), sizeof(Region))
+        room_regions = 2 * (n_regions + 8)
     # Pages that nothing is written to cost nothing.
     whole = max(size, max(<size_t>REGION, region_bytes // 4))
     whole = (whole + HUGE_PAGE - 1) // HUGE_PAGE * HUGE_PAGE
@@ -251,10 +256,7 @@ cdef void *take_large(size_t size) except NULL:
     cdef char *block
     # Each block may be a span of its own once it is given back.
     if n_spans + n_large + 2 > room_spans:
-        grown = realloc(spans, 2 * (n_spans + n_large + 32) * sizeof(Span))
-        if grown == NULL:
-            raise MemoryError(f"could not allocate {size} bytes")
-        spans = <Span *>grown
+        spans = <Span *>grown(spans, 2 * (n_spans + n_large + 32), sizeof(Span))
         room_spans = 2 * (n_spans + n_large + 32)
     for i in range(n_spans):
         if spans[i].size >= size and (best < 0 or spans[i].size < spans[best].size):

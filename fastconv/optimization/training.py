@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
-
-from ..nn import BatchNorm1d, BatchNorm2d, BatchNorm3d, Module
-from ..nn.fused import at_once, can_wait
+from ..nn import Module
+from ..nn.fused import NORMS, at_once, can_wait
 from ..rewriting import Forward, steps_of
 
 __all__ = ["fused"]
@@ -15,8 +13,7 @@ class TrainingForward(Forward):
     """A module's forward() in which batch norm waits for what is added to it and for a rectifier."""
 
     steps = steps_of(can_wait, at_once)
-    layers = frozenset({BatchNorm1d, BatchNorm2d, BatchNorm3d})
-    known: ClassVar[dict[Any, Any]] = {}
+    layers = NORMS
 
 
 def fused(model: Module) -> Module:
