@@ -8,7 +8,7 @@ import pytest
 
 import fastconv
 from fastconv import nn
-from fastconv._native import blocks
+from fastconv._native import block_layers, blocks
 from fastconv.nn import functional as F
 from fastconv.vision import models
 
@@ -419,13 +419,13 @@ def test_steps_refuse_what_does_not_fit():
     w, b = np.zeros(vecs * lanes * vecs * lanes * 9, np.float32), np.zeros(vecs * lanes, np.float32)
     three, one, none = (3, 3), (1, 1), (0, 0)
     with pytest.raises(ValueError, match="do not lie"):
-        blocks.Convolution(x, y, None, NOTHING, w, b, three, one, one, one)
+        block_layers.Convolution(x, y, None, NOTHING, w, b, three, one, one, one)
     wide = blocks.Images((1, 16, 8, 8), (1, 1, 1, 1))
-    blocks.Convolution(wide, y, None, NOTHING, w, b, three, one, one, one)
+    block_layers.Convolution(wide, y, None, NOTHING, w, b, three, one, one, one)
     with pytest.raises(ValueError, match="elements"):
-        blocks.Convolution(wide, y, None, NOTHING, w[1:], b, three, one, one, one)
+        block_layers.Convolution(wide, y, None, NOTHING, w[1:], b, three, one, one, one)
     with pytest.raises(TypeError):
-        blocks.Convolution(wide, y, None, NOTHING, w.astype(np.float64), b, three, one, one, one)
+        block_layers.Convolution(wide, y, None, NOTHING, w.astype(np.float64), b, three, one, one, one)
     with pytest.raises(ValueError, match="activation"):
         blocks.Addition(x, y, None, (0.0, 1.0, 99, ()))
     with pytest.raises(ValueError, match="must have the result's shape"):
@@ -433,9 +433,9 @@ def test_steps_refuse_what_does_not_fit():
     with pytest.raises(ValueError, match="cannot be"):
         blocks.Images((1, 0, 8, 8))
     with pytest.raises(ValueError, match="cannot be pooled"):
-        blocks.Pooling(x, y, NOTHING, three, (9, 9), none, one, False, True, 0)
+        block_layers.Pooling(x, y, NOTHING, three, (9, 9), none, one, False, True, 0)
     with pytest.raises(ValueError, match="no tiles"):
-        blocks.transform(np.zeros((16, 16, 7, 7), np.float32), False)
+        block_layers.transform(np.zeros((16, 16, 7, 7), np.float32), False)
     with pytest.raises(ValueError, match="are not in"):
         x.part(0, 1000)
     step = blocks.Addition(x, y, None, NOTHING)

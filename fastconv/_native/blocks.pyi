@@ -1,9 +1,6 @@
 from typing import Any, final
 
-import numpy as np
 from typing_extensions import disjoint_base
-
-PANEL: int
 
 @final
 class Images:
@@ -31,69 +28,6 @@ class Layer(Step):
     def __init__(self, x: Images, y: Images, added: Images | None, after: tuple[Any, ...]) -> None: ...
 
 @final
-class Convolution(Layer):
-    def __init__(
-        self,
-        x: Images,
-        y: Images,
-        added: Images | None,
-        after: tuple[Any, ...],
-        w: np.ndarray,
-        b: np.ndarray,
-        kernel: tuple[int, ...],
-        stride: tuple[int, ...],
-        pad: tuple[int, ...],
-        dilation: tuple[int, ...],
-    ) -> None: ...
-
-@final
-class Winograd(Layer):
-    def __init__(
-        self,
-        x: Images,
-        y: Images,
-        added: Images | None,
-        after: tuple[Any, ...],
-        u: np.ndarray,
-        b: np.ndarray,
-        taps: int,
-        pad: tuple[int, ...],
-        small: bool,
-    ) -> None: ...
-
-@final
-class Depthwise(Layer):
-    def __init__(
-        self,
-        x: Images,
-        y: Images,
-        added: Images | None,
-        after: tuple[Any, ...],
-        w: np.ndarray,
-        b: np.ndarray,
-        kernel: tuple[int, ...],
-        stride: tuple[int, ...],
-        pad: tuple[int, ...],
-        dilation: tuple[int, ...],
-    ) -> None: ...
-
-@final
-class Pooling(Layer):
-    def __init__(
-        self,
-        x: Images,
-        y: Images,
-        after: tuple[Any, ...],
-        kernel: tuple[int, ...],
-        stride: tuple[int, ...],
-        pad: tuple[int, ...],
-        dilation: tuple[int, ...],
-        mean: bool,
-        counts_padding: bool,
-        divisor: float,
-    ) -> None: ...
-
-@final
 class Addition(Layer): ...
 
 @final
@@ -109,7 +43,6 @@ class Exit(Step):
     def __init__(self, x: Images, number: int) -> None: ...
 
 def lanes(itemsize: int) -> int: ...
-def transform(w: np.ndarray, small: bool) -> np.ndarray: ...
 
 @final
 class Run: ...

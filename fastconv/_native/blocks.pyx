@@ -11,52 +11,20 @@ the other images of a batch.
 
 cimport cython
 cimport numpy as cnp
-from libc.math cimport INFINITY
 from libc.string cimport memset
 
-from fastconv._native.checks cimport DENSE, READ, check_array, check_axis, check_real
-from fastconv._native.kernels cimport (
-    FC_ACTIVATIONS, FC_BLOCK_VECS, FC_SMALL, fc_kernels, fc_plane, fc_taps_of_blocks, idx, parts, up,
-)
-from fastconv._native.memory cimport (
-    LINE, Arena, Workspace, carve, give, new_array, no_memory, release, reserve, take,
-)
+from fastconv._native.checks cimport READ, check_array, check_axis
+from fastconv._native.kernels cimport FC_ACTIVATIONS, fc_kernels, idx, parts
+from fastconv._native.memory cimport LINE, Workspace, give, new_array, no_memory, take
 from fastconv._native.runtime cimport Task, kernels_of, run_tasks, threads_for, together
-
-import numpy as np
 
 cnp.import_array()
 
 cdef enum:
-    SUM = 512              # products in one sum, about: a longer one would round worse
-    NEAR = 262144          # bytes of x that meet all filters before the next ones come
-    SEGMENT = 112          # outputs in a row where a plane is one row
-    TASKS = 4              # for each thread, about
-    TILES = 24             # of minimal filtering that are transformed at a time, so that they stay near
-    MANY_TILES = 96        # ... where their filters have more than so many channels, which are read again for each
-    MANY_CHANNELS = 256
-    TOGETHER = 48          # ... and multiplied
     MOST_LANES = 16        # of any vector
 
 
-cdef struct Memory:
-    # What a plan's images lie in.
-    char *block
-    idx size
-
-
 # ---- images --------------------------------------------------------------------------------------------------------
-
-cdef struct Planes:
-    # Images as tasks see them.
-    char *data                           # the first image's first pixel
-    idx n, blocks, h, w, top, left, bottom, right
-    idx width, row, plane, image         # elements of a pixel; from a row, a block, and an image to the next
-
-
-cdef inline char *at(const Planes *x, idx itemsize, idx n, idx block, idx h, idx w) noexcept nogil:
-    return x.data + (n * x.image + block * x.plane + h * x.row + w * x.width) * itemsize
-
 
 @cython.final
 @cython.auto_pickle(False)
@@ -67,12 +35,6 @@ cdef class Images:
     `offset` is where they begin in the plan's memory, in bytes, and `size` how many bytes they take; whoever plans
     writes the former. `part()` gives some blocks of them.
     """
-    cdef Planes planes
-    cdef readonly idx c, itemsize, size
-    cdef readonly bint narrow
-    cdef public idx offset
-    cdef idx first                       # block
-    cdef Images whole                    # what this is a part of
 
     def __init__(self, shape, halo=(0, 0, 0, 0), bint narrow=False, idx itemsize=4):
         cdef Planes *x = &self.planes
@@ -126,11 +88,6 @@ cdef class Images:
         return x
 
 
-cdef inline bint is_dense(const Planes *x) noexcept nogil:
-    """Whether a plane's pixels follow each other."""
-    return x.row == x.w * x.width
-
-
 cdef void clear_margins(const Planes *x, idx itemsize) noexcept nogil:
     """Write the zeros around all planes."""
     cdef idx n, block, h
@@ -144,40 +101,25 @@ cdef void clear_margins(const Planes *x, idx itemsize) noexcept nogil:
             memset(at(x, itemsize, n, block, x.h - 1, x.w), 0, (x.right * x.width + x.bottom * x.row) * itemsize)
 
 
+def lanes(idx itemsize) -> int:
+    """Channels in a block of images whose elements are of so many bytes."""
+    return kernels_of(itemsize).lanes
+
+
 # ---- steps ---------------------------------------------------------------------------------------------------------
 
 @cython.auto_pickle(False)
 cdef class Step:
     """Something that a plan does with its memory and its arrays."""
-    cdef bint ready    # Its sizes have been checked.
-    cdef double work   # multiply-adds, or what takes as long
 
     cdef int run(self, Memory memory, list arrays) except -1:
         raise NotImplementedError
-
-
-cdef struct Common:
-    # What a task of any layer reads: images y are made of images x, and of others that are added to them.
-    const fc_kernels *kernels
-    Planes x, y, added
-    bint adds
-    # What is done with results: limits; an activation of src_c/activations.h, or -1, and its parameters.
-    double low, high
-    int kind
-    double[3] p
-
-
-cdef inline void activate(const Common *c, char *y, idx pixels) noexcept nogil:
-    if c.kind >= 0:
-        c.kernels.activations.activate(c.kind, y, y, c.p, pixels * c.kernels.lanes)
 
 
 @cython.auto_pickle(False)
 cdef class Layer(Step):
     """A step that makes images y of images x, with `added` images, or None, added to them, and then what `after` says:
     (low, high, kind, parameters), the limits of results and an activation, or -1."""
-    cdef Common common
-    cdef Images x, y, added
 
     def __init__(self, Images x not None, Images y not None, Images added, tuple after):
         cdef Common *c = &self.common
@@ -208,543 +150,13 @@ cdef class Layer(Step):
         return 0
 
 
-cdef inline double work_of(const Planes *x, idx times) noexcept nogil:
-    """That of so many multiply-adds for each element."""
-    return <double>x.n * x.blocks * x.h * x.w * x.width * times
-
-
 cdef void run_on_threads(Task task, const void *job, idx tasks, int threads) noexcept:
     cdef Workspace workspace = no_memory(threads, False)
     with nogil:
         run_tasks(task, job, tasks, 1, &workspace)
 
 
-# ---- convolution ---------------------------------------------------------------------------------------------------
-
-cdef int check_windows(const Planes *x, const Planes *y, tuple kernel, tuple stride, tuple pad,
-                       tuple dilation) except -1:
-    """That windows see nothing beyond the zeros around x."""
-    cdef idx R, S, stride_h, stride_w, top, left, dilation_h, dilation_w
-    (R, S), (stride_h, stride_w), (top, left), (dilation_h, dilation_w) = kernel, stride, pad, dilation
-    cdef double last_h = (y.h - 1) * <double>stride_h + (R - 1) * <double>dilation_h - top
-    cdef double last_w = (y.w - 1) * <double>stride_w + (S - 1) * <double>dilation_w - left
-    if (min(min(R, S), min(stride_h, stride_w)) < 1 or min(dilation_h, dilation_w) < 1 or min(top, left) < 0
-            or top > x.top or left > x.left or last_h >= x.h + x.bottom or last_w >= x.w + x.right):
-        raise ValueError(f"windows of {kernel}, stride {stride}, padding {pad} and dilation {dilation} do not lie in "
-                         f"images of {x.h} x {x.w} with {x.top}, {x.left}, {x.bottom}, {x.right} zeros around")
-    return 0
-
-
-cdef const char *numbers(cnp.ndarray a, str name, idx size, idx itemsize) except NULL:
-    """The data of an array of so many numbers."""
-    check_array(a, name, 1, cnp.NPY_FLOAT32 if itemsize == 4 else cnp.NPY_FLOAT64, DENSE)
-    check_axis(a, name, 0, size)
-    return <const char *>cnp.PyArray_DATA(a)
-
-
-cdef struct Direct:
-    Common common
-    const char *w
-    const char *b
-    fc_taps_of_blocks taps
-    idx vecs, panels, panel    # of filters; elements of a panel of w
-    idx some                   # blocks of channels in one sum
-    idx stride_h, start        # from the row of a window to the next; elements before the first window
-    bint merged, in_row        # Planes are one row, in segments; images are the pixels of one row.
-    idx rows, segments, length  # of all images, of one, and outputs in each
-    idx block_rows, row_blocks, together, panel_groups
-    bint by_panels
-
-
-cdef inline idx place_row(const Direct *d, idx row, idx k, const char **x, char **y, const char **added) noexcept nogil:
-    """Where a row of outputs and its windows are, from a vector of filters on; returns how many outputs it has."""
-    cdef const Common *c = &d.common
-    cdef idx itemsize = c.kernels.itemsize, n = row // d.segments, p = row % d.segments, first
-    added[0] = NULL
-    if d.merged:
-        first = p * d.length
-        x[0], y[0] = at(&c.x, itemsize, n, 0, 0, first), at(&c.y, itemsize, n, k, 0, first)
-        if c.adds:
-            added[0] = at(&c.added, itemsize, n, k, 0, first)
-        return min(d.length, c.y.h * c.y.w - first)
-    x[0] = at(&c.x, itemsize, n, 0, 0, 0) + (p * d.stride_h - d.start) * itemsize
-    y[0] = at(&c.y, itemsize, n, k, p, 0)
-    if c.adds:
-        added[0] = at(&c.added, itemsize, n, k, p, 0)
-    return d.length
-
-
-cdef void convolve(const void *job, idx task, char *_scratch) noexcept nogil:
-    """A block of rows, of one image or of several, and a group of panels of filters. A long sum is summed in parts, for
-    all rows before the next part, whose filters come then."""
-    cdef const Direct *d = <const Direct *>job
-    cdef const Common *c = &d.common
-    cdef const fc_kernels *kernels = c.kernels
-    cdef idx itemsize = kernels.itemsize, lanes = kernels.lanes, panel, row, k, vecs, count, done, v
-    cdef idx group = task % d.panel_groups, block = task // d.panel_groups
-    cdef fc_taps_of_blocks s = d.taps
-    cdef const char *x
-    cdef const char *w
-    cdef const char *b
-    cdef const char *added
-    cdef char *y
-    cdef bint last
-    if d.by_panels:
-        group, block = task // d.row_blocks, task % d.row_blocks
-    cdef idx first = d.rows * block // d.row_blocks, end = d.rows * (block + 1) // d.row_blocks, size
-    for panel in range(group * d.together, min(d.panels, (group + 1) * d.together)):
-        k = panel * FC_BLOCK_VECS
-        vecs = min(<idx>FC_BLOCK_VECS, d.vecs - k)
-        w, b = d.w + panel * d.panel * itemsize, d.b + k * lanes * itemsize
-        done = 0
-        while done < d.taps.blocks:
-            s.blocks = min(d.some, d.taps.blocks - done)
-            last = done + s.blocks == d.taps.blocks
-            s.low, s.high = c.low if last else -INFINITY, c.high if last else INFINITY
-            size = s.blocks * s.rows * s.cols * s.depth * vecs * lanes * itemsize
-            for row in range(first, end):
-                count = place_row(d, row, k, &x, &y, &added)
-                kernels.blocks.conv[vecs - 1](y, x + done * s.block * itemsize, w, b if done == 0 else NULL,
-                                              added if last else NULL, &s, count)
-                if last and c.kind >= 0:
-                    for v in range(vecs):
-                        activate(c, y + v * s.y_block * itemsize, count)
-            w += size
-            done += s.blocks
-
-
-@cython.final
-@cython.auto_pickle(False)
-cdef class Convolution(Layer):
-    """y = after(b + added + w * x), summed directly. w is packed [panel of filters][block][row][column][channel]
-    [filter], a panel being of `PANEL` vectors, the last one perhaps of fewer; b holds whole vectors of filters."""
-    cdef Direct direct
-    cdef cnp.ndarray w, b
-
-    def __init__(self, x, y, added, after, cnp.ndarray w, cnp.ndarray b, tuple kernel, tuple stride, tuple pad,
-                 tuple dilation):
-        super().__init__(x, y, added, after)
-        cdef Direct *d = &self.direct
-        cdef fc_taps_of_blocks *s = &d.taps
-        cdef const fc_kernels *kernels = self.common.kernels
-        cdef Planes *px = &self.common.x
-        cdef Planes *py = &self.common.y
-        cdef Planes *added_planes = &self.common.added
-        cdef bint adds = self.common.adds
-        cdef idx R, S, stride_h, stride_w, top, left, dilation_h, dilation_w
-        cdef idx lanes = kernels.lanes, itemsize = kernels.itemsize, P = py.h, Q = py.w
-        check_windows(px, py, kernel, stride, pad, dilation)
-        (R, S), (stride_h, stride_w), (top, left), (dilation_h, dilation_w) = kernel, stride, pad, dilation
-        s.blocks, s.block = px.blocks, px.plane
-        s.rows, s.row, s.cols, s.col = R, dilation_h * px.row, S, dilation_w * px.width
-        s.depth, s.step = px.width, stride_w * px.width
-        if self.x.narrow and dilation_w == 1:
-            s.cols, s.depth = 1, S * px.width
-        s.y_block, s.added_block = py.plane, added_planes.plane if adds else 0
-        d.vecs = py.blocks
-        d.panels = parts(d.vecs, FC_BLOCK_VECS)
-        cdef idx tap = s.rows * s.cols * s.depth, depth = s.blocks * tap
-        d.panel, d.some = depth * FC_BLOCK_VECS * lanes, s.blocks if depth <= SUM else max(<idx>1, SUM // tap)
-        self.w, self.b = w, b
-        d.w, d.b = numbers(w, "w", depth * d.vecs * lanes, itemsize), numbers(b, "b", d.vecs * lanes, itemsize)
-        d.stride_h, d.start = stride_h * px.row, top * px.row + left * px.width
-        d.in_row = P * Q == 1 and py.image == lanes and (not adds or added_planes.image == lanes)
-        d.merged = (not d.in_row and R == S == stride_h == stride_w == 1 and top == left == 0 and px.h == P
-                    and px.w == Q and is_dense(px) and is_dense(py) and (not adds or is_dense(added_planes)))
-        d.segments, d.length = P, Q
-        if d.in_row:
-            d.length, s.step = py.n, px.image
-        elif d.merged:
-            d.length = up(parts(P * Q, parts(P * Q, SEGMENT)), kernels.blocks.tile)
-            d.segments = parts(P * Q, d.length)
-        d.rows = 1 if d.in_row else py.n * d.segments
-        # Rows that meet all filters before the next ones come; or filters that meet all rows.
-        cdef double x_bytes = <double>px.n * px.blocks * px.h * px.w * px.width * itemsize
-        d.by_panels = <double>depth * d.vecs * lanes * itemsize > x_bytes
-        d.block_rows = max(<idx>1, min(d.rows, <idx>(NEAR / (x_bytes / d.rows))))
-        self.work = <double>d.rows * d.length * d.vecs * lanes * depth
-        self.ready = True
-
-    cdef int run(self, Memory memory, list arrays) except -1:
-        cdef Direct job = self.direct
-        cdef Direct *d = &job
-        self.locate(memory, &d.common)
-        cdef int threads = threads_for(self.work, d.rows * d.panels)
-        cdef idx wanted = TASKS * threads
-        d.row_blocks, d.together = parts(d.rows, d.block_rows), 1 if d.by_panels else d.panels
-        if threads > 1 and d.row_blocks * parts(d.panels, d.together) < wanted:
-            d.row_blocks = min(d.rows, wanted)
-            d.together = min(d.together, max(<idx>1, d.panels * d.row_blocks // wanted))
-            if d.by_panels:
-                d.row_blocks = min(d.rows, parts(wanted, d.panels))
-        d.panel_groups = parts(d.panels, d.together)
-        run_on_threads(convolve, d, d.row_blocks * d.panel_groups, threads)
-        return 0
-
-
-PANEL = FC_BLOCK_VECS
-
-
-def lanes(idx itemsize) -> int:
-    """Channels in a block of images whose elements are of so many bytes."""
-    return kernels_of(itemsize).lanes
-
-
-# ---- convolution by minimal filtering ------------------------------------------------------------------------------
-
-cdef struct Tiled:
-    Common common
-    const char *u
-    const char *b
-    int kernel, input          # numbers of the kernels of these filters and tiles
-    idx points, m              # of a tile; outputs along its side
-    idx pad_h, pad_w
-    idx bands, cols            # rows of tiles in an image, and tiles in each
-    idx channels, vecs, panels  # whole vectors of channels; vectors of filters, and panels of PRODUCT of them
-    idx first, count           # the tiles at work
-    idx some                   # ... that are multiplied at once
-    idx v_point, m_point
-    char *v
-
-
-cdef struct Piece:
-    # Tiles side by side.
-    idx n, band, col, count
-
-
-cdef inline Piece piece_from(const Tiled *t, idx tile, idx end) noexcept nogil:
-    """Those from a tile on, to the end of its row or to `end`."""
-    cdef Piece piece
-    cdef idx row = tile // t.cols
-    piece.n, piece.band, piece.col = row // t.bands, row % t.bands, tile % t.cols
-    piece.count = min(t.cols - piece.col, end - tile)
-    return piece
-
-
-cdef inline fc_plane plane_of(const Planes *x, idx m) noexcept nogil:
-    return fc_plane(x.h, x.w, x.row, x.width, 1, 1, 0, m)
-
-
-cdef void transform_tiles(const void *job, idx task, char *_scratch) noexcept nogil:
-    """V = B^T x B of some tiles and a vector of channels; V is [point][tile][channel]."""
-    cdef const Tiled *t = <const Tiled *>job
-    cdef const fc_kernels *kernels = t.common.kernels
-    cdef const Planes *x = &t.common.x
-    cdef idx itemsize = kernels.itemsize, block = task % x.blocks, tile = t.first + task // x.blocks * t.some
-    cdef idx end = min(t.first + t.count, tile + t.some)
-    cdef fc_plane plane = plane_of(x, t.m)
-    cdef Piece piece
-    while tile < end:
-        piece = piece_from(t, tile, end)
-        kernels.winograd.input[t.input](
-            t.v + ((tile - t.first) * t.channels + block * kernels.lanes) * itemsize, t.v_point, t.channels,
-            at(x, itemsize, piece.n, block, 0, 0), &plane, piece.band * t.m - t.pad_h, piece.col * t.m - t.pad_w,
-            piece.count)
-        tile += piece.count
-
-
-cdef void multiply_tiles(const void *job, idx task, char *scratch) noexcept nogil:
-    """y of some tiles and a panel of filters: their products with U at each point, transformed back, and what
-    follows."""
-    cdef const Tiled *t = <const Tiled *>job
-    cdef const Common *c = &t.common
-    cdef const fc_kernels *kernels = c.kernels
-    cdef idx itemsize = kernels.itemsize, lanes = kernels.lanes, groups = parts(t.count, t.some)
-    cdef idx panel = task // groups, begin = task % groups * t.some, count = min(t.some, t.count - begin)
-    cdef idx k = panel * kernels.product.gemm_vecs, vecs = min(kernels.product.gemm_vecs, t.vecs - k)
-    cdef idx unit = vecs * lanes, point, done, depth, tile, end, v, h, pixels
-    cdef const char *u = t.u + k * lanes * t.channels * t.points * itemsize
-    cdef fc_plane plane = plane_of(&c.y, t.m)
-    cdef Piece piece
-    cdef char *y
-    for point in range(t.points):
-        done = 0
-        while done < t.channels:
-            depth = min(<idx>SUM, t.channels - done)
-            kernels.product.gemm[vecs - 1](
-                count, depth, t.v + (point * t.v_point + begin * t.channels + done) * itemsize, t.channels, 1,
-                u + (point * t.channels + done) * unit * itemsize, unit, scratch + point * t.m_point * itemsize, unit,
-                done > 0)
-            done += depth
-    for v in range(vecs):
-        tile, end = t.first + begin, t.first + begin + count
-        while tile < end:
-            piece = piece_from(t, tile, end)
-            kernels.winograd.output[t.kernel](
-                at(&c.y, itemsize, piece.n, k + v, 0, 0), &plane, piece.band * t.m, piece.col * t.m, piece.count,
-                scratch + ((tile - t.first - begin) * unit + v * lanes) * itemsize, t.m_point, unit,
-                t.b + (k + v) * lanes * itemsize)
-            pixels = min(piece.count * t.m, c.y.w - piece.col * t.m)
-            if c.adds or c.low > -INFINITY or c.high < INFINITY or c.kind >= 0:
-                for h in range(piece.band * t.m, min((piece.band + 1) * t.m, c.y.h)):
-                    y = at(&c.y, itemsize, piece.n, k + v, h, piece.col * t.m)
-                    kernels.blocks.add(
-                        y, y, at(&c.added, itemsize, piece.n, k + v, h, piece.col * t.m) if c.adds else NULL, c.low,
-                        c.high, pixels)
-                    activate(c, y, pixels)
-            tile += piece.count
-
-
-cdef int tile_kernel(idx taps, bint small) except -1:
-    """The number of the kernels of filters of taps x taps in tiles of 6x6 points, or of 5x5."""
-    if not 2 <= taps <= (3 if small else 5):
-        raise ValueError(f"there are no tiles for filters of {taps} x {taps}")
-    return taps - 2 + (FC_SMALL if small else 0)
-
-
-cdef void lay_out_tiles(Tiled *t, Arena *tables, Arena *scratch) noexcept nogil:
-    t.v = <char *>carve(tables, <double>t.points * t.v_point, t.common.kernels.itemsize)
-    carve(scratch, <double>t.points * t.m_point, t.common.kernels.itemsize)
-
-
-@cython.final
-@cython.auto_pickle(False)
-cdef class Winograd(Layer):
-    """y = after(b + added + w * x) of square filters of `taps` at a stride of 1, by minimal filtering
-    (src_c/winograd.h) in tiles of 6x6 points, or with `small` ones of 5x5. u is what transform() made of w."""
-    cdef Tiled tiled
-    cdef cnp.ndarray u, b
-
-    def __init__(self, x, y, added, after, cnp.ndarray u, cnp.ndarray b, idx taps, tuple pad, bint small):
-        super().__init__(x, y, added, after)
-        cdef Tiled *t = &self.tiled
-        cdef Planes *px = &self.common.x
-        cdef Planes *py = &self.common.y
-        cdef idx lanes = self.common.kernels.lanes, itemsize = self.common.kernels.itemsize, side = 5 if small else 6
-        t.kernel, t.input = tile_kernel(taps, small), small
-        t.pad_h, t.pad_w = pad
-        if (self.x.narrow or min(t.pad_h, t.pad_w) < 0 or max(t.pad_h, t.pad_w) >= taps
-                or py.h > px.h + 2 * t.pad_h - taps + 1 or py.w > px.w + 2 * t.pad_w - taps + 1):
-            raise ValueError(f"filters of {taps} x {taps} with padding {pad} cannot make {py.h} x {py.w} pixels of "
-                             f"{px.h} x {px.w}")
-        t.points, t.m = side * side, side + 1 - taps
-        t.bands, t.cols = parts(py.h, t.m), parts(py.w, t.m)
-        t.channels, t.vecs = px.blocks * lanes, py.blocks
-        t.panels = parts(t.vecs, self.common.kernels.product.gemm_vecs)
-        self.u, self.b = u, b
-        t.u, t.b = numbers(u, "u", t.points * t.channels * t.vecs * lanes, itemsize), numbers(
-            b, "b", t.vecs * lanes, itemsize)
-        self.work = <double>py.n * t.bands * t.cols * t.points * t.channels * t.vecs * lanes
-        self.ready = True
-
-    cdef int run(self, Memory memory, list arrays) except -1:
-        cdef Tiled job = self.tiled
-        cdef Tiled *t = &job
-        cdef const fc_kernels *kernels = self.common.kernels
-        self.locate(memory, &t.common)
-        cdef idx tiles = t.common.y.n * t.bands * t.cols, rows = kernels.product.gemm_rows
-        cdef idx unit = min(t.vecs, kernels.product.gemm_vecs) * kernels.lanes
-        cdef int threads = threads_for(self.work, tiles * t.panels)
-        # Blocks of tiles whose V is shared by all threads; each takes some tiles and a panel of filters at a time.
-        cdef idx most = TILES if t.channels <= MANY_CHANNELS else MANY_TILES
-        cdef idx block = up(parts(tiles, parts(tiles, most)), rows)
-        t.some = min(block, up(parts(block, parts(block, TOGETHER)), rows))
-        if threads > 1 and t.panels * parts(block, t.some) < 2 * threads:
-            t.some = min(t.some, up(parts(block, parts(2 * threads, t.panels)), rows))
-        t.v_point, t.m_point = up(block * t.channels, 16) + 48, up(t.some * unit, 16) + 48
-        cdef Arena tables = [NULL, 0]
-        cdef Arena scratch = [NULL, 0]
-        cdef Workspace workspace
-        lay_out_tiles(t, &tables, &scratch)
-        reserve(&workspace, &tables, &scratch, threads)
-        lay_out_tiles(t, &tables, &scratch)
-        with nogil:
-            t.first = 0
-            while t.first < tiles:
-                t.count = min(block, tiles - t.first)
-                run_tasks(transform_tiles, t, t.common.x.blocks * parts(t.count, t.some), 1, &workspace)
-                run_tasks(multiply_tiles, t, t.panels * parts(t.count, t.some), 1, &workspace)
-                t.first += t.count
-        release(&workspace)
-        return 0
-
-
-def transform(cnp.ndarray w, bint small) -> np.ndarray:
-    """U = G w G^T of filters (K, C, R, R), for :class:`Winograd`: [panel of filters][point][channel][filter]."""
-    cdef int kind = check_real(w, "w")
-    check_array(w, "w", 4, kind, DENSE)
-    cdef idx K = w.shape[0], C = w.shape[1], taps = w.shape[2], v, c, unit, panel
-    check_axis(w, "w", 3, taps)
-    cdef const fc_kernels *kernels = kernels_of(cnp.PyArray_ITEMSIZE(w))
-    cdef idx lanes = kernels.lanes, itemsize = kernels.itemsize, most = kernels.product.gemm_vecs
-    cdef int kernel = tile_kernel(taps, small)
-    cdef idx points = 25 if small else 36, vecs = parts(K, lanes), channels = up(C, lanes)
-    cdef cnp.npy_intp[1] size = [points * channels * vecs * lanes]
-    cdef cnp.ndarray u = new_array(1, size, kind)
-    cdef char *to = <char *>cnp.PyArray_DATA(u)
-    cdef const char *from_ = <const char *>cnp.PyArray_DATA(w)
-    with nogil:
-        memset(to, 0, size[0] * itemsize)
-        for v in range(vecs):
-            panel = v // most * most
-            unit = min(most, vecs - panel) * lanes
-            for c in range(C):
-                kernels.winograd.filters[kernel](
-                    to + (panel * lanes * channels * points + c * unit + (v - panel) * lanes) * itemsize,
-                    channels * unit, unit, from_ + (v * lanes * C + c) * taps * taps * itemsize, C * taps * taps,
-                    taps * taps, min(lanes, K - v * lanes), 1, False, from_ + K * C * taps * taps * itemsize)
-    return u
-
-
-# ---- a filter for each channel -------------------------------------------------------------------------------------
-
-cdef struct Each:
-    Common common
-    const char *w
-    const char *b
-    fc_taps_of_blocks taps
-    idx stride_h, start, bands
-
-
-cdef void filter_each(const void *job, idx task, char *_scratch) noexcept nogil:
-    """Some rows of a block of an image."""
-    cdef const Each *e = <const Each *>job
-    cdef const Common *c = &e.common
-    cdef idx itemsize = c.kernels.itemsize, lanes = c.kernels.lanes, band = task % e.bands
-    cdef idx block = task // e.bands % c.y.blocks, n = task // e.bands // c.y.blocks, p
-    cdef idx taps = e.taps.rows * e.taps.cols
-    cdef const char *x
-    cdef const char *added = NULL
-    cdef char *y
-    for p in range(c.y.h * band // e.bands, c.y.h * (band + 1) // e.bands):
-        x = at(&c.x, itemsize, n, block, 0, 0) + (p * e.stride_h - e.start) * itemsize
-        y = at(&c.y, itemsize, n, block, p, 0)
-        if c.adds:
-            added = at(&c.added, itemsize, n, block, p, 0)
-        c.kernels.blocks.depthwise(y, x, e.w + block * taps * lanes * itemsize, e.b + block * lanes * itemsize, added,
-                                   &e.taps, c.y.w)
-        activate(c, y, c.y.w)
-
-
-@cython.final
-@cython.auto_pickle(False)
-cdef class Depthwise(Layer):
-    """y = after(b + added + w * x), where each channel has a filter of its own: w is [block][row][column][channel], b
-    holds whole vectors. One tap is an affine map of each channel."""
-    cdef Each each
-    cdef cnp.ndarray w, b
-
-    def __init__(self, x, y, added, after, cnp.ndarray w, cnp.ndarray b, tuple kernel, tuple stride, tuple pad,
-                 tuple dilation):
-        super().__init__(x, y, added, after)
-        cdef Each *e = &self.each
-        cdef Planes *px = &self.common.x
-        cdef idx R, S, stride_h, stride_w, top, left, dilation_h, dilation_w
-        cdef idx lanes = self.common.kernels.lanes, itemsize = self.common.kernels.itemsize
-        if self.x.narrow or self.x.c != self.y.c:
-            raise ValueError("x and y must have the same blocks")
-        check_windows(px, &self.common.y, kernel, stride, pad, dilation)
-        (R, S), (stride_h, stride_w), (top, left), (dilation_h, dilation_w) = kernel, stride, pad, dilation
-        memset(&e.taps, 0, sizeof(fc_taps_of_blocks))
-        e.taps.rows, e.taps.row, e.taps.cols, e.taps.col = R, dilation_h * px.row, S, dilation_w * lanes
-        e.taps.step, e.taps.low, e.taps.high = stride_w * lanes, self.common.low, self.common.high
-        self.w, self.b = w, b
-        e.w, e.b = numbers(w, "w", px.blocks * R * S * lanes, itemsize), numbers(b, "b", px.blocks * lanes, itemsize)
-        e.stride_h, e.start = stride_h * px.row, top * px.row + left * lanes
-        self.work = work_of(&self.common.y, R * S + 4)
-        self.ready = True
-
-    cdef int run(self, Memory memory, list arrays) except -1:
-        cdef Each job = self.each
-        cdef Each *e = &job
-        cdef Planes *y = &self.common.y
-        self.locate(memory, &e.common)
-        cdef int threads = threads_for(self.work, y.n * y.blocks * y.h)
-        e.bands = min(y.h, max(<idx>1, parts(TASKS * threads, y.n * y.blocks))) if threads > 1 else 1
-        run_on_threads(filter_each, e, y.n * y.blocks * e.bands, threads)
-        return 0
-
-
-# ---- pooling, sums, products ---------------------------------------------------------------------------------------
-
-cdef struct Pooled:
-    Common common
-    idx R, S, stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w
-    bint mean, counts_padding
-    double divisor             # or 0
-
-
-cdef void pool_plane(const void *job, idx task, char *_scratch) noexcept nogil:
-    """A block of an image."""
-    cdef const Pooled *s = <const Pooled *>job
-    cdef const Common *c = &s.common
-    cdef idx itemsize = c.kernels.itemsize, n = task // c.y.blocks, block = task % c.y.blocks
-    cdef idx p, q, top, left, first_h, end_h, first_w, end_w, count, height
-    cdef fc_taps_of_blocks taps
-    cdef double area
-    memset(&taps, 0, sizeof(taps))
-    taps.row, taps.col, taps.step = s.dilation_h * c.x.row, s.dilation_w * c.x.width, s.stride_w * c.x.width
-    for p in range(c.y.h):
-        top = p * s.stride_h - s.pad_h
-        first_h = parts(-top, s.dilation_h) if top < 0 else 0
-        end_h = min(s.R, parts(c.x.h - top, s.dilation_h))
-        taps.rows = end_h - first_h
-        height = min(top + s.R, c.x.h + s.pad_h) - top
-        q = 0
-        while q < c.y.w:
-            left = q * s.stride_w - s.pad_w
-            first_w = parts(-left, s.dilation_w) if left < 0 else 0
-            end_w = min(s.S, parts(c.x.w - left, s.dilation_w))
-            count = 1
-            if first_w == 0 and end_w == s.S:
-                # All windows from here on that lie within the image.
-                count = max(<idx>1, min(c.y.w - q, (c.x.w - 1 - left - (s.S - 1) * s.dilation_w) // s.stride_w + 1))
-            taps.cols = end_w - first_w
-            if s.mean:
-                area = s.divisor
-                if area == 0:
-                    area = taps.rows * taps.cols
-                    if s.counts_padding:
-                        area = height * (min(left + s.S, c.x.w + s.pad_w) - left)
-                c.kernels.blocks.mean(
-                    at(&c.y, itemsize, n, block, p, q),
-                    at(&c.x, itemsize, n, block, top + first_h * s.dilation_h, left + first_w * s.dilation_w), &taps,
-                    1 / area, count)
-            else:
-                c.kernels.blocks.max(
-                    at(&c.y, itemsize, n, block, p, q),
-                    at(&c.x, itemsize, n, block, top + first_h * s.dilation_h, left + first_w * s.dilation_w), &taps,
-                    count)
-            q += count
-        activate(c, at(&c.y, itemsize, n, block, p, 0), c.y.w)
-
-
-@cython.final
-@cython.auto_pickle(False)
-cdef class Pooling(Layer):
-    """The largest, or with `mean` the mean, of windows; those without a pixel of the images are refused."""
-    cdef Pooled pooled
-
-    def __init__(self, x, y, after, tuple kernel, tuple stride, tuple pad, tuple dilation, bint mean,
-                 bint counts_padding, double divisor):
-        super().__init__(x, y, None, after)
-        cdef Pooled *s = &self.pooled
-        cdef Planes *px = &self.common.x
-        cdef Planes *py = &self.common.y
-        if self.x.narrow or self.x.c != self.y.c:
-            raise ValueError("x and y must have the same blocks")
-        (s.R, s.S), (s.stride_h, s.stride_w), (s.pad_h, s.pad_w), (s.dilation_h, s.dilation_w) = (
-            kernel, stride, pad, dilation)
-        s.mean, s.counts_padding, s.divisor = mean, counts_padding, divisor
-        if (min(min(s.R, s.S), min(s.stride_h, s.stride_w)) < 1 or min(s.dilation_h, s.dilation_w) < 1
-                or min(s.pad_h, s.pad_w) < 0 or mean and (s.dilation_h != 1 or s.dilation_w != 1)
-                or max(max(s.R, s.S), max(s.dilation_h, s.dilation_w)) > 1 << 30
-                or max(max(s.stride_h, s.stride_w), max(s.pad_h, s.pad_w)) > 1 << 30
-                or (s.R - 1) * s.dilation_h < s.pad_h or (s.S - 1) * s.dilation_w < s.pad_w
-                or (py.h - 1) * s.stride_h - s.pad_h >= px.h or (py.w - 1) * s.stride_w - s.pad_w >= px.w):
-            raise ValueError(f"windows of {kernel}, stride {stride}, padding {pad} and dilation {dilation} cannot be "
-                             f"pooled from {px.h} x {px.w} to {py.h} x {py.w} pixels")
-        self.work = work_of(py, s.R * s.S + 4)
-        self.ready = True
-
-    cdef int run(self, Memory memory, list arrays) except -1:
-        cdef Pooled job = self.pooled
-        cdef Planes *y = &self.common.y
-        self.locate(memory, &job.common)
-        cdef idx tasks = y.n * y.blocks
-        run_on_threads(pool_plane, &job, tasks, threads_for(self.work, tasks))
-        return 0
-
+# ---- sums, products ------------------------------------------------------------------------------------------------
 
 cdef void add_plane(const void *job, idx task, char *_scratch) noexcept nogil:
     cdef const Common *c = <const Common *>job

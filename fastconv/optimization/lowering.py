@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from .. import functions
-from .._native import blocks, plan
+from .._native import block_layers, blocks, plan
 from .._native.memory import empty
 from .._native.tape import wrap
 from .._tensor import Tensor
@@ -355,20 +355,22 @@ class _Lowering:
             padded = np.zeros(-(-len(w) // lanes) * lanes, w.dtype)
             padded[: len(w)] = bias
             if small is not None:
-                return blocks.transform(np.require(scaled, None, "CA"), small), padded
+                return block_layers.transform(np.require(scaled, None, "CA"), small), padded
             pack = _pack_each if each else _pack_narrow if narrow else _pack
             return pack(scaled, lanes), padded
 
         if key not in self.prepared:
             self.prepared[key] = prepare()
         packed, bias = self.prepared[key]
-        kind = blocks.Depthwise if each else blocks.Convolution
+        kind = block_layers.Depthwise if each else block_layers.Convolution
         reads = [(x, form)] + ([(added, "blocks")] if added is not None else [])
 
         def make(read: list[Any], written: list[Any]) -> Any:
             other = read[1] if added is not None else None
             if small is not None:
-                return blocks.Winograd(read[0], written[0], other, after, packed, bias, kernel[0], tuple(pad), small)
+                return block_layers.Winograd(
+                    read[0], written[0], other, after, packed, bias, kernel[0], tuple(pad), small
+                )
             return kind(read[0], written[0], other, after, packed, bias, kernel, stride, tuple(pad), dilation)
 
         kind_name = "depthwise" if each else "convolution" if small is None else "Winograd"
@@ -391,7 +393,7 @@ class _Lowering:
         def make(read: list[Any], written: list[Any]) -> Any:
             other = read[1] if added is not None else None
             one, none = (1, 1), (0, 0)
-            return blocks.Depthwise(read[0], written[0], other, after, padded[0], padded[1], one, one, none, one)
+            return block_layers.Depthwise(read[0], written[0], other, after, padded[0], padded[1], one, one, none, one)
 
         reads = [(x.images, "blocks")] + ([(added, "blocks")] if added is not None else [])
         self.nodes.append(_Node("batch norm" + _told([], added, after), reads, [(images, "blocks")], make))
@@ -482,7 +484,7 @@ class _Lowering:
                 "mean of windows" if mean else "max of windows",
                 [(x, "blocks")],
                 [(images, "blocks")],
-                lambda read, written: blocks.Pooling(
+                lambda read, written: block_layers.Pooling(
                     read[0], written[0], after, kernel, stride, pad, dilation, mean, counts_padding, divisor
                 ),
             )
@@ -534,7 +536,7 @@ class _Lowering:
                 "mean of planes",
                 [(x.images, "blocks")],
                 [(images, "blocks")],
-                lambda read, written: blocks.Pooling(
+                lambda read, written: block_layers.Pooling(
                     read[0], written[0], _NOTHING_AFTER, kernel, (1, 1), (0, 0), (1, 1), True, True, 0
                 ),
             )
@@ -695,12 +697,14 @@ def _bytes(elements: int, itemsize: int) -> float:
 
 def _panels(w: np.ndarray) -> np.ndarray:
     """Filters [vector][...][filter of it] as [panel][...][vector of it][filter], in one row."""
-    whole = len(w) // blocks.PANEL * blocks.PANEL
+    whole = len(w) // block_layers.PANEL * block_layers.PANEL
     packed = empty((w.size,), w.dtype)
     size = w[:whole].size
     if whole:
-        panels = w[:whole].reshape(-1, blocks.PANEL, *w.shape[1:])
-        packed[:size].reshape(len(panels), *w.shape[1:-1], blocks.PANEL, w.shape[-1])[...] = np.moveaxis(panels, 1, -2)
+        panels = w[:whole].reshape(-1, block_layers.PANEL, *w.shape[1:])
+        packed[:size].reshape(len(panels), *w.shape[1:-1], block_layers.PANEL, w.shape[-1])[...] = np.moveaxis(
+            panels, 1, -2
+        )
     packed[size:].reshape(len(w) - whole, *w.shape[1:])[...] = w[whole:]
     return packed
 

@@ -1,0 +1,72 @@
+from typing import Any, final
+
+import numpy as np
+
+from .blocks import Images, Layer
+
+PANEL: int
+
+@final
+class Convolution(Layer):
+    def __init__(
+        self,
+        x: Images,
+        y: Images,
+        added: Images | None,
+        after: tuple[Any, ...],
+        w: np.ndarray,
+        b: np.ndarray,
+        kernel: tuple[int, ...],
+        stride: tuple[int, ...],
+        pad: tuple[int, ...],
+        dilation: tuple[int, ...],
+    ) -> None: ...
+
+@final
+class Winograd(Layer):
+    def __init__(
+        self,
+        x: Images,
+        y: Images,
+        added: Images | None,
+        after: tuple[Any, ...],
+        u: np.ndarray,
+        b: np.ndarray,
+        taps: int,
+        pad: tuple[int, ...],
+        small: bool,
+    ) -> None: ...
+
+@final
+class Depthwise(Layer):
+    def __init__(
+        self,
+        x: Images,
+        y: Images,
+        added: Images | None,
+        after: tuple[Any, ...],
+        w: np.ndarray,
+        b: np.ndarray,
+        kernel: tuple[int, ...],
+        stride: tuple[int, ...],
+        pad: tuple[int, ...],
+        dilation: tuple[int, ...],
+    ) -> None: ...
+
+@final
+class Pooling(Layer):
+    def __init__(
+        self,
+        x: Images,
+        y: Images,
+        after: tuple[Any, ...],
+        kernel: tuple[int, ...],
+        stride: tuple[int, ...],
+        pad: tuple[int, ...],
+        dilation: tuple[int, ...],
+        mean: bool,
+        counts_padding: bool,
+        divisor: float,
+    ) -> None: ...
+
+def transform(w: np.ndarray, small: bool) -> np.ndarray: ...
