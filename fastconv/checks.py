@@ -39,7 +39,7 @@ def _integer(item: Any, name: str, least: int, value: Any) -> int:
     except TypeError:
         raise TypeError(f"{name} must be an integer, got {value!r}") from None
     if not least <= n <= LARGEST:
-        raise ValueError(f"{name} must be from {least} to 2**60, got {value!r}")
+        raise ValueError(f"{name} must be {f'at least {least}' if n < least else 'at most 2**60'}, got {value!r}")
     return n
 
 

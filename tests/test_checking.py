@@ -1,6 +1,7 @@
 """``fastconv check``: what programs lack, found by reading them."""
 
 import textwrap
+from pathlib import Path
 
 import pytest
 
@@ -148,6 +149,18 @@ def test_modules_beside_the_program_are_read_too(tmp_path):
         "parts/other.py:2: torch.absent",
         "3: torch.nothing",
     ]
+
+
+def test_folders(tmp_path):
+    (tmp_path / "net").mkdir()
+    (tmp_path / "train.py").write_text("import net.model\nimport torch\ntorch.fft\n")
+    (tmp_path / "net" / "model.py").write_text("import torch\n\n\ntorch.matmul\ntorch.spmm\n")
+    (tmp_path / "old.py").write_text("print 'Python 2'\n")
+    found = [(Path(name.path).name, name.line, name.name) for name in checking.check([str(tmp_path)])]
+    assert found == [("model.py", 5, "torch.spmm"), ("train.py", 3, "torch.fft")]
+    (tmp_path / "none").mkdir()
+    with pytest.raises(ValueError, match="holds no Python file"):
+        checking.check([str(tmp_path / "none")])
 
 
 def test_command(tmp_path, capsys):

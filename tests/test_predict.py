@@ -172,6 +172,20 @@ def test_heatmaps(folder, images, tmp_path, capsys):
         assert (picture[:, 320:328] == 255).all()
 
 
+def test_heatmaps_overwrite_no_image(folder, images, capsys):
+    image = images / "red.png"
+    before = {path: path.read_bytes() for path in images.glob("*.png")}
+    for sources, where, says in (
+        ([images], images, "might overwrite"),
+        ([image], images, "might overwrite"),
+        ([images], image, "is a file"),
+    ):
+        status, out, err = call(capsys, "predict", folder, *sources, "--heatmap", where)
+        assert (status, out) == (1, ""), err
+        assert says in err
+    assert {path: path.read_bytes() for path in images.glob("*.png")} == before
+
+
 def test_heatmap_is_where_the_answer_comes_from():
     """Grad-CAM by its definition, of a network whose gradients are known."""
     net = nn.Sequential(nn.Conv2d(1, 2, 1, bias=False), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(2, 2))

@@ -72,7 +72,7 @@ cdef inline int check_size(cnp.ndarray a, str name, cnp.ndarray b) except -1:
 
 cdef inline int check_number(idx value, str name, idx least) except -1:
     if not least <= value <= <idx>LARGEST:
-        raise ValueError(f"{name} must be from {least} to 2**60, got {value}")
+        raise ValueError(f"{name} must be {f'at least {least}' if value < least else 'at most 2**60'}, got {value}")
     return 0
 
 

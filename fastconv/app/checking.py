@@ -54,18 +54,26 @@ class Missing:
 
 
 def check(paths: Iterable[str]) -> list[Missing]:
-    """What the programs in these files lack, in the order of files and lines.
+    """What the programs in these files lack, in the order of files and lines; of a folder, all the Python in it.
 
     Raises
     ------
     OSError
         If a file cannot be read.
     ValueError
-        If one is no Python.
+        If one that was named is no Python, or a folder holds none.
     """
     trees: dict[str, ast.Module] = {}
     for path in paths:
-        _read(path, os.path.dirname(path), trees)
+        if not os.path.isdir(path):
+            _read(path, os.path.dirname(path), trees)
+            continue
+        files = sorted(Path(path).rglob("*.py"))
+        if not files:
+            raise ValueError(f"{path}: holds no Python file")
+        for file in files:
+            with contextlib.suppress(ValueError):  # Python 2, which many programs keep unused
+                _read(str(file), path, trees)
     own: dict[str, bool] = {}
     for name, called in (pair for tree in trees.values() for pair in _defined(tree)):
         own[name] = own.get(name, False) or called

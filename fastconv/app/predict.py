@@ -148,8 +148,11 @@ def predict(
     best : bool
         As of :func:`load_run`.
     heatmaps : path, optional
-        Folder for a picture of each image, with what the answer looked at.
+        Folder for a picture of each image, with what the answer looked at; not one that the images come from, which
+        they might overwrite.
     """
+    if heatmaps is not None:
+        _check_heatmaps(heatmaps, sources)
     run, about = read_run(folder, best)
     channels = len(about["mean"])
     unread = 0
@@ -187,6 +190,16 @@ def predict(
             answer()
     answer()
     return unread
+
+
+def _check_heatmaps(folder: str, sources: Iterable[str]) -> None:
+    """That no picture of this folder can be one of the images."""
+    if os.path.exists(folder) and not os.path.isdir(folder):
+        raise ValueError(f"--heatmap {folder}: is a file, not a folder for pictures; name the images before --heatmap")
+    for source in sources:
+        place = source if os.path.isdir(source) else os.path.dirname(source)
+        if source != "-" and os.path.realpath(place) == os.path.realpath(folder):
+            raise ValueError(f"--heatmap {folder}: holds {source}, which a picture might overwrite; name another folder")
 
 
 def _found(sources: Iterable[str]) -> Iterator[tuple[str, str | bytes]]:

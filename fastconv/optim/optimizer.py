@@ -88,6 +88,9 @@ class Optimizer:
     def __init__(self, params: Iterable[Any], defaults: dict[Any, Any]) -> None:
         if isinstance(params, Tensor):
             raise TypeError("params should be an iterable of Tensors or dicts, got a single Tensor")
+        if not isinstance(params, Iterable):
+            hint = "; pass its parameters()" if hasattr(params, "parameters") else ""
+            raise TypeError(f"params should be an iterable of Tensors or dicts, got {type(params).__name__}{hint}")
         self.defaults = defaults
         self.state: dict[Any, Any] = defaultdict(dict)
         self.param_groups: list[dict[Any, Any]] = []
