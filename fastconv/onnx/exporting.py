@@ -23,6 +23,8 @@ from .trace import Trace, merge, tensors_of
 __all__ = ["TrainingMode", "export"]
 
 LARGEST = 2**31 - 2**20  # of a file without external data, in bytes: protobuf's limit, less room for the graph
+LEAST = 1024  # bytes of a tensor that external data may hold: graphs are checked by what is in smaller ones
+ALIGNMENT = 64  # of a tensor in external data, in bytes
 OLDEST = 13
 
 
@@ -119,15 +121,28 @@ def export(
     graph, outputs = _write(traces, names, output_names, opset)
     weights = [name for name in graph.initializers if name in traces[0].names] if not export_params else []
     proto = _proto(graph, traces[0].inputs, outputs, axes, weights, metadata)
-    if _size(graph) < LARGEST:  # what is larger can be checked as a file alone
-        onnx.checker.check_model(proto, full_check=True)
+    large = _size(graph) >= LARGEST  # then it can be checked as a file alone
+    content = b"" if large else proto.SerializeToString()
+    if not large:
+        onnx.checker.check_model(content, full_check=True)
     if verbose:
         print(onnx.printer.to_text(proto))
     if f is not None:
         if hasattr(f, "write"):
-            f.write(proto.SerializeToString())
+            f.write(content or proto.SerializeToString())
+        elif external_data or large:
+            path = os.fspath(f)
+            beside = os.path.basename(path) + ".data"
+            outside = _proto(graph, traces[0].inputs, outputs, axes, weights, metadata, beside)
+            with replacing(path + ".data") as data, replacing(path) as file:
+                for tensor in outside.graph.initializer:
+                    if tensor.external_data:
+                        data.write(b"\0" * (-data.tell() % ALIGNMENT))
+                        data.write(_bytes(graph.initializers[tensor.name]))
+                file.write(outside.SerializeToString())
         else:
-            _save(proto, os.fspath(f), external_data or _size(graph) >= LARGEST)
+            with replacing(f) as file:
+                file.write(content)
     return proto
 
 
@@ -346,9 +361,10 @@ def _proto(
     axes: list[dict[int, str]],
     weights: list[str],
     metadata: Mapping[str, str] | None,
+    beside: str = "",
 ) -> Any:
-    """The model as the onnx package holds it."""
-    from onnx import helper
+    """The model as the onnx package holds it; with `beside`, large weights are where they will be in that file."""
+    from onnx import TensorProto, helper
 
     def info(value: Value, shape: list[Any]) -> Any:
         return helper.make_tensor_value_info(value.name, onnx_type(value.dtype), shape)
@@ -366,13 +382,10 @@ def _proto(
     for value in outputs:
         shape = [labels.get(n.lengths) if isinstance(n, Dim) else n for n in value.shape]
         results.append(info(value, shape))
-    tensors = []
-    for name, array in graph.initializers.items():
-        if name in weights:
-            described.append(helper.make_tensor_value_info(name, onnx_type(array.dtype), list(array.shape)))
-        else:
-            tensors.append(_tensor(name, array))
-    built = helper.make_graph(graph.nodes, "fastconv", described, results, tensors)
+    for name in weights:
+        array = graph.initializers[name]
+        described.append(helper.make_tensor_value_info(name, onnx_type(array.dtype), list(array.shape)))
+    built = helper.make_graph(graph.nodes, "fastconv", described, results)
     model = helper.make_model(
         built,
         producer_name="fastconv",
@@ -381,29 +394,24 @@ def _proto(
     )
     if metadata:
         helper.set_model_props(model, dict(metadata))
+    end = 0
+    for name, array in graph.initializers.items():
+        if name in weights:
+            continue
+        # Made where it stays: each message that it were put into would hold another copy of it.
+        tensor = model.graph.initializer.add()
+        tensor.name, tensor.data_type = name, onnx_type(array.dtype)
+        tensor.dims.extend(array.shape)
+        if beside and array.nbytes >= LEAST:
+            tensor.data_location = TensorProto.EXTERNAL
+            start = end + -end % ALIGNMENT
+            end = start + array.nbytes
+            for key, value in (("location", beside), ("offset", start), ("length", array.nbytes)):
+                tensor.external_data.add(key=key, value=str(value))
+        else:
+            tensor.raw_data = _bytes(array)
     return model
 
 
-def _tensor(name: str, array: np.ndarray) -> Any:
-    from onnx import helper, numpy_helper
-
-    if array.dtype.kind == "V":  # bfloat16
-        return helper.make_tensor(name, onnx_type(array.dtype), array.shape, array.tobytes(), raw=True)
-    return numpy_helper.from_array(array.copy(order="C"), name)
-
-
-def _save(model: Any, path: str, external: bool) -> None:
-    import onnx
-
-    if external:
-        # The weights lie beside the graph, which names their file.
-        onnx.save_model(
-            model,
-            path,
-            save_as_external_data=True,
-            location=os.path.basename(path) + ".data",
-            convert_attribute=False,
-        )
-        return
-    with replacing(path) as file:
-        file.write(model.SerializeToString())
+def _bytes(array: np.ndarray) -> bytes:
+    return array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes()

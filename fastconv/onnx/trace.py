@@ -108,7 +108,10 @@ class Trace:
                 sys.setprofile(self._event)
                 result = model(*positional, **named)
         finally:
-            sys.setprofile(before)
+            if hasattr(before, "enable"):  # cProfile's hook, which is no function
+                before.enable()
+            else:
+                sys.setprofile(before)
         self.result = _replaced(result, self.value)
         self.outputs = list(tensors_of(self.result))
 
