@@ -40,7 +40,9 @@ def sigmoid(x: np.ndarray) -> np.ndarray:
 
 
 def _around(x: np.ndarray, axis: int) -> tuple[int, int, int]:
-    """x's size as (outer, n, inner) around an axis."""
+    """x's size as (outer, n, inner) around an axis; an array without dimensions is a row of one."""
+    if not x.ndim:
+        return 1, 1, 1
     axis %= x.ndim
     return math.prod(x.shape[:axis]), x.shape[axis], math.prod(x.shape[axis + 1 :])
 

@@ -509,14 +509,18 @@ def check_overlap(cnp.ndarray written not None, source, bint whole=False):
     if (first >= second + cnp.PyArray_NBYTES(b) or second >= first + cnp.PyArray_NBYTES(a)
             or not (without_gaps(a) and without_gaps(b))):
         return
-    if first == second and not whole and cnp.PyArray_NBYTES(a) == cnp.PyArray_NBYTES(b) and (
-            (<object>a).strides == (<object>b).strides):
+    if first == second and not whole and cnp.PyArray_NBYTES(a) == cnp.PyArray_NBYTES(b) and steps(a) == steps(b):
         return
     raise RuntimeError(
         "unsupported operation: some elements of the input tensor and the written-to tensor refer to a single memory "
         f"location: they have the shapes {list((<object>b).shape)} and {list((<object>a).shape)}. Please clone() the "
         "tensor before performing the operation."
     )
+
+
+cdef list steps(cnp.ndarray a):
+    """Lengths and strides of the axes longer than one, which say what lies where."""
+    return [(n, stride) for n, stride in zip((<object>a).shape, (<object>a).strides) if n > 1]
 
 
 cdef bint without_gaps(cnp.ndarray a):

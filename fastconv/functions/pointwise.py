@@ -114,13 +114,7 @@ def log_softmax(input: Tensor, dim: int, dtype: DTypeLike | None = None) -> Tens
 @quiet
 def _softmax(op: Callable[..., Any], input: Any, dim: int, dtype: DTypeLike | None) -> Tensor:
     x = floating(as_operand(input, None if dtype is None else as_dtype(dtype)), op.__name__)
-    dim = dimension(dim, x.ndim)
-    if not x.ndim:
-        row = _softmax(op, apply(primitives.reshape, x, shape=(1,)), 0, None)
-        return apply(primitives.clone, apply(primitives.reshape, row, shape=()))  # the result is no view
-    if 0 in x.shape:
-        return apply(primitives.clone, x)
-    return apply(op, x, dim=dim)
+    return apply(op, x, dim=dimension(dim, x.ndim))
 
 
 def clamp(

@@ -166,11 +166,11 @@ def cat(tensors: Sequence[Tensor], dim: int = 0, *, out: Tensor | None = None) -
     check_out(out, *tensors)
     tensors = one_dtype(tensors, "cat")
     shape = next((t.shape for t in tensors if t.shape != (0,)), None)
-    dim = 0 if shape is None else dimension(dim, len(shape))
-    _check_holds(out, tensors[0])
     for position, t in enumerate(tensors):
         if t.ndim == 0:
             raise RuntimeError(f"zero-dimensional tensor (at position {position}) cannot be concatenated")
+    dim = 0 if shape is None else dimension(dim, len(shape))
+    _check_holds(out, tensors[0])
     if shape is not None:
         nothing = (*shape[:dim], 0, *shape[dim + 1 :])
         tensors = [apply(primitives.reshape, t, shape=nothing) if t.shape == (0,) else t for t in tensors]
