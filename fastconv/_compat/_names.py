@@ -269,9 +269,9 @@ def svd(input: Tensor, some: bool = True, compute_uv: bool = True) -> tuple[Tens
     return (u, s, vh.mT) if compute_uv else (u * 0, s, vh.mT * 0)
 
 
-def pinverse(input: Tensor) -> Tensor:
+def pinverse(input: Tensor, rcond: float = 1e-15) -> Tensor:
     """See :func:`fastconv.linalg.pinv`."""
-    return linalg.pinv(input)
+    return linalg.pinv(input, rcond)
 
 
 def set_printoptions(

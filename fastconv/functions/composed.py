@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 from collections.abc import Sequence
@@ -31,7 +32,7 @@ from .operands import (
 )
 from .pointwise import clamp, exp, log, sqrt, where
 from .reduction import Dims, mean, norm, sum
-from .selection import masked_fill, nonzero, scatter, scatter_add, split
+from .selection import masked_fill, nonzero, scatter, scatter_add, scattered, split
 from .shapes import cat, reshape, stack, unsqueeze
 
 if TYPE_CHECKING:
@@ -290,7 +291,7 @@ def amin(input: Tensor, dim: Dims = (), keepdim: bool = False) -> Tensor:
 def aminmax(input: Tensor, *, dim: int | None = None, keepdim: bool = False) -> tuple[Tensor, Tensor]:
     """The smallest and the largest elements, of all or along `dim`."""
     along: Dims = () if dim is None else dim
-    if not input.numel():
+    if dim is None and not input.numel():
         raise RuntimeError(
             "aminmax(): cannot compute aminmax over an empty dimension as the operation has no identity."
         )
@@ -447,6 +448,7 @@ def searchsorted(
     out_int32: bool = False,
     right: bool = False,
     side: str | None = None,
+    sorter: Tensor | None = None,
 ) -> Tensor:
     """Where elements would go into a sorted vector, or into the sorted rows of a tensor.
 
@@ -456,10 +458,28 @@ def searchsorted(
     input : Tensor, shape (..., m), or a number
     right : bool
         Behind equal elements (also ``side="right"``) rather than before them.
+    sorter : Tensor, int64, optional
+        Indices that sort a `sorted_sequence` which is not.
     """
+    if side not in (None, "left", "right"):
+        raise RuntimeError(f"searchsorted(): side can only be 'left' or 'right' but got {side}")
+    if right and side == "left":
+        raise RuntimeError("searchsorted(): side and right can't be set to opposites, got side of left and right=True")
     kind = "right" if right or side == "right" else "left"
     values = array_of(input) if isinstance(input, TensorBase) else np.asarray(input)
     order = array_of(sorted_sequence)
+    if sorter is not None:
+        if sorter.shape != sorted_sequence.shape:
+            raise RuntimeError(
+                "searchsorted(): boundary and sorter must have the same size, but got boundary tensor "
+                f"{list(order.shape)} and sorter tensor {list(sorter.shape)}"
+            )
+        if sorter.dtype != np.int64:
+            raise RuntimeError(f"searchsorted(): sorter must be a tensor of long dtype but got dtype {sorter.dtype}")
+        places = sorter._array
+        if places.size and not 0 <= places.min() <= places.max() < order.shape[-1]:
+            raise RuntimeError("searchsorted(): sorter index out of range")
+        order = np.take_along_axis(order, places, -1)
     if order.ndim <= 1:
         found = np.asarray(np.searchsorted(order, values, kind))
     else:
@@ -504,11 +524,6 @@ def scatter_reduce(
     reduce : {"sum", "mean", "amax", "amin", "prod"}
     include_self : bool
         Whether the element of `input` counts as well; elements to which nothing is sent stay in any case.
-
-    Raises
-    ------
-    NotImplementedError
-        If a gradient through any but "sum" and "mean" would be asked for.
     """
     if reduce not in ("sum", "mean", "amax", "amin", "prod"):
         raise RuntimeError(f"reduce argument must be either sum, prod, mean, amax or amin, got {reduce}.")
@@ -524,17 +539,39 @@ def scatter_reduce(
         )
         count = clamp(count, 1)
         return div(total, count) if input.dtype.kind in "fV" else wrap(total._array // count._array)
-    if input.requires_grad or src.requires_grad:
-        raise NotImplementedError(f"scatter_reduce(reduce={reduce!r}) has no gradient; sum and mean have")
     if not include_self and reduce != "prod":
         floating_dtype = input.dtype.kind == "f"
         limits = np.finfo(input.dtype) if floating_dtype else np.iinfo(input.dtype)
         lowest = -np.inf if floating_dtype else limits.min
         highest = np.inf if floating_dtype else limits.max
         start = scatter(input, dim, index, lowest if reduce == "amax" else highest)
-    out = start._array.copy()
-    places: list[Any] = list(np.ogrid[tuple(slice(n) for n in index.shape)])
-    places[dim] = index._array
+    return scattered(start, dim, index, src, "scatter_reduce", functools.partial(_joined, reduce=reduce))
+
+
+@quiet
+def _joined(needs, x, sent, at, reduce):
+    """A copy of x, whose elements at some places are multiplied by what is sent there, or the extremum of all."""
     join = {"amax": np.maximum, "amin": np.minimum, "prod": np.multiply}[reduce]
-    join.at(out, tuple(places), src._array[tuple(slice(n) for n in index.shape)])
-    return wrap(out)
+    y = x.copy()
+    join.at(y, at, sent)
+
+    @quiet
+    def vjp(dy, x, sent, y):
+        if reduce != "prod":  # those that are the extremum share its gradient
+            own, theirs = (x == y).astype(dy.dtype), (sent == y[at]).astype(dy.dtype)
+            several = own.copy()
+            np.add.at(several, at, theirs)
+            share = dy / several
+            return np.where(own, share, 0), np.where(theirs, share[at], 0)
+        # The product of all others is that of all, without what is 0 where that is the only one.
+        of_others = np.ones_like(x)
+        np.multiply.at(of_others, at, sent)
+        zeros = (x == 0).astype(np.int64)
+        np.add.at(zeros, at, sent == 0)
+        product = np.where(x == 0, 1, x)
+        np.multiply.at(product, at, np.where(sent == 0, 1, sent))
+        only = (sent == 0) & (zeros[at] == 1)
+        dsent = np.where(only, product[at], np.where(zeros[at] > 0, 0, y[at] / np.where(sent == 0, 1, sent)))
+        return dy * of_others, dy[at] * dsent
+
+    return y, vjp, (x, sent, y)

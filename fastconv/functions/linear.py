@@ -125,6 +125,11 @@ def tensordot(a: Tensor, b: Tensor, dims: int | Sequence[Sequence[int]] = 2) -> 
     else:
         count = int(dims)
         of_a, of_b = list(range(a.ndim - count, a.ndim)), list(range(count))
+    for d, e in zip(of_a, of_b, strict=True):  # a length of one is broadcast
+        if a.shape[d] == 1 != b.shape[e]:
+            b = b.sum(e, keepdim=True)
+        elif b.shape[e] == 1 != a.shape[d]:
+            a = a.sum(d, keepdim=True)
     if [a.shape[d] for d in of_a] != [b.shape[d] for d in of_b]:
         raise RuntimeError(
             f"contracted dimensions need to match, but {of_a} of {list(a.shape)} and {of_b} of {list(b.shape)} do not"
@@ -324,4 +329,6 @@ def cdist(x1: Tensor, x2: Tensor, p: float = 2.0, compute_mode: str = "use_mm_fo
     It is always that of the differences, which `compute_mode` leaves as it is.
     """
     a, b = reshape(x1, (*x1.shape[:-1], 1, x1.shape[-1])), reshape(x2, (*x2.shape[:-2], 1, *x2.shape[-2:]))
-    return (a - b).norm(p, -1)
+    difference = a - b
+    # A count of differences has a gradient of zeros, where norm()'s has none.
+    return difference.sign().abs().sum(-1) if p == 0 else difference.norm(p, -1)

@@ -101,13 +101,15 @@ def _tensor(x: Any, name: str) -> Any:
 def _index(index: Any, name: str, length: int, ndim: int | None = None) -> np.ndarray:
     """The array of an index tensor whose elements are all from 0 to length - 1."""
     array = _tensor(index, name)._array
+    if not array.size and name.startswith(("gather", "scatter")):  # of any dtype
+        return array.astype(np.int64)
     if array.dtype.kind not in "iu" or array.dtype == np.uint8:
         raise RuntimeError(f"{name}(): Expected dtype int64 for index, got {brief(index)}")
     if ndim is not None and array.ndim > ndim:
         raise IndexError(f"{name}(): Index is supposed to be a vector, got {brief(index)}")
     if array.size and not 0 <= array.min() <= array.max() < length:
         bad = array.min() if array.min() < 0 else array.max()
-        kind = RuntimeError if name in ("gather", "scatter", "scatter_add", "index_select") else IndexError
+        kind = RuntimeError if name.startswith(("gather", "scatter", "index_select")) else IndexError
         raise kind(f"{name}(): index {bad} is out of bounds for dimension with size {length}")
     return array.astype(np.int64, copy=False)
 
@@ -122,6 +124,8 @@ def _along(index: np.ndarray, dim: int) -> tuple[Any, ...]:
 def _gathered(input: Tensor, dim: int, index: Tensor, name: str, source: Any = None) -> tuple[int, np.ndarray]:
     dim = dimension(dim, _tensor(input, name).ndim)
     array = _index(index, name, input.shape[dim] if input.ndim else 1)
+    if name == "gather" and not array.size:
+        return dim, array
     if array.ndim != input.ndim and (array.ndim or 1) != (input.ndim or 1):
         raise RuntimeError(
             f"Index tensor must have the same number of dimensions as input tensor: {name}() got index of shape "
@@ -177,7 +181,7 @@ def scatter(
     """
     src = value if src is None else src
     if reduce == "add":
-        return _scattered(input, dim, index, src, "scatter", _add_at)
+        return scattered(input, dim, index, src, "scatter", _add_at)
     if reduce == "multiply":
         dim, array = _gathered(input, dim, index, "scatter", src)
         if _needed(input, src):
@@ -188,7 +192,7 @@ def scatter(
         return wrap(out)
     if reduce is not None:
         raise RuntimeError(f"reduce argument must be either add or multiply, got {reduce!r}")
-    return _scattered(input, dim, index, src, "scatter", primitives.put)
+    return scattered(input, dim, index, src, "scatter", primitives.put)
 
 
 def _needed(*tensors: Any) -> bool:
@@ -199,10 +203,11 @@ def _needed(*tensors: Any) -> bool:
 @numpy_names
 def scatter_add(input: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
     """A copy of `input` with ``src[i][j][k]`` added to ``out[i][index[i][j][k]][k]`` for dim 1, and so on."""
-    return _scattered(input, dim, index, src, "scatter_add", _add_at)
+    return scattered(input, dim, index, src, "scatter_add", _add_at)
 
 
-def _scattered(input: Tensor, dim: int, index: Tensor, src: Any, name: str, op: Any) -> Tensor:
+def scattered(input: Tensor, dim: int, index: Tensor, src: Any, name: str, op: Any) -> Tensor:
+    """What an operation makes of a tensor, of what is sent to it, and of the places to which it is."""
     dim, array = _gathered(input, dim, index, name, src)
     if isinstance(src, TensorBase):
         if src.dtype != input.dtype:
@@ -267,7 +272,8 @@ def index_fill(input: Tensor, dim: int, index: Tensor, value: float | Tensor) ->
     if places.dtype.kind in "i" and places.size and not -length <= places.min() <= places.max() < length:
         wrong = places[(places < -length) | (places >= length)][0]
         raise IndexError(f"index {wrong} is out of bounds for dimension {dim} with size {length}")
-    index = wrap(np.where(places < 0, places + length, places)) if places.dtype.kind in "i" else index
+    # Each place once, for the gradient of `value` is a sum over them.
+    index = wrap(np.unique(np.where(places < 0, places + length, places))) if places.dtype.kind in "i" else index
     return apply(primitives.put, input, _value(value, input.dtype), at=_at(input, dim, index, "index_fill"))
 
 
@@ -280,7 +286,10 @@ def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Te
     shapes = [[1 if d == dim else n for d, n in enumerate(t.shape)] for t in (input, indices)]
     shape = list(np.broadcast_shapes(*shapes))
     of_each = [[*shape[:dim], t.shape[dim], *shape[dim + 1 :]] for t in (input, indices)]
-    return gather(input.expand(*of_each[0]), dim, wrap(np.broadcast_to(indices._array, of_each[1])))
+    array = np.broadcast_to(indices._array, of_each[1])
+    if array.dtype.kind == "i":
+        array = np.where(array < 0, array + input.shape[dim], array)
+    return gather(input.expand(*of_each[0]), dim, wrap(array))
 
 
 def take(input: Tensor, index: Tensor) -> Tensor:

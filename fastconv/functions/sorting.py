@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from .. import primitives
-from .._native.tape import TensorBase, differentiable_twice, wrap
+from .._native.tape import TensorBase, differentiable_twice, moving, wrap
 from ..checks import brief, dimension, integer, number
-from .operands import apply, array_of, as_operand, numpy_names, shown_as
+from ..dtypes import convert
+from .operands import apply, array_of, numpy_names, shown_as
 from .reduction import max as _max
-from .shapes import flatten, squeeze
+from .shapes import flatten, reshape, squeeze
 
 if TYPE_CHECKING:
     from .._tensor import Tensor
@@ -269,9 +270,13 @@ def quantile(
     high, low = (low, low) if interpolation == "lower" else (high, high) if interpolation == "higher" else (high, low)
     before = (slice(None),) * at
     share = np.full(len(place), 0.5) if interpolation == "midpoint" else place - np.floor(place)
-    share = share.astype(x.dtype).reshape(-1, *[1] * (x.ndim - at - 1))
+    weight = wrap(share.astype(x.dtype))
+    of_q = interpolation == "linear" and isinstance(q, TensorBase) and q.requires_grad
+    if of_q:
+        weight = reshape(q, (-1,)) * (x.shape[at] - 1) - wrap(np.floor(place).astype(x.dtype))
+    weight = reshape(weight, (-1, *[1] * (x.ndim - at - 1)))
     a, b = (apply(primitives.index, ordered, index=(*before, i), basic=False) for i in (low, high))
-    y = a + (b - a) * wrap(share) if not np.array_equal(low, high) else a
+    y = a + (b - a) * weight if of_q or not np.array_equal(low, high) else a
     nan = np.isnan(array_of(x)).any(axis=at, keepdims=True)
     if nan.any():
         y = apply(primitives.where, nan, np.asarray(np.nan, x.dtype), y)
@@ -303,7 +308,7 @@ def unique(
     """
     axis = None if dim is None else dimension(dim, _checked(input, "unique").ndim)
     found, inverse, counts = np.unique(array_of(input), return_inverse=True, return_counts=True, axis=axis)
-    results = [as_operand(wrap(found), input.dtype)]
+    results = [apply(_without_derivative, input, y=convert(found, input.dtype), name="unique")]
     if return_inverse:
         results.append(wrap(np.asarray(inverse.reshape(input.shape if axis is None else -1), np.int64)))
     if return_counts:
@@ -311,17 +316,35 @@ def unique(
     return results[0] if len(results) == 1 else tuple(results)
 
 
-def unique_consecutive(input: Tensor, return_inverse: bool = False, return_counts: bool = False) -> Any:
-    """The elements, flattened, without those that equal the one before."""
-    x = _checked(input, "unique_consecutive")._array.ravel()
-    first = np.ones(x.size, np.bool_)
-    first[1:] = x[1:] != x[:-1]
-    results = [wrap(x[first])]
+@numpy_names
+def unique_consecutive(
+    input: Tensor, return_inverse: bool = False, return_counts: bool = False, dim: int | None = None
+) -> Any:
+    """The elements, flattened, or the slices along `dim`, without those that equal the one before."""
+    x = _checked(input, "unique_consecutive")._array
+    if dim is not None and not x.ndim:
+        raise IndexError(f"unique_consecutive(): a tensor without dimensions has no dimension {dim}")
+    x = x.reshape(-1) if dim is None else np.moveaxis(x, dimension(dim, x.ndim), 0)
+    first = np.ones(len(x), np.bool_)
+    first[1:] = (x[1:] != x[:-1]).any(tuple(range(1, x.ndim)))
+    y = x[first] if dim is None else np.moveaxis(x[first], 0, dimension(dim, x.ndim))
+    results = [apply(_without_derivative, input, y=y, name="unique_consecutive")]
     if return_inverse:
-        results.append(wrap((np.cumsum(first) - 1).reshape(input.shape)))
+        inverse = np.cumsum(first) - 1
+        results.append(wrap(inverse.reshape(input.shape) if dim is None else inverse))
     if return_counts:
-        results.append(wrap(np.diff(np.append(np.flatnonzero(first), x.size))))
+        results.append(wrap(np.diff(np.append(np.flatnonzero(first), len(x)))))
     return results[0] if len(results) == 1 else tuple(results)
+
+
+@moving
+def _without_derivative(needs, x, y, name):
+    """A result that torch records as well, although nothing can be computed back through it."""
+
+    def vjp(dy):
+        raise NotImplementedError(f"the derivative for '{name}' is not implemented.")
+
+    return y, vjp, ()
 
 
 def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -> Tensor:
