@@ -41,15 +41,16 @@ def member(arguments: list[str]) -> None:
     if arguments[0] == "fault":
         _fail(arguments[1], rank == int(arguments[2]))
         return
-    name, steps, kind, batch, dtype = arguments[1], int(arguments[2]), arguments[3], int(arguments[4]), arguments[5]
+    name, kind, dtype = arguments[1:4]
+    steps, batch, side = map(int, arguments[4:])
     rng = np.random.default_rng(0)
-    means = rng.standard_normal((10, 3, 32, 32)).astype(dtype)
+    means = rng.standard_normal((10, 3, side, side)).astype(dtype)
     labels = rng.integers(0, 10, 32 * batch)
-    images = means[labels] + rng.standard_normal((len(labels), 3, 32, 32)).astype(dtype)
+    images = means[labels] + rng.standard_normal((len(labels), 3, side, side)).astype(dtype)
 
     def trained(wrap, part):
         fastconv.manual_seed(3)
-        model = wrap(network(name, 3, 32, 10).to(getattr(fastconv, dtype)))
+        model = wrap(network(name, 3, side, 10).to(getattr(fastconv, dtype)))
         optimizer = optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
         for step in range(steps):
             start = step * batch % len(labels)
@@ -128,14 +129,14 @@ def run(options, ranks: int, *arguments: str, seconds: float = 1800) -> subproce
 def equality(options) -> None:
     for name in options.networks.split(","):
         for kind in options.kinds.split(","):
-            for ranks in (1, 2, 4, 8):
-                how = str(options.steps), kind, str(options.batch), options.dtype
-                done = run(options, ranks, "equality", name, *how)
+            for ranks in map(int, options.sizes.split(",")):
+                numbers = str(options.steps), str(options.batch), str(options.side)
+                done = run(options, ranks, "equality", name, kind, options.dtype, *numbers)
                 print(done.stdout.strip() or done.stderr, flush=True)
 
 
 def faults(options) -> None:
-    for how in FAULTS:
+    for how in FAULTS if options.only is None else options.only.split(","):
         for culprit in (options.ranks - 1, 0):
             done = run(options, options.ranks, "fault", how, str(culprit), seconds=120)
             ended, began = time.time(), re.search(r"fault at ([\d.]+)", done.stdout)
@@ -220,9 +221,12 @@ def main() -> None:
     parser.add_argument("--networks", default="convnet,resnet18")
     parser.add_argument("--steps", type=int, default=50)
     parser.add_argument("--batch", type=int, default=16, help="of all ranks together")
+    parser.add_argument("--side", type=int, default=32, help="of the images, in pixels")
+    parser.add_argument("--sizes", default="1,2,4,8", help="how many ranks")
     parser.add_argument("--dtype", default="float32", choices=("float32", "float64"))
     parser.add_argument("--kinds", default="plain,deterministic")
     parser.add_argument("--ranks", type=int, default=2)
+    parser.add_argument("--only", help="these ways to fail, rather than all")
     parser.add_argument("--count", type=int, default=50)
     parser.add_argument("--longest", type=float, default=15.0, help="seconds until a kill, at most")
     parser.add_argument("--seed", type=int, default=0)

@@ -50,6 +50,8 @@ def error(a, b):
 SMALL = (lambda: nn.Conv2d(3, 8, 3), nn.ReLU, lambda: nn.MaxPool2d(2), nn.Flatten, lambda: nn.Linear(72, 4))
 """
 
+NORMED = "(lambda: nn.Conv2d(3, 8, 3), lambda: nn.BatchNorm2d(8), nn.ReLU, nn.Flatten, lambda: nn.Linear(288, 4))"
+
 
 def start(program, ranks, tmp_path, *arguments, launcher=("launch", "-n"), environment=None):
     """Run a program in so many ranks; the finished process, with what all of them printed. Nothing is left behind."""
@@ -234,6 +236,79 @@ def test_gradients_are_sent_once_after_no_sync(tmp_path):
     )
 
 
+def test_processes_with_different_numbers_of_batches(tmp_path):
+    check(
+        f"""
+        dist.init_process_group("gloo")
+        rank = dist.get_rank()
+        layers = {NORMED}
+        x, y = images(40)
+        own = [slice(8 * i + 4 * rank, 8 * i + 4 * rank + 4) for i in range(2 + 3 * rank)]
+
+        def loss_of(model, part):
+            own_x, own_y = (fastconv.from_numpy(a[part].copy()) for a in (x, y))
+            return nn.CrossEntropyLoss()(model(own_x), own_y)
+
+        for by_all, options in ((True, {{"find_unused_parameters": True}}), (False, {{"bucket_cap_mb": 1e-3}})):
+            many = dist.DistributedDataParallel(network(*layers), **options)
+            optimizer = optim.SGD(many.parameters(), lr=0.1)
+            with many.join(divide_by_initial_world_size=by_all):
+                for i, part in enumerate(own):
+                    optimizer.zero_grad()
+                    if i == 1:
+                        with many.no_sync():  # is skipped by all, at the same batch
+                            loss_of(many, part)
+                    loss_of(many, part).backward()
+                    optimizer.step()
+                    with fastconv.no_grad():
+                        loss_of(many, part)
+            # What one process makes of the batches of both, then of those that are left.
+            one = network(*layers)
+            optimizer = optim.SGD(one.parameters(), lr=0.1)
+            for i in range(5):
+                optimizer.zero_grad()
+                parts = [slice(8 * i + 4 * r, 8 * i + 4 * r + 4) for r in ((0, 1) if i < 2 else (1,))]
+                count = 2 if by_all else len(parts)
+                for part in parts:
+                    (loss_of(one, part) / count).backward()
+                optimizer.step()
+            assert error(many.module, one) < 2e-6, error(many.module, one)
+            found = [None, None]
+            dist.all_gather_object(found, [v.tolist() for v in many.state_dict().values()])
+            assert found[0] == found[1]
+
+        model = dist.DistributedDataParallel(dist.SyncBatchNorm.convert_sync_batchnorm(network(*layers)))
+        words = "Rank 0 exhausted all inputs", "Detected at least one rank that exhausted inputs. Throwing across all"
+        done = 0
+        try:
+            with model.join(throw_on_early_termination=True):
+                for part in own:
+                    loss_of(model, part).backward()
+                    done += 1
+        except RuntimeError as error:
+            assert words[rank] in str(error) and done == 2
+        else:
+            raise AssertionError
+        with model.join(enable=False):
+            loss_of(model, own[0]).backward()
+        for options, words in (({{}}, "needs images of each process"), ({{"deterministic": True}}, "goes without")):
+            model = dist.DistributedDataParallel(model.module, **options)
+            try:
+                with model.join(throw_on_early_termination=bool(options)):
+                    raise AssertionError
+            except ValueError as error:
+                assert words in str(error), error
+        try:
+            model.register_comm_hook(None, len)
+        except NotImplementedError as error:
+            assert "wire_dtype=fastconv.float16" in str(error)
+        print("fine")
+        """,
+        2,
+        tmp_path,
+    )
+
+
 def test_parameters_that_take_no_part(tmp_path):
     check(
         """
@@ -298,9 +373,6 @@ def test_without_a_group():
     with pytest.raises(ValueError, match="world_size=4 was asked for, but this is rank 0 of 1 that MPI started"):
         distributed.init_process_group("gloo", rank=0, world_size=4)
     assert distributed.Backend("cpu:gloo,cuda:nccl") == "cpu:gloo,cuda:nccl"
-
-
-NORMED = "(lambda: nn.Conv2d(3, 8, 3), lambda: nn.BatchNorm2d(8), nn.ReLU, nn.Flatten, lambda: nn.Linear(288, 4))"
 
 
 def test_batch_norm_over_all_processes(tmp_path):

@@ -41,7 +41,7 @@ def tensors(value):
 
 
 def strides(t):
-    """But those of dimensions of one, which mean nothing."""
+    """But those of dimensions of one, which torch's implementations of convolution give filters in several ways."""
     return [stride for stride, size in zip(t.stride(), t.shape, strict=True) if size > 1]
 
 
@@ -183,16 +183,43 @@ def test_indices_outside_of_the_image_are_refused():
                 pool_backward(dy, x, torch.full((1, 3, 4, 4), index))
 
 
+def layers_of(x):
+    """Results and gradients of layers whose results have planes of one pixel, one row or one column."""
+    size = tuple(x.shape[2:])
+    filters = torch.ones(2, x.shape[1], *size)
+    makers = [lambda x: F.conv2d(x, filters), lambda x: F.conv_transpose2d(x, filters.transpose(0, 1))]
+    for window in {size, (1, 1), (size[0], 1), (1, size[1])}:
+        makers.append(lambda x, window=window: F.max_pool2d_with_indices(x, window))
+        makers.append(lambda x, window=window: F.avg_pool2d(x, window))
+    if size != (1, 1):
+        makers.append(lambda x: F.batch_norm(x, None, None, training=True))
+    x = x.clone().requires_grad_()
+    for make in makers:
+        y = make(x)
+        found = list(y) if isinstance(y, tuple) else [y]
+        for last in (torch.contiguous_format, torch.channels_last):
+            dy = torch.ones(found[0].shape).contiguous(memory_format=last)
+            found += torch.autograd.grad(found[0], x, dy, retain_graph=True)
+        yield from found
+
+
+@pytest.mark.parametrize("shape", [(1, 2, 1, 1), (1, 2, 1, 3), (1, 2, 3, 2), (2, 1, 3, 3), (2, 3, 2, 1), (1, 1, 2, 2)])
+def test_strides_along_axes_of_one(shape):
+    """Torch asks them too whether images are channels last."""
+    n, c, h, w = shape
+    x = torch.randn(shape)
+    for images in (x, x.contiguous(memory_format=torch.channels_last), torch.randn(h, w, n, c).permute(2, 3, 0, 1)):
+        expected = [t.stride() for t in layers_of(images)]
+        with fastconv.pytorch.enable():
+            assert [t.stride() for t in layers_of(images)] == expected
+
+
 def test_strides_of_images_that_are_repeated():
     x, w = torch.randn(1, 3, 1, 1).expand(2, 3, 8, 8), torch.randn(4, 1, 3, 3).expand(4, 3, 3, 3)
     check(lambda: passes(F.conv2d, x, w), 2)
-    check(
-        lambda: [
-            F.max_pool2d(x, 2, return_indices=True),
-            F.avg_pool2d(x, 2),
-            F.batch_norm(x, None, None, training=True),
-        ]
-    )
+    check(lambda: [F.max_pool2d(x, 2, return_indices=True), F.avg_pool2d(x, 2)])
+    rows = torch.randn(1, 3, 1, 8).expand(2, 3, 8, 8)  # of planes of one number batch norm makes what rounding leaves
+    check(lambda: F.batch_norm(rows, None, None, training=True))
     x = torch.randn(1, 2, 6, 3).transpose(2, 3)
     assert F.max_pool2d(x, (3, 2), (2, 1), return_indices=True)[1].stride() == strides_with_fastconv(x)
 

@@ -1,6 +1,6 @@
 """What PyTorch tests its operators and modules with, for those that fastconv.pytorch overrides: with and without.
 
-    python -m tests.torch_operators [part of a name ...]
+    python -m tests.torch_operators [--dtypes float64,...] [--checks near,...] [--most N] [part of a name ...]
 
 For each OpInfo of torch.testing._internal, in every dtype: results with strides, and all gradients, of its samples, and
 of the same samples not contiguous; the errors of its inputs that are errors; what fake tensors say of results; whether
@@ -10,6 +10,7 @@ ModuleInfo, results and gradients in training and in evaluation. Prints what is 
 ends with 1 if anything is.
 """
 
+import argparse
 import contextlib
 import copy
 import sys
@@ -61,13 +62,10 @@ def noncontiguous(info, sample):
     return near(info, sample.noncontiguous())
 
 
-def gradients(info, sample):
-    """Passes if the gradients that the OpInfo promises are right."""
+def differentiable(info, sample):
+    """An operator as a function of those of a sample's tensors that require gradients, and these."""
     leaves, spec = tree_flatten((sample.input, list(sample.args), dict(sample.kwargs)))
     places = [i for i, t in enumerate(leaves) if isinstance(t, torch.Tensor) and t.requires_grad]
-    inputs = tuple(leaves[i] for i in places)
-    if not inputs or sum(t.numel() for t in inputs) > 2000:
-        return
 
     def function(*given):
         rest = list(leaves)
@@ -76,16 +74,43 @@ def gradients(info, sample):
         x, args, kwargs = tree_unflatten(rest, spec)
         return sample.output_process_fn_grad(info(x, *args, **kwargs))
 
-    how: dict[str, Any] = {"nondet_tol": 1e-10, "fast_mode": True}
-    torch.autograd.gradcheck(
-        function, inputs, check_batched_grad=info.check_batched_grad, check_forward_ad=info.supports_forward_ad, **how
-    )
-    if info.supports_gradgrad:
-        torch.autograd.gradgradcheck(function, inputs, check_batched_grad=info.check_batched_gradgrad, **how)
-    if info.supports_fwgrad_bwgrad:
-        torch.autograd.gradcheck(
-            function, inputs, check_forward_ad=True, check_backward_ad=False, check_undefined_grad=False, **how
-        )
+    return function, tuple(leaves[i] for i in places)
+
+
+# Each by itself, as torch has them: one that does not hold with torch alone is not to hide what comes behind it.
+HOW: dict[str, Any] = {"nondet_tol": 1e-10, "fast_mode": True}
+
+
+def gradients(info, sample):
+    torch.autograd.gradcheck(*differentiable(info, sample), check_batched_grad=info.check_batched_grad, **HOW)
+
+
+def forward_gradients(info, sample):
+    only = {"check_forward_ad": True, "check_backward_ad": False, "check_undefined_grad": False}
+    batched = info.check_batched_forward_grad
+    torch.autograd.gradcheck(*differentiable(info, sample), check_batched_forward_grad=batched, **only, **HOW)
+
+
+def second_gradients(info, sample):
+    torch.autograd.gradgradcheck(*differentiable(info, sample), check_batched_grad=info.check_batched_gradgrad, **HOW)
+
+
+def forward_over_backward(info, sample):
+    only = {"check_fwd_over_rev": True, "check_rev_over_rev": False, "check_undefined_grad": False}
+    torch.autograd.gradgradcheck(*differentiable(info, sample), **only, **HOW)
+
+
+def derivatives(info, sample):
+    """The checks of those derivatives that an OpInfo says that there are."""
+    inputs = differentiable(info, sample)[1]
+    if inputs and sum(t.numel() for t in inputs) <= 2000:
+        yield gradients
+        if info.supports_forward_ad:
+            yield forward_gradients
+        if info.supports_gradgrad:
+            yield second_gradients
+        if info.supports_fwgrad_bwgrad:
+            yield forward_over_backward
 
 
 def fake(info, sample):
@@ -154,7 +179,8 @@ def checks_of(info, dtype) -> Iterator[tuple[Any, Any]]:
         yield near, sample
         yield noncontiguous, sample
         if dtype is torch.float64:
-            yield gradients, sample
+            for check in derivatives(info, sample):
+                yield check, sample
         if dtype in (torch.float32, torch.float64):
             yield fake, sample
             yield schema, sample
@@ -175,9 +201,9 @@ def both(check, info, sample) -> tuple[bool, str | None]:
     return not isinstance(results[0], Exception), differ(*results)
 
 
-def compare(parts=("",), dtypes=DTYPES, most=sys.maxsize) -> tuple[Counter, list[str]]:
+def compare(parts=("",), dtypes=DTYPES, most=sys.maxsize, kinds=None) -> tuple[Counter, list[str]]:
     """How many checks of each kind pass and fail with torch alone, and what is other with the override; about so many
-    checks of each operator at most."""
+    checks of each operator at most, and of these kinds where they are named."""
     counts: Counter = Counter()
     bad = []
     for info in (*op_db, *module_db):
@@ -192,6 +218,7 @@ def compare(parts=("",), dtypes=DTYPES, most=sys.maxsize) -> tuple[Counter, list
                 for training in (True, False):
                     number = len(list(info.module_inputs_func(info, "cpu", dtype, True, training)))
                     checks += [(module, (i, dtype, training)) for i in range(number)]
+        checks = [c for c in checks if kinds is None or c[0].__name__ in kinds]
         for check, sample in checks[:: max(len(checks) // most, 1)]:
             well, reason = both(check, info, sample)
             counts[check.__name__, "pass" if well else "fail"] += 1
@@ -203,8 +230,16 @@ def compare(parts=("",), dtypes=DTYPES, most=sys.maxsize) -> tuple[Counter, list
 
 
 def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("parts", nargs="*", metavar="PART", help="of the names of operators and modules; default all")
+    parser.add_argument("--dtypes", help="of these, rather than of all")
+    parser.add_argument("--checks", help="these, by the names of functions of this file, rather than all")
+    parser.add_argument("--most", type=int, default=sys.maxsize, help="checks of each operator, about, evenly drawn")
+    options = parser.parse_args()
+    dtypes = DTYPES if options.dtypes is None else [getattr(torch, name) for name in options.dtypes.split(",")]
+    kinds = None if options.checks is None else options.checks.split(",")
     warnings.simplefilter("ignore")
-    counts, bad = compare(sys.argv[1:] or [""])
+    counts, bad = compare(options.parts or [""], dtypes, options.most, kinds)
     for (check, outcome), count in sorted(counts.items()):
         print(f"{check}: {count} {outcome} with torch alone")
     print(f"{counts.total()} checks, {len(bad)} that are other with the override")

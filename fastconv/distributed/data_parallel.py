@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from . import faults
 from .collectives import all_gather_object, wait_for
 from .groups import ProcessGroup, group_of
 from .shards import in_shards, refuse_local_batch_norm
+from .sync_batch_norm import SyncBatchNorm
 
 __all__ = ["DistributedDataParallel"]
 
@@ -59,6 +61,25 @@ class Bucket:
             assert self.requests is not None
             self.request = next(self.requests, None)
         return self.request is None
+
+
+@dataclass
+class Joining:
+    """What holds within :meth:`DistributedDataParallel.join`.
+
+    Attributes
+    ----------
+    by_all : bool
+        Whether gradients are over the number of all processes, rather than of those that still have batches.
+    throw : bool
+        Whether all are to raise once one has no more batches.
+    active : list of int
+        The processes that had a batch when it was asked last.
+    """
+
+    by_all: bool
+    throw: bool
+    active: list[int] = field(default_factory=list)
 
 
 class DistributedDataParallel(Module):
@@ -161,6 +182,8 @@ class DistributedDataParallel(Module):
         self.__dict__["_next"] = 0  # the first bucket that has not been sent yet
         self.__dict__["_expecting"] = False  # whether gradients of the last forward pass are still to come
         self.__dict__["_begun"] = False  # whether one has come
+        self.__dict__["_divisor"] = self.process_group.size()  # of sums of gradients
+        self.__dict__["_joining"] = None  # a Joining, within join()
         for _, parameter in named:
             parameter.register_post_accumulate_grad_hook(self._arrived)
 
@@ -182,8 +205,8 @@ class DistributedDataParallel(Module):
         ignored = getattr(self.module, "_ddp_params_and_buffers_to_ignore", ())
         return [buffer for name, buffer in self.module.named_buffers() if name not in ignored]
 
-    def _send(self, tensors: list[Tensor]) -> None:
-        """Give all processes the tensors of rank 0; those of a dtype travel together."""
+    def _send(self, tensors: list[Tensor], source: int = 0) -> None:
+        """Give all processes the tensors of one; those of a dtype travel together."""
         if self.process_group.size() == 1:
             return
         by_dtype: dict[str, list[Tensor]] = {}
@@ -191,9 +214,9 @@ class DistributedDataParallel(Module):
             by_dtype.setdefault(str(tensor.dtype), []).append(tensor)
         for group in by_dtype.values():
             flat = np.concatenate([np.ascontiguousarray(tensor._array).reshape(-1) for tensor in group])
-            request = self.process_group.comm.Ibcast(flat.view(np.uint8), 0)
+            request = self.process_group.comm.Ibcast(flat.view(np.uint8), source)
             wait_for(request, "broadcast of parameters and buffers", self.process_group)
-            if self.process_group.rank():
+            if self.process_group.rank() != source:
                 start = 0
                 for tensor in group:
                     part = flat[start : start + tensor.numel()]
@@ -208,8 +231,13 @@ class DistributedDataParallel(Module):
         syncing = is_grad_enabled() and self.require_backward_grad_sync
         if syncing and self._expecting and self._begun:
             self._refuse_unfinished()
-        if self.broadcast_buffers and self.training and self.require_backward_grad_sync:
-            self._send(self._buffers_to_send())
+        sending = self.broadcast_buffers and self.training and self.require_backward_grad_sync
+        source = 0
+        if self._joining is not None:
+            self._tell(True, sending, syncing)
+            source = self._joining.active[-1]
+        if sending:
+            self._send(self._buffers_to_send(), source)
         if self.deterministic and is_grad_enabled():
             self._prepare(None)
             shards = self.deterministic // self.process_group.size()
@@ -240,23 +268,25 @@ class DistributedDataParallel(Module):
             f"{self.process_group.rank()}: {', '.join(missing)}"
         )
 
-    def _prepare(self, output: Any) -> None:
-        """Wait for the gradients of the backward pass to come."""
+    def _prepare(self, output: Any, absent: bool = False) -> None:
+        """Wait for the gradients of the backward pass to come, or take part with zeros if this process is absent."""
         for bucket in self._buckets:
             bucket.missing = set(range(len(bucket.parameters)))
-        self.__dict__.update(_next=0, _expecting=True, _begun=False, _used=None, _used_request=None)
-        if not self.find_unused_parameters:
+        self.__dict__.update(_next=0, _expecting=True, _begun=False, _absent=absent, _used=None, _used_request=None)
+        if not (self.find_unused_parameters or absent):
             return
-        from mpi4py import MPI
-
         leaves = _leaves(output)
-        used = [parameter in leaves for bucket in self._buckets for parameter in bucket.parameters]
-        self.__dict__["_used"] = np.array(used, np.uint8)
-        self.__dict__["_used_request"] = self._comm.Iallreduce(MPI.IN_PLACE, self._used, MPI.MAX)
+        if self.find_unused_parameters:
+            from mpi4py import MPI
+
+            used = [parameter in leaves for bucket in self._buckets for parameter in bucket.parameters]
+            self.__dict__["_used"] = np.array(used, np.uint8)
+            self.__dict__["_used_request"] = self._comm.Iallreduce(MPI.IN_PLACE, self._used, MPI.MAX)
         for bucket in self._buckets:
             for position, parameter in enumerate(bucket.parameters):
                 if parameter not in leaves:
-                    self._take(bucket, position, None if parameter.grad is None else parameter.grad._array)
+                    nothing = absent or parameter.grad is None
+                    self._take(bucket, position, None if nothing else parameter.grad._array)
         self._go_on()
 
     def _arrived(self, parameter: Tensor) -> None:
@@ -285,7 +315,7 @@ class DistributedDataParallel(Module):
         if gradient is None:
             bucket.parts[position].fill(0)
         else:
-            np.multiply(gradient.reshape(-1), 1 / self.process_group.size(), out=bucket.parts[position])
+            np.multiply(gradient.reshape(-1), 1 / self._divisor, out=bucket.parts[position])
         bucket.missing.remove(position)
 
     def _go_on(self) -> None:
@@ -339,6 +369,8 @@ class DistributedDataParallel(Module):
                 began = time.perf_counter()
                 while not bucket.advance():
                     time.sleep(0 if time.perf_counter() - began < 1e-2 else 1e-4)
+            if self._absent:
+                continue
             for parameter, part in zip(bucket.parameters, bucket.parts, strict=True):
                 if used is not None and not next(used):
                     continue
@@ -362,6 +394,101 @@ class DistributedDataParallel(Module):
             yield
         finally:
             self.require_backward_grad_sync = before
+
+    # ---- processes with different numbers of batches ----------------------------------------------------
+
+    @contextlib.contextmanager
+    def join(
+        self,
+        divide_by_initial_world_size: bool = True,
+        enable: bool = True,
+        throw_on_early_termination: bool = False,
+    ) -> Iterator[None]:
+        """While entered, processes may have different numbers of batches.
+
+        A process that comes to the end takes part in the sums of the others, with zeros, until all have come to it.
+        All have the parameters and buffers of the last one then. Each forward pass asks all processes whether they
+        have a batch, which costs a small sum over them.
+
+        Parameters
+        ----------
+        divide_by_initial_world_size : bool
+            Whether gradients are means over all processes, rather than over those that still have batches.
+        enable : bool
+            False where each process has as many: nothing is asked.
+        throw_on_early_termination : bool
+            Rather than go on, have all processes raise a RuntimeError as soon as one has no more batches.
+
+        Raises
+        ------
+        ValueError
+            With ``deterministic``, whose sums are over equal numbers of images; and if there is SyncBatchNorm in the
+            model, for whose statistics all processes have to be there, unless `throw_on_early_termination`.
+        """
+        if not enable or self.process_group.size() == 1:
+            yield
+            return
+        if self.deterministic:
+            raise ValueError(
+                "join() goes without deterministic=True, whose sums are over as many images in each process"
+            )
+        if not throw_on_early_termination and any(isinstance(m, SyncBatchNorm) for m in self.module.modules()):
+            raise ValueError(
+                "SyncBatchNorm needs images of each process in every step: join(throw_on_early_termination=True) ends "
+                "when the first has none left, or make shares even by DistributedSampler"
+            )
+        self.__dict__["_joining"] = Joining(divide_by_initial_world_size, throw_on_early_termination)
+        try:
+            yield
+            self._shadow(self._joining)
+        finally:
+            self.__dict__.update(_joining=None, _divisor=self.process_group.size())
+
+    def _tell(self, active: bool, sending: bool, syncing: bool) -> tuple[bool, bool]:
+        """Tell all processes whether this one has a batch, and hear of the others: whether buffers and gradients are
+        sent for what they compute now."""
+        from mpi4py import MPI
+
+        joining, size = self._joining, self.process_group.size()
+        told = np.zeros(size + 2, np.int64)
+        told[self.process_group.rank()] = active
+        told[size:] = sending, syncing
+        request = self._comm.Iallreduce(MPI.IN_PLACE, told, MPI.SUM)
+        wait_for(request, "DistributedDataParallel.join", self.process_group)
+        joining.active = np.flatnonzero(told[:size]).tolist()
+        count = len(joining.active)
+        if joining.throw and 0 < count < size:
+            raise RuntimeError(
+                "Detected at least one rank that exhausted inputs. Throwing across all ranks."
+                if active
+                else f"Rank {self.process_group.rank()} exhausted all inputs."
+            )
+        self.__dict__["_divisor"] = size if joining.by_all else max(count, 1)
+        return bool(told[size]), bool(told[size + 1])
+
+    def _shadow(self, joining: Joining) -> None:
+        """Take part in the sums of those that still have batches; then take what the last of them has."""
+        last = [self.process_group.size() - 1]
+        while True:
+            last = joining.active or last
+            sending, syncing = self._tell(False, False, False)
+            if not joining.active:
+                break
+            if sending:
+                self._send(self._buffers_to_send(), joining.active[-1])
+            if syncing:
+                self._prepare(None, absent=True)
+        ignored = getattr(self.module, "_ddp_params_and_buffers_to_ignore", ())
+        self._send([p for n, p in self.module.named_parameters() if n not in ignored], last[-1])
+        self._send(self._buffers_to_send(), last[-1])
+
+    def register_comm_hook(self, state: object, hook: Callable[..., Any]) -> None:
+        """Raise a NotImplementedError: gradients travel as the options of the constructor say."""
+        raise NotImplementedError(
+            f"gradients do not go through hooks here, such as {getattr(hook, '__name__', hook)}: for half the bytes, "
+            "as by fp16_compress_hook, DistributedDataParallel(model, wire_dtype=fastconv.float16) "
+            "or bfloat16; for other sums, no_sync(), and all_reduce() of each gradient after backward()"
+        )
 
 
 def _checked_wire(dtype: Any) -> Any:

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-__all__ = ["array", "array_to_write", "in_format", "is_channels_last", "refusal", "tensor"]
+__all__ = ["array", "array_to_write", "in_format", "is_channels_last", "refusal", "result", "tensor"]
 
 _DTYPES = (torch.float32, torch.float64)
 
@@ -72,3 +72,18 @@ def is_channels_last(t: torch.Tensor) -> bool:
 def in_format(x: torch.Tensor, last: bool) -> torch.Tensor:
     """x with channels last, or in C order: itself if it is so."""
     return x.contiguous(memory_format=torch.channels_last if last else torch.contiguous_format)
+
+
+def result(a: np.ndarray, last: bool) -> torch.Tensor:
+    """A tensor of images with channels last, or in C order, of an array: its memory if it is so.
+
+    Along axes of one element, whose strides say nothing, it has those that torch gives new tensors all the same: from
+    them, torch reads what is channels last.
+    """
+    t = in_format(tensor(a), last)
+    if 1 not in t.shape:
+        return t
+    _, channels, height, width = t.shape
+    plane = height * width
+    strides = (1, width * channels, channels) if last else (plane, width, 1)
+    return t.as_strided(t.shape, (channels * plane, *strides))

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 
 from .. import ops
-from ._arrays import array, in_format, is_channels_last, refusal, tensor
+from ._arrays import array, in_format, is_channels_last, refusal, result, tensor
 
 __all__ = ["backward", "forward", "traced_forward"]
 
@@ -58,7 +58,7 @@ def forward(
         y = ops.conv_transpose2d(array(x), array(w), bias, stride, padding, output_padding, groups, dilation)
     else:
         y = ops.conv2d(array(x), array(w), bias, stride, padding, dilation, groups)
-    y = in_format(tensor(y), last)
+    y = result(y, last)
     return y if rank == 4 else y.squeeze(2)
 
 
@@ -98,7 +98,7 @@ def backward(
     dx = dw = db = None
     dy_array = array(dy)
     if output_mask[0]:
-        dx = in_format(tensor(by_input(images, array(w), dy_array, *how)), last)
+        dx = result(by_input(images, array(w), dy_array, *how), last)
     if output_mask[1]:
         dw = in_format(tensor(by_weight(array(in_format(x, last)), filters, dy_array, *how)), last)
     if output_mask[2]:

@@ -13,7 +13,8 @@ from .. import rewriting
 from .._native.layers.normalisation import moments_of, normalise, normalise_backward
 from .._native.runtime import get_num_threads, set_num_threads
 from ..rewriting import Deferred, steps_of
-from ._arrays import array, array_to_write, in_format, is_channels_last, refusal, tensor
+from ._arrays import array, array_to_write, in_format, refusal, result, tensor
+from ._normalisation import dense_last
 
 __all__ = ["optimized"]
 
@@ -47,14 +48,14 @@ class _Rectified(torch.autograd.Function):
         eps: float,
         ceiling: float,
     ) -> torch.Tensor:
-        last = is_channels_last(x)
+        last = dense_last(x)
         images = array(in_format(x, last))
         mean, variance = (None if t is None else array_to_write(t) for t in running)
         rows = (None if t is None else array(t) for t in (w, b))
         moments = moments_of(images, mean, variance, training, momentum, eps)
         added = None if residual is None else array(in_format(residual, last))
         y, lines = normalise(images, *rows, moments, added, True, ceiling)
-        y = in_format(tensor(y), last)
+        y = result(y, last)
         ctx.save_for_backward(x, w, y if residual is not None else None)
         ctx.numbers = moments, lines, training, eps, ceiling, residual is not None
         return y
@@ -66,7 +67,7 @@ class _Rectified(torch.autograd.Function):
         needs = ctx.needs_input_grad
         if torch.is_grad_enabled():
             return (*_recorded(x, w, y, dy, ctx.numbers, needs), *(None,) * 5)
-        last = is_channels_last(x)
+        last = dense_last(x)
         dx, dw, db, dr = normalise_backward(
             array(in_format(dy, last)),
             array(in_format(x, last)),
@@ -79,7 +80,7 @@ class _Rectified(torch.autograd.Function):
             ceiling,
             needs[3],
         )
-        dx, dr = (None if a is None else in_format(tensor(a), last) for a in (dx, dr))
+        dx, dr = (None if a is None else result(a, last) for a in (dx, dr))
         return dx, tensor(dw) if needs[1] else None, tensor(db) if needs[2] else None, dr, *(None,) * 5
 
 

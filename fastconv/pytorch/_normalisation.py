@@ -6,9 +6,9 @@ import numpy as np
 import torch
 
 from .._native.layers.normalisation import moments_of, normalise, normalise_backward
-from ._arrays import array, array_to_write, in_format, is_channels_last, refusal, tensor
+from ._arrays import array, array_to_write, in_format, is_channels_last, refusal, result, tensor
 
-__all__ = ["backward", "forward"]
+__all__ = ["backward", "dense_last", "forward"]
 
 _Optional = torch.Tensor | None
 
@@ -22,6 +22,16 @@ def _images(x: torch.Tensor, *others: _Optional) -> str | None:
     if x.shape[2] * x.shape[3] == 1:
         return "planes of one pixel"
     return "sizes" if any(t is not None and t.shape != x.shape[1:2] for t in others) else None
+
+
+def _is_dense(x: torch.Tensor) -> bool:
+    return x.is_contiguous() or x.is_contiguous(memory_format=torch.channels_last)
+
+
+def dense_last(x: torch.Tensor) -> bool:
+    """Whether y has channels last: torch asks how a dense x lies in memory first, and only then for its strides, which
+    may say something else along an axis of one image."""
+    return not x.is_contiguous() if _is_dense(x) else is_channels_last(x)
 
 
 def _moments(mean: torch.Tensor, inverse_std: torch.Tensor) -> np.ndarray:
@@ -45,12 +55,12 @@ def forward(
         return reason
     if (running_mean is None) != (running_var is None) or not (training or running_mean is not None):
         return "no running statistics"
-    last = is_channels_last(x)
+    last = dense_last(x)
     x = in_format(x, last)
     images, rows = array(x), (None if w is None else array(w), None if b is None else array(b))
     running = [None if t is None else array_to_write(t) if training else array(t) for t in (running_mean, running_var)]
     moments = moments_of(images, *running, training, momentum, eps)
-    y = in_format(tensor(normalise(images, *rows, moments)[0]), last)
+    y = result(normalise(images, *rows, moments)[0], last)
     if not training:
         none = x.new_empty(0)
         return y, none, none.clone()
@@ -80,6 +90,8 @@ def backward(
     if dy.shape != x.shape:
         return "sizes"
     last = is_channels_last(x)
+    if is_channels_last(dy) == last and _is_dense(dy):
+        last = dense_last(x)
     if training:
         moments = _moments(mean, inverse_std)
     else:
@@ -92,5 +104,5 @@ def backward(
         training,
         output_mask[0],
     )
-    dx = in_format(tensor(dx), last) if output_mask[0] else None
+    dx = result(dx, last) if output_mask[0] else None
     return dx, *(tensor(a) if asked else None for a, asked in zip((dw, db), output_mask[1:], strict=True))

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 
 from .. import ops
-from ._arrays import array, in_format, is_channels_last, refusal, tensor
+from ._arrays import array, in_format, is_channels_last, refusal, result
 
 __all__ = ["average_backward", "average_forward", "max_backward", "max_forward"]
 
@@ -37,10 +37,10 @@ def max_forward(
     """The largest of every window, and where it stands in its plane."""
     if reason := _images(x):
         return reason
-    x = in_format(x, is_channels_last(x))
+    last = is_channels_last(x)
     how = _pair(kernel_size), _pair(stride or kernel_size), _pair(padding), _pair(dilation)
-    y, indices = ops.max_pool2d(array(x), *how, ceil_mode)
-    return tensor(y), tensor(indices).long()
+    y, indices = ops.max_pool2d(array(in_format(x, last)), *how, ceil_mode)
+    return result(y, last), result(indices, last).long()
 
 
 def max_backward(
@@ -63,7 +63,7 @@ def max_backward(
     last = is_channels_last(x)
     dy, indices = in_format(dy, last), in_format(indices, last)
     try:
-        return tensor(ops.max_pool2d_backward(array(dy), array(indices), tuple(x.shape)))
+        return result(ops.max_pool2d_backward(array(dy), array(indices), tuple(x.shape)), last)
     except RuntimeError as error:
         # Indices outside of the image, where PyTorch's own kernel would write.
         raise IndexError(str(error)) from None
@@ -81,9 +81,10 @@ def average_forward(
     """The mean of every window."""
     if reason := _images(x):
         return reason
-    x = in_format(x, is_channels_last(x))
+    last = is_channels_last(x)
     how = _pair(kernel_size), _pair(stride or kernel_size), _pair(padding)
-    return tensor(ops.avg_pool2d(array(x), *how, ceil_mode, count_include_pad, divisor_override))
+    y = ops.avg_pool2d(array(in_format(x, last)), *how, ceil_mode, count_include_pad, divisor_override)
+    return result(y, last)
 
 
 def average_backward(
@@ -99,7 +100,8 @@ def average_backward(
     """Each dy is shared out among the pixels of its window."""
     if reason := _images(dy, x):
         return reason
-    dy = in_format(dy, is_channels_last(x))
+    last = is_channels_last(x)
+    dy = in_format(dy, last)
     how = _pair(kernel_size), _pair(stride or kernel_size), _pair(padding)
     dx = ops.avg_pool2d_backward(array(dy), tuple(x.shape), *how, ceil_mode, count_include_pad, divisor_override)
-    return tensor(dx)
+    return result(dx, last)
