@@ -81,7 +81,10 @@ class Summary:
         Memory of a training step: input, parameters, their gradients, what is kept, and the gradient of the largest
         result. An optimizer's state comes to it: with momentum as much as the gradients have, for Adam twice that.
     not_run : dict of str to int
-        Modules with parameters that were not called, as auxiliary classifiers are not in evaluation, and how many.
+        Modules with parameters that were not used, as auxiliary classifiers are not in evaluation, and how many.
+    uncounted : int
+        Parameters that were used while their modules were not called, as by a network read from an ONNX file: their
+        multiply-adds are not known.
     """
 
     def __init__(self, model: nn.Module, depth: int) -> None:
@@ -91,6 +94,7 @@ class Summary:
         self.total_input = self.total_param_bytes = self.total_output_bytes = 0
         self.kept_bytes = self.training_bytes = 0
         self.not_run: dict[str, int] = {}
+        self.uncounted = 0
 
     @property
     def rows(self) -> list[Row]:
@@ -120,8 +124,9 @@ class Summary:
                 "results of layers with their gradients": self.total_output_bytes,
                 "kept for backward": self.kept_bytes,
             }
+            more = f" and those of {self.uncounted:,} parameters, whose modules were not called"
             totals += [
-                ("multiply-adds", f"{self.total_mult_adds:,}"),
+                ("multiply-adds", f"{self.total_mult_adds:,}{more if self.uncounted else ''}"),
                 ("memory", ", ".join(f"{name} {_bytes(count)}" for name, count in memory.items())),
                 ("a training step", f"{_bytes(self.training_bytes)}, and the optimizer's state"),
             ]
@@ -233,7 +238,10 @@ def _arguments(model: nn.Module, size: Any, data: Any, dtypes: Any) -> tuple[tup
             if isinstance(shape, Mapping):
                 return {name: made(value) for name, value in shape.items()}
             if not isinstance(shape, list | tuple):
-                raise TypeError(f"size is made of shapes, got {shape!r} of type {type(shape).__name__}")
+                kind = type(shape).__name__
+                if isinstance(shape, Tensor | np.ndarray):
+                    raise TypeError(f"size is made of shapes, got a {kind}; data= takes an input itself")
+                raise TypeError(f"size is made of shapes, got {shape!r} of type {kind}")
             if not _is_shape(shape):
                 return type(shape)([made(value) for value in shape])
             shape = tuple(integers(shape, "size", 0, len(shape)))
@@ -349,6 +357,9 @@ def _run(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], result
     kept = {key: size for key, size in _kept(_tensors(y)) if key not in own_memory}
     result.kept_bytes = sum(kept.values())
     result.total_input = sum(t.nbytes for t in _tensors([args, kwargs]))
+    used = {id(node) for node in _walk(_tensors(y)) if isinstance(node, Tensor)} - counted
+    result.uncounted = sum(p.numel() for p in model.parameters() if id(p) in used)
+    counted |= used
     for name, module in model.named_modules():
         outside = not any(name.startswith(f"{other}.") for other in result.not_run)
         count = sum(p.numel() for p in module.parameters() if id(p) not in counted)
@@ -396,16 +407,24 @@ def _owner(array: np.ndarray) -> tuple[int, int]:
     return id(array.base if array.base is not None else array), array.nbytes
 
 
-def _kept(tensors: Iterator[Tensor]) -> Iterator[tuple[int, int]]:
-    """The memory that the operations which made these tensors keep for backward: its owners and their bytes."""
-    nodes = [t._node for t in tensors]
+def _walk(tensors: Iterator[Tensor]) -> Iterator[Any]:
+    """The operations that made these tensors, and the tensors that they began with, which require gradients."""
+    nodes: list[Any] = [t._node for t in tensors]
     seen: set[int] = set()
     while nodes:
-        node: Any = nodes.pop()
-        if id(node) in seen or not hasattr(node, "saved"):
+        node = nodes.pop()
+        if node is None or id(node) in seen:
             continue
         seen.add(id(node))
-        nodes += node.parents
+        nodes += getattr(node, "parents", ())
+        yield node
+
+
+def _kept(tensors: Iterator[Tensor]) -> Iterator[tuple[int, int]]:
+    """The memory that the operations which made these tensors keep for backward: its owners and their bytes."""
+    for node in _walk(tensors):
+        if not hasattr(node, "saved"):
+            continue
         cells = getattr(node.vjp, "__closure__", None) or ()
         yield from map(_owner, _arrays([node.saved, [cell.cell_contents for cell in cells]]))
 

@@ -53,8 +53,10 @@ def test_every_network_can_be_made_by_name():
     assert {"fcn_resnet50", "deeplabv3_mobilenet_v3_large"} <= set(models.list_models())
     network = models.get_model("alexnet", num_classes=3)
     assert network.classifier[6].weight.shape == (3, 4096)
-    with pytest.raises(ValueError, match="Unknown model alexnet2"):
+    with pytest.raises(ValueError, match=r"Unknown model alexnet2; did you mean alexnet\?"):
         models.get_model("alexnet2")
+    with pytest.raises(ValueError, match=r"Unknown model vit_b_16; list_models\(\) says"):
+        models.get_model("vit_b_16")
 
 
 @pytest.fixture

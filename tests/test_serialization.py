@@ -673,6 +673,17 @@ def test_safetensors(tmp_path):
         fastconv.load(path)
 
 
+def test_names_that_say_another_format(tmp_path):
+    save_file = pytest.importorskip("safetensors.numpy").save_file
+    save_file({"a": np.arange(3)}, tmp_path / "a.pth")
+    fastconv.save({"a": fastconv.arange(3)}, tmp_path / "a.safetensors")
+    for name in ("a.pth", "a.safetensors"):
+        assert fastconv.load(tmp_path / name)["a"].tolist() == [0, 1, 2]
+    (tmp_path / "net.onnx").write_bytes(b"\x08\x08\x12\x08fastconv")
+    with pytest.raises(RuntimeError, match=r"fastconv\.onnx\.load reads ONNX"):
+        fastconv.load(tmp_path / "net.onnx")
+
+
 def test_safetensors_cut_into_several(tmp_path):
     save_file = pytest.importorskip("safetensors.numpy").save_file
     parts = [{"a": np.ones(2), "b": np.zeros(3, np.float32)}, {"c": np.arange(4)}]

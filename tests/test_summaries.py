@@ -203,6 +203,20 @@ def test_shared_modules_are_counted_once_and_called_often():
     assert " shared" in str(fc.summary(twice, (2, 4)))
 
 
+def test_parameters_that_are_used_while_their_modules_are_not_called():
+    class Outside(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.called, self.used, self.unused = nn.Linear(4, 4), nn.Linear(4, 2), nn.Linear(4, 3)
+
+        def forward(self, x):
+            return nn.functional.linear(self.called(x), self.used.weight, self.used.bias)
+
+    result = fc.summary(Outside(), (2, 4))
+    assert (result.total_mult_adds, result.uncounted, result.not_run) == (2 * 20, 10, {"unused": 15})
+    assert "multiply-adds: 40 and those of 10 parameters, whose modules were not called" in str(result)
+
+
 def test_it_is_a_description_without_an_input():
     result = fc.summary(models.get_model("alexnet", num_classes=10))
     assert result.total_mult_adds == result.total_input == 0
@@ -236,6 +250,7 @@ def test_what_a_run_leaves_as_it_was():
         (lambda net: fc.summary("resnet", (1, 3)), TypeError, "expects a Module, got str"),
         (lambda net: fc.summary(net, (1, 3), data=fc.zeros(1, 3)), ValueError, "and got both"),
         (lambda net: fc.summary(net, 3), TypeError, "size is made of shapes, got 3 of type int"),
+        (lambda net: fc.summary(net, fc.zeros(1, 3)), TypeError, "got a Tensor; data= takes an input itself"),
         (lambda net: fc.summary(net, (1, -3)), ValueError, "size"),
         (lambda net: fc.summary(net, (1, 2.5)), TypeError, "size is made of shapes, got 1"),
         (lambda net: fc.summary(net, [(1, 3), (1,)], dtypes=[fc.float32]), ValueError, "has 1 entries for more inputs"),

@@ -461,6 +461,8 @@ def test_models_of_the_hub(tmp_path):
 def test_weights_that_are_none():
     with pytest.raises(KeyError, match="ResNet18_Weights has IMAGENET1K_V1, DEFAULT, not 'BEST'"):
         models.resnet18(weights="BEST")
+    with pytest.raises(KeyError, match=r"not 'net\.pt'; weights of a file: model\.load_state_dict\("):
+        models.resnet18(weights="net.pt")
     with pytest.raises(TypeError, match="expected ResNet18_Weights but received ResNet34_Weights"):
         models.resnet18(weights=models.ResNet34_Weights.DEFAULT)
     with pytest.raises(ValueError, match="The parameter 'num_classes' expected value 1000 but got 10 instead"):

@@ -173,7 +173,8 @@ def _arguments(args: Any, kwargs: Mapping[str, Any] | None) -> tuple[tuple[Any, 
         named = {**given[-1], **named}
         given = given[:-1]
     if not any(True for _ in tensors_of([given, named])):
-        raise TypeError(f"export() expects tensors or a size to call the model with, got {args!r}")
+        got = repr(args) if isinstance(args, str | int | float | None) else type(args).__name__
+        raise TypeError(f"export() expects tensors or a size to call the model with, got {got}")
     return (given, named), []
 
 

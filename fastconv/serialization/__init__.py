@@ -96,8 +96,8 @@ def load(
     Parameters
     ----------
     f : path or binary file
-        A path that ends in ``.safetensors`` is a safetensors file, one that ends in ``.safetensors.index.json`` names
-        the files that a large model was cut into; all others are torch's, of any version since 0.4.
+        Of torch's formats, of any version since 0.4, or of safetensors, by what it begins with; a path that ends in
+        ``.safetensors.index.json`` names the files that a large model was cut into.
     map_location : optional
         As in torch: a device or its name, a dict of such names, or a function of a storage and its location. Tensors
         are on the CPU wherever they were saved, so that None does as well; another device is an error.
@@ -148,13 +148,24 @@ def load(
         raise IsADirectoryError(f"{path}: is a folder, expected a file")
     if os.path.exists(path) and not os.path.isfile(path):
         raise RuntimeError(f"{path}: is no regular file")  # a pipe would be waited for
-    if path.endswith((".safetensors", ".safetensors.index.json")):
+    if path.endswith(".safetensors.index.json") or _is_safetensors(path):
         from . import safetensors
 
         _device_of(map_location)
         return safetensors.load(path, True if mmap is None else bool(mmap))
     with open(path, "rb") as file:
         return _load(file, path, map_location, weights_only, bool(mmap), pickle_load_args)
+
+
+def _is_safetensors(path: str) -> bool:
+    """Whether a file's beginning, or else its name, says that it is in this format."""
+    from . import archive
+
+    with open(path, "rb") as file:
+        head = file.read(9)
+    if head[8:] == b"{" and head[5:8] == b"\0\0\0":  # behind a length
+        return True
+    return path.endswith(".safetensors") and not head.startswith(archive.MAGIC)
 
 
 def _load(file: Any, name: str, map_location: Any, weights_only: bool, mmap: bool, options: dict[str, Any]) -> Any:
@@ -176,9 +187,8 @@ def _load(file: Any, name: str, map_location: Any, weights_only: bool, mmap: boo
                 f"{name}: mmap can only be used with files saved with `torch.save(_use_new_zipfile_serialization=True)`"
             )
         if not head.startswith(b"\x80"):
-            raise RuntimeError(
-                f"{name}: begins with {head!r}, which is neither a zip archive nor a pickle of torch.save"
-            )
+            text = f"{name}: begins with {head!r}, which is neither a zip archive nor a pickle of torch.save"
+            raise RuntimeError(f"{text}; fastconv.onnx.load reads ONNX" if name.endswith(".onnx") else text)
         return legacy.read(file, name, size, lambda load: _unpickler(file, size, weights_only, load, options), relocate)
     except UnpicklingError as error:
         text = f"{name}: {error}"

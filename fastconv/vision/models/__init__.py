@@ -4,6 +4,7 @@ A family is a file; :func:`get_model` makes a network by its name, and :func:`li
 """
 
 from collections.abc import Callable, Iterable
+from difflib import get_close_matches
 from fnmatch import filter
 from types import ModuleType
 from typing import Any
@@ -365,7 +366,9 @@ def list_models(
 def get_model_builder(name: str) -> Callable[..., nn.Module]:
     """The function that makes the network of this name; ValueError if there is none."""
     if name.lower() not in BUILDERS:
-        raise ValueError(f"Unknown model {name}; list_models() says which there are")
+        near = get_close_matches(name.lower(), BUILDERS)
+        meant = f"; did you mean {' or '.join(near)}?" if near else ""
+        raise ValueError(f"Unknown model {name}{meant or '; list_models() says which there are'}")
     return BUILDERS[name.lower()]
 
 

@@ -66,7 +66,10 @@ class WeightsEnum(enum.Enum):
         if isinstance(obj, str):
             name = obj.removeprefix(f"{cls.__name__}.")
             if name not in cls.__members__:
-                raise KeyError(f"{cls.__name__} has {', '.join(cls.__members__)}, not {obj!r}")
+                text = f"{cls.__name__} has {', '.join(cls.__members__)}, not {obj!r}"
+                if os.path.splitext(name)[1]:
+                    text += "; weights of a file: model.load_state_dict(fastconv.load(file))"
+                raise KeyError(text)
             return cls[name]
         if obj is not None and not isinstance(obj, cls):
             raise TypeError(
