@@ -366,7 +366,7 @@ def list_models(
 def get_model_builder(name: str) -> Callable[..., nn.Module]:
     """The function that makes the network of this name; ValueError if there is none."""
     if name.lower() not in BUILDERS:
-        near = get_close_matches(name.lower(), BUILDERS)
+        near = get_close_matches(name.lower(), BUILDERS, cutoff=0.75)
         meant = f"; did you mean {' or '.join(near)}?" if near else ""
         raise ValueError(f"Unknown model {name}{meant or '; list_models() says which there are'}")
     return BUILDERS[name.lower()]
