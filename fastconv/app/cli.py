@@ -331,9 +331,7 @@ def _add_check(commands) -> None:
     )
     parser = commands.add_parser("check", help="say what a program written for torch lacks", description=text)
     parser.set_defaults(run=_check, parser=parser)
-    parser.add_argument(
-        "files", nargs="+", metavar="FILE", help="a program; or a folder, of which all the Python is read"
-    )
+    parser.add_argument("files", nargs="+", metavar="FILE", help="a program, or a folder of programs")
 
 
 def _check(options: argparse.Namespace, parser: argparse.ArgumentParser) -> None:

@@ -199,9 +199,7 @@ def _check_heatmaps(folder: str, sources: Iterable[str]) -> None:
     for source in sources:
         place = source if os.path.isdir(source) else os.path.dirname(source)
         if source != "-" and os.path.realpath(place) == os.path.realpath(folder):
-            raise ValueError(
-                f"--heatmap {folder}: holds {source}, which a picture might overwrite; name another folder"
-            )
+            raise ValueError(f"--heatmap {folder}: holds {source}, which a picture might overwrite")
 
 
 def _found(sources: Iterable[str]) -> Iterator[tuple[str, str | bytes]]:
