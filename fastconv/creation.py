@@ -11,7 +11,7 @@ from numpy.typing import DTypeLike
 from . import random
 from ._native.tape import wrap
 from ._tensor import Tensor
-from .checks import check_shape, integer, number, unpack
+from .checks import LARGEST, check_shape, integer, number, unpack
 from .dtypes import (
     Data,
     DeviceLike,
@@ -45,6 +45,7 @@ __all__ = [
     "full",
     "full_like",
     "linspace",
+    "logspace",
     "multinomial",
     "normal",
     "ones",
@@ -359,8 +360,7 @@ def linspace(
     tensor([0.0000, 0.2500, 0.5000, 0.7500, 1.0000])
     """
     check_device(device)
-    start, end, steps = float(number(start, "start")), float(number(end, "end")), integer(steps, "steps")
-    check_shape((steps,), "linspace")
+    start, end, steps = _range(start, end, steps, "linspace")
     kind = as_dtype(dtype)
     if steps < 2 or kind not in (np.float32, np.float64):
         return _new(convert(np.linspace(start, end, steps), kind), requires_grad, out)
@@ -371,6 +371,38 @@ def linspace(
     # In double precision, so that a product and sum are rounded once, as torch's are where the CPU can.
     values = np.concatenate([first + step * index[:half], last - step * index[: steps - half][::-1]])
     return _new(convert(values, kind), requires_grad, out)
+
+
+def _range(start: float, end: float, steps: int, name: str) -> tuple[float, float, int]:
+    steps = integer(steps, "steps", -LARGEST)
+    if steps < 0:
+        raise RuntimeError(f"number of steps must be non-negative, got {steps}")
+    check_shape((steps,), name)
+    return float(number(start, "start")), float(number(end, "end")), steps
+
+
+def logspace(
+    start: float,
+    end: float,
+    steps: int,
+    base: float = 10.0,
+    *,
+    out: Tensor | None = None,
+    dtype: DTypeLike | None = None,
+    device: DeviceLike = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """`base` to the power of `steps` numbers at equal distances from `start` to `end`, both included.
+
+    Examples
+    --------
+    >>> fastconv.logspace(-1, 1, 3)
+    tensor([ 0.1000,  1.0000, 10.0000])
+    """
+    check_device(device)
+    start, end, steps = _range(start, end, steps, "logspace")
+    powers = float(number(base, "base")) ** np.linspace(start, end, steps)
+    return _new(convert(powers, as_dtype(dtype)), requires_grad, out)
 
 
 def eye(

@@ -385,7 +385,7 @@ def _mult_adds(module: nn.Module, row: Row, own: list[Any]) -> int:
     weights = [p for name, p in module._parameters.items() if p is not None and ("weight" in name or "bias" in name)]
     count = sum(p.numel() for p in weights)
     pixels = math.prod(row.output)
-    if isinstance(module, nn.ConvTranspose1d | nn.ConvTranspose2d) and row.input is not None:
+    if isinstance(module, nn.ConvTranspose1d | nn.ConvTranspose2d | nn.ConvTranspose3d) and row.input is not None:
         bias = 0 if module.bias is None else pixels
         return module.weight.numel() * (math.prod(row.input) // module.in_channels) + bias
     if isinstance(module, nn.Conv1d | nn.Conv2d | nn.Conv3d):  # parametrised weights too, which are not parameters

@@ -759,6 +759,7 @@ ENTRIES = {
         },
     ),
     "linspace": (fastconv.linspace, {"start": number(0.0), "end": number(1.0), "steps": integer(5, least=0)}),
+    "logspace": (fastconv.logspace, {"start": number(0.0), "end": number(1.0), "steps": integer(5, least=0)}),
     "eye": (fastconv.eye, {"n": integer(3, least=0), "m": Kind(None, integer(3, least=0).but(3, None).bad)}),
     "rand": (
         fastconv.rand,

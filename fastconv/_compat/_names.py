@@ -26,8 +26,10 @@ from ..nn.functional import (
     conv3d,
     conv_transpose1d,
     conv_transpose2d,
+    conv_transpose3d,
     cosine_similarity,
     group_norm,
+    hardshrink,
     layer_norm,
     max_pool1d,
     max_pool2d,
@@ -35,8 +37,11 @@ from ..nn.functional import (
     pairwise_distance,
     pixel_shuffle,
     pixel_unshuffle,
+    poisson_nll_loss,
     prelu,
+    rms_norm,
     selu,
+    threshold,
 )
 from ._typed import (
     BFloat16Tensor,
@@ -53,6 +58,10 @@ from ._typed import (
 from .amp import autocast
 
 __all__ = [
+    "hardshrink",
+    "poisson_nll_loss",
+    "rms_norm",
+    "threshold",
     "complex64",
     "complex128",
     "dtype",
@@ -81,6 +90,7 @@ __all__ = [
     "conv3d",
     "conv_transpose1d",
     "conv_transpose2d",
+    "conv_transpose3d",
     "cosine_similarity",
     "dropout",
     "embedding",

@@ -181,6 +181,19 @@ class Elements:
         """:func:`fastconv.masked_fill`, in place."""
         return self._become(functions.masked_fill(self, mask, value))
 
+    def fill_diagonal_(self, fill_value: _float, wrap: _bool = False) -> Tensor:
+        """Fill the elements whose indices are all equal with a number, in place.
+
+        With `wrap` the diagonal of a matrix begins anew below each square of it.
+        """
+        if self.ndim < 2:
+            raise RuntimeError(f"fill_diagonal_: dimensions must larger than 1, got {list(self.shape)}")
+        if self.ndim > 2 and len(set(self.shape)) > 1:
+            raise RuntimeError(f"all dimensions of input must be of equal length, got {list(self.shape)}")
+        mask = np.zeros(self.shape, np.bool_)
+        np.fill_diagonal(mask, True, wrap)
+        return self.masked_fill_(tape.wrap(mask), fill_value)
+
     def masked_scatter(self, mask: Tensor, source: Tensor) -> Tensor:
         """See :func:`fastconv.masked_scatter`."""
         return functions.masked_scatter(self, mask, source)

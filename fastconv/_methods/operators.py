@@ -29,7 +29,7 @@ class Operators:
         return functions.add(self, other) if isinstance(other, OPERANDS) else NotImplemented
 
     def __radd__(self, other: Any) -> Tensor:
-        return functions.add(other, self) if isinstance(other, OPERANDS) else NotImplemented
+        return functions.add(self, other) if isinstance(other, OPERANDS) else NotImplemented
 
     def __sub__(self, other: Any) -> Tensor:
         return functions.sub(self, other) if isinstance(other, OPERANDS) else NotImplemented
@@ -41,7 +41,7 @@ class Operators:
         return functions.mul(self, other) if isinstance(other, OPERANDS) else NotImplemented
 
     def __rmul__(self, other: Any) -> Tensor:
-        return functions.mul(other, self) if isinstance(other, OPERANDS) else NotImplemented
+        return functions.mul(self, other) if isinstance(other, OPERANDS) else NotImplemented
 
     def __truediv__(self, other: Any) -> Tensor:
         return functions.div(self, other) if isinstance(other, OPERANDS) else NotImplemented

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator, Mapping
 from operator import index as as_index
 from typing import Any
@@ -126,6 +127,15 @@ class ModuleList(_Ordered):
     def __init__(self, modules: Iterable[Module] | None = None) -> None:
         super().__init__()
         self._refill(() if modules is None else modules)
+
+    def _shown_children(self) -> list[tuple[str, str]]:
+        """Those that follow each other and look alike are shown once, with their number."""
+        shown = []
+        for text, run in itertools.groupby(super()._shown_children(), lambda child: child[1]):
+            keys = [key for key, _ in run]
+            alike = len(keys) > 1
+            shown.append((f"{keys[0]}-{keys[-1]}", f"{len(keys)} x {text}") if alike else (keys[0], text))
+        return shown
 
     def _slice(self, items) -> ModuleList:
         return ModuleList(module for _, module in items)

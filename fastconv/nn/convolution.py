@@ -13,7 +13,7 @@ from .linear import init_weight_and_bias, weight_and_bias
 from .module import Module
 from .parameter import Parameter, parameter_dtype
 
-__all__ = ["Conv1d", "Conv2d", "Conv3d", "ConvTranspose1d", "ConvTranspose2d"]
+__all__ = ["Conv1d", "Conv2d", "Conv3d", "ConvTranspose1d", "ConvTranspose2d", "ConvTranspose3d"]
 
 Size = int | Sequence[int]
 
@@ -357,3 +357,32 @@ class ConvTranspose2d(_ConvTranspose):
     def forward(self, input: Tensor, output_size: Sequence[int] | None = None) -> Tensor:
         """(N, C, H, W) or (C, H, W) to (N, K, P, Q) or (K, P, Q); `output_size` (P, Q) sets the output padding."""
         return self._transpose(F.conv_transpose2d, input, output_size)
+
+
+class ConvTranspose3d(_ConvTranspose):
+    """Transposed 3-D convolution, (N, C, D, H, W) or (C, D, H, W); see :class:`ConvTranspose2d` for the arguments."""
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: Size,
+        stride: Size = 1,
+        padding: Size = 0,
+        output_padding: Size = 0,
+        groups: int = 1,
+        bias: bool = True,
+        dilation: Size = 1,
+        padding_mode: str = "zeros",
+        device: Any = None,
+        dtype: Any = None,
+    ) -> None:
+        self._check(padding, padding_mode)
+        super().__init__(
+            *(3, True, in_channels, out_channels, kernel_size, stride, padding, output_padding),
+            *(dilation, groups, bias, padding_mode, device, dtype),
+        )
+
+    def forward(self, input: Tensor, output_size: Sequence[int] | None = None) -> Tensor:
+        """(N, C, D, H, W) or (C, D, H, W) to (N, K, O, P, Q) or (K, O, P, Q); `output_size` (O, P, Q) as in 2-D."""
+        return self._transpose(F.conv_transpose3d, input, output_size)

@@ -28,6 +28,7 @@ from .functions.activations import (
     elu,
     gelu,
     glu,
+    hardshrink,
     hardsigmoid,
     hardswish,
     hardtanh,
@@ -39,12 +40,14 @@ from .functions.activations import (
     silu,
     softmin,
     softplus,
+    softshrink,
     softsign,
     tanhshrink,
+    threshold,
 )
 from .functions.arguments import array_of, check_array, check_dtypes, reduction_of, replace, values_of
 from .functions.attention import scaled_dot_product_attention
-from .functions.convolution import conv3d, conv_transpose1d
+from .functions.convolution import conv3d, conv_transpose1d, conv_transpose3d
 from .functions.ctc import ctc_loss
 from .functions.distance import cosine_similarity, normalize, pairwise_distance
 from .functions.dropout import alpha_dropout, dropout1d, dropout2d, dropout3d, feature_alpha_dropout
@@ -53,6 +56,7 @@ from .functions.losses import (
     binary_cross_entropy,
     binary_cross_entropy_with_logits,
     cosine_embedding_loss,
+    gaussian_nll_loss,
     hinge_embedding_loss,
     huber_loss,
     kl_div,
@@ -60,11 +64,12 @@ from .functions.losses import (
     margin_ranking_loss,
     multilabel_soft_margin_loss,
     nll_loss,
+    poisson_nll_loss,
     smooth_l1_loss,
     soft_margin_loss,
     triplet_margin_loss,
 )
-from .functions.normalisation import group_norm, instance_norm, layer_norm, local_response_norm
+from .functions.normalisation import group_norm, instance_norm, layer_norm, local_response_norm, rms_norm
 from .functions.pooling import (
     adaptive_avg_pool1d,
     adaptive_avg_pool3d,
@@ -103,6 +108,7 @@ __all__ = [
     "conv3d",
     "conv_transpose1d",
     "conv_transpose2d",
+    "conv_transpose3d",
     "cosine_embedding_loss",
     "cosine_similarity",
     "cross_entropy",
@@ -116,11 +122,13 @@ __all__ = [
     "feature_alpha_dropout",
     "flatten",
     "fold",
+    "gaussian_nll_loss",
     "gelu",
     "glu",
     "grid_sample",
     "group_norm",
     "gumbel_softmax",
+    "hardshrink",
     "hardsigmoid",
     "hardswish",
     "hardtanh",
@@ -154,10 +162,12 @@ __all__ = [
     "pairwise_distance",
     "pixel_shuffle",
     "pixel_unshuffle",
+    "poisson_nll_loss",
     "prelu",
     "relu",
     "relu_",
     "relu6",
+    "rms_norm",
     "scaled_dot_product_attention",
     "selu",
     "sigmoid",
@@ -167,9 +177,11 @@ __all__ = [
     "softmax",
     "softmin",
     "softplus",
+    "softshrink",
     "softsign",
     "tanh",
     "tanhshrink",
+    "threshold",
     "triplet_margin_loss",
     "unfold",
     "upsample",

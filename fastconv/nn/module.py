@@ -481,11 +481,14 @@ class Module:
         """What the repr shows of this module itself."""
         return ""
 
+    def _shown_children(self) -> list[tuple[str, str]]:
+        """Names and descriptions of the children, for the module's own."""
+        return [(key, repr(module)) for key, module in self._modules.items()]
+
     def __repr__(self) -> str:
         name, extra = type(self).__name__, self.extra_repr()
         if not self._modules:
             return f"{name}({extra})"
         lines = extra.split("\n") if extra else []
-        for key, module in self._modules.items():
-            lines.append(f"({key}): " + repr(module).replace("\n", "\n  "))
+        lines += [f"({key}): {text}".replace("\n", "\n  ") for key, text in self._shown_children()]
         return "\n  ".join([f"{name}(", *lines]) + "\n)"

@@ -24,6 +24,7 @@ __all__ = [
     "InstanceNorm3d",
     "LayerNorm",
     "LocalResponseNorm",
+    "RMSNorm",
 ]
 
 
@@ -366,6 +367,58 @@ class LayerNorm(_Affine):
             f"{self.normalized_shape}, eps={self.eps}, elementwise_affine={self.elementwise_affine}, "
             f"bias={self.bias is not None}"
         )
+
+
+class RMSNorm(Module):
+    """Divide by the root of the mean of squares over the last dimensions; see :func:`functional.rms_norm`.
+
+    Parameters
+    ----------
+    normalized_shape : int or sequence of int
+        The lengths of the dimensions that the mean is taken over together.
+    eps : float, optional
+        Added to the mean; the resolution of the input's dtype by default.
+    elementwise_affine : bool
+        Whether a weight is learned.
+    device, dtype
+        Of the weight.
+
+    Attributes
+    ----------
+    weight : Parameter of size normalized_shape, or None
+        1 at first.
+    """
+
+    eps: Any
+    normalized_shape: tuple[int, ...]
+
+    def __init__(
+        self,
+        normalized_shape: int | Sequence[int],
+        eps: float | None = None,
+        elementwise_affine: bool = True,
+        device: Any = None,
+        dtype: Any = None,
+    ) -> None:
+        super().__init__()
+        count = len(normalized_shape) if isinstance(normalized_shape, Sequence) else 1
+        self.normalized_shape = integers(normalized_shape, "normalized_shape", 0, count)
+        self.eps = None if eps is None else number(eps, "eps")
+        self.elementwise_affine = elementwise_affine
+        weight = Parameter(ones(*self.normalized_shape, dtype=parameter_dtype(device, dtype)))
+        self.register_parameter("weight", weight if elementwise_affine else None)
+
+    def reset_parameters(self) -> None:
+        """Set the weight to 1."""
+        if self.weight is not None:
+            init.ones_(self.weight)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """``(..., *normalized_shape)`` to the same."""
+        return F.rms_norm(input, self.normalized_shape, self.weight, self.eps)
+
+    def extra_repr(self) -> str:
+        return f"{self.normalized_shape}, eps={self.eps}, elementwise_affine={self.elementwise_affine}"
 
 
 class LocalResponseNorm(Module):

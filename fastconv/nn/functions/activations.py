@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from ... import elementwise, layer_passes
+from ... import elementwise, layer_passes, primitives
 from ..._native.tape import apply, differentiable_twice
 from ..._tensor import Tensor
+from ...checks import number
 from ...functions import clamp, erf, exp, sigmoid, where
 from .. import functional as F
 from .arguments import Array, check_array, check_dtypes, replace
@@ -23,6 +24,7 @@ __all__ = [
     "elu",
     "gelu",
     "glu",
+    "hardshrink",
     "hardsigmoid",
     "hardswish",
     "hardtanh",
@@ -34,8 +36,10 @@ __all__ = [
     "silu",
     "softmin",
     "softplus",
+    "softshrink",
     "softsign",
     "tanhshrink",
+    "threshold",
 ]
 
 
@@ -203,6 +207,45 @@ def tanhshrink(input: Array) -> Array:
     """``input - tanh(input)``, element-wise."""
     check_dtypes("tanhshrink", input=input)
     return apply(_tanhshrink, input)
+
+
+@differentiable_twice
+def _threshold(needs, x, threshold, value):
+    def vjp(dy, x):
+        return (primitives.selected(~(primitives.plain(x) <= threshold), dy),)
+
+    return np.where(x <= threshold, x.dtype.type(value), x), vjp, (x,)
+
+
+def threshold(input: Array, threshold: float, value: float, inplace: bool = False) -> Array:
+    """The elements above `threshold`, and `value` in place of the others."""
+    check_array("threshold", input)
+    y = apply(_threshold, input, threshold=number(threshold, "threshold"), value=number(value, "value"))
+    return replace(input, y) if inplace else y
+
+
+@differentiable_twice
+def _shrink(needs, x, lambd, distance):
+    """x moved by a distance towards 0, and 0 within lambd of it."""
+
+    def vjp(dy, x):
+        return (primitives.selected(~(np.abs(primitives.plain(x)) <= lambd), dy),)
+
+    return np.where(np.abs(x) <= lambd, x.dtype.type(0), x - np.copysign(x.dtype.type(distance), x)), vjp, (x,)
+
+
+def hardshrink(input: Array, lambd: float = 0.5) -> Array:
+    """The elements beyond -lambd and lambd, and 0 in place of the others."""
+    check_dtypes("hardshrink", input=input)
+    return apply(_shrink, input, lambd=number(lambd, "lambd"), distance=0.0)
+
+
+def softshrink(input: Array, lambd: float = 0.5) -> Array:
+    """The elements beyond -lambd and lambd, nearer to 0 by `lambd`, and 0 in place of the others."""
+    check_dtypes("softshrink", input=input)
+    if number(lambd, "lambd") < 0:
+        raise RuntimeError(f"lambda must be greater or equal to 0, but found to be {lambd}.")
+    return apply(_shrink, input, lambd=lambd, distance=lambd)
 
 
 def _glu(needs, x, dim):

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from ...checks import integers
-from ...functions import stack
+import numpy as np
+
+from ..._native.tape import wrap
+from ...checks import integer, integers
+from ...creation import zeros
+from ...functions import index_add, stack
 from .. import functional as F
 from .arguments import Array, Size, check_array, check_dtypes, of_tensors
 
-__all__ = ["conv3d", "conv_transpose1d"]
+__all__ = ["conv3d", "conv_transpose1d", "conv_transpose3d"]
 
 
 def _row(value: Size, name: str, least: int) -> tuple[int, int]:
@@ -56,6 +60,70 @@ def conv_transpose1d(
         _row(dilation, "dilation", 1),
     )
     return y.reshape(*y.shape[:-2], y.shape[-1])
+
+
+@of_tensors
+def conv_transpose3d(
+    input: Array,
+    weight: Array,
+    bias: Array | None = None,
+    stride: Size = 1,
+    padding: Size = 0,
+    output_padding: Size = 0,
+    groups: int = 1,
+    dilation: Size = 1,
+) -> Array:
+    """:func:`conv_transpose2d` of volumes: that of each slice by each tap of the depth, added where they meet.
+
+    Parameters
+    ----------
+    input : (N, C, D, H, W) or (C, D, H, W)
+    weight : (C, K / groups, T, R, S)
+    bias : (K,), optional
+    stride, padding, output_padding, groups, dilation
+        As in :func:`conv_transpose2d`, with three integers where that has two.
+
+    Returns
+    -------
+    (N, K, O, P, Q) or (K, O, P, Q)
+    """
+    check_array("conv_transpose3d", weight, "weight")
+    check_dtypes("conv_transpose3d", input=input, weight=weight, bias=bias)
+    if input.ndim not in (4, 5) or weight.ndim != 5:
+        raise RuntimeError(
+            "conv_transpose3d: expected 4-D (one volume) or 5-D (batched) input and 5-D weight, got input of size "
+            f"{list(input.shape)} and weight of size {list(weight.shape)}"
+        )
+    step, *steps = integers(stride, "stride", 1, 3)
+    gap, *gaps = integers(dilation, "dilation", 1, 3)
+    pad, *pads = integers(padding, "padding", 0, 3)
+    more, *mores = integers(output_padding, "output_padding", 0, 3)
+    if more >= max(step, gap):
+        raise RuntimeError(
+            "output padding must be smaller than either stride or dilation, got for the depth "
+            f"output_padding={more}, stride={step}, dilation={gap}"
+        )
+    x = input if input.ndim == 5 else input.unsqueeze(0)
+    n, c, depth, h, w = x.shape
+    taps, channels = weight.shape[2], weight.shape[1] * integer(groups, "groups", 1)
+    reach = (depth - 1) * step + (taps - 1) * gap + 1 + more
+    if reach <= 2 * pad:
+        raise RuntimeError(
+            f"conv_transpose3d: the output's depth would be {reach - 2 * pad}, for input of size {list(input.shape)} "
+            f"and weight of size {list(weight.shape)}, padded by {pad}"
+        )
+    filters = weight.reshape(weight.shape[0], weight.shape[1] * taps, *weight.shape[3:])
+    images = x.permute(0, 2, 1, 3, 4).reshape(n * depth, c, h, w)
+    planes = F.conv_transpose2d(images, filters, None, steps, pads, mores, groups, gaps)
+    size = planes.shape[2:]
+    planes = planes.reshape(n, depth, channels, taps, *size).permute(0, 2, 3, 1, 4, 5)
+    places = np.arange(taps)[:, None] * gap + np.arange(depth) * step
+    y = zeros(n, channels, reach, *size, dtype=x.dtype)
+    y = index_add(y, 2, wrap(places.ravel()), planes.reshape(n, channels, taps * depth, *size))
+    y = y[:, :, pad : reach - pad]
+    if bias is not None:
+        y = y + bias.reshape(-1, 1, 1, 1)
+    return y if input.ndim == 5 else y.squeeze(0)
 
 
 @of_tensors

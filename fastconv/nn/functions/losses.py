@@ -15,8 +15,9 @@ import numpy as np
 from ... import elementwise, layer_passes
 from ..._native.tape import apply
 from ..._tensor import Tensor
-from ...checks import LARGEST, integer
-from ...functions import clamp, minimum, sqrt, where
+from ...checks import LARGEST, integer, number
+from ...creation import full_like
+from ...functions import clamp, exp, log, minimum, sqrt, where
 from .activations import logsigmoid
 from .arguments import Array, array_of, check_array, check_dtypes, of_tensors, reduction_of, values_of
 from .distance import pairwise_distance
@@ -25,6 +26,7 @@ __all__ = [
     "binary_cross_entropy",
     "binary_cross_entropy_with_logits",
     "cosine_embedding_loss",
+    "gaussian_nll_loss",
     "hinge_embedding_loss",
     "huber_loss",
     "kl_div",
@@ -32,6 +34,7 @@ __all__ = [
     "margin_ranking_loss",
     "multilabel_soft_margin_loss",
     "nll_loss",
+    "poisson_nll_loss",
     "smooth_l1_loss",
     "soft_margin_loss",
     "triplet_margin_loss",
@@ -554,6 +557,75 @@ def cosine_embedding_loss(
     squares = ((input1 * input1).sum(-1) + 1e-12) * ((input2 * input2).sum(-1) + 1e-12)
     cosine = (input1 * input2).sum(-1) / sqrt(squares)
     loss = where(target == 1, 1 - cosine, 0.0) + where(target == -1, clamp(cosine - margin, min=0), 0.0)
+    return _reduced(loss, reduction)
+
+
+@of_tensors
+def gaussian_nll_loss(
+    input: Array,
+    target: Array,
+    var: Array | float,
+    full: bool = False,
+    eps: float = 1e-6,
+    reduction: str = "mean",
+) -> Array:
+    """``(log(var) + (input - target)^2 / var) / 2``, for normal distributions around `input` (Nix and Weigend, 1994).
+
+    Parameters
+    ----------
+    input, target : Tensor or ndarray
+    var : Tensor, ndarray or float
+        Variances of input's shape, or the same without, or with one for, the last dimension.
+    full : bool
+        Add the constant ``log(2 pi) / 2``.
+    eps : float
+        Variances below count as this; the gradient is that of `var` itself.
+    reduction : {"mean", "sum", "none"}
+    """
+    var = full_like(input, number(var, "var")) if isinstance(var, (int, float)) else var
+    if (var < 0).any():
+        raise ValueError("var has negative entry/entries")
+    if var.shape != input.shape:
+        if var.shape == input.shape[:-1]:
+            var = var.unsqueeze(-1)
+        elif var.shape[:-1] != input.shape[:-1] or var.shape[-1] != 1:
+            raise ValueError(f"var is of incorrect size: {list(var.shape)} for an input of {list(input.shape)}")
+    reduction = reduction_of(reduction, None, None)
+    var = var + (clamp(var, min=eps) - var).detach()
+    loss = (log(var) + (input - target) ** 2 / var) * 0.5
+    return _reduced(loss + 0.5 * math.log(2 * math.pi) if full else loss, reduction)
+
+
+@of_tensors
+def poisson_nll_loss(
+    input: Array,
+    target: Array,
+    log_input: bool = True,
+    full: bool = False,
+    size_average: bool | None = None,
+    eps: float = 1e-8,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+) -> Array:
+    """``exp(input) - target * input``, for counts of Poisson distributions.
+
+    Parameters
+    ----------
+    input, target : Tensor or ndarray
+    log_input : bool
+        `input` is the logarithm of the rate; else the loss is ``input - target * log(input + eps)``.
+    full : bool
+        Add Stirling's ``target * log(target) - target + log(2 pi target) / 2`` for targets above 1.
+    size_average, reduce
+        As in :func:`l1_loss`.
+    eps : float
+    reduction : {"mean", "sum", "none"}
+    """
+    reduction = reduction_of(reduction, size_average, reduce)
+    loss = exp(input) - target * input if log_input else input - target * log(input + eps)
+    if full:
+        stirling = target * log(target) - target + 0.5 * log(2 * math.pi * target)
+        loss = loss + stirling.masked_fill(target <= 1, 0)
     return _reduced(loss, reduction)
 
 

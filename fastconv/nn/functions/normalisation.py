@@ -11,11 +11,13 @@ from ... import layer_passes, twice
 from ..._native.tape import apply, differentiable_twice
 from ..._tensor import Tensor
 from ...checks import integer, integers, number
+from ...dtypes import bfloat16
 from ...elementwise import track
+from ...functions import rsqrt
 from .. import functional as F
 from .arguments import Array, array_of, check_array, check_dtypes, check_size, of_tensors, values_of
 
-__all__ = ["group_norm", "instance_norm", "layer_norm", "local_response_norm"]
+__all__ = ["group_norm", "instance_norm", "layer_norm", "local_response_norm", "rms_norm"]
 
 
 @differentiable_twice
@@ -68,6 +70,51 @@ def group_norm(
     return apply(_normalise, input, weight, bias, rows=rows, run=run, weights=channels, eps=eps)
 
 
+@of_tensors
+def rms_norm(
+    input: Array,
+    normalized_shape: int | Sequence[int],
+    weight: Array | None = None,
+    eps: float | None = None,
+) -> Array:
+    """Divide by the root of the mean of squares over the last dimensions (Zhang and Sennrich, 2019).
+
+    Parameters
+    ----------
+    input : ``(..., *normalized_shape)``
+        float32 or float64; floats of 16 bits are computed in float32.
+    normalized_shape : sequence of int
+        The lengths of the dimensions that the mean is taken over together.
+    weight : of size normalized_shape, optional
+        ``weight * input / sqrt(mean(input^2) + eps)``, element by element.
+    eps : float, optional
+        The resolution of input's dtype by default.
+    """
+    check_dtypes("rms_norm", wider=True, input=input, weight=weight)
+    shape = _last_dimensions(input, normalized_shape)
+    check_size("rms_norm", "weight", weight, shape, input)
+    x = input.float() if input.dtype.itemsize == 2 else input
+    if eps is None:
+        eps = 2.0**-7 if input.dtype == bfloat16 else float(np.finfo(input.dtype).eps)
+    y = x * rsqrt((x * x).mean(tuple(range(-len(shape), 0)), keepdim=True) + number(eps, "eps"))
+    return (y if weight is None else y * weight).to(input.dtype)
+
+
+def _last_dimensions(input: Array, normalized_shape: int | Sequence[int]) -> tuple[int, ...]:
+    count = len(normalized_shape) if isinstance(normalized_shape, Sequence) else 1
+    shape = integers(normalized_shape, "normalized_shape", 0, count)
+    if not shape:
+        raise RuntimeError(
+            f"Expected normalized_shape to be at least 1-dimensional, but got normalized_shape={normalized_shape}"
+        )
+    if tuple(input.shape[-len(shape) :]) != shape:
+        raise RuntimeError(
+            f"Given normalized_shape={list(shape)}, expected input with shape [*, {', '.join(map(str, shape))}], "
+            f"but got input of size {list(input.shape)}"
+        )
+    return shape
+
+
 def layer_norm(
     input: Array,
     normalized_shape: int | Sequence[int],
@@ -89,17 +136,7 @@ def layer_norm(
     """
     check_dtypes("layer_norm", wider=True, input=input, weight=weight, bias=bias)
     number(eps, "eps")
-    count = len(normalized_shape) if isinstance(normalized_shape, Sequence) else 1
-    shape = integers(normalized_shape, "normalized_shape", 0, count)
-    if not shape:
-        raise RuntimeError(
-            f"Expected normalized_shape to be at least 1-dimensional, but got normalized_shape={normalized_shape}"
-        )
-    if tuple(input.shape[-len(shape) :]) != shape:
-        raise RuntimeError(
-            f"Given normalized_shape={list(shape)}, expected input with shape [*, {', '.join(map(str, shape))}], "
-            f"but got input of size {list(input.shape)}"
-        )
+    shape = _last_dimensions(input, normalized_shape)
     check_size("layer_norm", "weight", weight, shape, input)
     check_size("layer_norm", "bias", bias, shape, input)
     rows = math.prod(input.shape[: input.ndim - len(shape)])

@@ -6,7 +6,7 @@ import copy
 
 from ..._tensor import Tensor
 from ...functions import sqrt
-from ..convolution import ConvTranspose1d, ConvTranspose2d
+from ..convolution import ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
 from ..module import Module
 from ..parameter import Parameter
 
@@ -40,7 +40,7 @@ def fuse_conv_bn_eval(conv: Module, bn: Module, transpose: bool | None = None) -
     if conv.training or bn.training:
         raise AssertionError("Fusion only for eval!")
     if transpose is None:
-        transpose = isinstance(conv, (ConvTranspose1d, ConvTranspose2d))
+        transpose = isinstance(conv, (ConvTranspose1d, ConvTranspose2d, ConvTranspose3d))
     if bn.running_mean is None or bn.running_var is None:
         raise AssertionError("fusion needs a batch norm with running statistics")
     fused = copy.deepcopy(conv)

@@ -10,7 +10,7 @@ from ...creation import from_numpy
 from ...functions import norm
 from ...random import fill_normal
 from ..containers import ModuleDict
-from ..convolution import ConvTranspose1d, ConvTranspose2d
+from ..convolution import ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
 from ..module import Module
 from ..parameter import Parameter
 from .computed import compute, is_computed, restore, take
@@ -109,7 +109,7 @@ def _start(weight: Tensor, dim: int, eps: float) -> tuple[Tensor, Tensor]:
 def _default_dim(module: Module, dim: int | None) -> int:
     if dim is not None:
         return integer(dim, "dim")
-    return 1 if isinstance(module, (ConvTranspose1d, ConvTranspose2d)) else 0
+    return 1 if isinstance(module, (ConvTranspose1d, ConvTranspose2d, ConvTranspose3d)) else 0
 
 
 def spectral_norm(

@@ -58,8 +58,8 @@ def _conv_transpose(node: Node, x: Tensor, w: Tensor, b: Tensor | None = None) -
         before, after = [0] * dims, [0] * dims
     else:
         before, after = pads[:dims], pads[dims:]
-    function, group = (F.conv_transpose1d, F.conv_transpose2d, _transposed)[dims - 1], node.get("group", 1)
-    fits = dims < 3 and all(more < max(step, d) for more, step, d in zip(extra, strides, dilations, strict=True))
+    function, group = (F.conv_transpose1d, F.conv_transpose2d, F.conv_transpose3d)[dims - 1], node.get("group", 1)
+    fits = all(more < max(step, d) for more, step, d in zip(extra, strides, dilations, strict=True))
     if before == after and min(before) >= 0 and fits:
         return function(x, w, b, strides, before, extra, group, dilations)
     # The whole, from which the padding is cropped, and to which the output padding is added.
@@ -67,22 +67,6 @@ def _conv_transpose(node: Node, x: Tensor, w: Tensor, b: Tensor | None = None) -
     ends = [(-first, more - last) for first, last, more in zip(before, after, extra, strict=True)]
     y = F.pad(y, [n for pair in reversed(ends) for n in pair])
     return y if b is None else y + b.reshape(-1, *[1] * dims)
-
-
-def _transposed(
-    x: Tensor, w: Tensor, b: None, strides: Any, padding: int, extra: int, group: int, dilations: Any
-) -> Tensor:
-    """The whole of a transposed convolution of volumes: their voxels apart by the strides, convolved with the filters
-    mirrored, whose input and output channels change places."""
-    n, c, *lengths = x.shape
-    apart = x.reshape(n, c, *[m for length in lengths for m in (length, 1)])
-    apart = F.pad(apart, [m for step in reversed(strides) for m in (0, step - 1, 0, 0)])
-    apart = apart.reshape(n, c, *(length * step for length, step in zip(lengths, strides, strict=True)))
-    spans = [d * (k - 1) for d, k in zip(dilations, w.shape[2:], strict=True)]
-    around = [m for span, step in reversed(list(zip(spans, strides, strict=True))) for m in (span, span - step + 1)]
-    k = w.shape[1]
-    filters = w.reshape(group, c // group, k, *w.shape[2:]).transpose(1, 2).reshape(group * k, c // group, *w.shape[2:])
-    return F.conv3d(F.pad(apart, around), functions.flip(filters, 2, 3, 4), None, 1, 0, dilations, group)
 
 
 @reads("Gemm", weights=(0, 1, 2), in_float32=True)

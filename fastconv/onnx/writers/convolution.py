@@ -73,6 +73,11 @@ def _conv_transpose2d(g: Graph, **arguments: Any) -> str:
     return _transposed(g, 2, **arguments)
 
 
+@writes(F.conv_transpose3d)
+def _conv_transpose3d(g: Graph, **arguments: Any) -> str:
+    return _transposed(g, 3, **arguments)
+
+
 @writes(F.linear)
 def _linear(g: Graph, input: Value, weight: Value, bias: Value | None) -> str:
     if input.ndim == 2:
