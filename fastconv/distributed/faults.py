@@ -29,7 +29,7 @@ from .groups import GroupMember, ProcessGroup
 __all__ = ["ASLEEP", "BEAT", "SILENT", "Watch", "end_all", "waiting"]
 
 BEAT = 0.5  # seconds between two messages of a process
-ASLEEP = 6.0  # seconds that a process is waited for and does nothing, until it counts as asleep for good
+ASLEEP = 5.0  # seconds that a process is waited for and does nothing, until it counts as asleep for good
 SILENT = 60.0  # seconds without a message of a process, which may be one long call that keeps Python's lock
 GRACE = 2.0  # seconds for the process at fault to tell where it stands, before rank 0 ends all
 
