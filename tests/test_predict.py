@@ -81,6 +81,8 @@ def test_load_run_of_what_is_none(folder, tmp_path):
         fastconv.load_run(tmp_path / "nowhere")
     with pytest.raises(FileNotFoundError, match="there are no weights, so no run of `fastconv train`"):
         fastconv.load_run(tmp_path)
+    with pytest.raises(FileNotFoundError, match=r"model\.safetensors: is a file, not a run's folder"):
+        fastconv.load_run(folder / "model.safetensors")
     (tmp_path / "checkpoint.safetensors").write_bytes(b"")
     with pytest.raises(FileNotFoundError, match="is not there, for the run has not come to its end"):
         fastconv.load_run(tmp_path)

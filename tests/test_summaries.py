@@ -312,6 +312,10 @@ def test_the_command_that_lists_networks(capsys):
     lines = capsys.readouterr().out.splitlines()
     assert " ".join(lines[1].split()) == "resnet50 25,557,032 4.089 G 224x224 1x1 IMAGENET1K_V2, IMAGENET1K_V1"
     assert len(lines) == 6
+    assert main(["models", "ShuffleNet"]) == 0
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()[1:]] == models.list_models(
+        include="shufflenet*"
+    )
     with pytest.raises(SystemExit):
         main(["models", "resnet51"])
     assert "no network has a name like resnet51" in capsys.readouterr().err

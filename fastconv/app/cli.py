@@ -351,7 +351,10 @@ def _add_models(commands) -> None:
     parser = commands.add_parser("models", help="list the networks and their weights", description=text)
     parser.set_defaults(run=_models, parser=parser)
     parser.add_argument(
-        "patterns", nargs="*", metavar="PATTERN", help="only names that fit, as 'resnet*' (default: all)"
+        "patterns",
+        nargs="*",
+        metavar="PATTERN",
+        help="only names that fit, as 'resnet*', or hold it, as regnet (default: all)",
     )
 
 
@@ -359,7 +362,9 @@ def _models(options: argparse.Namespace, parser: argparse.ArgumentParser) -> Non
     from fastconv.vision.models import list_models
     from fastconv.vision.models.weights import listing
 
-    names = list_models(include=options.patterns or None)
+    patterns = [pattern.lower() for pattern in options.patterns]
+    # Where none is called so, those whose names hold it, as of a family.
+    names = list_models(include=patterns or None) or list_models(include=[f"*{pattern}*" for pattern in patterns])
     if not names:
         parser.error(f"no network has a name like {' or '.join(options.patterns)}")
     print(listing(names))

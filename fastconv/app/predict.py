@@ -82,7 +82,8 @@ def read_run(folder: str | os.PathLike[str], best: bool) -> tuple[Run, dict[str,
     folder = os.fspath(folder)
     path = os.path.join(folder, BEST if best else WEIGHTS)
     if not os.path.isdir(folder):
-        raise FileNotFoundError(f"{folder}: there is no such folder, so no run")
+        there = "is a file, not a run's folder" if os.path.isfile(folder) else "there is no such folder, so no run"
+        raise FileNotFoundError(f"{folder}: {there}")
     if not os.path.exists(path):
         if os.path.exists(os.path.join(folder, "checkpoint.safetensors")):
             has_best = not best and os.path.exists(os.path.join(folder, BEST))
