@@ -124,7 +124,7 @@ static void NAME(softmax_row)(void *y_, const void *x_, idx n, int logarithm)
     if (!logarithm) return;
     REAL *y = y_;
     const REAL *x = x_, most = (REAL)largest, less = (REAL)log(total);
-    for (idx i = 0; i < n; i++) y[i] = (x[i] - most) - less;
+    VECTOR_FOR (idx i = 0; i < n; i++) y[i] = (x[i] - most) - less;
 }
 
 static void NAME(softmax_row_backward)(void *dx_, const void *dy_, const void *y_, idx n, int logarithm)
@@ -143,7 +143,7 @@ static void NAME(softmax_row_backward)(void *dx_, const void *dy_, const void *y
         double total, dot;
         NAME(sums)(dy, NULL, y, &none, 1, n, &total, &dot);
         const REAL by = (REAL)dot;
-        for (idx i = 0; i < n; i++) dx[i] = y[i] * (dy[i] - by);
+        VECTOR_FOR (idx i = 0; i < n; i++) dx[i] = y[i] * (dy[i] - by);
     }
 }
 

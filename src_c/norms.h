@@ -133,7 +133,7 @@ static void NAME(normalise_backward)(void *dx_, const void *dy_, const void *x_,
             else
                 NAME(row_dots)(dy, x, w, by, more, scale, n, NULL, NULL, &of_dy, &of_both);
             if (dw && (r % SOME == SOME - 1 || r == count - 1))
-                for (idx i = 0; i < n; i++) dw[i] += sum_w[i], db[i] += sum_b[i];
+                VECTOR_FOR (idx i = 0; i < n; i++) dw[i] += sum_w[i], db[i] += sum_b[i];
         } else {
             const double shift = by, rest = mean[r] - shift;
             for (idx c = 0; c < each; c++) {

@@ -228,7 +228,7 @@ static void NAME(add)(void *y_, const void *a_, const void *b_, idx n)
 static void NAME(add_to_doubles)(double *restrict sums, const void *x_, idx n)
 {
     const REAL *restrict x = x_;
-    for (idx i = 0; i < n; i++) sums[i] += x[i];
+    VECTOR_FOR (idx i = 0; i < n; i++) sums[i] += x[i];
 }
 
 /* exp(x) = scale (1 + p), where scale is a power of two: with x = n log(2) + r it is 2^n, and p = exp(r) - 1 comes by a
@@ -304,7 +304,7 @@ static void NAME(softmax)(void *p_, const void *x_, idx n, double scale, double 
         sum += NAME(sum)(s);
     }
     const REAL by = (REAL)(scale / sum);
-    for (idx i = 0; i < n; i++) p[i] *= by;
+    VECTOR_FOR (idx i = 0; i < n; i++) p[i] *= by;
     *largest = most[0];
     *total = sum;
 }

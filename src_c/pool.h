@@ -245,7 +245,7 @@ static void NAME(share_row)(void *shares_, const void *dy_, double height, const
     REAL *restrict shares = shares_;
     const REAL *restrict dy = dy_;
     const REAL *restrict widths = widths_;
-    for (idx q = 0; q < count; q++) shares[q] += dy[q] / ((REAL)height * widths[q]);
+    VECTOR_FOR (idx q = 0; q < count; q++) shares[q] += dy[q] / ((REAL)height * widths[q]);
 }
 
 static void NAME(spread_row)(void *x_, idx size, const void *shares_, idx n_cols, idx stride, idx count)

@@ -53,7 +53,7 @@ static void NAME(twist)(uint32_t *state)
 
 static void NAME(temper)(uint32_t *restrict words, const uint32_t *restrict state, idx n)
 {
-    for (idx i = 0; i < n; i++) {
+    VECTOR_FOR (idx i = 0; i < n; i++) {
         uint32_t w = state[i];
         w ^= w >> 11;
         w ^= (w << 7) & 0x9d2c5680u;
@@ -72,7 +72,7 @@ static void NAME(uniform)(void *x_, const uint32_t *restrict words, idx n, doubl
 {
     REAL *restrict x = x_;
     const REAL low = (REAL)low_, high = (REAL)high_, span = high - low;
-    for (idx i = 0; i < n; i++) {
+    VECTOR_FOR (idx i = 0; i < n; i++) {
 #if REAL_BYTES == 4
         REAL u = (REAL)(int32_t)(words[i] & 0xffffff) * 0x1p-24f;
 #else
@@ -166,7 +166,7 @@ static void NAME(normal)(void *x_, idx n_blocks, double mean, double std)
 static void NAME(bernoulli)(void *x_, const uint32_t *restrict words, idx n, uint64_t bound, double value)
 {
     REAL *restrict x = x_;
-    for (idx i = 0; i < n; i++) x[i] = NAME(low_bits)(words + 2 * i) < (int64_t)bound ? (REAL)value : 0;
+    VECTOR_FOR (idx i = 0; i < n; i++) x[i] = NAME(low_bits)(words + 2 * i) < (int64_t)bound ? (REAL)value : 0;
 }
 
 #undef FMA

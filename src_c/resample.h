@@ -41,13 +41,13 @@ static void NAME(blend_rows)(REAL *restrict y, const REAL *restrict x, idx width
         const REAL *a = x + rows->index[at] * width, *b = x + rows->index[next] * width;
         const REAL wa = w[at], wb = w[next];
         if (next == at && t == 0)
-            for (idx i = 0; i < width; i++) y[i] = wa * a[i];
+            VECTOR_FOR (idx i = 0; i < width; i++) y[i] = wa * a[i];
         else if (next == at)
-            for (idx i = 0; i < width; i++) y[i] += wa * a[i];
+            VECTOR_FOR (idx i = 0; i < width; i++) y[i] += wa * a[i];
         else if (t == 0)
-            for (idx i = 0; i < width; i++) y[i] = wa * a[i] + wb * b[i];
+            VECTOR_FOR (idx i = 0; i < width; i++) y[i] = wa * a[i] + wb * b[i];
         else
-            for (idx i = 0; i < width; i++) y[i] += wa * a[i] + wb * b[i];
+            VECTOR_FOR (idx i = 0; i < width; i++) y[i] += wa * a[i] + wb * b[i];
     }
 }
 

@@ -58,15 +58,15 @@ static void NAME(sgd)(const fc_step *step, void *p_, const void *dp_, void *m_, 
     const REAL old = (REAL)step->first_old, fresh = (REAL)step->first_new;
     (void)none, (void)nor;
     if (!m)
-        for (idx i = 0; i < n; i++) p[i] -= lr * (sign * dp[i] + decay * p[i]);
+        VECTOR_FOR (idx i = 0; i < n; i++) p[i] -= lr * (sign * dp[i] + decay * p[i]);
     else if (step->nesterov)
-        for (idx i = 0; i < n; i++) {
+        VECTOR_FOR (idx i = 0; i < n; i++) {
             REAL g = sign * dp[i] + decay * p[i];
             m[i] = old * m[i] + fresh * g;
             p[i] -= lr * (g + old * m[i]);
         }
     else
-        for (idx i = 0; i < n; i++) {
+        VECTOR_FOR (idx i = 0; i < n; i++) {
             m[i] = old * m[i] + fresh * (sign * dp[i] + decay * p[i]);
             p[i] -= lr * m[i];
         }
@@ -82,14 +82,14 @@ static void NAME(adam)(const fc_step *step, void *p_, const void *dp_, void *m_,
     const REAL second_old = (REAL)step->second_old, second_new = (REAL)step->second_new;
     const REAL scale = (REAL)step->scale, eps = (REAL)step->eps;
     if (!largest)
-        for (idx i = 0; i < n; i++) {
+        VECTOR_FOR (idx i = 0; i < n; i++) {
             REAL g = sign * dp[i] + decay * p[i];
             m[i] = first_old * m[i] + first_new * g;
             v[i] = second_old * v[i] + second_new * (g * g);
             p[i] = keep * p[i] - (lr * m[i] + lr_direct * g) / (scale * NAME(root)(v[i]) + eps);
         }
     else
-        for (idx i = 0; i < n; i++) {
+        VECTOR_FOR (idx i = 0; i < n; i++) {
             REAL g = sign * dp[i] + decay * p[i];
             m[i] = first_old * m[i] + first_new * g;
             v[i] = second_old * v[i] + second_new * (g * g);
@@ -105,7 +105,7 @@ INLINE void NAME(rmsprop_element)(const fc_step *step, REAL *restrict p, const R
 {
     const REAL sign = (REAL)step->sign, decay = (REAL)step->decay, lr = (REAL)step->lr, eps = (REAL)step->eps;
     const REAL momentum = (REAL)step->first_old, old = (REAL)step->second_old, fresh = (REAL)step->second_new;
-    for (idx i = 0; i < n; i++) {
+    VECTOR_FOR (idx i = 0; i < n; i++) {
         REAL g = sign * dp[i] + decay * p[i], square;
         square = v[i] = old * v[i] + fresh * (g * g);
         if (mean) {
@@ -137,7 +137,7 @@ static void NAME(adagrad)(const fc_step *step, void *p_, const void *dp_, void *
     const REAL *restrict dp = dp_;
     const REAL sign = (REAL)step->sign, decay = (REAL)step->decay, lr = (REAL)step->lr, eps = (REAL)step->eps;
     (void)none, (void)nor;
-    for (idx i = 0; i < n; i++) {
+    VECTOR_FOR (idx i = 0; i < n; i++) {
         REAL g = sign * dp[i] + decay * p[i];
         total[i] += g * g;
         p[i] -= lr * g / (NAME(root)(total[i]) + eps);
@@ -151,7 +151,7 @@ static void NAME(adadelta)(const fc_step *step, void *p_, const void *dp_, void 
     const REAL sign = (REAL)step->sign, decay = (REAL)step->decay, lr = (REAL)step->lr, eps = (REAL)step->eps;
     const REAL old = (REAL)step->second_old, fresh = (REAL)step->second_new;
     (void)none;
-    for (idx i = 0; i < n; i++) {
+    VECTOR_FOR (idx i = 0; i < n; i++) {
         REAL g = sign * dp[i] + decay * p[i];
         v[i] = old * v[i] + fresh * (g * g);
         REAL d = g * (NAME(root)(u[i] + eps) / NAME(root)(v[i] + eps));
@@ -168,7 +168,7 @@ static void NAME(adamax)(const fc_step *step, void *p_, const void *dp_, void *m
     const REAL first_old = (REAL)step->first_old, first_new = (REAL)step->first_new;
     const REAL second_old = (REAL)step->second_old;
     (void)none;
-    for (idx i = 0; i < n; i++) {
+    VECTOR_FOR (idx i = 0; i < n; i++) {
         REAL g = sign * dp[i] + decay * p[i], size = (g < 0 ? -g : g) + eps, before = second_old * u[i];
         m[i] = first_old * m[i] + first_new * g;
         /* In this order a NaN is kept. */

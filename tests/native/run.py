@@ -107,7 +107,7 @@ def valgrind(folder, arguments):
 # As setup.py has them, but for the scalar kernels, which only these checks compile.
 ISAS = {"scalar": "", "baseline": "", "avx2": "-mavx2 -mfma", "neon": ""}
 ISAS["avx512"] = f"{ISAS['avx2']} -mavx512f -mavx512dq -mavx512bw -mavx512vl -mprefer-vector-width=512"
-OPTIMISE = "-O2 -ffp-contract=fast -fno-math-errno -fno-trapping-math -Wall -Wextra -Werror -Wno-psabi"
+OPTIMISE = "-O2 -fopenmp-simd -ffp-contract=fast -fno-math-errno -fno-trapping-math -Wall -Wextra -Werror -Wno-psabi"
 
 
 HERE = ["baseline", "avx2", "avx512"] if platform.machine() == "x86_64" else ["baseline", "neon"]
@@ -219,7 +219,7 @@ def coverage(folder, arguments):
         run(*cython, source.relative_to(folder), cwd=folder)
         os.utime(source.with_suffix(".c"))
     # Optimised, lines merge with their neighbours.
-    optimise(folder, {'-O2", "-ffp-contract=fast': '-O1", "-ffp-contract=fast', "-O2": "-O0"})
+    optimise(folder, {'-O2", "-fopenmp-simd': '-O1", "-fopenmp-simd', "-O2": "-O0"})
     build(folder, CFLAGS="--coverage", LDFLAGS="--coverage")
     for tests in arguments or sorted(str(path.relative_to(folder)) for path in (folder / "tests").glob("test_*.py")):
         run(sys.executable, "-m", "pytest", "-n0", "-p", "no:cacheprovider", tests, cwd=folder)
