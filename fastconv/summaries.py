@@ -241,7 +241,7 @@ def _arguments(model: nn.Module, size: Any, data: Any, dtypes: Any) -> tuple[tup
                 kind = type(shape).__name__
                 if isinstance(shape, Tensor | np.ndarray):
                     raise TypeError(f"size is made of shapes, got a {kind}; data= takes an input itself")
-                raise TypeError(f"size is made of shapes, got {shape!r} of type {kind}")
+                raise TypeError(f"size is made of shapes, got {shape!r} of type {kind} in {size!r}")
             if not _is_shape(shape):
                 return type(shape)([made(value) for value in shape])
             shape = tuple(integers(shape, "size", 0, len(shape)))

@@ -57,6 +57,10 @@ def test_every_network_can_be_made_by_name():
         models.get_model("alexnet2")
     with pytest.raises(ValueError, match=r"Unknown model vit_b_16; list_models\(\) says"):
         models.get_model("vit_b_16")
+    with pytest.raises(TypeError, match="expected the name of a network, got 18"):
+        models.get_model(18)
+    with pytest.raises(ValueError, match="should be None or a 3-element tuple, got True"):
+        models.resnet50(replace_stride_with_dilation=True)
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """Models to ONNX files, held against ONNX Runtime, and back."""
 
 import cProfile
+import io
 import json
 import subprocess
 import sys
@@ -139,14 +140,32 @@ def test_writing_in_place():
     ("options", "error"),
     [
         ({"opset_version": 3}, "opset_version must be from 13 to"),
+        ({"opset_version": "13"}, "opset_version must be from 13 to [0-9]*, got '13'"),
         ({"input_names": ["a", "b"]}, "input_names: expected at most 1"),
         ({"dynamic_axes": {"nothing": [0]}}, "dynamic_axes: there is no input 'nothing'"),
         ({"dynamic_axes": {"input": [7]}}, "has no axis 7"),
+        ({"dynamic_axes": {"input": 0}}, "expected a list or a dict of the axes of 'input', got 0"),
+        ({"dynamic_axes": ["input"]}, r"expected a dict of axes by the inputs' names, got \['input'\]"),
     ],
 )
 def test_arguments_are_checked(options, error):
     with pytest.raises(ValueError, match=error):
         fastconv.onnx.export(nn.ReLU(), (2, 3), **options)
+
+
+def test_what_a_model_is_called_with_and_its_mode_are_checked():
+    with pytest.raises(TypeError, match="training must be a TrainingMode or a bool, got 'eval'"):
+        fastconv.onnx.export(nn.ReLU(), (2, 3), training="eval")
+    with pytest.raises(TypeError, match=r"a size to call the model with, got \(\(2, 3\), \(2, 5\)\)"):
+        fastconv.onnx.export(nn.ReLU(), ((2, 3), (2, 5)))
+    with pytest.raises(TypeError, match="metadata: expected strings by strings, got 'epoch': 3"):
+        fastconv.onnx.export(nn.ReLU(), (2, 3), metadata={"epoch": 3})
+
+
+def test_a_model_that_fails_where_an_axis_is_longer_is_told_so():
+    with pytest.raises(RuntimeError) as caught:
+        fastconv.onnx.export(Function(lambda x: x.reshape(2, 3)), (None, 3))
+    assert "in a pass with a dynamic axis longer, where the inputs' shapes are [3, 3]" in caught.value.__notes__[0]
 
 
 def test_operators_that_are_not_taken_are_listed():
@@ -168,6 +187,8 @@ def test_what_is_no_file_is_refused(tmp_path):
         fastconv.onnx.load(tmp_path / "m.onnx")
     with pytest.raises(FileNotFoundError):
         fastconv.onnx.load(tmp_path / "none.onnx")
+    with pytest.raises(TypeError, match=r"a path, a binary file or an onnx\.ModelProto, got int"):
+        fastconv.onnx.load(987)  # no number of a file, which would be read and closed
 
 
 def test_the_command_exports_a_run(tmp_path, capsys):
@@ -217,7 +238,7 @@ def test_damaged_and_forged_files_crash_nothing():
     assert {"ValueError", "computed"} <= ends <= {"computed", *(kind.__name__ for kind in fuzz_onnx.REFUSED)}
 
 
-def test_weights_beside_the_file(tmp_path):
+def test_weights_beside_the_file(tmp_path, monkeypatch):
     net = small_net().eval()
     for _ in range(2):  # the second time in place of the first
         proto = fastconv.onnx.export(net, (None, 3, 16, 16), tmp_path / "m.onnx", external_data=True)
@@ -230,6 +251,9 @@ def test_weights_beside_the_file(tmp_path):
     ours = net(fastconv.from_numpy(x)).detach().numpy()
     assert distance(ours, in_runtime(tmp_path / "m.onnx", x)[0]) < 1e-6
     assert distance(ours, fastconv.onnx.load(tmp_path / "m.onnx").eval()(fastconv.from_numpy(x)).detach().numpy()) == 0
+    monkeypatch.chdir(tmp_path)  # where a file of the same name might be of another model
+    with pytest.raises(ValueError, match=r"the tensor '.*' is in another file; load the model by its path"):
+        fastconv.onnx.load(io.BytesIO((tmp_path / "m.onnx").read_bytes()))
 
 
 def test_under_a_profiler():

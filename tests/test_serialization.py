@@ -679,6 +679,11 @@ def test_names_that_say_another_format(tmp_path):
     fastconv.save({"a": fastconv.arange(3)}, tmp_path / "a.safetensors")
     for name in ("a.pth", "a.safetensors"):
         assert fastconv.load(tmp_path / name)["a"].tolist() == [0, 1, 2]
+    content = (tmp_path / "a.pth").read_bytes()
+    with open(tmp_path / "a.pth", "rb") as file:
+        assert fastconv.load(file)["a"].tolist() == fastconv.load(io.BytesIO(content))["a"].tolist() == [0, 1, 2]
+    with pytest.raises(RuntimeError, match="the BytesIO: truncated, corrupt or no safetensors file"):
+        fastconv.load(io.BytesIO(content[:-1]))
     (tmp_path / "net.onnx").write_bytes(b"\x08\x08\x12\x08fastconv")
     with pytest.raises(RuntimeError, match=r"fastconv\.onnx\.load reads ONNX"):
         fastconv.load(tmp_path / "net.onnx")

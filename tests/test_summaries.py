@@ -252,7 +252,7 @@ def test_what_a_run_leaves_as_it_was():
         (lambda net: fc.summary(net, 3), TypeError, "size is made of shapes, got 3 of type int"),
         (lambda net: fc.summary(net, fc.zeros(1, 3)), TypeError, "got a Tensor; data= takes an input itself"),
         (lambda net: fc.summary(net, (1, -3)), ValueError, "size"),
-        (lambda net: fc.summary(net, (1, 2.5)), TypeError, "size is made of shapes, got 1"),
+        (lambda net: fc.summary(net, (1, 2.5)), TypeError, r"shapes, got 1 of type int in \(1, 2.5\)"),
         (lambda net: fc.summary(net, [(1, 3), (1,)], dtypes=[fc.float32]), ValueError, "has 1 entries for more inputs"),
         (lambda net: fc.summary(net, (1, 3), dtypes=[fc.float32] * 3), ValueError, "has 3 entries, 2 more than"),
         (lambda net: fc.summary(net, (1, 3), depth=-1), ValueError, "depth"),

@@ -105,6 +105,8 @@ def test_members_by_name_and_function():
         models.get_weight("ResNet50")
     with pytest.raises(ValueError, match="The weight enum 'ResNet51_Weights' for the specific method couldn't be"):
         models.get_weight("ResNet51_Weights.DEFAULT")
+    with pytest.raises(TypeError, match=r"expected the full name of weights, as 'ResNet50_Weights\.DEFAULT', got 3"):
+        models.get_weight(3)
     with pytest.raises(KeyError, match="ResNet50_Weights has IMAGENET1K_V1, IMAGENET1K_V2, DEFAULT, not 'V3'"):
         models.get_weight("ResNet50_Weights.V3")
     with pytest.raises(ValueError, match="no weights have been published for 'dict'"):
@@ -123,6 +125,8 @@ def test_filters_of_names():
     assert models.list_models(include="vgg*", exclude="*_bn") == ["vgg11", "vgg13", "vgg16", "vgg19"]
     assert models.list_models(include=["alexnet", "fcn*"], exclude=["*101"]) == ["alexnet", "fcn_resnet50"]
     assert models.list_models(models.segmentation) == models.list_models(include=["fcn*", "deeplab*"])
+    with pytest.raises(TypeError, match=r"module must be a module of networks, got 'res\*'; include= takes patterns"):
+        models.list_models("res*")
     assert len(models.list_models(models)) + 5 == len(models.list_models()) == 73
 
 

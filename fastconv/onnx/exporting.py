@@ -108,8 +108,11 @@ def export(
     onnx = package()
     newest = onnx.defs.onnx_opset_version()
     opset = 18 if opset_version is None else opset_version
-    if not OLDEST <= opset <= newest:
+    if not isinstance(opset, int | np.integer) or not OLDEST <= opset <= newest:
         raise ValueError(f"opset_version must be from {OLDEST} to {newest}, got {opset_version!r}")
+    for item in (metadata or {}).items():
+        if not all(isinstance(text, str) for text in item):
+            raise TypeError(f"metadata: expected strings by strings, got {item[0]!r}: {item[1]!r}")
     arguments, marked = _arguments(args, kwargs)
     inputs = list(tensors_of(arguments))
     names = _names("input", input_names, len(inputs))
@@ -117,7 +120,13 @@ def export(
     traces = []
     with _mode(model, training):
         for lengths in _passes(axes, inputs):
-            traces.append(_trace(model, arguments, dict(zip(map(id, inputs), lengths, strict=True))))
+            try:
+                traces.append(_trace(model, arguments, dict(zip(map(id, inputs), lengths, strict=True))))
+            except Exception as error:
+                if traces:
+                    shapes = ", ".join(str(list(shape)) for shape in lengths)
+                    error.add_note(f"in a pass with a dynamic axis longer, where the inputs' shapes are {shapes}")
+                raise
     graph, outputs = _write(traces, names, output_names, opset)
     weights = [name for name in graph.initializers if name in traces[0].names] if not export_params else []
     proto = _proto(graph, traces[0].inputs, outputs, axes, weights, metadata)
@@ -173,7 +182,8 @@ def _arguments(args: Any, kwargs: Mapping[str, Any] | None) -> tuple[tuple[Any, 
         named = {**given[-1], **named}
         given = given[:-1]
     if not any(True for _ in tensors_of([given, named])):
-        got = repr(args) if isinstance(args, str | int | float | None) else type(args).__name__
+        shown = isinstance(args, str | int | float | tuple | list | None) and len(repr(args)) < 80
+        got = repr(args) if shown else type(args).__name__
         raise TypeError(f"export() expects tensors or a size to call the model with, got {got}")
     return (given, named), []
 
@@ -197,12 +207,16 @@ def _axes(
     axes: list[dict[int, str]] = [{} for _ in inputs]
     for number, axis in enumerate(marked):
         axes[0][axis] = "batch" if not number else f"{names[0]}_axis_{axis}"
+    if not isinstance(dynamic_axes, Mapping | None):
+        raise ValueError(f"dynamic_axes: expected a dict of axes by the inputs' names, got {dynamic_axes!r}")
     for name, asked in (dynamic_axes or {}).items():
         if name not in names:
             if name in (output_names or ()) or name.startswith("output"):
                 continue
             raise ValueError(f"dynamic_axes: there is no input {name!r}; there are {', '.join(names)}")
         place = names.index(name)
+        if not isinstance(asked, Mapping | Sequence) or isinstance(asked, str):
+            raise ValueError(f"dynamic_axes: expected a list or a dict of the axes of {name!r}, got {asked!r}")
         items = asked.items() if isinstance(asked, Mapping) else [(axis, f"{name}_axis_{axis}") for axis in asked]
         for axis, label in items:
             ndim = inputs[place].ndim
@@ -242,8 +256,10 @@ def _mode(model: Module, training: TrainingMode | bool) -> Iterator[None]:
     """The model in evaluation mode, or as asked; afterwards as before."""
     if not isinstance(model, Module):
         raise TypeError(f"export() expects a Module, got {type(model).__name__}")
+    if not isinstance(training, bool | TrainingMode):
+        raise TypeError(f"training must be a TrainingMode or a bool, got {training!r}")
     before = [(module, module.training) for module in model.modules()]
-    value = training.value if isinstance(training, enum.Enum) else 2 * bool(training)
+    value = training.value if isinstance(training, TrainingMode) else 2 * training
     try:
         if value != TrainingMode.PRESERVE.value:
             model.train(value == TrainingMode.TRAINING.value)

@@ -200,6 +200,8 @@ def _parse(f: Any) -> Any:
     onnx = package()
     from google.protobuf.message import DecodeError
 
+    if not isinstance(f, (str, os.PathLike, onnx.ModelProto)) and not hasattr(f, "read"):
+        raise TypeError(f"load() expects a path, a binary file or an onnx.ModelProto, got {type(f).__name__}")
     try:
         if isinstance(f, onnx.ModelProto):
             model = f

@@ -142,7 +142,16 @@ def load(
     if not isinstance(f, str | os.PathLike):
         if mmap:
             raise ValueError("f must be a file path in order to use the mmap argument")
-        return _load(_seekable(f), _name_of(f), map_location, weights_only, False, pickle_load_args)
+        file, name = _seekable(f), _name_of(f)
+        start = file.tell()
+        head = file.read(9)
+        file.seek(start)
+        if _begins_safetensors(head):
+            from . import safetensors
+
+            _device_of(map_location)
+            return safetensors.from_file(io.BytesIO(file.read()), name)
+        return _load(file, name, map_location, weights_only, False, pickle_load_args)
     path = os.fspath(f)
     if os.path.isdir(path):
         raise IsADirectoryError(f"{path}: is a folder, expected a file")
@@ -163,9 +172,11 @@ def _is_safetensors(path: str) -> bool:
 
     with open(path, "rb") as file:
         head = file.read(9)
-    if head[8:] == b"{" and head[5:8] == b"\0\0\0":  # behind a length
-        return True
-    return path.endswith(".safetensors") and not head.startswith(archive.MAGIC)
+    return _begins_safetensors(head) or (path.endswith(".safetensors") and not head.startswith(archive.MAGIC))
+
+
+def _begins_safetensors(head: bytes) -> bool:
+    return head[8:] == b"{" and head[5:8] == b"\0\0\0"  # behind a length
 
 
 def _load(file: Any, name: str, map_location: Any, weights_only: bool, mmap: bool, options: dict[str, Any]) -> Any:

@@ -10,7 +10,7 @@ import json
 import math
 import os
 import struct
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -19,7 +19,7 @@ from .._tensor import Tensor
 from .archive import read_into
 from .storage import ELEMENTS, Element
 
-__all__ = ["load", "read"]
+__all__ = ["from_file", "load", "read"]
 
 _NAMES = {
     **{f"{kind}{bits}": f"{word}{bits}" for kind, word in (("I", "int"), ("U", "uint")) for bits in (8, 16, 32, 64)},
@@ -64,43 +64,53 @@ def read(path: str | os.PathLike[str], mmap: bool = False) -> tuple[dict[str, np
     """
     path = os.fspath(path)
     with open(path, "rb") as file:
-        size = os.fstat(file.fileno()).st_size
+        return _read(file, path, mmap)
 
-        def fail(problem: str) -> RuntimeError:
-            return RuntimeError(f"{path}: truncated, corrupt or no safetensors file ({size} bytes): {problem}")
 
-        head = file.read(8)
-        length = struct.unpack("<Q", head)[0] if len(head) == 8 else 0
-        if not 2 <= length <= min(size - 8, _HEADER_LIMIT):
-            raise fail("it is shorter than its header" if length <= _HEADER_LIMIT else "it has no header")
-        try:
-            header = json.loads(file.read(length))
-            metadata = header.pop("__metadata__", {})
-            if not isinstance(metadata, dict):
-                raise TypeError("its metadata is no dict")
-            entries = {name: _entry(entry) for name, entry in header.items()}
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-            raise fail(f"its header cannot be read: {type(error).__name__}: {error}") from None
-        body, end = 8 + length, 0
-        for name, (element, shape, start, stop) in sorted(entries.items(), key=lambda item: item[1][2:]):
-            if start != end or stop - start != math.prod(shape) * element.stored.itemsize:
-                raise fail(f"{name!r:.100} of shape {list(shape)} and {element.name} has the bytes {start} to {stop}")
-            end = stop
-        if end != size - body:
-            raise fail(f"its header tells of {end} bytes of elements, it has {size - body}")
-        arrays = {}
-        whole = np.memmap(file, np.uint8, "c") if mmap and end else None
-        for name, (element, shape, start, stop) in entries.items():
-            if whole is None:
-                raw = np.empty(stop - start, np.uint8)
-                file.seek(body + start)
-                if read_into(file, raw) != raw.size:
-                    raise fail("it ends early")
-            else:
-                raw = np.frombuffer(whole, np.uint8, stop - start, body + start)
-            flat = raw.view(element.stored)
-            flat = flat if flat.flags.aligned else flat.copy()  # the format asks for no order that aligns elements
-            arrays[name] = (flat if element.widen is None else element.widen(flat)).view(element.dtype).reshape(shape)
+def from_file(file: BinaryIO, name: str) -> dict[str, Tensor]:
+    """The tensors of a binary file that begins with this format, by the name that messages call it."""
+    return {key: wrap(array) for key, array in _read(file, name, False)[0].items()}
+
+
+def _read(file: BinaryIO, path: str, mmap: bool) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    size = file.seek(0, os.SEEK_END)
+    file.seek(0)
+
+    def fail(problem: str) -> RuntimeError:
+        return RuntimeError(f"{path}: truncated, corrupt or no safetensors file ({size} bytes): {problem}")
+
+    head = file.read(8)
+    length = struct.unpack("<Q", head)[0] if len(head) == 8 else 0
+    if not 2 <= length <= min(size - 8, _HEADER_LIMIT):
+        raise fail("it is shorter than its header" if length <= _HEADER_LIMIT else "it has no header")
+    try:
+        header = json.loads(file.read(length))
+        metadata = header.pop("__metadata__", {})
+        if not isinstance(metadata, dict):
+            raise TypeError("its metadata is no dict")
+        entries = {name: _entry(entry) for name, entry in header.items()}
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise fail(f"its header cannot be read: {type(error).__name__}: {error}") from None
+    body, end = 8 + length, 0
+    for name, (element, shape, start, stop) in sorted(entries.items(), key=lambda item: item[1][2:]):
+        if start != end or stop - start != math.prod(shape) * element.stored.itemsize:
+            raise fail(f"{name!r:.100} of shape {list(shape)} and {element.name} has the bytes {start} to {stop}")
+        end = stop
+    if end != size - body:
+        raise fail(f"its header tells of {end} bytes of elements, it has {size - body}")
+    arrays = {}
+    whole = np.memmap(file, np.uint8, "c") if mmap and end else None
+    for name, (element, shape, start, stop) in entries.items():
+        if whole is None:
+            raw = np.empty(stop - start, np.uint8)
+            file.seek(body + start)
+            if read_into(file, raw) != raw.size:
+                raise fail("it ends early")
+        else:
+            raw = np.frombuffer(whole, np.uint8, stop - start, body + start)
+        flat = raw.view(element.stored)
+        flat = flat if flat.flags.aligned else flat.copy()  # the format asks for no order that aligns elements
+        arrays[name] = (flat if element.widen is None else element.widen(flat)).view(element.dtype).reshape(shape)
     return arrays, metadata
 
 

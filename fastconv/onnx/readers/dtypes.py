@@ -44,13 +44,15 @@ def array_of_tensor(tensor: Any) -> np.ndarray:
     Raises
     ------
     ValueError
-        If its data does not fit its shape.
+        If its data does not fit its shape, or is in another file still.
     TypeError
         For element types that a tensor cannot have.
     """
-    from onnx import numpy_helper
+    from onnx import external_data_helper, numpy_helper
 
     dtype = dtype_of(tensor.data_type)
+    if external_data_helper.uses_external_data(tensor):  # which would be looked for in the working folder
+        raise ValueError(f"the tensor {tensor.name!r} is in another file; load the model by its path")
     try:
         array = numpy_helper.to_array(tensor)
     except (TypeError, ValueError, AttributeError, OverflowError) as error:

@@ -354,6 +354,8 @@ def list_models(
     include, exclude : str or iterable of str, optional
         Patterns, as ``"resnet*"``, of which one or none has to fit.
     """
+    if not isinstance(module, ModuleType | None):
+        raise TypeError(f"module must be a module of networks, got {module!r}; include= takes patterns of names")
     names = set(BUILDERS) if module is None else BUILDERS.keys() & set(getattr(module, "__all__", ()))
 
     def fitting(patterns: str | Iterable[str]) -> set[str]:
@@ -365,6 +367,8 @@ def list_models(
 
 def get_model_builder(name: str) -> Callable[..., nn.Module]:
     """The function that makes the network of this name; ValueError if there is none."""
+    if not isinstance(name, str):
+        raise TypeError(f"expected the name of a network, got {name!r}")
     if name.lower() not in BUILDERS:
         near = get_close_matches(name.lower(), BUILDERS, cutoff=0.75)
         meant = f"; did you mean {' or '.join(near)}?" if near else ""
@@ -393,6 +397,8 @@ def get_weight(name: str) -> WeightsEnum:
     ValueError
         If there is no such enum; KeyError if it has no such member.
     """
+    if not isinstance(name, str):
+        raise TypeError(f"expected the full name of weights, as 'ResNet50_Weights.DEFAULT', got {name!r}")
     choices, dot, member = name.partition(".")
     if not dot or "." in member:
         raise ValueError(f"Invalid weight name provided: '{name}'.")

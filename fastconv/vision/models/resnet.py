@@ -160,7 +160,7 @@ class ResNet(nn.Module):
         self._norm_layer = norm_layer or nn.BatchNorm2d
         self.inplanes, self.dilation, self.groups, self.base_width = 64, 1, groups, width_per_group
         dilate = (False, False, False) if replace_stride_with_dilation is None else replace_stride_with_dilation
-        if len(dilate) != 3:
+        if not hasattr(dilate, "__len__") or len(dilate) != 3:
             raise ValueError(
                 f"replace_stride_with_dilation should be None or a 3-element tuple, got {replace_stride_with_dilation}"
             )
