@@ -200,6 +200,9 @@ def test_the_command_exports_a_run(tmp_path, capsys):
     about = {"model": "digitsnet", "data": "digits", "classes": list("0123456789"), "mean": [0.3], "std": [0.4]}
     checkpoint.save(tmp_path / "model.safetensors", net.state_dict(), about)
     assert cli.main(["export", str(tmp_path), str(tmp_path / "m.onnx")]) == 0
+    assert capsys.readouterr().out == f"wrote {tmp_path / 'm.onnx'}\n"
+    assert cli.main(["export", str(tmp_path), str(tmp_path)]) == 1
+    assert "is a folder; name the file" in capsys.readouterr().err
     x = images(3, 1, 8, 8)
     net.eval()
     assert distance(net(fastconv.from_numpy(x)).detach().numpy(), in_runtime(tmp_path / "m.onnx", x)[0]) < 1e-6

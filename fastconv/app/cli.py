@@ -268,6 +268,7 @@ def _export(options: argparse.Namespace, parser: argparse.ArgumentParser) -> Non
     from fastconv.app.onnx_file import export
 
     export(options.folder, options.file, options.best, options.opset)
+    print(f"wrote {options.file}")
 
 
 def _add_run(commands) -> None:

@@ -108,6 +108,8 @@ def export(
     onnx = package()
     newest = onnx.defs.onnx_opset_version()
     opset = 18 if opset_version is None else opset_version
+    if isinstance(f, (str, os.PathLike)) and os.path.isdir(f):
+        raise IsADirectoryError(f"{os.fspath(f)!r} is a folder; name the file, as {os.path.join(f, 'model.onnx')!r}")
     if not isinstance(opset, int | np.integer) or not OLDEST <= opset <= newest:
         raise ValueError(f"opset_version must be from {OLDEST} to {newest}, got {opset_version!r}")
     for item in (metadata or {}).items():
