@@ -203,13 +203,18 @@ class Sdist(sdist):
         return str(target)
 
 
+# Modules that hand rows to kernels are as fast when they are small, which the wheel gains from.
+SMALL = {"axes", "block_layers", "blocks", "layer_passes", "steps"}
+
+
 def extension(source):
+    level = "-Os" if Path(source).stem in SMALL else "-O2"
     return Extension(
         ".".join(Path(source).with_suffix("").parts),
         [source],
         include_dirs=["src_c", numpy.get_include()],
         define_macros=[("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION")],
-        extra_compile_args=for_compiler(["-O2", *DEBUG, *TABLES]),
+        extra_compile_args=for_compiler([level, *DEBUG, *TABLES]),
         extra_link_args=[*STRIP],
     )
 
