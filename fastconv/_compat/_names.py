@@ -58,15 +58,14 @@ from ._typed import (
 from .amp import autocast
 
 __all__ = [
-    "hardshrink",
-    "poisson_nll_loss",
-    "rms_norm",
-    "threshold",
     "complex64",
     "complex128",
     "dtype",
     "finfo",
+    "hardshrink",
     "iinfo",
+    "poisson_nll_loss",
+    "rms_norm",
     "strided",
     "BFloat16Tensor",
     "BoolTensor",
@@ -122,6 +121,7 @@ __all__ = [
     "set_default_dtype",
     "set_default_tensor_type",
     "set_float32_matmul_precision",
+    "threshold",
     "uint16",
     "uint32",
     "uint64",

@@ -238,34 +238,31 @@ class Tanhshrink(Module):
         return F.tanhshrink(input)
 
 
-class Hardshrink(Module):
-    """The elements beyond -lambd and lambd, and 0 in place of the others."""
+class _Shrink(Module):
+    """What is 0 from -lambd to lambd."""
 
     def __init__(self, lambd: float = 0.5) -> None:
         super().__init__()
         self.lambd = lambd
+
+    def extra_repr(self) -> str:
+        return f"{self.lambd}"
+
+
+class Hardshrink(_Shrink):
+    """The elements beyond -lambd and lambd, and 0 in place of the others."""
 
     def forward(self, input: Tensor) -> Tensor:
         """Any shape to the same."""
         return F.hardshrink(input, self.lambd)
 
-    def extra_repr(self) -> str:
-        return f"{self.lambd}"
 
-
-class Softshrink(Module):
+class Softshrink(_Shrink):
     """The elements beyond -lambd and lambd, nearer to 0 by `lambd`, and 0 in place of the others."""
-
-    def __init__(self, lambd: float = 0.5) -> None:
-        super().__init__()
-        self.lambd = lambd
 
     def forward(self, input: Tensor) -> Tensor:
         """Any shape to the same."""
         return F.softshrink(input, self.lambd)
-
-    def extra_repr(self) -> str:
-        return f"{self.lambd}"
 
 
 class Threshold(_InPlace):
