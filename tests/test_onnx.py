@@ -327,6 +327,17 @@ def test_a_name_that_a_parameter_has_is_refused():
         fastconv.onnx.export(nn.Linear(3, 2), (1, 3), input_names=["weight"])
 
 
+def test_calls_that_make_no_graph_are_refused(tmp_path):
+    path = tmp_path / "x.onnx"
+    with pytest.raises(ValueError, match="'x' is the name of an input and of an output"):
+        fastconv.onnx.export(nn.ReLU(), (1, 3), path, input_names=["x"], output_names=["x"])
+    with pytest.raises(ValueError, match=r"inputs that have elements, got one of shape \[0, 3\]"):
+        fastconv.onnx.export(nn.ReLU(), (0, 3), path)
+    with pytest.raises(RuntimeError, match="what it returns holds no tensor"):
+        fastconv.onnx.export(Function(lambda x: None), (1, 3), path)
+    assert not path.exists()
+
+
 def test_a_file_object_is_written_to():
     import io
 

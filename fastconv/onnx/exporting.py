@@ -117,7 +117,13 @@ def export(
             raise TypeError(f"metadata: expected strings by strings, got {item[0]!r}: {item[1]!r}")
     arguments, marked = _arguments(args, kwargs)
     inputs = list(tensors_of(arguments))
+    for tensor in inputs:
+        if tensor.numel() == 0:
+            raise ValueError(f"export() expects inputs that have elements, got one of shape {list(tensor.shape)}")
     names = _names("input", input_names, len(inputs))
+    both = set(names) & set(output_names or ())
+    if both:
+        raise ValueError(f"input_names, output_names: {min(both)!r} is the name of an input and of an output")
     axes = _axes(names, inputs, marked, dynamic_axes, output_names)
     traces = []
     with _mode(model, training):
@@ -305,6 +311,8 @@ def _write(
         raise ValueError(f"input_names, output_names: the model has a parameter {min(taken)!r}")
     graph.reserve(trace.names)
     outputs: list[Any] = list(merge([t.outputs for t in traces], "the output"))
+    if not outputs:
+        raise RuntimeError("the model cannot be exported to ONNX: what it returns holds no tensor")
     wanted = _names("output", output_names, len(outputs))
     for calls in zip(*[t.calls for t in traces], strict=True):
         function = calls[0].function

@@ -89,6 +89,8 @@ def _read(file: BinaryIO, path: str, mmap: bool) -> tuple[dict[str, np.ndarray],
         if not isinstance(metadata, dict):
             raise TypeError("its metadata is no dict")
         entries = {name: _entry(entry) for name, entry in header.items()}
+    except NotImplementedError as error:
+        raise RuntimeError(f"{path}: {error}") from None
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise fail(f"its header cannot be read: {type(error).__name__}: {error}") from None
     body, end = 8 + length, 0
@@ -116,7 +118,8 @@ def _read(file: BinaryIO, path: str, mmap: bool) -> tuple[dict[str, np.ndarray],
 
 def _entry(entry: dict[str, Any]) -> tuple[Element, tuple[int, ...], int, int]:
     if entry["dtype"] not in _NAMES:
-        raise ValueError(f"elements of {entry['dtype']!r:.40} are not supported")
+        known = ", ".join(_NAMES)
+        raise NotImplementedError(f"elements of {entry['dtype']!r:.40} are not supported, those of {known} are")
     numbers = [*entry["shape"], *entry["data_offsets"]]
     if not all(type(n) is int and 0 <= n < 2**62 for n in numbers) or len(entry["data_offsets"]) != 2:
         raise ValueError(f"sizes or offsets {numbers!r:.100}")
