@@ -298,6 +298,7 @@ def speed() -> tuple[bool, str, list[str]]:
     text = (
         f"conv2d {LARGE[0]} by {LARGE[1]}: {min(one) * 1e3:.1f} ms on one thread, {work / min(one):.0f} GFLOP/s, "
         f"{share:.0%} of this core's multiply-add peak"
+        + (" (minimal filtering does with fewer multiply-adds)" if share > 1 else "")
     )
     advice = []
     if share < 0.7:
