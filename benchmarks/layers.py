@@ -24,6 +24,7 @@ KINDS = (
     "few",
     "first",
     "stem",
+    "large",
 )
 MOST_WORK = 4e8  # multiply-adds of a layer, so that a run stays a matter of minutes
 
@@ -71,6 +72,9 @@ def draw(rng: np.random.Generator) -> "Layer":
                 int(n) for n in rng.choice([(3, 1), (3, 2), (4, 4), (5, 1), (5, 2), (7, 2), (7, 2), (11, 4)])
             )
             kernel = (size, size)
+        elif kind == "large":  # a filter
+            kernel = tuple(int(n) for n in rng.choice([4, 5, 5, 7, 7, 9, 11, 13], 2))
+            kernel = kernel if rng.random() < 0.2 else (kernel[0], kernel[0])
         elif kind == "first":
             channels, stride = int(rng.choice([1, 3, 3, 4])), int(rng.choice([1, 1, 2]))
         elif rng.random() < 0.15:

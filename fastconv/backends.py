@@ -46,12 +46,13 @@ def force(form: str) -> Iterator[None]:
 
 
 class _Winograd:
-    """Winograd's minimal filtering, for filters of 2x2, 3x3 and 5x5 taps, of 3, 5 or 7 in a row, and square ones of so
-    many for each residue of a stride.
+    """Convolution by tiles: Winograd's minimal filtering, for filters of 2x2, 3x3 and 5x5 taps, of 3, 5 or 7 in a row,
+    and square ones of so many for each residue of a stride; and Fourier transforms, for 4 to 13 taps along a side.
 
-    It needs a half to a quarter of direct convolution's products, for an error about four times as large (1e-6 of the
-    result's norm in float32), and is taken where it is estimated to be faster. A NaN or an infinity spreads over the
-    whole tile of outputs, up to 5 pixels (times the dilation or the stride) further than in direct convolution.
+    Minimal filtering needs a half to a quarter of direct convolution's products, for an error about four times as
+    large (1e-6 of the result's norm in float32); Fourier transforms need a tenth of them for filters of 7x7 and more.
+    They are taken where they are estimated to be faster. A NaN or an infinity spreads over the whole tile of outputs,
+    up to 5 pixels (times the dilation or the stride) further than in direct convolution, or 12 by Fourier transforms.
 
     Off with ``FASTCONV_WINOGRAD=0`` in the environment, with ``fastconv.backends.winograd.enabled = False``, or for a
     while::

@@ -23,8 +23,9 @@
 #define FC_WINOGRAD_H
 
 /* The sizes of filters that have kernels: 2 x 2 to 5 x 5 on tiles of 6 x 6 points; from FC_SMALL on 2 x 2 and 3 x 3 on
- * tiles of 5 x 5; from FC_LINES on 1 x 3, 1 x 5 and 1 x 7 on tiles of 1 x 8. */
-enum { FC_SMALL = 4, FC_LINES = 6, FC_WINOGRADS = 9 };
+ * tiles of 5 x 5; from FC_LINES on 1 x 3, 1 x 5 and 1 x 7 on tiles of 1 x 8. FC_FOURIER are those of fourier.h, on
+ * tiles of 16 x 16, for filters of any size. */
+enum { FC_SMALL = 4, FC_LINES = 6, FC_FOURIER = 9, FC_TILINGS };
 
 /* One plane of an image whose channels lie along the lanes. */
 typedef struct {
@@ -32,6 +33,7 @@ typedef struct {
     idx row, col; /* elements from a row to the next, from a pixel to the next */
     idx dilation_h, dilation_w;
     idx step_h, step_w; /* pixels from a tile to the next */
+    idx tall, wide;     /* outputs of a tile, for FC_FOURIER to know */
 } fc_plane;
 
 typedef struct {
@@ -39,23 +41,23 @@ typedef struct {
      * w0 + n * step_w + j * dilation_w) of the plane. Pixels outside the plane read as zero and are not written. Point
      * i of tile n is at v + i * v_point + n * v_tile, and likewise in z and m.
      *
-     * input: v = B^T x B, of tiles of 6 x 6 [0], 5 x 5 [1] and 1 x 8 points [2].
+     * input: v = B^T x B, of tiles of 6 x 6 [0], 5 x 5 [1] and 1 x 8 points [2], and 16 x 16 pixels [3].
      * output_gradient: z = A dy A^T. output: y = A^T m A + bias, where bias may be NULL. */
-    void (*input[3])(void *v, idx v_point, idx v_tile, const void *x, const fc_plane *plane, idx h0, idx w0, idx count);
-    void (*output_gradient[FC_WINOGRADS])(void *z, idx z_point, idx z_tile, const void *dy, const fc_plane *plane,
-                                          idx h0, idx w0, idx count);
-    void (*output[FC_WINOGRADS])(void *y, const fc_plane *plane, idx h0, idx w0, idx count, const void *m, idx m_point,
-                                 idx m_tile, const void *bias);
+    void (*input[4])(void *v, idx v_point, idx v_tile, const void *x, const fc_plane *plane, idx h0, idx w0, idx count);
+    void (*output_gradient[FC_TILINGS])(void *z, idx z_point, idx z_tile, const void *dy, const fc_plane *plane, idx h0,
+                                        idx w0, idx count);
+    void (*output[FC_TILINGS])(void *y, const fc_plane *plane, idx h0, idx w0, idx count, const void *m, idx m_point,
+                               idx m_tile, const void *bias);
 
     /* u = G w G^T with `filters` (at most a vector) along the lanes, for `depth` channels. Taps lie side by side in w;
-     * `flip` reverses them. Nothing is read from `end` on. */
-    void (*filters[FC_WINOGRADS])(void *u, idx u_point, idx u_depth, const void *w, idx w_filter, idx w_depth,
-                                  idx filters, idx depth, int flip, const void *end);
+     * `flip` reverses them. Nothing is read from `end` on. They are tall x wide, for FC_FOURIER to know. */
+    void (*filters[FC_TILINGS])(void *u, idx u_point, idx u_depth, const void *w, idx w_filter, idx w_depth,
+                                idx filters, idx depth, int flip, const void *end, idx tall, idx wide);
 
     /* dw = G^T s G of one filter, where s is the sum of n_slices slices and has channels along the lanes; dw is
      * dense. */
-    void (*filter_gradient[FC_WINOGRADS])(void *dw, const void *s, idx s_point, idx s_slice, idx n_slices,
-                                          idx channels);
+    void (*filter_gradient[FC_TILINGS])(void *dw, const void *s, idx s_point, idx s_slice, idx n_slices, idx channels,
+                                        idx tall, idx wide);
 } fc_winograd_kernels;
 
 #endif
@@ -398,14 +400,17 @@ INLINE void NAME(winograd_filter_gradient)(const int rows, const int cols, const
                               bias);                                                                                   \
     }                                                                                                                  \
     static void NAME(winograd_filters_##size)(void *u, idx u_point, idx u_depth, const void *w, idx w_filter,          \
-                                              idx w_depth, idx filters, idx depth, int flip, const void *end)          \
+                                              idx w_depth, idx filters, idx depth, int flip, const void *end,          \
+                                              idx tall, idx wide)                                                      \
     {                                                                                                                  \
+        (void)tall, (void)wide;                                                                                        \
         NAME(winograd_filters)(rows, cols, r_h, r_w, u, u_point, u_depth, w, w_filter, w_depth, filters, depth, flip,  \
                                end);                                                                                   \
     }                                                                                                                  \
     static void NAME(winograd_filter_gradient_##size)(void *dw, const void *s, idx s_point, idx s_slice, idx n_slices, \
-                                                      idx channels)                                                    \
+                                                      idx channels, idx tall, idx wide)                                \
     {                                                                                                                  \
+        (void)tall, (void)wide;                                                                                        \
         NAME(winograd_filter_gradient)(rows, cols, r_h, r_w, dw, s, s_point, s_slice, n_slices, channels);             \
     }
 WINOGRAD(2x2, 6, 6, 2, 2)
@@ -419,12 +424,15 @@ WINOGRAD(1x5, 1, 8, 1, 5)
 WINOGRAD(1x7, 1, 8, 1, 7)
 #undef WINOGRAD
 
+#include "fourier.h"
+
 #define SIZES(transform)                                                                                               \
     {NAME(winograd_##transform##_2x2), NAME(winograd_##transform##_3x3),       NAME(winograd_##transform##_4x4),       \
      NAME(winograd_##transform##_5x5), NAME(winograd_##transform##_small_2x2), NAME(winograd_##transform##_small_3x3), \
-     NAME(winograd_##transform##_1x3), NAME(winograd_##transform##_1x5),       NAME(winograd_##transform##_1x7)}
+     NAME(winograd_##transform##_1x3), NAME(winograd_##transform##_1x5),       NAME(winograd_##transform##_1x7),       \
+     NAME(fourier_##transform)}
 static const fc_winograd_kernels NAME(winograd) = {
-    .input = {NAME(winograd_input_square), NAME(winograd_input_small), NAME(winograd_input_line)},
+    .input = {NAME(winograd_input_square), NAME(winograd_input_small), NAME(winograd_input_line), NAME(fourier_input)},
     .output_gradient = SIZES(output_gradient),
     .output = SIZES(output),
     .filters = SIZES(filters),

@@ -7,10 +7,11 @@ A result is a sum of products, and its error is bounded by the same sum of absol
 where depth is the number of products of one sum. Unlike an error relative to the norm of the whole result, it is as
 strict with a small filter, image or pixel as with a large one, and it asks for exact zeros where all products are zero.
 
-In Winograd's filtering the errors of a tile are relative to its largest value, so that there the bound is 6 c, and each
-|x| is replaced by the largest of its channel that a tile of that output can see (:class:`Sight`). The same holds for
-the input gradient, whose tiles are of dy, and for the weight gradient: a tile's products are those of sums of its
-outputs' gradients with sums of its pixels, so that every |dy| meets the largest |x| of any tile that it can be in.
+In Winograd's filtering, and by Fourier transforms, the errors of a tile are relative to its largest value, so that
+there the bound is 6 c, and each |x| is replaced by the largest of its channel that a tile of that output can see
+(:class:`Sight`). The same holds for the input gradient, whose tiles are of dy, and for the weight gradient: a tile's
+products are those of sums of its outputs' gradients with sums of its pixels, so that every |dy| meets the largest
+|x| of any tile that it can be in.
 """
 
 from contextlib import contextmanager
@@ -26,15 +27,18 @@ PASSES = ("forward", "input_gradient", "weight_gradient")
 # "direct" is the fastest form but Winograd's filtering.
 FORMS = ("direct", *backends.FORMS)
 
-# Points along a side of the largest tiles: square ones, and those of a row or a column.
+# The methods by tiles. Points along a side of the largest tiles of Winograd's filtering: square ones, and those of a
+# row or a column; and along a side of those of Fourier transforms.
+TILED = ("winograd", "fourier")
 SQUARE = 6
 LINE = 8
+FOURIER = 16
 
 
 @contextmanager
 def forced(form: str):
     """Inside, convolutions take one of FORMS wherever it is possible, and elsewhere a direct one."""
-    with backends.winograd.flags(enabled=form == "winograd"):
+    with backends.winograd.flags(enabled=False):
         if form == "direct":
             yield
         else:
@@ -59,8 +63,8 @@ def rounding(dtype) -> float:
 
 
 def constant(depth: int, method: str) -> float:
-    """c, or 6 c in Winograd's filtering."""
-    return (6 if method == "winograd" else 1) * 4 * (np.sqrt(depth) + 8)
+    """c, or 6 c in tiles."""
+    return (6 if method in TILED else 1) * 4 * (np.sqrt(depth) + 8)
 
 
 def conv2d_bound(x, w, b=None, stride=1, padding=0, dilation=1, groups=1, method="direct") -> np.ndarray:
@@ -70,7 +74,7 @@ def conv2d_bound(x, w, b=None, stride=1, padding=0, dilation=1, groups=1, method
     if method == "direct":
         total = reference.conv2d(x64, w64, None, stride, padding, dilation, groups)
     else:
-        sight = Sight(x.shape, w.shape, stride, padding, dilation, groups)
+        sight = Sight(x.shape, w.shape, stride, padding, dilation, groups, method)
         total = np.zeros(sight.taps.y_shape)
         for r, s in sight.residues():
             taps = w64[:, :, r :: sight.stride[0], s :: sight.stride[1]].sum((2, 3), keepdims=True)
@@ -87,7 +91,7 @@ def conv2d_input_bound(input_size, w, dy, stride=1, padding=0, dilation=1, group
     if method == "direct":
         total = reference.conv2d_input(input_size, w64, dy64, stride, padding, dilation, groups)
     else:
-        sight = Sight(input_size, w.shape, stride, padding, dilation, groups)
+        sight = Sight(input_size, w.shape, stride, padding, dilation, groups, method)
         total = np.zeros(input_size)
         for r, s in sight.residues():
             rows, cols = sight.pixels(0, r), sight.pixels(1, s)
@@ -105,7 +109,7 @@ def conv2d_weight_bound(x, weight_size, dy, stride=1, padding=0, dilation=1, gro
     if method == "direct":
         total = reference.conv2d_weight(x64, weight_size, dy64, stride, padding, dilation, groups)
     else:
-        sight = Sight(x.shape, weight_size, stride, padding, dilation, groups)
+        sight = Sight(x.shape, weight_size, stride, padding, dilation, groups, method)
         total = np.zeros(weight_size)
         for r, s in sight.residues():
             one_tap = (*weight_size[:2], 1, 1)
@@ -115,22 +119,25 @@ def conv2d_weight_bound(x, weight_size, dy, stride=1, padding=0, dilation=1, gro
 
 
 class Sight:
-    """What the tiles of Winograd's filtering see.
+    """What the tiles of a method see.
 
     Along an axis, filters of `taps` taps and tiles of `points` pixels make ``m = points + 1 - taps`` outputs a tile. An
     output may be any of them, so that it may share its tile with m - 1 further ones before or behind it: 4 for 2 taps,
-    3 for 3 taps and 1 for 5 taps in tiles of 6x6; 5, 3 and 1 for 3, 5 and 7 taps in tiles of 1x8; none across a row.
+    3 for 3 taps and 1 for 5 taps in tiles of 6x6; 5, 3 and 1 for 3, 5 and 7 taps in tiles of 1x8; none across a row;
+    11 for 5 taps in tiles of 16x16.
     With a dilation neighbours in a tile lie that far apart. A stride cuts pixels and taps by their residues modulo the
     stride, each of which is a channel of its own with ceil(taps / stride) taps.
     """
 
-    def __init__(self, x_size, w_size, stride, padding, dilation, groups):
+    def __init__(self, x_size, w_size, stride, padding, dilation, groups, method):
         self.taps = reference._Taps(x_size, w_size, stride, padding, dilation, groups)
         self.x_size, self.dilation = x_size, self.taps.dilation
         # A stride that is never taken is none.
         self.stride = [1 if self.taps.y_shape[2 + axis] == 1 else self.taps.stride[axis] for axis in range(2)]
         self.kernel = [-(-w_size[2 + axis] // self.stride[axis]) for axis in range(2)]  # taps of a residue
         points = [SQUARE, SQUARE] if min(self.kernel) > 1 else [LINE if taps > 1 else 1 for taps in self.kernel]
+        if method == "fourier":
+            points = [FOURIER, FOURIER]
         self.beyond = [points[axis] - self.kernel[axis] for axis in range(2)]  # m - 1
         self.pad = self.taps.pads[::2]
 
@@ -230,9 +237,11 @@ def exchange_scales(rng, x: np.ndarray, w: np.ndarray, groups: int) -> tuple[np.
 
 
 def draw_case_of(rng, form: str) -> dict:
-    """A small convolution, which Winograd's filtering can do if that is the form."""
-    if form != "winograd":
+    """A small convolution, which the form can do if it is a method by tiles."""
+    if form not in TILED:
         return draw_case(rng)
+    if form == "fourier" and rng.random() < 0.7:
+        return test_winograd.draw_case(rng, [(int(rng.integers(1, 14)), int(rng.integers(4, 14)))])
     return draw_strided_case(rng) if rng.random() < 0.35 else test_winograd.draw_case(rng)
 
 
@@ -257,7 +266,7 @@ def pass_ratios(x, w, b, dy, arguments, form: str, layouts=None) -> dict[tuple[s
     bound."""
     in_x, in_w, in_dy = (lay(a) for lay, a in zip(layouts, (x, w, dy), strict=True)) if layouts else (x, w, dy)
     names = forms_taken(x.shape, w.shape, arguments, form, x.dtype)
-    of_y, of_dx, of_dw = ("winograd" if name.startswith("winograd") else "direct" for name in names)
+    of_y, of_dx, of_dw = (next((m for m in TILED if name.startswith(m)), "direct") for name in names)
     with forced(form):
         y = ops.conv2d(in_x, in_w, b, *arguments)
         dx = ops.conv2d_input(x.shape, in_w, in_dy, *arguments)

@@ -386,7 +386,8 @@ def transform(cnp.ndarray w, bint small) -> np.ndarray:
                 kernels.winograd.filters[kernel](
                     to + (panel * lanes * channels * points + c * unit + (v - panel) * lanes) * itemsize,
                     channels * unit, unit, from_ + (v * lanes * C + c) * taps * taps * itemsize, C * taps * taps,
-                    taps * taps, min(lanes, K - v * lanes), 1, False, from_ + K * C * taps * taps * itemsize)
+                    taps * taps, min(lanes, K - v * lanes), 1, False, from_ + K * C * taps * taps * itemsize, taps,
+                    taps)
     return u
 
 

@@ -15,6 +15,7 @@ cdef extern from "fastconv.h" nogil:
         FC_WINDOW_RUN
         FC_SMALL
         FC_LINES
+        FC_FOURIER
         FC_STATE_WORDS
         FC_NORMAL_BLOCK
 
@@ -51,6 +52,7 @@ cdef extern from "fastconv.h" nogil:
         idx row, col
         idx dilation_h, dilation_w
         idx step_h, step_w
+        idx tall, wide
 
     ctypedef struct fc_move_kernels:
         void (*stage)(void *dst, idx pitch, const void *src, idx src_h, idx src_w, idx n_rows, idx first, idx last,
@@ -96,16 +98,16 @@ cdef extern from "fastconv.h" nogil:
                        const void *x, const idx *offsets, idx x_plane, idx x_pitch, void *acc) noexcept nogil
 
     ctypedef struct fc_winograd_kernels:
-        void (*input[3])(void *v, idx v_point, idx v_tile, const void *x, const fc_plane *plane, idx h0,
+        void (*input[4])(void *v, idx v_point, idx v_tile, const void *x, const fc_plane *plane, idx h0,
                          idx w0, idx count) noexcept nogil
-        void (*output_gradient[9])(void *z, idx z_point, idx z_tile, const void *dy, const fc_plane *plane, idx h0,
-                                   idx w0, idx count) noexcept nogil
-        void (*output[9])(void *y, const fc_plane *plane, idx h0, idx w0, idx count, const void *t,
-                          idx t_point, idx t_tile, const void *bias) noexcept nogil
-        void (*filters[9])(void *u, idx u_point, idx u_depth, const void *w, idx w_filter, idx w_depth,
-                           idx filters, idx depth, int flip, const void *end) noexcept nogil
-        void (*filter_gradient[9])(void *dw, const void *s, idx s_point, idx s_slice, idx n_slices,
-                                   idx channels) noexcept nogil
+        void (*output_gradient[10])(void *z, idx z_point, idx z_tile, const void *dy, const fc_plane *plane, idx h0,
+                                    idx w0, idx count) noexcept nogil
+        void (*output[10])(void *y, const fc_plane *plane, idx h0, idx w0, idx count, const void *t,
+                           idx t_point, idx t_tile, const void *bias) noexcept nogil
+        void (*filters[10])(void *u, idx u_point, idx u_depth, const void *w, idx w_filter, idx w_depth,
+                            idx filters, idx depth, int flip, const void *end, idx tall, idx wide) noexcept nogil
+        void (*filter_gradient[10])(void *dw, const void *s, idx s_point, idx s_slice, idx n_slices,
+                                    idx channels, idx tall, idx wide) noexcept nogil
 
     ctypedef struct fc_windows_kernels:
         void (*rows)(void *y, idx y_row, idx n_rows, const void **rows, const fc_windows *s, const void *w,

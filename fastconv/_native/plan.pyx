@@ -21,7 +21,7 @@ from fastconv._native.problem cimport (
 )
 from fastconv._native.runtime cimport kernels_of, tuning_in_use
 from fastconv._native.tuning cimport (
-    COLUMN_TAPS, FEATURES, FORMS, LANES, OUTER, PANELS, PHASES, WINDOWS, WINOGRAD, cycles_of,
+    COLUMN_TAPS, FEATURES, FORMS, FOURIER, LANES, OUTER, PANELS, PHASES, WINDOWS, WINOGRAD, cycles_of,
 )
 from fastconv._native.windows cimport windows_features, windows_run
 from fastconv._native.winograd cimport winograd_features, winograd_run, winograd_tile
@@ -58,7 +58,7 @@ cdef void add_method(int which, Method method) noexcept:
 
 
 for _which in (FORWARD, INPUT_GRADIENT, WEIGHT_GRADIENT):
-    add_method(_which, Method(WINOGRAD, 1, winograd_features, winograd_run))
+    add_method(_which, Method(WINOGRAD, 2, winograd_features, winograd_run))
     add_method(_which, Method(WINDOWS, 1, windows_features, windows_run))
     add_method(_which, Method(LANES, 1, lanes_features, lanes_run))
 add_method(FORWARD, Method(PANELS, 4, gather_features, gather_run))
@@ -93,7 +93,7 @@ cdef void weigh(const Problem *problem, double *cycles) noexcept nogil:
         cycles[i] = INFINITY
     for i in range(N_METHODS[problem.which]):
         method = &METHODS[problem.which][i]
-        if method.first == WINOGRAD and work < LEAST_WORK and problem.forced != WINOGRAD:
+        if method.first == WINOGRAD and work < LEAST_WORK and problem.forced not in (WINOGRAD, FOURIER):
             continue
         method.features(problem if method.first == WINOGRAD else &nominal, rows, features)
         for k in range(method.count):
@@ -112,7 +112,7 @@ cdef int choose(const Problem *problem, const double *cycles) noexcept nogil:
     if problem.forced >= PANELS and problem.forced <= OUTER and cycles[PHASES] < INFINITY:
         return PHASES
     for form in range(FORMS):
-        if (form != WINOGRAD or problem.winograd) and cycles[form] < (cycles[best] if best >= 0 else INFINITY):
+        if (form > FOURIER or problem.winograd) and cycles[form] < (cycles[best] if best >= 0 else INFINITY):
             best = form
     return best
 

@@ -10,6 +10,7 @@ from fastconv._native.kernels cimport idx
 # The forms in which a pass can be computed; tuning.py has their names in this order.
 cdef enum:
     WINOGRAD      # minimal filtering
+    FOURIER       # Fourier transforms of tiles
     WINDOWS       # few channels a group: rows read where they lie
     LANES         # few channels a group: channels along the lanes
     COLUMN_TAPS   # (column tap, channel) pairs along the lanes, summed along the rows at the end
@@ -45,6 +46,8 @@ cdef struct Blocks:
     idx winograd_tiles, winograd_few_tiles, winograd_many_tiles
     idx winograd_kept_bytes, winograd_shared_bytes, winograd_near_bytes
     idx winograd_narrow, winograd_wide, winograd_pixel_bytes, winograd_filters, winograd_channels
+    # Fourier transforms: tiles in a block, and bytes of transformed filters that are kept for all blocks.
+    idx fourier_tiles, fourier_kept_bytes
     # Few channels a group: outputs in a band of rows, which stays in L1 or near it with what it reads, and of a channel
     # where channels lie along the lanes; bytes of neighbouring channels that are staged at once there; outputs in a
     # task; bytes of an array that no cache near holds, and none at all.

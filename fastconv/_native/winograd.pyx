@@ -17,11 +17,11 @@ of tiles, V of the block, which stays in a cache; and for each panel of filters 
 
 from libc.string cimport memcpy, memset
 
-from fastconv._native.kernels cimport fc_kernels, idx, parts, up
+from fastconv._native.kernels cimport FC_FOURIER, fc_kernels, idx, parts, up
 from fastconv._native.memory cimport Arena, Workspace, carve, release, reserve
 from fastconv._native.problem cimport INPUT_GRADIENT, WEIGHT_GRADIENT, Image, Problem, at, far_elements
 from fastconv._native.runtime cimport keeps_busy, run_tasks, threads_for
-from fastconv._native.tuning cimport FEATURES, Blocks
+from fastconv._native.tuning cimport FEATURES, FOURIER, Blocks
 from fastconv._native.winograd_gradient cimport weight_gradient as run_weight_gradient
 from fastconv._native.winograd_tiles cimport (
     MOST_STRIDE, Layer, Run, block_size, block_tiles, copy_taps, cut_blocks, describe, has_dense_taps,
@@ -38,13 +38,21 @@ cdef enum:
 cdef void winograd_features(const Problem *problem, int *rows, double *features) noexcept nogil:
     """The products' multiply-adds, in vectors, and the same for a single tile (of the weight gradient: a filter), which
     stands for what a product costs beyond; vectors of tiles of x and of y, and of filters, that are transformed, in
-    units of 6x6 or of 1x8 points; 1; and vectors of products' results. The rows of tuning: filters of a row or a
-    column; strides; others."""
+    units of 6x6 or of 1x8 points; 1; and vectors of products' results. The same by Fourier transforms, whose tiles are
+    units. The rows of tuning: filters of a row or a column; strides; others."""
+    count(problem, False, rows, features)
+    count(problem, True, rows + 1, features + FEATURES)
+
+
+cdef void count(const Problem *problem, bint fourier, int *row, double *features) noexcept nogil:
     cdef Layer layer
-    rows[0] = -1
-    if not describe(problem, &layer):
+    row[0] = -1
+    if not describe(problem, fourier, &layer):
         return
-    rows[0] = 0 if layer.r != layer.s else 1 if problem.stride_h > 1 else 2
+    if (fourier and problem.which != WEIGHT_GRADIENT
+            and filter_bytes(&layer) > problem.tuning.blocks.fourier_kept_bytes):
+        return
+    row[0] = 0 if layer.r != layer.s else 1 if problem.stride_h > 1 else 2
     memset(features, 0, FEATURES * sizeof(double))
     cdef idx lanes = layer.kernels.lanes
     cdef const Image *image_x = layer.x.image
@@ -52,10 +60,10 @@ cdef void winograd_features(const Problem *problem, int *rows, double *features)
     cdef double channels = layer.x.channels, filters = layer.y.channels
     cdef double channel_vecs = parts(layer.x.channels, lanes), filter_vecs = parts(layer.y.channels, lanes)
     cdef double tiles = <double>layer.n * layer.bands * layer.band_tiles
-    cdef double scale = problem.groups * (layer.points / 36.0 if layer.r == layer.s else 1)
+    cdef double scale = problem.groups * (layer.points / 36.0 if layer.r == layer.s and not fourier else 1)
     cdef double points = layer.points, side = layer.side
     # The filters of residues that lack a tap are zero at the last point of a side.
-    if layer.phases > 1:
+    if layer.full_phases < layer.phases:
         side -= (layer.phases - layer.full_phases) / <double>layer.phases
         points = side * side
     points *= problem.groups
@@ -70,9 +78,11 @@ cdef void winograd_features(const Problem *problem, int *rows, double *features)
         features[1] = points * channels * filter_vecs
         features[4] = scale * channels * filter_vecs
     features[2], features[3], features[5] = scale * channel_vecs * tiles, scale * filter_vecs * tiles, 1
-    # A block's V leaves the cache that holds it near.
+    # A block's V leaves the cache that holds it near; or the filters of Fourier transforms do, or the sums of their
+    # gradients, which each block reads again.
     cdef const Blocks *blocks = &problem.tuning.blocks
-    if layer.points * channels * blocks.winograd_tiles * layer.kernels.itemsize > 4 * blocks.stage_bytes:
+    if (filter_bytes(&layer) > blocks.winograd_near_bytes if fourier else layer.points * channels
+            * blocks.winograd_tiles * layer.kernels.itemsize > 4 * blocks.stage_bytes):
         features[7] = features[0]
     # Channels are brought along the lanes: one by one where a stride splits the pixels.
     features[9 if layer.x.split > 1 else 8] = 0.0 if image_x.s_c == 1 and layer.x.split == 1 else (
@@ -86,9 +96,15 @@ cdef void winograd_features(const Problem *problem, int *rows, double *features)
     features[12] = features[11] if image_y.s_c == 1 else 0.0
 
 
+cdef inline double filter_bytes(const Layer *layer) noexcept nogil:
+    """Of all transformed filters of a group."""
+    cdef idx lanes = layer.kernels.lanes
+    return <double>layer.points * layer.x.channels * up(layer.y.channels, lanes) * layer.kernels.itemsize
+
+
 cdef bint winograd_tile(const Problem *problem, idx *m_h, idx *m_w, idx *r, idx *s) noexcept nogil:
     cdef Layer layer
-    if not describe(problem, &layer):
+    if not describe(problem, False, &layer):
         return False
     m_h[0], m_w[0], r[0], s[0] = layer.m_h, layer.m_w, layer.r, layer.s
     return True
@@ -96,7 +112,7 @@ cdef bint winograd_tile(const Problem *problem, idx *m_h, idx *m_w, idx *r, idx 
 
 cdef int winograd_run(const Problem *problem, int form) except -1:
     cdef Layer layer
-    if not describe(problem, &layer):
+    if not describe(problem, form == FOURIER, &layer):
         raise ValueError(
             "filters must be of 2x2 to 5x5 taps for each residue of the stride, or of 3, 5 or 7 in a row or column; "
             f"with a stride, an input's gradient must have vectors of {problem.kernels.lanes} channels, and there must "
@@ -194,7 +210,7 @@ cdef void transform_filters(const Forward *forward, idx group, idx panel, char *
                     u + ((n * channels + c) * unit + i * lanes) * itemsize, forward.point, unit,
                     taps + (start + k * forward.filter + c * forward.channel) * itemsize, forward.filter,
                     forward.channel, min(lanes, layer.y.channels - k), depth, forward.flip,
-                    taps + forward.taps_bytes)
+                    taps + forward.taps_bytes, layer.r, layer.s)
             c += depth
 
 
@@ -355,14 +371,16 @@ cdef int run_forward(const Problem *problem, Layer *layer) except -1:
     cdef int n_threads = threads_for(
         <double>layer.groups * layer.y.channels * layer.x.channels * layer.points * all_tiles,
         layer.groups * bands * parts(padded_filters, layer.y.width))
-    forward.kept = <double>layer.points * layer.x.channels * padded_filters * itemsize <= blocks.winograd_kept_bytes
+    cdef bint fourier = layer.kernel == FC_FOURIER
+    forward.kept = filter_bytes(layer) <= (blocks.fourier_kept_bytes if fourier else blocks.winograd_kept_bytes)
     # Threads take blocks by themselves; or, where these are few or read many filters, they share some blocks.
     forward.shared = n_threads > 1 and (
         not forward.kept or layer.groups * all_tiles < blocks.winograd_few_tiles * <double>n_threads)
-    cdef idx target = blocks.winograd_tiles if forward.kept else blocks.winograd_many_tiles
+    cdef idx target = (blocks.fourier_tiles if fourier else blocks.winograd_tiles if forward.kept
+                       else blocks.winograd_many_tiles)
     if forward.shared:
         layer.y.width = min(layer.y.width, up(max(2 * lanes, parts(padded_filters, n_threads)), lanes))
-        if forward.kept:
+        if forward.kept and not fourier:
             target = max(blocks.winograd_few_tiles, <idx>all_tiles // parts(
                 2 * n_threads, parts(padded_filters, max(blocks.winograd_narrow, layer.y.width))))
     layer.x.width = up(parts(layer.x.channels, parts(layer.x.channels, CHUNK)), lanes)

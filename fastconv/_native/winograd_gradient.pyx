@@ -10,7 +10,7 @@ slice sums its blocks in order, and slices are added in order. Threads take slic
 the work of each block.
 """
 
-from fastconv._native.kernels cimport fc_kernels, idx, parts, up
+from fastconv._native.kernels cimport FC_FOURIER, fc_kernels, idx, parts, up
 from fastconv._native.memory cimport Arena, Workspace, carve, release, reserve
 from fastconv._native.problem cimport Image, Problem, at
 from fastconv._native.runtime cimport keeps_busy, run_tasks, threads_for
@@ -123,7 +123,7 @@ cdef void finish_panel(const Gradient *gradient, idx pair, idx n, const char *su
         layer.kernels.winograd.filter_gradient[layer.kernel](
             filter + c0 * dw.s_c * itemsize if gradient.in_place else taps,
             sums + (n * gradient.panel + (k - k0) * width) * itemsize, gradient.point,
-            gradient.pairs * gradient.pair_size, n_slices, end - c0)
+            gradient.pairs * gradient.pair_size, n_slices, end - c0, layer.r, layer.s)
         if gradient.in_place:
             continue
         c = c0
@@ -232,7 +232,7 @@ cdef int weight_gradient(const Problem *problem, Layer *layer) except -1:
     layer.x.width = min(kernels.product.gemm_vecs * lanes, padded_channels)
     # Whole vectors, and whole tiles of the product.
     layer.y.width = min(up(blocks.winograd_filters, lanes * (kernels.product.gemm_rows // 2)), padded_filters)
-    cut_blocks(layer, blocks.winograd_tiles, 1)
+    cut_blocks(layer, blocks.fourier_tiles if layer.kernel == FC_FOURIER else blocks.winograd_tiles, 1)
     gradient.channels = up(min(blocks.winograd_channels, padded_channels), layer.x.width)
     gradient.filter_panels = parts(padded_filters, layer.y.width)
     gradient.pairs = parts(padded_channels, gradient.channels) * gradient.filter_panels

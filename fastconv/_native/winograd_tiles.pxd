@@ -60,8 +60,9 @@ cdef struct Run:
     idx top, left
 
 
-# Describe the tiles of a problem; False where Winograd's filtering cannot do it.
-cdef bint describe(const Problem *problem, Layer *layer) noexcept nogil
+# Describe the tiles of a problem, those of Winograd's filtering or, with `fourier`, of Fourier transforms; False where
+# that cannot do it.
+cdef bint describe(const Problem *problem, bint fourier, Layer *layer) noexcept nogil
 
 # Cut the tiles into blocks of about `target`, as many for each thread; x.width and y.width are chosen before.
 cdef void cut_blocks(Layer *layer, idx target, idx n_threads) noexcept nogil

@@ -16,13 +16,22 @@ after residue, or in a result that is put together from its residues a vector of
 from libc.stdint cimport int32_t, int64_t
 from libc.string cimport memcpy
 
-from fastconv._native.kernels cimport FC_LINES, FC_SMALL, fc_kernels, fc_plane, idx, parts, up
+from fastconv._native.kernels cimport (
+    FC_FOURIER, FC_LINES, FC_SMALL, fc_kernels, fc_plane, idx, parts, up,
+)
 from fastconv._native.problem cimport INPUT_GRADIENT, Image, Problem, at, channels_last
+
+cdef extern from "fourier.h":
+    enum:
+        FC_SIDE
+        FC_FOURIER_POINTS
 
 cdef enum:
     SIDE = 6                  # of a square tile
     SMALL_SIDE = 5            # the same, for 2x2 and 3x3 taps
     LENGTH = 8                # of a tile of one row or column
+    LEAST_FOURIER = 4         # taps of a side that are worth transforms of Fourier, and the most that leave outputs
+    MOST_FOURIER = 13
     MOST_DILATION = 1 << 30
 
 cdef idx MOST_SIZE = <idx>1 << 48      # of any axis: the sums and products below it fit into an integer
@@ -66,7 +75,7 @@ cdef idx zeros_before(idx taps, idx stride, idx pad) noexcept nogil:
     return zeros if parts(taps + zeros, stride) == parts(taps, stride) else 0
 
 
-cdef bint describe(const Problem *problem, Layer *layer) noexcept nogil:
+cdef bint describe(const Problem *problem, bint fourier, Layer *layer) noexcept nogil:
     # What cannot be done is found first.
     cdef const Image *w = &problem.w
     cdef const Image *image_x = &problem.x
@@ -81,6 +90,8 @@ cdef bint describe(const Problem *problem, Layer *layer) noexcept nogil:
         return False
     layer.r, layer.s = parts(w.h, stride), parts(w.w, stride)
     layer.kernel = kernel_of(layer.r, layer.s)
+    if fourier:
+        layer.kernel = FC_FOURIER if LEAST_FOURIER <= max(layer.r, layer.s) <= MOST_FOURIER else -1
     if layer.kernel < 0 or not 1 <= min(dilation_h, dilation_w) <= max(dilation_h, dilation_w) <= MOST_DILATION:
         return False
     # What is empty has no tiles.
@@ -106,7 +117,7 @@ cdef bint describe(const Problem *problem, Layer *layer) noexcept nogil:
         pad_h = (layer.r - 1) * dilation_h - pad_h // y_stride
         pad_w = (layer.s - 1) * dilation_w - pad_w // y_stride
     layer.kernels, layer.tuning, layer.n, layer.groups = problem.kernels, problem.tuning, image_x.n, groups
-    layer.upright = layer.s == 1
+    layer.upright = layer.s == 1 and not fourier
     layer.phases, layer.phase_channels, layer.full_phases = stride, channels, (w.h - 1) % stride + 1
     layer.out_h = parts(image_y.h + layer.y.pad_h, y_stride)
     layer.out_w = parts(image_y.w + layer.y.pad_w, y_stride)
@@ -125,13 +136,20 @@ cdef bint describe(const Problem *problem, Layer *layer) noexcept nogil:
     # What has no second tap has no dilation.
     layer.dilation_h = 1 if layer.r == 1 else dilation_h
     layer.dilation_w = 1 if layer.s == 1 else dilation_w
-    layer.side = side_of(layer.r, layer.s, parts(y.h, y_stride), parts(y.w, y_stride), layer.dilation_h,
-                         layer.dilation_w)
-    if layer.side == SMALL_SIDE:
-        layer.kernel += FC_SMALL
-    layer.points = LENGTH if layer.kernel >= FC_LINES else layer.side * layer.side
-    layer.m_h, layer.m_w = outputs(layer.r, layer.side), outputs(layer.s, layer.side)
-    x.transform = problem.kernels.winograd.input[(layer.kernel >= FC_SMALL) + (layer.kernel >= FC_LINES)]
+    if fourier:
+        # Filters that lack a tap are zero at no point.
+        layer.full_phases = layer.phases
+        layer.side, layer.points = FC_SIDE, FC_FOURIER_POINTS
+        layer.m_h, layer.m_w = FC_SIDE + 1 - layer.r, FC_SIDE + 1 - layer.s
+    else:
+        layer.side = side_of(layer.r, layer.s, parts(y.h, y_stride), parts(y.w, y_stride), layer.dilation_h,
+                             layer.dilation_w)
+        if layer.side == SMALL_SIDE:
+            layer.kernel += FC_SMALL
+        layer.points = LENGTH if layer.kernel >= FC_LINES else layer.side * layer.side
+        layer.m_h, layer.m_w = outputs(layer.r, layer.side), outputs(layer.s, layer.side)
+    x.transform = problem.kernels.winograd.input[(layer.kernel >= FC_SMALL) + (layer.kernel >= FC_LINES)
+                                                 + (layer.kernel >= FC_FOURIER)]
     y.transform = problem.kernels.winograd.output_gradient[layer.kernel]
     layer.residues = layer.dilation_h * layer.dilation_w
     layer.all_cols = layer.cols = parts(parts(layer.out_w, layer.dilation_w), layer.m_w)
@@ -230,6 +248,7 @@ cdef fc_plane plane_of(const Layer *layer, const Area *area, idx stride, idx row
     else:
         plane.h, plane.w, plane.row, plane.col, plane.step_h, plane.step_w = h, w, row, col, 0, step
         plane.dilation_h, plane.dilation_w = stride * layer.dilation_h, stride * layer.dilation_w
+    plane.tall, plane.wide = layer.m_h, layer.m_w
     return plane
 
 

@@ -51,7 +51,7 @@ static void set_matrices(int side, int n, int r)
 
 static void set_size(int size)
 {
-    const int sizes[FC_WINOGRADS][2] = {{2, 2}, {3, 3}, {4, 4}, {5, 5}, {2, 2}, {3, 3}, {1, 3}, {1, 5}, {1, 7}};
+    const int sizes[FC_FOURIER][2] = {{2, 2}, {3, 3}, {4, 4}, {5, 5}, {2, 2}, {3, 3}, {1, 3}, {1, 5}, {1, 7}};
     const int square = size < FC_SMALL ? 6 : 5;
     set_matrices(0, size < FC_LINES ? square : 1, sizes[size][0]);
     set_matrices(1, size < FC_LINES ? square : 8, sizes[size][1]);
@@ -143,14 +143,14 @@ static void check_input(void)
 
 static void check_output_gradient(void)
 {
-    for (int size = 0; size < FC_WINOGRADS; size++) check_to_points(size, 1);
+    for (int size = 0; size < FC_FOURIER; size++) check_to_points(size, 1);
 }
 
 static void check_output(void)
 {
     const idx lanes = kern->lanes;
     for (int round = 0; round < 300; round++) {
-        const int size = round % FC_WINOGRADS;
+        const int size = round % FC_FOURIER;
         set_size(size);
         row_of_tiles t = draw_row(outputs, 1);
         const int last = points[0] * points[1] - 1;
@@ -183,7 +183,7 @@ static void check_filters(void)
 {
     const idx lanes = kern->lanes;
     for (int round = 0; round < 300; round++) {
-        const int size = round % FC_WINOGRADS, flip = round % 3 == 0;
+        const int size = round % FC_FOURIER, flip = round % 3 == 0;
         set_size(size);
         const int n_taps = taps[0] * taps[1], last = points[0] * points[1] - 1;
         idx filters = 1 + below(lanes), depth = 1 + below(4), w_depth = n_taps + below(3);
@@ -193,7 +193,7 @@ static void check_filters(void)
         void *u = output(last * u_point + (depth - 1) * u_depth + lanes);
         SAY("%d x %d taps, filters %td depth %td flip %d", taps[0], taps[1], filters, depth, flip);
         kern->winograd->filters[size](u, u_point, u_depth, w, w_filter, w_depth, filters, depth, flip,
-                                      w + elements * kern->itemsize);
+                                      w + elements * kern->itemsize, taps[0], taps[1]);
         for (idx c = 0; c < depth; c++)
             for (idx k = 0; k < lanes; k++)
                 for (int a = 0; a < points[0]; a++)
@@ -214,7 +214,7 @@ static void check_filter_gradient(void)
 {
     const idx lanes = kern->lanes;
     for (int round = 0; round < 300; round++) {
-        const int size = round % FC_WINOGRADS;
+        const int size = round % FC_FOURIER;
         set_size(size);
         const int n_taps = taps[0] * taps[1], n_points = points[0] * points[1];
         idx channels = 1 + below(3 * lanes), whole = (channels + lanes - 1) / lanes * lanes, n_slices = 1 + below(3);
@@ -222,7 +222,7 @@ static void check_filter_gradient(void)
         const void *s = input((n_slices - 1) * s_slice + (n_points - 1) * s_point + whole);
         void *dw = output(channels * n_taps);
         SAY("%d x %d taps, channels %td slices %td", taps[0], taps[1], channels, n_slices);
-        kern->winograd->filter_gradient[size](dw, s, s_point, s_slice, n_slices, channels);
+        kern->winograd->filter_gradient[size](dw, s, s_point, s_slice, n_slices, channels, taps[0], taps[1]);
         for (idx c = 0; c < channels; c++)
             for (int i = 0; i < n_taps; i++) {
                 double sum = 0;
@@ -237,7 +237,75 @@ static void check_filter_gradient(void)
     }
 }
 
+/* Products of what two transforms made, lane by lane; the arrays have FC_FOURIER_POINTS points of a vector. */
+static void *multiplied(const void *a, const void *b)
+{
+    const idx n = FC_FOURIER_POINTS * kern->lanes;
+    void *product = output(n);
+    for (idx i = 0; i < n; i++)
+        if (kern->itemsize == 4)
+            ((float *)product)[i] = (float)(get(a, i) * get(b, i));
+        else
+            ((double *)product)[i] = get(a, i) * get(b, i);
+    return product;
+}
+
+/* Fourier transforms, from pixels to outputs, and from pixels to the gradient of the taps: each lane is a channel whose
+ * filter, or whose dy, is its own. */
+static void check_fourier(void)
+{
+    const idx lanes = kern->lanes, n = FC_FOURIER_POINTS * lanes;
+    for (int round = 0; round < 60; round++) {
+        const int tall = 1 + below(13), wide = 1 + below(13), flip = round % 3 == 0, n_taps = tall * wide;
+        const int out[2] = {FC_SIDE + 1 - tall, FC_SIDE + 1 - wide};
+        points[0] = points[1] = FC_SIDE, taps[0] = tall, taps[1] = wide;
+        row_of_tiles t = draw_row(out, 1);
+        t.count = 1;
+        t.plane.tall = out[0], t.plane.wide = out[1];
+        const idx filters = 1 + below(lanes), w_filter = n_taps + below(3);
+        const void *x = input(t.elements), *dy = input(t.elements), *w = input((filters - 1) * w_filter + n_taps);
+        const void *bias = round % 2 ? input(lanes) : NULL;
+        void *v = output(n), *u = output(n), *z = output(n), *y = output(t.elements), *dw = output(lanes * n_taps);
+        kern->winograd->input[3](v, lanes, n, x, &t.plane, t.h0, t.w0, 1);
+        kern->winograd->filters[FC_FOURIER](u, lanes, n, w, w_filter, n_taps, filters, 1, flip, NULL, tall, wide);
+        kern->winograd->output[FC_FOURIER](y, &t.plane, t.h0, t.w0, 1, multiplied(v, u), lanes, n, bias);
+        char *written = calloc((size_t)t.elements, 1);
+        for (int i = 0; i < out[0]; i++)
+            for (int j = 0; j < out[1]; j++)
+                for (idx lane = 0; lane < lanes && pixel(&t, 0, i, j) >= 0; lane++) {
+                    double sum = bias ? get(bias, lane) : 0;
+                    for (int a = 0; a < n_taps && lane < filters; a++) {
+                        const idx at = pixel(&t, 0, i + a / wide, j + a % wide);
+                        if (at >= 0) sum += get(w, lane * w_filter + (flip ? n_taps - 1 - a : a)) * get(x, at + lane);
+                    }
+                    expect_close(y, pixel(&t, 0, i, j) + lane, sum);
+                    written[pixel(&t, 0, i, j) + lane] = 1;
+                }
+        for (idx i = 0; i < t.elements; i++)
+            if (!written[i] && !poisoned(y, i)) fail("written outside of the tile");
+        free(written);
+        kern->winograd->output_gradient[FC_FOURIER](z, lanes, n, dy, &t.plane, t.h0, t.w0, 1);
+        kern->winograd->filter_gradient[FC_FOURIER](dw, multiplied(v, z), lanes, 0, 1, filters, tall, wide);
+        for (idx c = 0; c < filters; c++)
+            for (int a = 0; a < n_taps; a++) {
+                double sum = 0;
+                for (int i = 0; i < out[0]; i++)
+                    for (int j = 0; j < out[1]; j++) {
+                        const idx at = pixel(&t, 0, i, j), seen = pixel(&t, 0, i + a / wide, j + a % wide);
+                        if (at >= 0 && seen >= 0) sum += get(dy, at + c) * get(x, seen + c);
+                    }
+                expect_close(dw, c * n_taps + a, sum);
+            }
+        release();
+    }
+}
+
 const kernel_check winograd_checks[] = {
-    {"input", check_input},     {"output_gradient", check_output_gradient}, {"output", check_output},
-    {"filters", check_filters}, {"filter_gradient", check_filter_gradient}, {NULL, NULL},
+    {"input", check_input},
+    {"output_gradient", check_output_gradient},
+    {"output", check_output},
+    {"filters", check_filters},
+    {"filter_gradient", check_filter_gradient},
+    {"fourier", check_fourier},
+    {NULL, NULL},
 };
