@@ -131,10 +131,12 @@ class Sight:
 
     def __init__(self, x_size, w_size, stride, padding, dilation, groups, method):
         self.taps = reference._Taps(x_size, w_size, stride, padding, dilation, groups)
-        self.x_size, self.dilation = x_size, self.taps.dilation
+        self.x_size = x_size
         # A stride that is never taken is none.
         self.stride = [1 if self.taps.y_shape[2 + axis] == 1 else self.taps.stride[axis] for axis in range(2)]
         self.kernel = [-(-w_size[2 + axis] // self.stride[axis]) for axis in range(2)]  # taps of a residue
+        # What has no second tap has no dilation.
+        self.dilation = [self.taps.dilation[axis] if self.kernel[axis] > 1 else 1 for axis in range(2)]
         points = [SQUARE, SQUARE] if min(self.kernel) > 1 else [LINE if taps > 1 else 1 for taps in self.kernel]
         if method == "fourier":
             points = [FOURIER, FOURIER]

@@ -132,45 +132,45 @@ class Conversion:
 
         return is_shared(self)
 
-    def bfloat16(self) -> Tensor:
+    def bfloat16(self, memory_format: memory_format = preserve_format) -> Tensor:
         """The tensor in bfloat16."""
-        return self.to(bfloat16)
+        return self.to(bfloat16, memory_format=memory_format)
 
-    def half(self) -> Tensor:
+    def half(self, memory_format: memory_format = preserve_format) -> Tensor:
         """The tensor in float16."""
-        return self.to(float16)
+        return self.to(float16, memory_format=memory_format)
 
-    def float(self) -> Tensor:
+    def float(self, memory_format: memory_format = preserve_format) -> Tensor:
         """The tensor in float32."""
-        return self.to(float32)
+        return self.to(float32, memory_format=memory_format)
 
-    def double(self) -> Tensor:
+    def double(self, memory_format: memory_format = preserve_format) -> Tensor:
         """The tensor in float64."""
-        return self.to(float64)
+        return self.to(float64, memory_format=memory_format)
 
-    def byte(self) -> Tensor:
+    def byte(self, memory_format: memory_format = preserve_format) -> Tensor:
         """The tensor in uint8."""
-        return self.to(uint8)
+        return self.to(uint8, memory_format=memory_format)
 
-    def char(self) -> Tensor:
+    def char(self, memory_format: memory_format = preserve_format) -> Tensor:
         """The tensor in int8."""
-        return self.to(int8)
+        return self.to(int8, memory_format=memory_format)
 
-    def short(self) -> Tensor:
+    def short(self, memory_format: memory_format = preserve_format) -> Tensor:
         """The tensor in int16."""
-        return self.to(int16)
+        return self.to(int16, memory_format=memory_format)
 
-    def int(self) -> Tensor:
+    def int(self, memory_format: memory_format = preserve_format) -> Tensor:
         """The tensor in int32."""
-        return self.to(int32)
+        return self.to(int32, memory_format=memory_format)
 
-    def long(self) -> Tensor:
+    def long(self, memory_format: memory_format = preserve_format) -> Tensor:
         """The tensor in int64."""
-        return self.to(int64)
+        return self.to(int64, memory_format=memory_format)
 
-    def bool(self) -> Tensor:
+    def bool(self, memory_format: memory_format = preserve_format) -> Tensor:
         """The tensor as bools: which elements are not 0."""
-        return self.to(bool_)
+        return self.to(bool_, memory_format=memory_format)
 
     def _new(self, array: np.ndarray, dtype: DTypeLike | None, device: DeviceLike, requires_grad: _bool) -> Tensor:
         check_device(device)

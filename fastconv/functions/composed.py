@@ -489,8 +489,9 @@ def searchsorted(
                 f"value tensor must match, but we got boundaries tensor {list(order.shape)} and input value tensor "
                 f"{list(values.shape)}"
             )
-        rows = zip(order.reshape(-1, order.shape[-1]), values.reshape(-1, values.shape[-1]), strict=True)
-        found = np.stack([np.searchsorted(row, wanted, kind) for row, wanted in rows]).reshape(values.shape)
+        found = np.zeros(values.shape, np.int64)
+        for row in np.ndindex(order.shape[:-1]):
+            found[row] = np.searchsorted(order[row], values[row], kind)
     return wrap(np.asarray(found, np.int32 if out_int32 else np.int64))
 
 

@@ -154,17 +154,26 @@ def norm(
 
     Parameters
     ----------
-    p : float or "fro"
+    p : float, "fro" or "nuc"
         2 (also called "fro") by default; ``inf`` is the largest, ``-inf`` the smallest magnitude, 0 counts
-        what is not 0.
+        what is not 0. "nuc" is the sum of the singular values of matrices.
     """
     p = 2 if p in (None, "fro") else p
+    if p == "nuc":
+        from ..linalg import matrix_norm
+
+        matrix = (0, 1) if dim is None and input.ndim == 2 else dim
+        if not isinstance(matrix, (list, tuple)) or len(matrix) != 2:
+            raise RuntimeError(f"norm() by 'nuc' takes two dimensions of {list(input.shape)}, got dim={dim!r}")
+        return matrix_norm(_floats(input, "norm", dtype), "nuc", matrix, keepdim)
     if not isinstance(p, (int, float)):
-        raise ValueError(f"norm() expects a number or 'fro' as p, got {p!r}")
+        raise ValueError(f"norm() expects a number, 'fro' or 'nuc' as p, got {p!r}")
     x = _floats(input, "norm", dtype)
-    if (math.isinf(p) or p < 0) and not x.numel():
+    dims = dimensions(dim, x)
+    taken = x.shape if dims is None else [x.shape[d] for d in (dims if isinstance(dims, tuple) else (dims,))]
+    if (math.isinf(p) or p < 0) and 0 in taken:
         raise RuntimeError(f"norm(): {p} of an empty tensor of shape {list(x.shape)} has no identity")
-    return apply(primitives.norm, x, p=p, dim=dimensions(dim, x), keepdim=keepdim)
+    return apply(primitives.norm, x, p=p, dim=dims, keepdim=keepdim)
 
 
 def _extremum(input: Any, dim: Any, keepdim: bool, sign: int, name: str, out: Any) -> Any:

@@ -575,7 +575,7 @@ def gaussian_nll_loss(
     ----------
     input, target : Tensor or ndarray
     var : Tensor, ndarray or float
-        Variances of input's shape, or the same without, or with one for, the last dimension.
+        Variances of input's shape, or of lengths of one that are broadcast to it, or without the last dimension.
     full : bool
         Add the constant ``log(2 pi) / 2``.
     eps : float
@@ -588,7 +588,7 @@ def gaussian_nll_loss(
     if var.shape != input.shape:
         if var.shape == input.shape[:-1]:
             var = var.unsqueeze(-1)
-        elif var.shape[:-1] != input.shape[:-1] or var.shape[-1] != 1:
+        elif var.ndim != input.ndim or any(n not in (1, m) for n, m in zip(var.shape, input.shape, strict=True)):
             raise ValueError(f"var is of incorrect size: {list(var.shape)} for an input of {list(input.shape)}")
     reduction = reduction_of(reduction, None, None)
     var = var + (clamp(var, min=eps) - var).detach()
