@@ -20,6 +20,7 @@ FREE = "vectors may have either sign"
 KNOWN = {
     "batch_norm": "an input of size (0,) has no channels and is refused; torch returns nothing of nothing",
     "hardsigmoid": "torch multiplies gradients in float64 by a sixth in float32",
+    "norm": "nuclear norms are linalg.matrix_norm's",
     "normal": "a sample is of Tensor.normal_, under the function's name",
     "linalg.lstsq": "a sample takes the first two results",
     "linalg.pinv": "a sample is of the inverse of a product of its arguments",

@@ -154,11 +154,3 @@ def test_what_is_refused():
         linalg.solve(fc.eye(3), fc.ones(2, 1))
     with pytest.raises(TypeError, match="expected a Tensor"):
         linalg.det(np.eye(2))
-
-
-def test_the_nuclear_norm_as_a_norm_of_tensors():
-    x = fastconv.tensor([[3.0, 0.0], [0.0, 4.0]], requires_grad=True)
-    assert fastconv.norm(x, "nuc").item() == pytest.approx(7)
-    assert fastconv.stack([x, 2 * x]).norm("nuc", (1, 2)).tolist() == pytest.approx([7, 14])
-    with pytest.raises(RuntimeError, match=r"'nuc' takes two dimensions of \[2, 2\], got dim=1"):
-        x.norm("nuc", 1)

@@ -154,20 +154,14 @@ def norm(
 
     Parameters
     ----------
-    p : float, "fro" or "nuc"
+    p : float or "fro"
         2 (also called "fro") by default; ``inf`` is the largest, ``-inf`` the smallest magnitude, 0 counts
-        what is not 0. "nuc" is the sum of the singular values of matrices.
+        what is not 0.
     """
     p = 2 if p in (None, "fro") else p
-    if p == "nuc":
-        from ..linalg import matrix_norm
-
-        matrix = (0, 1) if dim is None and input.ndim == 2 else dim
-        if not isinstance(matrix, (list, tuple)) or len(matrix) != 2:
-            raise RuntimeError(f"norm() by 'nuc' takes two dimensions of {list(input.shape)}, got dim={dim!r}")
-        return matrix_norm(_floats(input, "norm", dtype), "nuc", matrix, keepdim)
     if not isinstance(p, (int, float)):
-        raise ValueError(f"norm() expects a number, 'fro' or 'nuc' as p, got {p!r}")
+        hint = '; linalg.matrix_norm(input, "nuc") sums singular values' if p == "nuc" else ""
+        raise ValueError(f"norm() expects a number or 'fro' as p, got {p!r}{hint}")
     x = _floats(input, "norm", dtype)
     dims = dimensions(dim, x)
     taken = x.shape if dims is None else [x.shape[d] for d in (dims if isinstance(dims, tuple) else (dims,))]
