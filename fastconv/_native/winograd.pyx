@@ -49,8 +49,7 @@ cdef void count(const Problem *problem, bint fourier, int *row, double *features
     row[0] = -1
     if not describe(problem, fourier, &layer):
         return
-    if (fourier and problem.which != WEIGHT_GRADIENT
-            and filter_bytes(&layer) > problem.tuning.blocks.fourier_kept_bytes):
+    if fourier and layer.groups * filter_bytes(&layer) > problem.tuning.blocks.fourier_kept_bytes:
         return
     row[0] = 0 if layer.r != layer.s else 1 if problem.stride_h > 1 else 2
     memset(features, 0, FEATURES * sizeof(double))
