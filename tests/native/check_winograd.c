@@ -1,5 +1,7 @@
 #include "kernels.h"
 
+#include "fourier.h"
+
 /* The matrices that multiply a tile from the left [0] and, transposed, from the right [1], by their definition in
  * winograd.h: of 5, 6 or 8 points, or of a single point, where all are 1. */
 static double BT[2][8][8], A[2][8][6], G[2][8][7];
