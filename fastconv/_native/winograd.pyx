@@ -11,6 +11,9 @@ pixels along it, and each matrix from one side. The input gradient is forward on
 and filters exchanged: x is then dy here, and y is dx. The weight gradient is in winograd_gradient.pyx, and what both
 have in common in winograd_tiles.pyx.
 
+Fourier transforms of tiles of 16x16 pixels, for filters of 4 to 13 taps along a side, are a second form: the same with
+other transforms and 382 points (src_c/fourier.h, docs/decisions/fourier.md).
+
 The order of the loops: U of all filters comes first, if they are few enough to be kept. Then, for each group and block
 of tiles, V of the block, which stays in a cache; and for each panel of filters M at all points, and y of it.
 """

@@ -1,4 +1,5 @@
-"""Winograd's tiles: how a convolution is cut into them, and the transforms of a block of them.
+"""Tiles of Winograd's filtering and of Fourier transforms: how a convolution is cut into them, and the transforms of a
+block of them.
 
 Images are cut into bands: a band makes as many rows of outputs as a tile has, times the dilation, and holds the tiles
 of every residue of the dilation. A block is some whole bands, of one image or of several, or a segment of a band that
@@ -30,7 +31,7 @@ cdef enum:
     SIDE = 6                  # of a square tile
     SMALL_SIDE = 5            # the same, for 2x2 and 3x3 taps
     LENGTH = 8                # of a tile of one row or column
-    LEAST_FOURIER = 4         # taps of a side that are worth transforms of Fourier, and the most that leave outputs
+    LEAST_FOURIER = 4         # taps along a side that are worth Fourier transforms, and the most that leave outputs
     MOST_FOURIER = 13
     MOST_DILATION = 1 << 30
 
