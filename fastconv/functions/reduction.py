@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from .. import primitives
+from .._native.layers import pointwise
 from .._native.tape import TensorBase, wrap
 from ..checks import dimension
 from ..dtypes import ARRAYS, as_dtype, bool_, uint8
@@ -185,7 +186,7 @@ def _extremum(input: Any, dim: Any, keepdim: bool, sign: int, name: str, out: An
     if input.ndim:
         _not_empty(input, dim, name)
         return result(*apply(primitives.max, input, dim=dim, keepdim=keepdim, sign=sign))
-    row = apply(primitives.reshape, input, shape=(1,))
+    row = pointwise.reshape(input, (1,))
     return result(*apply(primitives.max, row, dim=0, keepdim=False, sign=sign))
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import primitives
+from .._native.layers import pointwise
 from .._native.tape import TensorBase, differentiable_twice, siblings, wrap
 from ..checks import brief, dimension, integer
 from ..dtypes import filled_with, fitting
@@ -159,10 +160,8 @@ def gather(input: Tensor, dim: int, index: Tensor, *, sparse_grad: bool = False)
     if not input.ndim:
         return input.expand(array.shape) if array.ndim else apply(primitives.clone, input)
     if not array.size:
-        nothing = apply(
-            primitives.index, apply(primitives.reshape, input, shape=(-1,)), index=(slice(0, 0),), basic=True
-        )
-        return apply(primitives.reshape, nothing, shape=array.shape)
+        nothing = apply(primitives.index, pointwise.reshape(input, (-1,)), index=(slice(0, 0),), basic=True)
+        return pointwise.reshape(nothing, array.shape)
     return apply(primitives.index, input, index=_along(array.reshape(array.shape or (1,)), dim), basic=False)
 
 

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .. import primitives
+from .._native.layers import pointwise
 from .._native.tape import TensorBase
-from ..checks import brief, dimension, unpack
-from ..dtypes import ARRAYS, can_cast
+from ..checks import dimension, unpack
+from ..dtypes import can_cast
 from .operands import apply, check_out, into, numpy_names, one_dtype
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def reshape(input: Tensor, shape: Sequence[int]) -> Tensor:
     try:
         if min(shape, default=0) < -1:
             raise ValueError
-        return apply(primitives.reshape, input, shape=shape)
+        return pointwise.reshape(input, shape)
     except ValueError:
         raise RuntimeError(f"shape {list(shape)} is invalid for input of size {math.prod(input.shape)}") from None
 
@@ -75,17 +76,7 @@ def view(input: Tensor, shape: Sequence[int]) -> Tensor:
 
 def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
     """The tensor with the dimensions `start_dim` to `end_dim` made one."""
-    if not isinstance(input, ARRAYS):
-        raise TypeError(f"flatten() expects a Tensor, got {brief(input)}")
-    shape: tuple[int, ...] = input._array.shape if isinstance(input, TensorBase) else input.shape
-    start, end = dimension(start_dim, len(shape)), dimension(end_dim, len(shape))
-    if start > end:
-        raise RuntimeError(f"flatten() got start_dim {start_dim} after end_dim {end_dim} for shape {list(shape)}")
-    if start == end and shape:
-        return input
-    return apply(
-        primitives.reshape, input, shape=(*shape[:start], math.prod(shape[start : end + 1]), *shape[end + 1 :])
-    )
+    return pointwise.flatten(input, start_dim, end_dim)
 
 
 def permute(input: Tensor, dims: Sequence[int]) -> Tensor:
@@ -115,18 +106,16 @@ def transpose(input: Tensor, dim0: int, dim1: int) -> Tensor:
 def unsqueeze(input: Tensor, dim: int) -> Tensor:
     """A view with a dimension of length 1 put in before `dim`."""
     place = dimension(dim, input.ndim + 1)
-    return apply(primitives.reshape, input, shape=(*input.shape[:place], 1, *input.shape[place:]))
+    return pointwise.reshape(input, (*input.shape[:place], 1, *input.shape[place:]))
 
 
 @numpy_names
 def squeeze(input: Tensor, dim: int | Sequence[int] | None = None) -> Tensor:
     """A view without the dimensions of length 1, or without those of them that `dim` names."""
     if dim is None:
-        return apply(primitives.reshape, input, shape=tuple(n for n in input.shape if n != 1))
+        return pointwise.reshape(input, [n for n in input.shape if n != 1])
     drop = {dimension(d, input.ndim) for d in (dim if isinstance(dim, (list, tuple)) else (dim,))}
-    return apply(
-        primitives.reshape, input, shape=tuple(n for i, n in enumerate(input.shape) if n != 1 or i not in drop)
-    )
+    return pointwise.reshape(input, [n for i, n in enumerate(input.shape) if n != 1 or i not in drop])
 
 
 def expand(input: Tensor, shape: Sequence[int]) -> Tensor:
@@ -173,7 +162,7 @@ def cat(tensors: Sequence[Tensor], dim: int = 0, *, out: Tensor | None = None) -
     _check_holds(out, tensors[0])
     if shape is not None:
         nothing = (*shape[:dim], 0, *shape[dim + 1 :])
-        tensors = [apply(primitives.reshape, t, shape=nothing) if t.shape == (0,) else t for t in tensors]
+        tensors = [pointwise.reshape(t, nothing) if t.shape == (0,) else t for t in tensors]
     try:
         y = apply(primitives.cat, *tensors, dim=dim)
     except (ValueError, IndexError):

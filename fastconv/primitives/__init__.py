@@ -77,7 +77,6 @@ from .shapes import (
     index,
     put,
     put_back,
-    reshape,
     stack,
 )
 from .views import (
@@ -136,7 +135,6 @@ __all__ = [
     "put_along",
     "put_back",
     "remainder",
-    "reshape",
     "scale",
     "select",
     "selected",

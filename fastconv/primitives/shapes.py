@@ -21,16 +21,8 @@ __all__ = [
     "index",
     "put",
     "put_back",
-    "reshape",
     "stack",
 ]
-
-
-@moving
-@differentiable_twice
-def reshape(needs, x, shape):
-    old = x.shape
-    return x.reshape(shape), lambda dy: (dy.reshape(old),), ()
 
 
 def _put_back(dy, shape: tuple[int, ...], index, basic: bool):

@@ -1,17 +1,19 @@
-"""Layers that compute every element by itself."""
+"""Layers that compute every element by itself, or only lay it out in another shape."""
 
 cimport cython
 cimport numpy as cnp
+from cpython.ref cimport PyObject
 
 from fastconv._native cimport passes
 from fastconv._native.common cimport alike, in_order, new_like, real_type, solid, sum_of
 from fastconv._native.layers.inputs cimport array_of, asked, is_narrow_tensor
-from fastconv._native.tape cimport TensorBase, in_float32, record, wrap
+from fastconv._native.tape cimport TensorBase, in_float32, is_recording, is_whole, link_view, record, wrap
 
 import numpy as np
 
 from fastconv._native.tape import differentiable_twice
 from fastconv.arguments import pointwise as arguments
+from fastconv.checks import brief, dimension
 
 cnp.import_array()
 
@@ -120,6 +122,53 @@ def add(a, b):
     return np.add(a, b) if total is None else total
 
 
-for operation in (relu, relu_backward, leaky_relu, leaky_relu_backward):
+# ---- reshape -------------------------------------------------------------------------------------------------------
+
+def reshape(x, shape):
+    """The elements of x in another shape; a view where possible."""
+    cdef int gradients = asked(x)
+    cdef cnp.ndarray a = array_of(x), y = a.reshape(shape)
+    cdef PyObject *base = <PyObject *>cnp.PyArray_BASE(y)
+    cdef ReshapeProduct product
+    cdef TensorBase out
+    if gradients < 0:
+        return y
+    if gradients:
+        product = ReshapeProduct.__new__(ReshapeProduct)
+        product.shape = (<object>a).shape
+        out = record(y, reshape, product, (), (x,))
+    else:
+        out = wrap(y)
+    if base == <PyObject *>a or not is_whole(a) and base == <PyObject *>cnp.PyArray_BASE(a):
+        link_view(out, <TensorBase>x, is_recording())
+    return out
+
+
+@cython.final
+cdef class ReshapeProduct:
+    cdef tuple shape
+
+    def __call__(self, dy):
+        return (dy.reshape(self.shape),)
+
+
+def flatten(x, start_dim=0, end_dim=-1):
+    """x with the dimensions from start_dim to end_dim made one; a view where possible."""
+    a = array_of(x)
+    if not cnp.PyArray_Check(a):
+        raise TypeError(f"flatten() expects a Tensor, got {brief(x)}")
+    cdef tuple shape = a.shape
+    cdef int n = <int>len(shape), first = dimension(start_dim, n), last = dimension(end_dim, n), i
+    if first > last:
+        raise RuntimeError(f"flatten() got start_dim {start_dim} after end_dim {end_dim} for shape {list(shape)}")
+    if first == last and n:
+        return x
+    length = 1
+    for i in range(first, min(last + 1, n)):
+        length *= shape[i]
+    return reshape(x, shape[:first] + (length,) + shape[last + 1:])
+
+
+for operation in (relu, relu_backward, leaky_relu, leaky_relu_backward, reshape):
     differentiable_twice(operation)
 del operation
