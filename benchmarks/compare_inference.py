@@ -10,9 +10,9 @@ against fastconv's model in float64. Weights are random, batch norms have random
 """
 
 import argparse
+import contextlib
 import json
 import os
-import signal
 import statistics
 import subprocess
 import sys
@@ -26,7 +26,6 @@ import numpy as np
 
 ENGINES = ("optimize", "fastconv", "onnxruntime", "openvino", "mnn", "torch", "torch channels_last")
 NETWORKS = ("resnet18", "resnet50", "vgg16", "mobilenet_v2")
-PAUSE_S = 0.05  # before a turn: threads that have nothing to do spin for a while
 LEAST_S = 0.02  # a sample repeats its call until it lasts this long
 
 
@@ -127,20 +126,27 @@ def engine(name: str, folder: Path, threads: int) -> Callable[[np.ndarray], np.n
 
 
 def serve(name: str, folder: Path, threads: int) -> None:
-    """Answer each line of standard input, the number of a turn, with the seconds of a call; first with the result."""
+    """A worker: writes its result, and then times a call whenever a line comes in."""
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # engines speak too, in C
-    call, x = engine(name, folder, threads), np.load(folder / "x.npy")
+
+    def answer(**message: Any) -> None:
+        print(json.dumps(message), file=answers, flush=True)
+
+    try:
+        call, x = engine(name, folder, threads), np.load(folder / "x.npy")
+    except ImportError as error:
+        return answer(unavailable=str(error))
     np.save(folder / f"{name}.npy", call(x))
     start = time.perf_counter()
     call(x)
     loops = max(1, int(LEAST_S / (time.perf_counter() - start)))
-    print("ready", file=answers, flush=True)
+    answer(ready=True)
     for _ in sys.stdin:
         start = time.perf_counter()
         for _ in range(loops):
             call(x)
-        print((time.perf_counter() - start) / loops, file=answers, flush=True)
+        answer(seconds=(time.perf_counter() - start) / loops)
 
 
 # ---- the comparison ------------------------------------------------------------------------------------------------
@@ -169,63 +175,30 @@ def write(folder: Path, network: str, images: int, size: int) -> np.ndarray:
         return model.double()(fastconv.from_numpy(x.astype(np.float64))).numpy()
 
 
-def halt(worker: subprocess.Popen[str]) -> None:
-    """Stop it until its next turn: the idle threads of some engines spin."""
-    if os.name == "posix":
-        worker.send_signal(signal.SIGSTOP)
-
-
-def wake(worker: subprocess.Popen[str]) -> None:
-    if os.name == "posix":
-        worker.send_signal(signal.SIGCONT)
-
-
 def compare(
     network: str, images: int, size: int, threads: int, repeats: int, engines: list[str]
 ) -> list[dict[str, Any]]:
     """A row for each engine: its seconds, its time by ours, its error."""
+    from fastconv.app.contenders import Unavailable, Worker, alternate, median_ratio  # not for other engines' workers
+
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         exact = write(folder, network, images, size)
-        environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
-        workers: dict[str, subprocess.Popen[str]] = {}
-        times: dict[str, list[float]] = {}
-        for kind in engines:
-            command = [sys.executable, __file__, "--serve", kind, "--folder", name, "--threads", str(threads)]
-            worker = subprocess.Popen(
-                command,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                text=True,
-                env=environment,
-            )
-            if worker.stdout.readline() == "ready\n":
-                workers[kind], times[kind] = worker, []
-                halt(worker)
-            else:
-                worker.kill()
-                lines = worker.stderr.read().strip().splitlines()
-                print(f"{kind}: not available ({lines[-1] if lines else 'it ended'})", file=sys.stderr)
-        for _ in range(repeats):
-            for kind, worker in workers.items():
-                time.sleep(PAUSE_S)
-                wake(worker)
-                worker.stdin.write("\n")
-                worker.stdin.flush()
-                times[kind].append(float(worker.stdout.readline()))
-                halt(worker)
-        for worker in workers.values():
-            wake(worker)
-            worker.stdin.close()
-            worker.wait()
+        with contextlib.ExitStack() as stack:
+            workers = []
+            for kind in engines:
+                command = [__file__, "--serve", kind, "--folder", name, "--threads", str(threads)]
+                try:
+                    workers.append(stack.enter_context(Worker(kind, command, threads, still=True)))
+                except Unavailable as error:
+                    print(f"left out: {error}", file=sys.stderr)
+            times = dict(zip([worker.name for worker in workers], alternate(workers, repeats), strict=True))
         rows = []
-        for kind in workers:
+        for kind in times:
             y = np.load(folder / f"{kind}.npy").astype(np.float64)
-            ratios = [a / b for a, b in zip(times[kind], times["optimize"], strict=True)]
             rows.append({
                 "network": network, "images": images, "threads": threads, "engine": kind,
-                "ms": 1e3 * statistics.median(times[kind]), "ratio": statistics.median(ratios),
+                "ms": 1e3 * statistics.median(times[kind]), "ratio": median_ratio(times[kind], times["optimize"]),
                 "error": float(np.linalg.norm(y - exact) / np.linalg.norm(exact)),
             })  # fmt: skip
         return rows

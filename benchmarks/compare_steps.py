@@ -9,12 +9,9 @@ medians over the turns. Memory is the most that the process had resident, less w
 """
 
 import argparse
+import contextlib
 import json
-import os
 import resource
-import signal
-import statistics
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -78,7 +75,7 @@ def resident():
 
 
 def work(kind, name, threads):
-    """A contender: prepares its step, and then times it whenever a line comes in."""
+    """A worker: prepares its step, and then times it whenever a line comes in."""
     size = NETWORKS[name]
     if kind in ("fastconv", "apart"):
         sys.path.insert(0, str(ROOT))
@@ -122,43 +119,10 @@ def work(kind, name, threads):
         print(json.dumps({"seconds": least}), flush=True)
 
 
-class Contender:
-    def __init__(self, kind, name, threads):
-        variables = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "FASTCONV_NUM_THREADS")
-        self.process = subprocess.Popen(
-            [sys.executable, __file__, "--work", kind, name, str(threads)],
-            **{"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True},
-            env=os.environ | dict.fromkeys(variables, str(threads)),
-        )
-        self.first = self.answer()
-        self.signal("SIGSTOP")
-
-    def signal(self, name):
-        """Stop it between its turns: the idle threads of some libraries spin."""
-        if os.name == "posix":
-            self.process.send_signal(getattr(signal, name))
-
-    def answer(self):
-        line = self.process.stdout.readline()
-        if not line:
-            raise RuntimeError(f"a contender ended with {self.process.wait()}")
-        return json.loads(line)
-
-    def time(self):
-        self.signal("SIGCONT")
-        self.process.stdin.write("\n")
-        self.process.stdin.flush()
-        seconds = self.answer()["seconds"]
-        self.signal("SIGSTOP")
-        return seconds
-
-    def close(self):
-        self.signal("SIGCONT")
-        self.process.stdin.close()
-        self.process.wait()
-
-
 def main():
+    sys.path.append(str(ROOT))  # this fastconv, unless one is installed
+    from fastconv.app.contenders import Worker, alternate, median_ratio  # which a worker of torch's does not import
+
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--turns", type=int, default=5)
@@ -167,26 +131,24 @@ def main():
     parser.add_argument("--json", type=Path, help="append what was measured to this file, a line a network")
     options = parser.parse_args()
     for name in options.networks:
-        contenders = {kind: Contender(kind, name, options.threads) for kind in ("fastconv", *options.against)}
-        times = {kind: [] for kind in contenders}
-        for _ in range(options.turns):
-            for kind, contender in contenders.items():
-                times[kind].append(contender.time())
-        for contender in contenders.values():
-            contender.close()
+        with contextlib.ExitStack() as stack:
+            workers = []
+            for kind in ("fastconv", *options.against):
+                command = [__file__, "--work", kind, name, str(options.threads)]
+                workers.append(stack.enter_context(Worker(kind, command, options.threads, still=True)))
+            times = dict(zip([worker.name for worker in workers], alternate(workers, options.turns), strict=True))
+        memory = {worker.name: worker.first["memory"] for worker in workers}
         print(f"{name} {NETWORKS[name]}, {options.threads} threads:")
-        for kind, contender in contenders.items():
-            ratio = statistics.median(a / b for a, b in zip(times[kind], times["fastconv"], strict=True))
-            memory = contender.first["memory"]
-            share = contenders["fastconv"].first["memory"] / memory if memory else float("nan")
+        for kind in times:
+            share = memory["fastconv"] / memory[kind] if memory[kind] else float("nan")
             print(
-                f"  {kind:14} {1e3 * min(times[kind]):9.1f} ms, fastconv is {ratio:5.2f} times as fast; "
-                f"{memory / 2**20:7.1f} MiB, of which fastconv takes {share:.2f}",
+                f"  {kind:14} {1e3 * min(times[kind]):9.1f} ms, fastconv is "
+                f"{median_ratio(times[kind], times['fastconv']):5.2f} times as fast; "
+                f"{memory[kind] / 2**20:7.1f} MiB, of which fastconv takes {share:.2f}",
                 flush=True,
             )
         if options.json:
             with options.json.open("a") as file:
-                memory = {kind: contender.first["memory"] for kind, contender in contenders.items()}
                 record = {"network": name, "threads": options.threads, "seconds": times, "memory": memory}
                 file.write(json.dumps(record) + "\n")
 

@@ -114,7 +114,7 @@ def test_contender_that_is_not_installed(capsys, monkeypatch, tmp_path):
     (tmp_path / "sitecustomize.py").write_text("import sys\nsys.modules['torch'] = None\n")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     with contenders.running(["numpy", "torch"]) as started:
-        assert [contender.kind for contender in started] == ["numpy"]
+        assert [contender.name for contender in started] == ["numpy"]
     assert capsys.readouterr().err.startswith("left out: torch: ")
 
 

@@ -45,12 +45,12 @@ def run(cases: list[str], threads: int, repeats: int, json_file: str | None = No
     kinds = ["fastconv", "numpy", *(["torch"] if find_spec("torch") else [])]
     measured = []
     with running(kinds, threads) as contenders:
-        about = ", ".join(f"{contender.kind} {contender.version}" for contender in contenders)
+        about = ", ".join(f"{contender.name} {contender.version}" for contender in contenders)
         print(f"{about}; {threads} thread{'s' if threads > 1 else ''}, median of {repeats} turns")
         print("ratio: how many times as fast fastconv was")
         if "torch" not in kinds:
             print("torch is not installed, so it is left out")
-        others = [contender.kind for contender in contenders[1:]]
+        others = [contender.name for contender in contenders[1:]]
         print(heading(others), flush=True)
         for record in records(contenders, cases, repeats):
             measured.append(record)
@@ -67,7 +67,7 @@ def records(contenders: Sequence[Contender], cases: Iterable[str], repeats: int)
     for case in cases:
         for op in PASSES:
             measured = measure(CASES[case] | {"op": op}, contenders, repeats)
-            gflops = operations(CASES[case]) / measured["seconds"][contenders[0].kind] * 1e-9
+            gflops = operations(CASES[case]) / measured["seconds"][contenders[0].name] * 1e-9
             yield {"case": case, "pass": op, "gflops": gflops, **measured}
 
 

@@ -32,7 +32,7 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -42,6 +42,7 @@ __all__ = [
     "POOLING",
     "Contender",
     "Unavailable",
+    "Worker",
     "alternate",
     "convolution_shapes",
     "measure",
@@ -76,8 +77,106 @@ class Unavailable(Exception):
 # The asking side
 
 
-class Contender:
-    """A worker process that runs the workloads of one contender; a context manager that ends it.
+class Worker:
+    """A process that answers every line of JSON with one; a context manager that ends it.
+
+    Parameters
+    ----------
+    name : str
+        What it measures, for errors.
+    command : sequence of str
+        What follows the interpreter.
+    threads : int
+        Threads of its libraries.
+    environment : dict of str
+        Variables beside those.
+    still : bool
+        Stop it between a question's answer and the next question, where the system can: the idle threads of some
+        libraries spin. One that is stopped does not end when this process is killed.
+
+    Attributes
+    ----------
+    name : str
+    first : dict
+        Its first answer, which it gives unasked.
+
+    Raises
+    ------
+    Unavailable
+        An answer says so.
+    RuntimeError
+        It has ended, or an answer tells of an error.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        command: Sequence[str],
+        threads: int,
+        environment: dict[str, str] | None = None,
+        still: bool = False,
+    ) -> None:
+        self.name = name
+        self._still = still and os.name == "posix"
+        variables = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "FASTCONV_NUM_THREADS")
+        variables = os.environ | dict.fromkeys(variables, str(threads)) | (environment or {})
+        # OpenBLAS's idle threads would spin through the next contender's turn: 2^20 clock cycles, then they sleep.
+        variables.setdefault("OPENBLAS_THREAD_TIMEOUT", "20")
+        self._process = subprocess.Popen(
+            [sys.executable, *command], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=variables
+        )
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._requests, self._answers = self._process.stdin, self._process.stdout
+        try:
+            self.first = self._answer()
+        except BaseException:
+            self.close()
+            raise
+
+    def ask(self, **request: Any) -> dict[Any, Any]:
+        """The answer to a request."""
+        if self._still:
+            self._process.send_signal(signal.SIGCONT)
+        with contextlib.suppress(BrokenPipeError):  # whether the worker lives shows in its answer
+            self._requests.write(json.dumps(request) + "\n")
+            self._requests.flush()
+        return self._answer()
+
+    def time(self) -> float:
+        """Seconds of what it has prepared, over one timed sample."""
+        return self.ask(do="time")["seconds"]
+
+    def _answer(self) -> dict[Any, Any]:
+        line = self._answers.readline()
+        if not line:
+            raise RuntimeError(f"the process that measures {self.name} ended with status {self._process.wait()}")
+        if self._still:
+            self._process.send_signal(signal.SIGSTOP)
+        answer = json.loads(line)
+        if "unavailable" in answer:
+            raise Unavailable(f"{self.name}: {answer['unavailable']}")
+        if "error" in answer:
+            raise RuntimeError(f"the process that measures {self.name} failed:\n{answer['error']}")
+        return answer
+
+    def close(self) -> None:
+        """End the process, whatever it is doing."""
+        self._process.kill()
+        self._process.wait()
+        for pipe in (self._requests, self._answers):
+            with contextlib.suppress(BrokenPipeError):
+                pipe.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception) -> None:
+        self.close()
+
+
+class Contender(Worker):
+    """A worker that runs the workloads of one contender.
 
     Parameters
     ----------
@@ -90,7 +189,6 @@ class Contender:
 
     Attributes
     ----------
-    kind : str
     version : str
         The contender's version.
 
@@ -103,72 +201,20 @@ class Contender:
     def __init__(self, kind: str, threads: int = 1, keep_memory: bool = False) -> None:
         if kind not in _PREPARE:
             raise ValueError(f"expected one of the contenders {', '.join(_PREPARE)}, got {kind!r}")
-        self.kind = kind
-        variables = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "FASTCONV_NUM_THREADS")
-        environment = os.environ | dict.fromkeys(variables, str(threads)) | (KEEP_MEMORY if keep_memory else {})
-        # OpenBLAS's idle threads would spin through the next contender's turn: 2^20 clock cycles, then they sleep.
-        environment.setdefault("OPENBLAS_THREAD_TIMEOUT", "20")
         # The worker imports this very package: not another one in the working directory (-P), nor one installed.
         package = str(Path(__file__).resolve().parents[2])
-        environment["PYTHONPATH"] = os.pathsep.join([package, *filter(None, [os.environ.get("PYTHONPATH")])])
-        self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "fastconv.app.contenders", kind, str(threads)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            env=environment,
-        )
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._requests, self._answers = self._process.stdin, self._process.stdout
-        try:
-            self.version: str = self._answer()["version"]
-        except BaseException:
-            self.close()
-            raise
+        path = os.pathsep.join([package, *filter(None, [os.environ.get("PYTHONPATH")])])
+        environment = {"PYTHONPATH": path} | (KEEP_MEMORY if keep_memory else {})
+        super().__init__(kind, ["-P", "-m", "fastconv.app.contenders", kind, str(threads)], threads, environment)
+        self.version: str = self.first["version"]
 
     def prepare(self, workload: dict[Any, Any]) -> list[float]:
         """Build the workload, run it once and choose how often a sample calls it; returns a sample of the result."""
-        return self._ask(do="prepare", workload=workload)["sample"]
-
-    def time(self) -> float:
-        """Seconds a call of the prepared workload, over one timed sample."""
-        return self._ask(do="time")["seconds"]
+        return self.ask(do="prepare", workload=workload)["sample"]
 
     def peak_gflops(self) -> float:
         """The float32 FMA peak of one core in GFLOP/s, as fastconv's kernels reach it in the worker now."""
-        return self._ask(do="peak")["gflops"]
-
-    def close(self) -> None:
-        """End the worker, whatever it is doing."""
-        self._process.kill()
-        self._process.wait()
-        for pipe in (self._requests, self._answers):
-            with contextlib.suppress(BrokenPipeError):
-                pipe.close()
-
-    def __enter__(self) -> "Contender":
-        return self
-
-    def __exit__(self, *exception) -> None:
-        self.close()
-
-    def _ask(self, **request) -> dict[Any, Any]:
-        with contextlib.suppress(BrokenPipeError):  # whether the worker lives shows in its answer
-            self._requests.write(json.dumps(request) + "\n")
-            self._requests.flush()
-        return self._answer()
-
-    def _answer(self) -> dict[Any, Any]:
-        line = self._answers.readline()
-        if not line:
-            raise RuntimeError(f"the process that measures {self.kind} ended with status {self._process.wait()}")
-        answer = json.loads(line)
-        if "unavailable" in answer:
-            raise Unavailable(f"{self.kind}: {answer['unavailable']}")
-        if "error" in answer:
-            raise RuntimeError(f"the process that measures {self.kind} failed:\n{answer['error']}")
-        return answer
+        return self.ask(do="peak")["gflops"]
 
 
 @contextlib.contextmanager
@@ -188,7 +234,7 @@ def running(kinds: Iterable[str], threads: int = 1, keep_memory: bool = False) -
         yield contenders
 
 
-def alternate(contenders: Sequence[Contender], repeats: int) -> list[list[float]]:
+def alternate(contenders: Sequence[Worker], repeats: int) -> list[list[float]]:
     """Times of the prepared workloads, ``times[contender][turn]`` in seconds: they take turns, `repeats` times."""
     times: list[list[float]] = [[] for _ in contenders]
     for _ in range(repeats):
@@ -211,7 +257,7 @@ def measure(workload: dict[Any, Any], contenders: Sequence[Contender], repeats: 
     samples, ready = {}, []
     for contender in contenders:
         try:
-            samples[contender.kind] = contender.prepare(workload)
+            samples[contender.name] = contender.prepare(workload)
         except Unavailable:
             continue
         ready.append(contender)
