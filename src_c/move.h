@@ -51,6 +51,10 @@ typedef struct {
     /* The same for results too large for any cache: whole lines are stored past the caches, where the CPU can. The
      * caller calls fc_fence() when all is written. */
     void (*untranspose_far)(void *dst, idx dst_row, const void *src, idx width, idx rows, idx count);
+
+    /* `count` lines of 64 bytes, one after the other in src, stored likewise where lines begin in dst, dst_step elements
+     * apart. */
+    void (*lines_far)(void *dst, idx dst_step, const void *src, idx count);
 } fc_move_kernels;
 
 #endif
@@ -358,10 +362,20 @@ static void NAME(untranspose_far)(void *dst_, idx dst_row, const void *src_, idx
     if (i < count) NAME(untranspose)(dst + i, dst_row, src + i * width, width, rows, count - i);
 }
 
+static void NAME(lines_far)(void *dst_, idx dst_step, const void *src_, idx count)
+{
+    enum { LINE = 64 / REAL_BYTES, PARTS = LINE / LANES };
+    REAL *dst = dst_;
+    const REAL *src = src_;
+    for (idx i = 0; i < count; i++)
+        UNROLL_FOR (int k = 0; k < PARTS; k++)
+            STREAM((vec *)(dst + i * dst_step + k * LANES), load(src + i * LINE + k * LANES));
+}
+
 /* clang-format off */
 static const fc_move_kernels NAME(move) = {
     KERNEL(stage) KERNEL(fetch) KERNEL(pack_filters) KERNEL(pack_pixels) KERNEL(scatter) KERNEL(interleave)
-    KERNEL(transpose) KERNEL(untranspose) KERNEL(untranspose_far)
+    KERNEL(transpose) KERNEL(untranspose) KERNEL(untranspose_far) KERNEL(lines_far)
 };
 /* clang-format on */
 

@@ -82,6 +82,9 @@ def test_sizes_around_vectors_and_blocks(isas, dtype, guarded, kernel, stride):
         make_case("dilated", 2, 5, 60, 61, 5, 3, 3, 1, (4, 4), 4, 5),
         make_case("row.of.taps", 2, 5, 30, 61, 5, 1, 7, 1, (0, 3), 1, 5),
         make_case("column.of.taps", 2, 5, 61, 30, 5, 7, 1, 1, (3, 0), 1, 5),
+        # Results that no cache holds.
+        make_case("farthest", 1, 3, 1201, 1203, 3, 3, 3, 1, (1, 1), 1, 3),
+        make_case("farthest.strided", 1, 3, 1203, 1201, 3, 3, 3, 2, (1, 1), 1, 3),
     ],
     ids=lambda case: case["name"],
 )
@@ -107,6 +110,8 @@ def test_large_cases_on_any_number_of_threads(threads, dtype, case):
         make_case("strides", 2, 21, 23, 19, 21, 3, 4, (3, 2), (2, 1), (2, 1), 21),
         make_case("far", 2, 96, 60, 61, 96, 3, 3, 1, (1, 1), 1, 96),
         make_case("farthest", 1, 20, 460, 460, 20, 1, 3, 1, (0, 1), 1, 20),
+        make_case("farthest.lines", 1, 32, 365, 363, 32, 3, 3, 2, (1, 1), 1, 32),
+        make_case("farthest.groups", 1, 64, 258, 257, 64, 1, 3, 1, (0, 1), 1, 16),
         make_case("too.wide", 1, 9, 5, 16000, 9, 3, 3, 1, (1, 1), 1, 9),
         make_case("one.group.of.parts", 2, 150, 6, 5, 150, 3, 3, 1, (1, 1), 1, 150),
         # Groups of channels that are neighbours along the lanes.

@@ -69,6 +69,7 @@ cdef extern from "fastconv.h" nogil:
                           idx count) noexcept nogil
         void (*untranspose)(void *dst, idx dst_row, const void *src, idx width, idx rows, idx count) noexcept nogil
         void (*untranspose_far)(void *dst, idx dst_row, const void *src, idx width, idx rows, idx count) noexcept nogil
+        void (*lines_far)(void *dst, idx dst_step, const void *src, idx count) noexcept nogil
 
     ctypedef struct fc_product_kernels:
         idx rows

@@ -12,6 +12,7 @@ belong; rows of pixels are transposed back. A task of the weight gradient is a p
 The figures behind this are in docs/decisions/depthwise.md.
 """
 
+from libc.stdint cimport uintptr_t
 from libc.string cimport memset
 
 from fastconv._native.few_channels cimport (
@@ -38,7 +39,9 @@ cdef struct LaneOutputs:
     Lanes lanes
     bint dense                # outputs are rows of pixels, which are transposed back
     bint skips                # taps outside of the image may be left out: all are finite
-    bint far, farthest        # no cache near holds the source; none at all the outputs, whose planes begin with a line
+    bint far                  # no cache near holds the source
+    bint farthest             # none at all the outputs, of which planes, or else pixels, begin with a line
+    idx line                  # vectors of channels in a line
     idx units, per_task
     idx width[2]              # of each residue of columns: outputs in a row,
     idx run[2]                # ... and how many taps of a row are a run that the kernel has a form for
@@ -70,8 +73,13 @@ cdef bint set_outputs(LaneOutputs *outputs, const Problem *problem) noexcept nog
         outputs.run[b] = taps if columns.apart == columns.step and (taps == 3 or taps == 5) else 1
     outputs.dense = not channels_last(y)
     outputs.far = source.s_w != 1 and <double>source.n * source.c * source.h * source.w * itemsize >= far_bytes
-    outputs.farthest = (outputs.dense and y.h * y.w * itemsize % LINE == 0
-                        and <double>y.n * y.c * y.h * y.w * itemsize >= problem.tuning.blocks.few_farthest_bytes)
+    outputs.line = LINE // (lanes.kernels.lanes * itemsize)
+    outputs.farthest = <double>y.n * y.c * y.h * y.w * itemsize >= problem.tuning.blocks.few_farthest_bytes
+    if outputs.dense:
+        outputs.farthest &= y.h * y.w * itemsize % LINE == 0
+    else:
+        outputs.farthest &= (lanes.filters == 1 and y.c * itemsize % LINE == 0 and <uintptr_t>y.data % LINE == 0
+                             and lanes.together % outputs.line == 0)
     outputs.units = y.n * lanes.bands * parts(lanes.vectors, lanes.together)
     outputs.per_task = max(1, problem.tuning.blocks.few_task // (
         lanes.band * lanes.layer.rows.residues * y.w * lanes.kernels.lanes * lanes.together))
@@ -93,7 +101,7 @@ cdef void lay_out_outputs(LaneOutputs *outputs, Arena *tables) noexcept nogil:
 
 cdef void lay_out_unit(const LaneOutputs *outputs, Arena *arena, Scratch *scratch) noexcept nogil:
     cdef const Lanes *lanes = &outputs.lanes
-    cdef idx pixels = lanes.band * lanes.layer.rows.residues * lanes.layer.outputs.w
+    cdef idx pixels = max(lanes.band * lanes.layer.rows.residues, outputs.line) * lanes.layer.outputs.w
     scratch.staged = <char *>carve(arena, <double>lanes.together * lanes.pitch, 1)
     scratch.tile = <char *>carve(arena, odd_lines(pixels, lanes.kernels), 1)
 
@@ -206,10 +214,27 @@ cdef void run_vector(const LaneOutputs *outputs, const Unit *unit, idx v, const 
             kernels.move.untranspose(to, lanes.filters * y.h * Q, tile, width, channels, rows * Q)
 
 
+cdef void run_lines(const LaneOutputs *outputs, const Unit *unit, idx v, const char *staged, char *tile) noexcept nogil:
+    """The outputs of a line of channels of a unit, from v on, a row at a time: these go past the caches."""
+    cdef const Lanes *lanes = &outputs.lanes
+    cdef const Image *y = &lanes.layer.outputs
+    cdef idx width = lanes.kernels.lanes, vector = width * lanes.kernels.itemsize
+    cdef idx residues = lanes.layer.rows.residues, row = unit.p0 * residues, p, a, i
+    cdef const char *x
+    for p in range(unit.p0, unit.p1):
+        x = staged + (p - unit.p0) * lanes.step * lanes.columns * vector
+        for a in range(min(residues, y.h - row)):
+            for i in range(outputs.line):
+                run_row(outputs, p, a, x + i * lanes.pitch, v + i, tile + i * vector, outputs.line * width)
+            lanes.kernels.move.lines_far(at(y, lanes.kernels.itemsize, unit.n, v * width, row, 0), y.c, tile, y.w)
+            row += 1
+
+
 cdef void run_units(const void *job, idx task, char *memory) noexcept nogil:
     cdef const LaneOutputs *outputs = <const LaneOutputs *>job
     cdef const Lanes *lanes = &outputs.lanes
     cdef idx first = task * outputs.per_task, count = parts(lanes.vectors, lanes.together), i, v, v0
+    cdef const char *staged
     cdef Unit unit
     cdef Scratch scratch
     cdef Arena arena
@@ -222,7 +247,11 @@ cdef void run_units(const void *job, idx task, char *memory) noexcept nogil:
                  i % lanes.bands, i > first)
         stage(lanes, &unit, scratch.staged)
         for v in range(v0, unit.v1):
-            run_vector(outputs, &unit, v, scratch.staged + (v - v0) * lanes.pitch, scratch.tile)
+            staged = scratch.staged + (v - v0) * lanes.pitch
+            if outputs.dense or not outputs.farthest:
+                run_vector(outputs, &unit, v, staged, scratch.tile)
+            elif (v - v0) % outputs.line == 0:
+                run_lines(outputs, &unit, v, staged, scratch.tile)
     if outputs.farthest:
         fc_fence()
 

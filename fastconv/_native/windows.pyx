@@ -12,16 +12,17 @@ the kernel interleaves them as it stores them. A task of the weight gradient is 
 The figures behind this are in docs/decisions/depthwise.md.
 """
 
-from libc.string cimport memset
+from libc.stdint cimport uintptr_t
+from libc.string cimport memcpy, memset
 
 from fastconv._native.few_channels cimport (
     LEAST_ROWS, MOST_RESIDUES, Layer, Slices, copy_number, cut_slices, far_pixels, has_small_windows,
     lay_out_slices, lay_out_taps, put_total, set_axes, set_layer, taps_of,
 )
 from fastconv._native.kernels cimport (
-    FC_WINDOW_SUMS, FC_WINDOW_TAPS, fc_kernels, fc_run, fc_tap, fc_windows, idx, parts, up,
+    FC_WINDOW_SUMS, FC_WINDOW_TAPS, fc_fence, fc_kernels, fc_run, fc_tap, fc_windows, idx, parts, up,
 )
-from fastconv._native.memory cimport Arena, Workspace, carve, release, reserve
+from fastconv._native.memory cimport LINE, Arena, Workspace, carve, release, reserve
 from fastconv._native.problem cimport INPUT_GRADIENT, WEIGHT_GRADIENT, Image, Problem, at, channels_last
 from fastconv._native.runtime cimport run_tasks, threads_for
 from fastconv._native.tuning cimport FEATURES, WINDOWS
@@ -91,7 +92,7 @@ cdef void fill_borders(const Rows *rows) noexcept nogil:
 cdef struct Scratch:
     const void **table
     char *copies              # rows that cannot be read where they lie
-    char *tile                # outputs of a band, where these do not lie in dense rows
+    char *tile                # outputs of a band, where these do not lie in dense rows or go past the caches
     char *sums                # of the weight gradient: [group][filter][tile of taps][sum][lane]
     char *dy                  # a copy of dy's rows
 
@@ -164,6 +165,7 @@ cdef struct Windows:
     Rows rows
     Residue residues[MOST_RESIDUES]
     const char *bias
+    bint farthest             # no cache holds the outputs, which lie dense: bands are stored past the caches
     idx height                # rows of outputs of each residue, at the most
     idx units, per_task       # (image, group, band) triples, in all and in a task
     char *w
@@ -180,6 +182,9 @@ cdef void set_windows(Windows *windows, const Problem *problem) noexcept nogil:
     phases = layer.columns.residues
     windows.height = parts(layer.outputs.h, layer.rows.residues)
     windows.bias = problem.bias
+    windows.farthest = not channels_last(&layer.outputs) and (
+        <double>layer.outputs.n * layer.outputs.c * layer.outputs.h * layer.outputs.w * problem.kernels.itemsize
+        >= layer.tuning.blocks.few_farthest_bytes)
     set_rows(rows, layer, problem.kernels, windows.height)
     side_by_side = layer.rows.apart == 1 and (phases == 2 or layer.columns.apart == 1)
     for i in range(layer.rows.residues):
@@ -209,8 +214,9 @@ cdef void lay_out_windows(Windows *windows, Arena *tables) noexcept nogil:
 cdef void lay_out_band(const Windows *windows, Arena *arena, Scratch *scratch) noexcept nogil:
     cdef const Image *outputs = &windows.layer.outputs
     lay_out_table(&windows.rows, arena, scratch)
-    if channels_last(outputs):
-        scratch.tile = <char *>carve(arena, <double>windows.rows.band * outputs.w, windows.rows.kernels.itemsize)
+    if windows.farthest or channels_last(outputs):
+        scratch.tile = <char *>carve(arena, <double>windows.rows.band * windows.layer.rows.residues * outputs.w,
+                                     windows.rows.kernels.itemsize)
 
 
 cdef fc_tap *find_blocks(const Windows *windows, const Residue *residue, idx row0, idx n_rows,
@@ -276,6 +282,15 @@ cdef void fill_tables(Windows *windows, const Problem *problem) noexcept nogil:
                                      layer.w.data + (group * layer.w_group + k * layer.w_filter) * itemsize, packed)
 
 
+cdef void store_far(const fc_kernels *kernels, char *to, const char *tile, idx bytes) noexcept nogil:
+    """Copy a tile past the caches, but for the lines that it shares with its neighbours."""
+    cdef idx head = min(bytes, -<idx><uintptr_t>to & (LINE - 1)), lines = (bytes - head) // LINE
+    memcpy(to, tile, head)
+    kernels.move.lines_far(to + head, LINE // kernels.itemsize, tile + head, lines)
+    head += lines * LINE
+    memcpy(to + head, tile + head, bytes - head)
+
+
 cdef void run_band(const Windows *windows, idx n, idx group, idx band, const Scratch *scratch) noexcept nogil:
     cdef const fc_kernels *kernels = windows.rows.kernels
     cdef const Image *outputs = &windows.layer.outputs
@@ -286,6 +301,7 @@ cdef void run_band(const Windows *windows, idx n, idx group, idx band, const Scr
     cdef bint dense = not channels_last(outputs)
     cdef fc_run whole_row
     cdef char *y
+    cdef char *to
     if windows.rows.bands > 1:
         p0, p1 = band * p1 // windows.rows.bands, (band + 1) * p1 // windows.rows.bands
     fill_table(&windows.rows, n, group, p0, p1, scratch)
@@ -300,12 +316,17 @@ cdef void run_band(const Windows *windows, idx n, idx group, idx band, const Scr
             if count <= 0:
                 continue
             y = at(outputs, itemsize, n, f, row, 0)
-            kernels.windows.rows(y if dense else scratch.tile, (residues if dense else 1) * outputs.w, count,
+            to = scratch.tile + i * outputs.w * itemsize if windows.farthest else y if dense else scratch.tile
+            kernels.windows.rows(to, (residues if dense else 1) * outputs.w, count,
                                  scratch.table, &residue.windows, residue.w + f * residue.n_taps * itemsize, bias)
             if not dense:
                 whole_row.offset, whole_row.count = 0, outputs.w
                 kernels.move.scatter(scratch.tile, outputs.w, y, residues * outputs.s_h, outputs.s_w, count, 1,
                                      &whole_row)
+        if windows.farthest:
+            row = p0 * residues
+            store_far(kernels, at(outputs, itemsize, n, f, row, 0), scratch.tile,
+                      (min(outputs.h, p1 * residues) - row) * outputs.w * itemsize)
 
 
 cdef void run_bands(const void *job, idx task, char *memory) noexcept nogil:
@@ -325,6 +346,8 @@ cdef void run_bands(const void *job, idx task, char *memory) noexcept nogil:
         if group == windows.layer.groups:
             group = 0
             n += 1
+    if windows.farthest:
+        fc_fence()
 
 
 # ---- weight gradient -----------------------------------------------------------------------------------------------

@@ -188,6 +188,25 @@ static void check_untranspose(void)
     check_untranspose_to(1);
 }
 
+static void check_lines_far(void)
+{
+    const idx line = 64 / kern->itemsize;
+    for (int round = 0; round < 50; round++) {
+        idx count = 1 + below(9), step = line * (1 + below(3)), used = (count - 1) * step + line;
+        const void *x = input(count * line);
+        char *y = output(used + line);
+        idx first = (idx)(-(uintptr_t)y % 64) / kern->itemsize;
+        SAY("count %td step %td", count, step);
+        kern->move->lines_far(y + first * kern->itemsize, step, x, count);
+        for (idx i = 0; i < used + line; i++) {
+            idx at = i - first, n = at / step, place = at % step;
+            int inside = at >= 0 && at < used && place < line;
+            if (inside ? !same(get(y, i), get(x, n * line + place)) : !poisoned(y, i)) fail("wrong element");
+        }
+        release();
+    }
+}
+
 static void check_fetch(void)
 {
     for (int round = 0; round < 20; round++) {
@@ -208,5 +227,6 @@ const kernel_check move_checks[] = {
     {"interleave", check_interleave},
     {"transpose", check_transpose},
     {"untranspose, untranspose_far", check_untranspose},
+    {"lines_far", check_lines_far},
     {NULL, NULL},
 };
