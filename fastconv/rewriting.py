@@ -4,6 +4,10 @@ In the source of a method, ``norm(x)`` of a chosen layer becomes ``defer(norm, x
 result is read just once, by an addition or as the only argument of a call, in this statement or in a later one of the
 same block. That addition becomes ``plus(a, b)`` and that call ``then(f, y)``. So the layer may be computed when all
 three are known; all else is evaluated as before, and in the same order.
+
+What is evaluated while the layer waits could write to x. So the call follows at once, upon the layer or upon the
+addition, and calls between layer and addition, as of a block's shortcut, may only be there if x is the result of a call
+and they mention no variable of that.
 """
 
 from __future__ import annotations
@@ -95,6 +99,7 @@ class Forward:
 
     def __init__(self, module: Any) -> None:
         self.module = module
+        self.method: Any = None  # of the module's class, for which `function` stands
         self.function: Callable[..., Any] | None = None
 
     @classmethod
@@ -106,7 +111,8 @@ class Forward:
                 module.__dict__["forward"] = forward
 
     def make(self) -> Callable[..., Any] | None:
-        method = type(self.module).forward
+        self.function = None
+        self.method = method = type(self.module).forward
         names = frozenset(name for name, child in self.module._modules.items() if type(child) in self.layers)
         if names and method in self.known:
             self.function = self.known[method]
@@ -118,8 +124,9 @@ class Forward:
         return self.function
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        function = self.function or self.make() or type(self.module).forward
-        return function(self.module, *args, **kwargs)
+        if self.method is not type(self.module).forward:
+            self.make()
+        return (self.function or self.method)(self.module, *args, **kwargs)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.module,)
@@ -170,7 +177,8 @@ def rewritten(method: types.FunctionType, layers: Container[str], steps: Steps) 
         if isinstance(argument, ast.arg):
             argument.annotation = None
     ast.increment_lineno(function, first - 1)
-    rewriter = _Rewriter(arguments[0], layers)
+    variables = {*code.co_varnames, *code.co_cellvars} - {arguments[0]}
+    rewriter = _Rewriter(arguments[0], variables, layers)
     rewriter.block(function.body)
     if not rewriter.changed:
         return None
@@ -225,13 +233,18 @@ def _leaves(node: ast.AST) -> bool:
 
 
 class _Rewriter:
-    """Rewrites the statements of a method, given the name of its first parameter and those of the layers."""
+    """Rewrites the statements of a method, given the name of its first parameter, its other variables and the names of
+    the layers."""
 
-    def __init__(self, itself: str, layers: Container[str]) -> None:
-        self.itself, self.layers, self.changed = itself, layers, False
+    def __init__(self, itself: str, variables: set[str], layers: Container[str]) -> None:
+        self.itself, self.variables, self.layers, self.changed = itself, variables, layers, False
 
     def block(self, statements: list[ast.stmt]) -> None:
+        made: dict[str, set[str]] = {}  # as `sources` has it
         for i, statement in enumerate(statements):
+            mentioned, of_call = self.variables_in(statement), None
+            if (name := self.assigned(statement)) is not None and isinstance(statement.value, ast.Call):
+                of_call = self.reached(statement.value) - {name}
             for field in ("body", "orelse", "finalbody"):
                 inner = getattr(statement, field, None)
                 if (
@@ -242,21 +255,57 @@ class _Rewriter:
                     self.block(inner)
             for field, value in ast.iter_fields(statement):
                 if isinstance(value, ast.expr):
-                    setattr(statement, field, self.nested(value))
-            self.follow(statements, i)
+                    setattr(statement, field, self.nested(value, made))
+            self.follow(statements, i, made)
+            made = {other: names for other, names in made.items() if other not in mentioned}
+            if of_call is not None:
+                made[name] = of_call
+
+    # What may be written to while a layer waits
+
+    def variables_in(self, node: ast.AST) -> set[str]:
+        return {n.id for n in ast.walk(node) if isinstance(n, ast.Name)} & self.variables
+
+    def reached(self, node: ast.AST) -> set[str]:
+        """The variables whose memory an expression's value may share: what layers that may wait return is their own."""
+        if self.is_layer(node) or self.is_step(node):
+            return set()
+        if isinstance(node, ast.Name):
+            return {node.id} & self.variables
+        return set().union(*map(self.reached, ast.iter_child_nodes(node)))
+
+    def sources(self, x: ast.expr, made: dict[str, set[str]]) -> set[str] | None:
+        """The variables by which a layer's operand can be reached, as far as the text tells: those in the call that
+        makes it, which may return what it is given; None if it is not seen to be made by a call.
+
+        `made` has them of each name that was assigned the result of a call, and that no statement has mentioned since.
+        """
+        if isinstance(x, ast.Call):
+            return self.reached(x)
+        return made[x.id] | {x.id} if isinstance(x, ast.Name) and x.id in made else None
+
+    def undisturbed(
+        self, x: ast.expr, between: list[ast.stmt], added: ast.expr, made: dict[str, set[str]], name: str | None = None
+    ) -> bool:
+        """Whether a layer's operand is not written to by these statements and in what is added, both evaluated after
+        the layer's result was assigned to a name."""
+        if not between and not any(isinstance(n, ast.Call) for n in ast.walk(added)):
+            return True
+        names = self.sources(x, made)
+        return names is not None and not any((names - {name}) & self.variables_in(node) for node in (*between, added))
 
     # What is read in the expression itself
 
-    def nested(self, node: ast.expr) -> ast.expr:
+    def nested(self, node: ast.expr, made: dict[str, set[str]]) -> ast.expr:
         """An expression in which calls of layers that an addition or a call takes are rewritten."""
         if isinstance(node, (ast.Lambda, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)):
             return node
         for field, value in ast.iter_fields(node):
             if isinstance(value, ast.expr):
-                setattr(node, field, self.nested(value))
+                setattr(node, field, self.nested(value, made))
             elif isinstance(value, list):
-                value[:] = [self.nested(item) if isinstance(item, ast.expr) else item for item in value]
-        if self.takes_one(node) and self.can_wait(node.args[0]):
+                value[:] = [self.nested(item, made) if isinstance(item, ast.expr) else item for item in value]
+        if self.takes_one(node) and self.can_wait(node.args[0], made):
             return self.then(node, self.waiting(node.args[0]))
         return node
 
@@ -291,10 +340,12 @@ class _Rewriter:
             and not node.keywords
         )
 
-    def can_wait(self, node: ast.AST) -> bool:
+    def can_wait(self, node: ast.AST, made: dict[str, set[str]]) -> bool:
         """A chosen layer's result, or its sum with something else."""
         if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
-            return self.is_layer(node.left) != self.is_layer(node.right)
+            if self.is_layer(node.left):
+                return not self.is_layer(node.right) and self.undisturbed(node.left.args[0], [], node.right, made)
+            return self.is_layer(node.right)
         return self.is_layer(node)
 
     def waiting(self, node: Any) -> ast.expr:
@@ -315,27 +366,30 @@ class _Rewriter:
 
     # What a later statement reads
 
-    def follow(self, statements: list[ast.stmt], i: int) -> None:
+    def follow(self, statements: list[ast.stmt], i: int, made: dict[str, set[str]]) -> None:
         """Rewrite ``y = norm(x)`` (or ``norm(x) + z``) and the statements that take y, if each takes it once."""
         statement = statements[i]
         name = self.assigned(statement)
-        if name is None or not self.can_wait(statement.value):
+        if name is None or not self.can_wait(statement.value, made):
             return
-        added = not self.is_layer(statement.value)
-        j, addition = self.next_use(statements, i, name), None
-        if j is not None and not added and self.adds(statements[j], name):
-            addition, j = statements[j], self.next_use(statements, j, name)
-        if j is None or not self.rectifies(statements[j], name):
+        last, addition = i, None
+        if self.is_layer(statement.value):
+            j = self.next_use(statements, i, name)
+            added = None if j is None else self.added(statements[j], name)
+            if added is not None and self.undisturbed(
+                statement.value.args[0], statements[i + 1 : j], added, made, name
+            ):
+                last, addition = j, statements[j]
+        if last + 1 == len(statements) or not self.rectifies(statements[last + 1], name):
             return
         statement.value = self.waiting(statement.value)
         if isinstance(addition, ast.AugAssign):
-            at = statements.index(addition)
             value = self.call("plus_in_place", ast.copy_location(ast.Name(name, ast.Load()), addition), addition.value)
-            statements[at] = ast.copy_location(ast.Assign([ast.Name(name, ast.Store())], value), addition)
+            statements[last] = ast.copy_location(ast.Assign([ast.Name(name, ast.Store())], value), addition)
         elif addition is not None:
             addition.value = self.call("plus", addition.value.left, addition.value.right)
-        last = statements[j]
-        last.value = self.then(last.value, last.value.args[0])
+        call = statements[last + 1]
+        call.value = self.then(call.value, call.value.args[0])
 
     @staticmethod
     def assigned(statement: ast.stmt) -> str | None:
@@ -355,21 +409,19 @@ class _Rewriter:
                 return None
         return None
 
-    def adds(self, statement: ast.stmt, name: str) -> bool:
-        """``y += z``, ``y = y + z`` or ``y = z + y``."""
-        if isinstance(statement, ast.AugAssign) and isinstance(statement.op, ast.Add):
-            return (
-                isinstance(statement.target, ast.Name)
-                and statement.target.id == name
-                and not _mentions(statement.value, name)
-            )
-        if self.assigned(statement) != name or not isinstance(statement.value, ast.BinOp):
-            return False
-        sides = statement.value.left, statement.value.right
-        named = [isinstance(side, ast.Name) and side.id == name for side in sides]
-        return isinstance(statement.value.op, ast.Add) and any(
-            named[k] and not _mentions(sides[1 - k], name) for k in (0, 1)
-        )
+    def added(self, statement: ast.stmt, name: str) -> ast.expr | None:
+        """z, if a statement is ``y += z``, ``y = y + z`` or ``y = z + y``."""
+        if isinstance(statement, ast.AugAssign):
+            sides = statement.target, statement.value
+        elif self.assigned(statement) == name and isinstance(statement.value, ast.BinOp):
+            sides = statement.value.left, statement.value.right
+        else:
+            return None
+        if isinstance(getattr(statement, "op", None) or statement.value.op, ast.Add):
+            for y, z in (sides, sides[::-1]):
+                if isinstance(y, ast.Name) and y.id == name and not _mentions(z, name):
+                    return z
+        return None
 
     def rectifies(self, statement: ast.stmt, name: str) -> bool:
         """``y = f(y)`` or ``return f(y)``."""

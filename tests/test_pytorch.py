@@ -170,8 +170,8 @@ def test_sequences_single_images_and_what_is_left_to_torch():
         assert check(compute, 0) == 0
 
 
-def pool_backward(dy, x, indices):
-    how = [2, 2], [2, 2], [0, 0], [1, 1], False
+def pool_backward(dy, x, indices, stride=(2, 2)):
+    how = [2, 2], stride, [0, 0], [1, 1], False
     return torch.ops.aten.max_pool2d_with_indices_backward(dy, x, *how, indices)
 
 
@@ -224,6 +224,19 @@ def test_strides_of_images_that_are_repeated():
     assert F.max_pool2d(x, (3, 2), (2, 1), return_indices=True)[1].stride() == strides_with_fastconv(x)
 
 
+@pytest.mark.parametrize("transposed", [False, True])
+@pytest.mark.parametrize("x_order", [(0, 1, 2), (0, 2, 1), (2, 1, 0), (1, 0, 2)])
+@pytest.mark.parametrize("w_order", [(0, 1, 2), (0, 2, 1)])
+def test_strides_of_sequences(x_order, w_order, transposed):
+    """Torch lays sequences with channels last anew, but not filters."""
+
+    def laid(shape, order):
+        return torch.randn([shape[axis] for axis in order]).permute(*map(order.index, range(3)))
+
+    convolve = F.conv_transpose1d if transposed else F.conv1d
+    check(lambda: passes(convolve, laid((2, 4, 9), x_order), laid((4, 4, 3), w_order)), 2)
+
+
 def strides_with_fastconv(x):
     with fastconv.pytorch.enable():
         return F.max_pool2d(x, (3, 2), (2, 1), return_indices=True)[1].stride()
@@ -239,6 +252,12 @@ def test_errors_are_torchs_own():
         lambda: F.conv2d(x, torch.randn(4, 3, 3, 3), stride=0),
         lambda: F.conv2d(x, torch.randn(4, 3, 3, 3).double()),
         lambda: F.max_pool2d(x, 2, padding=2),
+        lambda: F.max_pool2d(x, []),
+        lambda: F.max_pool2d(x, (2, 3, 2)),
+        lambda: F.max_pool2d(x, 2, 2**40),
+        lambda: F.avg_pool2d(x, 2, (2, 1, 1, 2)),
+        lambda: F.avg_pool2d(x, 2, padding=[]),
+        lambda: pool_backward(torch.ones(1, 3, 4, 4), x, torch.zeros(1, 3, 4, 4, dtype=torch.int64), [0, 0]),
         lambda: nn.BatchNorm2d(4)(x),
         lambda: F.batch_norm(x, torch.zeros(3), None, training=True),
         lambda: pool_backward(torch.ones(1, 3, 2, 4), x, torch.zeros(1, 3, 2, 4, dtype=torch.int64)),

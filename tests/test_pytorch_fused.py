@@ -134,6 +134,134 @@ def test_a_network_trains_as_before(dtype, last):
         assert model(x).stride() == twin(x).stride()
 
 
+class Rewritten(nn.Module):
+    """What batch norm reads, or is given, is written to before the ReLU."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.bn = nn.Conv2d(3, 3, 1), nn.BatchNorm2d(3)
+        self.same, self.relu = nn.Identity(), nn.ReLU(inplace=True)
+
+
+class BeforeTheReLU(Rewritten):
+    def forward(self, x):
+        y = self.bn(x)
+        x.mul_(2)
+        return F.relu(y)
+
+
+class ByTheShortcut(Rewritten):
+    def forward(self, x):
+        y = self.bn(x)
+        y += self.relu(x)
+        return F.relu(y)
+
+
+class OfWhatACallReturned(Rewritten):
+    def forward(self, x):
+        h = self.same(x)
+        y = self.bn(h)
+        z = self.relu(x)
+        y = y + z
+        return F.relu(y)
+
+
+class InTheSum(Rewritten):
+    def forward(self, x):
+        return F.relu(self.bn(x) + self.relu(x))
+
+
+class WhatIsAdded(Rewritten):
+    def forward(self, x):
+        y = self.bn(self.conv(x))
+        y += x
+        x.zero_()
+        y = F.relu(y)
+        return y
+
+
+class Statistics(Rewritten):
+    def forward(self, x):
+        y = self.bn(x)
+        mean = self.bn.running_mean.clone()
+        y = F.relu(y)
+        return y + mean[:, None, None]
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize(
+    "block", [BeforeTheReLU, ByTheShortcut, OfWhatACallReturned, InTheSum, WhatIsAdded, Statistics]
+)
+def test_what_is_written_to_while_batch_norm_waits(block, training):
+    torch.manual_seed(0)
+    model, x = block().double().train(training), torch.randn(2, 3, 5, 5, dtype=torch.float64)
+    with torch.no_grad():
+        expected = copy.deepcopy(model)(x.clone())
+        torch.testing.assert_close(fastconv.pytorch.optimize(model)(x.clone()), expected, rtol=1e-9, atol=1e-10)
+
+
+def test_shortcuts_of_other_tensors_are_computed_while_batch_norm_waits():
+    class OfItsOwn(Block):
+        def forward(self, x):
+            y = self.conv2(F.relu(self.bn1(self.conv1(x))))
+            return F.relu(self.bn2(y) + self.downsample(x))
+
+    model = fastconv.pytorch.optimize(nn.Sequential(OfItsOwn(3, 8)))
+    assert fused(model, torch.randn(2, 3, 6, 6)) == 2
+
+
+def test_derivatives_of_a_recorded_operation_by_other_ways():
+    model = fastconv.pytorch.optimize(network(Block).double())
+    twin = network(Block).double()
+    x = torch.randn(3, 3, 6, 6, dtype=torch.float64, requires_grad=True)
+    rows = torch.eye(15, dtype=torch.float64).view(15, 3, 5)
+    one, other = (torch.autograd.grad(m(x), x, rows, is_grads_batched=True)[0] for m in (model, twin))
+    torch.testing.assert_close(one, other)
+    tangents = []
+    for m in (model, twin):
+        y = m(x)
+        with torch.autograd.forward_ad.dual_level():
+            dual = torch.autograd.forward_ad.make_dual(torch.ones_like(y), torch.full_like(y, 2))
+            (g,) = torch.autograd.grad(y, x, dual)
+            tangents.append(torch.autograd.forward_ad.unpack_dual(g).tangent)
+    torch.testing.assert_close(*tangents)
+
+
+def test_modes_see_every_layer():
+    class Seen(torch.overrides.TorchFunctionMode):
+        def __torch_function__(self, function, types, args=(), kwargs=None):
+            names.append(getattr(function, "__name__", ""))
+            return function(*args, **kwargs or {})
+
+    model, x = fastconv.pytorch.optimize(network(Block)), torch.randn(2, 3, 6, 6)
+    names = []
+    with Seen():
+        model(x)
+    assert (names.count("batch_norm"), names.count("relu")) == (3, 2)
+    with torch.device("cpu"):
+        assert fused(model, x) == 3
+    graph = torch.fx.experimental.proxy_tensor.make_fx(model.eval())(x)
+    torch.testing.assert_close(graph(x + 1), model(x + 1))
+
+
+def test_tensors_that_are_conjugated_and_models_whose_class_changes(monkeypatch):
+    class Sum(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.bn = nn.BatchNorm2d(3)
+
+        def forward(self, x, z):
+            y = self.bn(x)
+            y = y + z
+            return F.relu(y)
+
+    model = fastconv.pytorch.optimize(nn.ModuleList([Sum()]))[0]
+    x = torch.randn(2, 3, 4, 4, dtype=torch.complex64).conj()
+    torch.testing.assert_close(model(x.real, x.imag), F.relu(model.bn(x.real) + x.imag))
+    monkeypatch.setattr(Sum, "forward", lambda self, x: -self.bn(x))
+    torch.testing.assert_close(model(x.real), -model.bn(x.real))
+
+
 @pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize("block", [Block, Nested, Sum])
 def test_gradients_of_gradients(block, training):
@@ -201,6 +329,16 @@ def test_arguments_and_errors():
         fastconv.pytorch.optimize(nn.Sequential(nn.BatchNorm2d(3), nn.ReLU()))(x[0])
     with pytest.raises(ValueError, match="more than 1 value per channel"):
         fastconv.pytorch.optimize(nn.Sequential(nn.BatchNorm2d(3), nn.ReLU()))(x[:1, :, :1, :1])
+    for wrong in ({"eps": 0.0}, {"running_var": None}, {"running_mean": None}):
+        errors = []
+        for change in (fastconv.pytorch.optimize, lambda model: model):
+            norm = nn.BatchNorm2d(3)
+            for name, value in wrong.items():
+                setattr(norm, name, value)
+            with pytest.raises((ValueError, RuntimeError)) as caught:
+                change(nn.Sequential(norm, nn.ReLU()))(x)
+            errors.append((caught.type, str(caught.value)))
+        assert errors[0] == errors[1]
     with pytest.raises(TypeError, match=r"expects a torch\.nn\.Module"):
         fastconv.pytorch.optimize(len)
 

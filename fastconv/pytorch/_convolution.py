@@ -14,12 +14,13 @@ _Options = tuple[Sequence[int], ...]
 
 
 def _as_images(rank: int, tensors: Sequence[torch.Tensor], options: _Options) -> tuple[list[torch.Tensor], _Options]:
-    """Tensors and options of a convolution of sequences as of images of one row."""
+    """Tensors and options of a convolution of sequences, of which x is next to last, as of images of one row."""
     if rank == 4:
         return list(tensors), options
-    return [t.unsqueeze(2) for t in tensors], tuple(
-        (first, *option) for first, option in zip((1, 0, 1, 0), options, strict=True)
-    )
+    images = [t.unsqueeze(2) for t in tensors]
+    # Sequences with channels last are laid anew by torch, whose result is in C order then.
+    images[-2] = tensors[-2].contiguous().unsqueeze(2)
+    return images, tuple((first, *option) for first, option in zip((1, 0, 1, 0), options, strict=True))
 
 
 def _refusal(tensors: Sequence[torch.Tensor], b: torch.Tensor | None, options: _Options) -> str | None:

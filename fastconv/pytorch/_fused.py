@@ -8,6 +8,8 @@ import torch
 from torch import nn
 from torch.autograd import forward_ad
 from torch.nn.modules import module as modules
+from torch.overrides import _get_current_function_mode_stack
+from torch.utils._device import DeviceContext
 
 from .. import rewriting
 from .._native.layers.normalisation import moments_of, normalise, normalise_backward
@@ -65,7 +67,7 @@ class _Rectified(torch.autograd.Function):
         x, w, y = ctx.saved_tensors
         moments, lines, training, _, ceiling, added = ctx.numbers
         needs = ctx.needs_input_grad
-        if torch.is_grad_enabled():
+        if torch.is_grad_enabled() or not _is_image(dy):
             return (*_recorded(x, w, y, dy, ctx.numbers, needs), *(None,) * 5)
         last = dense_last(x)
         dx, dw, db, dr = normalise_backward(
@@ -87,7 +89,7 @@ class _Rectified(torch.autograd.Function):
 def _recorded(
     x: torch.Tensor, w: torch.Tensor | None, y: torch.Tensor | None, dy: torch.Tensor, numbers: Any, needs: Any
 ) -> tuple[Any, ...]:
-    """The same gradients by PyTorch's own operations, which are recorded in turn."""
+    """The same gradients by PyTorch's own operations, which are recorded in turn, and take what `_is_image` refuses."""
     moments, lines, training, eps, ceiling, _ = numbers
     shift, offset, inverse_std, scale, rest = (torch.from_numpy(row.copy()) for row in (*moments, *lines))
     if y is None:
@@ -129,20 +131,33 @@ def _is_plain(module: nn.Module) -> bool:
     )
 
 
+def _is_watched() -> bool:
+    """Whether a mode of PyTorch's, but a device for new tensors, is to see what is called."""
+    modes = _get_current_function_mode_stack() if torch._C._len_torch_function_stack() else ()
+    return torch._C._len_torch_dispatch_stack() > 0 or any(type(mode) is not DeviceContext for mode in modes)
+
+
 def _is_image(x: Any) -> bool:
     """Whether it is a plain tensor (N, C, H, W) that the kernels take, in a plain eager call."""
     return (
         not torch.compiler.is_compiling()  # which comes first: not all that follows can be compiled
         and type(x) is torch.Tensor
+        and not _is_watched()
         and x.dim() == 4
         and refusal(x) is None
         and not x.is_conj()
         and not x.is_neg()
         and torch._C._get_tracing_state() is None
         and torch._C._functorch.maybe_current_level() is None
+        and not torch._C._functorch.is_legacy_batchedtensor(x)  # as of autograd.grad(..., is_grads_batched=True)
         and forward_ad._current_level < 0
         and not torch.is_autocast_enabled("cpu")
     )
+
+
+def _is_row(t: torch.Tensor) -> bool:
+    """Whether it is a plain tensor or parameter whose memory holds its numbers in their order."""
+    return type(t) in (torch.Tensor, nn.Parameter) and t.is_contiguous() and not t.is_neg()
 
 
 def _can_wait(layer: Any, x: Any) -> bool:
@@ -158,14 +173,14 @@ def _at_once(layer: nn.BatchNorm2d, function: Any, x: torch.Tensor, residual: An
         or (isinstance(function, nn.Module) and not _is_plain(function))
     ):
         return NotImplemented
-    if residual is not None and not (
-        type(residual) is torch.Tensor and residual.shape == x.shape and refusal(x, residual) is None
-    ):
+    if residual is not None and not (_is_image(residual) and residual.shape == x.shape and residual.dtype is x.dtype):
         return NotImplemented
     weights = layer.weight, layer.bias, layer.running_mean, layer.running_var
-    if any(t is not None and (t.shape != x.shape[1:2] or not t.is_contiguous()) for t in weights):
+    if any(t is not None and not (_is_row(t) and t.shape == x.shape[1:2]) for t in weights):
         return NotImplemented
     if refusal(x, *weights) or (layer.training and x.numel() == x.shape[1]):
+        return NotImplemented
+    if (layer.running_mean is None) != (layer.running_var is None) or not layer.eps > 0:
         return NotImplemented
     # What torch's own forward() does around its function.
     momentum = 0.0 if layer.momentum is None else layer.momentum

@@ -105,7 +105,7 @@ class Overrides:
             try:
                 # What torch.jit.trace records of a convolution is what torch's own kernel calls.
                 result = "torch.jit.trace" if torch._C._get_tracing_state() else kernel(*arguments)
-            except (ValueError, TypeError, RuntimeError, MemoryError):
+            except (ValueError, TypeError, RuntimeError, MemoryError, ArithmeticError):
                 result = "sizes that fastconv refuses"
             if type(result) is str:
                 counts[name, result] += 1

@@ -9,6 +9,8 @@ from ._arrays import array, in_format, is_channels_last, refusal, result
 
 __all__ = ["average_backward", "average_forward", "max_backward", "max_forward"]
 
+_MOST = 2**31 - 1
+
 
 def _images(x: torch.Tensor, *others: torch.Tensor) -> str | None:
     if reason := refusal(x, *others):
@@ -17,6 +19,9 @@ def _images(x: torch.Tensor, *others: torch.Tensor) -> str | None:
 
 
 def _pair(value: Sequence[int]) -> tuple[int, int]:
+    """What torch takes for two numbers: one or two C integers."""
+    if len(value) not in (1, 2) or max(value) > _MOST:
+        raise ValueError("torch refuses such an option")
     return (value[0], value[-1])
 
 
