@@ -2,8 +2,8 @@
 
 ``equality`` trains N ranks with batch B and one with N times B, over many steps, with 2, 4 and 8 ranks; ``faults`` has
 one rank fail in every way that there is, and says how long it took until all had ended; ``kills`` kills trainings at
-random moments and goes on with other numbers of ranks. ``--mpiexec`` names MPI's launcher, say of Open MPI in another
-environment, whose Python is then taken.
+random moments and goes on with other numbers of ranks: no more than the step under way may be lost. ``--mpiexec``
+names MPI's launcher, say of Open MPI in another environment, whose Python is then taken.
 """
 
 import argparse
@@ -27,7 +27,9 @@ SECONDS = 10
 
 
 def member(arguments: list[str]) -> None:
-    """What a rank of ``equality`` and ``faults`` runs."""
+    """What a rank runs."""
+    if arguments[0] == "train":
+        _train(arguments[1], arguments[2:])
     import hashlib
 
     import numpy as np
@@ -155,18 +157,17 @@ def kills(options) -> None:
 
     rng = random.Random(options.seed)
     with tempfile.TemporaryDirectory() as folder:
-        target = Path(folder) / "run"
+        target, counts = Path(folder) / "run", Path(folder) / "counts"
+        file = target / "checkpoint.safetensors"
         python = str(Path(options.mpiexec).parent / "python") if options.mpiexec else sys.executable
         environment = os.environ | {"PYTHONPATH": str(HERE.parent.parent), "OMP_NUM_THREADS": "1"}
-        epochs = 0
+        saved, length = 0, 1
         for number in range(options.count):
             ranks = rng.choice((1, 2, 3, 4))
-            where = (
-                ["--resume", str(target)] if (target / "checkpoint.safetensors").exists() else ["--out", str(target)]
-            )
-            more = ["--epochs", "2000"] if where[0] == "--out" else []
-            line = [python, "-m", "fastconv", "launch", "-n", str(ranks), "-m", "fastconv", "train", *where, *more]
-            line += ["--checkpoint-seconds", "0.2"]
+            counts.write_bytes(b"".join(count.to_bytes(8, "little") for count in (saved, length)))
+            where = ["--resume", str(target)] if file.exists() else ["--out", str(target), "--epochs", "2000"]
+            line = [python, "-m", "fastconv", "launch", "-n", str(ranks), str(HERE), "member", "train", str(counts)]
+            line += [*where, "--checkpoint-seconds", "0"]
             process = subprocess.Popen(
                 line,
                 env=environment,
@@ -175,10 +176,10 @@ def kills(options) -> None:
                 stderr=subprocess.STDOUT,
                 text=True,
             )
-            members: list[int] = []
-            while not members and process.poll() is None:
+            # From when it has started on, or, three times out of four, from its first step.
+            begins = rng.random() < 0.25
+            while process.poll() is None and not (_members(target) if begins else _numbers(counts)[0] > saved):
                 time.sleep(0.1)
-                members = _members(target)
             time.sleep(rng.uniform(0, options.longest))
             members = _members(target)
             victim = rng.choice(members) if members else process.pid
@@ -189,13 +190,44 @@ def kills(options) -> None:
                 took = time.monotonic() - killed
             finally:
                 subprocess.run(["pkill", "-KILL", "-s", str(process.pid)], check=False)
-            left = checkpoint.load_training(target / "checkpoint.safetensors") if any(target.glob("check*")) else None
-            done = 0 if left is None else len(left["history"])
-            good = took < SECONDS and done >= epochs and (not members or process.returncode)
-            epochs = done
-            print(f"{'well' if good else 'BAD'}: kill {number}, {ranks} ranks: {took:.1f} s, {done} epochs", flush=True)
+            trained, length = _numbers(counts)
+            begun, left = saved, checkpoint.load_training(file) if file.exists() else {"history": [], "batches": 0}
+            saved = len(left["history"]) * length + left["batches"]
+            good = took < SECONDS and saved >= trained - 1 and (not members or process.returncode)
+            print(
+                f"{'well' if good else 'BAD'}: kill {number}, {ranks} ranks: {took:.1f} s, {trained - begun} steps, of "
+                f"which {trained - saved} are lost; {saved} steps in all",
+                flush=True,
+            )
             if not good:
                 print(out)
+
+
+def _numbers(counts: Path) -> tuple[int, int]:
+    content = counts.read_bytes()
+    return int.from_bytes(content[:8], "little"), int.from_bytes(content[8:], "little")
+
+
+def _train(counts: str, arguments: list[str]) -> None:
+    """``fastconv train``; the first rank counts its steps in a file, and notes there how many an epoch has."""
+    import mmap
+
+    from fastconv.app import cli, train
+    from fastconv.distributed.launcher import mirror_ranks
+
+    if mirror_ranks() and os.environ["RANK"] == "0":
+        with open(counts, "r+b") as file:
+            numbers = mmap.mmap(file.fileno(), 16)
+        step = train._Step.__call__
+
+        def counted(self, *batch):
+            result = step(self, *batch)
+            numbers[:8] = (int.from_bytes(numbers[:8], "little") + 1).to_bytes(8, "little")
+            numbers[8:] = len(self.loader).to_bytes(8, "little")
+            return result
+
+        train._Step.__call__ = counted
+    sys.exit(cli.main(["train", *arguments]))
 
 
 def _members(target: Path) -> list[int]:

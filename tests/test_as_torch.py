@@ -77,6 +77,14 @@ def test_a_module_is_run_as_by_python(tmp_path):
     assert done.returncode == 5, done.stderr
 
 
+def test_our_own_commands_are_ours_wherever_they_start(tmp_path):
+    (tmp_path / "fastconv").mkdir()
+    (tmp_path / "fastconv" / "__init__.py").write_text("raise ImportError('sources that are not compiled')\n")
+    # -P: the current folder is not where it looks, as with the installed command.
+    done = python("-P", "-m", "fastconv", "run", "-m", "fastconv", "--version", cwd=tmp_path)
+    assert (done.stdout, done.stderr) == (f"fastconv {fastconv.__version__}\n", "")
+
+
 def test_names_come_from_fastconv(tmp_path):
     script = written(
         tmp_path,

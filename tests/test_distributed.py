@@ -509,7 +509,9 @@ def test_a_program_written_for_torch(tmp_path):
     check(program, 2, tmp_path)
 
 
-@pytest.mark.parametrize("how", ["leaves", "has fewer batches", "is stopped", "is gone", "fails before"])
+@pytest.mark.parametrize(
+    "how", ["leaves", "has fewer batches", "is stopped", "falls asleep", "is gone", "fails before"]
+)
 def test_a_fault_of_one_rank_ends_all(how, tmp_path):
     done = start(
         f"""
@@ -525,6 +527,8 @@ def test_a_fault_of_one_rank_ends_all(how, tmp_path):
             os._exit(0)
         if dist.get_rank() == 1 and how == "is stopped":
             os.kill(os.getpid(), signal.SIGSTOP)
+        if dist.get_rank() == 1 and how == "falls asleep":
+            time.sleep(3600)
         for _ in range(3 if how == "has fewer batches" and dist.get_rank() else 5):
             dist.all_reduce(fastconv.ones(3))
         time.sleep(0 if dist.get_rank() else 0.1)
@@ -532,8 +536,52 @@ def test_a_fault_of_one_rank_ends_all(how, tmp_path):
         2,
         tmp_path,
     )
-    words = {"is stopped": "rank 1 of 2 is stopped", "is gone": "", "fails before": "LookupError: before"}
+    words = {
+        "is stopped": "rank 1 of 2 is stopped",
+        "falls asleep": "rank 1 of 2 has done nothing for 5 seconds. It stands at",
+        "is gone": "",
+        "fails before": "LookupError: before",
+    }
     assert done.returncode and words.get(how, "rank 1 of 2 has come to the end of its program") in done.stderr
+    assert done.stderr.count("ends all") <= 1  # where two do, Open MPI takes seconds longer
+
+
+def test_sources_that_are_not_compiled_in_the_current_folder_are_in_nobodys_way(tmp_path):
+    (tmp_path / "fastconv").mkdir()
+    (tmp_path / "fastconv" / "__init__.py").write_text("raise ImportError('sources that are not compiled')\n")
+    (tmp_path / "programs").mkdir()
+    (tmp_path / "programs" / "beside.py").write_text("word = 'fine'\n")
+    program = tmp_path / "programs" / "program.py"
+    program.write_text(
+        textwrap.dedent(
+            """
+            import os, sys
+            import torch.distributed as dist
+            import torch.multiprocessing as mp
+            import beside
+
+            def work(rank):
+                dist.init_process_group("gloo")
+                assert dist.get_world_size() == 2 and dist.get_rank() == rank
+                sys.stdout.write(beside.word + os.linesep)
+
+            if __name__ == "__main__":
+                mp.spawn(work, nprocs=2) if "RANK" not in os.environ else work(int(os.environ["RANK"]))
+            """
+        )
+    )
+    script = tmp_path / "programs" / "command.py"  # stands for the installed command
+    script.write_text("import sys; from fastconv.app.cli import main; sys.exit(main())")
+    home = os.path.dirname(os.path.dirname(fastconv.__file__))
+    settings = os.environ | {"PYTHONPATH": home, "PYTHONSAFEPATH": "", "OMP_NUM_THREADS": "1"}
+    for command, word in (
+        (["launch", "-n", "2", "-m", "fastconv", "--version"], f"fastconv {fastconv.__version__}"),
+        (["launch", "-n", "2", str(program)], "fine"),
+        (["run", str(program)], "fine"),
+    ):
+        line = [sys.executable, str(script), *command]
+        done = subprocess.run(line, cwd=tmp_path, env=settings, capture_output=True, text=True, timeout=240)
+        assert done.returncode == 0 and done.stdout.splitlines() == [word] * 2, done.stdout + done.stderr
 
 
 def test_what_has_failed_is_started_again_with_one_process_fewer(tmp_path):

@@ -96,13 +96,13 @@ def _pickled(fn: Callable, args: tuple) -> bytes | None:
 
 
 def _spawn_by_mpi(given: bytes, nprocs: int) -> None:
-    from ..distributed.launcher import command
+    from ..distributed.launcher import command, python
 
     with tempfile.NamedTemporaryFile() as file:
         file.write(given)
         file.flush()
         code = f"from fastconv._compat.multiprocessing import _spawned; _spawned({file.name!r})"
-        status = subprocess.run(command(nprocs, None, [sys.executable, "-c", code]), check=False).returncode
+        status = subprocess.run(command(nprocs, None, [*python(), "-c", code]), check=False).returncode
     if status:
         raise RuntimeError(f"one of {nprocs} processes has failed, and ended all: exit code {status}")
 

@@ -10,7 +10,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 
-from fastconv.distributed.launcher import command, find_mpiexec, mpi_version
+from fastconv.distributed.launcher import command, find_mpiexec, mpi_version, python
 
 __all__ = ["NOTE", "launch"]
 
@@ -40,7 +40,7 @@ def launch(processes: int, hosts: str | None, program: Sequence[str], restarts: 
             for name in ("joined", "left"):
                 with contextlib.suppress(FileNotFoundError):
                     os.unlink(os.path.join(folder, name))
-            status, interrupted = _run(command(processes, hosts, [sys.executable, "-m", "fastconv", "run", *program]))
+            status, interrupted = _run(command(processes, hosts, [*python(), "-m", "fastconv", "run", *program]))
             joined, left = (os.path.exists(os.path.join(folder, name)) for name in ("joined", "left"))
             if status == 0 and joined and not left:
                 # MPICH's launcher ends all where one has left by os._exit(0), and calls that well.

@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from typing import NoReturn
 
 from fastconv.as_torch import PATH
-from fastconv.distributed.launcher import mirror_ranks
+from fastconv.distributed.launcher import mirror_ranks, python
 
 __all__ = ["run"]
 
@@ -41,9 +41,14 @@ def run(program: Sequence[str]) -> NoReturn:
     others = os.environ.get("PYTHONPATH")
     os.environ["PYTHONPATH"] = os.pathsep.join([PATH, others] if others else [PATH])
     options = subprocess._args_from_interpreter_flags()  # such as -W and -X, as multiprocessing passes them on
-    if several and find_spec("mpi4py") is not None:
-        # It writes the program's folder over the first entry of sys.path, which has to be the one for that.
+    if several:
+        # fastconv launch has put -P there. And mpi4py writes the program's folder over the first entry of sys.path,
+        # which has to be the one for that.
         os.environ.pop("PYTHONSAFEPATH", None)
-        options = [option for option in options if option != "-P"] + ["-c", MPI_PROGRAM]
+        options = [option for option in options if option != "-P"]
+    if program[0] == "-m" and program[1].partition(".")[0] == "fastconv":
+        options += python()[1:]
+    if several and find_spec("mpi4py") is not None:
+        options += ["-c", MPI_PROGRAM]
     sys.stdout.flush()
     os.execv(sys.executable, [sys.executable, *options, *program])

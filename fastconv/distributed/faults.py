@@ -183,7 +183,8 @@ class Watch:
         from mpi4py import MPI
 
         status = MPI.Status()
-        while self.comm.Iprobe(status=status):
+        # Open MPI looks for what has come only when it has found nothing, so it is asked once more.
+        while self.comm.Iprobe(status=status) or self.comm.Iprobe(status=status):
             message = np.empty(5)
             self.comm.Recv(message, status.Get_source())
             yield status.Get_source(), message
@@ -215,7 +216,7 @@ class Watch:
         me = self.comm.rank
         if me == culprit and me and verdict in (SLEEPING, CROSSED, LATE):
             self._tell(f"fastconv: {_label()} {_WORDS[verdict]}. It stands at\n", True)
-            end_all(f"fastconv: {_label()} ends all")
+            self._sent.append(self.comm.Isend(np.array([-1.0, 0.0, 2.0, 0.0, -1.0]), 0))
         if me == 0 or first:
             waits = self.waits
             text = f"fastconv: {_label(culprit)} {_WORDS[verdict]}, while others wait for it"
@@ -225,6 +226,12 @@ class Watch:
             else:
                 self._tell(text + "\n", False)
             if verdict in (SLEEPING, CROSSED, LATE) and me != culprit:
+                until = time.monotonic() + GRACE
+                while time.monotonic() < until and not any(
+                    rank == culprit and message[2] == 2 for rank, message in self._received()
+                ):
+                    time.sleep(0.05)
+            if first and me != min(self._here.keys() - {0}):
                 time.sleep(GRACE)
             end_all(f"fastconv: {_label()} ends all")
 

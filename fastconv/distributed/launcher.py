@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from .groups import threads_of_a_rank
 
-__all__ = ["command", "find_mpiexec", "mirror_ranks", "mpi_version"]
+__all__ = ["command", "find_mpiexec", "mirror_ranks", "mpi_version", "python"]
 
 # How launchers tell a process its number among all, how many there are, and the same of its host.
 RANKS = {
@@ -62,6 +62,14 @@ def command(processes: int, hosts: str | None, program: Sequence[str]) -> list[s
         line += ["-bind-to", "none"] if "HYDRA" in told else []
         line += ["-f", hosts] if hosts is not None else []
     return [*line, *program]
+
+
+def python() -> list[str]:
+    """The command of a Python that finds the fastconv that this one has.
+
+    Python looks into the current folder first, which may hold sources of fastconv that are not compiled.
+    """
+    return [sys.executable] if {"", os.getcwd()} & set(sys.path) else [sys.executable, "-P"]
 
 
 def mirror_ranks() -> bool:
