@@ -159,10 +159,13 @@ cdef inline void copy_number(void *to, const void *source, idx itemsize) noexcep
         (<double *>to)[0] = (<const double *>source)[0]
 
 
+cdef inline double elements(const Image *image) noexcept nogil:
+    return <double>image.n * image.c * image.h * image.w
+
+
 cdef inline double far_pixels(const Layer *layer, bint by_groups, idx itemsize) noexcept nogil:
     """Elements that move of the arrays of pixels that no cache near holds, group by group or in whole lines."""
-    cdef double source = <double>layer.source.n * layer.source.c * layer.source.h * layer.source.w
-    cdef double outputs = <double>layer.outputs.n * layer.outputs.c * layer.outputs.h * layer.outputs.w
+    cdef double source = elements(&layer.source), outputs = elements(&layer.outputs)
     cdef idx far = layer.tuning.blocks.few_far_bytes
     source = source if source * itemsize >= far else 0
     outputs = outputs if outputs * itemsize >= far else 0

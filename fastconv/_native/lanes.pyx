@@ -16,8 +16,8 @@ from libc.stdint cimport uintptr_t
 from libc.string cimport memset
 
 from fastconv._native.few_channels cimport (
-    Axis, Layer, Slices, copy_number, cut_slices, far_pixels, lay_out_slices, lay_out_taps, put_total,
-    set_axes, taps_of,
+    Axis, Layer, Slices, copy_number, cut_slices, elements, far_pixels, lay_out_slices, lay_out_taps,
+    put_total, set_axes, taps_of,
 )
 from fastconv._native.kernels cimport (
     FC_WINDOW_RUN, FC_WINDOW_SUMS, fc_ahead, fc_fence, fc_kernels, fc_run, idx, parts,
@@ -72,9 +72,9 @@ cdef bint set_outputs(LaneOutputs *outputs, const Problem *problem) noexcept nog
         outputs.width[b] = parts(y.w - b, columns.residues)
         outputs.run[b] = taps if columns.apart == columns.step and (taps == 3 or taps == 5) else 1
     outputs.dense = not channels_last(y)
-    outputs.far = source.s_w != 1 and <double>source.n * source.c * source.h * source.w * itemsize >= far_bytes
+    outputs.far = source.s_w != 1 and elements(source) * itemsize >= far_bytes
     outputs.line = LINE // (lanes.kernels.lanes * itemsize)
-    outputs.farthest = <double>y.n * y.c * y.h * y.w * itemsize >= problem.tuning.blocks.few_farthest_bytes
+    outputs.farthest = elements(y) * itemsize >= problem.tuning.blocks.few_farthest_bytes
     if outputs.dense:
         outputs.farthest &= y.h * y.w * itemsize % LINE == 0
     else:

@@ -16,7 +16,7 @@ from libc.stdint cimport uintptr_t
 from libc.string cimport memcpy, memset
 
 from fastconv._native.few_channels cimport (
-    LEAST_ROWS, MOST_RESIDUES, Layer, Slices, copy_number, cut_slices, far_pixels, has_small_windows,
+    LEAST_ROWS, MOST_RESIDUES, Layer, Slices, copy_number, cut_slices, elements, far_pixels, has_small_windows,
     lay_out_slices, lay_out_taps, put_total, set_axes, set_layer, taps_of,
 )
 from fastconv._native.kernels cimport (
@@ -183,8 +183,7 @@ cdef void set_windows(Windows *windows, const Problem *problem) noexcept nogil:
     windows.height = parts(layer.outputs.h, layer.rows.residues)
     windows.bias = problem.bias
     windows.farthest = not channels_last(&layer.outputs) and (
-        <double>layer.outputs.n * layer.outputs.c * layer.outputs.h * layer.outputs.w * problem.kernels.itemsize
-        >= layer.tuning.blocks.few_farthest_bytes)
+        elements(&layer.outputs) * problem.kernels.itemsize >= layer.tuning.blocks.few_farthest_bytes)
     set_rows(rows, layer, problem.kernels, windows.height)
     side_by_side = layer.rows.apart == 1 and (phases == 2 or layer.columns.apart == 1)
     for i in range(layer.rows.residues):
