@@ -77,6 +77,14 @@ def test_torch_reads_and_is_read(tmp_path):
     save_file({"w": torch.ones(2, 3)}, tmp_path / "theirs")
     equal(checkpoint.load(tmp_path / "theirs"), {"w": np.ones((2, 3), np.float32)})
     assert checkpoint.read(tmp_path / "theirs")[1] is None
+    save_file({"w": torch.ones(2, 3, dtype=torch.bfloat16)}, tmp_path / "theirs")
+    (narrow,) = checkpoint.load(tmp_path / "theirs").values()
+    assert narrow.dtype is fastconv.bfloat16
+    assert narrow.tolist() == [[1.0] * 3] * 2
+    for newer in (True, False):
+        torch.save({"w": torch.ones(2, 3)}, tmp_path / "weights.pth", _use_new_zipfile_serialization=newer)
+        with pytest.raises(checkpoint.CheckpointError, match=r"files of torch\.save do, which fastconv\.load reads"):
+            checkpoint.load(tmp_path / "weights.pth")
 
 
 @pytest.mark.parametrize("length", [0, 4, 8, 50, 300, -100, -1])

@@ -2,6 +2,8 @@
 
 import json
 import os
+import pickle
+import re
 import shutil
 
 import numpy as np
@@ -531,6 +533,14 @@ def test_weights_that_do_not_fit(tmp_path):
     fastconv.save([1, 2], tmp_path / "x.pth")
     with pytest.raises(ValueError, match="holds no weights by their names"):
         begin_with(model, "convnet", str(tmp_path / "x.pth"))
+    for contents, message in (
+        (b"", "the file is empty"),
+        (pickle.dumps({"x": os.system}), r"\.system whose module \w+ is blocked"),
+        (pickle.dumps({"x": 1})[:9], "damaged"),
+    ):
+        (tmp_path / "x.pth").write_bytes(contents)
+        with pytest.raises(ValueError, match=rf"^{re.escape(str(tmp_path))}.x\.pth: [^\n]*{message}[^\n]*$"):
+            begin_with(model, "convnet", str(tmp_path / "x.pth"))
 
 
 @pytest.mark.parametrize("name", ["digitsnet", "lenet", "convnet", "resnet10", "vgg11", "vgg11_bn", "resnet18"])

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from fastconv._native.tape import wrap
 from fastconv._tensor import Tensor
 from fastconv.creation import from_numpy
 from fastconv.files import replacing
@@ -76,7 +77,7 @@ def load(path: str | os.PathLike[str]) -> dict[str, Tensor]:
     CheckpointError
         The file is truncated, corrupt or no safetensors file.
     """
-    return {name: from_numpy(array) for name, array in read(path)[0].items()}
+    return {name: wrap(array) for name, array in read(path)[0].items()}
 
 
 def read(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], Any]:

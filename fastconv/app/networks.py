@@ -1,6 +1,7 @@
 """The networks of the command, by their names, for images of any size; weights to begin with."""
 
 import os
+import pickle
 from collections.abc import Mapping
 from typing import Any
 
@@ -98,7 +99,11 @@ def _state(name: str, source: str) -> dict[str, Any]:
     path = os.path.join(source, "model.safetensors") if os.path.isdir(source) else source
     if not os.path.exists(path):
         raise FileNotFoundError(f"{path}: is not there, so {source} is no folder of a run that has come to its end")
-    state: Any = fastconv.load(path, map_location="cpu")
+    try:
+        state: Any = fastconv.load(path, map_location="cpu")
+    except (pickle.UnpicklingError, EOFError) as error:
+        # The last part names the file and what is wrong with it; the one before is advice to programs.
+        raise ValueError(str(error).rpartition("\n\n")[2]) from None
     while isinstance(state, Mapping):
         inner = [state[key] for key in ("state_dict", "model", "model_state_dict", "net") if key in state]
         if not inner or not isinstance(inner[0], Mapping):

@@ -16,7 +16,7 @@ import numpy as np
 
 from .._native.tape import wrap
 from .._tensor import Tensor
-from .archive import read_into
+from .archive import MAGIC, read_into
 from .storage import ELEMENTS, Element
 
 __all__ = ["from_file", "load", "read"]
@@ -82,6 +82,8 @@ def _read(file: BinaryIO, path: str, mmap: bool) -> tuple[dict[str, np.ndarray],
     head = file.read(8)
     length = struct.unpack("<Q", head)[0] if len(head) == 8 else 0
     if not 2 <= length <= min(size - 8, _HEADER_LIMIT):
+        if head.startswith((MAGIC, b"\x80")):
+            raise fail("it begins as files of torch.save do, which fastconv.load reads")
         raise fail("it is shorter than its header" if length <= _HEADER_LIMIT else "it has no header")
     try:
         header = json.loads(file.read(length))
