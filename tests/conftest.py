@@ -1,6 +1,7 @@
 """Fixtures: every instruction set, and memory that shows who wrote where."""
 
 import os
+import signal
 
 # Libraries read these when they are loaded. Tests ask for more threads than cores: those that wait should sleep, not
 # spin. NumPy's BLAS computes small products for the reference alone. Several processes of pytest-xdist share the cores,
@@ -17,6 +18,10 @@ import pytest
 
 import fastconv
 from fastconv._native import memory, runtime
+
+# A shell that runs pytest in the background of a script has it ignore interrupts, and so all that tests start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Programs that tests start import the package under test, wherever they are started.
 os.environ["PYTHONSAFEPATH"] = "1"
