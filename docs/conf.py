@@ -3,11 +3,12 @@
 Pages are Markdown; the reference is written from docstrings by ``reference.py``, when the site is built.
 """
 
+import re
 import sys
 from pathlib import Path
 
 import latex2mathml.converter
-from docutils.nodes import SkipNode
+from docutils.nodes import FixedTextElement, SkipNode, Text, inline, literal
 
 import fastconv
 
@@ -52,6 +53,16 @@ def mathml(self, node):
     raise SkipNode
 
 
+def keep_numbers(app, tree, page):
+    """Have no line end after the hyphen of 2.2e-7, as browsers would in narrow columns of tables."""
+    for text in list(tree.findall(Text)):
+        parts = re.split(r"(\d+(?:\.\d+)?e-\d+)", text)
+        if len(parts) > 1 and not isinstance(text.parent, literal | FixedTextElement):
+            pieces = [inline("", part, classes=["number"]) if i % 2 else Text(part) for i, part in enumerate(parts)]
+            text.parent.replace(text, [piece for piece in pieces if piece.astext()])
+
+
 def setup(app):
     app.add_html_math_renderer("mathml", (mathml, None), (mathml, None))
+    app.connect("doctree-resolved", keep_numbers)
     app.connect("builder-inited", lambda app: reference.write(HERE / "reference"))

@@ -1,5 +1,6 @@
 """README and the pages of docs/: what they show runs and prints what they say, links lead somewhere, examples hold."""
 
+import ast
 import doctest
 import importlib
 import importlib.util
@@ -128,6 +129,19 @@ def test_examples_of_docstrings(name, folder, monkeypatch):
 
 
 # ---- the reference
+
+
+SECTION = re.compile(r"^(\w[\w ]*)\n-{3,}\n(.*?)(?=^\w[\w ]*\n-{3,}$|\Z)", re.MULTILINE | re.DOTALL)
+
+
+def test_sections_of_docstrings_hold_entries_alone():
+    """Of a sentence behind the last parameter the reference would make a parameter of that name."""
+    for path in sorted(Path(fastconv.__file__).parent.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
+                for title, section in SECTION.findall(ast.get_docstring(node) or ""):
+                    sentences = [line for line in section.splitlines() if re.match(r"\S.*\.$", line)]
+                    assert title not in ("Parameters", "Attributes") or not sentences, (path.name, sentences)
 
 
 def test_reference_has_every_public_name(tmp_path):

@@ -121,12 +121,12 @@ def gradgradcheck(
 ) -> bool:
     """Whether the gradients of the gradients of `func` are those that central differences give.
 
+    What is not told here is as in :func:`gradcheck`.
+
     Parameters
     ----------
     grad_outputs : Tensor or sequence of Tensor, optional
         For each result the gradient to begin with; drawn at random by default.
-
-    See :func:`gradcheck` for the rest.
     """
     arguments = (inputs,) if isinstance(inputs, TensorBase) else tuple(inputs)
     if grad_outputs is None:
