@@ -158,8 +158,17 @@ def test_folders(tmp_path):
     (tmp_path / "old.py").write_text("print 'Python 2'\n")
     found = [(Path(name.path).name, name.line, name.name) for name in checking.check([str(tmp_path)])]
     assert found == [("model.py", 5, "torch.spmm"), ("train.py", 3, "torch.fft")]
+    # What pip has installed there and what is hidden are no programs of this folder's.
+    for place in ("venv/lib", ".git/hooks"):
+        (tmp_path / place).mkdir(parents=True)
+        (tmp_path / place / "other.py").write_text("import torch\ntorch.absent\n")
+    (tmp_path / "venv" / "pyvenv.cfg").touch()
+    assert len(checking.check([str(tmp_path)])) == 2
     (tmp_path / "none").mkdir()
     with pytest.raises(ValueError, match="holds no Python file"):
+        checking.check([str(tmp_path / "none")])
+    (tmp_path / "old.py").rename(tmp_path / "none" / "old.py")
+    with pytest.raises(ValueError, match=r"none: holds no file that is Python; the last: .*old\.py:1: is no Python"):
         checking.check([str(tmp_path / "none")])
 
 

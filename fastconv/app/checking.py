@@ -54,26 +54,32 @@ class Missing:
 
 
 def check(paths: Iterable[str]) -> list[Missing]:
-    """What the programs in these files lack, in the order of files and lines; of a folder, all the Python in it.
+    """What the programs in these files lack, in the order of files and lines; of a folder, all the Python in it but for
+    hidden folders and virtual environments.
 
     Raises
     ------
     OSError
         If a file cannot be read.
     ValueError
-        If one that was named is no Python, or a folder holds none.
+        If one that was named is no Python, or a folder holds none that can be read.
     """
     trees: dict[str, ast.Module] = {}
     for path in paths:
         if not os.path.isdir(path):
             _read(path, os.path.dirname(path), trees)
             continue
-        files = sorted(Path(path).rglob("*.py"))
+        files, read = _programs(path), 0
         if not files:
             raise ValueError(f"{path}: holds no Python file")
         for file in files:
-            with contextlib.suppress(ValueError):  # Python 2, which many programs keep unused
-                _read(str(file), path, trees)
+            try:
+                _read(file, path, trees)
+                read += 1
+            except ValueError as error:  # Python 2, which many programs keep unused
+                wrong = error
+        if not read:
+            raise ValueError(f"{path}: holds no file that is Python; the last: {wrong}")
     own: dict[str, bool] = {}
     for name, called in (pair for tree in trees.values() for pair in _defined(tree)):
         own[name] = own.get(name, False) or called
@@ -81,6 +87,19 @@ def check(paths: Iterable[str]) -> list[Missing]:
     for path, tree in trees.items():
         found |= _Reader(path, tree, own).found
     return sorted(found)
+
+
+def _programs(folder: str) -> list[str]:
+    """The Python files in a folder, but for what is hidden and what pip has installed there."""
+    found: list[Path] = []
+    for place, folders, files in os.walk(folder):
+        folders[:] = [
+            name
+            for name in folders
+            if not name.startswith(".") and not os.path.exists(os.path.join(place, name, "pyvenv.cfg"))
+        ]
+        found += [Path(place, name) for name in files if name.endswith(".py")]
+    return [str(file) for file in sorted(found)]
 
 
 def _read(path: str, folder: str, trees: dict[str, ast.Module]) -> None:
