@@ -73,6 +73,7 @@ def test_version(capsys):
         (["fly"], "invalid choice: 'fly'"),
         (["train", "--data", "imagenet"], "invalid choice: 'imagenet'"),
         (["train", "--model", "gpt"], "invalid choice: 'gpt'"),
+        (["train", "--model", "resnt18"], "by their names); did you mean resnet18"),
         (["train", "--schedule", "step"], "invalid choice: 'step'"),
         (["train", "--epochs", "0"], "--epochs: expected an integer of at least 1, got '0'"),
         (["train", "--epochs", "1.5"], "--epochs: expected an integer of at least 1, got '1.5'"),
@@ -85,6 +86,7 @@ def test_version(capsys):
         (["train", "--seed", "-1"], "--seed: expected an integer from 0 to"),
         (["train", "--threads", "0"], "--threads: expected an integer of at least 1, got '0'"),
         (["train", "--data", "folder"], "--data folder needs --root DIR"),
+        (["train", "--root", "photos"], "--root DIR needs --data: a folder of images is --data folder --root DIR"),
         (["train", "--resume", "x", "--lr", "1", "--out", "y"], "the run in x; leave out --lr, --out"),
         (
             ["train", "--optimizer", "adam", "--momentum", "0.9"],
@@ -176,7 +178,11 @@ def test_what_cannot_be_done(capsys, tmp_path, monkeypatch):
     assert "holds arrays but no training state" in err
     status, _, err = call(capsys, "train", "--data", "folder", "--root", "nowhere")
     assert status == 1
-    assert "nowhere" in err
+    assert "nowhere: there is no such folder" in err
+    (tmp_path / "photo.png").touch()
+    status, _, err = call(capsys, "train", "--data", "folder", "--root", "photo.png")
+    assert status == 1
+    assert "photo.png: is a file, no folder" in err
     pytest.importorskip("sklearn")
     status, _, err = call(capsys, "train", "--out", "empty")
     assert status == 1
@@ -194,6 +200,9 @@ def test_missing_packages(capsys, tmp_path, monkeypatch):
         1,
         'fastconv train: error: training runs need matplotlib: pip install "fastconv[train]"\n',
     )
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "tensorboard" else find_spec(name))
+    words = "fastconv train: error: --tensorboard needs tensorboard: pip install tensorboard\n"
+    assert call(capsys, "train", "--tensorboard") == (1, "", words)
     assert os.listdir() == []
     monkeypatch.setitem(sys.modules, "safetensors", None)
     with pytest.raises(ImportError, match=r'checkpoints need safetensors: pip install "fastconv\[train\]"'):

@@ -225,6 +225,8 @@ def test_every_image_is_looked_at_first(tmp_path):
     shutil.rmtree(tmp_path / "red")
     with pytest.raises(ValueError, match="no image of red to train on can be read; "):
         runs._load_data(given)
+    with pytest.raises(FileNotFoundError, match="gone: there is no such folder; --root DIR says where its images are"):
+        runs._load_data(given | {"root": str(tmp_path / "gone")})
 
 
 def test_images_of_a_run_are_of_a_size_that_memory_holds():
@@ -521,9 +523,9 @@ def test_weights_that_do_not_fit(tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(FileNotFoundError, match=r"is not there, so .*empty is no folder of a run that has come to its"):
         begin_with(model, "lenet", str(tmp_path / "empty"))
-    with pytest.raises(FileNotFoundError, match="nowhere: is no file of weights"):
+    with pytest.raises(FileNotFoundError, match="nowhere: there is no such file, and no weights of convnet are"):
         begin_with(model, "convnet", "nowhere")
-    with pytest.raises(FileNotFoundError, match="nowhere: is no file of weights, nor one of IMAGENET1K_V1, DEFAULT"):
+    with pytest.raises(FileNotFoundError, match="nor is it one of the published weights IMAGENET1K_V1, DEFAULT"):
         begin_with(model, "resnet18", "nowhere")
     fastconv.save({"x": fastconv.ones(3)}, tmp_path / "x.pth")
     with pytest.raises(
@@ -541,6 +543,18 @@ def test_weights_that_do_not_fit(tmp_path):
         (tmp_path / "x.pth").write_bytes(contents)
         with pytest.raises(ValueError, match=rf"^{re.escape(str(tmp_path))}.x\.pth: [^\n]*{message}[^\n]*$"):
             begin_with(model, "convnet", str(tmp_path / "x.pth"))
+
+
+def test_what_is_frozen_was_learned(tmp_path):
+    fastconv.save(network("resnet18", 3, 224, 1000).state_dict(), tmp_path / "larger.pth")
+    model, source = network("resnet18", 3, 64, 2), str(tmp_path / "larger.pth")
+    before = model.conv1.weight.detach().clone()
+    with pytest.raises(ValueError, match=r"of resnet18's conv1\.weight, which --freeze .* or add --image-size 224"):
+        begin_with(model, "resnet18", source, freeze=True)
+    np.testing.assert_array_equal(model.conv1.weight.detach().numpy(), before.numpy())
+    assert "; begun anew: conv1.weight, fc.weight, fc.bias" in begin_with(model, "resnet18", source)
+    larger = network("resnet18", 3, 65, 2)
+    assert begin_with(larger, "resnet18", source, freeze=True).endswith("begun anew: fc.weight, fc.bias")
 
 
 @pytest.mark.parametrize("name", ["digitsnet", "lenet", "convnet", "resnet10", "vgg11", "vgg11_bn", "resnet18"])

@@ -421,10 +421,13 @@ def _info(options: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
 
 def _network(text: str) -> str:
     from fastconv.app.networks import MODELS, is_network
+    from fastconv.vision.models import list_models
 
     if not is_network(text):
+        near = [name for name in difflib.get_close_matches(text.lower(), [*MODELS, *list_models()]) if is_network(name)]
         raise argparse.ArgumentTypeError(
             f"invalid choice: {text!r} (choose from {', '.join(MODELS)}, or torchvision's classifiers by their names)"
+            + (f"; did you mean {' or '.join(near)}?" if near else "")
         )
     return text
 

@@ -72,7 +72,8 @@ def find_split(root: str, seed: int) -> Split:
         If there are fewer than two classes, or a test of classes that the training has not.
     """
     if not os.path.isdir(root):
-        raise FileNotFoundError(f"{root}: there is no such folder")
+        there = "is a file, no folder" if os.path.exists(root) else "there is no such folder"
+        raise FileNotFoundError(f"{root}: {there}")
     top = _entered(root)
     notes: list[str] = []
     parts = _parts_in(top)

@@ -55,7 +55,7 @@ def head_of(model: nn.Module) -> nn.Module:
     return [module for module in model.modules() if isinstance(module, nn.Linear | nn.Conv2d)][-1]
 
 
-def begin_with(model: nn.Module, name: str, source: str) -> str:
+def begin_with(model: nn.Module, name: str, source: str, freeze: bool = False) -> str:
     """Give the network the weights of `source`, but for those of another shape; returns a line that tells which.
 
     Parameters
@@ -66,11 +66,13 @@ def begin_with(model: nn.Module, name: str, source: str) -> str:
     source : str
         A file of weights, by torch, safetensors or this package; the folder of a run; or the name of published weights
         as torchvision has it (``DEFAULT``, ``IMAGENET1K_V1``), which are read from torch's folder of downloads.
+    freeze : bool
+        Whether all but the last layer will stay as it is.
 
     Raises
     ------
     ValueError
-        If no weight, or less than half of them, fits.
+        If no weight, or less than half of them, fits; of a network to be frozen, if one is left as it was drawn.
     """
     found = _state(name, source)
     own = model.state_dict()
@@ -83,6 +85,16 @@ def begin_with(model: nn.Module, name: str, source: str) -> str:
             f"{source}: of {len(own)} arrays of {name} it has {len(fitting)}; it has {', '.join(list(found)[:3])} ..., "
             f"where {name} has {', '.join(list(own)[:3])} ..."
         )
+    head = head_of(model)
+    last = next(place for place, module in model.named_modules() if module is head)
+    drawn = [key for key in others if not key.startswith(f"{last}.")]
+    if freeze and drawn:
+        small = name in MODELS and name in models.list_models()
+        larger = f", or add --image-size 224: of more than {SMALL} pixels {name} is torchvision's" if small else ""
+        raise ValueError(
+            f"{source}: has nothing of the shape of {name}'s {', '.join(drawn[:6])}{' ...' if len(drawn) > 6 else ''}, "
+            f"which --freeze would keep as drawn at random; leave out --freeze{larger}"
+        )
     model.load_state_dict(fitting, strict=False)
     fresh = f"; begun anew: {', '.join(others[:6])}{' ...' if len(others) > 6 else ''}" if others else ""
     return f"begun with {source}: {count} of {total} numbers{fresh}"
@@ -94,8 +106,11 @@ def _state(name: str, source: str) -> dict[str, Any]:
         weights = models.get_model_weights(name) if name in models.list_models() else None
         if weights is not None and source.upper() in weights.__members__:
             return weights[source.upper()].get_state_dict()
-        known = f", nor one of {', '.join(weights.__members__)}" if weights is not None else ""
-        raise FileNotFoundError(f"{source}: is no file of weights{known}")
+        if weights is not None:
+            known = f"nor is it one of the published weights {', '.join(weights.__members__)}"
+        else:
+            known = f"and no weights of {name} are published; `fastconv models` lists those that are"
+        raise FileNotFoundError(f"{source}: there is no such file, {known}")
     path = os.path.join(source, "model.safetensors") if os.path.isdir(source) else source
     if not os.path.exists(path):
         raise FileNotFoundError(f"{path}: is not there, so {source} is no folder of a run that has come to its end")

@@ -64,6 +64,9 @@ def train(
     The folder gets what :data:`FILES` names: ``checkpoint.safetensors`` (the whole state, to go on from), the log and
     ``best.safetensors`` as it goes, ``model.safetensors`` (the last weights) and the pictures at the end.
 
+    Several processes that MPI's launcher has started train together: each takes its share of each batch, and the first
+    one speaks and writes.
+
     Parameters
     ----------
     settings : dict
@@ -82,9 +85,6 @@ def train(
         schedule of so many epochs would be by then.
     tensorboard : bool
         Write the log for TensorBoard too.
-
-    Several processes that MPI's launcher has started train together: each takes its share of each batch, and the first
-    one speaks and writes.
     """
     from fastconv.app.crew import join, noted_run
 
@@ -123,10 +123,11 @@ def _train(
     from fastconv.utils.data import DataLoader
 
     # What is used at the end of the run is looked for at its beginning.
-    needed = ("safetensors", "matplotlib", *(["tensorboard"] if tensorboard else []))
-    missing = [name for name in needed if find_spec(name) is None]
+    missing = [name for name in ("safetensors", "matplotlib") if find_spec(name) is None]
     if missing:
         raise ImportError(f'training runs need {" and ".join(missing)}: pip install "fastconv[train]"')
+    if tensorboard and find_spec("tensorboard") is None:
+        raise ImportError("--tensorboard needs tensorboard: pip install tensorboard")
     if threads is not None:
         fastconv.set_num_threads(threads)
     path = "" if resume is None else os.path.join(resume, CHECKPOINT)
@@ -149,7 +150,7 @@ def _train(
     model = _build_model(settings, sets)
     begun_with = None
     if settings["init"] is not None and resume is None:
-        begun_with = begin_with(model, settings["model"], settings["init"])
+        begun_with = begin_with(model, settings["model"], settings["init"], settings["freeze"])
     if crew is not None:
         model = crew.with_batch_norm_over_all(model)
     head = head_of(model)
@@ -359,6 +360,8 @@ def _load_folder(settings: dict[str, Any], pixels: dict[str, Any], for_training:
         parts[part] = list(sets[part].images)
         left_out += wrong
         if not parts[part]:
+            if not os.path.isdir(root):
+                raise FileNotFoundError(f"{root}: there is no such folder; --root DIR says where its images are now")
             raise ValueError(f"{root}: of {len(images)} images for {part}, none can be read; the first: {wrong[0]}")
     notes = [*split.notes]
     if left_out:

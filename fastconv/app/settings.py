@@ -86,6 +86,8 @@ def complete(given: dict[str, Any]) -> dict[str, Any]:
     name = given.get("data", "digits")
     if name == "folder" and "root" not in given:
         raise SettingsError("--data folder needs --root DIR, the folder that holds the images")
+    if "root" in given and "data" not in given:
+        raise SettingsError("--root DIR needs --data: a folder of images is --data folder --root DIR")
     data = DATA[name]
     general = {"data": name, "image_size": data.size, "init": None, "freeze": False, "optimizer": "sgd"}
     general |= {"schedule": "onecycle", "early_stopping": None, "seed": 0}
