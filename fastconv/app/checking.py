@@ -54,8 +54,9 @@ class Missing:
 
 
 def check(paths: Iterable[str]) -> list[Missing]:
-    """What the programs in these files lack, in the order of files and lines; of a folder, all the Python in it but for
-    hidden folders and virtual environments.
+    """What the programs in these files lack, in the order of files and lines; of a folder, all the Python in it.
+
+    Hidden folders in it, and virtual environments, are left out.
 
     Raises
     ------
