@@ -318,6 +318,15 @@ def test_bench(capsys, tmp_path):
         )
 
 
+def test_bench_looks_for_the_folder_first(capsys, tmp_path):
+    path = tmp_path / "none" / "b.json"
+    assert call(capsys, "bench", "--json", path) == (
+        1,
+        "",
+        f"fastconv bench: error: --json {path}: there is no such folder\n",
+    )
+
+
 def test_table():
     records = [
         {"case": "a", "pass": p, "gflops": 1.0, "seconds": {"fastconv": 1.0, "numpy": r}, "ratio": {"numpy": r}}

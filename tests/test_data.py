@@ -567,7 +567,7 @@ def forked():
 
 
 @pytest.mark.parametrize(
-    ("fault", "message"), [(kill_myself, r"killed by signal: Killed \(9\).*memory"), (leave, "exit code 3")]
+    ("fault", "message"), [(kill_myself, r"killed by signal: Killed \(9\).*memory"), (leave, "exit code 3$")]
 )
 def test_a_dead_worker_is_an_error(fault, message):
     with pytest.raises(RuntimeError, match=rf"worker \(pid \d+\).*{message}"):
@@ -576,7 +576,7 @@ def test_a_dead_worker_is_an_error(fault, message):
 
 @pytest.mark.skipif("spawn" not in CONTEXTS, reason="needs spawn")
 def test_a_worker_that_cannot_start_is_an_error():
-    with pytest.raises(RuntimeError, match=r"worker \(pid \d+\) exited unexpectedly with exit code 1"):
+    with pytest.raises(RuntimeError, match=r"\(pid \d+\) exited unexpectedly with exit code 1, after .* __name__"):
         list(DataLoader(Unloadable(4), 2, num_workers=1, multiprocessing_context="spawn"))
 
 

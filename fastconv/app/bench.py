@@ -4,6 +4,7 @@ A ratio is the median over the turns of (their time / fastconv's time), see :mod
 """
 
 import json
+import os
 import statistics
 from collections.abc import Iterable, Iterator, Sequence
 from importlib.util import find_spec
@@ -42,6 +43,9 @@ QUICK = ("textbook.conv1", "textbook.conv2", "lenet.conv2", "resnet.layer3", "re
 
 def run(cases: list[str], threads: int, repeats: int, json_file: str | None = None) -> None:
     """Print the table; with `json_file`, also write all that was measured."""
+    # Found out before the minutes that measuring takes.
+    if json_file is not None and not os.path.isdir(os.path.dirname(json_file) or os.curdir):
+        raise FileNotFoundError(f"--json {json_file}: there is no such folder")
     kinds = ["fastconv", "numpy", *(["torch"] if find_spec("torch") else [])]
     measured = []
     with running(kinds, threads) as contenders:

@@ -72,7 +72,7 @@ class Workers:
     ) -> None:
         if context is None or isinstance(context, str):
             context = multiprocessing.get_context(context)
-        forked = context.get_start_method() == "fork"
+        self._forked = context.get_start_method() == "fork"
         self._timeout = timeout
         self._prefetch = prefetch
         self._processes: list[Any] = []
@@ -85,7 +85,7 @@ class Workers:
                 ours, theirs = context.Pipe()
                 self._connections.append(ours)
                 # A forked child inherits our ends of the pipes; it closes them, or it would never see us close them.
-                inherited = list(self._connections) if forked else []
+                inherited = list(self._connections) if self._forked else []
                 info = WorkerInfo(worker_id, num_workers, seed + worker_id, dataset)
                 process = context.Process(
                     target=_run,
@@ -147,7 +147,7 @@ class Workers:
         try:
             self._connections[worker_id].send_bytes(message)
         except OSError:
-            raise _death(self._processes[worker_id]) from None
+            raise _death(self._processes[worker_id], self._forked) from None
 
     def _receive(self, worker_id: int) -> tuple[bool | None, Any]:
         connection, process = self._connections[worker_id], self._processes[worker_id]
@@ -161,7 +161,7 @@ class Workers:
                 return answer
             except (EOFError, OSError):
                 pass
-        raise _death(process)
+        raise _death(process, self._forked)
 
     def stop(self) -> None:
         """Join all workers: idle ones end when their pipe is closed, those still at work are terminated."""
@@ -181,7 +181,7 @@ class Workers:
         self._processes.clear()
 
 
-def _death(process: Any) -> RuntimeError:
+def _death(process: Any, forked: bool) -> RuntimeError:
     """The error that tells how a worker died."""
     process.join(SHUTDOWN_SECONDS)
     code = process.exitcode
@@ -192,7 +192,13 @@ def _death(process: Any) -> RuntimeError:
         return RuntimeError(
             f"DataLoader worker (pid {process.pid}) is killed by signal: {signal.strsignal(-code)} ({-code}){hint}"
         )
-    return RuntimeError(f"DataLoader worker (pid {process.pid}) exited unexpectedly with exit code {code}")
+    hint = ""
+    if code == 1 and not forked:
+        hint = (
+            ", after what it printed. Not forked, it imports the program anew, in which what trains has to stand under "
+            '`if __name__ == "__main__":`'
+        )
+    return RuntimeError(f"DataLoader worker (pid {process.pid}) exited unexpectedly with exit code {code}{hint}")
 
 
 def _run(
