@@ -9,11 +9,13 @@ enum { FC_BLOCK_VECS = 2 };
 
 /* The windows of a row of outputs, in elements, and what is done with their sums. */
 typedef struct {
-    idx blocks, block;        /* blocks of channels that are summed, and from one to the next */
     idx rows, row, cols, col; /* taps, and from one to the next */
-    idx depth;                /* neighbours in memory that a tap of a block sees */
+    const idx *taps;          /* conv: where they are in a window, those of all blocks of channels */
+    idx n_taps, depth;        /* ... how many, and neighbours in memory that each sees */
     idx step;                 /* from the window of an output to that of the next one */
     idx y_block, added_block; /* from a vector of filters to the next one */
+    idx ahead, wanted;        /* from w to filters that are wanted next, and how many elements of them to ask for */
+    int far;                  /* whether windows are not near yet, so that each tile asks for those of the next one */
     double low, high;         /* what results are limited to, -infinity and infinity if not; NaN stays NaN */
 } fc_taps_of_blocks;
 
@@ -21,7 +23,7 @@ typedef struct {
     idx tile; /* outputs that a tile has at most */
 
     /* conv[vecs - 1]: y = limited(bias + added + sum of w * x) of `count` outputs, which lie a vector apart in y and
-     * in `added`, which may be NULL and may be y; w is [block][row][col][depth][vecs * lanes]. If bias is NULL, the
+     * in `added`, which may be NULL and may be y; w is [tap][depth][vecs * lanes]. If bias is NULL, the
      * sum is added to y. */
     void (*conv[FC_BLOCK_VECS])(void *y, const void *x, const void *w, const void *bias, const void *added,
                                 const fc_taps_of_blocks *s, idx count);
@@ -52,25 +54,27 @@ INLINE vec NAME(limited)(vec x, vec low, vec high)
 /* A tile of `rows` outputs and `vecs` vectors of filters; `step` is the distance of windows where that is known when
  * this is compiled, which makes it a part of the loads' addresses. */
 INLINE void NAME(sum_of_blocks)(const int rows, const int vecs, const idx step, REAL *y, const REAL *x, const REAL *w,
-                                const REAL *bias, const REAL *added, const fc_taps_of_blocks *s)
+                                const REAL *bias, const REAL *added, const fc_taps_of_blocks *s, fc_ahead ahead)
 {
     vec acc[BLOCK_ROWS][FC_BLOCK_VECS];
     UNROLL_FOR (int r = 0; r < rows; r++)
         UNROLL_FOR (int v = 0; v < vecs; v++) acc[r][v] = bias ? load(bias + v * LANES) : (vec){0};
-    for (idx block = 0; block < s->blocks; block++)
-        for (idx row = 0; row < s->rows; row++)
-            for (idx col = 0; col < s->cols; col++) {
-                const REAL *window = x + block * s->block + row * s->row + col * s->col;
-                const idx depth = s->depth;
-                for (idx k = 0; k < depth; k++, w += vecs * LANES) {
-                    vec wv[FC_BLOCK_VECS];
-                    UNROLL_FOR (int v = 0; v < vecs; v++) wv[v] = load(w + v * LANES);
-                    UNROLL_FOR (int r = 0; r < rows; r++) {
-                        const vec xr = splat(window[r * step + k]);
-                        UNROLL_FOR (int v = 0; v < vecs; v++) acc[r][v] += xr * wv[v];
-                    }
-                }
+    const idx depth = s->depth;
+    /* One loop over all taps: what is around eight steps of products would take a tenth of the time in three. */
+    for (idx t = 0; t < s->n_taps; t++) {
+        const REAL *window = x + s->taps[t];
+        NAME(bring_near)(&ahead, 1);
+        if (s->far)
+            UNROLL_FOR (int r = 0; r < rows; r++) __builtin_prefetch(window + (rows + r) * step);
+        for (const REAL *const end = window + depth; window < end; window++, w += vecs * LANES) {
+            vec wv[FC_BLOCK_VECS];
+            UNROLL_FOR (int v = 0; v < vecs; v++) wv[v] = load(w + v * LANES);
+            UNROLL_FOR (int r = 0; r < rows; r++) {
+                const vec xr = splat(window[r * step]);
+                UNROLL_FOR (int v = 0; v < vecs; v++) acc[r][v] += xr * wv[v];
             }
+        }
+    }
     const vec low = splat((REAL)s->low), high = splat((REAL)s->high);
     UNROLL_FOR (int v = 0; v < vecs; v++)
         UNROLL_FOR (int r = 0; r < rows; r++) {
@@ -82,18 +86,18 @@ INLINE void NAME(sum_of_blocks)(const int rows, const int vecs, const idx step, 
 }
 
 typedef void NAME(block_tile)(REAL *y, const REAL *x, const REAL *w, const REAL *bias, const REAL *added,
-                              const fc_taps_of_blocks *s);
+                              const fc_taps_of_blocks *s, fc_ahead ahead);
 
 #define BLOCK_TILE(rows, vecs)                                                                                         \
     static void NAME(block_##rows##_##vecs)(REAL * y, const REAL *x, const REAL *w, const REAL *bias,                  \
-                                            const REAL *added, const fc_taps_of_blocks *s)                             \
+                                            const REAL *added, const fc_taps_of_blocks *s, fc_ahead ahead)             \
     {                                                                                                                  \
-        NAME(sum_of_blocks)(rows, vecs, LANES, y, x, w, bias, added, s);                                               \
+        NAME(sum_of_blocks)(rows, vecs, LANES, y, x, w, bias, added, s, ahead);                                        \
     }                                                                                                                  \
     static void NAME(block_apart_##rows##_##vecs)(REAL * y, const REAL *x, const REAL *w, const REAL *bias,            \
-                                                  const REAL *added, const fc_taps_of_blocks *s)                       \
+                                                  const REAL *added, const fc_taps_of_blocks *s, fc_ahead ahead)       \
     {                                                                                                                  \
-        NAME(sum_of_blocks)(rows, vecs, s->step, y, x, w, bias, added, s);                                             \
+        NAME(sum_of_blocks)(rows, vecs, s->step, y, x, w, bias, added, s, ahead);                                      \
     }
 #define BLOCK_TILES(rows) BLOCK_TILE(rows, 1) BLOCK_TILE(rows, 2)
 EACH_BLOCK_ROW(BLOCK_TILES)
@@ -118,9 +122,12 @@ INLINE void NAME(conv_row)(const int vecs, REAL *y, const REAL *x, const REAL *w
                            const fc_taps_of_blocks *s, idx count)
 {
     NAME(block_tile) *const *const tiles = NAME(block_tiles)[vecs - 1][s->step != LANES];
-    for (idx left = (count + BLOCK_ROWS - 1) / BLOCK_ROWS; left > 0; left--) {
+    idx left = (count + BLOCK_ROWS - 1) / BLOCK_ROWS;
+    fc_ahead ahead = {w + s->ahead, s->wanted / (left * s->n_taps)};
+    for (; left > 0; left--) {
         const idx rows = (count + left - 1) / left;
-        tiles[rows - 1](y, x, w, bias, added, s);
+        tiles[rows - 1](y, x, w, bias, added, s, ahead);
+        ahead.from = (const REAL *)ahead.from + s->n_taps * ahead.step;
         count -= rows;
         y += rows * LANES;
         x += rows * s->step;

@@ -8,6 +8,9 @@
 /* Products in one sum of a tile: a longer sum in float32 would round worse (docs/decisions/direct-kernels.md). */
 enum { FC_TILE_DEPTH = 512 };
 
+/* So few tiles of the plain product would wait for the next rows of b longer than they compute. */
+enum { FC_FEW_TILES = 9 };
+
 typedef struct {
     idx rows;                  /* filters in a tile */
     idx vecs[FC_MAX_ROWS + 1]; /* vecs[r]: the widest tile of r filters, in vectors */
@@ -32,7 +35,8 @@ typedef struct {
                                             const void *bias, int accumulate, const fc_ahead *ahead);
 
     /* gemm[vecs - 1]: y[r * y_row + q] (+)= sum_k a[r * a_row + k * a_depth] * b[k * b_depth + q] for q < vecs * lanes
-     * and r < rows, rounded up to whole tiles of gemm_rows; it adds to y if `accumulate`. a_row or a_depth is 1. */
+     * and r < rows, rounded up to whole tiles of gemm_rows; it adds to y if `accumulate`. a_row or a_depth is 1. Few
+     * rows ask for as many rows of b behind these meanwhile. */
     void (*gemm[FC_MAX_VECS])(idx rows, idx depth, const void *a, idx a_row, idx a_depth, const void *b, idx b_depth,
                               void *y, idx y_row, int accumulate);
 } fc_product_kernels;
@@ -150,18 +154,23 @@ TILES(TILE)
 PANELS(PANEL_TILE)
 #undef PANEL_TILE
 
+/* For every `group` rows of b some lines are asked for ahead. */
 INLINE void NAME(gemm_tile)(const int vecs, idx depth, const REAL *a, idx a_row, idx a_depth, const REAL *b,
-                            idx b_depth, REAL *y, idx y_row, int accumulate)
+                            idx b_depth, REAL *y, idx y_row, int accumulate, idx group, const char *ahead, idx lines)
 {
     vec acc[GEMM_ROWS][GEMM_VECS];
     UNROLL_FOR (int r = 0; r < GEMM_ROWS; r++)
         UNROLL_FOR (int v = 0; v < vecs; v++) acc[r][v] = (vec){0};
-    for (idx k = 0; k < depth; k++, a += a_depth, b += b_depth) {
-        vec bv[GEMM_VECS];
-        UNROLL_FOR (int v = 0; v < vecs; v++) bv[v] = load(b + v * LANES);
-        UNROLL_FOR (int r = 0; r < GEMM_ROWS; r++) {
-            vec ar = splat(a[r * a_row]);
-            UNROLL_FOR (int v = 0; v < vecs; v++) acc[r][v] += ar * bv[v];
+    for (idx left = depth; left > 0; left -= group) {
+        for (idx i = 0; i < lines; i++, ahead += 64) __builtin_prefetch(ahead, 0, 2);
+        const REAL *const end = b + (left < group ? left : group) * b_depth;
+        for (; b < end; a += a_depth, b += b_depth) {
+            vec bv[GEMM_VECS];
+            UNROLL_FOR (int v = 0; v < vecs; v++) bv[v] = load(b + v * LANES);
+            UNROLL_FOR (int r = 0; r < GEMM_ROWS; r++) {
+                vec ar = splat(a[r * a_row]);
+                UNROLL_FOR (int v = 0; v < vecs; v++) acc[r][v] += ar * bv[v];
+            }
         }
     }
     /* Partial sums are added at the end, because one long sum would round worse. */
@@ -178,11 +187,17 @@ INLINE void NAME(gemm_tile)(const int vecs, idx depth, const REAL *a, idx a_row,
     {                                                                                                                  \
         const REAL *a = a_;                                                                                            \
         REAL *y = y_;                                                                                                  \
-        for (idx r = 0; r < rows; r += GEMM_ROWS)                                                                      \
+        const char *ahead = (const char *)b + depth * b_depth * REAL_BYTES;                                            \
+        const idx tiles = rows / GEMM_ROWS + 1, group = tiles <= FC_FEW_TILES ? 16 : depth;                            \
+        const idx share = depth * b_depth * REAL_BYTES / (64 * tiles) + 1; /* lines that a tile asks for */            \
+        const idx lines = tiles <= FC_FEW_TILES ? share * group / (depth + 1) + 1 : 0;                                 \
+        for (idx r = 0; r < rows; r += GEMM_ROWS, ahead += 64 * share)                                                 \
             if (a_depth == 1)                                                                                          \
-                NAME(gemm_tile)(vecs, depth, a + r * a_row, a_row, 1, b, b_depth, y + r * y_row, y_row, accumulate);   \
+                NAME(gemm_tile)(vecs, depth, a + r * a_row, a_row, 1, b, b_depth, y + r * y_row, y_row, accumulate,    \
+                                group, ahead, lines);                                                                  \
             else                                                                                                       \
-                NAME(gemm_tile)(vecs, depth, a + r, 1, a_depth, b, b_depth, y + r * y_row, y_row, accumulate);         \
+                NAME(gemm_tile)(vecs, depth, a + r, 1, a_depth, b, b_depth, y + r * y_row, y_row, accumulate, group,   \
+                                ahead, lines);                                                                         \
     }
 GEMMS(GEMM)
 #undef GEMM

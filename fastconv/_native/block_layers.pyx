@@ -20,7 +20,7 @@ cnp.import_array()
 
 cdef enum:
     SUM = 512              # products in one sum, about: a longer one would round worse
-    NEAR = 262144          # bytes of x that meet all filters before the next ones come
+    NEAR = 262144          # bytes of x that meet all filters of a part of a sum before the next ones come
     SEGMENT = 112          # outputs in a row where a plane is one row
     TASKS = 4              # for each thread, about
     TILES = 24             # of minimal filtering that are transformed at a time, so that they stay near
@@ -32,6 +32,11 @@ PANEL = FC_BLOCK_VECS
 
 
 # ---- convolution ---------------------------------------------------------------------------------------------------
+
+cpdef idx blocks_in_sum(idx n_blocks, idx tap) noexcept:
+    """How many of the blocks of channels are in one sum, at `tap` products of each."""
+    return max(<idx>1, min(n_blocks, SUM // max(<idx>1, tap)))
+
 
 cdef int check_windows(const Planes *x, const Planes *y, tuple kernel, tuple stride, tuple pad,
                        tuple dilation) except -1:
@@ -59,8 +64,8 @@ cdef struct Direct:
     const char *w
     const char *b
     fc_taps_of_blocks taps
-    idx vecs, panels, panel    # of filters; elements of a panel of w
-    idx some                   # blocks of channels in one sum
+    idx vecs, panels           # of filters
+    idx blocks, some, taps_of_block  # of channels; those in one sum
     idx stride_h, start        # from the row of a window to the next; elements before the first window
     bint merged, in_row        # Planes are one row, in segments; images are the pixels of one row.
     idx rows, segments, length  # of all images, of one, and outputs in each
@@ -88,11 +93,11 @@ cdef inline idx place_row(const Direct *d, idx row, idx k, const char **x, char 
 
 cdef void convolve(const void *job, idx task, char *_scratch) noexcept nogil:
     """A block of rows, of one image or of several, and a group of panels of filters. A long sum is summed in parts, for
-    all rows before the next part, whose filters come then."""
+    all rows and filters before the next part, so that its pixels stay near."""
     cdef const Direct *d = <const Direct *>job
     cdef const Common *c = &d.common
     cdef const fc_kernels *kernels = c.kernels
-    cdef idx itemsize = kernels.itemsize, lanes = kernels.lanes, panel, row, k, vecs, count, done, v
+    cdef idx itemsize = kernels.itemsize, lanes = kernels.lanes, panel, row, k, vecs, count, done = 0, v
     cdef idx group = task % d.panel_groups, block = task // d.panel_groups
     cdef fc_taps_of_blocks s = d.taps
     cdef const char *x
@@ -103,35 +108,56 @@ cdef void convolve(const void *job, idx task, char *_scratch) noexcept nogil:
     cdef bint last
     if d.by_panels:
         group, block = task // d.row_blocks, task % d.row_blocks
-    cdef idx first = d.rows * block // d.row_blocks, end = d.rows * (block + 1) // d.row_blocks, size
-    for panel in range(group * d.together, min(d.panels, (group + 1) * d.together)):
-        k = panel * FC_BLOCK_VECS
-        vecs = min(<idx>FC_BLOCK_VECS, d.vecs - k)
-        w, b = d.w + panel * d.panel * itemsize, d.b + k * lanes * itemsize
-        done = 0
-        while done < d.taps.blocks:
-            s.blocks = min(d.some, d.taps.blocks - done)
-            last = done + s.blocks == d.taps.blocks
-            s.low, s.high = c.low if last else -INFINITY, c.high if last else INFINITY
-            size = s.blocks * s.rows * s.cols * s.depth * vecs * lanes * itemsize
+    cdef idx first = d.rows * block // d.row_blocks, end = d.rows * (block + 1) // d.row_blocks
+    cdef idx first_panel = group * d.together, end_panel = min(d.panels, first_panel + d.together)
+    cdef idx size = d.taps_of_block * s.depth * lanes, n_blocks  # elements of a block and a vector of filters
+    while done < d.blocks:
+        n_blocks = min(d.some, d.blocks - done)
+        last = done + n_blocks == d.blocks
+        s.n_taps = n_blocks * d.taps_of_block
+        s.low, s.high = c.low if last else -INFINITY, c.high if last else INFINITY
+        for panel in range(first_panel, end_panel):
+            k = panel * FC_BLOCK_VECS
+            vecs = min(<idx>FC_BLOCK_VECS, d.vecs - k)
+            w, b = d.w + (done * d.vecs + n_blocks * k) * size * itemsize, d.b + k * lanes * itemsize
+            # The first filters meet pixels that are not near yet. Each row asks for a share of the next filters.
+            s.far = panel == first_panel
+            s.ahead, s.wanted = n_blocks * vecs * size, parts(n_blocks * vecs * size, end - first)
+            if last and panel + 1 == d.panels:
+                s.ahead = s.wanted = 0
             for row in range(first, end):
                 count = place_row(d, row, k, &x, &y, &added)
-                kernels.blocks.conv[vecs - 1](y, x + done * s.block * itemsize, w, b if done == 0 else NULL,
+                kernels.blocks.conv[vecs - 1](y, x + done * c.x.plane * itemsize, w, b if done == 0 else NULL,
                                               added if last else NULL, &s, count)
+                s.ahead += s.wanted
                 if last and c.kind >= 0:
                     for v in range(vecs):
                         activate(c, y + v * s.y_block * itemsize, count)
-            w += size
-            done += s.blocks
+        done += n_blocks
+
+
+cdef cnp.ndarray place_taps(const Planes *x, idx n_blocks, idx R, idx S, idx dilation_h, idx dilation_w):
+    """Where the taps of some blocks of channels are in a window."""
+    cdef cnp.npy_intp[1] size = [n_blocks * R * S]
+    cdef cnp.ndarray taps = new_array(1, size, cnp.NPY_INTP)
+    cdef idx *at_ = <idx *>cnp.PyArray_DATA(taps)
+    cdef idx block, r, q
+    for block in range(n_blocks):
+        for r in range(R):
+            for q in range(S):
+                at_[0] = block * x.plane + r * dilation_h * x.row + q * dilation_w * x.width
+                at_ += 1
+    return taps
 
 
 @cython.final
 @cython.auto_pickle(False)
 cdef class Convolution(Layer):
-    """y = after(b + added + w * x), summed directly. w is packed [panel of filters][block][row][column][channel]
-    [filter], a panel being of `PANEL` vectors, the last one perhaps of fewer; b holds whole vectors of filters."""
+    """y = after(b + added + w * x), summed directly. w is packed [part of a sum][panel of filters][block][row][column]
+    [channel][filter], a part being of blocks_in_sum() blocks and a panel of `PANEL` vectors, the last ones perhaps of
+    fewer; b holds whole vectors of filters."""
     cdef Direct direct
-    cdef cnp.ndarray w, b
+    cdef cnp.ndarray w, b, taps
 
     def __init__(self, x, y, added, after, cnp.ndarray w, cnp.ndarray b, tuple kernel, tuple stride, tuple pad,
                  tuple dilation):
@@ -143,20 +169,21 @@ cdef class Convolution(Layer):
         cdef Planes *py = &self.common.y
         cdef Planes *added_planes = &self.common.added
         cdef bint adds = self.common.adds
-        cdef idx R, S, stride_h, stride_w, top, left, dilation_h, dilation_w
+        cdef idx R, S, cols, stride_h, stride_w, top, left, dilation_h, dilation_w
         cdef idx lanes = kernels.lanes, itemsize = kernels.itemsize, P = py.h, Q = py.w
         check_windows(px, py, kernel, stride, pad, dilation)
         (R, S), (stride_h, stride_w), (top, left), (dilation_h, dilation_w) = kernel, stride, pad, dilation
-        s.blocks, s.block = px.blocks, px.plane
-        s.rows, s.row, s.cols, s.col = R, dilation_h * px.row, S, dilation_w * px.width
-        s.depth, s.step = px.width, stride_w * px.width
+        s.depth, s.step, cols = px.width, stride_w * px.width, S
         if self.x.narrow and dilation_w == 1:
-            s.cols, s.depth = 1, S * px.width
+            s.depth, cols = S * px.width, 1
         s.y_block, s.added_block = py.plane, added_planes.plane if adds else 0
         d.vecs = py.blocks
         d.panels = parts(d.vecs, FC_BLOCK_VECS)
-        cdef idx tap = s.rows * s.cols * s.depth, depth = s.blocks * tap
-        d.panel, d.some = depth * FC_BLOCK_VECS * lanes, s.blocks if depth <= SUM else max(<idx>1, SUM // tap)
+        d.blocks, d.taps_of_block = px.blocks, R * cols
+        cdef idx depth = d.blocks * d.taps_of_block * s.depth
+        d.some = blocks_in_sum(d.blocks, d.taps_of_block * s.depth)
+        self.taps = place_taps(px, d.some, R, cols, dilation_h, dilation_w)
+        s.taps = <const idx *>cnp.PyArray_DATA(self.taps)
         self.w, self.b = w, b
         d.w, d.b = numbers(w, "w", depth * d.vecs * lanes, itemsize), numbers(b, "b", d.vecs * lanes, itemsize)
         d.stride_h, d.start = stride_h * px.row, top * px.row + left * px.width
@@ -170,10 +197,10 @@ cdef class Convolution(Layer):
             d.length = up(parts(P * Q, parts(P * Q, SEGMENT)), kernels.blocks.tile)
             d.segments = parts(P * Q, d.length)
         d.rows = 1 if d.in_row else py.n * d.segments
-        # Rows that meet all filters before the next ones come; or filters that meet all rows.
+        # Rows whose pixels stay near while one part of a sum after the other meets all filters.
         cdef double x_bytes = <double>px.n * px.blocks * px.h * px.w * px.width * itemsize
         d.by_panels = <double>depth * d.vecs * lanes * itemsize > x_bytes
-        d.block_rows = max(<idx>1, min(d.rows, <idx>(NEAR / (x_bytes / d.rows))))
+        d.block_rows = max(<idx>1, min(d.rows, <idx>(NEAR / (x_bytes * d.some / d.blocks / d.rows))))
         self.work = <double>d.rows * d.length * d.vecs * lanes * depth
         self.ready = True
 
@@ -183,11 +210,12 @@ cdef class Convolution(Layer):
         self.locate(memory, &d.common)
         cdef int threads = threads_for(self.work, d.rows * d.panels)
         cdef idx wanted = TASKS * threads
-        d.row_blocks, d.together = parts(d.rows, d.block_rows), 1 if d.by_panels else d.panels
-        if threads > 1 and d.row_blocks * parts(d.panels, d.together) < wanted:
-            d.row_blocks = min(d.rows, wanted)
-            d.together = min(d.together, max(<idx>1, d.panels * d.row_blocks // wanted))
-            if d.by_panels:
+        d.row_blocks, d.together = parts(d.rows, d.block_rows), d.panels
+        if threads > 1 and d.row_blocks < wanted:
+            if not d.by_panels:
+                d.row_blocks = min(d.rows, wanted)
+            d.together = max(<idx>1, d.panels * d.row_blocks // wanted)
+            if d.row_blocks * d.panels < wanted:
                 d.row_blocks = min(d.rows, parts(wanted, d.panels))
         d.panel_groups = parts(d.panels, d.together)
         run_on_threads(convolve, d, d.row_blocks * d.panel_groups, threads)

@@ -265,11 +265,13 @@ cdef extern from "fastconv.h" nogil:
         FC_BLOCK_VECS
 
     ctypedef struct fc_taps_of_blocks:
-        idx blocks, block
         idx rows, row, cols, col
-        idx depth
+        const idx *taps
+        idx n_taps, depth
         idx step
         idx y_block, added_block
+        idx ahead, wanted
+        bint far
         double low, high
 
     ctypedef struct fc_blocks_kernels:

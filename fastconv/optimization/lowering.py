@@ -336,6 +336,8 @@ class _Lowering:
         images = self.new(value, (n, len(w), *out))
         lanes = blocks.lanes(w.dtype.itemsize)
         narrow = not each and c <= lanes // 2 and not x.in_blocks
+        if not each and not narrow and kernel == (1, 1) and stride != (1, 1) and tuple(pad) == (0, 0):
+            x, stride, h, width = self.seen(x, stride, out), (1, 1), *out
         reach = [
             (p - 1) * s + (k - 1) * d - q - size + 1
             for p, s, k, d, q, size in zip(out, stride, kernel, dilation, pad, (h, width), strict=True)
@@ -376,6 +378,18 @@ class _Lowering:
         kind_name = "depthwise" if each else "convolution" if small is None else "Winograd"
         name = f"{kind_name} of {len(w)} filters of {kernel[0]} x {kernel[1]}" + _told(norms, added, after)
         self.nodes.append(_Node(name, reads, [(images, "blocks")], make))
+
+    def seen(self, x: _Images, stride: tuple[int, int], out: tuple[int, ...]) -> _Images:
+        """The pixels that one tap sees, side by side, so that a plane of them is one row."""
+        images, one = _Images((*x.shape[:2], *out)), (1, 1)
+
+        def make(read: list[Any], written: list[Any]) -> Any:
+            return block_layers.Pooling(
+                read[0], written[0], _NOTHING_AFTER, one, stride, (0, 0), one, False, False, 0.0
+            )
+
+        self.nodes.append(_Node("pixels of a stride", [(x, "blocks")], [(images, "blocks")], make))
+        return images
 
     def batch_norm(self, call: Call, a: dict[str, Any]) -> bool:
         """A batch norm that follows no convolution: an affine map of each channel."""
@@ -718,10 +732,13 @@ def _padded(w: np.ndarray, filters: int, channels: int) -> np.ndarray:
 
 
 def _pack(w: np.ndarray, lanes: int) -> np.ndarray:
-    """Filters (K, C, R, S) for images in blocks: [panel][block][row][column][channel][filter]."""
+    """Filters (K, C, R, S) for images in blocks: [part of a sum][panel][block][row][column][channel][filter]."""
     vecs, n_blocks = (-(-size // lanes) for size in w.shape[:2])
     w = _padded(w, vecs * lanes, n_blocks * lanes).reshape(vecs, lanes, n_blocks, lanes, *w.shape[2:])
-    return _panels(w.transpose(0, 2, 4, 5, 3, 1))
+    w = w.transpose(0, 2, 4, 5, 3, 1)
+    part = block_layers.blocks_in_sum(n_blocks, w[0, 0, ..., 0].size)
+    packed = empty((w.size,), w.dtype)
+    return np.concatenate([_panels(w[:, i : i + part]) for i in range(0, n_blocks, part)], out=packed)
 
 
 def _pack_narrow(w: np.ndarray, lanes: int) -> np.ndarray:

@@ -1,18 +1,14 @@
 #include "kernels.h"
 
 /* Windows of `count` outputs as drawn, and how many elements of x they span. */
-static fc_taps_of_blocks draw_taps(idx count, int dense, idx *span)
+static fc_taps_of_blocks draw_taps(idx count, idx *span)
 {
-    const idx lanes = kern->lanes, depths[] = {lanes, lanes, 1, 3};
-    fc_taps_of_blocks s = {1 + below(3), 0, 1 + below(3), 0, 1 + below(5), 0, depths[below(4)], 0, 0, 0, 0, 0};
-    if (dense) s.blocks = 1, s.depth = lanes;
-    s.step = dense ? lanes * (1 + below(3)) : below(2) ? lanes : 1 + below(3 * lanes);
+    const idx lanes = kern->lanes;
+    fc_taps_of_blocks s = {.rows = 1 + below(3), .cols = 1 + below(5), .step = lanes * (1 + below(3))};
     s.col = lanes * (1 + below(2));
     s.row = (s.cols + 2) * s.col + below(7);
-    s.block = s.rows * s.row + below(9);
-    s.y_block = count * lanes + below(5), s.added_block = count * lanes + below(5);
     s.low = below(2) ? -INFINITY : -3, s.high = below(2) ? INFINITY : 6;
-    *span = (s.blocks - 1) * s.block + (s.rows - 1) * s.row + (s.cols - 1) * s.col + s.depth + (count - 1) * s.step;
+    *span = (s.rows - 1) * s.row + (s.cols - 1) * s.col + lanes + (count - 1) * s.step;
     return s;
 }
 
@@ -23,11 +19,21 @@ static void check_conv(void)
     const idx lanes = kern->lanes;
     for (idx vecs = 1; vecs <= FC_BLOCK_VECS; vecs++)
         for (int round = 0; round < 300; round++) {
-            const idx count = 1 + below(3 * kern->blocks->tile);
-            idx span;
-            const fc_taps_of_blocks s = draw_taps(count, 0, &span);
-            const idx taps = s.blocks * s.rows * s.cols * s.depth, size = (vecs - 1) * s.y_block + count * lanes;
-            const void *x = input(span), *w = input(taps * vecs * lanes), *bias = below(3) ? input(vecs * lanes) : NULL;
+            const idx count = 1 + below(3 * kern->blocks->tile), depths[] = {lanes, lanes, 1, 3};
+            idx places[12], span = 0;
+            fc_taps_of_blocks s = {.taps = places, .n_taps = 1 + below(12), .depth = depths[below(4)]};
+            s.step = below(2) ? lanes : 1 + below(3 * lanes);
+            for (idx t = 0; t < s.n_taps; t++) {
+                places[t] = below(9 * lanes);
+                if (places[t] > span) span = places[t];
+            }
+            span += (count - 1) * s.step + s.depth;
+            s.y_block = count * lanes + below(5), s.added_block = count * lanes + below(5);
+            s.low = below(2) ? -INFINITY : -3, s.high = below(2) ? INFINITY : 6;
+            s.ahead = below(100), s.wanted = below(3) * 1000, s.far = (int)below(2);
+            const idx products = s.n_taps * s.depth, size = (vecs - 1) * s.y_block + count * lanes;
+            const void *x = input(span), *w = input(products * vecs * lanes);
+            const void *bias = below(3) ? input(vecs * lanes) : NULL;
             const void *added = below(2) ? input((vecs - 1) * s.added_block + count * lanes) : NULL;
             void *y = bias ? output(size) : copy_of(input(size), size);
             double *expected = malloc((size_t)size * sizeof(double));
@@ -35,17 +41,12 @@ static void check_conv(void)
                 for (idx q = 0; q < count * lanes; q++) {
                     double sum = bias ? get(bias, v * lanes + q % lanes) : get(y, v * s.y_block + q);
                     if (added) sum += get(added, v * s.added_block + q);
-                    idx k = 0;
-                    for (idx b = 0; b < s.blocks; b++)
-                        for (idx row = 0; row < s.rows; row++)
-                            for (idx col = 0; col < s.cols; col++)
-                                for (idx d = 0; d < s.depth; d++, k++)
-                                    sum += get(x, b * s.block + row * s.row + col * s.col + q / lanes * s.step + d) *
-                                           get(w, (k * vecs + v) * lanes + q % lanes);
+                    for (idx k = 0; k < products; k++)
+                        sum += get(x, places[k / s.depth] + q / lanes * s.step + k % s.depth) *
+                               get(w, (k * vecs + v) * lanes + q % lanes);
                     expected[v * s.y_block + q] = limited(sum, &s);
                 }
-            SAY("vecs %td count %td blocks %td rows %td cols %td depth %td step %td", vecs, count, s.blocks, s.rows,
-                s.cols, s.depth, s.step);
+            SAY("vecs %td count %td taps %td depth %td step %td", vecs, count, s.n_taps, s.depth, s.step);
             kern->blocks->conv[vecs - 1](y, x, w, bias, added, &s, count);
             for (idx v = 0; v < vecs; v++) expect(y, v * s.y_block, expected + v * s.y_block, count * lanes, "y");
             if (bias)
@@ -63,7 +64,7 @@ static void check_depthwise(void)
     for (int round = 0; round < 300; round++) {
         const idx count = 1 + below(30);
         idx span;
-        fc_taps_of_blocks s = draw_taps(count, 1, &span);
+        fc_taps_of_blocks s = draw_taps(count, &span);
         if (round % 2) {
             s.cols = 3 + 2 * below(2), s.col = lanes, s.step = lanes * (1 + below(2));
             s.row = 7 * lanes;
@@ -95,7 +96,7 @@ static void check_windows_of(int mean)
     for (int round = 0; round < 200; round++) {
         const idx count = 1 + below(20);
         idx span;
-        const fc_taps_of_blocks s = draw_taps(count, 1, &span);
+        const fc_taps_of_blocks s = draw_taps(count, &span);
         void *x = copy_of(input(span), span), *y = output(count * lanes);
         if (!mean && round % 3 == 0) put(x, below(span), NAN);
         double *expected = malloc((size_t)(count * lanes) * sizeof(double));

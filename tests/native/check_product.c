@@ -100,9 +100,9 @@ static void check_gemm(void)
         for (int round = 0; round < 60; round++) {
             idx depth = below(40), width = vecs * lanes, y_row = width + below(4), b_depth = width + below(4);
             idx a_row = round % 2 ? 1 : depth + below(3),
-                a_depth = round % 2 ? 3 * kern->product->gemm_rows + below(3) : 1;
+                a_depth = round % 2 ? 11 * kern->product->gemm_rows + below(3) : 1;
             int accumulate = round % 3 == 0;
-            const idx rows = (1 + below(3)) * kern->product->gemm_rows;
+            const idx rows = (1 + 5 * below(3)) * kern->product->gemm_rows;
             const void *a = input(depth ? (rows - 1) * a_row + (depth - 1) * a_depth + 1 : 0);
             const void *b = input(depth ? (depth - 1) * b_depth + width : 0);
             void *y = output((rows - 1) * y_row + width);
