@@ -73,7 +73,7 @@ def test_version(capsys):
         (["fly"], "invalid choice: 'fly'"),
         (["train", "--data", "imagenet"], "invalid choice: 'imagenet'"),
         (["train", "--model", "gpt"], "invalid choice: 'gpt'"),
-        (["train", "--model", "resnt18"], "by their names); did you mean resnet18"),
+        (["train", "--model", "resnt18"], "by their names); did you mean resnet18 or resnet"),
         (["train", "--schedule", "step"], "invalid choice: 'step'"),
         (["train", "--epochs", "0"], "--epochs: expected an integer of at least 1, got '0'"),
         (["train", "--epochs", "1.5"], "--epochs: expected an integer of at least 1, got '1.5'"),

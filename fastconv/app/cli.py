@@ -424,7 +424,8 @@ def _network(text: str) -> str:
     from fastconv.vision.models import list_models
 
     if not is_network(text):
-        near = [name for name in difflib.get_close_matches(text.lower(), [*MODELS, *list_models()]) if is_network(name)]
+        names = sorted(filter(is_network, {*MODELS, *list_models()}))
+        near = difflib.get_close_matches(text.lower(), names)
         raise argparse.ArgumentTypeError(
             f"invalid choice: {text!r} (choose from {', '.join(MODELS)}, or torchvision's classifiers by their names)"
             + (f"; did you mean {' or '.join(near)}?" if near else "")
