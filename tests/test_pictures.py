@@ -1,5 +1,6 @@
 """Pictures of runs, and the report of them all."""
 
+import itertools
 import warnings
 from html.parser import HTMLParser
 
@@ -86,6 +87,16 @@ def test_curves_tell_final_figures_and_time(tmp_path, monkeypatch):
         assert [tick for tick in axes.get_xticks() if low <= tick <= high] == [1]
 
 
+def test_a_bad_epoch_does_not_flatten_the_others(tmp_path, monkeypatch):
+    texts = drawn_texts(monkeypatch)
+    history = epochs_of(9)
+    for spoiled, scale in (({}, "linear"), ({"test_loss": 50.0}, "log"), ({"test_loss": 0.0}, "linear")):
+        history[4] |= spoiled
+        pictures.draw_curves(tmp_path / "x.png", history)
+        assert [axes.get_yscale() for axes in texts.figures[-1].axes] == [scale, "linear", "linear"]
+    pictures.draw_curves(tmp_path / "x.png", [])
+
+
 @pytest.mark.parametrize("shape", [(16, 3, 5, 5), (6, 1, 3, 3), (64, 3, 7, 7), (100, 12, 1, 1), (1, 1, 1, 1)])
 def test_filters_have_a_scale(tmp_path, shape, monkeypatch):
     texts = drawn_texts(monkeypatch)
@@ -112,6 +123,22 @@ def test_answers(tmp_path, channels, count, monkeypatch):
     assert "\N{MULTIPLICATION X} $x^2$ 50 %\nis cat 50 %" in texts[0]
     answers = chances.argmax(1)
     assert sum(text.startswith("\N{MULTIPLICATION X}") for text in texts[0]) == (answers != labels).sum()
+
+
+def test_answers_do_not_overlap(tmp_path, monkeypatch):
+    texts = drawn_texts(monkeypatch)
+    classes = [CLASSES[4], "golden retriever dogs", "Amphibolis_species_number_17", "POLITICAL PORTRAIT", "cat"]
+    chances = np.repeat([[0.01, 0.01, 0.01, 0.01, 0.01]], 25, 0)
+    labels = np.arange(25) // 5
+    chances[np.arange(25), np.arange(25) % 5] = 1  # each answer to each class
+    pictures.draw_answers(tmp_path / "x.png", np.zeros((25, 1, 4, 4)), labels, chances, classes, "a title")
+    (figure,) = texts.figures
+    boxes = [axes.title.get_window_extent() for axes in figure.axes if axes.get_visible()]
+    assert len(boxes) == 25
+    for one, other in itertools.pairwise(boxes):  # the next one to the right, or of the row below
+        assert one.x1 < other.x0 or other.x1 < one.x0
+    assert min(box.x0 for box in boxes) >= 0 and max(box.y1 for box in boxes) < figure.bbox.y1
+    assert {"\N{MULTIPLICATION X} cat 100 %\nis POLITICAL\nPORTRAIT 1 %", "cat 100 %"} <= set(texts[0])
 
 
 @pytest.mark.parametrize("number", [2, 8, 40, 130])
@@ -147,6 +174,7 @@ def test_letters_that_no_font_has_become_numbers(monkeypatch):
     assert pictures._drawable(["cat", "\u732b", "a c"]) == ["cat", "class 1", "a c"]
     assert pictures._drawable(["a \u732b (cat)", "\u732bca", "act"]) == ["a (cat)", "class 1", "act"]
     assert pictures._drawable(["cat\u732b", "cat\u72ac"]) == ["class 0", "class 1"]  # or they would be the same
+    assert pictures._drawable(["cat (\u732b)", "(\u732b) act", "ta (\u732b c)"]) == ["cat", "act", "ta ( c)"]
 
 
 class Page(HTMLParser):

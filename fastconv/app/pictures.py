@@ -8,6 +8,7 @@ import functools
 import io
 import math
 import os
+import re
 import textwrap
 from collections.abc import Sequence
 from typing import Any
@@ -44,6 +45,8 @@ def draw_curves(path: str | os.PathLike[str], history: Sequence[dict[Any, Any]])
             if quantity == "accuracy" and part != "train":
                 best = max(range(len(values)), key=values.__getitem__)
                 axes.plot(epochs[best], values[best], "o", color=VERMILION, markersize=10, fillstyle="none")
+        if quantity == "loss" and _is_wide([value for line in axes.lines for value in line.get_ydata()]):
+            axes.set_yscale("log")
         axes.set_title(f"{quantity}; the last figures are in the legend", fontsize=8)
         axes.set_ylabel(quantity)
         if axes.lines:
@@ -64,6 +67,11 @@ def draw_curves(path: str | os.PathLike[str], history: Sequence[dict[Any, Any]])
     figure.suptitle(title, fontsize=10)
     figure.tight_layout()
     _write(figure, path)
+
+
+def _is_wide(values: Sequence[float]) -> bool:
+    """Whether most of these would lie on the ground beside the largest, as losses do beside that of a bad epoch."""
+    return bool(values) and min(values) > 0 and max(values) > 10 * float(np.median(values))
 
 
 def _over_epochs(axes: Any, epochs: Sequence[int]) -> None:
@@ -141,13 +149,15 @@ def draw_answers(
     title: str,
 ) -> None:
     """Images (C, H, W) in [0, 1] under the likeliest answers, in percent; a wrong one crossed, with what it is."""
-    names = [wrapped(name, 18, 2) for name in _drawable(short_names(classes))]
+    names = [wrapped(name, 17, 2) for name in _drawable(short_names(classes))]
     answers = np.argmax(probabilities, 1)
     texts = []
     for label, answer, chances in zip(labels, answers, probabilities, strict=True):
-        text = f"{names[answer]} {100 * chances[answer]:.0f} %"
-        if answer != label:
-            text = f"\N{MULTIPLICATION X} {text}\nis {names[label]} {100 * chances[label]:.0f} %"
+        if answer == label:
+            text = _with_share(names[answer], chances[answer])
+        else:
+            text = _with_share(f"\N{MULTIPLICATION X} {names[answer]}", chances[answer])
+            text += "\n" + _with_share(f"is {names[label]}", chances[label])
         texts.append(text)
     tallest = max((text.count("\n") + 1 for text in texts), default=1)
     figure, places = _grid(len(images), min(max(len(images), 4), 8), 1.35, title, lines=0.06 + 0.12 * tallest)
@@ -159,6 +169,13 @@ def draw_answers(
         for spine in axes.spines.values():
             spine.set(visible=wrong, edgecolor=VERMILION, linewidth=2)
     _write(figure, path)
+
+
+def _with_share(name: str, share: float) -> str:
+    """A wrapped name and its share in percent, which takes a line of its own where it would stand out at the side."""
+    percent = f"{100 * share:.0f} %"
+    space = " " if len(name.rpartition("\n")[2]) + len(percent) < 20 else "\n"
+    return f"{name}{space}{percent}"
 
 
 def draw_confusion(path: str | os.PathLike[str], counts: np.ndarray, classes: Sequence[str]) -> None:
@@ -235,7 +252,8 @@ def _drawable(names: Sequence[str]) -> list[str]:
     One of which little or nothing is left so, or the same as of another, becomes its number.
     """
     _, letters = _fonts()
-    left = [" ".join("".join(x if ord(x) in letters else " " for x in name).split()) for name in names]
+    left = ["".join(x if ord(x) in letters else " " for x in name) for name in names]
+    left = [" ".join(re.sub(r"\(\s*\)|\[\s*\]|\{\s*\}", " ", name).split()) for name in left]
     drawn = []
     for k, name in enumerate(names):
         if all(ord(letter) in letters or letter.isspace() for letter in name):
