@@ -331,6 +331,8 @@ def test_a_finished_run_goes_on(run, tmp_path, capsys):
     with pytest.raises(settings.SettingsError, match="has done 6 epochs; --epochs 5 leaves none to do"):
         runs.train({}, resume=str(tmp_path / "out"), epochs=5)
     runs.train({}, resume=str(tmp_path / "out"), epochs=8)
+    note = events(tmp_path / "out")[0]["notes"][0]
+    assert (tmp_path / "out" / "report.html").read_text().count(note) == 1  # this part of the run has not told it
     epochs = [line for line in events(tmp_path / "out") if line["event"] == "epoch"]
     assert [line["epoch"] for line in epochs] == list(range(1, 9))
     rates = [line["lr"] for line in epochs]

@@ -182,6 +182,9 @@ def test_a_log_that_lies(tmp_path):
     path.write_text("\n".join([*lines, '{"epoch": 2}', '{"event": "ep']))
     Log(str(path)).forget_after(1)
     assert [json.loads(line) for line in path.read_text().splitlines()] == [good]
+    for lies in ([good], [], [{"event": "start", "notes": 3}], [{"event": "start"}]):
+        path.write_text("".join(json.dumps(line) + "\n" for line in lies))
+        assert Log(str(path)).notes() == []
 
 
 def test_a_link_planted_where_the_next_checkpoint_is_written(tmp_path):

@@ -78,6 +78,13 @@ class Log:
         with replacing(self.path) as file:
             file.write("".join(kept).encode())
 
+    def notes(self) -> list[str]:
+        """What was told at the run's start, of which a later part of it knows nothing."""
+        with open(self.path, encoding="utf-8") as file:
+            record = json.loads(file.readline() or "{}")
+        found = record.get("notes", []) if record.get("event") == "start" else []
+        return [str(note) for note in found] if isinstance(found, list) else []
+
 
 def write_table(path: str, history: Sequence[dict[str, Any]]) -> None:
     """The records of the epochs as a CSV file."""

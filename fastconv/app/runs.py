@@ -183,18 +183,21 @@ def _train(
         about = {"versions": versions(), "threads": fastconv.get_num_threads()}
         about |= {} if crew is None else {"processes": crew.size}
         kept = {name: value for name, value in settings.items() if name != "images"}
+        notes = [*sets.notes, *([] if begun_with is None else [begun_with])]
+        told = notes
         if resume is None:
             log.clear()
             counts = {"train_images": len(sets.train), "test_images": len(sets.test), "classes": sets.classes}
             counts |= {} if sets.val is None else {"val_images": len(sets.val)}
             counts["parameters"] = sum(parameter.numel() for parameter in model.parameters())
-            log.add("start", settings=kept, **about, **counts, notes=sets.notes, left_out=sets.left_out)
+            log.add("start", settings=kept, **about, **counts, notes=notes, left_out=sets.left_out)
         else:
             if extended:
                 progress |= {"settings": settings}
                 checkpoint.save_training(path, model, optimizer, scheduler, progress)
             progress = checkpoint.load_training(path)
             log.forget_after(len(progress["history"]))
+            told = list(dict.fromkeys([*log.notes(), *notes]))
             log.add("resume", epochs=len(progress["history"]), batches=progress["batches"], **about)
         together = "" if crew is None else f", {crew.size} processes"
         print(
@@ -203,7 +206,6 @@ def _train(
         )
         if crew is not None and crew.chief:
             note_run(folder)
-        notes = [*sets.notes, *([] if begun_with is None else [begun_with])]
         _introduce(settings, sets, notes)
         keeper = _Keeper(folder, log, settings, sets, model, history, tested, tensorboard)
         try:
@@ -247,7 +249,7 @@ def _train(
         except OSError as error:
             raise _with_way_on(error, folder) from None
         print("drawing", flush=True)
-        keeper.end(history, notes)
+        keeper.end(history, told)
         attempt(lambda: log.add("end", test_accuracy=accuracy))
     print(f"{folder} holds")
     for name, purpose in FILES.items():
