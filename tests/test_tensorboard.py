@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import fastconv
+from fastconv import nn
 
 pytest.importorskip("tensorboard")
 
@@ -48,3 +49,44 @@ def test_figures_and_errors(tmp_path):
             writer.add_image("flat", fastconv.zeros(3, 4))
         with pytest.raises(ValueError, match="no element"):
             writer.add_histogram("none", [])
+
+
+class Shortcut(nn.Module):
+    """A sum of two ways, rectified in place, and batches that are normalised."""
+
+    def __init__(self):
+        super().__init__()
+        self.first = nn.Sequential(nn.ReLU(inplace=True), nn.Conv2d(3, 3, 1), nn.BatchNorm2d(3))
+        self.last = nn.Linear(3, 2)
+
+    def forward(self, x, scale):
+        x = self.first(x) + x
+        return {"score": self.last(x.mean((2, 3))) * scale, "x": x}
+
+
+def test_graphs_of_models(tmp_path, capsys):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    from fastconv.utils.tensorboard import SummaryWriter
+
+    model, x = Shortcut(), -fastconv.ones(2, 3, 4, 4)
+    model.last.eval().weight.requires_grad_(False)
+    before = fastconv.get_rng_state()
+    with SummaryWriter(tmp_path) as writer, fastconv.no_grad():
+        writer.add_graph(model, (x, 2), verbose=True)
+    assert "IO Node" in capsys.readouterr().out
+    assert model.training and model.first.training and not model.last.training  # as they were
+    assert (x == -1).all() and not x.requires_grad and (before == fastconv.get_rng_state()).all()
+    assert model.first[2].num_batches_tracked == 0 and not model.last.weight.requires_grad
+    events = EventAccumulator(str(tmp_path))
+    events.Reload()
+    nodes = {node.name: node for node in events.Graph().node}
+    assert nodes["first/1/Conv2d"].input[1:] == ["first/1/weight", "first/1/bias"]
+    assert [dim.size for dim in nodes["first/1/weight"].attr["_output_shapes"].list.shape[0].dim] == [3, 3, 1, 1]
+    assert "first/2/weight" in nodes and "last/weight" in nodes["last/Linear"].input
+    assert {"input/0", "output/0", "output/1"} == {name for name in nodes if nodes[name].op == "IO Node"}
+    assert all(source in nodes for node in nodes.values() for source in node.input)
+    reached = ["output/0"]
+    for name in reached:
+        reached += nodes[name].input
+    assert "input/0" in reached

@@ -6,18 +6,21 @@ import io
 import os
 import socket
 import time
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from .._tensor import Tensor
+from ..autograd import enable_grad
+from ..nn import Module
 
 __all__ = ["SummaryWriter"]
 
 
 class SummaryWriter:
-    """Writes scalars, images, histograms and texts into a folder that TensorBoard shows.
+    """Writes scalars, images, histograms, texts and graphs of models into a folder that TensorBoard shows.
 
     Parameters
     ----------
@@ -190,6 +193,41 @@ class SummaryWriter:
         text = TensorProto(dtype="DT_STRING", string_val=[text_string.encode()], tensor_shape=shape)
         self._add(global_step, walltime, tag=f"{tag}/text_summary", metadata=metadata, tensor=text)
 
+    def add_graph(
+        self, model: Module, input_to_model: Any = None, verbose: bool = False, use_strict_trace: bool = True
+    ) -> None:
+        """What a model in evaluation computes with an input, or with a tuple of its arguments.
+
+        Nodes are the operations that the gradient takes, in groups by the names of their modules.
+
+        Parameters
+        ----------
+        model : Module
+        input_to_model : Tensor, or tuple or list of arguments
+        verbose : bool
+            Print the graph.
+        use_strict_trace : bool
+            Of torch's interface.
+        """
+        from tensorboard.compat.proto.event_pb2 import Event
+
+        given = input_to_model if isinstance(input_to_model, (tuple, list)) else (input_to_model,)
+        modes = [(module, module.training) for module in model.modules()]
+        frozen = [p for p in model.parameters() if not p.requires_grad and p.is_floating_point()]
+        try:
+            model.eval()
+            for parameter in frozen:  # which would leave no trace
+                parameter.requires_grad_()
+            graph = _graph(model, given)
+        finally:
+            for parameter in frozen:
+                parameter.requires_grad_(False)
+            for module, training in modes:
+                module.training = training
+        if verbose:
+            print(graph)
+        self._writers[""].add_event(Event(wall_time=time.time(), graph_def=graph.SerializeToString()))
+
     def flush(self) -> None:
         """Write what is kept."""
         for writer in self._writers.values():
@@ -205,6 +243,71 @@ class SummaryWriter:
 
     def __exit__(self, *exception: object) -> None:
         self.close()
+
+
+def _graph(model: Module, given: Sequence[Any]) -> Any:
+    """A GraphDef of ``model(*given)``, from what its results keep for their gradients."""
+    from tensorboard.compat.proto.attr_value_pb2 import AttrValue
+    from tensorboard.compat.proto.graph_pb2 import GraphDef
+    from tensorboard.compat.proto.node_def_pb2 import NodeDef
+    from tensorboard.compat.proto.tensor_shape_pb2 import TensorShapeProto
+
+    graph = GraphDef()
+    names: dict[Any, str] = {}  # of what has a node
+    used: Counter[str] = Counter()
+
+    def add(name: str, op: str, inputs: Iterable[str] = (), tensor: Tensor | None = None) -> str:
+        used[name] += 1
+        node = NodeDef(name=name if used[name] == 1 else f"{name}_{used[name]}", op=op, input=inputs)
+        if tensor is not None:
+            shape = TensorShapeProto(dim=[TensorShapeProto.Dim(size=n) for n in tensor.shape])
+            node.attr["_output_shapes"].CopyFrom(AttrValue(list=AttrValue.ListValue(shape=[shape])))
+        graph.node.append(node)
+        return str(node.name)
+
+    arguments = list(given)
+    with enable_grad():
+        for i, x in enumerate(arguments):
+            if isinstance(x, Tensor) and x.is_floating_point():
+                # A copy of a leaf, which the model may write to as it may to `x`.
+                arguments[i] = x = x.detach().requires_grad_().clone()
+                names[x.grad_fn] = add(f"input/{i}", "IO Node", tensor=x)
+        results = list(_tensors(model(*arguments)))
+    weights = {id(p): name.replace(".", "/") for name, p in model.named_parameters()}
+    for i, result in enumerate(results):
+        waiting = [result.grad_fn]
+        while waiting:
+            node = waiting[-1]
+            if node is None or node in names:
+                waiting.pop()
+                continue
+            before = [source for source, _ in node.next_functions if source is not None]
+            missing = [source for source in before if source not in names]
+            if missing:
+                waiting += missing
+                continue
+            waiting.pop()
+            leaf = getattr(node, "variable", None)
+            if leaf is not None:
+                names[node] = add(weights.get(id(leaf), "constant"), "Parameter", tensor=leaf)
+                continue
+            op = node.name().removesuffix("Backward0")
+            variables = [id(getattr(source, "variable", None)) for source in before]
+            scope = next((weights[v].rpartition("/")[0] for v in variables if v in weights), "")
+            names[node] = add(f"{scope}/{op}" if scope else op, op, [names[source] for source in before])
+        inputs = [] if result.grad_fn is None else [names[result.grad_fn]]
+        add(f"output/{i}", "IO Node", inputs, result)
+    graph.versions.producer = 22
+    return graph
+
+
+def _tensors(x: Any) -> Iterator[Tensor]:
+    """The tensors in nested lists, tuples and dicts."""
+    if isinstance(x, Tensor):
+        yield x
+    elif isinstance(x, (list, tuple, Mapping)):
+        for item in x.values() if isinstance(x, Mapping) else x:
+            yield from _tensors(item)
 
 
 def _array(value: Any) -> np.ndarray:
