@@ -171,6 +171,8 @@ class _Reader(ast.NodeVisitor):
         self.called: set[ast.AST] = set()  # what stands before the parentheses of a call
         self.doubts = 0  # how many attempts are around, that may fail
         self.torchs: dict[str, str] = {}  # what names of the file are in torch
+        self.lines: dict[str, int] = {}  # where they are first imported
+        self.functions = 0  # how many functions and classes are around
         self.others: set[str] = set()  # names of other modules
         self.rebound = {
             node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
@@ -178,17 +180,19 @@ class _Reader(ast.NodeVisitor):
         for node in ast.walk(tree):  # beforehand, for functions stand before the imports of others
             if isinstance(node, ast.Import):
                 for alias in node.names:
-                    self._bind(alias.asname or alias.name.partition(".")[0], alias.name, alias.asname is None)
+                    here = alias.asname or alias.name.partition(".")[0]
+                    self._bind(node, here, alias.name, alias.asname is None)
             elif isinstance(node, ast.ImportFrom):
                 for alias in node.names:
                     name = f"{node.module}.{alias.name}" if not node.level else ""
-                    self._bind(alias.asname or alias.name, name, False)
+                    self._bind(node, alias.asname or alias.name, name, False)
         self.visit(tree)
 
-    def _bind(self, here: str, name: str, to_root: bool) -> None:
+    def _bind(self, node: ast.stmt, here: str, name: str, to_root: bool) -> None:
         root = name.partition(".")[0]
         if root in VERSIONS:
             self.torchs[here] = root if to_root else name
+            self.lines[here] = min(node.lineno, self.lines.get(here, node.lineno))
         else:
             self.others.add(here)
 
@@ -240,6 +244,13 @@ class _Reader(ast.NodeVisitor):
 
     # Names
 
+    def visit_FunctionDef(self, node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Lambda) -> None:
+        self.functions += 1
+        self.generic_visit(node)
+        self.functions -= 1
+
+    visit_AsyncFunctionDef = visit_ClassDef = visit_Lambda = visit_FunctionDef
+
     def _chain(self, node: ast.AST) -> list[str] | None:
         """``nn.functional.relu`` as ["torch", "nn", "functional", "relu"]; None for what is not torch's."""
         parts: list[str] = []
@@ -273,8 +284,10 @@ class _Reader(ast.NodeVisitor):
     def visit_Attribute(self, node: ast.Attribute) -> None:
         root = _root(node)
         chain = self._chain(node)
-        if chain is not None:
+        if chain is not None and root is not None:
             doubt = root in self.rebound  # the program's own at that place, maybe
+            if doubt and not self.functions and node.lineno < self.lines[root]:
+                return  # it is, for it is imported further down
             self.doubts += doubt
             self._resolve(node, chain)
             self.doubts -= doubt
