@@ -249,3 +249,24 @@ def test_the_gradient_of_cross_entropy_is_of_the_inputs_dtype(shape, reduction, 
     assert loss.dtype == fc.float32
     loss.sum().backward()
     assert seen == [fc.float32]
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: F.l1_loss(fc.ones(2), fc.ones(2), size_average=True),
+        lambda: F.binary_cross_entropy(fc.ones(2), fc.ones(2), reduce=True),
+        lambda: F.margin_ranking_loss(fc.ones(2), fc.ones(2), fc.ones(2), reduce=False),
+        lambda: F.cross_entropy(fc.ones(2, 3), fc.tensor([0, 1]), size_average=False),
+        lambda: F.kl_div(fc.ones(2), fc.ones(2)),
+        lambda: nn.KLDivLoss()(fc.ones(2), fc.ones(2)),
+        lambda: nn.L1Loss()(fc.ones(2), fc.ones(1)),
+        lambda: nn.MSELoss(size_average=True),
+        lambda: F.affine_grid(fc.ones(1, 2, 3), (1, 1, 2, 2)),
+        lambda: F.grid_sample(fc.ones(1, 1, 2, 2), fc.ones(1, 2, 2, 2)),
+    ],
+)
+def test_warnings_name_the_line_that_called(call):
+    with pytest.warns(UserWarning) as found:
+        call()
+    assert [warning.filename for warning in found] == [__file__]

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import functools
+import os
+import sys
 import warnings
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
@@ -27,11 +30,21 @@ __all__ = [
     "reduction_of",
     "replace",
     "values_of",
+    "warn",
 ]
 
 Array = TypeVar("Array", Tensor, np.ndarray)  # what goes in comes out
 Size = int | Sequence[int]
 _FLOAT32 = {float32}
+_PACKAGE = os.path.join(Path(__file__).parents[2], "")
+
+
+def warn(message: str) -> None:
+    """A warning at the line that called the package, however many of its functions lie between."""
+    frame, level = sys._getframe(1), 2
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(_PACKAGE):
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, stacklevel=level)
 
 
 def array_of(x: Any) -> Any:
@@ -128,9 +141,7 @@ def reduction_of(reduction: str, size_average: bool | None, reduce: bool | None)
             check_reduction(reduction)
         return reduction
     reduction = "none" if reduce is False else "sum" if size_average is False else "mean"
-    warnings.warn(
-        f"size_average and reduce args will be deprecated, please use reduction='{reduction}' instead.", stacklevel=3
-    )
+    warn(f"size_average and reduce args will be deprecated, please use reduction='{reduction}' instead.")
     return reduction
 
 

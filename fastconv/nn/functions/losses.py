@@ -7,7 +7,6 @@ derivatives.
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Callable
 
 import numpy as np
@@ -19,7 +18,7 @@ from ...checks import LARGEST, integer, number
 from ...creation import full_like
 from ...functions import clamp, exp, log, minimum, sqrt, where
 from .activations import logsigmoid
-from .arguments import Array, array_of, check_array, check_dtypes, of_tensors, reduction_of, values_of
+from .arguments import Array, array_of, check_array, check_dtypes, of_tensors, reduction_of, values_of, warn
 from .distance import pairwise_distance
 
 __all__ = [
@@ -117,10 +116,9 @@ def _compare(
     check_array(name, target, "target")
     check_dtypes(name, input=input, target=target, weight=weight)
     if input.shape != target.shape and name in ("l1_loss", "smooth_l1_loss", "huber_loss"):
-        warnings.warn(
+        warn(
             f"Using a target size ({list(target.shape)}) that is different to the input size ({list(input.shape)}). "
-            "This will likely lead to incorrect results due to broadcasting. Please ensure they have the same size.",
-            stacklevel=3,
+            "This will likely lead to incorrect results due to broadcasting. Please ensure they have the same size."
         )
     plain = input.shape == target.shape and 0 not in input.shape and input.dtype.itemsize >= 4
     if kind is not None and weight is None and plain:
@@ -357,10 +355,9 @@ def kl_div(
     log_target : bool
     """
     if reduction == "mean" and size_average is None and reduce is None:
-        warnings.warn(
+        warn(
             "reduction: 'mean' divides the total loss by both the batch size and the support size. 'batchmean' "
-            "divides only by the batch size, and aligns with the KL div math definition.",
-            stacklevel=2,
+            "divides only by the batch size, and aligns with the KL div math definition."
         )
     elements = _divergence_of_logs if log_target else _divergence
     return _compare("kl_div", elements, input, target, size_average, reduce, reduction)

@@ -19,7 +19,7 @@ from ..._native.tape import apply
 from ...checks import LARGEST, integer, number
 from ...creation import linspace, tensor
 from .. import functional as F
-from .arguments import Array, check_array, check_dtypes, computed_in, of_tensors
+from .arguments import Array, check_array, check_dtypes, computed_in, of_tensors, warn
 
 __all__ = [
     "affine_grid",
@@ -382,11 +382,10 @@ def _grid_sample(needs, x, grid, mode, padding_mode, align_corners):
 
 def _default_align_corners(align_corners: bool | None) -> bool:
     if align_corners is None:
-        warnings.warn(
+        warn(
             "Default grid_sample and affine_grid behavior has changed to align_corners=False since 1.3.0. Please "
             "specify align_corners=True if the old behavior is desired. See the documentation of grid_sample for "
-            "details.",
-            stacklevel=3,
+            "details."
         )
     return bool(align_corners)
 
