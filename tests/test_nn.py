@@ -607,6 +607,13 @@ def test_members():
         *("", "conv", "blocks", "blocks.0", "blocks.1", "blocks.1.0", "blocks.1.1", "norm"),
     ]
     assert len(list(net.modules())) == 8
+    twice = nn.Sequential(net.blocks[0], net.norm, net.norm)
+    assert [name for name, _ in twice.named_modules(remove_duplicate=False)] == ["", "0", "1", "2"]
+    assert [name for name, _ in twice.named_buffers(remove_duplicate=False)] == [
+        f"{place}.{name}" for place in "12" for name in ("running_mean", "running_var", "num_batches_tracked")
+    ]
+    assert [name for name, _ in twice.named_parameters("a", remove_duplicate=False)][-2:] == ["a.2.weight", "a.2.bias"]
+    assert len(list(twice.named_parameters())) == len(list(twice.named_parameters(remove_duplicate=False))) - 2
     assert net.get_submodule("blocks.1.0") is net.blocks[1][0] and net.get_submodule("") is net
     with pytest.raises(AttributeError, match="no submodule 'x'"):
         net.get_submodule("blocks.x")

@@ -222,15 +222,18 @@ class Module:
 
     # What it holds
 
-    def named_modules(self, memo: set[Any] | None = None, prefix: str = "") -> Iterator[tuple[str, Module]]:
-        """This module and all modules below, each once, with their dotted names."""
+    def named_modules(
+        self, memo: set[Any] | None = None, prefix: str = "", remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, Module]]:
+        """This module and all modules below, each once or by each of their dotted names."""
         memo = set() if memo is None else memo
         if self not in memo:
-            memo.add(self)
+            if remove_duplicate:
+                memo.add(self)
             yield prefix, self
             for name, module in self._modules.items():
                 if module is not None:
-                    yield from module.named_modules(memo, f"{prefix}.{name}" if prefix else name)
+                    yield from module.named_modules(memo, f"{prefix}.{name}" if prefix else name, remove_duplicate)
 
     def modules(self) -> Iterator[Module]:
         """This module and all modules below, each once."""
@@ -248,25 +251,31 @@ class Module:
         """The modules directly below, each once."""
         return (module for _, module in self.named_children())
 
-    def _named_members(self, kind: str, prefix: str, recurse: bool):
+    def _named_members(self, kind: str, prefix: str, recurse: bool, remove_duplicate: bool):
         seen = set()
-        for module_name, module in self.named_modules(prefix=prefix) if recurse else [(prefix, self)]:
+        modules = self.named_modules(prefix=prefix, remove_duplicate=remove_duplicate) if recurse else [(prefix, self)]
+        for module_name, module in modules:
             for name, member in module.__dict__[kind].items():
                 if member is not None and member not in seen:
-                    seen.add(member)
+                    if remove_duplicate:
+                        seen.add(member)
                     yield f"{module_name}.{name}" if module_name else name, member
 
-    def named_parameters(self, prefix: str = "", recurse: bool = True) -> Iterator[tuple[str, Parameter]]:
-        """The parameters, each once, with their dotted names; `recurse` includes those of the modules below."""
-        return self._named_members("_parameters", prefix, recurse)
+    def named_parameters(
+        self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, Parameter]]:
+        """The parameters, each once or by each of their dotted names; `recurse` includes those of the modules below."""
+        return self._named_members("_parameters", prefix, recurse, remove_duplicate)
 
     def parameters(self, recurse: bool = True) -> Iterator[Parameter]:
         """The parameters, each once; `recurse` includes those of the modules below."""
         return (parameter for _, parameter in self.named_parameters(recurse=recurse))
 
-    def named_buffers(self, prefix: str = "", recurse: bool = True) -> Iterator[tuple[str, Tensor]]:
-        """The buffers, each once, with their dotted names; `recurse` includes those of the modules below."""
-        return self._named_members("_buffers", prefix, recurse)
+    def named_buffers(
+        self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, Tensor]]:
+        """The buffers, each once or by each of their dotted names; `recurse` includes those of the modules below."""
+        return self._named_members("_buffers", prefix, recurse, remove_duplicate)
 
     def buffers(self, recurse: bool = True) -> Iterator[Tensor]:
         """The buffers, each once; `recurse` includes those of the modules below."""
