@@ -592,6 +592,21 @@ def test_steps_decide():
     assert suited(1000, epochs=3) == (64, 3)
 
 
+def test_forty_photographs_are_enough(tmp_path, monkeypatch):
+    """Parts of two photographs, tested on other parts, with nothing set but the size, which is what takes long."""
+    pictures = pytest.importorskip("sklearn.datasets").load_sample_images()
+    draw = np.random.default_rng(0)
+    for name, pixels in zip(("china", "flower"), pictures.images, strict=True):
+        for part, count, left, right in (("train", 20, 0, 384), ("test", 10, 384, 640)):
+            (tmp_path / part / name).mkdir(parents=True)
+            for k in range(count):
+                y, x = draw.integers(427 - 64), draw.integers(left, right - 64)
+                Image.fromarray(pixels[y : y + 64, x : x + 64]).save(tmp_path / part / name / f"{k}.jpg", quality=92)
+    monkeypatch.setattr("fastconv.app.story.tell_story", lambda *arguments: None)
+    given = {"data": "folder", "root": str(tmp_path), "image_size": 32}
+    assert runs.train(given, out=str(tmp_path / "out")) >= 0.9
+
+
 def test_a_run_of_an_earlier_release_goes_on(tmp_path):
     """Its settings are fewer, its images are squeezed, its split is not by class."""
     photos(tmp_path / "photos", count=10)
