@@ -6,6 +6,8 @@ from .blocks import Images, Layer
 
 PANEL: int
 
+def blocks_in_sum(n_blocks: int, tap: int) -> int: ...
+
 @final
 class Convolution(Layer):
     def __init__(
