@@ -23,8 +23,8 @@ typedef struct {
     idx tile; /* outputs that a tile has at most */
 
     /* conv[vecs - 1]: y = limited(bias + added + sum of w * x) of `count` outputs, which lie a vector apart in y and
-     * in `added`, which may be NULL and may be y; w is [tap][depth][vecs * lanes]. If bias is NULL, the
-     * sum is added to y. */
+     * in `added`, which may be NULL and may be y; w is [tap][depth][vecs * lanes]. If bias is NULL, the sum is added to
+     * y. */
     void (*conv[FC_BLOCK_VECS])(void *y, const void *x, const void *w, const void *bias, const void *added,
                                 const fc_taps_of_blocks *s, idx count);
 

@@ -9,7 +9,7 @@
 enum { FC_TILE_DEPTH = 512 };
 
 /* So few tiles of the plain product would wait for the next rows of b longer than they compute. */
-enum { FC_FEW_TILES = 9 };
+enum { FC_FEW_TILES = 8 };
 
 typedef struct {
     idx rows;                  /* filters in a tile */
@@ -188,7 +188,7 @@ INLINE void NAME(gemm_tile)(const int vecs, idx depth, const REAL *a, idx a_row,
         const REAL *a = a_;                                                                                            \
         REAL *y = y_;                                                                                                  \
         const char *ahead = (const char *)b + depth * b_depth * REAL_BYTES;                                            \
-        const idx tiles = rows / GEMM_ROWS + 1, group = tiles <= FC_FEW_TILES ? 16 : depth;                            \
+        const idx tiles = (rows + GEMM_ROWS - 1) / GEMM_ROWS, group = tiles <= FC_FEW_TILES ? 16 : depth;              \
         const idx share = depth * b_depth * REAL_BYTES / (64 * tiles) + 1; /* lines that a tile asks for */            \
         const idx lines = tiles <= FC_FEW_TILES ? share * group / (depth + 1) + 1 : 0;                                 \
         for (idx r = 0; r < rows; r += GEMM_ROWS, ahead += 64 * share)                                                 \

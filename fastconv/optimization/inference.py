@@ -12,7 +12,8 @@ from ..autograd import is_grad_enabled
 from ..nn import Module
 from ..onnx.trace import Trace, tensors_of
 from ..random import default_generator
-from .lowering import Plan, lower
+from .lowering import lower
+from .schedule import Plan
 
 __all__ = ["InferenceModule"]
 

@@ -14,51 +14,25 @@ from typing import Any
 import numpy as np
 
 from .. import functions
-from .._native import block_layers, blocks, plan
-from .._native.memory import empty
+from .._native import block_layers, blocks
 from .._native.tape import wrap
 from .._tensor import Tensor
 from ..layer_passes import KINDS
 from ..nn import functional as F
 from ..onnx.graph import Value
 from ..onnx.trace import Call, Trace, tensors_of
+from .filters import choose_tiles, pack, pack_each, pack_narrow
+from .schedule import Node, Output, Plan, PlanImages, Schedule
 
-__all__ = ["Plan", "lower"]
+__all__ = ["lower"]
 
 _NOTHING_AFTER = (-np.inf, np.inf, -1, ())
-
-
-class _Images:
-    """What a plan knows of images, or of an array, that it makes.
-
-    Attributes
-    ----------
-    shape : (N, C, H, W), or None for an array that is no images
-    slot : int
-        The number of the array, if it is there as one.
-    halo : list
-        Zeros around the planes that readers want: top, left, bottom, right.
-    in_blocks : bool
-        Whether a step has made it, or read it, in blocks.
-    forms : dict
-        By "blocks" and "narrow": the first and last step that use it so, and then the Images.
-    """
-
-    def __init__(self, shape: tuple[int, ...] | None) -> None:
-        self.shape = shape
-        self.slot: int | None = None
-        self.in_blocks = False
-        self.halo = [0, 0, 0, 0]
-        self.forms: dict[str, Any] = {}
-
-    def want(self, halo: tuple[int, int, int, int]) -> None:
-        self.halo = [max(a, b) for a, b in zip(self.halo, halo, strict=True)]
 
 
 class _Item:
     """A Value of the recorded pass: images, seen as an array of this shape."""
 
-    def __init__(self, images: _Images, shape: tuple[int, ...]) -> None:
+    def __init__(self, images: PlanImages, shape: tuple[int, ...]) -> None:
         self.images, self.shape = images, shape
 
     @property
@@ -68,55 +42,6 @@ class _Item:
     @property
     def is_plain(self) -> bool:
         return self.images.shape == self.shape
-
-
-class _Node:
-    """A step to be: what it reads and writes, each in one form, and what makes the Step of the Images."""
-
-    def __init__(
-        self,
-        name: str,
-        reads: list[tuple[_Images, str]],
-        writes: list[tuple[_Images, str]],
-        make: Callable[[list[Any], list[Any]], Any],
-    ) -> None:
-        self.name, self.reads, self.writes, self.make = name, reads, writes, make
-        for images, form in (*reads, *writes):
-            images.in_blocks |= form == "blocks"
-
-
-class Plan:
-    """Steps, and the memory that they share.
-
-    Attributes
-    ----------
-    names : list of str
-        What each step does.
-    """
-
-    def __init__(self, steps: list[Any], names: list[str], size: int, slots: int, result: Any) -> None:
-        self.names = names
-        self._steps, self._size, self._slots, self._result = steps, size, slots, result
-
-    def run(self, inputs: list[np.ndarray]) -> Any:
-        """The model's result for inputs of the shapes that the plan is for."""
-        arrays: list[Any] = [*inputs, *[None] * (self._slots - len(inputs))]
-        blocks.run_steps(self._steps, self._size, arrays)
-        return _filled(self._result, lambda output: wrap(arrays[output[0]].reshape(output[1])))
-
-
-class _Output(tuple):
-    """(number of the array, its shape)"""
-
-
-def _filled(x: Any, function: Callable[[Any], Any]) -> Any:
-    if isinstance(x, _Output):
-        return function(x)
-    if isinstance(x, dict):
-        return {key: _filled(item, function) for key, item in x.items()}
-    if isinstance(x, (list, tuple)):
-        return type(x)(_filled(item, function) for item in x)
-    return x
 
 
 def _pair(x: Any) -> tuple[int, int]:
@@ -129,7 +54,7 @@ class _Lowering:
     def __init__(self, trace: Trace, prepared: dict[Any, Any]) -> None:
         self.trace, self.prepared = trace, prepared
         self.items: dict[int, _Item] = {}
-        self.nodes: list[_Node] = []
+        self.nodes: list[Node] = []
         self.dtype = next((value.dtype for value in trace.inputs if value.dtype in (np.float32, np.float64)), None)
         self.readers: dict[int, list[int]] = {}
         self.made_by: dict[int, int] = {}
@@ -166,8 +91,8 @@ class _Lowering:
         readers = self.readers.get(id(value), [])
         return readers[0] if len(readers) == 1 and id(value) not in self.outputs else None
 
-    def new(self, value: Any, shape: tuple[int, ...] | None) -> _Images:
-        images = _Images(shape)
+    def new(self, value: Any, shape: tuple[int, ...] | None) -> PlanImages:
+        images = PlanImages(shape)
         self.items[id(value)] = _Item(images, tuple(value.shape))
         return images
 
@@ -178,11 +103,11 @@ class _Lowering:
 
     # What follows a step's result
 
-    def chain(self, value: Value, fold: bool) -> tuple[Value, list[Call], _Images | None, tuple[Any, ...]]:
+    def chain(self, value: Value, fold: bool) -> tuple[Value, list[Call], PlanImages | None, tuple[Any, ...]]:
         """What becomes part of the step that makes a value: the value in the end, batch norms, images that are added,
         and limits and activation."""
         norms: list[Call] = []
-        added: _Images | None = None
+        added: PlanImages | None = None
         while True:
             at = self.only_reader(value)
             if at is None:
@@ -212,7 +137,7 @@ class _Lowering:
             and all(value.dtype == a[name].dtype for name in ("running_mean", "running_var"))
         )
 
-    def _other(self, call: Call, value: Value) -> _Images | None:
+    def _other(self, call: Call, value: Value) -> PlanImages | None:
         """The images that are added to a value, if they are there by now."""
         a = call.arguments
         other = a["other"] if a["input"] is value else a["input"]
@@ -248,7 +173,7 @@ class _Lowering:
 
     def call(self, call: Call) -> None:
         """A call as it stands, of tensors."""
-        reads: list[tuple[_Images, str]] = []
+        reads: list[tuple[PlanImages, str]] = []
         shapes: list[tuple[int, ...]] = []
         live: list[Any] = []
 
@@ -282,7 +207,7 @@ class _Lowering:
 
             return step
 
-        self.nodes.append(_Node(f"call {call.function.__name__}", reads, written, make))
+        self.nodes.append(Node(f"call {call.function.__name__}", reads, written, make))
 
     def conv2d(self, call: Call, a: dict[str, Any]) -> bool:
         x, w = self.images(a["input"]), self.constant(a["weight"])
@@ -318,7 +243,7 @@ class _Lowering:
     def convolve(
         self,
         result: Value,
-        x: _Images,
+        x: PlanImages,
         w: np.ndarray,
         b: np.ndarray | None,
         keys: tuple[Any, Any],
@@ -337,7 +262,7 @@ class _Lowering:
         lanes = blocks.lanes(w.dtype.itemsize)
         narrow = not each and c <= lanes // 2 and not x.in_blocks
         if not each and not narrow and kernel == (1, 1) and stride != (1, 1) and tuple(pad) == (0, 0):
-            x, stride, h, width = self.seen(x, stride, out), (1, 1), *out
+            x, stride, h, width = self.pixels_of_stride(x, stride, out), (1, 1), *out
         reach = [
             (p - 1) * s + (k - 1) * d - q - size + 1
             for p, s, k, d, q, size in zip(out, stride, kernel, dilation, pad, (h, width), strict=True)
@@ -345,7 +270,11 @@ class _Lowering:
         form = "narrow" if narrow else "blocks"
         small = None
         if not each and not narrow and kernel[0] == kernel[1] and stride == dilation == (1, 1):
-            small = _tiles(int(kernel[0]), n, c, len(w), out, lanes, w.dtype.itemsize) if max(pad) < kernel[0] else None
+            small = (
+                choose_tiles(int(kernel[0]), n, c, len(w), out, lanes, w.dtype.itemsize)
+                if max(pad) < kernel[0]
+                else None
+            )
         if small is None:
             x.want((pad[0], pad[1], max(0, reach[0]), max(0, reach[1])))
         key = (*keys, tuple(id(call.arguments["running_mean"].array) for call in norms), form, each, small, lanes)
@@ -358,8 +287,8 @@ class _Lowering:
             padded[: len(w)] = bias
             if small is not None:
                 return block_layers.transform(np.require(scaled, None, "CA"), small), padded
-            pack = _pack_each if each else _pack_narrow if narrow else _pack
-            return pack(scaled, lanes), padded
+            packing = pack_each if each else pack_narrow if narrow else pack
+            return packing(scaled, lanes), padded
 
         if key not in self.prepared:
             self.prepared[key] = prepare()
@@ -377,18 +306,18 @@ class _Lowering:
 
         kind_name = "depthwise" if each else "convolution" if small is None else "Winograd"
         name = f"{kind_name} of {len(w)} filters of {kernel[0]} x {kernel[1]}" + _told(norms, added, after)
-        self.nodes.append(_Node(name, reads, [(images, "blocks")], make))
+        self.nodes.append(Node(name, reads, [(images, "blocks")], make))
 
-    def seen(self, x: _Images, stride: tuple[int, int], out: tuple[int, ...]) -> _Images:
+    def pixels_of_stride(self, x: PlanImages, stride: tuple[int, int], out: tuple[int, ...]) -> PlanImages:
         """The pixels that one tap sees, side by side, so that a plane of them is one row."""
-        images, one = _Images((*x.shape[:2], *out)), (1, 1)
+        images, one = PlanImages((*x.shape[:2], *out)), (1, 1)
 
         def make(read: list[Any], written: list[Any]) -> Any:
             return block_layers.Pooling(
                 read[0], written[0], _NOTHING_AFTER, one, stride, (0, 0), one, False, False, 0.0
             )
 
-        self.nodes.append(_Node("pixels of a stride", [(x, "blocks")], [(images, "blocks")], make))
+        self.nodes.append(Node("pixels of a stride", [(x, "blocks")], [(images, "blocks")], make))
         return images
 
     def batch_norm(self, call: Call, a: dict[str, Any]) -> bool:
@@ -410,7 +339,7 @@ class _Lowering:
             return block_layers.Depthwise(read[0], written[0], other, after, padded[0], padded[1], one, one, none, one)
 
         reads = [(x.images, "blocks")] + ([(added, "blocks")] if added is not None else [])
-        self.nodes.append(_Node("batch norm" + _told([], added, after), reads, [(images, "blocks")], make))
+        self.nodes.append(Node("batch norm" + _told([], added, after), reads, [(images, "blocks")], make))
         return True
 
     def activation(self, call: Call, a: dict[str, Any]) -> bool:
@@ -418,10 +347,10 @@ class _Lowering:
         after = _activation(call, a["input"])
         if item is None or after is None or not item.is_images or not item.images.in_blocks:
             return False
-        images = _Images(item.images.shape)
+        images = PlanImages(item.images.shape)
         self.items[id(call.result)] = _Item(images, item.shape)
         self.nodes.append(
-            _Node(
+            Node(
                 call.function.__name__,
                 [(item.images, "blocks")],
                 [(images, "blocks")],
@@ -438,7 +367,7 @@ class _Lowering:
         value, _, _, after = self.chain_without_add(call.result)
         images = self.new(value, x.images.shape)
         self.nodes.append(
-            _Node(
+            Node(
                 "add",
                 [(x.images, "blocks"), (other, "blocks")],
                 [(images, "blocks")],
@@ -466,7 +395,7 @@ class _Lowering:
             return False
         images = self.new(call.result, x.images.shape)
         self.nodes.append(
-            _Node(
+            Node(
                 "scale channels",
                 [(x.images, "blocks"), (y.images, "blocks")],
                 [(images, "blocks")],
@@ -478,7 +407,7 @@ class _Lowering:
     def pool(
         self,
         call: Call,
-        x: _Images,
+        x: PlanImages,
         sizes: tuple[tuple[int, int], ...],
         mean: bool,
         counts_padding: bool = True,
@@ -494,7 +423,7 @@ class _Lowering:
         value, _, _, after = self.chain_without_add(call.result)
         images = self.new(value, (*x.shape[:2], *out))
         self.nodes.append(
-            _Node(
+            Node(
                 "mean of windows" if mean else "max of windows",
                 [(x, "blocks")],
                 [(images, "blocks")],
@@ -546,7 +475,7 @@ class _Lowering:
         images = self.new(call.result, (*x.shape[:2], 1, 1))
         kernel = x.shape[2:]
         self.nodes.append(
-            _Node(
+            Node(
                 "mean of planes",
                 [(x.images, "blocks")],
                 [(images, "blocks")],
@@ -593,7 +522,7 @@ class _Lowering:
             def make(read: list[Any], written: list[Any], begin: int = begin, channels: int = channels) -> Any:
                 return blocks.Addition(read[0], written[0].part(begin, channels), None, _NOTHING_AFTER)
 
-            self.nodes.append(_Node("cat", [(item.images, "blocks")], [(images, "blocks")], make))
+            self.nodes.append(Node("cat", [(item.images, "blocks")], [(images, "blocks")], make))
             first += -(-channels // lanes)
         return True
 
@@ -632,7 +561,7 @@ def _replace(x: Any, function: Callable[[Any], Any], kind: type = Value) -> Any:
     return x
 
 
-def _told(norms: list[Call], added: _Images | None, after: tuple[Any, ...]) -> str:
+def _told(norms: list[Call], added: PlanImages | None, after: tuple[Any, ...]) -> str:
     """What follows a step, for its name."""
     has_activation = after[:3] != _NOTHING_AFTER[:3]
     return ", batch norm" * bool(norms) + ", addition" * (added is not None) + ", activation" * has_activation
@@ -672,127 +601,6 @@ _LOWERED: dict[Any, Callable[[_Lowering, Call, dict[str, Any]], bool]] = {
 }
 
 
-# ---- the choice between direct sums and minimal filtering ----------------------------------------------------------
-
-
-def _tiles(
-    taps: int, n: int, channels: int, filters: int, out: tuple[int, ...], lanes: int, itemsize: int
-) -> bool | None:
-    """None if direct sums of taps x taps are faster, by an estimate; else whether tiles of 5x5 points are."""
-    if not 2 <= taps <= 5 or not plan.get_winograd():
-        return None
-    c, k = -(-channels // lanes) * lanes, -(-filters // lanes) * lanes
-    best, tiles_of = max(n * out[0] * out[1] * taps**2 * c * k / lanes * _STEP, _bytes(taps**2 * c * k, itemsize)), None
-    for small in (False, True):
-        side = 5 if small else 6
-        m = side + 1 - taps
-        if small and taps > 3:
-            continue
-        tiles = n * -(-out[0] // m) * -(-out[1] // m)
-        rows = -(-tiles // 6) * 6
-        cycles = max(side**2 * rows * c * k / lanes * _STEP, _bytes(side**2 * c * k, itemsize))
-        cycles += side**2 * tiles * (c * _INTO_TILE + k * _OUT_OF_TILE) / lanes
-        if cycles < best:
-            best, tiles_of = cycles, small
-    return tiles_of
-
-
-# Cycles of a vector's product, and of a vector of a point that is transformed.
-_STEP, _INTO_TILE, _OUT_OF_TILE = 0.6, 5.0, 5.0
-
-
-def _bytes(elements: int, itemsize: int) -> float:
-    """Cycles in which so many elements come out of memory."""
-    return elements * itemsize / 3
-
-
-# ---- filters -------------------------------------------------------------------------------------------------------
-
-
-def _panels(w: np.ndarray) -> np.ndarray:
-    """Filters [vector][...][filter of it] as [panel][...][vector of it][filter], in one row."""
-    whole = len(w) // block_layers.PANEL * block_layers.PANEL
-    packed = empty((w.size,), w.dtype)
-    size = w[:whole].size
-    if whole:
-        panels = w[:whole].reshape(-1, block_layers.PANEL, *w.shape[1:])
-        packed[:size].reshape(len(panels), *w.shape[1:-1], block_layers.PANEL, w.shape[-1])[...] = np.moveaxis(
-            panels, 1, -2
-        )
-    packed[size:].reshape(len(w) - whole, *w.shape[1:])[...] = w[whole:]
-    return packed
-
-
-def _padded(w: np.ndarray, filters: int, channels: int) -> np.ndarray:
-    if w.shape[:2] == (filters, channels):
-        return w
-    padded = np.zeros((filters, channels, *w.shape[2:]), w.dtype)
-    padded[: w.shape[0], : w.shape[1]] = w
-    return padded
-
-
-def _pack(w: np.ndarray, lanes: int) -> np.ndarray:
-    """Filters (K, C, R, S) for images in blocks: [part of a sum][panel][block][row][column][channel][filter]."""
-    vecs, n_blocks = (-(-size // lanes) for size in w.shape[:2])
-    w = _padded(w, vecs * lanes, n_blocks * lanes).reshape(vecs, lanes, n_blocks, lanes, *w.shape[2:])
-    w = w.transpose(0, 2, 4, 5, 3, 1)
-    part = block_layers.blocks_in_sum(n_blocks, w[0, 0, ..., 0].size)
-    packed = empty((w.size,), w.dtype)
-    return np.concatenate([_panels(w[:, i : i + part]) for i in range(0, n_blocks, part)], out=packed)
-
-
-def _pack_narrow(w: np.ndarray, lanes: int) -> np.ndarray:
-    """Filters (K, C, R, S) for images of few channels: [panel][row][column][channel][filter]."""
-    vecs = -(-len(w) // lanes)
-    w = _padded(w, vecs * lanes, w.shape[1]).reshape(vecs, lanes, *w.shape[1:])
-    return _panels(w.transpose(0, 3, 4, 2, 1))
-
-
-def _pack_each(w: np.ndarray, lanes: int) -> np.ndarray:
-    """Filters (C, 1, R, S), each of a channel: [block][row][column][channel]."""
-    vecs = -(-len(w) // lanes)
-    w = _padded(w, vecs * lanes, 1).reshape(vecs, lanes, *w.shape[2:])
-    return np.ascontiguousarray(w.transpose(0, 2, 3, 1)).ravel()
-
-
-# ---- the plan ------------------------------------------------------------------------------------------------------
-
-
-class _Schedule:
-    """Nodes in order, with what brings images into the form that each reads just before it."""
-
-    def __init__(self, slots: int) -> None:
-        self.slots = slots
-        self.nodes: list[_Node] = []
-
-    def slot(self) -> int:
-        self.slots += 1
-        return self.slots - 1
-
-    def add(self, node: _Node) -> None:
-        for images, form in node.reads:
-            self.provide(images, form)
-        for images, form in (*node.reads, *node.writes):
-            if form != "array":
-                first, _ = images.forms.get(form, (len(self.nodes), 0))
-                images.forms[form] = first, len(self.nodes)
-        for images, form in node.writes:
-            if form == "array":
-                images.slot = self.slot()
-        self.nodes.append(node)
-
-    def provide(self, images: _Images, form: str) -> None:
-        """Have images there in a form."""
-        if form == "array":
-            if images.slot is None:
-                images.slot = number = self.slot()
-                self.add(_Node("out of blocks", [(images, "blocks")], [], lambda read, _: blocks.Exit(read[0], number)))
-        elif form not in images.forms:
-            self.provide(images, "array")
-            number = images.slot
-            self.add(_Node("into blocks", [], [(images, form)], lambda _, written: blocks.Entry(number, written[0])))
-
-
 def lower(trace: Trace, prepared: dict[Any, Any]) -> Plan:
     """The plan of a recorded pass.
 
@@ -802,44 +610,13 @@ def lower(trace: Trace, prepared: dict[Any, Any]) -> Plan:
     for number, value in enumerate(trace.inputs):
         lowering.new(value, lowering.image_shape(value)).slot = number
     lowering.run()
-    schedule = _Schedule(len(trace.inputs))
+    schedule = Schedule(len(trace.inputs))
     for node in lowering.nodes:
         schedule.add(node)
-    outputs: dict[int, _Output] = {}
+    outputs: dict[int, Output] = {}
     for value in trace.outputs:
         item = lowering.items[id(value)]
         schedule.provide(item.images, "array")
-        outputs[id(value)] = _Output((item.images.slot, item.shape))
-    itemsize = 4 if lowering.dtype is None else lowering.dtype.itemsize
-    buffers: dict[tuple[int, str], tuple[Any, int, int]] = {}
-    for node in schedule.nodes:
-        for images, form in (*node.reads, *node.writes):
-            if form != "array" and (id(images), form) not in buffers:
-                made = blocks.Images(images.shape, tuple(images.halo), form == "narrow", itemsize)
-                buffers[id(images), form] = (made, *images.forms[form])
-    size = _share_memory(list(buffers.values()))
-
-    def of(images: _Images, form: str) -> Any:
-        return images.slot if form == "array" else buffers[id(images), form][0]
-
-    steps = [node.make([of(*read) for read in node.reads], [of(*w) for w in node.writes]) for node in schedule.nodes]
+        outputs[id(value)] = Output((item.images.slot, item.shape))
     result = _replace(trace.result, lambda value: outputs[id(value)])
-    return Plan(steps, [node.name for node in schedule.nodes], size, schedule.slots, result)
-
-
-def _share_memory(buffers: list[tuple[Any, int, int]]) -> int:
-    """Give each of the Images, in use from a first to a last step, a place; returns how many bytes all take."""
-    placed: list[tuple[int, int, int, int]] = []
-    total = 0
-    for images, first, last in sorted(buffers, key=lambda buffer: -buffer[0].size):
-        size = -(-images.size // 256) * 256
-        offset = 0
-        for begin, end, other_first, other_last in sorted(placed):
-            if other_first <= last and first <= other_last:
-                if offset + size <= begin:
-                    break
-                offset = max(offset, end)
-        images.offset = offset
-        placed.append((offset, offset + size, first, last))
-        total = max(total, offset + size)
-    return total
+    return schedule.plan(result, 4 if lowering.dtype is None else lowering.dtype.itemsize)

@@ -22,20 +22,21 @@ class CheckpointError(RuntimeError):
     """The function did not compute the same again."""
 
 
-def _tensors(value: Any) -> Iterable[TensorBase]:
+def tensors_in(value: Any) -> Iterable[TensorBase]:
+    """The tensors in nested sequences and mappings."""
     if isinstance(value, TensorBase):
         yield value
     elif isinstance(value, Mapping):
         for item in value.values():
-            yield from _tensors(item)
+            yield from tensors_in(item)
     elif isinstance(value, Sequence) and not isinstance(value, (str, bytes)):
         for item in value:
-            yield from _tensors(item)
+            yield from tensors_in(item)
 
 
 def _nodes(result: Any, start: int) -> list[Node]:
     """The operations of number `start` and later that a result depends on, in order."""
-    stack = [edge(tensor) for tensor in _tensors(result)]
+    stack = [edge(tensor) for tensor in tensors_in(result)]
     found: dict[Node, None] = {}
     while stack:
         node = stack.pop()

@@ -7,7 +7,7 @@ import os
 import socket
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ import numpy as np
 from .._tensor import Tensor
 from ..autograd import enable_grad
 from ..nn import Module
+from .checkpoint import tensors_in
 
 __all__ = ["SummaryWriter"]
 
@@ -272,7 +273,7 @@ def _graph(model: Module, given: Sequence[Any]) -> Any:
                 # A copy of a leaf, which the model may write to as it may to `x`.
                 arguments[i] = x = x.detach().requires_grad_().clone()
                 names[x.grad_fn] = add(f"input/{i}", "IO Node", tensor=x)
-        results = list(_tensors(model(*arguments)))
+        results = list(tensors_in(model(*arguments)))
     weights = {id(p): name.replace(".", "/") for name, p in model.named_parameters()}
     for i, result in enumerate(results):
         waiting = [result.grad_fn]
@@ -299,15 +300,6 @@ def _graph(model: Module, given: Sequence[Any]) -> Any:
         add(f"output/{i}", "IO Node", inputs, result)
     graph.versions.producer = 22
     return graph
-
-
-def _tensors(x: Any) -> Iterator[Tensor]:
-    """The tensors in nested lists, tuples and dicts."""
-    if isinstance(x, Tensor):
-        yield x
-    elif isinstance(x, (list, tuple, Mapping)):
-        for item in x.values() if isinstance(x, Mapping) else x:
-            yield from _tensors(item)
 
 
 def _array(value: Any) -> np.ndarray:
