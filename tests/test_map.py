@@ -6,6 +6,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "fastconv"
+SOURCES = (".py", ".pyx", ".pxd", ".c", ".h")
 
 
 def read_map():
@@ -22,6 +23,18 @@ def read_map():
             listed = re.findall(r"`([^`]+)`", may_import.split(";")[0])
             everything = may_import.startswith("all of the above")
             rows.append((places, None if everything else listed, listed if everything else []))
+    return rows
+
+
+def table(header):
+    """The rows of the table under this header: for each, its cells' names and its cells."""
+    lines = (ROOT / "CONTRIBUTING.md").read_text().splitlines()
+    rows = []
+    for line in lines[lines.index(header) + 2 :]:
+        if not line.startswith("|"):
+            return rows
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        rows.append(([re.findall(r"`([^`]+)`", cell) for cell in cells], cells))
     return rows
 
 
@@ -97,6 +110,68 @@ def test_every_row_of_the_map_names_what_is_there():
     for places, _, _ in read_map():
         for place in places:
             assert (PACKAGE / place).exists(), place
+
+
+def module_of(name):
+    """A compiled module, as "layers/pooling", by the name of one of its files or by its own."""
+    return re.sub(r"\.(pyx|pxd|py)$", "", name)
+
+
+def cimports(module):
+    """The modules of the compiled half that a module's two files cimport."""
+    found = set()
+    for file in (PACKAGE / "_native" / f"{module}.pyx", PACKAGE / "_native" / f"{module}.pxd"):
+        text = file.read_text() if file.exists() else ""
+        for source, names in re.findall(r"^from fastconv\._native(\.[\w.]+)? cimport (\([^)]*\)|.*)$", text, re.M):
+            found |= {source[1:].replace(".", "/")} if source else set(re.findall(r"\w+", names))
+    return found - {module}
+
+
+def test_compiled_files_cimport_only_what_the_map_says():
+    allowed, above, methods = {}, {}, set()
+    for (files, _, listed), (_, _, cell) in table("| file | what | cimports |"):
+        modules = [module_of(name) for name in files]
+        short = {name.split("/")[-1]: name for name in above}
+        unknown = set(listed) - set(short)
+        assert not unknown, f"{unknown} are in no row above that of {modules}"
+        listed = {short[name] for name in listed}
+        if cell.startswith("every method"):
+            listed |= methods
+        # What is cimported from may be met at once too, and the table of kernels is everybody's.
+        here = listed.union({"kernels"}, modules, *[above[name] for name in listed])
+        for name in modules:
+            above[name], allowed[name] = here, here
+        if "problem" in here:
+            methods |= set(modules)
+        idle = listed - methods - set().union(*map(cimports, modules))
+        assert not idle, f"{modules} do not cimport {idle}"
+    for module, may in allowed.items():
+        assert cimports(module) <= may, f"{module} cimports {cimports(module) - may}"
+
+
+def test_every_compiled_file_is_in_the_map():
+    native = PACKAGE / "_native"
+    files = {module_of(str(p.relative_to(native))) for p in native.rglob("*.p[yx][xd]") if p.stem != "__init__"}
+    assert {module_of(name) for (names, *_), _ in table("| file | what | cimports |") for name in names} == files
+    sources = {path.name for path in (ROOT / "src_c").iterdir() if path.suffix in (".c", ".h")}
+    assert {name for (names, _), _ in table("| file of `src_c/` | what |") for name in names} == sources
+
+
+def test_the_walk_of_a_batch_names_what_is_there():
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    walk = text.split("### The walk of a batch")[1].split("\nNames: ")[0]
+    files = [path for folder in (PACKAGE, ROOT / "src_c") for path in folder.rglob("*") if path.suffix in SOURCES]
+    told = ""
+    for step in re.split(r"\n\d+\. ", walk)[1:]:
+        names = re.findall(r"`([^`]+)`", step)
+        for name in [name for name in names if name.endswith(SOURCES)]:
+            found = [path for path in files if path.as_posix().endswith(f"/{name.removeprefix('src_c/')}")]
+            assert found, f"there is no {name}"
+            told += "".join(path.read_text() for path in found)
+        # Any other name is made of words that stand in a file which has been named by then, or is a file's own.
+        for word in re.findall(r"[A-Za-z_]\w*", " ".join(name for name in names if not name.endswith(SOURCES))):
+            known = re.search(rf"\b{word}\b", told) or any(path.stem == word for path in files)
+            assert known, f"{word} is in no file that the walk has named"
 
 
 def test_every_module_says_what_it_offers():
