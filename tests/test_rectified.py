@@ -7,6 +7,7 @@ import pytest
 
 import fastconv as fc
 from fastconv import nn
+from fastconv._native import passes
 from fastconv._native.layers.normalisation import batch_norm
 from fastconv.nn import functional as F
 from fastconv.nn.fused import one_by_one, rectified
@@ -76,6 +77,39 @@ def test_the_bits_are_those_of_one_after_the_other(isas, dtype, last, training, 
             for one, other in zip(everything(apart, *arguments), everything(together, *arguments), strict=True):
                 np.testing.assert_array_equal(one, other)
                 assert one.strides == other.strides
+
+
+@both_dtypes
+@pytest.mark.parametrize("first", [0, 3])
+def test_results_past_the_caches_are_those_of_their_parts(isas, dtype, first):
+    channels, rows, part = 3, 1031, 40
+    size = 1, channels, rows, 1021  # more than 8 MiB, whose planes do not end with a line
+    draw = np.random.default_rng(0)
+
+    def placed(numbers):
+        out = np.empty(numbers.size + first, dtype)[first:].reshape(numbers.shape)
+        out[...] = numbers
+        return out
+
+    x, b = (placed(draw.standard_normal(size)) for _ in range(2))
+    numbers = [draw.standard_normal(channels) for _ in range(4)]
+    runs = [
+        (lambda a, _, y: passes.relu(a, y)),
+        passes.relu_backward,
+        passes.add,
+        (lambda a, b, y: passes.leaky_relu(a, b, 0.1, y)),
+        (lambda a, _, y: passes.affine(a, y, *numbers[:3])),
+        (lambda a, b, y: passes.affine_pair(a, b, y, *numbers)),
+    ]
+    for _ in isas():
+        for run in runs:
+            y = placed(np.full(size, np.nan))
+            run(x, b, y)
+            for row in range(0, rows, part):
+                near = [np.ascontiguousarray(a[:, :, row : row + part]) for a in (x, b)]
+                expected = np.empty_like(near[0])
+                run(*near, expected)
+                np.testing.assert_array_equal(y[:, :, row : row + part], expected)
 
 
 def test_threads_change_nothing(threads):

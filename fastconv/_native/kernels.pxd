@@ -1,6 +1,7 @@
 """The border to C: what src_c/fastconv.h and the headers of its families declare, where each has its contract."""
 
-from libc.stdint cimport int32_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, uint32_t, uint64_t, uintptr_t
+from libc.string cimport memcpy
 
 ctypedef Py_ssize_t idx
 
@@ -328,3 +329,13 @@ cdef inline idx up(idx a, idx b) noexcept nogil:
 
 cdef inline idx even(idx total, idx largest) noexcept nogil:
     return parts(total, parts(total, largest)) if total > 0 else 1
+
+
+cdef inline void store_far(const fc_kernels *kernels, char *to, const char *tile, idx bytes) noexcept nogil:
+    """Copy a tile past the caches, but for the lines of 64 bytes that it shares with its neighbours; fc_fence() ends
+    such copies."""
+    cdef idx head = min(bytes, -<idx><uintptr_t>to & 63), lines = (bytes - head) // 64
+    memcpy(to, tile, head)
+    kernels.move.lines_far(to + head, 64 // kernels.itemsize, tile + head, lines)
+    head += lines * 64
+    memcpy(to + head, tile + head, bytes - head)

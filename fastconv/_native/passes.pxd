@@ -16,10 +16,8 @@ cpdef cross_entropy(cnp.ndarray x, cnp.ndarray labels, cnp.ndarray dx, long long
 cdef bint planes_last(cnp.ndarray a) noexcept
 cdef int statistics_of(cnp.ndarray x, double *shift, double *offset, double *variance) except -1
 cdef int dots_of(cnp.ndarray dy, cnp.ndarray x, const double *shift, double *total, double *dot) except -1
-cdef int affine_of(cnp.ndarray x, cnp.ndarray y, const double *shift, const double *scale,
-                   const double *offset) except -1
-cdef int affine_pair_of(cnp.ndarray dy, cnp.ndarray x, cnp.ndarray dx, const double *shift, const double *scale,
-                        const double *slope, const double *offset) except -1
+cdef int affine_of(cnp.ndarray a, cnp.ndarray x, cnp.ndarray y, const double *shift, const double *scale,
+                   const double *slope, const double *offset) except -1
 cdef int rectified_of(cnp.ndarray x, cnp.ndarray residual, cnp.ndarray y, const double *shift, const double *scale,
                       const double *offset, double ceiling) except -1
 cdef int rectified_dots_of(cnp.ndarray dy, cnp.ndarray x, cnp.ndarray y, cnp.ndarray g, const double *shift,

@@ -12,15 +12,16 @@ from libc.string cimport memset
 from fastconv._native.checks cimport (
     DENSE, DENSE_RESULT, READ, check_array, check_axis, check_real, check_size, shape_of,
 )
-from fastconv._native.kernels cimport fc_kernels, idx, parts
+from fastconv._native.kernels cimport fc_fence, fc_kernels, idx, parts, store_far
 from fastconv._native.memory cimport Arena, Workspace, carve, get, no_memory, put, release, reserve
-from fastconv._native.runtime cimport Task, kernels_of, run_without_gil, threads_for
+from fastconv._native.runtime cimport Task, kernels_of, run_without_gil, threads_for, tuning_in_use
 
 cnp.import_array()
 
 cdef enum:
     PIECE = 32768    # elements that a thread takes at a time
     BLOCK = 16384    # elements of planes that it takes at a time, unless a single plane has more
+    TILE = 4096      # bytes of a result that stay in L1 until they go past the caches
 
 
 cdef inline char *data(cnp.ndarray a) noexcept nogil:
@@ -29,6 +30,11 @@ cdef inline char *data(cnp.ndarray a) noexcept nogil:
 
 cdef inline const fc_kernels *kernels_for(cnp.ndarray a) noexcept:
     return kernels_of(cnp.PyArray_ITEMSIZE(a))
+
+
+cdef inline bint goes_far(cnp.ndarray y, const char *a, const char *b) noexcept:
+    """Whether a result has no room in the caches, which would read it first, and is not written over what is read."""
+    return cnp.PyArray_NBYTES(y) >= tuning_in_use().blocks.pass_far_bytes and data(y) != a and data(y) != b
 
 
 cdef int check_alike(cnp.ndarray y, str name, cnp.ndarray a, str a_name, cnp.ndarray b, str b_name) except -1:
@@ -82,24 +88,39 @@ cdef struct Elements:
     char *y
     const char *a
     const char *b
-    idx count, itemsize
+    idx count
+    const fc_kernels *kernels
+    bint far
 
 
 cdef void elements_task(const void *job, idx piece, char *_scratch) noexcept nogil:
     cdef const Elements *e = <const Elements *>job
-    cdef idx at = piece * PIECE * e.itemsize, count = min(<idx>PIECE, e.count - piece * PIECE)
-    if e.of_one != NULL:
-        e.of_one(e.y + at, e.a + at, count)
-    elif e.of_two != NULL:
-        e.of_two(e.y + at, e.a + at, e.b + at, count)
-    else:
-        e.scaled(e.y + at, e.a + at, e.b + at, e.scale, count)
+    cdef idx itemsize = e.kernels.itemsize, at = piece * PIECE * itemsize, bytes, count
+    cdef idx end = min(at + PIECE * itemsize, e.count * itemsize)
+    cdef char[TILE] tile
+    cdef char *y = tile
+    while at < end:
+        bytes = min(<idx>TILE if e.far else end, end - at)
+        count = bytes // itemsize
+        if not e.far:
+            y = e.y + at
+        if e.of_one != NULL:
+            e.of_one(y, e.a + at, count)
+        elif e.of_two != NULL:
+            e.of_two(y, e.a + at, e.b + at, count)
+        else:
+            e.scaled(y, e.a + at, e.b + at, e.scale, count)
+        if e.far:
+            store_far(e.kernels, e.y + at, tile, bytes)
+        at += bytes
+    if e.far:
+        fc_fence()
 
 
 cdef void pass_over(OfOne of_one, OfTwo of_two, cnp.ndarray a, cnp.ndarray b, cnp.ndarray y, Scaled scaled=NULL,
                     double scale=0) noexcept:
-    cdef Elements e = [of_one, of_two, scaled, scale, data(y), data(a), data(b), cnp.PyArray_SIZE(y),
-                       cnp.PyArray_ITEMSIZE(y)]
+    cdef Elements e = [of_one, of_two, scaled, scale, data(y), data(a), data(b), cnp.PyArray_SIZE(y), kernels_for(y),
+                       goes_far(y, data(a), data(b))]
     # Nothing here is slow for subnormal numbers.
     run_pass(elements_task, &e, parts(e.count, PIECE), 10.0 * e.count, True)
 
@@ -210,7 +231,7 @@ cdef struct Planes:
     # A pass over arrays (N, C, pixels) in the order of memory, in blocks of some planes of an image; or, where channels
     # are neighbours in memory, of some pixels of all channels, which count as images then.
     const fc_kernels *kernels
-    bint last
+    bint last, far         # channels are neighbours; y is stored past the caches
     idx images, channels, pixels
     idx elements           # of a channel, in all
     idx some, blocks       # planes of a block, blocks of an image
@@ -262,7 +283,6 @@ cdef void set_sizes(Planes *planes, cnp.ndarray a, idx pixels) noexcept:
     # Of planes without pixels there may be more than memory holds numbers for.
     planes.images = a.shape[0] if pixels > 0 and planes.channels > 0 else 0
     planes.elements = planes.images * pixels
-    planes.some, planes.blocks = planes.channels, 1
     if planes.last:
         as_one_image(planes)
     else:
@@ -401,6 +421,15 @@ cdef void sum_channels(const Planes *planes, double *total, double *dot) noexcep
     add_images(planes, planes.dots, dot)
 
 
+cdef int sum_dots(Planes *planes, double *total, double *dot) except -1:
+    cdef Workspace workspace
+    planes.sums = new_doubles(&workspace, 2.0 * planes.images * planes.channels)
+    planes.dots = planes.sums + planes.images * planes.channels
+    sum_channels(planes, total, dot)
+    release(&workspace)
+    return 0
+
+
 def channel_statistics(cnp.ndarray x, cnp.ndarray shift, cnp.ndarray offset, cnp.ndarray variance):
     """The mean of x[:, c], which is shift[c] + offset[c], the former as exact as x, and its biased variance.
 
@@ -459,65 +488,72 @@ cdef int dots_of(cnp.ndarray dy, cnp.ndarray x, const double *shift, double *tot
     begin(&planes, x)
     planes.a, planes.a_shift = planes_of(dy, "dy", DENSE, x), NULL
     planes.b, planes.shift = data(x), shift
-    cdef Workspace workspace
-    planes.sums = new_doubles(&workspace, 2.0 * planes.images * planes.channels)
-    planes.dots = planes.sums + planes.images * planes.channels
-    sum_channels(&planes, total, dot)
-    release(&workspace)
-    return 0
+    return sum_dots(&planes, total, dot)
+
+
+cdef void affine_at(const Planes *planes, idx c, idx count, idx pixels, char *y, idx at) noexcept nogil:
+    """So many planes from channel c on, the data of which begin at so many bytes."""
+    cdef const char *a = planes.a + at if planes.a != NULL else NULL
+    cdef const char *x = planes.b + at
+    if not planes.rectified:
+        (planes.kernels.passes.affine_last if planes.last else planes.kernels.passes.affine)(
+            y, a, x, planes.shift + c, planes.scale + c if a != NULL else NULL, planes.slope + c, planes.offset + c,
+            count, pixels)
+    elif planes.scale == NULL:
+        (planes.kernels.passes.rectified_last if planes.last else planes.kernels.passes.rectified)(
+            y, a, x, planes.shift + c, planes.z_scale + c, planes.z_offset + c, planes.ceiling, count, pixels)
+    else:
+        (planes.kernels.passes.rectified_affine_last if planes.last else planes.kernels.passes.rectified_affine)(
+            y, a, x, planes.shift + c, planes.z_scale + c, planes.z_offset + c, planes.ceiling, planes.scale + c,
+            planes.slope + c, planes.offset + c, count, pixels)
 
 
 cdef void affine_task(const void *job, idx task, char *_scratch) noexcept nogil:
     cdef const Planes *planes = <const Planes *>job
     cdef Block block = block_of(planes, task)
-    cdef idx c = block.channel
-    cdef const char *a = planes.a + block.at if planes.a != NULL else NULL
-    cdef char *y = planes.y + block.at
-    cdef const char *x = planes.b + block.at
-    if not planes.rectified:
-        (planes.kernels.passes.affine_last if planes.last else planes.kernels.passes.affine)(
-            y, a, x, planes.shift + c, planes.scale + c if a != NULL else NULL, planes.slope + c, planes.offset + c,
-            block.count, block.pixels)
-    elif planes.scale == NULL:
-        (planes.kernels.passes.rectified_last if planes.last else planes.kernels.passes.rectified)(
-            y, a, x, planes.shift + c, planes.z_scale + c, planes.z_offset + c, planes.ceiling, block.count,
-            block.pixels)
-    else:
-        (planes.kernels.passes.rectified_affine_last if planes.last else planes.kernels.passes.rectified_affine)(
-            y, a, x, planes.shift + c, planes.z_scale + c, planes.z_offset + c, planes.ceiling, planes.scale + c,
-            planes.slope + c, planes.offset + c, block.count, block.pixels)
+    cdef idx itemsize = planes.kernels.itemsize, at = block.at, i, end, bytes
+    cdef char[TILE] tile
+    if not planes.far:
+        affine_at(planes, block.channel, block.count, block.pixels, planes.y + at, at)
+        return
+    for i in range(block.count):
+        end = at + block.pixels * itemsize
+        while at < end:
+            bytes = min(<idx>TILE, end - at)
+            affine_at(planes, block.channel + i, 1, bytes // itemsize, tile, at)
+            store_far(planes.kernels, planes.y + at, tile, bytes)
+            at += bytes
+    fc_fence()
+
+
+cdef void run_affine(Planes *planes, cnp.ndarray y) noexcept:
+    # Numbers of neighbouring channels would be brought into vectors for each tile again.
+    planes.far = not planes.last and goes_far(y, planes.a, planes.b)
+    run_blocks(affine_task, planes, 10.0, False)
 
 
 def affine(cnp.ndarray x, cnp.ndarray y, cnp.ndarray shift, cnp.ndarray scale, cnp.ndarray offset):
     """y[:, c] = scale[c] (x[:, c] - shift[c]) + offset[c]; arrays as in channel_statistics."""
-    affine_of(x, y, channels_of(shift, "shift", DENSE, x), channels_of(scale, "scale", DENSE, x),
+    affine_of(None, x, y, channels_of(shift, "shift", DENSE, x), NULL, channels_of(scale, "scale", DENSE, x),
               channels_of(offset, "offset", DENSE, x))
 
 
-cdef int affine_of(cnp.ndarray x, cnp.ndarray y, const double *shift, const double *scale,
-                   const double *offset) except -1:
+def affine_pair(cnp.ndarray dy not None, cnp.ndarray x, cnp.ndarray y, cnp.ndarray shift, cnp.ndarray scale,
+                cnp.ndarray slope, cnp.ndarray offset):
+    """y[:, c] = scale[c] dy[:, c] + slope[c] (x[:, c] - shift[c]) + offset[c]; arrays as in channel_statistics."""
+    affine_of(dy, x, y, channels_of(shift, "shift", DENSE, x), channels_of(scale, "scale", DENSE, x),
+              channels_of(slope, "slope", DENSE, x), channels_of(offset, "offset", DENSE, x))
+
+
+cdef int affine_of(cnp.ndarray a, cnp.ndarray x, cnp.ndarray y, const double *shift, const double *scale,
+                   const double *slope, const double *offset) except -1:
+    """y = scale a + slope (x - shift) + offset, without the first term if a is None; y may be a."""
     cdef Planes planes
     begin(&planes, x)
-    planes.a, planes.b, planes.y = NULL, data(x), planes_of(y, "y", DENSE_RESULT, x)
-    planes.shift, planes.slope, planes.offset = shift, scale, offset
-    run_blocks(affine_task, &planes, 10.0, False)
-    return 0
-
-
-def affine_pair(cnp.ndarray dy, cnp.ndarray x, cnp.ndarray dx, cnp.ndarray shift, cnp.ndarray scale, cnp.ndarray slope,
-                cnp.ndarray offset):
-    """dx[:, c] = scale[c] dy[:, c] + slope[c] (x[:, c] - shift[c]) + offset[c]; arrays as in channel_statistics."""
-    affine_pair_of(dy, x, dx, channels_of(shift, "shift", DENSE, x), channels_of(scale, "scale", DENSE, x),
-                   channels_of(slope, "slope", DENSE, x), channels_of(offset, "offset", DENSE, x))
-
-
-cdef int affine_pair_of(cnp.ndarray dy, cnp.ndarray x, cnp.ndarray dx, const double *shift, const double *scale,
-                        const double *slope, const double *offset) except -1:
-    cdef Planes planes
-    begin(&planes, x)
-    planes.a, planes.b, planes.y = planes_of(dy, "dy", DENSE, x), data(x), planes_of(dx, "dx", DENSE_RESULT, x)
+    planes.a = planes_of(a, "dy", DENSE, x) if a is not None else NULL
+    planes.b, planes.y = data(x), planes_of(y, "y", DENSE_RESULT, x)
     planes.shift, planes.scale, planes.slope, planes.offset = shift, scale, slope, offset
-    run_blocks(affine_task, &planes, 10.0, False)
+    run_affine(&planes, y)
     return 0
 
 
@@ -538,7 +574,7 @@ cdef int rectified_of(cnp.ndarray x, cnp.ndarray residual, cnp.ndarray y, const 
     rectify(&planes, shift, scale, offset, ceiling)
     planes.a = planes_of(residual, "residual", DENSE, x) if residual is not None else NULL
     planes.b, planes.y, planes.scale = data(x), planes_of(y, "y", DENSE_RESULT, x), NULL
-    run_blocks(affine_task, &planes, 10.0, False)
+    run_affine(&planes, y)
     return 0
 
 
@@ -552,22 +588,17 @@ cdef int rectified_dots_of(cnp.ndarray dy, cnp.ndarray x, cnp.ndarray y, cnp.nda
     planes.a, planes.a_shift, planes.b = planes_of(dy, "dy", DENSE, x), NULL, data(x)
     planes.results = planes_of(y, "y", DENSE, x) if y is not None else NULL
     planes.g = planes_of(g, "g", DENSE_RESULT, x) if g is not None else NULL
-    cdef Workspace workspace
-    planes.sums = new_doubles(&workspace, 2.0 * planes.images * planes.channels)
-    planes.dots = planes.sums + planes.images * planes.channels
-    sum_channels(&planes, total, dot)
-    release(&workspace)
-    return 0
+    return sum_dots(&planes, total, dot)
 
 
 cdef int rectified_pair_of(cnp.ndarray dy, cnp.ndarray x, cnp.ndarray dx, const double *shift, const double *scale,
                            const double *offset, double ceiling, const double *of_g, const double *of_x,
                            const double *rest) except -1:
-    """affine_pair_of g = dy where z passes, else 0; dx may be dy."""
+    """affine_of g = dy where z passes, else 0; dx may be dy."""
     cdef Planes planes
     begin(&planes, x)
     rectify(&planes, shift, scale, offset, ceiling)
     planes.a, planes.b, planes.y = planes_of(dy, "dy", DENSE, x), data(x), planes_of(dx, "dx", DENSE_RESULT, x)
     planes.scale, planes.slope, planes.offset = of_g, of_x, rest
-    run_blocks(affine_task, &planes, 10.0, False)
+    run_affine(&planes, dx)
     return 0

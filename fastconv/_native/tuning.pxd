@@ -52,6 +52,8 @@ cdef struct Blocks:
     # where channels lie along the lanes; bytes of neighbouring channels that are staged at once there; outputs in a
     # task; bytes of an array that no cache near holds, and none at all.
     idx windows_band, lanes_band, lanes_bytes, few_task, few_far_bytes, few_farthest_bytes
+    # Passes over memory: bytes of a result that is stored past the caches.
+    idx pass_far_bytes
 
 cdef struct Tuning:
     Blocks blocks

@@ -58,6 +58,8 @@ BLOCKS = {
         "few_task": 16384,
         "few_far_bytes": 1 << 21,
         "few_farthest_bytes": 1 << 24,
+        # docs/decisions/between-layers.md
+        "pass_far_bytes": 1 << 23,
     },
 }
 

@@ -12,17 +12,17 @@ the kernel interleaves them as it stores them. A task of the weight gradient is 
 The figures behind this are in docs/decisions/depthwise.md.
 """
 
-from libc.stdint cimport uintptr_t
-from libc.string cimport memcpy, memset
+from libc.string cimport memset
 
 from fastconv._native.few_channels cimport (
     LEAST_ROWS, MOST_RESIDUES, Layer, Slices, copy_number, cut_slices, elements, far_pixels, has_small_windows,
     lay_out_slices, lay_out_taps, put_total, set_axes, set_layer, taps_of,
 )
 from fastconv._native.kernels cimport (
-    FC_WINDOW_SUMS, FC_WINDOW_TAPS, fc_fence, fc_kernels, fc_run, fc_tap, fc_windows, idx, parts, up,
+    FC_WINDOW_SUMS, FC_WINDOW_TAPS, fc_fence, fc_kernels, fc_run, fc_tap, fc_windows, idx, parts,
+    store_far, up,
 )
-from fastconv._native.memory cimport LINE, Arena, Workspace, carve, release, reserve
+from fastconv._native.memory cimport Arena, Workspace, carve, release, reserve
 from fastconv._native.problem cimport INPUT_GRADIENT, WEIGHT_GRADIENT, Image, Problem, at, channels_last
 from fastconv._native.runtime cimport run_tasks, threads_for
 from fastconv._native.tuning cimport FEATURES, WINDOWS
@@ -279,15 +279,6 @@ cdef void fill_tables(Windows *windows, const Problem *problem) noexcept nogil:
             for k in range(layer.filters):
                 packed = pack_filter(windows, residue, layer.rows.first[i], taps_of(&layer.rows, i),
                                      layer.w.data + (group * layer.w_group + k * layer.w_filter) * itemsize, packed)
-
-
-cdef void store_far(const fc_kernels *kernels, char *to, const char *tile, idx bytes) noexcept nogil:
-    """Copy a tile past the caches, but for the lines that it shares with its neighbours."""
-    cdef idx head = min(bytes, -<idx><uintptr_t>to & (LINE - 1)), lines = (bytes - head) // LINE
-    memcpy(to, tile, head)
-    kernels.move.lines_far(to + head, LINE // kernels.itemsize, tile + head, lines)
-    head += lines * LINE
-    memcpy(to + head, tile + head, bytes - head)
 
 
 cdef void run_band(const Windows *windows, idx n, idx group, idx band, const Scratch *scratch) noexcept nogil:

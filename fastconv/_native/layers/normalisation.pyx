@@ -157,7 +157,7 @@ def normalise(x, weight, bias, cnp.ndarray moments not None, residual=None, bint
     if rectified:
         passes.rectified_of(x, residual, y, moment(moments, SHIFT), moment(lines, 0), moment(lines, 1), ceiling)
     else:
-        passes.affine_of(x, y, moment(moments, SHIFT), moment(lines, 0), moment(lines, 1))
+        passes.affine_of(None, x, y, moment(moments, SHIFT), NULL, moment(lines, 0), moment(lines, 1))
     return (y if back is None else back(y)), lines
 
 
@@ -227,7 +227,7 @@ def normalise_backward(dy, x, weight, cnp.ndarray moments not None, bint trainin
         else:
             dx = dy if g is None else g
         if lines is None or g is not None:
-            passes.affine_pair_of(dy if g is None else g, x, dx, shift, scale, slope, rest)
+            passes.affine_of(dy if g is None else g, x, dx, shift, scale, slope, rest)
         else:
             passes.rectified_pair_of(dy, x, dx, shift, moment(lines, 0), moment(lines, 1), ceiling, scale, slope, rest)
     if back is not None:
