@@ -237,8 +237,7 @@ cdef void run_units(const void *job, idx task, char *memory) noexcept nogil:
     cdef const char *staged
     cdef Unit unit
     cdef Scratch scratch
-    cdef Arena arena
-    arena.block, arena.size = memory, 0
+    cdef Arena arena = Arena(memory, 0)
     lay_out_unit(outputs, &arena, &scratch)
     memset(scratch.staged, 0, lanes.together * lanes.pitch)
     for i in range(first, min(outputs.units, first + outputs.per_task)):
@@ -388,8 +387,7 @@ cdef void sum_slice(const void *job, idx task, char *memory) noexcept nogil:
     cdef fc_ahead ahead
     cdef Unit unit
     cdef Scratch scratch
-    cdef Arena arena
-    arena.block, arena.size = memory, 0
+    cdef Arena arena = Arena(memory, 0)
     lay_out_slice(sums, &arena, &scratch)
     memset(scratch.staged, 0, lanes.together * lanes.pitch)
     memset(scratch.sums, 0, (v1 - v0) * lanes.filters * count * itemsize)
@@ -499,12 +497,10 @@ cdef int lanes_run(const Problem *problem, int form) except -1:
     cdef LaneOutputs outputs
     cdef LaneSums sums
     cdef Scratch scratch
-    cdef Arena tables, each
+    cdef Arena tables = Arena(NULL, 0), each = Arena(NULL, 0)
     cdef Workspace workspace
     cdef idx tasks, taps
     cdef int n_threads
-    tables.block = each.block = NULL
-    tables.size = each.size = 0
     if problem.which == WEIGHT_GRADIENT:
         set_sums(&sums, problem)
         lay_out_sums(&sums, &tables)

@@ -289,7 +289,7 @@ cdef void run_band(const Windows *windows, idx n, idx group, idx band, const Scr
     cdef idx itemsize = kernels.itemsize, residues = windows.layer.rows.residues, p0 = 0, p1 = windows.height
     cdef idx k, i, f, row, count
     cdef bint dense = not channels_last(outputs)
-    cdef fc_run whole_row
+    cdef fc_run whole_row = fc_run(0, outputs.w)
     cdef char *y
     cdef char *to
     if windows.rows.bands > 1:
@@ -310,7 +310,6 @@ cdef void run_band(const Windows *windows, idx n, idx group, idx band, const Scr
             kernels.windows.rows(to, (residues if dense else 1) * outputs.w, count,
                                  scratch.table, &residue.windows, residue.w + f * residue.n_taps * itemsize, bias)
             if not dense:
-                whole_row.offset, whole_row.count = 0, outputs.w
                 kernels.move.scatter(scratch.tile, outputs.w, y, residues * outputs.s_h, outputs.s_w, count, 1,
                                      &whole_row)
         if windows.farthest:
@@ -324,8 +323,7 @@ cdef void run_bands(const void *job, idx task, char *memory) noexcept nogil:
     cdef idx bands = windows.rows.bands, first = task * windows.per_task, band = first % bands
     cdef idx group = first // bands % windows.layer.groups, n = first // bands // windows.layer.groups
     cdef Scratch scratch
-    cdef Arena arena
-    arena.block, arena.size = memory, 0
+    cdef Arena arena = Arena(memory, 0)
     lay_out_band(windows, &arena, &scratch)
     for _ in range(first, min(windows.units, first + windows.per_task)):
         run_band(windows, n, group, band, &scratch)
@@ -463,8 +461,7 @@ cdef void sum_slice(const void *job, idx task, char *memory) noexcept nogil:
     cdef idx unit, p0, p1, group, pixels = 0
     cdef double *totals = sums.slices.totals + task * sums.slices.pitch
     cdef Scratch scratch
-    cdef Arena arena
-    arena.block, arena.size = memory, 0
+    cdef Arena arena = Arena(memory, 0)
     lay_out_slice(sums, &arena, &scratch)
     memset(scratch.sums, 0, groups * step)
     memset(totals, 0, sums.slices.pitch * sizeof(double))
@@ -564,11 +561,9 @@ cdef int windows_run(const Problem *problem, int form) except -1:
     cdef Windows windows
     cdef WindowSums sums
     cdef Scratch scratch
-    cdef Arena tables, each
+    cdef Arena tables = Arena(NULL, 0), each = Arena(NULL, 0)
     cdef Workspace workspace
     cdef idx tasks, taps
-    tables.block = each.block = NULL
-    tables.size = each.size = 0
     if problem.which == WEIGHT_GRADIENT:
         set_sums(&sums, problem)
         lay_out_sums(&sums, &tables)
