@@ -19,6 +19,7 @@ import argparse
 import json
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -162,6 +163,37 @@ def musl(folder, _):
 def aarch64(folder, _):
     program = driver(folder, "kernels-aarch64", ["baseline", "neon"], ["aarch64-linux-gnu-gcc"], ["-static"])
     run("qemu-aarch64", program, cwd=folder)
+    listing = ["aarch64-linux-gnu-objdump", "-d", "--no-show-raw-insn", folder / "kernels-aarch64_isa_neon.o"]
+    text = subprocess.run(listing, capture_output=True, text=True, check=True).stdout
+    tiles, spilling = loops_of_tiles(text)
+    print(f"{tiles} loops of register tiles, {len(spilling)} of which keep vectors on the stack")
+    if spilling:
+        raise SystemExit("\n".join(spilling))
+
+
+def loops_of_tiles(listing):
+    """How many loops there are of eight products or more and no branch, and which of them move vectors to or from the
+    stack. Winograd's transforms are not among them, for their tiles are larger than all registers."""
+    tiles, spilling = 0, []
+    for function in re.split(r"\n\n(?=[0-9a-f]+ <)", listing):
+        name = re.search(r"<(.*)>:", function)
+        lines = re.findall(r"^ *([0-9a-f]+):\t(\S+)\t?(.*)", function, re.M)
+        places = {place: i for i, (place, _, _) in enumerate(lines)}
+        start = 0
+        for i, (_, operation, operands) in enumerate(lines):
+            if not re.match(r"(b|b\.\w+|cbn?z|tbn?z|ret)$", operation):
+                continue
+            target = re.search(r"\b([0-9a-f]+) <", operands)
+            first = places.get(target[1], i) if target else i
+            body = lines[first:i] if first >= start else []
+            products = sum(line[1] == "fmla" for line in body)
+            if products >= 8 and not name[1].startswith("winograd"):
+                tiles += 1
+                moves = [line for line in body if line[1][:3] in ("str", "ldr", "stp", "ldp") and "[sp" in line[2]]
+                moves = [line for line in moves if line[2][0] in "sdq"]
+                spilling += [f"{name[1]}: {len(moves)} moves in {len(body)} instructions"] if moves else []
+            start = i + 1
+    return tiles, spilling
 
 
 def windows(folder, _):
