@@ -90,6 +90,23 @@ def test_scheduler_is_torchs(name):
             scheduler.step()
 
 
+@pytest.mark.parametrize("optimizer", ["Adam", "AdamW", "NAdam", "RAdam", "RMSprop"])
+@pytest.mark.parametrize("name", [name for name in SCHEDULERS if name.startswith(("OneCycleLR", "CyclicLR"))])
+def test_momentum_that_is_cycled_is_torchs(name, optimizer):
+    torch = pytest.importorskip("torch")
+    pairs = []
+    for lib in (fc, torch):
+        groups = [{"params": [lib.ones(1)]}, {"params": [lib.ones(1)], "lr": 0.02}]
+        made = getattr(lib.optim, optimizer)(groups, lr=0.1)
+        pairs.append((made, SCHEDULERS[name](lib.optim.lr_scheduler, made)))
+    for _ in range(20):
+        ours, theirs = [[[g.get(k) for k in ("lr", "betas", "momentum")] for g in o.param_groups] for o, _ in pairs]
+        assert ours == theirs
+        for made, scheduler in pairs:
+            made.step()
+            scheduler.step()
+
+
 @pytest.mark.parametrize("name", SCHEDULERS)
 def test_scheduler_resumes(name):
     def fresh():

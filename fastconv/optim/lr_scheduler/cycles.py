@@ -30,7 +30,7 @@ class OneCycleLR(LRScheduler):
         Share of the cycle in which the rate rises.
     anneal_strategy : {"cos", "linear"}
     cycle_momentum : bool
-        Whether momentum runs opposite to the rate, between `max_momentum` and `base_momentum`.
+        Whether momentum (beta1 of Adam) runs opposite to the rate, between `max_momentum` and `base_momentum`.
     base_momentum, max_momentum : float or sequence of float
     div_factor : float
         The first rate is ``max_lr / div_factor``.
@@ -76,8 +76,7 @@ class OneCycleLR(LRScheduler):
             raise ValueError(f"expected a float between 0 and 1 as pct_start, but got {pct_start!r}")
         if anneal_strategy not in ("cos", "linear"):
             raise ValueError(f"anneal_strategy must be 'cos' or 'linear', but got {anneal_strategy!r}")
-        if cycle_momentum and "momentum" not in optimizer.defaults:
-            raise ValueError("the optimizer must have momentum for cycle_momentum=True")
+        _check_momentum(optimizer, cycle_momentum)
         self.total_steps = total_steps
         self.anneal_strategy = anneal_strategy
         self.cycle_momentum = cycle_momentum
@@ -103,7 +102,8 @@ class OneCycleLR(LRScheduler):
                 group["initial_lr"] = lr / div_factor
                 group["min_lr"] = group["initial_lr"] / final_div_factor
                 if cycle_momentum:
-                    group["momentum"] = group["max_momentum"] = max_m
+                    _set_momentum(group, max_m)
+                    group["max_momentum"] = max_m
                     group["base_momentum"] = base_m
         super().__init__(optimizer, last_epoch)
 
@@ -125,7 +125,7 @@ class OneCycleLR(LRScheduler):
         for group in self.optimizer.param_groups:
             rates.append(self._between(group[lr_from], group[lr_to], share))
             if self.cycle_momentum:
-                group["momentum"] = self._between(group[momentum_from], group[momentum_to], share)
+                _set_momentum(group, self._between(group[momentum_from], group[momentum_to], share))
         return rates
 
 
@@ -188,8 +188,7 @@ class CyclicLR(LRScheduler):
         self.mode, self.gamma, self.scale_fn = mode, number(gamma, "gamma"), scale_fn
         self.scale_mode: str = "iterations" if scale_fn is None and mode == "exp_range" else scale_mode
         self.cycle_momentum = cycle_momentum
-        if cycle_momentum and not {"momentum", "betas"} & optimizer.defaults.keys():
-            raise ValueError("optimizer must support momentum or beta1 with `cycle_momentum` option enabled")
+        _check_momentum(optimizer, cycle_momentum)
         if last_epoch == -1:
             for group, lr in zip(groups, lowest, strict=True):
                 group["lr"] = lr
@@ -223,6 +222,11 @@ class CyclicLR(LRScheduler):
     def state_dict(self) -> dict[Any, Any]:
         """As for the other schedulers, but for `scale_fn`."""
         return {name: value for name, value in super().state_dict().items() if name != "scale_fn"}
+
+
+def _check_momentum(optimizer: Optimizer, cycle_momentum: bool) -> None:
+    if cycle_momentum and not {"momentum", "betas"} & optimizer.defaults.keys():
+        raise ValueError("optimizer must support momentum or beta1 with `cycle_momentum` option enabled")
 
 
 def _set_momentum(group: dict[Any, Any], momentum: float) -> None:
