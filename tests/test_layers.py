@@ -160,6 +160,39 @@ def test_lazy_parameters_stay_the_same_objects():
     assert len(net) == 4 and "LazyConv2d(0, 4," in repr(nn.LazyConv2d(4, 3))
 
 
+@pytest.mark.parametrize("case", [case for case in LAYERS if case[0].startswith("Lazy")], ids=case_id)
+def test_lazy_layers_draw_nothing_before_their_first_input(case):
+    name, arguments, shape = case
+    fc.manual_seed(0)
+    layer = getattr(nn, name)(*arguments)
+    drawn = fc.rand(1)
+    fc.manual_seed(0)
+    assert fc.equal(drawn, fc.rand(1))
+    torch = pytest.importorskip("torch")
+    torch.manual_seed(0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that they are under development
+        other = getattr(torch.nn, name)(*arguments)
+    other(torch.ones(shape))
+    fc.manual_seed(0)
+    layer(fc.ones(shape))
+    for mine, theirs in zip(layer.parameters(), other.parameters(), strict=True):
+        assert relative(mine.detach(), theirs.detach()) < 1e-6
+
+
+@pytest.mark.parametrize("mode", ["zeros", "reflect", "circular"])
+@pytest.mark.parametrize("dims", [1, 2, 3])
+def test_convolutions_take_a_weight_made_anew(dims, mode):
+    # Layers that standardise, binarise or mask their weight override forward() and call torch's _conv_forward().
+    layer = getattr(nn, f"Conv{dims}d")(4, 6, 3, 2, 1, groups=2, padding_mode=mode)
+    other = copy.deepcopy(layer)
+    with fc.no_grad():
+        other.weight.mul_(2), other.bias.add_(1)
+    x = fc.randn(2, 4, *[7] * dims)
+    assert fc.equal(layer._conv_forward(x, layer.weight * 2, layer.bias + 1), other(x))
+    assert not hasattr(nn.ConvTranspose2d, "_conv_forward")
+
+
 def test_channel_dropout_drops_channels():
     for layer, shape in ((nn.Dropout1d(0.4), (9, 50, 3)), (nn.Dropout2d(0.4), (9, 50, 3, 2))):
         x = fc.ones(*shape, requires_grad=True)

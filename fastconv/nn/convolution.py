@@ -74,23 +74,6 @@ class _Conv(Module):
         """Draw weight and bias anew, uniform within 1 / sqrt(fan_in) of 0."""
         init_weight_and_bias(self.weight, self.bias)
 
-    def _pads(self) -> list[int]:
-        """What F.pad() adds for the padding modes other than zeros: (left, right, top, bottom)."""
-        pads = []
-        for i in reversed(range(len(self.kernel_size))):
-            if self.padding == "same":
-                total = self.dilation[i] * (self.kernel_size[i] - 1)
-                pads += [total // 2, total - total // 2]
-            else:
-                pads += [0, 0] if self.padding == "valid" else [self.padding[i]] * 2
-        return pads
-
-    def _convolve(self, function, input: Tensor) -> Tensor:
-        padding = self.padding
-        if self.padding_mode != "zeros":
-            input, padding = F.pad(input, self._pads(), mode=self.padding_mode), 0
-        return function(input, self.weight, self.bias, self.stride, padding, self.dilation, self.groups)
-
     def extra_repr(self) -> str:
         parts = [f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, stride={self.stride}"]
         zeros = (0,) * len(self.kernel_size)
@@ -109,7 +92,29 @@ class _Conv(Module):
         return ", ".join(parts)
 
 
-class Conv1d(_Conv):
+class _Convolution(_Conv):
+    """What the convolutions share that are not transposed."""
+
+    def _pads(self) -> list[int]:
+        """What F.pad() adds for the padding modes other than zeros: (left, right, top, bottom)."""
+        pads = []
+        for i in reversed(range(len(self.kernel_size))):
+            if self.padding == "same":
+                total = self.dilation[i] * (self.kernel_size[i] - 1)
+                pads += [total // 2, total - total // 2]
+            else:
+                pads += [0, 0] if self.padding == "valid" else [self.padding[i]] * 2
+        return pads
+
+    def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        """forward() with another weight and bias: what torch's layer has, for layers that make their weight anew."""
+        convolve, padding = (F.conv1d, F.conv2d, F.conv3d)[len(self.kernel_size) - 1], self.padding
+        if self.padding_mode != "zeros":
+            input, padding = F.pad(input, self._pads(), mode=self.padding_mode), 0
+        return convolve(input, weight, bias, self.stride, padding, self.dilation, self.groups)
+
+
+class Conv1d(_Convolution):
     """1-D convolution of many channels, (N, C, L) or (C, L); see :class:`Conv2d` for the arguments.
 
     Examples
@@ -139,10 +144,10 @@ class Conv1d(_Conv):
 
     def forward(self, input: Tensor) -> Tensor:
         """(N, C, L) or (C, L) to (N, K, Q) or (K, Q)."""
-        return self._convolve(F.conv1d, input)
+        return self._conv_forward(input, self.weight, self.bias)
 
 
-class Conv2d(_Conv):
+class Conv2d(_Convolution):
     """2-D convolution of many channels, a layer of the textbook's section 12.2.
 
     Parameters
@@ -209,10 +214,10 @@ class Conv2d(_Conv):
         """(N, C, H, W) or (C, H, W) to (N, K, P, Q) or (K, P, Q)."""
         if self.padding_mode == "zeros":
             return F.conv2d(input, *weight_and_bias(self), self.stride, self.padding, self.dilation, self.groups)
-        return self._convolve(F.conv2d, input)
+        return self._conv_forward(input, self.weight, self.bias)
 
 
-class Conv3d(_Conv):
+class Conv3d(_Convolution):
     """3-D convolution of many channels, (N, C, D, H, W) or (C, D, H, W); see :class:`Conv2d` for the arguments."""
 
     def __init__(
@@ -236,7 +241,7 @@ class Conv3d(_Conv):
 
     def forward(self, input: Tensor) -> Tensor:
         """(N, C, D, H, W) or (C, D, H, W) to (N, K, O, P, Q) or (K, O, P, Q)."""
-        return self._convolve(F.conv3d, input)
+        return self._conv_forward(input, self.weight, self.bias)
 
 
 class _ConvTranspose(_Conv):

@@ -35,13 +35,18 @@ class _Lazy(Module):
 
     known_by_input: tuple[str, ...] = ("weight", "bias")
 
-    def _uninitialize(self) -> None:
-        """Let go of what has been made for no inputs."""
+    def _uninitialize(self, bias: bool = False) -> None:
+        """Let go of what has been made for no inputs, and add a `bias` to what is known by them.
+
+        Layers whose bias is drawn are made without one: as torch's, they draw nothing before the first input.
+        """
         for name in self.known_by_input:
             if self._parameters.get(name) is not None:
                 self._parameters[name] = UninitializedParameter(dtype=self._parameters[name].dtype)
             elif self._buffers.get(name) is not None:
                 self._buffers[name] = UninitializedBuffer(dtype=self._buffers[name].dtype)
+        if bias:
+            self._parameters["bias"] = UninitializedParameter(dtype=self._parameters["weight"].dtype)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         self.initialize_parameters(*args, **kwargs)
@@ -78,8 +83,8 @@ class LazyLinear(_Lazy, Linear):
     in_features: int
 
     def __init__(self, out_features: int, bias: bool = True, device: Any = None, dtype: Any = None) -> None:
-        super().__init__(0, out_features, bias, device, dtype)
-        self._uninitialize()
+        super().__init__(0, out_features, False, device, dtype)
+        self._uninitialize(bias)
 
     def _learn(self, input: Tensor) -> dict[str, tuple[int, ...]]:
         self.in_features = input.shape[-1]
@@ -120,9 +125,9 @@ class _LazyConv(_LazyFilters):
         dtype: Any = None,
     ) -> None:
         super().__init__(
-            0, out_channels, kernel_size, stride, padding, dilation, groups, bias, padding_mode, device, dtype
+            0, out_channels, kernel_size, stride, padding, dilation, groups, False, padding_mode, device, dtype
         )
-        self._uninitialize()
+        self._uninitialize(bias)
 
 
 class _LazyConvTranspose(_LazyFilters):
@@ -141,10 +146,10 @@ class _LazyConvTranspose(_LazyFilters):
         dtype: Any = None,
     ) -> None:
         super().__init__(
-            *(0, out_channels, kernel_size, stride, padding, output_padding, groups, bias, dilation),
+            *(0, out_channels, kernel_size, stride, padding, output_padding, groups, False, dilation),
             *(padding_mode, device, dtype),
         )
-        self._uninitialize()
+        self._uninitialize(bias)
 
     def _filters(self) -> tuple[int, int]:
         return self.in_channels, self.out_channels // self.groups
