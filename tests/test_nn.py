@@ -617,6 +617,9 @@ def test_members():
     assert net.get_submodule("blocks.1.0") is net.blocks[1][0] and net.get_submodule("") is net
     with pytest.raises(AttributeError, match="no submodule 'x'"):
         net.get_submodule("blocks.x")
+    assert net.get_parameter("conv.weight") is net.conv.weight and net.get_buffer("count") is net.count
+    with pytest.raises(AttributeError, match="BatchNorm2d has no buffer 'weight'"):
+        net.get_buffer("norm.weight")
     assert set(net.state_dict()) == {
         *(*NAMES, "count", "norm.running_mean", "norm.running_var", "norm.num_batches_tracked")
     }
@@ -919,3 +922,19 @@ def test_elementwise_results_do_not_share_memory():
     assert not np.shares_memory(x, y) and not np.shares_memory(dx, dy)
     strided = x.transpose(0, 2, 3, 1)
     assert elementwise.relu(strided).strides == strided.strides
+
+
+def test_modules_change_their_dtype_as_torchs():
+    torch = pytest.importorskip("torch")
+    for convert in (
+        lambda lib, net: net.bfloat16(),
+        lambda lib, net: net.half(),
+        lambda lib, net: net.type(lib.float64),
+        lambda lib, net: net.type("torch.DoubleTensor"),
+    ):
+        dtypes = []
+        for lib in (fc, torch):
+            net = lib.nn.Sequential(lib.nn.Conv2d(1, 2, 3), lib.nn.BatchNorm2d(2))
+            assert convert(lib, net) is net
+            dtypes.append({name: str(t.dtype).split(".")[-1] for name, t in net.state_dict().items()})
+        assert dtypes[0] == dtypes[1]

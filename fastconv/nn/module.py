@@ -11,7 +11,7 @@ from .._native.tape import wrap
 from .._tensor import Tensor
 from ..autograd import no_grad
 from ..autograd.hooks import RemovableHandle, add_hook
-from ..dtypes import DType, preserve_format
+from ..dtypes import DType, bfloat16, preserve_format
 from . import hooks
 from .parameter import Parameter, Uninitialized
 
@@ -290,6 +290,22 @@ class Module:
             module = module._modules[name]
         return module
 
+    def get_parameter(self, target: str) -> Tensor:
+        """The parameter of this dotted name."""
+        return self._member("_parameters", "parameter", target)
+
+    def get_buffer(self, target: str) -> Tensor:
+        """The buffer of this dotted name."""
+        return self._member("_buffers", "buffer", target)
+
+    def _member(self, kind: str, word: str, target: str) -> Tensor:
+        path, _, name = target.rpartition(".")
+        module = self.get_submodule(path)
+        members = getattr(module, kind)
+        if name not in members:
+            raise AttributeError(f"{type(module).__name__} has no {word} {name!r}, looking for {target!r}")
+        return members[name]
+
     # Modes
 
     def train(self, mode: bool = True) -> Module:
@@ -353,15 +369,19 @@ class Module:
 
         return self._convert(converted)
 
-    def _convert(self, function: Callable[[Tensor], Tensor]) -> Module:
-        """Replace floating parameters, with their gradients, and buffers by what `function` makes of them."""
+    def _convert(self, function: Callable[[Tensor], Tensor], every: bool = False) -> Module:
+        """Replace floating (or all) parameters, with their gradients, and buffers by what `function` makes of them."""
         for tensors in (self.parameters(), self.buffers()):
             for tensor in tensors:
-                if tensor.is_floating_point():
+                if every or tensor.is_floating_point():
                     tensor.data = function(tensor.detach())
                     if tensor.grad is not None:
                         tensor.grad = function(tensor.grad)
         return self
+
+    def bfloat16(self) -> Module:
+        """Convert floating parameters and buffers to bfloat16, in place; returns self."""
+        return self.to(bfloat16)
 
     def half(self) -> Module:
         """Convert floating parameters and buffers to float16, in place; returns self."""
@@ -374,6 +394,10 @@ class Module:
     def double(self) -> Module:
         """Convert floating parameters and buffers to float64, in place; returns self."""
         return self.to(np.dtype("float64"))
+
+    def type(self, dst_type: DType | np.dtype | str) -> Module:
+        """Convert all parameters and buffers, as :meth:`Tensor.type` does, in place; returns self."""
+        return self._convert(lambda tensor: tensor.type(dst_type), every=True)
 
     def cpu(self) -> Module:
         """Itself: every module is on the CPU."""
