@@ -22,6 +22,7 @@ KNOWN = {
     "hardsigmoid": "torch multiplies gradients in float64 by a sixth in float32",
     "norm": "nuclear norms are linalg.matrix_norm's",
     "normal": "a sample is of Tensor.normal_, under the function's name",
+    "triplet_margin_with_distance_loss": "samples bring distances of torch's tensors",
     "linalg.lstsq": "a sample takes the first two results",
     "linalg.pinv": "a sample is of the inverse of a product of its arguments",
     **dict.fromkeys(("svd", "linalg.svd", "linalg.eigh"), FREE),

@@ -275,3 +275,91 @@ def test_the_identity_has_torchs_gradient(dtype, align_corners):
         y.backward(lib.from_numpy(g.astype(dtype)))
         gradients.append(t.grad)
     assert relative(*gradients) < (1e-5 if dtype is np.float32 else 1e-13)
+
+
+# Losses of labels: the function, the size of its labels, and its options.
+LABELLED = [
+    *[("multi_margin_loss", (4,), options) for options in ({}, {"p": 2, "margin": 0.3}, {"weight": chances(5)})],
+    *[("multi_margin_loss", (), {}), ("multi_margin_loss", (0,), {}), ("multi_margin_loss", (1,), {"p": 2})],
+    ("multi_margin_loss", None, {"p": 2}),  # a row of scores, and its class as a vector of one
+    *[("multilabel_margin_loss", shape, {}) for shape in ((4, 5), (5,), (0, 5))],
+]
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+@pytest.mark.parametrize("case", LABELLED, ids=str)
+def test_margins_of_labels_are_torchs(case, reduction):
+    torch = pytest.importorskip("torch")
+    name, shape, options = case
+    row, shape = shape is None, (1,) if shape is None else shape
+    if 0 in shape and reduction != "none":
+        return  # torch returns what was in memory
+    several = name == "multilabel_margin_loss"
+    x = normal(*shape) if several else normal(*shape, 5)
+    x.reshape(-1)[::3] = np.round(x.reshape(-1)[::3])  # margins that are met exactly have no slope
+    x = x[0] if row else x
+    labels = rng.integers(-1 if several else 0, 5, shape)
+    module = {"multi_margin_loss": "MultiMarginLoss", "multilabel_margin_loss": "MultiLabelMarginLoss"}[name]
+    results = []
+    for lib in (fc, torch):
+        a = lib.tensor(x, requires_grad=True)
+        keywords = {key: convert(value, lib.tensor, np.float64) for key, value in options.items()}
+        y = getattr(lib.nn.functional, name)(a, lib.tensor(labels), reduction=reduction, **keywords)
+        again = getattr(lib.nn, module)(reduction=reduction, **keywords)(a, lib.tensor(labels))
+        assert lib.equal(y, again)
+        y.sum().backward()
+        results.append((y.detach(), a.grad))
+    (ours, slope), (theirs, other) = results
+    assert tuple(ours.shape) == tuple(theirs.shape) and tuple(slope.shape) == tuple(other.shape)
+    np.testing.assert_allclose(ours.numpy(), theirs.numpy(), rtol=1e-12)
+    np.testing.assert_allclose(slope.numpy(), other.numpy(), rtol=1e-12, atol=1e-15)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda t, F: F.multi_margin_loss(t.ones(2, 3), t.tensor([0, 3])),
+        lambda t, F: F.multi_margin_loss(t.ones(2, 3), t.tensor([0, -1])),
+        lambda t, F: F.multi_margin_loss(t.ones(2, 3), t.tensor([0, 1, 2])),
+        lambda t, F: F.multi_margin_loss(t.ones(2, 3), t.tensor([0.0, 1.0])),
+        lambda t, F: F.multi_margin_loss(t.ones(2, 3, 4), t.tensor([0, 1])),
+        lambda t, F: F.multi_margin_loss(t.ones(2, 0), t.tensor([0, 1])),
+        lambda t, F: F.multi_margin_loss(t.ones(2, 3), t.tensor([0, 1]), p=3),
+        lambda t, F: F.multi_margin_loss(t.ones(2, 3), t.tensor([0, 1]), weight=t.ones(1, 3)),
+        lambda t, F: F.multi_margin_loss(t.ones(2, 3), t.tensor([0, 1]), weight=t.ones(2)),
+        lambda t, F: F.multi_margin_loss(t.ones(2, 3), t.tensor([0, 1]), reduction="x"),
+        lambda t, F: F.multilabel_margin_loss(t.ones(2, 3), t.tensor([[0, 1, 3], [0, 1, 2]])),
+        lambda t, F: F.multilabel_margin_loss(t.ones(2, 3), t.tensor([[0, -2, 1], [0, 1, 2]])),
+        lambda t, F: F.multilabel_margin_loss(t.ones(2, 3), t.tensor([0, 1])),
+        lambda t, F: F.multilabel_margin_loss(t.ones(2, 3), t.ones(2, 3)),
+        lambda t, F: t.nn.MultiMarginLoss(p=3),
+        lambda t, F: t.nn.MultiMarginLoss(weight=t.ones(1, 3)),
+        lambda t, F: t.nn.TripletMarginWithDistanceLoss(margin=-1),
+        lambda t, F: F.triplet_margin_with_distance_loss(t.ones(2, 3), t.ones(2, 3), t.ones(3)),
+        lambda t, F: F.triplet_margin_with_distance_loss(t.ones(3), t.ones(3), t.ones(3), margin=0),
+    ],
+)
+def test_errors_of_margins_are_torchs(call):
+    torch = pytest.importorskip("torch")
+    with pytest.raises((ValueError, RuntimeError)) as theirs:
+        call(torch, torch.nn.functional)
+    with pytest.raises(theirs.type) as ours:
+        call(fc, F)
+    assert ours.type is theirs.type
+
+
+@pytest.mark.parametrize("options", [{}, {"margin": 0.3, "swap": True, "reduction": "sum"}, {"reduction": "none"}])
+def test_triplets_by_a_distance_of_ones_own(options):
+    torch = pytest.importorskip("torch")
+    arrays = [normal(6, 5) for _ in range(3)]
+    for similar in (None, "cosine_similarity"):
+        results = []
+        for lib in (fc, torch):
+            similarity = similar and getattr(lib.nn.functional, similar)
+            keywords = {**options, "distance_function": similarity and (lambda x, y, f=similarity: 1 - f(x, y))}
+            inputs = [lib.tensor(a, requires_grad=True) for a in arrays]
+            y = lib.nn.TripletMarginWithDistanceLoss(**keywords)(*inputs)
+            y.sum().backward()
+            results.append((y.detach(), *[x.grad for x in inputs]))
+        for mine, other in zip(*results, strict=True):
+            np.testing.assert_allclose(mine.numpy(), other.numpy(), rtol=1e-10, atol=1e-14)

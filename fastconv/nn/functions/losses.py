@@ -15,7 +15,8 @@ from ... import elementwise, layer_passes
 from ..._native.tape import apply
 from ..._tensor import Tensor
 from ...checks import LARGEST, integer, number
-from ...creation import full_like
+from ...creation import arange, full_like, zeros
+from ...dtypes import int64
 from ...functions import clamp, exp, log, minimum, sqrt, where
 from .activations import logsigmoid
 from .arguments import Array, array_of, check_array, check_dtypes, of_tensors, reduction_of, values_of, warn
@@ -31,12 +32,15 @@ __all__ = [
     "kl_div",
     "l1_loss",
     "margin_ranking_loss",
+    "multi_margin_loss",
+    "multilabel_margin_loss",
     "multilabel_soft_margin_loss",
     "nll_loss",
     "poisson_nll_loss",
     "smooth_l1_loss",
     "soft_margin_loss",
     "triplet_margin_loss",
+    "triplet_margin_with_distance_loss",
 ]
 
 
@@ -645,6 +649,14 @@ def triplet_margin_loss(
     2016).
     """
     reduction = reduction_of(reduction, size_average, reduce)
+
+    def distance(x: Array, y: Array) -> Array:
+        return pairwise_distance(x, y, p, eps)
+
+    return _triplet(anchor, positive, negative, distance, margin, swap, reduction)
+
+
+def _triplet(anchor, positive, negative, distance, margin, swap, reduction):
     if margin <= 0:
         raise ValueError(f"margin must be greater than 0, got {margin}")
     if not anchor.ndim == positive.ndim == negative.ndim:
@@ -652,10 +664,121 @@ def triplet_margin_loss(
             "The anchor, positive, and negative tensors are expected to have the same number of dimensions, but got: "
             f"anchor {anchor.ndim}D, positive {positive.ndim}D, and negative {negative.ndim}D inputs"
         )
-    far = pairwise_distance(anchor, negative, p, eps)
+    far = distance(anchor, negative)
     if swap:
-        far = minimum(far, pairwise_distance(positive, negative, p, eps))
-    return _reduced(clamp(pairwise_distance(anchor, positive, p, eps) - far + margin, min=0), reduction)
+        far = minimum(far, distance(positive, negative))
+    return _reduced(clamp(distance(anchor, positive) - far + margin, min=0), reduction)
+
+
+@of_tensors
+def triplet_margin_with_distance_loss(
+    anchor: Array,
+    positive: Array,
+    negative: Array,
+    *,
+    distance_function: Callable[[Tensor, Tensor], Tensor] | None = None,
+    margin: float = 1.0,
+    swap: bool = False,
+    reduction: str = "mean",
+) -> Array:
+    """:func:`triplet_margin_loss` with a distance of one's own, a function of two tensors."""
+    reduction = reduction_of(reduction, None, None)
+    return _triplet(anchor, positive, negative, distance_function or pairwise_distance, margin, swap, reduction)
+
+
+def _rows_and_classes(name: str, input: Tensor, target: Tensor, size: tuple[int, ...], least: int) -> Tensor:
+    """The input as (N, C), its labels checked: of this size, at least `least` and below C."""
+    if input.ndim > 2 or 0 in input.shape[-1:]:
+        raise RuntimeError(
+            f"{name}: expected a non-empty input of size [C] or [N, C], where N may be 0, got {list(input.shape)}"
+        )
+    rows = input.reshape(1, -1) if input.ndim < 2 else input
+    one = max(target.ndim, len(size)) < 2 and target.numel() == math.prod(size)
+    if not one and tuple(target.shape) != tuple(size):
+        raise RuntimeError(
+            f"{name}: expected target of size {list(size)} for input of size {list(input.shape)}, "
+            f"got {list(target.shape)}"
+        )
+    if target.dtype != int64:
+        raise RuntimeError(f"{name}: expected target of int64, got {target.dtype}")
+    if target.numel() and not least <= int(target.min()) <= int(target.max()) < rows.shape[1]:
+        raise RuntimeError(
+            f"{name}: target out of range, expected classes from {least} to {rows.shape[1] - 1}, "
+            f"got {int(target.min())} to {int(target.max())}"
+        )
+    return rows
+
+
+@of_tensors
+def multi_margin_loss(
+    input: Array,
+    target: Array,
+    p: int = 1,
+    margin: float = 1.0,
+    weight: Array | None = None,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+) -> Array:
+    """The mean over classes of ``max(0, margin - input[target] + input)^p``, the target's own left out.
+
+    Parameters
+    ----------
+    input : (C,) or (N, C)
+        Scores of the classes.
+    target : int64 () or (N,)
+        Classes in [0, C).
+    p : {1, 2}
+    margin : float
+    weight : (C,), optional
+        Weights of the targets' classes.
+    size_average, reduce, reduction
+        As in :func:`l1_loss`.
+    """
+    reduction = reduction_of(reduction, size_average, reduce)
+    if p not in (1, 2):
+        raise ValueError(f"only p == 1 and p == 2 supported, got {p}")
+    if weight is not None and weight.ndim != 1:
+        raise ValueError(f"weight must be one-dimensional, got size {list(weight.shape)}")
+    x = _rows_and_classes("multi_margin_loss", input, target, input.shape[:1] if input.ndim == 2 else (), 0)
+    if weight is not None and weight.shape[0] != x.shape[1]:
+        raise RuntimeError(f"multi_margin_loss: expected weight of size [{x.shape[1]}], got {list(weight.shape)}")
+    own = target.reshape(-1, 1)
+    short = (margin - x.gather(1, own) + x).relu().masked_fill(own == arange(x.shape[1]), 0)
+    loss = short if p == 1 else short * short
+    if weight is not None:
+        loss = loss * weight[own]
+    return _reduced((loss.sum(1) / x.shape[1]).reshape(target.shape), reduction)
+
+
+@of_tensors
+def multilabel_margin_loss(
+    input: Array,
+    target: Array,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+) -> Array:
+    """``max(0, 1 - input[j] + input[i])`` over all classes j of the target and all i that are none, divided by C.
+
+    Parameters
+    ----------
+    input : (C,) or (N, C)
+        Scores of the classes.
+    target : int64 of the input's shape
+        The classes of each row, in [0, C), up to the first -1.
+    size_average, reduce, reduction
+        As in :func:`l1_loss`.
+    """
+    reduction = reduction_of(reduction, size_average, reduce)
+    x = _rows_and_classes("multilabel_margin_loss", input, target, input.shape, -1)
+    target = target.reshape(x.shape)
+    counted = (target < 0).cumsum(1) == 0
+    classes = where(counted, target, 0)
+    others = zeros(x.shape).scatter_add(1, classes, counted.float()) == 0
+    short = (1 - x.gather(1, classes).unsqueeze(2) + x.unsqueeze(1)).relu()
+    loss = where(counted.unsqueeze(2) & others.unsqueeze(1), short, 0.0).sum((1, 2)) / x.shape[1]
+    return _reduced(loss.reshape(input.shape[:-1]), reduction)
 
 
 @of_tensors
