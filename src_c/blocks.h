@@ -15,7 +15,7 @@ typedef struct {
     idx step;                 /* from the window of an output to that of the next one */
     idx y_block, added_block; /* from a vector of filters to the next one */
     idx ahead, wanted;        /* from w to filters that are wanted next, and how many elements of them to ask for */
-    int far;                  /* whether windows are not near yet, so that each tile asks for those of the next one */
+    int unseen;               /* whether windows are not near yet, so that each tile asks for those of the next one */
     double low, high;         /* what results are limited to, -infinity and infinity if not; NaN stays NaN */
 } fc_taps_of_blocks;
 
@@ -64,7 +64,7 @@ INLINE void NAME(sum_of_blocks)(const int rows, const int vecs, const idx step, 
     for (idx t = 0; t < s->n_taps; t++) {
         const REAL *window = x + s->taps[t];
         NAME(bring_near)(&ahead, 1);
-        if (s->far)
+        if (s->unseen)
             UNROLL_FOR (int r = 0; r < rows; r++) __builtin_prefetch(window + (rows + r) * step);
         for (const REAL *const end = window + depth; window < end; window++, w += vecs * LANES) {
             vec wv[FC_BLOCK_VECS];

@@ -121,7 +121,7 @@ cdef void convolve(const void *job, idx task, char *_scratch) noexcept nogil:
             vecs = min(<idx>FC_BLOCK_VECS, d.vecs - k)
             w, b = d.w + (done * d.vecs + n_blocks * k) * size * itemsize, d.b + k * lanes * itemsize
             # The first filters meet pixels that are not near yet. Each row asks for a share of the next filters.
-            s.far = panel == first_panel
+            s.unseen = panel == first_panel
             s.ahead, s.wanted = n_blocks * vecs * size, parts(n_blocks * vecs * size, end - first)
             if last and panel + 1 == d.panels:
                 s.ahead = s.wanted = 0

@@ -272,7 +272,7 @@ cdef extern from "fastconv.h" nogil:
         idx step
         idx y_block, added_block
         idx ahead, wanted
-        bint far
+        bint unseen
         double low, high
 
     ctypedef struct fc_blocks_kernels:

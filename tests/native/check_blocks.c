@@ -30,7 +30,7 @@ static void check_conv(void)
             span += (count - 1) * s.step + s.depth;
             s.y_block = count * lanes + below(5), s.added_block = count * lanes + below(5);
             s.low = below(2) ? -INFINITY : -3, s.high = below(2) ? INFINITY : 6;
-            s.ahead = below(100), s.wanted = below(3) * 1000, s.far = (int)below(2);
+            s.ahead = below(100), s.wanted = below(3) * 1000, s.unseen = (int)below(2);
             const idx products = s.n_taps * s.depth, size = (vecs - 1) * s.y_block + count * lanes;
             const void *x = input(span), *w = input(products * vecs * lanes);
             const void *bias = below(3) ? input(vecs * lanes) : NULL;

@@ -14,6 +14,9 @@
 #define _GNU_SOURCE
 #include <sys/mman.h>
 #include <unistd.h>
+/* In <windows.h> these two are macros of nothing, and no header here may name anything so. */
+#define far
+#define near
 #endif
 #include <signal.h>
 
