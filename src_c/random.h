@@ -3,12 +3,13 @@
 #define FC_RANDOM_H
 
 #include <math.h>
+#include <string.h>
 
 /* Words of the generator's state; elements that normal() makes of each other. */
 enum { FC_STATE_WORDS = 624, FC_NORMAL_BLOCK = 16 };
 
 /* The numbers are torch's, bit for bit, on every instruction set. So what torch's builds for AVX2 round once is a call
- * of fma() here, which is an instruction where there is one and a function elsewhere; and nothing is left that the
+ * of FMA() here, which is an instruction where there is one and a function elsewhere; and nothing is left that the
  * compiler could contract. */
 typedef struct {
     /* From a state of FC_STATE_WORDS to the next, in place; n words of a state as the generator gives them out. */
@@ -27,14 +28,54 @@ typedef struct {
     void (*bernoulli)(void *x, const uint32_t *words, idx n, uint64_t bound, double value);
 } fc_random_kernels;
 
+/* a b + c, rounded once, where that is no instruction. (The C library's fma() is slow then, and MinGW's rounds twice.)
+ * Errors of sums and products are numbers themselves (Knuth, Dekker), and if the last sum but one is rounded to an odd
+ * number, the last rounding is right (Boldo and Melquiond 2008), but where products are almost subnormal. */
+static inline double fc_sum_and_error(double a, double b, double *error)
+{
+    const double sum = a + b, of_b = sum - a;
+    *error = (a - (sum - of_b)) + (b - of_b);
+    return sum;
+}
+
+static inline double fc_odd_sum(double a, double b)
+{
+    double error, sum = fc_sum_and_error(a, b, &error);
+    int64_t bits;
+    memcpy(&bits, &sum, sizeof bits);
+    if ((error > 0 || error < 0) && bits % 2 == 0) bits += (error > 0) == (sum > 0) ? 1 : -1;
+    memcpy(&sum, &bits, sizeof sum);
+    return sum;
+}
+
+static inline float fc_fmaf(float a, float b, float c) { return (float)fc_odd_sum((double)a * b, c); }
+
+static inline double fc_fma(double a, double b, double c)
+{
+    const double half = 0x1p27 + 1, product = a * b;
+    const double a_high = a * half - (a * half - a), b_high = b * half - (b * half - b);
+    const double a_low = a - a_high, b_low = b - b_high;
+    const double rest = a_low * b_low - (((product - a_high * b_high) - a_low * b_high) - a_high * b_low);
+    double of_rest, of_sum;
+    const double low = fc_sum_and_error(c, rest, &of_rest), sum = fc_sum_and_error(product, low, &of_sum);
+    const double result = sum + fc_odd_sum(of_rest, of_sum);
+    /* What is infinite, or was on the way, has no error that is a number, and zero has a sign. */
+    return result - result == 0 && result != 0 ? result : fma(a, b, c);
+}
+
 #endif
 
 #ifdef REAL
 
-#if REAL_BYTES == 4
-#define FMA fmaf
+#if defined(__FMA__) || defined(__aarch64__) || defined(__FP_FAST_FMA)
+#define FUSED(name) name
 #else
-#define FMA fma
+#define FUSED(name) fc_##name
+#endif
+#if REAL_BYTES == 4
+#define FMA FUSED(fmaf)
+#else
+#define FMA FUSED(fma)
 #endif
 
 /* The next state's word from two neighbours of this one's. */
@@ -100,18 +141,18 @@ INLINE float NAME(log)(float x)
     m = (m - 1.0f) + (low ? m : 0.0f);
     float square = m * m;
     float y = 7.0376836292e-2f;
-    y = fmaf(y, m, -1.1514610310e-1f);
-    y = fmaf(y, m, 1.1676998740e-1f);
-    y = fmaf(y, m, -1.2420140846e-1f);
-    y = fmaf(y, m, 1.4249322787e-1f);
-    y = fmaf(y, m, -1.6668057665e-1f);
-    y = fmaf(y, m, 2.0000714765e-1f);
-    y = fmaf(y, m, -2.4999993993e-1f);
-    y = fmaf(y, m, 3.3333331174e-1f);
+    y = FMA(y, m, -1.1514610310e-1f);
+    y = FMA(y, m, 1.1676998740e-1f);
+    y = FMA(y, m, -1.2420140846e-1f);
+    y = FMA(y, m, 1.4249322787e-1f);
+    y = FMA(y, m, -1.6668057665e-1f);
+    y = FMA(y, m, 2.0000714765e-1f);
+    y = FMA(y, m, -2.4999993993e-1f);
+    y = FMA(y, m, 3.3333331174e-1f);
     /* log(2) is the sum of two parts, of which the first times e is exact. */
-    y = fmaf(y * m, square, e * -2.12194440e-4f);
-    y = fmaf(square, -0.5f, y);
-    return fmaf(e, 0.693359375f, m + y);
+    y = FMA(y * m, square, e * -2.12194440e-4f);
+    y = FMA(square, -0.5f, y);
+    return FMA(e, 0.693359375f, m + y);
 }
 
 /* Sine and cosine of an angle in [0, 2 pi]: a polynomial each for what is left of the nearest multiple of pi / 2. */
@@ -120,16 +161,16 @@ INLINE void NAME(sin_cos)(float angle, float *sine, float *cosine)
     uint32_t octant = ((uint32_t)(int32_t)(angle * 1.27323954473516f) + 1) & ~1u;
     float count = (float)(int32_t)octant;
     /* pi / 4 is the sum of three parts. */
-    float x = fmaf(count, -0.78515625f, angle);
-    x = fmaf(count, -2.4187564849853515625e-4f, x);
-    x = fmaf(count, -3.77489497744594108e-8f, x);
+    float x = FMA(count, -0.78515625f, angle);
+    x = FMA(count, -2.4187564849853515625e-4f, x);
+    x = FMA(count, -3.77489497744594108e-8f, x);
     float square = x * x;
-    float c = fmaf(2.443315711809948e-5f, square, -1.388731625493765e-3f);
-    c = fmaf(c, square, 4.166664568298827e-2f);
-    c = fmaf(c * square, square, square * -0.5f) + 1.0f;
-    float s = fmaf(-1.9515295891e-4f, square, 8.3321608736e-3f);
-    s = fmaf(s, square, -1.6666654611e-1f);
-    s = fmaf(s * square, x, x);
+    float c = FMA(2.443315711809948e-5f, square, -1.388731625493765e-3f);
+    c = FMA(c, square, 4.166664568298827e-2f);
+    c = FMA(c * square, square, square * -0.5f) + 1.0f;
+    float s = FMA(-1.9515295891e-4f, square, 8.3321608736e-3f);
+    s = FMA(s, square, -1.6666654611e-1f);
+    s = FMA(s * square, x, x);
     uint32_t bits_s, bits_c;
     memcpy(&bits_s, &s, 4);
     memcpy(&bits_c, &c, 4);
@@ -170,6 +211,7 @@ static void NAME(bernoulli)(void *x_, const uint32_t *restrict words, idx n, uin
 }
 
 #undef FMA
+#undef FUSED
 #undef SQRT
 #undef TWO_PI
 

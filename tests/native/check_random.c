@@ -1,5 +1,11 @@
 #include "kernels.h"
 
+#ifdef _WIN32
+/* MinGW's library rounds twice. Whether these do not, AVX2's instructions tell there, and other libraries elsewhere. */
+#define fmaf fc_fmaf
+#define fma fc_fma
+#endif
+
 /* A state as the generator's inventors seed it, and its next words by their definition. */
 static void seed_state(uint32_t *state, uint32_t seed)
 {

@@ -158,6 +158,11 @@ static void check_adamax(void)
 }
 
 const kernel_check steps_checks[] = {
-    {"sgd", check_sgd},         {"adam", check_adam},         {"rmsprop", check_rmsprop},
-    {"adagrad", check_adagrad}, {"adadelta", check_adadelta}, {"adamax", check_adamax}, {NULL, NULL},
+    {"sgd", check_sgd},
+    {"adam", check_adam},
+    {"rmsprop", check_rmsprop},
+    {"adagrad", check_adagrad},
+    {"adadelta", check_adadelta},
+    {"adamax", check_adamax},
+    {NULL, NULL},
 };

@@ -76,7 +76,7 @@ def sanitizers(folder, arguments):
     flags = "-fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer -g1 -fno-wrapv"
     copy(folder)
     # Checked kernels, all of whose loops are unrolled, take minutes to optimise well.
-    optimise(folder, {"-O2": "-O1"})
+    optimise(folder, {"-O2": "-O1", "-Os": "-O1"})
     build(folder, CFLAGS=flags, LDFLAGS="-fsanitize=address,undefined")
     run(
         # What the checkers print must not be captured with the process that they end.
