@@ -111,6 +111,44 @@ def test_pruning_is_torchs():
         prune.remove(nn.Linear(2, 2), "weight")
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_what_is_pruned_again_is_torchs(dtype):
+    torch = pytest.importorskip("torch")
+    steps = [
+        lambda p, m: p.l1_unstructured(m, "weight", 0.3),
+        lambda p, m: p.ln_structured(m, "weight", 0.4, 2, -3),
+        lambda p, m: p.random_unstructured(m, "weight", 0.2),
+        lambda p, m: p.ln_structured(m, "weight", 0.5, 1, 0),
+        lambda p, m: p.random_structured(m, "weight", 0.3, 1),
+        lambda p, m: p.ln_structured(m, "weight", 1, 2, 0),
+        lambda p, m: p.global_unstructured([(m, "weight"), (m, "bias")], p.L1Unstructured, amount=0.2),
+        lambda p, m: p.l1_unstructured(m, "weight", 3),
+    ]
+    for seed in range(20):
+        layers = []
+        for lib, pruning in ((fc, prune), (torch, torch.nn.utils.prune)):
+            lib.manual_seed(seed)
+            layer = lib.nn.Conv2d(6, 8, 3, dtype=getattr(lib, dtype))
+            for step in steps:
+                step(pruning, layer)
+            layers.append((layer.weight_mask.tolist(), layer.bias_mask.tolist(), lib.rand(1).item()))
+        assert layers[0] == layers[1]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_what_is_pruned_at_random_is_torchs(dtype):
+    torch = pytest.importorskip("torch")
+    masks = []
+    for lib, pruning in ((fc, prune), (torch, torch.nn.utils.prune)):
+        lib.manual_seed(3)
+        layer = lib.nn.Conv2d(4, 6, 3, dtype=getattr(lib, dtype))
+        pruning.random_unstructured(layer, "weight", 0.3)
+        pruning.random_structured(layer, "weight", 2, dim=0)
+        pruning.random_unstructured(layer, "bias", 0)  # draws nothing
+        masks.append((layer.weight_mask.tolist(), layer.bias_mask.tolist(), lib.rand(1).item()))
+    assert masks[0] == masks[1]
+
+
 def test_fusing_keeps_what_is_computed():
     for conv, shape in (
         (nn.Conv2d(3, 4, 3), (2, 3, 6, 6)),

@@ -11,8 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..._tensor import Tensor
-from ...creation import from_numpy
-from ...random import permutation
+from ...creation import from_numpy, rand, rand_like
 from ..module import Module
 from ..parameter import Parameter
 from .computed import compute, is_computed, restore, take
@@ -65,7 +64,7 @@ class BasePruningMethod:
             module.register_buffer(f"{name}_mask", from_numpy(np.ones(original.shape, original.dtype)))
             compute(module, name, lambda m: m._parameters[f"{name}_orig"] * m._buffers[f"{name}_mask"])
         before = module._buffers[f"{name}_mask"]
-        scores = module._parameters[f"{name}_orig"] if importance_scores is None else importance_scores
+        scores = getattr(module, name) if importance_scores is None else importance_scores
         if scores.shape != before.shape:
             raise AssertionError(
                 f"importance_scores should have the same shape as parameter {name} of {module}, {list(before.shape)}, "
@@ -75,13 +74,15 @@ class BasePruningMethod:
         return method
 
     def _masked(self, scores: Tensor, before: Tensor) -> Tensor:
-        if self.PRUNING_TYPE != "unstructured":
-            return self.compute_mask(scores, before) * before
-        # What has gone already has no say.
-        left = before.numpy() == 1
+        # What has gone already has no say: elements, or slices of which nothing is left.
         mask = before.numpy().copy()
-        row = self.compute_mask(from_numpy(scores.numpy()[left]), from_numpy(mask[left]))
-        mask[left] = row.numpy()
+        left: Any = ...
+        if self.PRUNING_TYPE == "unstructured":
+            left = mask == 1
+        elif self.PRUNING_TYPE == "structured":
+            slices = np.moveaxis(mask, self.dim, 0).reshape(mask.shape[self.dim], -1)
+            left = (*(slice(None),) * (self.dim % mask.ndim), slices.any(axis=1))
+        mask[left] = self.compute_mask(from_numpy(scores.numpy()[left]), from_numpy(mask[left])).numpy()
         return from_numpy(mask)
 
     def prune(self, t: Tensor, default_mask: Tensor | None = None, importance_scores: Tensor | None = None) -> Tensor:
@@ -129,7 +130,9 @@ class RandomUnstructured(_Amount):
 
     def compute_mask(self, t: Tensor, default_mask: Tensor) -> Tensor:
         mask = default_mask.numpy().copy()
-        mask.ravel()[permutation(mask.size)[: _count(self.amount, mask.size)]] = 0
+        count = _count(self.amount, mask.size)
+        if count:  # torch draws nothing otherwise
+            mask.ravel()[rand_like(t).flatten().argsort(descending=True).numpy()[:count]] = 0
         return from_numpy(mask)
 
 
@@ -159,7 +162,9 @@ class RandomStructured(_Structured):
     """Drops whole slices along a dimension, drawn at random."""
 
     def compute_mask(self, t: Tensor, default_mask: Tensor) -> Tensor:
-        return self._drop(t, permutation(t.shape[self.dim]), default_mask)
+        size = t.shape[self.dim]
+        order = rand(size).argsort().numpy() if _count(self.amount, size) else np.arange(size)
+        return self._drop(t, order, default_mask)
 
 
 class LnStructured(_Structured):
