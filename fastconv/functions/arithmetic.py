@@ -160,7 +160,9 @@ def lerp(input: Tensor, end: Tensor, weight: Tensor | float) -> Tensor:
             described = ", ".join(
                 f"{a.dtype} {list(a.shape)}" if isinstance(a, ARRAYS) else repr(a) for a in (input, end, weight)
             )
-            raise RuntimeError(f"lerp() expects input, end and weight of one floating dtype, got {described}")
+            same = all(isinstance(a, ARRAYS) and a.dtype == input.dtype for a in (input, end, *weights))
+            kind = NotImplementedError if same else RuntimeError
+            raise kind(f"lerp() expects input, end and weight of one floating dtype, got {described}")
     return elementwise(primitives.lerp, input, end, weight)
 
 

@@ -110,7 +110,7 @@ def _index(index: Any, name: str, length: int, ndim: int | None = None) -> np.nd
         raise IndexError(f"{name}(): Index is supposed to be a vector, got {brief(index)}")
     if array.size and not 0 <= array.min() <= array.max() < length:
         bad = array.min() if array.min() < 0 else array.max()
-        kind = RuntimeError if name.startswith(("gather", "scatter", "index_select")) else IndexError
+        kind = RuntimeError if name == "index_select" or name.startswith(("gather", "scatter")) else IndexError
         raise kind(f"{name}(): index {bad} is out of bounds for dimension with size {length}")
     return array.astype(np.int64, copy=False)
 
@@ -227,7 +227,7 @@ def scattered(input: Tensor, dim: int, index: Tensor, src: Any, name: str, op: A
 def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
     """The slices along `dim` that the vector `index` names."""
     dim = dimension(dim, _tensor(input, "index_select").ndim)
-    name = "index_select of a vector" if input.ndim == 1 else "index_select"
+    name = "index_select of rows" if input.ndim < 2 or (dim == 0 and input.numel()) else "index_select"
     array = _index(index, name, input.shape[dim] if input.ndim else 1, 1).reshape(-1)
     if not input.ndim:
         return apply(primitives.clone, input)

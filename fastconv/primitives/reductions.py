@@ -48,32 +48,39 @@ def _moments(x: np.ndarray, dim, keepdim: bool, correction: float) -> np.ndarray
     return np.var(x, axis=dim, ddof=correction, keepdims=keepdim, dtype=np.float64).astype(x.dtype)
 
 
-def _deviations(dy, x, dim, n: int, correction: float):
-    """The gradient of a variance: 2 dy (x - mean) / (n - correction)."""
+def _deviations(dy, x, dim, n: int, correction: float, whole: bool):
+    """The gradient of a variance: 2 dy (x - mean) / (n - correction).
+
+    Of a `whole` array without degrees of freedom it is infinite, as torch's is, and NaN at the mean.
+    """
     if isinstance(x, TensorBase):
         centred = x - spread(summed(x, dim, True) / n, x.shape, dim)
     else:
         centred = x - np.mean(x, axis=dim, keepdims=True, dtype=np.float64).astype(x.dtype)
+    if whole and n <= correction:
+        return spread(dy, x.shape, dim) * np.where(plain(centred) == 0, np.nan, np.inf).astype(x.dtype)
     return spread(dy * (2 / (n - correction) if n != correction else np.inf), x.shape, dim) * centred
 
 
 @differentiable_twice
 def var(needs, x, dim, keepdim, correction):
+    whole = dim is None or not x.ndim
     dim = dim_of(x, dim)
     n = _count(x.shape, dim)
-    return _moments(x, dim, keepdim, correction), lambda dy, x: (_deviations(dy, x, dim, n, correction),), (x,)
+    return _moments(x, dim, keepdim, correction), lambda dy, x: (_deviations(dy, x, dim, n, correction, whole),), (x,)
 
 
 @differentiable_twice
 def std(needs, x, dim, keepdim, correction):
     """The square root of the variance; where it is 0, of its many subgradients the zero."""
+    whole = dim is None or not x.ndim
     dim = dim_of(x, dim)
     n = _count(x.shape, dim)
 
     def vjp(dy, x, y):
         with np.errstate(divide="ignore", invalid="ignore"):
             slope = selected(plain(y) != 0, dy / (2 * y))
-        return (_deviations(slope, x, dim, n, correction),)
+        return (_deviations(slope, x, dim, n, correction, whole),)
 
     y = np.sqrt(_moments(x, dim, keepdim, correction))
     return y, vjp, (x, y)
