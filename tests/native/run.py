@@ -205,9 +205,10 @@ def windows(folder, _):
 
 
 def macos(folder, _):
-    """Without Apple's headers: the kernels want memcpy and some of libm, and the compiler brings the rest."""
-    declaration = "#include <stddef.h>\nvoid *memcpy(void *restrict to, const void *restrict from, size_t size);\n"
-    (folder / "string.h").write_text(declaration)
+    """Without Apple's headers: the kernels want memcpy, memset and some of libm, and the compiler brings the rest."""
+    copies = "void *memcpy(void *restrict to, const void *restrict from, size_t size);\n"
+    copies += "void *memset(void *to, int byte, size_t size);\n"
+    (folder / "string.h").write_text(f"#include <stddef.h>\n{copies}")
     of_one = "".join(f"double {name}(double);\n" for name in ("sqrt", "log", "sin", "cos"))
     libm = f"float sqrtf(float);\nfloat fmaf(float, float, float);\ndouble fma(double, double, double);\n{of_one}"
     (folder / "math.h").write_text(libm)
