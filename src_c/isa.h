@@ -65,6 +65,7 @@
 #define REAL float
 #define REAL_BYTES 4
 #define SIGNED int32_t
+#define UNSIGNED uint32_t
 #define NAME(x) x##_f32
 #include "vec.h"
 #include "move.h"
@@ -87,11 +88,13 @@ static const fc_kernels NAME(kernels) = FAMILIES;
 #undef REAL
 #undef REAL_BYTES
 #undef SIGNED
+#undef UNSIGNED
 #undef NAME
 
 #define REAL double
 #define REAL_BYTES 8
 #define SIGNED int64_t
+#define UNSIGNED uint64_t
 #define NAME(x) x##_f64
 #include "vec.h"
 #include "move.h"
@@ -114,6 +117,7 @@ static const fc_kernels NAME(kernels) = FAMILIES;
 #undef REAL
 #undef REAL_BYTES
 #undef SIGNED
+#undef UNSIGNED
 #undef NAME
 
 static double fma_burst(idx n)

@@ -253,7 +253,8 @@ INLINE vec NAME(exp_parts)(vec x, vec *scale)
     const vec r = (x - n * log2_high) - n * log2_low;
     vec y = splat((REAL)q[degree]);
     UNROLL_FOR (int k = degree - 1; k >= 0; k--) y = y * r + (REAL)q[k];
-    *scale = (vec)(((mask_vec)t << mantissa) + (mask_vec)splat(1));
+    /* Outside of what x lies between, which callers mask, this may wrap around. */
+    *scale = (vec)(((bits_vec)t << mantissa) + (bits_vec)splat(1));
     return r + r * r * y;
 }
 

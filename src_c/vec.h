@@ -47,6 +47,7 @@
 #define vec NAME(vec)
 #define uvec NAME(uvec)
 #define mask_vec NAME(mask_vec)
+#define bits_vec NAME(bits_vec)
 #define load NAME(load)
 #define store NAME(store)
 #define splat NAME(splat)
@@ -104,6 +105,7 @@
 typedef REAL vec __attribute__((vector_size(VECTOR_BYTES)));
 typedef REAL uvec __attribute__((vector_size(VECTOR_BYTES), aligned(REAL_BYTES), may_alias));
 typedef SIGNED mask_vec __attribute__((vector_size(VECTOR_BYTES)));
+typedef UNSIGNED bits_vec __attribute__((vector_size(VECTOR_BYTES)));
 
 INLINE vec load(const REAL *p) { return *(const uvec *)p; }
 INLINE void store(REAL *p, vec v) { *(uvec *)p = v; }
