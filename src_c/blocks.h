@@ -47,8 +47,18 @@ typedef struct {
 
 INLINE vec NAME(limited)(vec x, vec low, vec high)
 {
+#ifndef LIMIT
     x = NAME(select)((mask_vec)(x < low), low, x);
     return NAME(select)((mask_vec)(x > high), high, x);
+#elif REAL_BYTES == 4
+    LIMIT("vmaxps", x, low);
+    LIMIT("vminps", x, high);
+    return x;
+#else
+    LIMIT("vmaxpd", x, low);
+    LIMIT("vminpd", x, high);
+    return x;
+#endif
 }
 
 /* A tile of `rows` outputs and `vecs` vectors of filters; `step` is the distance of windows where that is known when
@@ -66,7 +76,7 @@ INLINE void NAME(sum_of_blocks)(const int rows, const int vecs, const idx step, 
         NAME(bring_near)(&ahead, 1);
         if (s->unseen)
             UNROLL_FOR (int r = 0; r < rows; r++) __builtin_prefetch(window + (rows + r) * step);
-        for (const REAL *const end = window + depth; window < end; window++, w += vecs * LANES) {
+        PAIRS_FOR (const REAL *const end = window + depth; window < end; window++, w += vecs * LANES) {
             vec wv[FC_BLOCK_VECS];
             UNROLL_FOR (int v = 0; v < vecs; v++) wv[v] = load(w + v * LANES);
             UNROLL_FOR (int r = 0; r < rows; r++) {

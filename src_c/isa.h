@@ -4,6 +4,8 @@
  *   REGISTERS      vector registers: 16 or 32
  *   KEEP(v)        holds v in a vector register
  *   STREAM(p, v)   stores v to the aligned p past the caches, where the CPU can
+ *   LIMIT(instruction, x, bound)   the larger or the smaller of the two, or x if either is NaN; only where that is
+ *                  fewer instructions than a comparison and a choice
  */
 #include "fastconv.h"
 

@@ -18,6 +18,14 @@
 #define UNROLL_FOR(...) _Pragma("GCC unroll 32") for (__VA_ARGS__)
 #endif
 
+/* A loop of a few steps of products, two at a time: what is around a single one takes a tenth of the time where others
+ * use the core. */
+#ifdef __clang__
+#define PAIRS_FOR(...) _Pragma("clang loop unroll_count(2)") for (__VA_ARGS__)
+#else
+#define PAIRS_FOR(...) _Pragma("GCC unroll 2") for (__VA_ARGS__)
+#endif
+
 /* A plain loop whose turns do not depend on each other, computed by vectors, which GCC does not by itself at -O2. */
 #define VECTOR_FOR(...) _Pragma("omp simd") for (__VA_ARGS__)
 
