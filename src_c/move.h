@@ -191,6 +191,10 @@ static void NAME(pack_filters)(void *dst_, const void *w_, idx rows, idx w_row, 
             }
         return;
     }
+    if (w_row == 1 && n_taps == 1 && rows == ROWS) {
+        for (idx c = 0; c < channels; c++) memcpy(dst + c * ROWS, w + taps[0] + c * w_channel, ROWS * sizeof(REAL));
+        return;
+    }
     for (idx c = 0; c < channels; c++, w += w_channel)
         for (idx t = 0; t < n_taps; t++, dst += rows) {
             const REAL *from = w + taps[t];

@@ -37,6 +37,7 @@ cdef enum:
     MOST_TILES_BLOCK = 8192   # all that TILES stages stays in L2, which stage_bytes sees to between these two
     LEAST_TILES_BLOCK = 256
     OUTER_BLOCK = 128      # its sums, of a panel of filters, stay in L1
+    FEW_CHANNELS = 16      # whose filters are packed at a time
     DOT_BLOCK = 2048       # nothing is kept for it but the ends of a row: it is a task for a thread
 
 
@@ -363,7 +364,7 @@ cdef void pack_chunk(const Gather *job, idx index) noexcept nogil:
     """The filters of a group and a chunk of channels as the form reads them."""
     if index >= job.groups * job.n_chunks:
         return
-    cdef idx group = index // job.n_chunks, c0 = index % job.n_chunks * job.chunk, k = 0, rows
+    cdef idx group = index // job.n_chunks, c0 = index % job.n_chunks * job.chunk, c = 0, few, k, rows
     cdef idx channels = min(job.chunk, job.C - c0), taps = job.grid.R * job.grid.S, itemsize = job.kernels.itemsize
     if job.form == OUTER:
         pack_for_outer(job, group)
@@ -371,13 +372,18 @@ cdef void pack_chunk(const Gather *job, idx index) noexcept nogil:
     if job.form == DOT:
         pack_for_dot(job, group)
         return
-    while k < job.K:
-        rows = min(job.kernels.product.rows, job.K - k)
-        job.kernels.move.pack_filters(
-            job.filters + ((group * job.C + c0) * job.K + k * channels) * taps * itemsize,
-            job.w + (group * job.w_group + k * job.w_filter + c0 * job.w_channel) * itemsize, rows, job.w_filter,
-            channels, job.w_channel, taps, job.filter_taps)
-        k += rows
+    # Where filters are nearer to each other than channels, all filters are packed of a few channels, which share lines.
+    few = channels if job.w_channel < job.w_filter else FEW_CHANNELS
+    while c < channels:
+        few, k = min(few, channels - c), 0
+        while k < job.K:
+            rows = min(job.kernels.product.rows, job.K - k)
+            job.kernels.move.pack_filters(
+                job.filters + ((group * job.C + c0) * job.K + k * channels + c * rows) * taps * itemsize,
+                job.w + (group * job.w_group + k * job.w_filter + (c0 + c) * job.w_channel) * itemsize, rows,
+                job.w_filter, few, job.w_channel, taps, job.filter_taps)
+            k += rows
+        c += few
 
 
 cdef void gather_block(const Gather *job, idx group, Block *block, idx k0, idx k1, char *memory) noexcept nogil:
