@@ -15,11 +15,11 @@ typedef struct {
     idx dot_cols;   /* its (channel, tap) pairs */
 
     /* outer[vecs - 1]: a tile with filters along the lanes,
-     *     acc[r * width + k] += sum_i x[pixels[i] + offsets[r]] * dy[i * width + k],   r < outer_rows, k < width,
+     *     acc[r * acc_row + k] += sum_i x[pixels[i] + offsets[r]] * dy[i * width + k],   r < outer_rows, k < width,
      * where width = vecs * lanes. Meanwhile the widest tile asks for `ahead` n_pixels / FC_AHEAD times, two lines each
      * time. */
     void (*outer[FC_MAX_VECS])(idx n_pixels, const int32_t *pixels, const void *x, const idx *offsets, const void *dy,
-                               void *acc, const fc_ahead *ahead);
+                               void *acc, idx acc_row, const fc_ahead *ahead);
 
     /* dot[rows - 1]: a tile with pixels along the lanes,
      *     acc[r * dot_cols + c] += sum_n sum_p sum_q dy[r * dy_row + n * dy_plane + p * dy_pitch + q]
@@ -55,7 +55,7 @@ INLINE void NAME(outer_step)(const int vecs, vec acc[OUTER_ROWS][OUTER_VECS], co
 }
 
 INLINE void NAME(outer)(const int vecs, idx n_pixels, const int32_t *pixels, const void *x_, const idx *offsets,
-                        const void *dy_, void *acc_, fc_ahead ahead)
+                        const void *dy_, void *acc_, idx acc_row, fc_ahead ahead)
 {
     const REAL *x = x_, *dy = dy_;
     REAL *out = acc_;
@@ -66,7 +66,7 @@ INLINE void NAME(outer)(const int vecs, idx n_pixels, const int32_t *pixels, con
     vec acc[OUTER_ROWS][OUTER_VECS];
     UNROLL_FOR (int r = 0; r < OUTER_ROWS; r++) {
         xr[r] = x + offsets[r];
-        __builtin_prefetch(out + r * width, 1);
+        __builtin_prefetch(out + r * acc_row, 1);
         UNROLL_FOR (int v = 0; v < turns * vecs; v++) acc[r][v] = (vec){0};
     }
     idx i = 0;
@@ -87,7 +87,7 @@ INLINE void NAME(outer)(const int vecs, idx n_pixels, const int32_t *pixels, con
     for (; i < n_pixels; i++, dy += width) NAME(outer_step)(vecs, acc, xr, pixels[i], dy);
     UNROLL_FOR (int r = 0; r < OUTER_ROWS; r++)
         UNROLL_FOR (int v = 0; v < vecs; v++) {
-            REAL *p = out + r * width + v * LANES;
+            REAL *p = out + r * acc_row + v * LANES;
             UNROLL_FOR (int t = 1; t < turns; t++) acc[r][v] += acc[r][t * vecs + v];
             store(p, load(p) + acc[r][v]);
         }
@@ -95,9 +95,9 @@ INLINE void NAME(outer)(const int vecs, idx n_pixels, const int32_t *pixels, con
 
 #define OUTER(vecs)                                                                                                    \
     static void NAME(outer_##vecs)(idx n_pixels, const int32_t *pixels, const void *x, const idx *offsets,             \
-                                   const void *dy, void *acc, const fc_ahead *ahead)                                   \
+                                   const void *dy, void *acc, idx acc_row, const fc_ahead *ahead)                      \
     {                                                                                                                  \
-        NAME(outer)(vecs, n_pixels, pixels, x, offsets, dy, acc, *ahead);                                              \
+        NAME(outer)(vecs, n_pixels, pixels, x, offsets, dy, acc, acc_row, *ahead);                                     \
     }
 OUTERS(OUTER)
 #undef OUTER

@@ -140,7 +140,7 @@ cdef void multiply_row(const ColumnTaps *job, idx i, idx images, const Scratch *
         while f < pixels:
             kernels.correlate.outer[width // kernels.lanes - 1](
                 depth, job.taps, dy, scratch.pixels + f, filters + (job.R - 1 - last) * job.K * width * itemsize,
-                scratch.sums + f * width * itemsize, &nothing)
+                scratch.sums + f * width * itemsize, width, &nothing)
             f += kernels.correlate.outer_rows
         whole.count = width
         for n in range(images):

@@ -14,7 +14,7 @@ not depend on the number of threads.
 """
 
 from libc.stdint cimport int32_t
-from libc.string cimport memset
+from libc.string cimport memcpy, memset
 
 from fastconv._native.ahead cimport Ahead, ask, plan_ahead
 from fastconv._native.grid cimport (
@@ -56,6 +56,7 @@ cdef struct Correlate:
     bint by_lanes        # or its channels, neighbours in memory, are staged along the lanes: [vector][pixel][lane]
     idx k_part, k_parts, c_part, c_parts
     idx slices, slice_blocks
+    bint direct          # of one slice, MIRRORED's sums are added up in rows of dw
     idx lane_width       # OUTER: filters in a panel
     idx tile_pairs       # (channel, tap) pairs in a tile
     # Tables.
@@ -66,6 +67,7 @@ cdef struct Correlate:
 
 cdef struct Scratch:
     char *stage
+    char *tile           # that reaches beyond dw's rows or its part
     char *dy             # transposed, or its rows one filter after the other
     int32_t *pixels      # OUTER: where the block's pixels lie
     idx *pairs
@@ -250,6 +252,9 @@ cdef void plan_correlate(Correlate *job, idx threads) noexcept nogil:
         job.slices = min(job.slices, max(1, grid.N * grid.P * grid.Q // tuning.blocks.slice_pixels))
     job.slice_blocks = parts(images, max(job.slices, 1))
     job.slices = parts(images, job.slice_blocks)
+    job.direct = job.form == MIRRORED and job.slices == 1
+    if job.direct:
+        job.sums_size = 0
     # The other forms read whole vectors, which stay within rows that are as long as one.
     if not job.outer and not job.runs and grid.inside and job.x.s_w == 1 and grid.step_w == 1:
         job.placed = (grid.Q - 1) % grid.cols + 1 >= lanes
@@ -273,6 +278,7 @@ cdef void lay_out_scratch(const Correlate *job, Arena *arena, Scratch *scratch) 
     if job.outer:
         scratch.dy = <char *>carve(arena, pixels * up(job.k_part, lanes), itemsize)
         scratch.pixels = <int32_t *>carve(arena, pixels, sizeof(int32_t))
+        scratch.tile = <char *>carve(arena, job.tile_pairs * job.lane_width, itemsize)
     else:
         if job.runs:
             pixels = <double>grid.images * up(grid.rows * grid.stage_pitch, lanes)
@@ -346,6 +352,17 @@ cdef void turn_filters(const Correlate *job, const Part *part, idx first, idx en
             q += count
 
 
+cdef void move_tile(const Correlate *job, char *dw, char *tile, idx width, idx rows, idx cols,
+                    bint back) noexcept nogil:
+    """Copy so much of a tile out of dw, or back."""
+    cdef idx itemsize = job.kernels.itemsize, r
+    for r in range(rows):
+        if back:
+            memcpy(dw + r * job.dw_pair * itemsize, tile + r * width * itemsize, cols * itemsize)
+        else:
+            memcpy(tile + r * width * itemsize, dw + r * job.dw_pair * itemsize, cols * itemsize)
+
+
 cdef void correlate_outer(const Correlate *job, const Part *part, const Block *block, const Block *next_block,
                           Ahead *next_rows, Scratch *scratch, char *sums) noexcept nogil:
     cdef const fc_kernels *kernels = job.kernels
@@ -355,6 +372,11 @@ cdef void correlate_outer(const Correlate *job, const Part *part, const Block *b
     cdef bint together = channels_last(&job.dy)
     cdef Ahead next_dy
     cdef const Block *of
+    cdef char *dw = job.dw + (part.first_channel // job.C * job.dw_group + part.k0 * job.dw_filter
+                              + part.c0 * job.dw_pair) * itemsize
+    cdef char *to
+    cdef idx row, rows, cols
+    cdef bint ragged = False
     cdef fc_ahead lines
     for n in range(block.images):
         for p in range(block.rows):
@@ -391,9 +413,18 @@ cdef void correlate_outer(const Correlate *job, const Part *part, const Block *b
                 ask(&next_dy, itemsize, &lines)
                 if lines.step == 0:
                     ask(next_rows, itemsize, &lines)
+                to, row = sums + (k * n_sums + pair * width) * itemsize, width
+                if job.direct:
+                    to, row = dw + (k * job.dw_filter + pair * job.dw_pair) * itemsize, job.dw_pair
+                    rows, cols = min(job.tile_pairs, part.n_pairs - pair), min(width, part.k_count - k)
+                    ragged = rows < job.tile_pairs or cols < width
+                    if ragged:
+                        move_tile(job, to, scratch.tile, width, rows, cols, False)
                 kernels.correlate.outer[width // kernels.lanes - 1](
                     pixels, scratch.pixels, block.base, scratch.pairs + pair, scratch.dy + k * pixels * itemsize,
-                    sums + (k * n_sums + pair * width) * itemsize, &lines)
+                    scratch.tile if ragged else to, width if ragged else row, &lines)
+                if ragged:
+                    move_tile(job, to, scratch.tile, width, rows, cols, True)
                 pair += job.tile_pairs
             k += width
 
@@ -550,7 +581,10 @@ cdef int correlate_run(const Problem *problem, int form) except -1:
     lay_out_tables(&job, &tables)
     with nogil:
         fill_pairs(&job)
+        if job.direct:
+            memset(job.dw, 0, problem.w.end - problem.w.data)
         run_tasks(slice_task, &job, folds * job.slices, 1, &workspace)
-        run_tasks(fold_task, &job, folds, parts(folds, workspace.n_threads), &workspace)
+        if not job.direct:
+            run_tasks(fold_task, &job, folds, parts(folds, workspace.n_threads), &workspace)
     release(&workspace)
     return 0

@@ -355,7 +355,8 @@ cdef void gather_outer(const Gather *job, idx group, Block *block, idx k0, idx k
         while i < n_pixels:
             kernels.correlate.outer[width // lanes - 1](
                 depth, scratch.pairs, block.base, scratch.pixels + i,
-                job.filters + (group * up(job.K, lanes) + k) * depth * itemsize, sums + i * width * itemsize, &nothing)
+                job.filters + (group * up(job.K, lanes) + k) * depth * itemsize, sums + i * width * itemsize, width,
+                &nothing)
             i += kernels.correlate.outer_rows
         run.offset, run.count = 0, rows
         for i in range(block.images * n_rows):

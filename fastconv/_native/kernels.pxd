@@ -93,7 +93,7 @@ cdef extern from "fastconv.h" nogil:
         idx dot_cols
         void (*shifted_sums)(void *sums, const void *z, idx z_row, idx shift, idx n, idx count) noexcept nogil
         void (*outer[8])(idx n_pixels, const int32_t *pixels, const void *x, const idx *offsets, const void *dy,
-                         void *acc, const fc_ahead *ahead) noexcept nogil
+                         void *acc, idx acc_row, const fc_ahead *ahead) noexcept nogil
         void (*fold)(void *w, idx w_row, const void *sums, idx slice, idx n_slices, idx row, idx col, idx filters,
                      idx pairs) noexcept nogil
         void (*dot[8])(idx n_planes, idx n_rows, idx n_cols, const void *dy, idx dy_row, idx dy_plane, idx dy_pitch,

@@ -6,6 +6,7 @@ static void check_outer(void)
     for (idx vecs = 1; vecs <= kern->correlate->outer_vecs; vecs++)
         for (int round = 0; round < 60; round++) {
             idx n = below(40), width = vecs * lanes, rows = kern->correlate->outer_rows, offsets[16], far = 0, most = 0;
+            const idx row = width + below(5), size = (rows - 1) * row + width;
             int32_t pixels[40];
             for (idx r = 0; r < rows; r++) {
                 offsets[r] = below(30);
@@ -16,17 +17,16 @@ static void check_outer(void)
                 if (pixels[i] > most) most = pixels[i];
             }
             const void *x = input(far + most + 1), *dy = input(n * width);
-            void *acc = copy_of(input(rows * width), rows * width);
-            double *expected = malloc((size_t)(rows * width) * sizeof(double));
+            void *acc = copy_of(input(size), size);
+            double *expected = malloc((size_t)size * sizeof(double));
+            for (idx j = 0; j < size; j++) expected[j] = get(acc, j);
             for (idx r = 0; r < rows; r++)
-                for (idx j = 0; j < width; j++) {
-                    double sum = get(acc, r * width + j);
-                    for (idx i = 0; i < n; i++) sum += get(x, pixels[i] + offsets[r]) * get(dy, i * width + j);
-                    expected[r * width + j] = sum;
-                }
+                for (idx j = 0; j < width; j++)
+                    for (idx i = 0; i < n; i++)
+                        expected[r * row + j] += get(x, pixels[i] + offsets[r]) * get(dy, i * width + j);
             SAY("vecs %td pixels %td", vecs, n);
-            kern->correlate->outer[vecs - 1](n, pixels, x, offsets, dy, acc, &(fc_ahead){x, lanes});
-            expect(acc, 0, expected, rows * width, "acc");
+            kern->correlate->outer[vecs - 1](n, pixels, x, offsets, dy, acc, row, &(fc_ahead){x, lanes});
+            expect(acc, 0, expected, size, "acc");
             free(expected);
             release();
         }
