@@ -90,7 +90,7 @@ cdef struct Elements:
     const char *b
     idx count
     const fc_kernels *kernels
-    bint far
+    bint streamed
 
 
 cdef void elements_task(const void *job, idx piece, char *_scratch) noexcept nogil:
@@ -100,9 +100,9 @@ cdef void elements_task(const void *job, idx piece, char *_scratch) noexcept nog
     cdef char[TILE] tile
     cdef char *y = tile
     while at < end:
-        bytes = min(<idx>TILE if e.far else end, end - at)
+        bytes = min(<idx>TILE if e.streamed else end, end - at)
         count = bytes // itemsize
-        if not e.far:
+        if not e.streamed:
             y = e.y + at
         if e.of_one != NULL:
             e.of_one(y, e.a + at, count)
@@ -110,10 +110,10 @@ cdef void elements_task(const void *job, idx piece, char *_scratch) noexcept nog
             e.of_two(y, e.a + at, e.b + at, count)
         else:
             e.scaled(y, e.a + at, e.b + at, e.scale, count)
-        if e.far:
+        if e.streamed:
             store_far(e.kernels, e.y + at, tile, bytes)
         at += bytes
-    if e.far:
+    if e.streamed:
         fc_fence()
 
 
@@ -231,7 +231,7 @@ cdef struct Planes:
     # A pass over arrays (N, C, pixels) in the order of memory, in blocks of some planes of an image; or, where channels
     # are neighbours in memory, of some pixels of all channels, which count as images then.
     const fc_kernels *kernels
-    bint last, far         # channels are neighbours; y is stored past the caches
+    bint last, streamed    # channels are neighbours; y is stored past the caches
     idx images, channels, pixels
     idx elements           # of a channel, in all
     idx some, blocks       # planes of a block, blocks of an image
@@ -513,7 +513,7 @@ cdef void affine_task(const void *job, idx task, char *_scratch) noexcept nogil:
     cdef Block block = block_of(planes, task)
     cdef idx itemsize = planes.kernels.itemsize, at = block.at, i, end, bytes
     cdef char[TILE] tile
-    if not planes.far:
+    if not planes.streamed:
         affine_at(planes, block.channel, block.count, block.pixels, planes.y + at, at)
         return
     for i in range(block.count):
@@ -528,7 +528,7 @@ cdef void affine_task(const void *job, idx task, char *_scratch) noexcept nogil:
 
 cdef void run_affine(Planes *planes, cnp.ndarray y) noexcept:
     # Numbers of neighbouring channels would be brought into vectors for each tile again.
-    planes.far = not planes.last and goes_far(y, planes.a, planes.b)
+    planes.streamed = not planes.last and goes_far(y, planes.a, planes.b)
     run_blocks(affine_task, planes, 10.0, False)
 
 
