@@ -56,7 +56,7 @@ INLINE vec NAME(sigmoid)(vec x, vec *rest)
 
 INLINE vec NAME(tanh)(vec x)
 {
-    const SIGNED sign = (SIGNED)1 << (8 * REAL_BYTES - 1);
+    const SIGNED sign = (SIGNED)((UNSIGNED)1 << (8 * REAL_BYTES - 1));
     const vec less = NAME(exp_less_1)(-2 * NAME(abs)(x)), y = -less / (2 + less);
     return (vec)(((mask_vec)y & ~sign) | ((mask_vec)x & sign));
 }
