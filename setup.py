@@ -204,7 +204,7 @@ class Sdist(sdist):
 
 
 # Modules that hand rows to kernels are as fast when they are small, which the wheel gains from.
-SMALL = {"axes", "block_layers", "blocks", "draws", "layer_passes", "pictures", "pointwise", "steps"}
+SMALL = {"axes", "block_layers", "blocks", "draws", "layer_passes", "passes", "pictures", "pointwise", "steps"}
 
 
 def extension(source):
