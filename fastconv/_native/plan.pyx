@@ -6,6 +6,7 @@ tuning. """
 
 cimport numpy as cnp
 from libc.math cimport INFINITY
+from libc.stdint cimport uint64_t
 from libc.string cimport memcmp, memset
 
 from fastconv._native.checks cimport READ, RESULT, check_array, check_axis, check_convolution
@@ -126,7 +127,8 @@ cdef struct Choice:
 
 
 cdef enum:
-    KEPT = 64            # a power of two: the choices of a network's layers, each in the place that its sizes say
+    KEPT_BITS = 8
+    KEPT = 1 << KEPT_BITS    # the choices of a network's layers, each in the place that its sizes say
 
 # To weigh takes as long as a tiny convolution, and a network asks for the same ones again and again. Whoever reads or
 # writes here holds the GIL.
@@ -134,15 +136,18 @@ cdef Choice[KEPT] choices
 
 
 cdef inline size_t place_of(const Problem *problem) noexcept nogil:
-    cdef size_t mixed = problem.which
+    """The sizes in one number, and its upper bits: those of a product are as different as all of its factor's bits
+    (Knuth, The Art of Computer Programming, volume 3, section 6.4)."""
+    cdef uint64_t mixed = problem.which
     mixed = mixed * 31 + problem.w.n
     mixed = mixed * 31 + problem.w.c
+    mixed = mixed * 31 + problem.w.s_n   # alone tells a square linear layer's input gradient from its result
     mixed = mixed * 31 + problem.w.h
     mixed = mixed * 31 + problem.x.n
     mixed = mixed * 31 + problem.x.h
     mixed = mixed * 31 + problem.x.s_w
     mixed = mixed * 31 + problem.stride_h
-    return (mixed ^ mixed >> 6 ^ mixed >> 12) % KEPT
+    return <size_t>(mixed * <uint64_t>0x9E3779B97F4A7C15 >> 64 - KEPT_BITS)
 
 
 cdef int run(const Problem *problem) except -1:

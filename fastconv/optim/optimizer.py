@@ -29,7 +29,7 @@ def _own(name: str, value, p: Tensor):
     return value.detach().to(np.float32 if is_number else p.dtype).clone()
 
 
-def take_step(rule: str, parameters: list, gradients: list, states: tuple = (), **numbers: Any) -> None:
+def take_step(rule: str, parameters: list, gradients: list, states: tuple = (), /, **numbers: Any) -> None:
     """:func:`fastconv._native.steps.take_step`, for bfloat16 as well, which is computed in float32."""
     try:
         steps.take_step(rule, parameters, gradients, states, **numbers)

@@ -87,26 +87,23 @@ class SGD(Optimizer):
 
     def _update(self, group: dict[Any, Any]) -> None:
         parameters, arrays, gradients = with_gradient(group["params"])
-        momentum = float(group["momentum"])
-        numbers = {
-            "lr": float(group["lr"]),
-            "sign": -1 if group["maximize"] else 1,
-            "decay": float(group["weight_decay"]),
-            "first_old": momentum,
-            "nesterov": bool(group["nesterov"]),
-        }
+        momentum, fresh = float(group["momentum"]), 1 - float(group["dampening"])
+
+        def step(arrays: list, gradients: list, states: tuple, first_new: float) -> None:
+            take_step(
+                "sgd", arrays, gradients, states, lr=float(group["lr"]), sign=-1 if group["maximize"] else 1,
+                decay=float(group["weight_decay"]), first_old=momentum, first_new=first_new,
+                nesterov=bool(group["nesterov"]),
+            )  # fmt: skip
+
         if not momentum:
-            take_step("sgd", arrays, gradients, **numbers)
-            return
-        # The first buffer is the gradient itself, whatever the dampening.
+            return step(arrays, gradients, (), 1.0)
         kept = [self.state[p].get("momentum_buffer") for p in parameters]
         first = [i for i, buffer in enumerate(kept) if buffer is None]
         if not first:
-            buffers = [buffer._array for buffer in kept]
-            take_step("sgd", arrays, gradients, (buffers,), first_new=1 - float(group["dampening"]), **numbers)
-            return
+            return step(arrays, gradients, ([buffer._array for buffer in kept],), fresh)
+        # The first buffer is the gradient itself, whatever the dampening.
         later = [i for i, buffer in enumerate(kept) if buffer is not None]
-        for chosen, fresh in ((later, 1 - float(group["dampening"])), (first, 1.0)):
+        for chosen, first_new in ((later, fresh), (first, 1.0)):
             buffers = self._kept([parameters[i] for i in chosen], "momentum_buffer")
-            of_chosen = [arrays[i] for i in chosen], [gradients[i] for i in chosen]
-            take_step("sgd", *of_chosen, (buffers,), first_new=fresh, **numbers)
+            step([arrays[i] for i in chosen], [gradients[i] for i in chosen], (buffers,), first_new)

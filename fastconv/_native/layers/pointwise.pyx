@@ -126,8 +126,13 @@ def add(a, b):
 
 def reshape(x, shape):
     """The elements of x in another shape; a view where possible."""
+    cdef cnp.ndarray a = array_of(x)
+    return reshaped(x, a, a.reshape(shape))
+
+
+cdef reshaped(x, cnp.ndarray a, cnp.ndarray y):
+    """y, which is the array of x in another shape."""
     cdef int gradients = asked(x)
-    cdef cnp.ndarray a = array_of(x), y = a.reshape(shape)
     cdef PyObject *base = <PyObject *>cnp.PyArray_BASE(y)
     cdef ReshapeProduct product
     cdef TensorBase out
@@ -157,16 +162,24 @@ def flatten(x, start_dim=0, end_dim=-1):
     a = array_of(x)
     if not cnp.PyArray_Check(a):
         raise TypeError(f"flatten() expects a Tensor, got {brief(x)}")
-    cdef tuple shape = a.shape
-    cdef int n = <int>len(shape), first = dimension(start_dim, n), last = dimension(end_dim, n), i
+    cdef cnp.ndarray whole = a
+    cdef int n = cnp.PyArray_NDIM(whole), first = dimension(start_dim, n), last = dimension(end_dim, n), i
+    cdef cnp.npy_intp[cnp.NPY_MAXDIMS] lengths
+    cdef cnp.PyArray_Dims shape
     if first > last:
-        raise RuntimeError(f"flatten() got start_dim {start_dim} after end_dim {end_dim} for shape {list(shape)}")
+        raise RuntimeError(f"flatten() got start_dim {start_dim} after end_dim {end_dim} for shape {list(a.shape)}")
     if first == last and n:
         return x
-    length = 1
+    shape.ptr, shape.len = lengths, first + 1
+    for i in range(first):
+        lengths[i] = whole.shape[i]
+    lengths[first] = 1
     for i in range(first, min(last + 1, n)):
-        length *= shape[i]
-    return reshape(x, shape[:first] + (length,) + shape[last + 1:])
+        lengths[first] *= whole.shape[i]
+    for i in range(last + 1, n):
+        lengths[shape.len] = whole.shape[i]
+        shape.len += 1
+    return reshaped(x, whole, cnp.PyArray_Newshape(whole, &shape, cnp.NPY_CORDER))
 
 
 for operation in (relu, relu_backward, leaky_relu, leaky_relu_backward, reshape):
