@@ -1,7 +1,10 @@
 """Models in evaluation mode, optimized: plans beside the models themselves, which compute in float64."""
 
+import collections
 import copy
+import pickle
 import threading
+import types
 
 import numpy as np
 import pytest
@@ -128,6 +131,62 @@ def test_drawn_layers(seed, isa):
                 fastconv.set_num_threads(threads)
             last = x.contiguous(memory_format=fastconv.channels_last)
             assert np.array_equal(y, fast(last).numpy()), (model, shape)
+
+
+class Beside(nn.Module):
+    """What a module makes of images, beside these or times them."""
+
+    def __init__(self, module, join):
+        super().__init__()
+        self.module, self.join = module, join
+
+    def forward(self, x):
+        return self.join(x, self.module(x))
+
+
+STEPS = {
+    "3x3": lambda: nn.Conv2d(16, 16, 3, padding=1),
+    "1x1, strided": lambda: nn.Conv2d(16, 16, 1, stride=2),
+    "depthwise": lambda: nn.Conv2d(16, 16, 3, padding=1, groups=16),
+    "grouped": lambda: nn.Conv2d(16, 16, 3, padding=1, groups=2),
+    "norm": lambda: nn.BatchNorm2d(16),
+    "relu": nn.ReLU,
+    "relu in place": lambda: nn.ReLU(inplace=True),
+    "relu6": nn.ReLU6,
+    "hardtanh": lambda: nn.Hardtanh(-0.1, 0.2),
+    "silu": nn.SiLU,
+    "gelu": nn.GELU,
+    "maxima": lambda: nn.MaxPool2d(3, 2, 1),
+    "maxima apart": lambda: nn.MaxPool2d(2, 1, 1, dilation=2),
+    "means": lambda: nn.AvgPool2d(2, 1, 1, count_include_pad=False),
+    "adaptive means": lambda: nn.AdaptiveAvgPool2d(3),
+    "adaptive means of the same size": lambda: nn.AdaptiveAvgPool2d((None, None)),
+    "residual": lambda: Beside(nn.Conv2d(16, 16, 1), lambda x, y: x + y),
+    "residual, scaled": lambda: Beside(nn.Conv2d(16, 16, 1), lambda x, y: fastconv.add(x, y, alpha=2)),
+    "in place": lambda: Beside(nn.Conv2d(16, 16, 1), lambda x, y: y.add_(x)),
+    "excitation": lambda: Beside(nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Sigmoid()), lambda x, y: x * y),
+    "concatenation": lambda: nn.Sequential(
+        Beside(nn.ReLU(), lambda x, y: fastconv.cat([x, y], 1)), nn.Conv2d(32, 16, 1)),
+    "larger": lambda: nn.Upsample(scale_factor=2),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("first", STEPS)
+def test_whatever_follows_what(first):
+    """Each kind of layer after each other one."""
+    fastconv.manual_seed(1)
+    for second in STEPS:
+        for third in ("relu", "hardtanh", "3x3"):
+            model = shaken(
+                nn.Sequential(nn.Conv2d(3, 16, 3, padding=1), *(STEPS[name]() for name in (first, second, third)))
+            )
+            x = fastconv.randn(2, 3, 7, 6)
+            exact = copy.deepcopy(model).double()(x.double()).detach().numpy()
+            fast = fastconv.optimize(model)
+            with fastconv.no_grad():
+                for _ in range(2):
+                    assert error(fast(x).numpy(), exact) < BOUND, (first, second, third)
+            assert "the model itself" not in fast.report()
 
 
 def test_large_layers_on_threads(isa):
@@ -281,6 +340,107 @@ def test_plans_follow_changes(change):
     assert "the model itself" not in fast.report()
 
 
+class Attributes(nn.Module):
+    """A model that computes with what its attributes hold."""
+
+    def __init__(self):
+        super().__init__()
+        self.convolution, self.scale, self.act = nn.Conv2d(3, 8, 3), 2.0, F.relu
+        self.factors, self.sizes = [fastconv.ones(8), [fastconv.ones(1)]], {"power": 1}
+        self.offset, self.about = np.zeros(8, np.float32), types.SimpleNamespace(shift=0.0)
+
+    def forward(self, x):
+        y = self.act(self.convolution(x) * self.scale * self.factors[0].view(1, 8, 1, 1) * self.factors[1][0])
+        return y ** self.sizes["power"] + fastconv.from_numpy(self.offset).view(1, 8, 1, 1) + self.about.shift
+
+
+ATTRIBUTES = {
+    "number": lambda model: setattr(model, "scale", 3.0),
+    "function": lambda model: setattr(model, "act", F.silu),
+    "item": lambda model: model.factors.__setitem__(0, fastconv.randn(8)),
+    "content of an item": lambda model: model.factors[1][0].mul_(3),
+    "item of an item": lambda model: model.factors[1].__setitem__(0, fastconv.randn(1)),
+    "dict": lambda model: model.sizes.update(power=2),
+    "array": lambda model: model.offset.__setitem__(3, 5),
+    "attribute of an attribute": lambda model: setattr(model.about, "shift", 1.5),
+    "stride": lambda model: setattr(model.convolution, "stride", (2, 2)),
+    "deleted": lambda model: (setattr(type(model), "scale", 7.0), delattr(model, "scale")),
+}
+
+
+@pytest.mark.parametrize("change", ATTRIBUTES)
+def test_plans_follow_attributes(change):
+    model, x = type("Own", (Attributes,), {})().eval(), fastconv.randn(2, 3, 8, 8)
+    fast = fastconv.optimize(model)
+    with fastconv.no_grad():
+        before = fast(x).numpy()
+        ATTRIBUTES[change](model)
+        assert not np.array_equal(before, fast(x).numpy())
+        assert error(fast(x).numpy(), model(x).numpy()) < BOUND
+    assert "the model itself" not in fast.report()
+
+
+def test_attributes_of_the_optimized_model_are_the_models():
+    fast = fastconv.optimize(Attributes().eval())
+    fast.scale = 5.0
+    assert fast.scale == fast.model.scale == 5
+    del fast.scale
+    assert not hasattr(fast.model, "scale")
+
+
+def test_views_of_one_array_are_watched():
+    memory = np.zeros(400000, np.float32)
+    model, x = nn.Conv2d(3, 200, 3).eval(), fastconv.randn(1, 3, 5, 5)
+    model.weight.data = fastconv.from_numpy(memory[: model.weight.numel()].reshape(model.weight.shape))
+    fast = fastconv.optimize(model)
+    with fastconv.no_grad():
+        fast(x)
+        memory[1234] = 7
+        assert error(fast(x).numpy(), model(x).numpy()) < BOUND
+
+
+def test_filters_are_known_by_all_that_they_depend_on():
+    class Shared(nn.Module):
+        """Layers that are used twice, among others."""
+
+        def __init__(self):
+            super().__init__()
+            self.convolution, self.narrow, self.linear = (
+                nn.Conv2d(8, 64, 3, padding=1),
+                nn.Conv2d(64, 16, 2, 2),
+                nn.Linear(64, 10),
+            )
+            self.first, self.second = nn.BatchNorm2d(64), nn.BatchNorm2d(64, eps=0.1)
+            self.second.running_mean, self.second.running_var = self.first.running_mean, self.first.running_var
+
+        def forward(self, x):
+            y = self.first(self.convolution(x))
+            z = self.second(self.convolution(x))
+            scaled = F.conv2d(x, self.convolution.weight * x.shape[2])
+            return [self.linear(F.adaptive_avg_pool2d(y, 1).flatten(1)), self.linear(self.narrow(z).flatten(1)), scaled]
+
+    fastconv.manual_seed(0)
+    model = shaken(Shared())
+    fast = fastconv.optimize(model)
+    with fastconv.no_grad():
+        for images in (2, 1, 2, 3):
+            x = fastconv.randn(images, 8, 4, 4)
+            for y, exact in zip(fast(x), model(x), strict=True):
+                assert error(y.numpy(), exact.numpy()) < BOUND
+    assert "the model itself" not in fast.report()
+
+
+@pytest.mark.parametrize("how", [copy.copy, copy.deepcopy, lambda fast: pickle.loads(pickle.dumps(fast))])
+def test_copies(how):
+    fast, x = fastconv.optimize(small()), fastconv.randn(1, 3, 8, 8)
+    with fastconv.no_grad():
+        y = fast(x).numpy()
+        other = how(fast)
+        assert type(other) is type(fast) and not other.training
+        assert np.array_equal(other(x).numpy(), y)
+        assert (other.model is fast.model) == (how is copy.copy)
+
+
 def test_a_tensor_that_is_no_parameter():
     class Scaled(nn.Module):
         def __init__(self):
@@ -324,6 +484,122 @@ def test_values_decide():
     assert np.array_equal(fast(ones).numpy(), 2 * ones.numpy())
     assert np.array_equal(fast(-ones).numpy(), -3 * ones.numpy())
     assert "read as numbers" in fast.report()
+
+
+class Does(nn.Module):
+    """A convolution, and what a function does with its result and the images."""
+
+    def __init__(self, function):
+        super().__init__()
+        self.convolution, self.function, self.calls = nn.Conv2d(3, 8, 3, padding=1), function, [0]
+
+    def forward(self, x):
+        return self.function(self, self.convolution(x))
+
+
+OUTSIDE = fastconv.zeros(2, 8, 6, 6)
+
+Pair = collections.namedtuple("Pair", ["a", "b"])
+
+FUNCTIONS = {
+    # what has a plan
+    "tensors of its own are written to": (lambda self, y: fastconv.zeros(2, 8, 6, 6).add_(y) * 2, None),
+    "places are written to": (lambda self, y: (lambda z: (z.__setitem__((slice(None), slice(2, 10)), y), z)[1])(
+        fastconv.zeros(2, 12, 6, 6)).relu(), None),
+    "out": (lambda self, y: fastconv.add(y, y, out=fastconv.empty(2, 8, 6, 6)).relu(), None),
+    "an index": (lambda self, y: y[:, y.flatten().argmax() % 8], None),
+    "named tuple": (lambda self, y: Pair(y, (y.relu(), 3)), None),
+    "of a function": (lambda self, y: y.flatten(1).topk(3), None),
+    "ordered": (lambda self, y: collections.OrderedDict(z=y, a=y.relu()), None),
+    # what has none
+    "sizes": (lambda self, y: y[y > 0], "depends on numbers"),
+    "sizes of places": (lambda self, y: y * len((y > 0.5).nonzero()), "depends on numbers"),
+    "a slice": (lambda self, y: y[:, :, y.flatten().argmax() % 5 :].sum(2), "bounds a slice"),
+    "a set": (lambda self, y: {y}, "not computed of its inputs"),
+    "objects": (lambda self, y: (y, types.SimpleNamespace(y=y)), "SimpleNamespace"),
+    "outside": (lambda self, y: OUTSIDE.add_(y).clone(), "held elsewhere"),
+    "outside, returned": (lambda self, y: OUTSIDE.add_(y), "held elsewhere"),
+    "attributes": (lambda self, y: (setattr(self, "last", y), y)[1], "changes its own"),
+    "lists": (lambda self, y: (self.calls.append(1), y)[1], "changes its own"),
+}  # fmt: skip
+
+
+def _tensors(x):
+    if isinstance(x, fastconv.Tensor):
+        return [x.numpy()]
+    if isinstance(x, types.SimpleNamespace):
+        return _tensors(x.y)
+    items = x.values() if isinstance(x, dict) else x if isinstance(x, (list, tuple, set)) else []
+    return [tensor for item in items for tensor in _tensors(item)]
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_what_a_model_does_with_a_result(name):
+    function, reason = FUNCTIONS[name]
+    fastconv.manual_seed(0)
+    model = Does(function).eval()
+    fast, results = fastconv.optimize(model), []
+    with fastconv.no_grad():
+        for _ in range(4):
+            x = fastconv.randn(2, 3, 6, 6)
+            before = OUTSIDE.clone(), len(model.calls)
+            ours = fast(x)
+            results.append([_tensors(ours), None])
+            if "outside" in name:
+                results[-1][0] = [a.copy() for a in results[-1][0]]
+            OUTSIDE.copy_(before[0])
+            assert len(model.calls) - before[1] == (name == "lists")
+            theirs = model(x)
+            assert type(ours) is type(theirs)
+            results[-1][1] = [a.copy() for a in _tensors(theirs)]
+    for ours, theirs in results:  # in the end: no result was written to by later calls
+        for y, exact in zip(ours, theirs, strict=True):
+            assert error(y, exact) < BOUND
+    assert (reason or "convolution") in fast.report()
+
+
+def test_windows_of_padding_alone():
+    """Their maximum is -inf; with a dilation they are within the images and meet none of their pixels."""
+    model = nn.Sequential(nn.Conv2d(3, 8, 1), nn.MaxPool2d(2, 1, 1, dilation=2)).eval()
+    x = fastconv.randn(1, 3, 1, 4)
+    with fastconv.no_grad():
+        y = model(x).numpy()
+        assert np.isneginf(y).any()
+        assert np.allclose(fastconv.optimize(model)(x).numpy(), y, atol=1e-6)
+
+
+def test_images_that_are_not_aligned():
+    model, x = small(), fastconv.randn(2, 3, 8, 8)
+    memory = np.zeros(x.numpy().nbytes + 1, np.uint8)
+    unaligned = memory[1:].view(np.float32).reshape(x.shape)
+    unaligned[...] = x.numpy()
+    fast = fastconv.optimize(model)
+    with fastconv.no_grad():
+        assert np.array_equal(fast(fastconv.from_numpy(unaligned)).numpy(), fast(x).numpy())
+
+
+def test_onnx_files_of_optimized_models(tmp_path):
+    """They hold the model's layers."""
+    model, x = small(), fastconv.randn(1, 3, 8, 8)
+    with fastconv.no_grad():
+        fast = fastconv.optimize(model)
+        fast(x)
+    for module, name in ((model, "plain"), (fast, "fast")):
+        fastconv.onnx.export(module, (x,), str(tmp_path / name), input_names=["x"], output_names=["y"])
+    assert (tmp_path / "plain").read_bytes() == (tmp_path / "fast").read_bytes()
+
+
+def test_numbers_are_drawn_as_by_the_model():
+    class Noisy(nn.Module):
+        def forward(self, x):
+            return x + fastconv.randn(2, 3)
+
+    model, x = Noisy().eval(), fastconv.zeros(2, 3)
+    fast = fastconv.optimize(model)
+    fastconv.manual_seed(3)
+    ours = [fast(x).numpy() for _ in range(3)]
+    fastconv.manual_seed(3)
+    assert np.array_equal(ours, [model(x).numpy() for _ in range(3)])
 
 
 def test_random_numbers():
@@ -434,6 +710,10 @@ def test_steps_refuse_what_does_not_fit():
         blocks.Images((1, 0, 8, 8))
     with pytest.raises(ValueError, match="cannot be pooled"):
         block_layers.Pooling(x, y, NOTHING, three, (9, 9), none, one, False, True, 0)
+    apart = (2, 2)  # windows whose taps lie before and behind the image's only pixel
+    with pytest.raises(ValueError, match="cannot be pooled"):
+        one_pixel = blocks.Images((1, 16, 1, 1))
+        block_layers.Pooling(one_pixel, blocks.Images((1, 16, 1, 1)), NOTHING, apart, one, one, apart, False, True, 0)
     with pytest.raises(ValueError, match="no tiles"):
         block_layers.transform(np.zeros((16, 16, 7, 7), np.float32), False)
     with pytest.raises(ValueError, match="are not in"):

@@ -497,6 +497,18 @@ cdef struct Pooled:
     double divisor             # or 0
 
 
+cdef inline bint all_meet(idx size, idx windows, idx taps, idx stride, idx pad, idx dilation) noexcept nogil:
+    """Whether each of the windows along an axis has a tap within its `size` pixels."""
+    cdef idx p, first
+    for p in range(windows):
+        first = p * stride - pad
+        if first < 0:  # the first tap that is not before the image
+            first += parts(-first, dilation) * dilation
+        if first >= size or first > p * stride - pad + (taps - 1) * dilation:
+            return False
+    return True
+
+
 cdef void pool_plane(const void *job, idx task, char *_scratch) noexcept nogil:
     """A block of an image."""
     cdef const Pooled *s = <const Pooled *>job
@@ -505,6 +517,7 @@ cdef void pool_plane(const void *job, idx task, char *_scratch) noexcept nogil:
     cdef idx p, q, top, left, first_h, end_h, first_w, end_w, count, height
     cdef fc_taps_of_blocks taps
     cdef double area
+    cdef char *y
     memset(&taps, 0, sizeof(taps))
     taps.row, taps.col, taps.step = s.dilation_h * c.x.row, s.dilation_w * c.x.width, s.stride_w * c.x.width
     for p in range(c.y.h):
@@ -539,7 +552,10 @@ cdef void pool_plane(const void *job, idx task, char *_scratch) noexcept nogil:
                     at(&c.x, itemsize, n, block, top + first_h * s.dilation_h, left + first_w * s.dilation_w), &taps,
                     count)
             q += count
-        activate(c, at(&c.y, itemsize, n, block, p, 0), c.y.w)
+        y = at(&c.y, itemsize, n, block, p, 0)
+        if c.low > -INFINITY or c.high < INFINITY:
+            c.kernels.blocks.add(y, y, NULL, c.low, c.high, c.y.w)
+        activate(c, y, c.y.w)
 
 
 @cython.final
@@ -563,8 +579,8 @@ cdef class Pooling(Layer):
                 or min(s.pad_h, s.pad_w) < 0 or mean and (s.dilation_h != 1 or s.dilation_w != 1)
                 or max(max(s.R, s.S), max(s.dilation_h, s.dilation_w)) > 1 << 30
                 or max(max(s.stride_h, s.stride_w), max(s.pad_h, s.pad_w)) > 1 << 30
-                or (s.R - 1) * s.dilation_h < s.pad_h or (s.S - 1) * s.dilation_w < s.pad_w
-                or (py.h - 1) * s.stride_h - s.pad_h >= px.h or (py.w - 1) * s.stride_w - s.pad_w >= px.w):
+                or not all_meet(px.h, py.h, s.R, s.stride_h, s.pad_h, s.dilation_h)
+                or not all_meet(px.w, py.w, s.S, s.stride_w, s.pad_w, s.dilation_w)):
             raise ValueError(f"windows of {kernel}, stride {stride}, padding {pad} and dilation {dilation} cannot be "
                              f"pooled from {px.h} x {px.w} to {py.h} x {py.w} pixels")
         self.work = work_of(py, s.R * s.S + 4)

@@ -1,7 +1,7 @@
 """What the plans of a model depend on: its modules and their modes, its tensors, and what these hold.
 
 Operations count their writes. Of writes past them the arrays tell: small ones are looked at as a whole, of large ones
-some places, and all of it where the memory was handed out, or still is.
+some places, and all of it where the memory was handed out, or still is, or is not the array's own.
 """
 
 cimport cython
@@ -14,7 +14,11 @@ from fastconv._native.kernels cimport idx
 from fastconv._native.memory cimport LINE
 from fastconv._native.tape cimport TensorBase
 
+from types import ModuleType
+
 import numpy as np
+
+from fastconv._native.memory import Block
 
 cnp.import_array()
 
@@ -81,26 +85,75 @@ cdef bint same_values(dict members, tuple known) noexcept:
     return True
 
 
+cdef bint same_items(list items, tuple known) noexcept:
+    """Whether a list still holds just these objects."""
+    cdef Py_ssize_t i
+    if len(items) != len(known):
+        return False
+    for i in range(len(known)):
+        if <PyObject *>items[i] != <PyObject *>known[i]:
+            return False
+    return True
+
+
+cdef bint is_lent(cnp.ndarray a):
+    """Whether others may write there: the memory is a file's, another process's, or of an array that others view, too."""
+    cdef PyObject *base = <PyObject *>cnp.PyArray_BASE(a)
+    while base != NULL and cnp.PyArray_Check(<object>base):
+        if Py_REFCNT(<object>base) > 1:
+            return True
+        base = <PyObject *>cnp.PyArray_BASE(<cnp.ndarray>base)
+    return base != NULL and not isinstance(<object>base, Block)
+
+
 @cython.final
 @cython.auto_pickle(False)
 cdef class Watch:
-    """A model as it is now: `modules` is a list of modules' ``__dict__``. Tensors that are plain attributes count."""
-    cdef list modules                    # for each: its dict, its mode, and three dicts with their values
-    cdef list attributes                 # tensors that are plain ones: dict, name, tensor
+    """A model as it is now: `modules` is a list of modules' ``__dict__``.
+
+    What these hold counts: the values, the items of lists, tuples and dicts among them, the attributes of other objects
+    among them, and the content of all tensors and arrays that there are."""
+    cdef list dicts, lists               # each with what it holds
     cdef list tensors, arrays
     cdef list numbers                    # for each array: version, how often shown, fingerprints of places and of all
+    cdef list plain                      # arrays of no tensor, each with its fingerprint
+    cdef list modules
 
     def __init__(self, list modules not None):
-        self.modules, self.attributes, self.tensors, self.arrays, self.numbers = [], [], [], [], []
+        cdef set seen = set()
+        self.modules = modules
+        self.dicts, self.lists, self.tensors, self.arrays, self.numbers, self.plain = [], [], [], [], [], []
         for own in modules:
-            parameters, buffers, children = own["_parameters"], own["_buffers"], own["_modules"]
-            self.modules.append((own, own["training"], parameters, tuple(parameters.values()), buffers,
-                                 tuple(buffers.values()), children, tuple(children.values())))
-            for name, value in own.items():
-                if isinstance(value, TensorBase):
-                    self.attributes.append((own, name, value))
-            self.add([t for t in (*parameters.values(), *buffers.values()) if t is not None])
-        self.add([attribute[2] for attribute in self.attributes])
+            seen.add(id(own))
+        for own in modules:
+            self.look_into(own, seen, True)
+
+    cdef int look_at(self, value, set seen, bint with_objects) except -1:
+        if value is None or isinstance(value, (bool, int, float, str, type, ModuleType)) or id(value) in seen:
+            return 0
+        seen.add(id(value))
+        if isinstance(value, TensorBase):
+            self.add([value])
+        elif isinstance(value, np.ndarray):
+            self.plain.append((value, number_of(value, True)))
+        elif isinstance(value, dict):
+            self.look_into(value, seen, with_objects)
+        elif isinstance(value, (list, tuple)):
+            if type(value) is list:
+                self.lists.append((value, tuple(value)))
+            for item in value:
+                self.look_at(item, seen, with_objects)
+        elif with_objects:
+            own = getattr(value, "__dict__", None)
+            if type(own) is dict and id(own) not in seen:
+                self.look_into(own, seen, False)
+        return 0
+
+    cdef int look_into(self, dict members, set seen, bint with_objects) except -1:
+        self.dicts.append((members, tuple(members.values())))
+        for value in tuple(members.values()):
+            self.look_at(value, seen, with_objects)
+        return 0
 
     def add(self, list tensors not None) -> None:
         """Watch the content of some more tensors."""
@@ -114,9 +167,8 @@ cdef class Watch:
 
     def has_hooks(self) -> bool:
         """Whether calls of a module do more than forward."""
-        cdef tuple module
-        for module in self.modules:
-            hooks = (<dict>module[0]).get("_hooks")
+        for own in self.modules:
+            hooks = (<dict>own).get("_hooks")
             if hooks is not None and any(hooks.values()):
                 return True
         return False
@@ -125,26 +177,26 @@ cdef class Watch:
         """Whether anything is another than it was, or holds other numbers."""
         cdef TensorBase tensor
         cdef cnp.ndarray array
-        cdef tuple module
+        cdef tuple known
         cdef list numbers
         cdef idx i
         cdef bint whole
-        for module in self.modules:
-            if ((<dict>module[0])["training"] is not module[1] or (<dict>module[0])["_parameters"] is not module[2]
-                    or (<dict>module[0])["_buffers"] is not module[4] or (<dict>module[0])["_modules"] is not module[6]
-                    or not same_values(module[2], module[3]) or not same_values(module[4], module[5])
-                    or not same_values(module[6], module[7])):
+        for known in self.dicts:
+            if not same_values(known[0], known[1]):
                 return True
-        for own, name, value in self.attributes:
-            if own.get(name) is not value:
+        for known in self.lists:
+            if not same_items(known[0], known[1]):
                 return True
         for i in range(len(self.tensors)):
             tensor, numbers, array = self.tensors[i], self.numbers[i], self.arrays[i]
             if tensor._array is not array or tensor.version is None or tensor.version.number != numbers[0]:
                 return True
             # The tensor, the list and this function have it.
-            whole = tensor.version.shown != numbers[1] or Py_REFCNT(array) > 3
+            whole = tensor.version.shown != numbers[1] or Py_REFCNT(array) > 3 or is_lent(array)
             if number_of(array, whole) != numbers[3 if whole else 2]:
                 return True
             numbers[1] = tensor.version.shown
+        for known in self.plain:
+            if number_of(known[0], True) != known[1]:
+                return True
         return False

@@ -16,7 +16,7 @@ from .activations import ReLU, ReLU6
 from .module import Module
 from .normalisation import BatchNorm1d, BatchNorm2d, BatchNorm3d
 
-__all__ = ["NORMS", "at_once", "can_wait", "fusible", "one_by_one", "rectified"]
+__all__ = ["NORMS", "at_once", "can_wait", "fusible", "is_apart", "one_by_one", "rectified"]
 
 NORMS = frozenset({BatchNorm1d, BatchNorm2d, BatchNorm3d})
 _FUNCTIONS: dict[Any, float] = {F.relu: math.nan, F.relu6: 6.0}
@@ -33,6 +33,11 @@ def one_by_one() -> Iterator[None]:
         yield
     finally:
         _apart.reset(token)
+
+
+def is_apart() -> bool:
+    """Whether every layer is computed by itself now."""
+    return _apart.get()
 
 
 def _is_plain(module: Any) -> bool:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import sys
 import weakref
+from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from types import FrameType
 from typing import Any, NamedTuple
@@ -23,7 +24,7 @@ from ..nn.fused import one_by_one
 from .graph import Dim, Value
 from .writers import CODES, PUBLIC
 
-__all__ = ["Call", "Trace", "merge", "tensors_of"]
+__all__ = ["Call", "Trace", "merge", "replaced", "tensors_of"]
 
 
 class Call(NamedTuple):
@@ -45,16 +46,28 @@ def tensors_of(x: Any) -> Iterator[Any]:
         yield from tensors_of(list(x.values()))
 
 
-def _replaced(x: Any, function: Callable[[Tensor], Any]) -> Any:
-    """The same nested lists, tuples and dicts with the tensors replaced."""
-    if isinstance(x, Tensor):
+def replaced(x: Any, function: Callable[[Any], Any], kind: type = Tensor) -> Any:
+    """The same nested lists, tuples, named tuples and dicts with what is of a kind replaced."""
+    if isinstance(x, kind):
         return function(x)
     if isinstance(x, dict):
-        return {key: _replaced(item, function) for key, item in x.items()}
+        items = [(key, replaced(item, function, kind)) for key, item in x.items()]
+        return OrderedDict(items) if isinstance(x, OrderedDict) else dict(items)
     if isinstance(x, (list, tuple)):
-        items = [_replaced(item, function) for item in x]
+        items = [replaced(item, function, kind) for item in x]
+        if hasattr(x, "_fields"):
+            return type(x)(*items)
         return items if isinstance(x, list) else tuple(items)
     return x
+
+
+def _bounds(x: Any) -> Iterator[Tensor]:
+    """The tensors that bound slices in nested lists, tuples and dicts."""
+    if isinstance(x, slice):
+        yield from tensors_of([x.start, x.stop, x.step])
+    elif isinstance(x, (list, tuple, dict)):
+        for item in x.values() if isinstance(x, dict) else x:
+            yield from _bounds(item)
 
 
 class Trace:
@@ -74,6 +87,8 @@ class Trace:
         What else cannot be written.
     names : set of str
         Those of parameters and buffers.
+    written : list of (Value, weak reference)
+        What tensors held that calls wrote to in place, and the tensors.
     """
 
     def __init__(self) -> None:
@@ -84,6 +99,7 @@ class Trace:
         self.missing: dict[str, set[int]] = {}
         self.problems: list[str] = []
         self.names: set[str] = set()
+        self.written: list[tuple[Value, weakref.ref[Tensor]]] = []
         self._values: dict[int, tuple[weakref.ref[Tensor], int, Value]] = {}
         # Results of functions without a writer: their names, and the numbers of the calls.
         self._unwritten: dict[int, tuple[str, int]] = {}
@@ -91,17 +107,18 @@ class Trace:
         self._arguments: dict[str, Any] = {}
         self._public: list[FrameType] = []  # functions without a writer that were given what was computed
         self._left = 0  # how many of them have come back
-        self._subjects: list[Tensor] = []
+        self._subjects: list[tuple[Tensor, Value]] = []
 
-    def run(self, model: Module, arguments: tuple[Any, dict[str, Any]], given: Callable[[Tensor], Tensor]) -> None:
-        """Record ``model(*arguments[0], **arguments[1])``, with `given` of each tensor as the model's input."""
+    def run(self, model: Module, arguments: tuple[Any, dict[str, Any]], given: Callable[[Tensor], Tensor]) -> Any:
+        """Record ``model(*arguments[0], **arguments[1])``, with `given` of each tensor as the model's input; returns
+        what the model does."""
 
         def taken(tensor: Tensor) -> Tensor:
             tensor = given(tensor)
             self.inputs.append(self._give(tensor))
             return tensor
 
-        positional, named = _replaced(list(arguments), taken)
+        positional, named = replaced(list(arguments), taken)
         before = sys.getprofile()
         try:
             with no_grad(), one_by_one():
@@ -112,8 +129,9 @@ class Trace:
                 before.enable()
             else:
                 sys.setprofile(before)
-        self.result = _replaced(result, self.value)
+        self.result = replaced(result, self.value)
         self.outputs = list(tensors_of(self.result))
+        return result
 
     def parameter(self, tensor: Tensor, name: str) -> None:
         """Let a tensor that the model has be known by its name."""
@@ -162,10 +180,12 @@ class Trace:
             if self._inside is None:
                 if frame.f_code in CODES:
                     arguments = {name: _plain(x) for name, x in frame.f_locals.items()}
+                    if any(map(self._is_computed, _bounds(arguments))):
+                        self.problems.append("what was computed bounds a slice")
                     if any(self._is_computed(tensor) for tensor in tensors_of(arguments)):
                         self._inside = frame
-                        self._subjects = list(tensors_of(arguments))
-                        self._arguments = _replaced(arguments, self.value)
+                        self._subjects = [(tensor, self.value(tensor)) for tensor in tensors_of(arguments)]
+                        self._arguments = replaced(arguments, self.value)
                 elif frame.f_code in PUBLIC and any(map(self._is_computed, tensors_of(dict(frame.f_locals)))):
                     self._public.append(frame)
         elif event == "return":
@@ -181,15 +201,16 @@ class Trace:
                         weakref.finalize(tensor, self._unwritten.pop, id(tensor), None)
 
     def _record(self, function: Callable[..., Any], result: Any) -> None:
+        written = [(tensor, value) for tensor, value in self._subjects if self._known(tensor) is not value]
         if result is None:
-            written = [tensor for tensor in self._subjects[:1] if self._known(tensor) is None]
-            if not written:
+            if not self._subjects or self._known(self._subjects[0][0]) is not None:
                 return  # an error, which somebody else reports
-            result = written[0]
+            result = self._subjects[0][0]
         arguments, self._arguments, self._subjects = self._arguments, {}, []
+        self.written += [(value, weakref.ref(tensor)) for tensor, value in written]
         if all(self._known(tensor) is not None for tensor in tensors_of(result)):
             return  # it has handed back what it was given
-        self.calls.append(Call(function, arguments, _replaced(result, self._result)))
+        self.calls.append(Call(function, arguments, replaced(result, self._result)))
 
     def _result(self, tensor: Tensor) -> Value:
         value = self._known(tensor)

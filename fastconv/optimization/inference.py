@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
+
+import numpy as np
 
 from .._native import plan as forms
 from .._native import runtime
@@ -10,10 +13,12 @@ from .._native.watch import Watch
 from .._tensor import Tensor
 from ..autograd import is_grad_enabled
 from ..nn import Module
+from ..nn.fused import is_apart
+from ..onnx.graph import Value
 from ..onnx.trace import Trace, tensors_of
 from ..random import default_generator
 from .lowering import lower
-from .schedule import Plan
+from .schedule import Plan, SizesDiffer
 
 __all__ = ["InferenceModule"]
 
@@ -24,6 +29,20 @@ _READERS = {
     getattr(Tensor, name).__code__
     for name in ("item", "tolist", "numpy", "__array__", "__dlpack__", "__bool__", "__index__", "__format__")
 }
+
+
+_UNSTEADY = "it changes its own attributes, parameters or buffers"
+
+_DATA = (Value, bool, int, float, complex, str, bytes, type(None), np.dtype, np.generic)
+
+
+def _leaves(x: Any) -> Iterator[Any]:
+    """What a result holds in nested lists, tuples and dicts."""
+    if isinstance(x, (list, tuple, dict)):
+        for item in x.values() if isinstance(x, dict) else x:
+            yield from _leaves(item)
+    else:
+        yield x
 
 
 class _Trace(Trace):
@@ -44,7 +63,11 @@ class InferenceModule(Module):
     hooks, and for what cannot be recorded, which :meth:`report` tells.
 
     The first call for inputs of a size records the model and packs its filters. This is done anew when a parameter, a
-    buffer or a submodule was changed. Plans are kept for eight sizes of inputs.
+    buffer, a submodule or another attribute of a module was changed, or what such attributes hold. What forward()
+    reads elsewhere, global variables and files, is taken as it was. Plans are kept for eight sizes of inputs.
+
+    Its attributes are the model's. A copy of it, or one that was pickled, is made of a copy of the model, and records
+    anew.
 
     Parameters
     ----------
@@ -61,9 +84,21 @@ class InferenceModule(Module):
         own["_plans"] = {}
         own["_watch"] = None
         own["_prepared"] = {}
+        own["_unsteady"] = 0  # records one after the other in which the model changed itself
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.__dict__["model"], name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        setattr(self.model, name, value)
+        if name == "training":
+            self.__dict__[name] = value
+
+    def __delattr__(self, name: str) -> None:
+        delattr(self.model, name)
+
+    def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
+        return InferenceModule, (self.model,)
 
     def train(self, mode: bool = True) -> Module:
         """Set training mode here and below; returns self."""
@@ -73,10 +108,15 @@ class InferenceModule(Module):
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """What the model computes."""
-        run = self._plan(args, kwargs)
-        if not isinstance(run, Plan):
-            return self.model(*args, **kwargs)
-        return run.run([x._array for x in args])
+        made, recorded = self._plan(args, kwargs)
+        if isinstance(made, Plan):
+            try:
+                return made.run([x._array if x._array.flags.aligned else x._array.copy() for x in args])
+            except SizesDiffer as error:
+                self.__dict__["_plans"] = {key: str(error) if p is made else p for key, p in self._plans.items()}
+        elif recorded:  # a second pass would do twice what a pass does beside its result
+            return recorded[0]
+        return self.model(*args, **kwargs)
 
     def report(self) -> str:
         """What is done for each size of inputs that there was: the steps of its plan, or why there is none."""
@@ -98,33 +138,38 @@ class InferenceModule(Module):
 
     # Plans
 
-    def _plan(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Plan | str:
-        """The plan for these inputs, or why the model itself computes."""
+    def _plan(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Plan | str, list[Any]]:
+        """The plan for these inputs, or why the model itself computes; and the result if it just has."""
         if self.model.training or self.training:
-            return "it is in training mode"
+            return "it is in training mode", []
+        if is_apart():
+            return "its layers are computed one by one", []
         if kwargs or not args or not all(type(x) is Tensor for x in args):
-            return "its inputs are not tensors alone"
+            return "its inputs are not tensors alone", []
         if is_grad_enabled() and any(x.requires_grad for x in args):
-            return "gradients are recorded"
+            return "gradients are recorded", []
+        if self._unsteady > 1:
+            return _UNSTEADY, []
         if self._watch is None or self._watch.has_changed():
             self._plans.clear()
             self._prepared.clear()
             self.__dict__["_watch"] = Watch([module.__dict__ for module in self.model.modules()])
         if self._watch.has_hooks():
-            return "modules have hooks"
+            return "modules have hooks", []
         key = (
             tuple((tuple(x.shape), x.dtype) for x in args),
             (runtime.get_isa(), forms.get_forced(), forms.get_winograd()),
         )
-        made = self._plans.get(key)
-        if made is None:
-            made = self._record(args)
-            while len(self._plans) >= KEPT:
-                self._plans.pop(next(iter(self._plans)))
-            self._plans[key] = made
-        return made
+        if key in self._plans:
+            return self._plans[key], []
+        made, result = self._record(args)
+        while len(self._plans) >= KEPT:
+            self._plans.pop(next(iter(self._plans)))
+        self._plans[key] = made
+        return made, [result]
 
-    def _record(self, args: tuple[Tensor, ...]) -> Plan | str:
+    def _record(self, args: tuple[Tensor, ...]) -> tuple[Plan | str, Any]:
+        """The same for inputs of a new size; and the result."""
         model = self.model
         tensors = {**dict(model.named_parameters()), **dict(model.named_buffers())}
         trace = _Trace()
@@ -133,18 +178,30 @@ class InferenceModule(Module):
         inputs = [x.detach() for x in args]
         versions = [x._version for x in inputs]
         draws = default_generator.get_state()._array.tobytes()
-        trace.run(model, (inputs, {}), lambda x: x)
-        if default_generator.get_state()._array.tobytes() != draws:
-            return "random numbers are drawn"
-        if self._watch.has_changed() or versions != [x._version for x in inputs]:
-            return "it writes to its parameters, buffers or inputs"
-        missing = ", ".join(trace.missing)
-        if missing or trace.problems:
-            return "; ".join([*([f"there is no record of {missing}"] if missing else []), *trace.problems])
+        result = trace.run(model, (inputs, {}), lambda x: x)
+        reason = None
         made = {id(value) for call in trace.calls for value in tensors_of(call.result)}
-        if not trace.outputs or not all(id(value) in made for value in trace.outputs):
-            return "its result was not computed of its inputs"
+        kinds = {type(x).__name__ for x in _leaves(trace.result) if not isinstance(x, _DATA)}
+        missing = ", ".join(trace.missing)
+        changed = self._watch.has_changed()
+        self.__dict__["_unsteady"] = self._unsteady + 1 if changed else 0
+        if changed:
+            reason = _UNSTEADY
+        elif default_generator.get_state()._array.tobytes() != draws:
+            reason = "random numbers are drawn"
+        elif versions != [x._version for x in inputs]:
+            reason = "it writes to its inputs"
+        elif any(value.array is not None and tensor() is not None for value, tensor in trace.written):
+            reason = "it writes to a tensor that is held elsewhere, or that it returns"
+        elif missing or trace.problems:
+            reason = "; ".join([*([f"there is no record of {missing}"] if missing else []), *trace.problems])
+        elif not trace.outputs or not all(id(value) in made for value in trace.outputs):
+            reason = "its result was not computed of its inputs"
+        elif kinds:
+            reason = f"its result holds what may be anything ({', '.join(sorted(kinds))})"
+        if reason is not None:
+            return reason, result
         held = [(ref(), value) for ref, _, value in trace._values.values() if value.array is not None]
         known = {id(tensor) for tensor in tensors.values()}
         self._watch.add([tensor for tensor, _ in held if tensor is not None and id(tensor) not in known])
-        return lower(trace, self._prepared)
+        return lower(trace, self._prepared), result

@@ -20,9 +20,9 @@ from .._tensor import Tensor
 from ..layer_passes import KINDS
 from ..nn import functional as F
 from ..onnx.graph import Value
-from ..onnx.trace import Call, Trace, tensors_of
+from ..onnx.trace import Call, Trace, replaced, tensors_of
 from .filters import choose_tiles, pack, pack_each, pack_narrow
-from .schedule import Node, Output, Plan, PlanImages, Schedule
+from .schedule import Node, Output, Plan, PlanImages, Schedule, SizesDiffer
 
 __all__ = ["lower"]
 
@@ -61,6 +61,7 @@ class _Lowering:
         self.tensors = {id(value): ref for ref, _, value in trace._values.values() if value.array is not None}
         self.done: set[int] = set()  # calls that became parts of steps
         self.outputs = {id(value) for value in trace.outputs}
+        self.written = {id(value) for value, _ in trace.written}
         for i, call in enumerate(trace.calls):
             for value in tensors_of(call.arguments):
                 self.readers.setdefault(id(value), []).append(i)
@@ -81,11 +82,14 @@ class _Lowering:
     def constant(self, value: Any) -> np.ndarray | None:
         return value.array if isinstance(value, Value) and value.array is not None else None
 
-    def key(self, value: Any) -> Any:
-        """What stands for a constant's content until parameters change."""
-        ref = self.tensors.get(id(value))
-        tensor = None if ref is None else ref()
-        return id(value.array) if tensor is None else id(tensor)
+    def key(self, values: list[Any]) -> tuple[int | None, ...] | None:
+        """What stands for the content of constants until parameters change; None where some tensor is gone, whose
+        number another may have by now."""
+        refs = [None if value is None else self.tensors.get(id(value), lambda: None) for value in values]
+        tensors = [None if ref is None else ref() for ref in refs]
+        if any(value is not None and tensor is None for value, tensor in zip(values, tensors, strict=True)):
+            return None
+        return tuple(None if tensor is None else id(tensor) for tensor in tensors)
 
     def only_reader(self, value: Any) -> int | None:
         readers = self.readers.get(id(value), [])
@@ -182,27 +186,34 @@ class _Lowering:
             if item is None:
                 ref = self.tensors.get(id(value))
                 tensor = None if ref is None else ref()
-                live.append(wrap(value.array) if tensor is None else tensor)
+                # What is written to begins anew in every run.
+                fresh = id(value) in self.written
+                live.append(value.array if fresh else wrap(value.array) if tensor is None else tensor)
                 return _Place(None, len(live) - 1)
             reads.append((item.images, "array"))
             shapes.append(item.shape)
             return _Place(len(reads) - 1, None)
 
-        arguments = _replace(_as_passed(call), argument)
+        arguments = replaced(_as_passed(call), argument, Value)
+        made = tuple(tuple(value.shape) for value in tensors_of(call.result))
         written = [(self.new(value, self.image_shape(value)), "array") for value in tensors_of(call.result)]
 
         def make(slots: list[int], results: list[int]) -> Callable[[list[Any]], None]:
             def step(arrays: list[Any]) -> None:
                 def tensor(place: _Place) -> Tensor:
                     if place.read is None:
-                        return live[place.constant]
+                        constant = live[place.constant]
+                        return constant if isinstance(constant, Tensor) else wrap(constant.copy())
                     return wrap(arrays[slots[place.read]].reshape(shapes[place.read]))
 
-                positional, named = _replace(arguments, tensor, _Place)
-                made = call.function(*positional, **named)
-                if made is None:  # it has written to its first argument
-                    made = next(tensors_of((positional, named)))
-                for number, out in zip(results, tensors_of(made), strict=True):
+                positional, named = replaced(arguments, tensor, _Place)
+                result = call.function(*positional, **named)
+                if result is None:  # it has written to its first argument
+                    result = next(tensors_of((positional, named)))
+                outs = list(tensors_of(result))
+                if tuple(tuple(out.shape) for out in outs) != made:
+                    raise SizesDiffer(f"the size of what {call.function.__name__}() returns depends on numbers")
+                for number, out in zip(results, outs, strict=True):
                     arrays[number] = out._array
 
             return step
@@ -224,8 +235,7 @@ class _Lowering:
             pad = _pair(a["padding"])
         if groups != 1 and not groups == w.shape[0] == x.images.shape[1]:
             return False
-        keys = self.key(a["weight"]), None if b is None else self.key(a["bias"])
-        self.convolve(call.result, x.images, w, b, keys, stride, pad, dilation, groups > 1)
+        self.convolve(call, x.images, w, b, stride, pad, dilation, groups > 1)
         return True
 
     def linear(self, call: Call, a: dict[str, Any]) -> bool:
@@ -236,17 +246,15 @@ class _Lowering:
         shape = x.images.shape
         if len(x.shape) != 2 or x.shape[1] != w.shape[1] or w.dtype != a["input"].dtype:
             return False
-        keys = self.key(a["weight"]), None if b is None else self.key(a["bias"])
-        self.convolve(call.result, x.images, w.reshape(len(w), *shape[1:]), b, keys, (1, 1), (0, 0), (1, 1), False)
+        self.convolve(call, x.images, w.reshape(len(w), *shape[1:]), b, (1, 1), (0, 0), (1, 1), False)
         return True
 
     def convolve(
         self,
-        result: Value,
+        call: Call,
         x: PlanImages,
         w: np.ndarray,
         b: np.ndarray | None,
-        keys: tuple[Any, Any],
         stride: tuple[int, int],
         pad: tuple[int, ...],
         dilation: tuple[int, int],
@@ -254,7 +262,7 @@ class _Lowering:
     ) -> None:
         """A convolution, of each channel by itself if `each`, with what follows it."""
         n, c, h, width = x.shape
-        kernel = w.shape[2:]
+        kernel, result = w.shape[2:], call.result
         out = tuple(result.shape[2:]) if len(result.shape) == 4 else (1, 1)
         flat = len(result.shape) == 2
         value, norms, added, after = self.chain(result, not flat)
@@ -277,7 +285,10 @@ class _Lowering:
             )
         if small is None:
             x.want((pad[0], pad[1], max(0, reach[0]), max(0, reach[1])))
-        key = (*keys, tuple(id(call.arguments["running_mean"].array) for call in norms), form, each, small, lanes)
+        names = "running_mean", "running_var", "weight", "bias"
+        of_norms = [norm.arguments[name] for norm in norms for name in names]
+        tensors = self.key([call.arguments["weight"], call.arguments["bias"], *of_norms])
+        key = tensors, tuple(norm.arguments["eps"] for norm in norms), kernel, form, each, small, lanes
 
         def prepare() -> tuple[np.ndarray, np.ndarray]:
             factor, offset = self.norm(norms, len(w))
@@ -290,9 +301,10 @@ class _Lowering:
             packing = pack_each if each else pack_narrow if narrow else pack
             return packing(scaled, lanes), padded
 
-        if key not in self.prepared:
-            self.prepared[key] = prepare()
-        packed, bias = self.prepared[key]
+        made = self.prepared.get(key) or prepare()
+        if tensors is not None:
+            self.prepared[key] = made
+        packed, bias = made
         kind = block_layers.Depthwise if each else block_layers.Convolution
         reads = [(x, form)] + ([(added, "blocks")] if added is not None else [])
 
@@ -417,9 +429,9 @@ class _Lowering:
             return False
         kernel, stride, pad, dilation = sizes
         out = tuple(call.result.shape[2:])
-        for p, k, s, q, d, size in zip(out, kernel, stride, pad, dilation, x.shape[2:], strict=True):
-            if (p - 1) * s - q >= size or (k - 1) * d < q:
-                return False
+        for windows, k, s, q, d, size in zip(out, kernel, stride, pad, dilation, x.shape[2:], strict=True):
+            if not all(any(0 <= p * s - q + t * d < size for t in range(k)) for p in range(windows)):
+                return False  # a window of nothing but padding
         value, _, _, after = self.chain_without_add(call.result)
         images = self.new(value, (*x.shape[:2], *out))
         self.nodes.append(
@@ -458,10 +470,6 @@ class _Lowering:
         (h, w), (p, q) = x.shape[2:], call.result.shape[2:]
         if h % p or w % q:
             return False
-        if (h, w) == (p, q):
-            self.items[id(call.result)] = x
-            self.same(a["input"], call.result)
-            return True
         kernel = h // p, w // q
         return self.pool(call, x.images, (kernel, kernel, (0, 0), (1, 1)), True)
 
@@ -496,11 +504,6 @@ class _Lowering:
             return False
         self.items[id(call.result)] = _Item(x.images, shape)
         return True
-
-    def same(self, value: Value, result: Value) -> None:
-        """Whoever reads the result reads the value: neither has a sole reader then."""
-        both = self.readers.get(id(value), []) + self.readers.get(id(result), [])
-        self.readers[id(value)] = both
 
     def cat(self, call: Call, a: dict[str, Any]) -> bool:
         """Channels side by side, where these are whole blocks."""
@@ -548,17 +551,6 @@ class _Place:
 
     def __init__(self, read: int | None, constant: int | None) -> None:
         self.read, self.constant = read, constant
-
-
-def _replace(x: Any, function: Callable[[Any], Any], kind: type = Value) -> Any:
-    if isinstance(x, kind):
-        return function(x)
-    if isinstance(x, dict):
-        return {key: _replace(item, function, kind) for key, item in x.items()}
-    if isinstance(x, (list, tuple)):
-        items = [_replace(item, function, kind) for item in x]
-        return items if isinstance(x, list) else tuple(items)
-    return x
 
 
 def _told(norms: list[Call], added: PlanImages | None, after: tuple[Any, ...]) -> str:
@@ -618,5 +610,5 @@ def lower(trace: Trace, prepared: dict[Any, Any]) -> Plan:
         item = lowering.items[id(value)]
         schedule.provide(item.images, "array")
         outputs[id(value)] = Output((item.images.slot, item.shape))
-    result = _replace(trace.result, lambda value: outputs[id(value)])
+    result = replaced(trace.result, lambda value: outputs[id(value)], Value)
     return schedule.plan(result, 4 if lowering.dtype is None else lowering.dtype.itemsize)

@@ -9,8 +9,9 @@ import numpy as np
 
 from .._native import blocks
 from .._native.tape import wrap
+from ..onnx.trace import replaced
 
-__all__ = ["Node", "Output", "Plan", "PlanImages", "Schedule"]
+__all__ = ["Node", "Output", "Plan", "PlanImages", "Schedule", "SizesDiffer"]
 
 
 class PlanImages:
@@ -55,6 +56,10 @@ class Node:
             images.in_blocks |= form == "blocks"
 
 
+class SizesDiffer(Exception):
+    """A step's result has another size than it had when the pass was recorded: sizes depend on what is computed."""
+
+
 class Plan:
     """Steps, and the memory that they share.
 
@@ -69,24 +74,14 @@ class Plan:
         self._steps, self._size, self._slots, self._result = steps, size, slots, result
 
     def run(self, inputs: list[np.ndarray]) -> Any:
-        """The model's result for inputs of the shapes that the plan is for."""
+        """The model's result for inputs of the shapes that the plan is for; SizesDiffer where there is none."""
         arrays: list[Any] = [*inputs, *[None] * (self._slots - len(inputs))]
         blocks.run_steps(self._steps, self._size, arrays)
-        return _filled(self._result, lambda output: wrap(arrays[output[0]].reshape(output[1])))
+        return replaced(self._result, lambda output: wrap(arrays[output[0]].reshape(output[1])), Output)
 
 
 class Output(tuple):
     """(number of the array, its shape)"""
-
-
-def _filled(x: Any, function: Callable[[Any], Any]) -> Any:
-    if isinstance(x, Output):
-        return function(x)
-    if isinstance(x, dict):
-        return {key: _filled(item, function) for key, item in x.items()}
-    if isinstance(x, (list, tuple)):
-        return type(x)(_filled(item, function) for item in x)
-    return x
 
 
 class Schedule:
