@@ -285,14 +285,39 @@ class _Rewriter:
         return made[x.id] | {x.id} if isinstance(x, ast.Name) and x.id in made else None
 
     def undisturbed(
-        self, x: ast.expr, between: list[ast.stmt], added: ast.expr, made: dict[str, set[str]], name: str | None = None
+        self,
+        layer: Any,
+        between: list[ast.stmt],
+        added: ast.expr,
+        made: dict[str, set[str]],
+        name: str | None = None,
     ) -> bool:
-        """Whether a layer's operand is not written to by these statements and in what is added, both evaluated after
-        the layer's result was assigned to a name."""
+        """Whether a layer and its operand are not changed by these statements and in what is added, both evaluated
+        after the layer's result was assigned to a name."""
+        later = (*between, added)
+        if any(self.touches(node, layer.func.attr) for node in later):
+            return False
         if not between and not any(isinstance(n, ast.Call) for n in ast.walk(added)):
             return True
-        names = self.sources(x, made)
-        return names is not None and not any((names - {name}) & self.variables_in(node) for node in (*between, added))
+        names = self.sources(layer.args[0], made)
+        return names is not None and not any((names - {name}) & self.variables_in(node) for node in later)
+
+    def touches(self, node: ast.AST, layer: str) -> bool:
+        """Whether a waiting layer may be read or changed there: it is named, the module is handed on, or a function is
+        called that the method has defined."""
+        owned = [n for n in ast.walk(node) if isinstance(n, ast.Attribute) and self.is_itself(n.value)]
+        return (
+            any(n.attr == layer for n in owned)
+            or sum(map(self.is_itself, ast.walk(node))) > len(owned)
+            or any(isinstance(n, ast.Call) and self.reached(n.func) for n in ast.walk(node) if not self.is_method(n))
+        )
+
+    def is_itself(self, node: ast.AST) -> bool:
+        return isinstance(node, ast.Name) and node.id == self.itself
+
+    @staticmethod
+    def is_method(node: ast.AST) -> bool:
+        return isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
 
     # What is read in the expression itself
 
@@ -344,7 +369,7 @@ class _Rewriter:
         """A chosen layer's result, or its sum with something else."""
         if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
             if self.is_layer(node.left):
-                return not self.is_layer(node.right) and self.undisturbed(node.left.args[0], [], node.right, made)
+                return not self.is_layer(node.right) and self.undisturbed(node.left, [], node.right, made)
             return self.is_layer(node.right)
         return self.is_layer(node)
 
@@ -376,9 +401,7 @@ class _Rewriter:
         if self.is_layer(statement.value):
             j = self.next_use(statements, i, name)
             added = None if j is None else self.added(statements[j], name)
-            if added is not None and self.undisturbed(
-                statement.value.args[0], statements[i + 1 : j], added, made, name
-            ):
+            if added is not None and self.undisturbed(statement.value, statements[i + 1 : j], added, made, name):
                 last, addition = j, statements[j]
         if last + 1 == len(statements) or not self.rectifies(statements[last + 1], name):
             return

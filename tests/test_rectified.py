@@ -276,3 +276,64 @@ def test_both_branches_and_keywords_are_kept():
             )
     with pytest.raises(TypeError, match="unexpected keyword"):
         model(x, thrice=True)
+
+
+class Between(nn.Module):
+    """What is added depends on the batch norm before it, or changes it."""
+
+    def __init__(self):
+        super().__init__()
+        self.side, self.norm = nn.Conv2d(3, 3, 1), nn.BatchNorm2d(3)
+
+
+class Reads(Between):
+    def forward(self, x):
+        y = self.norm(x + 1)
+        mean = self.norm.running_mean.sum()
+        y = y + mean
+        return F.relu(y)
+
+
+class Counts(Between):
+    def forward(self, x):
+        return F.relu(self.norm(x + 1) + self.side(x) * int(self.norm.num_batches_tracked))
+
+
+class Changes(Between):
+    def forward(self, x):
+        def side():
+            self.norm.bias.data.add_(2)
+            return self.side(x)
+
+        y = self.norm(x + 1)
+        y = y + side()
+        return F.relu(y)
+
+
+class HandsOn(Between):
+    def forward(self, x):
+        y = self.norm(x + 1)
+        y = y + changed(self) * self.side(x)
+        return F.relu(y)
+
+
+def changed(module):
+    module.norm.bias.data.add_(1)
+    return 2
+
+
+@pytest.mark.parametrize("kind", [Reads, Counts, Changes, HandsOn])
+def test_what_is_added_sees_batch_norm_after_its_turn(kind):
+    fc.manual_seed(3)
+    plain, x = kind(), fc.randn(2, 3, 4, 4)
+    model = fc.optimize(copy.deepcopy(plain))
+    for _ in range(2):
+        np.testing.assert_array_equal(model(x).detach().numpy(), plain(x).detach().numpy())
+
+
+@pytest.mark.parametrize("kind", [nn.BatchNorm2d, nn.ReLU])
+def test_a_forward_put_into_a_class_is_called(kind, monkeypatch):
+    model, x = nn.Sequential(nn.BatchNorm2d(3), nn.ReLU()), fc.randn(2, 3, 4, 4)
+    monkeypatch.setattr(kind, "forward", lambda self, x: x - 5)
+    assert model(x).min().item() == (0 if kind is nn.BatchNorm2d else pytest.approx(model[0](x).min().item() - 5))
+    assert rectified(model[0], F.relu, x).min().item() == 0

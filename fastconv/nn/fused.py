@@ -18,6 +18,9 @@ from .normalisation import BatchNorm1d, BatchNorm2d, BatchNorm3d
 
 __all__ = ["NORMS", "at_once", "can_wait", "fusible", "is_apart", "one_by_one", "rectified"]
 
+# Those whose forward() is the package's, and not what a program has put in its place.
+_FORWARDS = {kind: kind.forward for kind in (BatchNorm1d, BatchNorm2d, BatchNorm3d, ReLU, ReLU6)}
+
 NORMS = frozenset({BatchNorm1d, BatchNorm2d, BatchNorm3d})
 _FUNCTIONS: dict[Any, float] = {F.relu: math.nan, F.relu6: 6.0}
 _CEILINGS: dict[Any, float] = {ReLU: math.nan, ReLU6: 6.0, **_FUNCTIONS}
@@ -41,8 +44,9 @@ def is_apart() -> bool:
 
 
 def _is_plain(module: Any) -> bool:
-    """Whether nothing but the forward() of its class is called."""
-    return module._hooks is None and "forward" not in module.__dict__
+    """Whether nothing but the forward() of its class, as it was defined, is called."""
+    kind = type(module)
+    return module._hooks is None and "forward" not in module.__dict__ and kind.forward is _FORWARDS.get(kind)
 
 
 def fusible(norm: Module, rectifier: Module | Callable[..., Any]) -> bool:
