@@ -25,6 +25,8 @@ def form_number(form: str) -> int:
 def force(form: str) -> Iterator[None]:
     """Have a form taken wherever it is possible, by all threads of the process; elsewhere the fastest one is taken.
 
+    Plans of ``fastconv.optimize`` have steps of their own, which no form stands for.
+
     Parameters
     ----------
     form : str

@@ -19,7 +19,6 @@ from .dtypes import (
     bfloat16,
     bool_,
     category,
-    channels_last,
     check_device,
     check_dtype,
     convert,
@@ -235,11 +234,22 @@ def _new(array: np.ndarray, requires_grad: bool, out: Tensor | None) -> Tensor:
     return _leaf(array, requires_grad) if out is None else into(out, wrap(array))
 
 
-def _laid_out(y: Tensor, order: memory_format) -> Tensor:
-    """The new tensor with its elements in this order in memory."""
-    if order is channels_last:
-        y.data = y.detach().contiguous(channels_last)
-    return y
+def _filled_like(
+    input: Tensor,
+    value: Any,
+    dtype: DTypeLike | None,
+    device: DeviceLike,
+    requires_grad: bool,
+    order: memory_format,
+) -> Tensor:
+    """A tensor of the shape of `input` with its elements in this order in memory, full of a value if there is one."""
+    check_device(device)
+    y = _empty_like(input, dtype)
+    if order is not preserve_format:
+        y = y.contiguous(memory_format=order)
+    if value is not None:
+        y.fill_(value)
+    return y.requires_grad_() if requires_grad else y
 
 
 def zeros_like(
@@ -250,9 +260,8 @@ def zeros_like(
     requires_grad: bool = False,
     memory_format: memory_format = preserve_format,
 ) -> Tensor:
-    """A tensor full of 0, of the shape and the dtype of `input`."""
-    y = zeros(input.shape, dtype=dtype or input.dtype, device=device, requires_grad=requires_grad)
-    return _laid_out(y, memory_format)
+    """A tensor full of 0, of the shape and the dtype of `input`, and like it in memory."""
+    return _filled_like(input, 0, dtype, device, requires_grad, memory_format)
 
 
 def ones_like(
@@ -263,9 +272,8 @@ def ones_like(
     requires_grad: bool = False,
     memory_format: memory_format = preserve_format,
 ) -> Tensor:
-    """A tensor full of 1, of the shape and the dtype of `input`."""
-    y = ones(input.shape, dtype=dtype or input.dtype, device=device, requires_grad=requires_grad)
-    return _laid_out(y, memory_format)
+    """A tensor full of 1, of the shape and the dtype of `input`, and like it in memory."""
+    return _filled_like(input, 1, dtype, device, requires_grad, memory_format)
 
 
 def empty_like(
@@ -276,9 +284,8 @@ def empty_like(
     requires_grad: bool = False,
     memory_format: memory_format = preserve_format,
 ) -> Tensor:
-    """A tensor with whatever was in the memory, of the shape and the dtype of `input`."""
-    y = empty(input.shape, dtype=dtype or input.dtype, device=device, requires_grad=requires_grad)
-    return _laid_out(y, memory_format)
+    """A tensor with whatever was in the memory, of the shape and the dtype of `input`, and like it in memory."""
+    return _filled_like(input, None, dtype, device, requires_grad, memory_format)
 
 
 def full_like(
@@ -288,9 +295,10 @@ def full_like(
     dtype: DTypeLike | None = None,
     device: DeviceLike = None,
     requires_grad: bool = False,
+    memory_format: memory_format = preserve_format,
 ) -> Tensor:
-    """A tensor full of `fill_value`, of the shape and the dtype of `input`."""
-    return full(input.shape, fill_value, dtype=dtype or input.dtype, device=device, requires_grad=requires_grad)
+    """A tensor full of `fill_value`, of the shape and the dtype of `input`, and like it in memory."""
+    return _filled_like(input, fill_value, dtype, device, requires_grad, memory_format)
 
 
 # ---------------------------------------------------------------------------------------------------------

@@ -304,6 +304,13 @@ def test_new_tensors_in_an_order():
         x = library.zeros(2, 3, 4, 5)
         for make in (library.zeros_like, library.ones_like, library.empty_like):
             assert make(x, memory_format=library.channels_last).stride() == (60, 1, 15, 3)
+            last = x.to(memory_format=library.channels_last)
+            assert make(last).stride() == make(last, dtype=library.float64).stride() == (60, 1, 15, 3)
+            assert make(last, memory_format=library.contiguous_format).stride() == (60, 20, 5, 1)
+            assert make(last, requires_grad=True).requires_grad
+        assert library.full_like(last, 2).stride() == (60, 1, 15, 3)
+        assert library.full_like(x.long(), 2.5).sum().item() == 240
+        assert library.ones_like(x, dtype=library.bfloat16).dtype is library.bfloat16
 
 
 def test_functions_under_their_other_names():

@@ -247,6 +247,7 @@ def test_integers_and_halves():
         (lambda x: F.binary_cross_entropy(x, x[0]), ValueError, "Using a target size"),
         (lambda x: F.avg_pool1d(x, 2), RuntimeError, "expects 2D or 3D input"),
         (lambda x: F.conv3d(x, x), RuntimeError, "5-D weight"),
+        (lambda x: F.conv3d(x[None], x[None], groups=None), TypeError, "groups must be an integer, got None"),
         (lambda x: F.triplet_margin_loss(x, x, x, -1), ValueError, "margin must be greater than 0"),
         (lambda x: F.smooth_l1_loss(x, x, beta=-1), RuntimeError, "negative values for beta"),
         (lambda x: F.dropout2d(x, 2), ValueError, "dropout probability"),
@@ -363,3 +364,13 @@ def test_triplets_by_a_distance_of_ones_own(options):
             results.append((y.detach(), *[x.grad for x in inputs]))
         for mine, other in zip(*results, strict=True):
             np.testing.assert_allclose(mine.numpy(), other.numpy(), rtol=1e-10, atol=1e-14)
+
+
+def test_pooling_to_a_size_of_no_images():
+    x = fc.ones(0, 3, 8, 8).requires_grad_()
+    y, places = F.adaptive_max_pool2d(x, 2, return_indices=True)
+    assert y.shape == places.shape == (0, 3, 2, 2)
+    y.sum().backward()
+    assert x.grad.shape == x.shape
+    assert F.adaptive_max_pool1d(x[:, :, 0], 2).shape == (0, 3, 2)
+    assert F.max_unpool2d(y, places, 4).shape == (0, 3, 8, 8)

@@ -214,9 +214,7 @@ def test_an_image_does_not_depend_on_its_batch_nor_on_threads(isa, threads, form
                 threads(number)
                 batch_forms = forms_of(case, form, layout, len(images))
                 for k, part in enumerate(passes_of(images, lay, case, *arrays)):
-                    # The residues of a stride choose for themselves, by the batch too.
-                    chosen = whole_forms[k].startswith("phases") and whole_forms[k] != f"phases ({form})"
-                    assert batch_forms[k] == whole_forms[k] or chosen or not whole_forms[k].startswith(form)
-                    if batch_forms[k] == whole_forms[k] and not chosen:
+                    assert batch_forms[k] == whole_forms[k] or not whole_forms[k].startswith(form)
+                    if batch_forms[k] == whole_forms[k]:
                         same = np.array_equal(part, whole[k][images])
                         assert same, f"{('y', 'dx')[k]} of {images}, {number} threads, {whole_forms[k]}, {case}"

@@ -147,13 +147,13 @@ def test_results_do_not_depend_on_the_number_of_threads(isa, threads, case, last
 @each_layer
 @either_layout
 def test_an_image_does_not_depend_on_its_batch(isa, case, last):
-    """The bits of y[n] and dx[n] are the same alone, in other batches, and beside any other images. The residues of a
-    stride choose forms of their own by what they cost, which depends on the batch, unless these are forced."""
+    """The bits of y[n] and dx[n] are the same alone, in other batches, and beside any other images: by each form, and
+    by those that are taken without tiles."""
     rng = np.random.default_rng(64)
     lay = channels_last if last else np.ascontiguousarray
     passes = Passes.of_case(case | {"N": 7}, rng, np.float32)
     x, w, dy = passes.operands
-    for form in (form for form in backends.FORMS if form != "phases"):
+    for form in backends.FORMS:
         y, dx, _ = results_of(passes, form, last)
         for images in ([0], [4], [1, 2, 3], [4, 0, 5, 6]):
             size = (len(images), *x.shape[1:])
@@ -164,6 +164,15 @@ def test_an_image_does_not_depend_on_its_batch(isa, case, last):
                 if dx is not None:
                     some = ops.conv2d_input(size, w, lay(dy[images]), *passes.arguments)
                     assert np.array_equal(some, dx[images]), f"dx of {images} by {form}"
+    with backends.winograd.flags(enabled=False):
+        y, dx = (
+            ops.conv2d(lay(x), w, passes.b, *passes.arguments),
+            ops.conv2d_input(x.shape, w, lay(dy), *passes.arguments),
+        )
+        for n in range(7):
+            assert np.array_equal(ops.conv2d(lay(x[n : n + 1]), w, passes.b, *passes.arguments)[0], y[n])
+            alone = ops.conv2d_input((1, *x.shape[1:]), w, lay(dy[n : n + 1]), *passes.arguments)
+            assert np.array_equal(alone[0], dx[n])
 
 
 # ---- force -----------------------------------------------------------------------------------------------------------

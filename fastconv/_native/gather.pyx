@@ -25,7 +25,9 @@ from fastconv._native.kernels cimport (
     FC_MAX_ROWS, FC_MAX_VECS, even, fc_kernels, fc_piece, fc_run, idx, parts, up,
 )
 from fastconv._native.memory cimport LINE, Arena, Workspace, carve, release, reserve
-from fastconv._native.problem cimport FORWARD, INPUT_GRADIENT, Image, Problem, channels_last, far_elements
+from fastconv._native.problem cimport (
+    FORWARD, INPUT_GRADIENT, NOMINAL_IMAGES, Image, Problem, channels_last, far_elements,
+)
 from fastconv._native.runtime cimport run_tasks, threads_for
 from fastconv._native.tuning cimport DOT, FEATURES, OUTER, PANELS, TILES, cycles_of
 
@@ -203,11 +205,14 @@ cdef void gather_features(const Problem *problem, int *rows, double *features) n
 cdef double cheapest(const Problem *problem, Gather *job) noexcept nogil:
     cdef int[4] rows
     cdef double[4 * FEATURES] features
-    cdef double cycles, least = INFINITY
+    cdef double cycles, least = INFINITY, share = job.grid.N / <double>NOMINAL_IMAGES
+    cdef Gather nominal = job[0]
     cdef int i
-    features_of(job, rows, features)
+    nominal.x.n = nominal.y.n = nominal.grid.N = NOMINAL_IMAGES
+    features_of(&nominal, rows, features)
+    inspect(job)
     for i in range(4):
-        cycles = cycles_of(job.tuning, PANELS + i, problem.which, rows[i], features + i * FEATURES)
+        cycles = share * cycles_of(job.tuning, PANELS + i, problem.which, rows[i], features + i * FEATURES)
         if cycles < INFINITY and problem.forced == PANELS + i:
             job.form = PANELS + i
             return cycles

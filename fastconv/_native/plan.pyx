@@ -18,7 +18,7 @@ from fastconv._native.lanes cimport lanes_features, lanes_run
 from fastconv._native.memory cimport new_array
 from fastconv._native.phases cimport phases_features, phases_form, phases_run
 from fastconv._native.problem cimport (
-    FORWARD, INPUT_GRADIENT, WEIGHT_GRADIENT, Image, Pass, Problem, as_image,
+    FORWARD, INPUT_GRADIENT, NOMINAL_IMAGES, WEIGHT_GRADIENT, Image, Pass, Problem, as_image,
 )
 from fastconv._native.runtime cimport kernels_of, tuning_in_use
 from fastconv._native.tuning cimport (
@@ -33,7 +33,6 @@ cnp.import_array()
 
 cdef enum:
     MOST_FORMS = 6         # of a method
-    NOMINAL_IMAGES = 8
     LEAST_WORK = 32768     # multiply-adds that are worth weighing minimal filtering, which a call would cost more than
 
 

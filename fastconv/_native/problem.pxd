@@ -25,6 +25,11 @@ cdef struct Image:
     idx s_n, s_c, s_h, s_w
 
 
+cdef enum:
+    NOMINAL_IMAGES = 8   # for which forms are weighed that add in different orders: an image's bits shall not depend on
+                         # its batch
+
+
 cdef struct Problem:
     # Images x, filters w and outputs y, or their gradients: `which` says which of them is computed from the two others.
     Pass which

@@ -157,6 +157,7 @@ def conv3d(
             "conv3d: expected 4-D (one volume) or 5-D (batched) input and 5-D weight, got input of size "
             f"{list(input.shape)} and weight of size {list(weight.shape)}"
         )
+    groups = integer(groups, "groups", 1)
     stride, dilation = integers(stride, "stride", 1, 3), integers(dilation, "dilation", 1, 3)
     taps = weight.shape[2]
     span = dilation[0] * (taps - 1)

@@ -100,7 +100,7 @@ def _adaptive_max_pool2d(needs, x, size):
     for p, q in np.ndindex(*size):
         top, left = p * h // size[0], q * w // size[1]
         bottom, right = -(-(p + 1) * h // size[0]), -(-(q + 1) * w // size[1])
-        window = x[..., top:bottom, left:right].reshape(*x.shape[:-2], -1)
+        window = x[..., top:bottom, left:right].reshape(*x.shape[:-2], (bottom - top) * (right - left))
         place = window.argmax(axis=-1)
         y[..., p, q] = np.take_along_axis(window, place[..., None], axis=-1)[..., 0]
         row, column = np.divmod(place, right - left)
@@ -138,20 +138,20 @@ def adaptive_max_pool2d(
 
 def _scatter(x: np.ndarray, indices: np.ndarray, shape: tuple[int, ...], add: bool = False) -> np.ndarray:
     """Planes of zeros with the elements of x at flat places; of those at one place the last, or their sum."""
-    planes = math.prod(shape[:-2])
+    planes, size = math.prod(shape[:-2]), math.prod(x.shape[-2:])
     y = np.zeros((planes, math.prod(shape[-2:])), x.dtype)
-    rows, places = np.arange(planes)[:, None], indices.reshape(planes, -1)
+    rows, places = np.arange(planes)[:, None], indices.reshape(planes, size)
     if add:
-        np.add.at(y, (rows, places), x.reshape(planes, -1))
+        np.add.at(y, (rows, places), x.reshape(planes, size))
     else:
-        y[rows, places] = x.reshape(planes, -1)
+        y[rows, places] = x.reshape(planes, size)
     return y.reshape(shape)
 
 
 def _max_unpool(needs, x, indices, shape):
     def vjp(dy, indices):
-        planes = math.prod(shape[:-2])
-        dx = np.take_along_axis(dy.reshape(planes, -1), indices.reshape(planes, -1), axis=1)
+        planes, size = math.prod(shape[:-2]), math.prod(indices.shape[-2:])
+        dx = np.take_along_axis(dy.reshape(planes, math.prod(shape[-2:])), indices.reshape(planes, size), axis=1)
         return dx.reshape(indices.shape), None
 
     return _scatter(x, indices, shape), vjp, (indices,)
