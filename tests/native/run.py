@@ -205,14 +205,15 @@ def windows(folder, _):
 
 
 def macos(folder, _):
-    """Without Apple's headers: the kernels want memcpy, memset and some of libm, and the compiler brings the rest."""
+    """Without Apple's headers: the kernels want memcpy, memset and some of libm, and the compiler brings the rest. It must
+    know these functions, as on a Mac: a loop that calls fma() is in vectors only where that is an instruction."""
     copies = "void *memcpy(void *restrict to, const void *restrict from, size_t size);\n"
     copies += "void *memset(void *to, int byte, size_t size);\n"
     (folder / "string.h").write_text(f"#include <stddef.h>\n{copies}")
     of_one = "".join(f"double {name}(double);\n" for name in ("sqrt", "log", "sin", "cos"))
     libm = f"float sqrtf(float);\nfloat fmaf(float, float, float);\ndouble fma(double, double, double);\n{of_one}"
     (folder / "math.h").write_text(libm)
-    compiler = ["clang", "--target=arm64-apple-macos", "-ffreestanding", f"-I{folder}"]
+    compiler = ["clang", "--target=arm64-apple-macos", "-nostdlibinc", f"-I{folder}"]
     objects(folder, "macos", ["baseline", "neon", "scalar"], compiler)
 
 
