@@ -205,8 +205,8 @@ def windows(folder, _):
 
 
 def macos(folder, _):
-    """Without Apple's headers: the kernels want memcpy, memset and some of libm, and the compiler brings the rest. It must
-    know these functions, as on a Mac: a loop that calls fma() is in vectors only where that is an instruction."""
+    """Without Apple's headers: the kernels want memcpy, memset and some of libm, and the compiler brings the rest. It
+    must know these functions, as on a Mac: a loop that calls fma() is in vectors only where that is an instruction."""
     copies = "void *memcpy(void *restrict to, const void *restrict from, size_t size);\n"
     copies += "void *memset(void *to, int byte, size_t size);\n"
     (folder / "string.h").write_text(f"#include <stddef.h>\n{copies}")
