@@ -62,7 +62,7 @@ def explain(
     groups: int = 1,
     dtype: Any = np.float32,
     *,
-    memory_format: str = "contiguous",
+    memory_format: Any = "contiguous",
     force: str | None = None,
 ) -> Explanation:
     """Which form each pass of a convolution takes here and now, and what every form is estimated to cost.
@@ -80,7 +80,7 @@ def explain(
         As for :func:`fastconv.nn.functional.conv2d`, whose errors it raises.
     dtype : numpy.dtype
         float32 or float64.
-    memory_format : str
+    memory_format : str or fastconv.memory_format
         The layout of x, y and their gradients: 'contiguous' (C order), or 'channels_last' (N, H, W, C in memory).
     force : str, optional
         A form that is taken where it is possible, one of ``fastconv.backends.FORMS``.
@@ -99,13 +99,14 @@ def explain(
     itemsize = float_array("explain", np.empty(0, dtype), "input").itemsize
     x = four(size_of("explain", input_size, "input_size", 2), 2)
     w = size_of("explain", weight_size, "weight_size", 2)
-    if memory_format not in ("contiguous", "channels_last"):
+    layout = str(memory_format).removeprefix("torch.").removesuffix("_format")
+    if layout not in ("contiguous", "channels_last"):
         raise ValueError(f"memory_format must be 'contiguous' or 'channels_last', got {memory_format!r}")
     number = -1 if force is None else backends.form_number(force)
     numbers = sizes("explain", x, w, stride, padding, dilation, groups)
     y, parameters = numbers[8:12], numbers[12:]
-    explanation = Explanation(memory_format)
+    explanation = Explanation(layout)
     for which, name in enumerate(PASSES):
-        last = memory_format == "channels_last"
+        last = layout == "channels_last"
         explanation.add(name, plan.weigh_sizes(which, x, w, y, parameters, itemsize, last, number))
     return explanation

@@ -483,7 +483,7 @@ def test_values_decide():
     ones = fastconv.ones(1, 3, 4, 4)
     assert np.array_equal(fast(ones).numpy(), 2 * ones.numpy())
     assert np.array_equal(fast(-ones).numpy(), -3 * ones.numpy())
-    assert "read as numbers" in fast.report()
+    assert "read by __bool__" in fast.report()
 
 
 class Does(nn.Module):
@@ -515,6 +515,9 @@ FUNCTIONS = {
     "sizes": (lambda self, y: y[y > 0], "depends on numbers"),
     "sizes of places": (lambda self, y: y * len((y > 0.5).nonzero()), "depends on numbers"),
     "a slice": (lambda self, y: y[:, :, y.flatten().argmax() % 5 :].sum(2), "bounds a slice"),
+    "close": (lambda self, y: y * 2 if fastconv.allclose(y, y + 1) else y * 3, "read by allclose"),
+    "text": (lambda self, y: y * len(repr(y)), "read by __repr__"),
+    "NumPy's random numbers": (lambda self, y: y + np.random.rand() * 0, "random"),  # noqa: NPY002
     "a set": (lambda self, y: {y}, "not computed of its inputs"),
     "objects": (lambda self, y: (y, types.SimpleNamespace(y=y)), "SimpleNamespace"),
     "outside": (lambda self, y: OUTSIDE.add_(y).clone(), "held elsewhere"),
@@ -556,6 +559,14 @@ def test_what_a_model_does_with_a_result(name):
         for y, exact in zip(ours, theirs, strict=True):
             assert error(y, exact) < BOUND
     assert (reason or "convolution") in fast.report()
+
+
+def test_padding_far_beyond_the_images():
+    """It is not laid out in memory."""
+    model = nn.Sequential(nn.Conv2d(3, 8, 1), nn.Conv2d(8, 8, 3, padding=4000, stride=4001)).eval()
+    x = fastconv.randn(1, 3, 5, 5)
+    with fastconv.no_grad():
+        assert error(fastconv.optimize(model)(x).numpy(), model(x).numpy()) < BOUND
 
 
 def test_windows_of_padding_alone():
@@ -639,6 +650,10 @@ def test_gradients_and_training():
     assert fast(x).requires_grad
     fast.eval()
     assert not model[1].training
+    model.train()
+    assert fast.training and fast(x).requires_grad
+    model.eval()
+    assert not fast.training
     assert error(fast(x).numpy(), model(x).detach().numpy()) < BOUND
 
 

@@ -220,7 +220,7 @@ def _transposed_sizes(op, x_shape, w_shape, stride, padding, output_padding, gro
     groups = positive(groups, "groups")
     if channels != w_shape[0]:
         raise RuntimeError(
-            f"Given transposed weight of size {list(w_shape)}, expected input{list(x_shape)} "
+            f"Given transposed=1, weight of size {list(w_shape)}, expected input{list(x_shape)} "
             f"to have {w_shape[0]} channels, but got {channels} channels instead"
         )
     if channels % groups or not channels:

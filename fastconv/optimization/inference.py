@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,7 +12,8 @@ from .._native import plan as forms
 from .._native import runtime
 from .._native.watch import Watch
 from .._tensor import Tensor
-from ..autograd import is_grad_enabled
+from ..autograd import backward, grad, is_grad_enabled
+from ..functions import allclose, equal
 from ..nn import Module
 from ..nn.fused import is_apart
 from ..onnx.graph import Value
@@ -26,14 +28,31 @@ KEPT = 8  # plans, each for other inputs
 
 # Whoever calls these with what was computed may go another way with other inputs.
 _READERS = {
-    getattr(Tensor, name).__code__
-    for name in ("item", "tolist", "numpy", "__array__", "__dlpack__", "__bool__", "__index__", "__format__")
+    function.__code__
+    for function in (
+        *(
+            Tensor.item,
+            Tensor.tolist,
+            Tensor.numpy,
+            Tensor.__array__,
+            Tensor.__dlpack__,
+            Tensor.__bool__,
+            Tensor.__index__,
+        ),
+        *(Tensor.__format__, Tensor.__repr__, Tensor.__contains__, equal, allclose, Tensor.backward, backward, grad),
+    )
 }
 
 
 _UNSTEADY = "it changes its own attributes, parameters or buffers"
 
 _DATA = (Value, bool, int, float, complex, str, bytes, type(None), np.dtype, np.generic)
+
+
+def _random_states() -> tuple[Any, ...]:
+    """Of fastconv's generator, NumPy's and Python's."""
+    of_numpy = repr(np.random.get_state())  # noqa: NPY002 a program's forward() may draw from it
+    return default_generator.get_state()._array.tobytes(), of_numpy, random.getstate()
 
 
 def _leaves(x: Any) -> Iterator[Any]:
@@ -50,8 +69,8 @@ class _Trace(Trace):
 
     def _event(self, frame: Any, event: str, argument: Any) -> None:
         reads = event == "call" and frame.f_code in _READERS and self._inside is None
-        if reads and self._is_computed(frame.f_locals["self"]):
-            self.problems.append(f"what was computed is read as numbers (Tensor.{frame.f_code.co_name})")
+        if reads and any(map(self._is_computed, tensors_of(dict(frame.f_locals)))):
+            self.problems.append(f"what was computed is read by {frame.f_code.co_name}()")
         super()._event(frame, event, argument)
 
 
@@ -78,7 +97,7 @@ class InferenceModule(Module):
         super().__init__()
         own = self.__dict__
         own["model"] = model
-        own["training"] = model.training
+        del own["training"]
         for members in ("_parameters", "_buffers", "_transient_buffers", "_modules"):
             own[members] = model.__dict__[members]
         own["_plans"] = {}
@@ -91,8 +110,6 @@ class InferenceModule(Module):
 
     def __setattr__(self, name: str, value: Any) -> None:
         setattr(self.model, name, value)
-        if name == "training":
-            self.__dict__[name] = value
 
     def __delattr__(self, name: str) -> None:
         delattr(self.model, name)
@@ -101,8 +118,7 @@ class InferenceModule(Module):
         return InferenceModule, (self.model,)
 
     def train(self, mode: bool = True) -> Module:
-        """Set training mode here and below; returns self."""
-        super().train(mode)
+        """Set training mode of the model and of what is in it; returns self."""
         self.model.train(mode)
         return self
 
@@ -140,7 +156,7 @@ class InferenceModule(Module):
 
     def _plan(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Plan | str, list[Any]]:
         """The plan for these inputs, or why the model itself computes; and the result if it just has."""
-        if self.model.training or self.training:
+        if self.model.training:
             return "it is in training mode", []
         if is_apart():
             return "its layers are computed one by one", []
@@ -177,7 +193,7 @@ class InferenceModule(Module):
             trace.parameter(tensor, name)
         inputs = [x.detach() for x in args]
         versions = [x._version for x in inputs]
-        draws = default_generator.get_state()._array.tobytes()
+        draws = _random_states()
         result = trace.run(model, (inputs, {}), lambda x: x)
         reason = None
         made = {id(value) for call in trace.calls for value in tensors_of(call.result)}
@@ -187,7 +203,7 @@ class InferenceModule(Module):
         self.__dict__["_unsteady"] = self._unsteady + 1 if changed else 0
         if changed:
             reason = _UNSTEADY
-        elif default_generator.get_state()._array.tobytes() != draws:
+        elif _random_states() != draws:
             reason = "random numbers are drawn"
         elif versions != [x._version for x in inputs]:
             reason = "it writes to its inputs"

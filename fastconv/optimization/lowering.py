@@ -26,6 +26,8 @@ from .schedule import Node, Output, Plan, PlanImages, Schedule, SizesDiffer
 
 __all__ = ["lower"]
 
+MOST_PADDING = 4  # in lengths of images, that is laid out around them
+
 _NOTHING_AFTER = (-np.inf, np.inf, -1, ())
 
 
@@ -234,6 +236,8 @@ class _Lowering:
         else:
             pad = _pair(a["padding"])
         if groups != 1 and not groups == w.shape[0] == x.images.shape[1]:
+            return False
+        if any(p > MOST_PADDING * n for p, n in zip(pad, x.shape[2:], strict=True)):
             return False
         self.convolve(call, x.images, w, b, stride, pad, dilation, groups > 1)
         return True

@@ -19,6 +19,26 @@ def _row(value: Size, name: str, least: int) -> tuple[int, int]:
     return least, integers(value, name, least, 1)[0]
 
 
+def _check_transposed(op, input, weight, stride, padding, output_padding, dilation) -> None:
+    """Refuse what does not fit, by the sizes that were passed: these functions compute on others."""
+    dims, sizes = weight.ndim - 2, f"input of size {list(input.shape)} and weight of size {list(weight.shape)}"
+    channels, expected = input.shape[-dims - 1], weight.shape[0]
+    if channels != expected:
+        raise RuntimeError(
+            f"Given transposed=1, weight of size {list(weight.shape)}, expected input{list(input.shape)} to have "
+            f"{expected} channels, but got {channels} channels instead"
+        )
+    steps, gaps = integers(stride, "stride", 1, dims), integers(dilation, "dilation", 1, dims)
+    pads, mores = integers(padding, "padding", 0, dims), integers(output_padding, "output_padding", 0, dims)
+    lengths = zip(input.shape[-dims:], weight.shape[2:], steps, pads, mores, gaps, strict=True)
+    out = [(n - 1) * step - 2 * pad + gap * (taps - 1) + more + 1 for n, taps, step, pad, more, gap in lengths]
+    if min(out) < 1:
+        raise RuntimeError(
+            f"{op}: output size {' x '.join(map(str, out))} is too small, for {sizes}, stride={stride}, "
+            f"padding={padding}, dilation={dilation}"
+        )
+
+
 def conv_transpose1d(
     input: Array,
     weight: Array,
@@ -49,6 +69,7 @@ def conv_transpose1d(
             f"conv_transpose1d: expected input (N, C, L) or (C, L) and weight (C, K / groups, S), got input of size "
             f"{list(input.shape)} and weight of size {list(weight.shape)}"
         )
+    _check_transposed("conv_transpose1d", input, weight, stride, padding, output_padding, dilation)
     y = F.conv_transpose2d(
         input.reshape(*input.shape[:-1], 1, input.shape[-1]),
         weight.reshape(*weight.shape[:2], 1, weight.shape[2]),
@@ -94,6 +115,7 @@ def conv_transpose3d(
             "conv_transpose3d: expected 4-D (one volume) or 5-D (batched) input and 5-D weight, got input of size "
             f"{list(input.shape)} and weight of size {list(weight.shape)}"
         )
+    _check_transposed("conv_transpose3d", input, weight, stride, padding, output_padding, dilation)
     step, *steps = integers(stride, "stride", 1, 3)
     gap, *gaps = integers(dilation, "dilation", 1, 3)
     pad, *pads = integers(padding, "padding", 0, 3)
@@ -107,11 +129,6 @@ def conv_transpose3d(
     n, c, depth, h, w = x.shape
     taps, channels = weight.shape[2], weight.shape[1] * integer(groups, "groups", 1)
     reach = (depth - 1) * step + (taps - 1) * gap + 1 + more
-    if reach <= 2 * pad:
-        raise RuntimeError(
-            f"conv_transpose3d: the output's depth would be {reach - 2 * pad}, for input of size {list(input.shape)} "
-            f"and weight of size {list(weight.shape)}, padded by {pad}"
-        )
     filters = weight.reshape(weight.shape[0], weight.shape[1] * taps, *weight.shape[3:])
     images = x.permute(0, 2, 1, 3, 4).reshape(n * depth, c, h, w)
     planes = F.conv_transpose2d(images, filters, None, steps, pads, mores, groups, gaps)
