@@ -298,7 +298,7 @@ def fitting(value: Any, dtype: np.dtype) -> Any:
     """A number as an element of that dtype: integers of either sign where the bits suffice, RuntimeError for others."""
     value = value.item() if isinstance(value, (*ARRAYS, np.generic)) else value
     if dtype.kind == "b":
-        return value
+        return bool(value)
     if not math.isfinite(value):
         if dtype.kind in "iu":
             raise RuntimeError(f"value cannot be converted to type {dtype} without overflow, got {value!r}")
@@ -479,12 +479,11 @@ def to_array(data: ArrayLike | TensorBase, dtype: DTypeLike | None) -> np.ndarra
         return data.copy() if dtype in (None, bfloat16) else convert(data, dtype)
     if dtype is bfloat16:
         return convert(to_array(data, None), dtype)
+    checked = not isinstance(data, np.ndarray) and (dtype is None or dtype.kind in "iu")
     try:
-        array = np.array(data, dtype=dtype)
-    except OverflowError as error:
-        raise RuntimeError(
-            f"value cannot be converted to type {dtype or int64} without overflow: {brief(data)}: {error}"
-        ) from None
+        array = np.array(data, dtype=None if checked else dtype)
+        if checked and array.dtype != dtype:
+            array = _checked_integers(array, data, dtype)
     except (TypeError, ValueError) as error:
         raise type(error)(f"cannot make a tensor of {brief(data)}: {error}") from None
     if dtype is None and array.dtype.kind == "f" and not isinstance(data, (*ARRAYS, np.generic)):
@@ -492,6 +491,32 @@ def to_array(data: ArrayLike | TensorBase, dtype: DTypeLike | None) -> np.ndarra
     if array.dtype.kind not in "biuf" or array.dtype.itemsize > 8:
         raise TypeError(f"a tensor holds bools, integers, or floats of up to 64 bits, got {brief(data)}")
     return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
+
+
+def _checked_integers(array: np.ndarray, data: Any, dtype: np.dtype | None) -> np.ndarray:
+    """Numbers in an integer dtype, or as NumPy takes them: none beyond int64, or beyond that dtype.
+
+    Fractions are left out. A negative integer is as good as an unsigned one of as many bits.
+    """
+    if array.dtype.kind not in "bi" and (dtype is not None or array.dtype.kind != "f"):
+        array = np.array(data, dtype=object)  # Among floats integers lost digits.
+        if any(isinstance(x, int) and not -(2**63) <= x < 2**63 for x in array.flat):
+            raise ValueError("Overflow when unpacking long long")
+    if dtype is None or (array.dtype.kind == "O" and not all(isinstance(x, _NUMBERS) for x in array.flat)):
+        return np.array(data, dtype=dtype)
+    limits = np.iinfo(dtype)
+    least = -limits.max if dtype.kind == "u" else limits.min
+    if array.dtype.kind == "O":
+        within = all((least if isinstance(x, _INTEGERS) else limits.min) <= x <= limits.max for x in array.flat)
+    else:
+        within = array.dtype.kind == "b" or not array.size or least <= array.min() <= array.max() <= limits.max
+    if not within:
+        raise RuntimeError(f"value cannot be converted to type {dtype} without overflow, got {brief(data)}")
+    return array.astype(np.int64).astype(dtype)
+
+
+_INTEGERS = (int, np.integer)
+_NUMBERS = (*_INTEGERS, float, np.floating, np.bool_)
 
 
 def _dtype_of_leaves(data: Any) -> np.dtype:

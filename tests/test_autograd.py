@@ -198,6 +198,9 @@ def test_drawn_programs():
     # A view with a hook that is written to; a scaled difference in a graph that was freed.
     for number in (467, 916):
         fuzz_autograd.run_case(9001, number)
+    # Writes of a tensor onto itself: by what lies apart, in another number of dimensions, and of a single element.
+    for number in (390, 860, 989, 4201):
+        fuzz_autograd.run_case(20261130, number)
 
 
 # ---- double backward -----------------------------------------------------------------------------------------------

@@ -76,7 +76,120 @@ LINES = {
     "lib.zeros(0, 3).softmax(0).shape": (0, 3),
     "lib.arange(2, 1)": RuntimeError,
     "lib.full((2,), -1.0, dtype=lib.uint8)": RuntimeError,
+    "lib.tensor([-1, 3, -255], dtype=lib.uint8).tolist()": [255, 3, 1],
+    "lib.tensor([0.5, 1, -1, np.int32(-2)], dtype=lib.uint8).tolist()": [0, 1, 255, 254],
+    "lib.tensor([-256], dtype=lib.uint8)": RuntimeError,
+    "lib.tensor([-0.5, 1, True], dtype=lib.uint8)": RuntimeError,
+    "lib.tensor(255.5, dtype=lib.uint8)": RuntimeError,
+    "lib.tensor([[1], [127.5]], dtype=lib.int8)": RuntimeError,
+    "lib.tensor(np.int64(300), dtype=lib.int8)": RuntimeError,
+    "lib.tensor([float('nan')], dtype=lib.int64)": RuntimeError,
+    "lib.tensor([2**63])": ValueError,
+    "lib.tensor([1, 2**63], dtype=lib.int64)": ValueError,
+    "lib.tensor(np.array([300, -1]), dtype=lib.uint8).tolist()": [44, 255],
+    "lib.tensor([0.5, 2**60 + 1], dtype=lib.int64).tolist()": [0, 2**60 + 1],
+    "lib.add(True, lib.zeros(0, dtype=lib.bool), alpha=70000).dtype.itemsize": 1,
+    "lib.add(lib.tensor([True, False]), True, alpha=300).tolist()": [True, True],
+    "lib.add(lib.tensor([True, False]), lib.tensor([False, False]), alpha=2).tolist()": [True, False],
+    "lib.add(True, lib.tensor([True, False]), alpha=0).tolist()": [True, True],
+    "lib.zeros(2, dtype=lib.bool).add_(lib.ones(2, dtype=lib.bool), alpha=300).tolist()": [True, True],
+    "lib.zeros(0, dtype=lib.bool).median(0)": IndexError,
+    "lib.zeros(2, 0, dtype=lib.bool).median(0)": NotImplementedError,
+    "lib.zeros(0, dtype=lib.bool).kthvalue(1, 0)": IndexError,
+    "lib.zeros(2, 0).mode(1)": IndexError,
+    **{
+        f"lib.ones(3, dtype=lib.{source}, requires_grad=True).{call}(0, dtype=lib.bfloat16).requires_grad": True
+        for source in ("float16", "float32", "bfloat16")
+        for call in ("cumsum", "cumprod", "prod", "sum", "mean")
+    },
+    "lib.zeros(0).index_fill(0, lib.tensor([0]), 1)": RuntimeError,
+    "lib.zeros(2).index_fill(0, lib.tensor([2]), 1)": IndexError,
+    "lib.zeros(2).index_fill(0, lib.tensor([0.0]), 1)": IndexError,
+    "lib.zeros(2).index_fill(0, lib.tensor([[0]]), 1)": RuntimeError,
+    "lib.zeros(2).index_fill(0, lib.tensor([0]), lib.ones(1))": RuntimeError,
+    "lib.zeros(2).index_fill(0, lib.tensor(-1), lib.tensor(5.0)).tolist()": [0.0, 5.0],
+    "lib.zeros(0).index_add(0, lib.tensor([0]), lib.zeros(0))": RuntimeError,
+    "lib.zeros(0).index_add(0, lib.tensor([0]), lib.zeros(1))": IndexError,
+    "lib.zeros(2, 3).index_add(1, lib.tensor([3]), lib.zeros(2, 1))": RuntimeError,
+    "lib.zeros(2, 3).index_add(0, lib.tensor([0]), lib.zeros(1, 1))": RuntimeError,
+    "lib.zeros(3).index_add(0, lib.tensor([0, 1]), lib.ones(1))": RuntimeError,
+    "lib.zeros(3).index_add(0, lib.tensor([0]), lib.ones(1).double())": RuntimeError,
+    "lib.zeros(()).index_add(0, lib.tensor([0]), lib.tensor(2.0)).item()": 2.0,
+    "lib.zeros(()).index_add(0, lib.tensor([0, 0]), lib.tensor(2.0))": IndexError,
+    "lib.zeros(0).index_copy(0, lib.tensor([0]), lib.zeros(1))": RuntimeError,
+    "lib.zeros(2, 3).index_copy(0, lib.tensor([0]), lib.zeros(3))": IndexError,
+    "lib.zeros(2, 3).index_copy(0, lib.tensor([0]), lib.zeros(1, 1))": RuntimeError,
+    "lib.zeros(2, 3).index_copy(0, lib.tensor([0]), lib.tensor(5.0))": RuntimeError,
+    "lib.zeros(3).index_copy(0, lib.tensor([0, 1]), lib.tensor(5.0))": IndexError,
+    "lib.zeros(3).index_copy(0, lib.tensor([0, 1]), lib.ones(1))": IndexError,
+    "lib.zeros(3).index_copy(0, lib.tensor([0], dtype=lib.int32), lib.ones(1))": RuntimeError,
+    "lib.zeros(3).index_copy(0, lib.tensor([0]), lib.ones(1).double())": RuntimeError,
+    "lib.zeros(3).index_copy(0, lib.tensor(1), lib.tensor(5.0)).tolist()": [0.0, 5.0, 0.0],
+    "lib.zeros(()).index_select(0, lib.tensor([0, 0]))": RuntimeError,
+    "lib.zeros(3).index_select(0, lib.tensor([[0.0]]))": IndexError,
+    "lib.arange(3).gather(0, lib.tensor(1)).shape": (),
+    "lib.zeros(3).take(lib.tensor([0], dtype=lib.int32))": RuntimeError,
+    "lib.zeros(3).take_along_dim(lib.tensor([[0]]), 0)": RuntimeError,
+    "lib.zeros(3).take_along_dim(lib.tensor([0.0]), 0)": RuntimeError,
+    "lib.zeros(3, 3).take_along_dim(lib.tensor([[0], [0]]), 1)": RuntimeError,
+    "lib.zeros(3).scatter(0, lib.tensor([0]), lib.ones(1, 1))": RuntimeError,
+    "lib.zeros(3).scatter(0, lib.tensor(1), lib.ones(2)).tolist()": [0.0, 1.0, 0.0],
+    "lib.zeros(0).scatter(0, lib.zeros(0).long(), lib.ones(0).double())": RuntimeError,
+    "lib.zeros(2, 0).scatter(0, lib.zeros(2, 0).long(), lib.ones(1)).shape": (2, 0),
+    "lib.zeros(2, dtype=lib.uint8).scatter(0, lib.zeros(0).long(), -1.5).shape": (2,),
+    "lib.zeros(2).scatter(0, lib.zeros(0).long(), lib.ones(0, requires_grad=True)).requires_grad": True,
+    "lib.zeros(2).masked_scatter(lib.tensor([True, False]), lib.ones(2).double())": RuntimeError,
+    "lib.zeros(2).masked_scatter(lib.zeros(3, dtype=lib.bool), lib.ones(2))": RuntimeError,
+    "lib.addmm(lib.ones(3, 3), lib.ones(1, 2), lib.ones(2, 1))": RuntimeError,
+    "lib.baddbmm(lib.ones(1, 1, 1, 1), lib.ones(1, 1, 1), lib.ones(1, 1, 1))": RuntimeError,
+    "lib.addmm(lib.ones(3), lib.ones(1, 2), lib.ones(2, 3)).tolist()": [[3.0, 3.0, 3.0]],
 }
+
+# Writes to a part of `x`, 2 by 2, from what shows the same memory: whether they are refused.
+OVERLAPS = {
+    "x.view(1, 4).add_(x.view(4))": True,
+    "x.view(4).mul_(x.view(1, 4))": True,
+    "x.view(4).add_(x.view(4))": False,
+    "x.t().copy_(x)": True,
+    "x.view(4).copy_(x.view(1, 4))": True,
+    "x[0].copy_(x.view(4)[1:3])": True,
+    "x[0].copy_(x[1])": False,
+    "x[:, 0].copy_(x[:, 1])": False,
+    "x.view(4).__setitem__(..., x.view(1, 4))": False,
+    "x.view(1, 4).__setitem__(..., x.view(4))": False,
+    "x.view(4).__setitem__(..., x.t().reshape(4)[:1])": False,
+    "x.__setitem__(..., x[0])": False,
+    "x.__setitem__(..., x.t())": True,
+    "x.view(4).__setitem__([0], x[0, :1])": True,
+    "x[:1].__setitem__(x[:1] > 5, x[0, :1])": False,
+    "x.view(4).__setitem__(x.view(4) < 2, x[0])": True,
+    "x.lerp_(x + 0, x.t())": True,
+    "x.xlogy_(x.t())": True,
+    "x.addcmul_(x, x.t())": True,
+    "x.masked_scatter_(x < 9, x)": False,
+    "x.scatter_(0, lib.zeros(1, 2).long(), x)": True,
+    "x.scatter_reduce_(0, lib.zeros(1, 2).long(), x, 'sum')": True,
+    "x.index_add_(0, lib.tensor([0]), x[1:])": True,
+    "x[:0].add_(x[:0].t().t())": False,
+}
+
+
+@pytest.mark.parametrize("line", OVERLAPS)
+def test_writes_from_memory_that_is_written_to(line):
+    libraries = [fc]
+    try:
+        import torch
+    except ImportError:
+        pass
+    else:
+        libraries.append(torch)
+    for lib in libraries:
+        scope = {"lib": lib, "x": lib.tensor([[1.0, 2.0], [3.0, 4.0]])}
+        if OVERLAPS[line]:
+            with pytest.raises(RuntimeError, match="single memory location"):
+                eval(line, scope)
+        else:
+            eval(line, scope)
 
 
 @pytest.mark.parametrize("line", LINES)

@@ -238,6 +238,16 @@ def test_functions_are_torchs(name, call, arrays):
             np.testing.assert_allclose(a.detach().numpy(), b.detach().numpy(), rtol=1e-9, atol=1e-9)
 
 
+@pytest.mark.parametrize("point", [(0, 0), (0, -0.0), (-0.0, 0), (1e-30, 0), (0, 1e-30), (2, 0)])
+def test_atan2_has_no_slope_where_squares_are_zero(point):
+    slopes = [0, 0]
+    if point == (2, 0):
+        slopes = [0, -0.5]
+    y, x = (fc.tensor(float(value), requires_grad=True) for value in point)
+    fc.atan2(y, x).backward()
+    assert [y.grad.item(), x.grad.item()] == slopes
+
+
 LOGIC = ["logical_and", "logical_or", "logical_xor", "isclose", "greater", "less_equal", "not_equal"]
 
 

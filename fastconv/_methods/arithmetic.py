@@ -119,7 +119,7 @@ class Arithmetic:
 
     def lerp_(self, end: Tensor, weight: Tensor | _float) -> Tensor:
         """``self += weight * (end - self)``, in place."""
-        return self._become(functions.lerp(self, end, weight), end)
+        return self._become(functions.lerp(self, end, weight), end, weight)
 
     def addcmul(self, tensor1: Tensor, tensor2: Tensor, *, value: _float = 1) -> Tensor:
         """See :func:`fastconv.addcmul`."""
@@ -159,7 +159,7 @@ class Arithmetic:
 
     def xlogy_(self, other: Tensor | _float) -> Tensor:
         """:func:`fastconv.xlogy`, in place."""
-        return self._become(functions.xlogy(self.clone(), other))
+        return self._become(functions.xlogy(self.clone(), other), other)
 
     def maximum(self, other: Tensor) -> Tensor:
         """See :func:`fastconv.maximum`."""

@@ -15,7 +15,7 @@ from .._native import tape
 from .._native.tape import TensorBase, apply
 from ..checks import brief
 from ..dtypes import OPERANDS, bfloat16, convert, fitting
-from ..functions.indexing import getitem, split_index
+from ..functions.indexing import getitem, is_mask, split_index
 from ..functions.operands import array_of, numpy_names
 
 if TYPE_CHECKING:
@@ -49,9 +49,12 @@ class Elements:
         try:
             recorded = tape.check_writable(self, value)
             region = self._array[view]
-            # Of a tensor of one element its number is taken first.
-            if not isinstance(value, TensorBase) or value._array.size != 1:
-                tape.check_overlap(region, value, chosen is not None)
+            if isinstance(value, TensorBase):
+                if chosen is None:
+                    if value._array.size == region.size:  # It is broadcast first, and what is repeated is let pass.
+                        tape.check_overlap(region, value._array.reshape(region.shape))
+                elif value._array.size != 1 or not is_mask(index):  # Of one element a mask takes the number first.
+                    tape.check_overlap(region, value, whole=True)
             if not recorded:
                 array = value._array if isinstance(value, TensorBase) else value
                 if self._array.dtype.kind == "V" or (isinstance(value, TensorBase) and value._array.dtype.kind == "V"):
@@ -127,7 +130,8 @@ class Elements:
         self, dim: _int, index: Tensor, src: Tensor, reduce: str, *, include_self: _bool = True
     ) -> Tensor:
         """:func:`fastconv.scatter_reduce`, in place."""
-        return self._become(functions.scatter_reduce(self.clone(), dim, index, src, reduce, include_self=include_self))
+        result = functions.scatter_reduce(self.clone(), dim, index, src, reduce, include_self=include_self)
+        return self._become(result, src, whole=True)
 
     @numpy_names
     def index_select(self, dim: _int, index: Tensor) -> Tensor:
@@ -200,7 +204,7 @@ class Elements:
 
     def masked_scatter_(self, mask: Tensor, source: Tensor) -> Tensor:
         """:func:`fastconv.masked_scatter`, in place."""
-        return self._become(functions.masked_scatter(self, mask, source), source, whole=True)
+        return self._become(functions.masked_scatter(self, mask, source))
 
     def masked_select(self, mask: Tensor) -> Tensor:
         """See :func:`fastconv.masked_select`."""

@@ -486,13 +486,13 @@ def check_writable(TensorBase target not None, other=None):
 
 
 def check_overlap(cnp.ndarray written not None, source, bint whole=False):
-    """Refuse to write to memory that a source shows in another order, or with `whole` in any, as torch does.
+    """Refuse to write to memory that a source shows otherwise, or with `whole` in any way, as torch does.
 
     Parameters
     ----------
     written : ndarray
     source : Tensor, ndarray or anything else
-        Arrays whose memory has gaps are let pass.
+        Another order and another number of dimensions are otherwise. Arrays whose memory has gaps are let pass.
     """
     cdef cnp.ndarray a = written, b
     cdef char *first
@@ -507,9 +507,10 @@ def check_overlap(cnp.ndarray written not None, source, bint whole=False):
         return
     first, second = <char *>cnp.PyArray_DATA(a), <char *>cnp.PyArray_DATA(b)
     if (first >= second + cnp.PyArray_NBYTES(b) or second >= first + cnp.PyArray_NBYTES(a)
-            or not (without_gaps(a) and without_gaps(b))):
+            or not cnp.PyArray_SIZE(a) or not cnp.PyArray_SIZE(b) or not (without_gaps(a) and without_gaps(b))):
         return
-    if first == second and not whole and cnp.PyArray_NBYTES(a) == cnp.PyArray_NBYTES(b) and steps(a) == steps(b):
+    if (first == second and not whole and cnp.PyArray_NDIM(a) == cnp.PyArray_NDIM(b)
+            and cnp.PyArray_NBYTES(a) == cnp.PyArray_NBYTES(b) and steps(a) == steps(b)):
         return
     raise RuntimeError(
         "unsupported operation: some elements of the input tensor and the written-to tensor refer to a single memory "

@@ -47,7 +47,9 @@ def _scaled(input: Any, other: Any, alpha: float) -> Any:
     alpha = fitting(alpha, dtype)
     other = as_operand(other, dtype)
     factor = as_operand(alpha, dtype)
-    return apply(primitives.scale, other, factor=factor) if isinstance(other, ARRAYS) else other * factor
+    if isinstance(other, ARRAYS):
+        return apply(primitives.scale, other, factor=factor)
+    return other and factor if dtype.kind == "b" else other * factor
 
 
 def add(input: Tensor, other: Tensor | float, *, alpha: float = 1, out: Tensor | None = None) -> Tensor:

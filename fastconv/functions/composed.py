@@ -504,12 +504,13 @@ def masked_scatter(input: Tensor, mask: Tensor, source: Tensor) -> Tensor:
     """The elements, with those of `source`, one after the other, in place of those where the mask holds."""
     if not isinstance(mask, TensorBase) or mask.dtype.kind != "b":
         raise RuntimeError(f"masked_scatter_ only supports boolean masks, but got mask with dtype {brief(mask)}")
+    check_broadcast(input, mask)
     chosen = np.broadcast_to(mask._array, np.broadcast_shapes(input.shape, mask.shape))
     count = int(np.count_nonzero(chosen))
-    if source.numel() < count:
+    if source.numel() < count or source.dtype != input.dtype:
         raise RuntimeError(
             f"masked_scatter: expected self and source to have same dtypes and source of at least {count} elements, "
-            f"got {source.numel()}"
+            f"got {source.numel()} of {source.dtype} for {input.dtype}"
         )
     return apply(primitives.put, input.expand(chosen.shape), source.reshape(-1)[:count], at=(chosen,))
 

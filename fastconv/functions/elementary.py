@@ -136,7 +136,9 @@ def _atan2(needs, y, x):
     y_shape, x_shape = np.shape(y), np.shape(x)
 
     def vjp(dz, y, x):
-        scaled = dz / (x * x + y * y)
+        squares = x * x + y * y
+        none = primitives.plain(squares) == 0  # the gradient is 0 there
+        scaled = dz * (1 - none) / (squares + none)
         return (
             primitives.sum_back(scaled * x, y_shape) if needs[0] else None,
             primitives.sum_back(-(scaled * y), x_shape) if needs[1] else None,

@@ -97,6 +97,11 @@ def split_index(index: Any, shape: tuple[int, ...]) -> tuple[tuple[Any, ...], tu
     return tuple(view), tuple(chosen)
 
 
+def is_mask(index: Any) -> bool:
+    """Whether it is a tensor or an array that says of each element whether it is meant."""
+    return isinstance(index, ARRAYS) and index.dtype in (np.bool_, np.uint8)
+
+
 def _is_tuple(index: Any) -> bool:
     """Whether its items are indices of dimensions one by one: as NumPy once did, so does torch with some lists."""
     if isinstance(index, tuple):

@@ -110,6 +110,11 @@ def baddbmm(input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: float = 1, a
 
 
 def _plus_product(input: Tensor, product: Tensor, beta: float, alpha: float) -> Tensor:
+    shape, of_product = tuple(input.shape), tuple(product.shape)
+    if len(shape) > len(of_product) or any(
+        n not in (1, m) for n, m in zip(shape[::-1], of_product[::-1], strict=False)
+    ):
+        raise RuntimeError(f"the input of shape {list(shape)} cannot be expanded to the product's, {list(of_product)}")
     product = product if alpha == 1 else product * alpha
     # With beta = 0 the input does not count, not even its NaN.
     return product if beta == 0 else (input if beta == 1 else input * beta) + product

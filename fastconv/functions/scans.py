@@ -11,7 +11,7 @@ from numpy.typing import DTypeLike
 from .. import primitives
 from .._native.tape import TensorBase, differentiable_twice, wrap
 from ..checks import brief, dimension, integer
-from ..dtypes import float32
+from ..dtypes import as_dtype, float32
 from .operands import apply, array_of, as_operand, cast, dimensions, floating, numpy_names
 from .reduction import max_result, mean, std, sum, var
 from .shapes import cat, squeeze
@@ -91,7 +91,7 @@ def _summable(input: Any, dtype: DTypeLike | None, name: str) -> Any:
     if not isinstance(input, TensorBase):
         raise TypeError(f"{name}() expects a Tensor, got {brief(input)}")
     if dtype is not None:
-        return as_operand(input, np.dtype(dtype))
+        return as_operand(input, as_dtype(dtype))
     return input if input.dtype.kind == "f" else as_operand(input, np.dtype(np.int64))
 
 

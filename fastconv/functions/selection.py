@@ -99,20 +99,26 @@ def _tensor(x: Any, name: str) -> Any:
     return x
 
 
-def _index(index: Any, name: str, length: int, ndim: int | None = None) -> np.ndarray:
-    """The array of an index tensor whose elements are all from 0 to length - 1."""
+def _index(index: Any, name: str, ndim: int | None = None) -> np.ndarray:
+    """The array of an index tensor, in int64."""
     array = _tensor(index, name)._array
     if not array.size and name.startswith(("gather", "scatter")):  # of any dtype
         return array.astype(np.int64)
-    if array.dtype.kind not in "iu" or array.dtype == np.uint8:
-        raise RuntimeError(f"{name}(): Expected dtype int64 for index, got {brief(index)}")
     if ndim is not None and array.ndim > ndim:
         raise IndexError(f"{name}(): Index is supposed to be a vector, got {brief(index)}")
-    if array.size and not 0 <= array.min() <= array.max() < length:
-        bad = array.min() if array.min() < 0 else array.max()
-        kind = RuntimeError if name == "index_select" or name.startswith(("gather", "scatter")) else IndexError
-        raise kind(f"{name}(): index {bad} is out of bounds for dimension with size {length}")
+    if array.dtype != np.int64 and (array.dtype != np.int32 or name in _ONLY_INT64):
+        raise RuntimeError(f"{name}(): Expected dtype int64 for index, got {brief(index)}")
     return array.astype(np.int64, copy=False)
+
+
+_ONLY_INT64 = ("index_copy", "take", "take_along_dim")
+
+
+def _check_bounds(places: np.ndarray, low: int, length: int, name: str, kind: type[Exception]) -> None:
+    """Raise an error of this kind unless all places are from `low` to length - 1."""
+    if places.size and not low <= places.min() <= places.max() < length:
+        bad = places.min() if places.min() < low else places.max()
+        raise kind(f"{name}(): index {bad} is out of bounds for dimension with size {length}")
 
 
 def _along(index: np.ndarray, dim: int) -> tuple[Any, ...]:
@@ -124,8 +130,12 @@ def _along(index: np.ndarray, dim: int) -> tuple[Any, ...]:
 
 def _gathered(input: Tensor, dim: int, index: Tensor, name: str, source: Any = None) -> tuple[int, np.ndarray]:
     dim = dimension(dim, _tensor(input, name).ndim)
-    array = _index(index, name, input.shape[dim] if input.ndim else 1)
-    if name == "gather" and not array.size:
+    array = _index(index, name)
+    if isinstance(source, TensorBase) and source.dtype != input.dtype:
+        raise RuntimeError(
+            f"{name}(): Expected self.dtype to be equal to src.dtype, got {input.dtype} and {source.dtype}"
+        )
+    if not array.size:
         return dim, array
     if array.ndim != input.ndim and (array.ndim or 1) != (input.ndim or 1):
         raise RuntimeError(
@@ -138,10 +148,18 @@ def _gathered(input: Tensor, dim: int, index: Tensor, name: str, source: Any = N
                 f"Size does not match at dimension {d} expected index {list(index.shape)} to be no larger than "
                 f"self {list(input.shape)} apart from dimension {dim}"
             )
-    if isinstance(source, TensorBase) and any(n > m for n, m in zip(array.shape, source.shape, strict=False)):
-        raise RuntimeError(
-            f"Expected index {list(index.shape)} to be no larger than src {list(source.shape)} in every dimension"
-        )
+    if isinstance(source, TensorBase):
+        sizes = array.shape or (1,), source.shape or (1,)
+        if any(n > m for n, m in zip(*sizes, strict=False)):
+            raise RuntimeError(
+                f"Expected index {list(index.shape)} to be no larger than src {list(source.shape)} in every dimension"
+            )
+        if len(sizes[0]) != len(sizes[1]):
+            raise (IndexError if source.ndim and len(sizes[0]) > len(sizes[1]) else RuntimeError)(
+                f"Index tensor must have the same number of dimensions as src tensor: {name}() got index of shape "
+                f"{list(index.shape)} for src of shape {list(source.shape)}"
+            )
+    _check_bounds(array, 0, input.shape[dim] if input.ndim else 1, name, RuntimeError)
     return dim, array
 
 
@@ -162,7 +180,9 @@ def gather(input: Tensor, dim: int, index: Tensor, *, sparse_grad: bool = False)
     if not array.size:
         nothing = apply(primitives.index, pointwise.reshape(input, (-1,)), index=(slice(0, 0),), basic=True)
         return pointwise.reshape(nothing, array.shape)
-    return apply(primitives.index, input, index=_along(array.reshape(array.shape or (1,)), dim), basic=False)
+    if not array.ndim:
+        return apply(primitives.index, input, index=(array,), basic=False)
+    return apply(primitives.index, input, index=_along(array, dim), basic=False)
 
 
 @numpy_names
@@ -208,18 +228,16 @@ def scatter_add(input: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
 def scattered(input: Tensor, dim: int, index: Tensor, src: Any, name: str, op: Any) -> Tensor:
     """What an operation makes of a tensor, of what is sent to it, and of the places to which it is."""
     dim, array = _gathered(input, dim, index, name, src)
-    if isinstance(src, TensorBase):
-        if src.dtype != input.dtype:
-            raise RuntimeError(
-                f"{name}(): Expected self.dtype to be equal to src.dtype, got {input.dtype} and {src.dtype}"
-            )
-        src = src[tuple(slice(n) for n in array.shape)] if src.shape != array.shape else src
-    else:
-        src = filled_with(src, (), input.dtype)
     if not array.size:
-        return apply(primitives.clone, input)
+        nothing = src.reshape(-1)[:0] if isinstance(src, TensorBase) else np.zeros(0, input._array.dtype)
+        return apply(op, input.reshape(-1), nothing, at=(np.zeros(0, np.int64),)).reshape(input.shape)
+    if not isinstance(src, TensorBase):
+        src = filled_with(src, (), input.dtype)
+    array = array.reshape(array.shape or (1,))
+    if isinstance(src, TensorBase) and src.shape != array.shape:
+        src = (src if src.ndim else src.reshape(1))[tuple(slice(n) for n in array.shape)]
     if not input.ndim:
-        return apply(op, input.reshape(1), src, at=(np.zeros(1, np.int64),)).reshape(())
+        return apply(op, input.reshape(1), src, at=(array,)).reshape(())
     return apply(op, input, src, at=_along(array, dim))
 
 
@@ -227,74 +245,127 @@ def scattered(input: Tensor, dim: int, index: Tensor, src: Any, name: str, op: A
 def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
     """The slices along `dim` that the vector `index` names."""
     dim = dimension(dim, _tensor(input, "index_select").ndim)
-    name = "index_select of rows" if input.ndim < 2 or (dim == 0 and input.numel()) else "index_select"
-    array = _index(index, name, input.shape[dim] if input.ndim else 1, 1).reshape(-1)
+    array = _index(index, "index_select", 1).reshape(-1)
+    if not input.ndim and array.size != 1:
+        raise RuntimeError(f"index_select(): Index to scalar can have only 1 value, got {array.size} value(s)")
+    rows = input.ndim < 2 or (dim == 0 and input.numel())
+    _check_bounds(array, 0, input.shape[dim] if input.ndim else 1, "index_select", IndexError if rows else RuntimeError)
     if not input.ndim:
         return apply(primitives.clone, input)
     return apply(primitives.index, input, index=(*(slice(None),) * dim, array), basic=False)
 
 
-def _at(input: Tensor, dim: int, index: Tensor, name: str) -> tuple[Any, ...]:
-    dim = dimension(dim, _tensor(input, name).ndim)
-    return (*(slice(None),) * dim, _index(index, name, input.shape[dim], 1).reshape(-1))
+def _same_dtype(input: Tensor, source: Tensor, name: str) -> None:
+    if input.dtype != source.dtype:
+        raise RuntimeError(f"{name}(): self ({input.dtype}) and source ({source.dtype}) must have the same dtype")
+
+
+def _to_slices(op: Any, input: Tensor, dim: int, places: np.ndarray, source: Any) -> Tensor:
+    """What an operation makes of the slices of a tensor at some places, and of what is sent to them."""
+    if not input.ndim:
+        return apply(op, input.reshape(1), source, at=(places,)).reshape(())
+    return apply(op, input, source, at=(*(slice(None),) * dim, places))
 
 
 @numpy_names
 def index_add(input: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha: float = 1) -> Tensor:
     """A copy of `input` with `alpha` times each slice of `source` added to the slice that `index` names."""
-    if not _tensor(input, "index_add").ndim:
-        if _tensor(source, "index_add").ndim:
-            raise RuntimeError(
-                "source tensor shape must match self tensor shape, excluding the specified dimension. "
-                f"Got self.shape = [] source.shape = {list(source.shape)}"
-            )
-        return index_add(input.reshape(1), dim, index, source.reshape(1), alpha=alpha).reshape(())
-    at = _at(input, dim, index, "index_add")
-    return apply(_add_at, input, source if alpha == 1 else source * alpha, at=at)
+    whole, part = list(_tensor(input, "index_add").shape), list(_tensor(source, "index_add").shape)
+    dim = dimension(dim, len(whole))
+    places = _index(index, "index_add", 1).reshape(-1)
+    _same_dtype(input, source, "index_add")
+    if part != (whole and [*whole[:dim], places.size, *whole[dim + 1 :]]) or (not whole and places.size != 1):
+        raise (RuntimeError if part or dim or places.size == 1 else IndexError)(
+            "source tensor shape must match self tensor shape, excluding the specified dimension, where it has one "
+            f"slice for each index. Got self.shape = {whole} source.shape = {part} and {places.size} indices"
+        )
+    kind = RuntimeError if len(whole) > 1 and index.dtype == np.int64 else IndexError
+    _check_bounds(places, 0, whole[dim] if whole else 1, "index_add", kind)
+    return _to_slices(_add_at, input, dim, places, source if alpha == 1 else source * alpha)
 
 
 @numpy_names
 def index_copy(input: Tensor, dim: int, index: Tensor, source: Tensor) -> Tensor:
-    """A copy of `input` with the slices of `source` in place of those that `index` names."""
-    if not _tensor(input, "index_copy").ndim:
-        return index_copy(input.reshape(1), dim, index, source.reshape(1)).reshape(())
-    return apply(primitives.put, input, source, at=_at(input, dim, index, "index_copy"))
+    """A copy of `input` with the slices of `source` in place of those that `index` names.
+
+    A vector or a number may get a number, and a number a vector.
+    """
+    whole, part = list(_tensor(input, "index_copy").shape), list(_tensor(source, "index_copy").shape)
+    dim = dimension(dim, len(whole))
+    if len(part) != len(whole) and part and whole:
+        raise IndexError(
+            "index_copy(): source and destination must have as many dimensions, where neither is a scalar. "
+            f"Got self.shape = {whole} source.shape = {part}"
+        )
+    if not part and _tensor(index, "index_copy").numel() != 1:
+        raise IndexError(f"index_copy(): for a scalar source there must be one index, got {index.numel()}")
+    places = _index(index, "index_copy", 1).reshape(-1)
+    _same_dtype(input, source, "index_copy")
+    if whole[:dim] + whole[dim + 1 :] != part[:dim] + part[dim + 1 :]:
+        raise RuntimeError(
+            "index_copy(): source and destination must have slices of the same shape. "
+            f"Got self.shape = {whole} source.shape = {part} for dimension {dim}"
+        )
+    if part and places.size != part[dim]:
+        raise IndexError(
+            f"index_copy(): the number of indices ({places.size}) should be equal to source.size(dim) ({part[dim]})"
+        )
+    length, kind = whole[dim] if whole else 1, IndexError if input.numel() else RuntimeError
+    _check_bounds(places, 0, length, "index_copy", kind)
+    return _to_slices(primitives.put, input, dim, places, source)
 
 
 @numpy_names
 def index_fill(input: Tensor, dim: int, index: Tensor, value: float | Tensor) -> Tensor:
     """A copy of `input` with the slices that `index` names full of a number."""
-    if not _tensor(input, "index_fill").ndim:
-        return index_fill(input.reshape(1), dim, index, value).reshape(())
-    dim = dimension(dim, input.ndim)
-    places, length = _tensor(index, "index_fill")._array, input.shape[dim]
-    if places.dtype.kind in "i" and places.size and not -length <= places.min() <= places.max() < length:
-        wrong = places[(places < -length) | (places >= length)][0]
-        raise IndexError(f"index {wrong} is out of bounds for dimension {dim} with size {length}")
+    if isinstance(value, TensorBase) and value.ndim:
+        raise RuntimeError(
+            f"index_fill_ only supports a 0-dimensional value tensor, but got tensor with {value.ndim} dimension(s)."
+        )
+    dim = dimension(dim, _tensor(input, "index_fill").ndim)
+    places = _tensor(index, "index_fill")._array
+    if places.dtype != np.int64:
+        raise IndexError(f"index_fill(): Expected dtype int64 for index, got {brief(index)}")
+    if places.ndim > 1:
+        raise RuntimeError(f"index_fill(): Index has to be a vector/scalar, got {brief(index)}")
+    value = _value(value, input.dtype)
+    length, kind = input.shape[dim] if input.ndim else 1, IndexError if input.numel() else RuntimeError
+    _check_bounds(places, -length, length, "index_fill", kind)
     # Each place once, for the gradient of `value` is a sum over them.
-    index = wrap(np.unique(np.where(places < 0, places + length, places))) if places.dtype.kind in "i" else index
-    return apply(primitives.put, input, _value(value, input.dtype), at=_at(input, dim, index, "index_fill"))
+    places = np.unique(np.where(places < 0, places + length, places))
+    return _to_slices(primitives.put, input, dim, places, value)
 
 
 @numpy_names
 def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Tensor:
     """:func:`gather` whose tensors are broadcast to each other; without `dim` of the flattened ones."""
     if dim is None:
-        return gather(input.reshape(-1), 0, indices.reshape(-1))
-    dim = dimension(dim, _tensor(input, "take_along_dim").ndim)
+        return gather(_tensor(input, "take_along_dim").reshape(-1), 0, indices.reshape(-1))
+    array = _index(indices, "take_along_dim")
+    if array.ndim != _tensor(input, "take_along_dim").ndim:
+        raise RuntimeError(
+            "take_along_dim(): input and indices should have the same number of dimensions, but got "
+            f"{input.ndim} dimensions for input, and {array.ndim} dimensions for indices"
+        )
+    dim = dimension(dim, input.ndim)
     shapes = [[1 if d == dim else n for d, n in enumerate(t.shape)] for t in (input, indices)]
-    shape = list(np.broadcast_shapes(*shapes))
+    try:
+        shape = list(np.broadcast_shapes(*shapes))
+    except ValueError:
+        raise RuntimeError(
+            f"take_along_dim(): input and indices must be broadcastable beside dimension {dim}, got the shapes "
+            f"{list(input.shape)} and {list(indices.shape)}"
+        ) from None
     of_each = [[*shape[:dim], t.shape[dim], *shape[dim + 1 :]] for t in (input, indices)]
-    array = np.broadcast_to(indices._array, of_each[1])
-    if array.dtype.kind == "i":
-        array = np.where(array < 0, array + input.shape[dim], array)
+    array = np.broadcast_to(array, of_each[1])
+    array = np.where(array < 0, array + input.shape[dim], array)
     return gather(input.expand(*of_each[0]), dim, wrap(array))
 
 
 def take(input: Tensor, index: Tensor) -> Tensor:
     """The elements of the flattened tensor that `index` names, in its shape."""
     flat = _tensor(input, "take").reshape(-1)
-    array = _tensor(index, "take")._array
+    array = _index(index, "take")
     if array.size and not (-flat.shape[0] <= array.min() and array.max() < flat.shape[0]):
         raise IndexError(f"out of range: tried to access index {array.max()} on a tensor of {flat.shape[0]} elements")
     return apply(primitives.index, flat, index=(array,), basic=False)

@@ -94,6 +94,14 @@ def _checked(input: Any, name: str) -> Any:
     return input
 
 
+def _length(input: Any, dim: int, name: str) -> int:
+    """How many elements there are along a dimension: one at least."""
+    length = input.shape[dim] if input.ndim else 1
+    if not length:
+        raise IndexError(f"{name}(): Expected reduction dim {dim} to have non-zero size, got {list(input.shape)}")
+    return length
+
+
 def _no_bools(input: Any, name: str) -> None:
     if input.dtype.kind == "b":
         raise NotImplementedError(f"\"{name}\" not implemented for 'Bool'")
@@ -163,10 +171,8 @@ def topk(input: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: boo
 def kthvalue(input: Tensor, k: int, dim: int = -1, keepdim: bool = False) -> Any:
     """The k-th smallest element along `dim`, k from 1, and where it stands: ``(values, indices)``."""
     dim = dimension(dim, _checked(input, "kthvalue").ndim)
+    length = _length(input, dim, "kthvalue")
     _no_bools(input, "kthvalue_cpu")
-    length = input.shape[dim] if input.ndim else 1
-    if not length:
-        raise IndexError(f"kthvalue(): Expected reduction dim {dim} to have non-zero size.")
     if not 1 <= integer(k, "k", -(2**60)) <= length:
         raise RuntimeError(
             f"kthvalue(): selected number k out of range for dimension {dim}: k={k} of {length} elements"
@@ -207,10 +213,8 @@ def median(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Any:
             return input.sum() * np.nan if input.dtype.kind == "f" else wrap(np.full((), np.nan, input.dtype))
         return apply(_shared, flat, middle=array_of(median(flat.detach(), 0)[0]))
     dim = dimension(dim, _checked(input, "median").ndim)
+    length = _length(input, dim, "median")
     _no_bools(input, "median_out")
-    length = input.shape[dim] if input.ndim else 1
-    if not length:
-        raise IndexError(f"median(): Expected reduction dim {dim} to have non-zero size, got {list(input.shape)}")
     values, indices = _kth(input, (length - 1) // 2, dim, True)
     if input.dtype.kind == "f" and np.isnan(array_of(input)).any():
         # The largest is NaN where there is one, the first of them.
@@ -226,6 +230,7 @@ def median(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Any:
 def mode(input: Tensor, dim: int = -1, keepdim: bool = False) -> Any:
     """The most frequent element along `dim`, of several the smallest, and where its last one stands."""
     dim = dimension(dim, _checked(input, "mode").ndim)
+    _length(input, dim, "mode")
     lines = np.moveaxis(np.atleast_1d(array_of(input)), dim, -1)
     indices = np.empty(lines.shape[:-1], np.int64)
     for place in np.ndindex(indices.shape):
