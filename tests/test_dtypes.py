@@ -171,6 +171,14 @@ OVERLAPS = {
     "x.scatter_reduce_(0, lib.zeros(1, 2).long(), x, 'sum')": True,
     "x.index_add_(0, lib.tensor([0]), x[1:])": True,
     "x[:0].add_(x[:0].t().t())": False,
+    "lib.add(x, 1, out=x)": False,
+    "lib.add(1, x.t(), out=x)": True,
+    "lib.sin(x.view(4), out=x)": True,
+    "lib.exp(x[0], out=x[1])": False,
+    "lib.clamp(x, x.t(), out=x)": True,
+    "lib.cat((x[:1], x[1:]), out=x)": True,
+    "lib.neg(x, out=lib.zeros(1).expand(2, 2))": True,
+    "lib.sqrt(x, out=lib.zeros(1).expand(4))": True,
 }
 
 

@@ -54,7 +54,7 @@ def _scaled(input: Any, other: Any, alpha: float) -> Any:
 
 def add(input: Tensor, other: Tensor | float, *, alpha: float = 1, out: Tensor | None = None) -> Tensor:
     """``input + alpha * other``, element-wise with broadcasting."""
-    return into(out, elementwise(primitives.add, *operands(input, _scaled(input, other, alpha))))
+    return into(out, elementwise(primitives.add, *operands(input, _scaled(input, other, alpha))), input, other)
 
 
 def sub(input: Tensor, other: Tensor | float, *, alpha: float = 1, out: Tensor | None = None) -> Tensor:
@@ -72,7 +72,7 @@ def sub(input: Tensor, other: Tensor | float, *, alpha: float = 1, out: Tensor |
             f"Subtraction, the `-` operator, with {'two bool tensors' if both else 'a bool tensor'} is not supported. "
             f"{'Use the `^` or `logical_xor()` operator instead.' if both else _USE_NOT}"
         )
-    return into(out, elementwise(primitives.sub, x, y))
+    return into(out, elementwise(primitives.sub, x, y), input, other)
 
 
 _USE_NOT = "If you are trying to invert a mask, use the `~` or `logical_not()` operator instead."
@@ -80,7 +80,7 @@ _USE_NOT = "If you are trying to invert a mask, use the `~` or `logical_not()` o
 
 def mul(input: Tensor, other: Tensor | float, *, out: Tensor | None = None) -> Tensor:
     """``input * other``, element-wise with broadcasting."""
-    return into(out, elementwise(primitives.mul, *operands(input, other)))
+    return into(out, elementwise(primitives.mul, *operands(input, other)), input, other)
 
 
 @quiet
@@ -90,8 +90,8 @@ def div(input: Tensor, other: Tensor | float, *, rounding_mode: str | None = Non
     With `rounding_mode` "floor" the quotient is rounded down, with "trunc" towards 0, and of the operands' dtype.
     """
     if rounding_mode is not None:
-        return into(out, _rounded_quotient(input, other, rounding_mode))
-    return into(out, elementwise(primitives.div, *operands(input, other, floating=True)))
+        return into(out, _rounded_quotient(input, other, rounding_mode), input, other)
+    return into(out, elementwise(primitives.div, *operands(input, other, floating=True)), input, other)
 
 
 def _rounded_quotient(x: Tensor, y: Tensor | float, mode: str) -> Tensor:

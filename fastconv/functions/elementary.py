@@ -152,12 +152,12 @@ def _atan2(needs, y, x):
 
 def sin(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Sine, element-wise."""
-    return into(out, apply(_sin, floating(input, "sin")))
+    return into(out, apply(_sin, floating(input, "sin")), input)
 
 
 def cos(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Cosine, element-wise."""
-    return into(out, apply(_cos, floating(input, "cos")))
+    return into(out, apply(_cos, floating(input, "cos")), input)
 
 
 def tan(input: Tensor) -> Tensor:
@@ -248,7 +248,7 @@ def rsqrt(input: Tensor) -> Tensor:
 def square(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """``input * input``, element-wise."""
     x = _numeric(input, "square")
-    return into(out, apply(_square, cast(x, int64) if x.dtype.kind == "b" else x))
+    return into(out, apply(_square, cast(x, int64) if x.dtype.kind == "b" else x), input)
 
 
 def erf(input: Tensor) -> Tensor:
@@ -269,12 +269,12 @@ def sign(input: Tensor) -> Tensor:
 
 def floor(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The largest integer not above each element."""
-    return into(out, _rounded(_floor, input, "floor"))
+    return into(out, _rounded(_floor, input, "floor"), input)
 
 
 def ceil(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The smallest integer not below each element."""
-    return into(out, _rounded(_ceil, input, "ceil"))
+    return into(out, _rounded(_ceil, input, "ceil"), input)
 
 
 def trunc(input: Tensor) -> Tensor:
@@ -289,8 +289,8 @@ def round(input: Tensor, *, decimals: int = 0, out: Tensor | None = None) -> Ten
             raise RuntimeError(f"round(): decimals below 0 are for floats, got {decimals} for {brief(input)}")
         if input.dtype.kind == "b":
             raise NotImplementedError("round() is not implemented for bool")
-        return into(out, apply(primitives.clone, input))
-    return into(out, apply(_round, input, decimals=integer(decimals, "decimals", -400)))
+        return into(out, apply(primitives.clone, input), input)
+    return into(out, apply(_round, input, decimals=integer(decimals, "decimals", -400)), input)
 
 
 def _rounded(op: Callable[..., Any], x: Any, name: str) -> Any:

@@ -14,7 +14,7 @@ from typing import Any, ParamSpec, TypeVar
 import numpy as np
 
 from .. import primitives
-from .._native.tape import TensorBase, apply, recording, wrap
+from .._native.tape import TensorBase, apply, check_overlap, check_writable, recording, wrap
 from ..checks import brief, dimension
 from ..dtypes import ARRAYS, can_cast, convert, float32, result_type
 
@@ -167,19 +167,23 @@ def check_out(out: Any, *inputs: Any) -> None:
         )
 
 
-def into(out: Any, result: Any) -> Any:
+def into(out: Any, result: Any, *inputs: Any, whole: bool = False) -> Any:
     """`result`, or where a tensor `out` is given, that tensor with the values of `result`; it gets their shape.
 
     Raises
     ------
     RuntimeError
-        If a gradient would have to go through `out`, or its dtype cannot hold the result's.
+        If a gradient would have to go through `out`, its dtype cannot hold the result's, or one of the `inputs` of an
+        element-wise function shows its memory otherwise, or with `whole` in any way.
     """
     if out is None:
         return result
     if not isinstance(out, TensorBase):
         raise TypeError(f"argument 'out' must be Tensor, not {brief(out)}")
     check_out(out, result)
+    check_writable(out)
+    for x in inputs:
+        check_overlap(out._array, x, whole)
     if not can_cast(result.dtype, out.dtype):
         raise RuntimeError(f"result type {result.dtype} can't be cast to the desired output type {out.dtype}")
     if out.shape != result.shape:

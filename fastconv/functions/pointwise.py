@@ -44,44 +44,44 @@ def neg(input: Tensor, *, out: Tensor | None = None) -> Tensor:
             "Negation, the `-` operator, on a bool tensor is not supported. If you are trying to invert a mask, use "
             "the `~` or `logical_not()` operator instead."
         )
-    return into(out, apply(primitives.neg, input))
+    return into(out, apply(primitives.neg, input), input)
 
 
 def abs(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Absolute value, element-wise; its gradient at 0 is 0. NotImplementedError for bools."""
     if category(input) == 0:
         raise NotImplementedError("\"abs_cpu\" not implemented for 'Bool'")
-    return into(out, apply(primitives.abs, input))
+    return into(out, apply(primitives.abs, input), input)
 
 
 @quiet
 def exp(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """e to the power of `input`, element-wise."""
-    return into(out, apply(primitives.exp, floating(input, "exp")))
+    return into(out, apply(primitives.exp, floating(input, "exp")), input)
 
 
 @quiet
 def log(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Natural logarithm, element-wise."""
-    return into(out, apply(primitives.log, floating(input, "log")))
+    return into(out, apply(primitives.log, floating(input, "log")), input)
 
 
 @quiet
 def sqrt(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Square root, element-wise."""
-    return into(out, apply(primitives.sqrt, floating(input, "sqrt")))
+    return into(out, apply(primitives.sqrt, floating(input, "sqrt")), input)
 
 
 @quiet
 def tanh(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Hyperbolic tangent, element-wise."""
-    return into(out, apply(primitives.tanh, floating(input, "tanh")))
+    return into(out, apply(primitives.tanh, floating(input, "tanh")), input)
 
 
 @quiet
 def sigmoid(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """``1 / (1 + exp(-input))``, element-wise."""
-    return into(out, apply(primitives.sigmoid, floating(input, "sigmoid")))
+    return into(out, apply(primitives.sigmoid, floating(input, "sigmoid")), input)
 
 
 def relu(input: Tensor) -> Tensor:
@@ -137,9 +137,8 @@ def clamp(
         kinds = "" if None not in (min, max) else "_min" if max is None else "_max"
         raise NotImplementedError(f"\"clamp{kinds}_scalar_cpu\" not implemented for 'Bool'")
     min, max = (x if x is None or isinstance(x, ARRAYS) else fitting(x, dtype) for x in (min, max))
-    return into(
-        out, elementwise(primitives.clamp, *[None if x is None else as_operand(x, dtype) for x in (input, min, max)])
-    )
+    operands = [None if x is None else as_operand(x, dtype) for x in (input, min, max)]
+    return into(out, elementwise(primitives.clamp, *operands), input, min, max)
 
 
 def where(condition: Tensor, input: Tensor | float | None = None, other: Tensor | float | None = None) -> Any:
@@ -170,12 +169,12 @@ def where(condition: Tensor, input: Tensor | float | None = None, other: Tensor 
 
 def maximum(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The larger of two tensors, element-wise with broadcasting; equals share the gradient, NaN counts as largest."""
-    return into(out, elementwise(primitives.extremum, *_two_tensors("maximum", input, other), sign=1))
+    return into(out, elementwise(primitives.extremum, *_two_tensors("maximum", input, other), sign=1), input, other)
 
 
 def minimum(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The smaller of two tensors, element-wise with broadcasting; equals share the gradient, NaN counts as smallest."""
-    return into(out, elementwise(primitives.extremum, *_two_tensors("minimum", input, other), sign=-1))
+    return into(out, elementwise(primitives.extremum, *_two_tensors("minimum", input, other), sign=-1), input, other)
 
 
 def _two_tensors(name: str, input: Any, other: Any) -> tuple[Any, Any]:

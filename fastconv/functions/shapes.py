@@ -153,6 +153,7 @@ def cat(tensors: Sequence[Tensor], dim: int = 0, *, out: Tensor | None = None) -
     if not len(tensors):
         raise ValueError("cat(): expected a non-empty list of Tensors")
     check_out(out, *tensors)
+    originals = tensors
     tensors = one_dtype(tensors, "cat")
     shape = next((t.shape for t in tensors if t.shape != (0,)), None)
     for position, t in enumerate(tensors):
@@ -170,7 +171,7 @@ def cat(tensors: Sequence[Tensor], dim: int = 0, *, out: Tensor | None = None) -
         raise RuntimeError(
             f"Sizes of tensors must match except in dimension {dim}: cat() got the shapes {shapes}"
         ) from None
-    return into(out, y)
+    return into(out, y, *originals, whole=True)
 
 
 def _check_holds(out: Tensor | None, x: Tensor) -> None:
@@ -189,13 +190,14 @@ def stack(tensors: Sequence[Tensor], dim: int = 0, *, out: Tensor | None = None)
             [1., 1., 1.]])
     """
     check_out(out, *tensors)
+    originals = tensors
     tensors = one_dtype(tensors, "stack")
     _check_holds(out, tensors[0])
     shapes = [list(t.shape) for t in tensors]
     if shapes.count(shapes[0]) != len(shapes):
         raise RuntimeError(f"stack() expects tensors of one shape, got {shapes}")
     dim = dimension(dim, tensors[0].ndim + 1)
-    return into(out, apply(primitives.stack, *tensors, dim=dim))
+    return into(out, apply(primitives.stack, *tensors, dim=dim), *originals, whole=True)
 
 
 def numel(input: Tensor) -> int:
