@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from . import random
+from ._native import memory
 from ._native.tape import wrap
 from ._tensor import Tensor
 from .checks import LARGEST, check_shape, integer, number, unpack
@@ -156,7 +157,7 @@ def empty(
 ) -> Tensor:
     """A tensor of this shape with whatever was in the memory; float32 unless `dtype` says otherwise."""
     check_device(device)
-    return _new(np.empty(_shape(shape, size, "empty"), as_dtype(dtype)), requires_grad, out)
+    return _new(memory.empty(_shape(shape, size, "empty"), as_dtype(dtype)), requires_grad, out)
 
 
 def zeros(

@@ -10,6 +10,7 @@ from typing import Any, SupportsIndex, TypeAlias, overload
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
+from ._native import memory
 from ._native.tape import TensorBase
 from .checks import brief
 
@@ -201,7 +202,9 @@ def filled_with(value: float, shape: Sequence[int], dtype: np.dtype) -> np.ndarr
     value = fitting(value, dtype)
     if dtype is bfloat16:
         return convert(np.full(shape, value, np.float32), dtype)
-    return np.full(shape, value, dtype)
+    array = memory.empty(shape, dtype)
+    array[...] = value
+    return array
 
 
 def dtype_of(array: np.ndarray) -> DType:

@@ -78,7 +78,6 @@ static void NAME(relu)(void *y_, const void *x_, idx n)
     idx i = 0;
     for (; i + LANES <= n; i += LANES) {
         const vec v = load(x + i);
-        NAME(ask_ahead)(y + i, x + i, x + i);
         store(y + i, (vec)((mask_vec)v & ~(mask_vec)(v < 0)));
     }
     for (; i < n; i++) y[i] = x[i] < 0 ? 0 : x[i];
@@ -90,10 +89,7 @@ static void NAME(relu_backward)(void *dx_, const void *dy_, const void *y_, idx 
     REAL *dx = dx_;
     const REAL *dy = dy_, *y = y_;
     idx i = 0;
-    for (; i + LANES <= n; i += LANES) {
-        NAME(ask_ahead)(dx + i, dy + i, y + i);
-        store(dx + i, (vec)((mask_vec)load(dy + i) & ~(mask_vec)(load(y + i) <= 0)));
-    }
+    for (; i + LANES <= n; i += LANES) store(dx + i, (vec)((mask_vec)load(dy + i) & ~(mask_vec)(load(y + i) <= 0)));
     for (; i < n; i++) dx[i] = y[i] <= 0 ? 0 : dy[i];
 }
 
@@ -105,7 +101,6 @@ static void NAME(leaky_relu)(void *y_, const void *a_, const void *x_, double sl
     idx i = 0;
     for (; i + LANES <= n; i += LANES) {
         vec v = load(a + i);
-        NAME(ask_ahead)(y + i, a + i, x + i);
         store(y + i, NAME(select)((mask_vec)(load(x + i) > 0), v, v * slope));
     }
     for (; i < n; i++) y[i] = x[i] > 0 ? a[i] : slope * a[i];
@@ -218,10 +213,7 @@ static void NAME(add)(void *y_, const void *a_, const void *b_, idx n)
     REAL *y = y_;
     const REAL *a = a_, *b = b_;
     idx i = 0;
-    for (; i + LANES <= n; i += LANES) {
-        NAME(ask_ahead)(y + i, a + i, b + i);
-        store(y + i, load(a + i) + load(b + i));
-    }
+    for (; i + LANES <= n; i += LANES) store(y + i, load(a + i) + load(b + i));
     for (; i < n; i++) y[i] = a[i] + b[i];
 }
 
@@ -317,16 +309,11 @@ INLINE void NAME(affine_run)(REAL *y, const REAL *a, const REAL *x, const REAL *
 #define NUMBERS(p) (step ? load(p + i) : splat(*p))
     idx i = 0;
     if (a)
-        for (; i + LANES <= n; i += LANES) {
-            NAME(ask_ahead)(y + i, a + i, x + i);
+        for (; i + LANES <= n; i += LANES)
             store(y + i,
                   NUMBERS(scale) * load(a + i) + (NUMBERS(slope) * (load(x + i) - NUMBERS(by)) + NUMBERS(offset)));
-        }
     else
-        for (; i + LANES <= n; i += LANES) {
-            NAME(ask_ahead)(y + i, x + i, x + i);
-            store(y + i, NUMBERS(slope) * (load(x + i) - NUMBERS(by)) + NUMBERS(offset));
-        }
+        for (; i + LANES <= n; i += LANES) store(y + i, NUMBERS(slope) * (load(x + i) - NUMBERS(by)) + NUMBERS(offset));
     for (; i < n; i++) {
         const idx k = i * step;
         const REAL of_x = slope[k] * (x[i] - by[k]) + offset[k];
@@ -341,7 +328,6 @@ INLINE void NAME(rectified_run)(REAL *y, const REAL *r, const REAL *x, const REA
     const vec top = splat(ceiling);
     idx i = 0;
     for (; i + LANES <= n; i += LANES) {
-        NAME(ask_ahead)(y + i, r ? r + i : x + i, x + i);
         vec z = NUMBERS(slope) * (load(x + i) - NUMBERS(by)) + NUMBERS(offset);
         if (r) z += load(r + i);
         z = (vec)((mask_vec)z & ~(mask_vec)(z < 0));
@@ -362,7 +348,6 @@ INLINE void NAME(rectified_affine_run)(REAL *dx, const REAL *dy, const REAL *x, 
     const vec top = splat(ceiling);
     idx i = 0;
     for (; i + LANES <= n; i += LANES) {
-        NAME(ask_ahead)(dx + i, dy + i, x + i);
         const vec u = load(x + i) - NUMBERS(by);
         const vec g = NAME(passing)(load(dy + i), NUMBERS(slope) * u + NUMBERS(offset), top);
         store(dx + i, NUMBERS(of_g) * g + (NUMBERS(of_x) * u + NUMBERS(rest)));

@@ -2,6 +2,7 @@
 
 import collections
 import copy
+import itertools
 import pickle
 import threading
 import types
@@ -348,10 +349,15 @@ class Attributes(nn.Module):
         self.convolution, self.scale, self.act = nn.Conv2d(3, 8, 3), 2.0, F.relu
         self.factors, self.sizes = [fastconv.ones(8), [fastconv.ones(1)]], {"power": 1}
         self.offset, self.about = np.zeros(8, np.float32), types.SimpleNamespace(shift=0.0)
+        self.about.more = types.SimpleNamespace(by=1.0)
+        self.order, self.kept, self.line = collections.OrderedDict(a=1.0, b=2.0), {1.0}, collections.deque([1.0, 2.0])
 
     def forward(self, x):
         y = self.act(self.convolution(x) * self.scale * self.factors[0].view(1, 8, 1, 1) * self.factors[1][0])
-        return y ** self.sizes["power"] + fastconv.from_numpy(self.offset).view(1, 8, 1, 1) + self.about.shift
+        y = y * self.about.more.by * next(iter(self.order.values())) * max(self.kept) * self.line[0]
+        y = y * (2 if "power" in self.sizes else 1)
+        power = next(iter(self.sizes.values()))
+        return y**power + fastconv.from_numpy(self.offset).view(1, 8, 1, 1) + self.about.shift
 
 
 ATTRIBUTES = {
@@ -363,6 +369,11 @@ ATTRIBUTES = {
     "dict": lambda model: model.sizes.update(power=2),
     "array": lambda model: model.offset.__setitem__(3, 5),
     "attribute of an attribute": lambda model: setattr(model.about, "shift", 1.5),
+    "attribute of its attribute": lambda model: setattr(model.about.more, "by", 1.5),
+    "order": lambda model: model.order.move_to_end("a"),
+    "set": lambda model: model.kept.add(7.0),
+    "deque": lambda model: model.line.rotate(),
+    "key": lambda model: model.sizes.update(other=model.sizes.pop("power")),
     "stride": lambda model: setattr(model.convolution, "stride", (2, 2)),
     "deleted": lambda model: (setattr(type(model), "scale", 7.0), delattr(model, "scale")),
 }
@@ -492,6 +503,10 @@ class Does(nn.Module):
     def __init__(self, function):
         super().__init__()
         self.convolution, self.function, self.calls = nn.Conv2d(3, 8, 3, padding=1), function, [0]
+        if "random" in function.__code__.co_names:
+            self.random = np.random.default_rng(0)
+        if "items" in function.__code__.co_names:
+            self.items = itertools.cycle([2])
 
     def forward(self, x):
         return self.function(self, self.convolution(x))
@@ -506,6 +521,7 @@ FUNCTIONS = {
     "tensors of its own are written to": (lambda self, y: fastconv.zeros(2, 8, 6, 6).add_(y) * 2, None),
     "places are written to": (lambda self, y: (lambda z: (z.__setitem__((slice(None), slice(2, 10)), y), z)[1])(
         fastconv.zeros(2, 12, 6, 6)).relu(), None),
+    "a copy is written to": (lambda self, y: (lambda z: (z.mul_(2), y.sum() + z)[1])(y.flatten(1) + 0), None),
     "out": (lambda self, y: fastconv.add(y, y, out=fastconv.empty(2, 8, 6, 6)).relu(), None),
     "an index": (lambda self, y: y[:, y.flatten().argmax() % 8], None),
     "named tuple": (lambda self, y: Pair(y, (y.relu(), 3)), None),
@@ -515,6 +531,10 @@ FUNCTIONS = {
     "sizes": (lambda self, y: y[y > 0], "depends on numbers"),
     "sizes of places": (lambda self, y: y * len((y > 0.5).nonzero()), "depends on numbers"),
     "a slice": (lambda self, y: y[:, :, y.flatten().argmax() % 5 :].sum(2), "bounds a slice"),
+    "a view of its own is written to": (
+        lambda self, y: (lambda b: (b[0].copy_(y[0]), y * b + b)[1])(fastconv.zeros(2, 8, 6, 6)), "a view of it"),
+    "a generator's numbers": (lambda self, y: y + self.random.random() * 0, "random"),
+    "an iterator's items": (lambda self, y: y * next(self.items), "iterator"),
     "close": (lambda self, y: y * 2 if fastconv.allclose(y, y + 1) else y * 3, "read by allclose"),
     "text": (lambda self, y: y * len(repr(y)), "read by __repr__"),
     "NumPy's random numbers": (lambda self, y: y + np.random.rand() * 0, "random"),  # noqa: NPY002
@@ -567,6 +587,34 @@ def test_padding_far_beyond_the_images():
     x = fastconv.randn(1, 3, 5, 5)
     with fastconv.no_grad():
         assert error(fastconv.optimize(model)(x).numpy(), model(x).numpy()) < BOUND
+
+
+def test_what_is_written_to_may_lie_elsewhere_in_a_plan():
+    """Flattened images with channels last are a copy, and those of a plan a view."""
+
+    class Writes(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.convolution = nn.Conv2d(3, 8, 3)
+
+        def forward(self, x):
+            y = self.convolution(x)
+            z = y.flatten(1)
+            z.mul_(2)
+            return y + z.sum()
+
+    model = Writes().eval()
+    x = fastconv.randn(2, 3, 6, 6).to(memory_format=fastconv.channels_last)
+    fast = fastconv.optimize(model)
+    with fastconv.no_grad():
+        for _ in range(2):
+            assert error(fast(x).numpy(), model(x).numpy()) < BOUND
+
+
+def test_results_have_no_graph_with_a_plan_or_without():
+    fast, x = fastconv.optimize(nn.Sequential(nn.Conv2d(3, 4, 3), Asks()).eval()), fastconv.randn(1, 3, 6, 6)
+    assert [fast(x).requires_grad for _ in range(3)] == [False] * 3
+    assert "read by" in fast.report()
 
 
 def test_windows_of_padding_alone():

@@ -316,6 +316,7 @@ cdef extern from "fastconv.h" nogil:
     unsigned fc_flush_subnormals()
     void fc_restore_mode(unsigned mode)
     void fc_fence()
+    void fc_bring(const char *source, idx bytes)
 
 
 # Division that rounds up; the next multiple of b; the size of the fewest even parts that are no larger than `largest`.

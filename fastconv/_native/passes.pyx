@@ -12,7 +12,7 @@ from libc.string cimport memset
 from fastconv._native.checks cimport (
     DENSE, DENSE_RESULT, READ, check_array, check_axis, check_real, check_size, shape_of,
 )
-from fastconv._native.kernels cimport fc_fence, fc_kernels, idx, parts, store_far
+from fastconv._native.kernels cimport fc_bring, fc_fence, fc_kernels, idx, parts, store_far
 from fastconv._native.memory cimport Arena, Workspace, carve, get, no_memory, put, release, reserve
 from fastconv._native.runtime cimport Task, kernels_of, run_without_gil, threads_for, tuning_in_use
 
@@ -104,6 +104,10 @@ cdef void elements_task(const void *job, idx piece, char *_scratch) noexcept nog
         count = bytes // itemsize
         if not e.streamed:
             y = e.y + at
+        else:
+            fc_bring(e.a + at + TILE, TILE)
+            if e.b != e.a:
+                fc_bring(e.b + at + TILE, TILE)
         if e.of_one != NULL:
             e.of_one(y, e.a + at, count)
         elif e.of_two != NULL:
@@ -520,6 +524,9 @@ cdef void affine_task(const void *job, idx task, char *_scratch) noexcept nogil:
         end = at + block.pixels * itemsize
         while at < end:
             bytes = min(<idx>TILE, end - at)
+            fc_bring(planes.b + at + TILE, TILE)
+            if planes.a != NULL:
+                fc_bring(planes.a + at + TILE, TILE)
             affine_at(planes, block.channel + i, 1, bytes // itemsize, tile, at)
             store_far(planes.kernels, planes.y + at, tile, bytes)
             at += bytes

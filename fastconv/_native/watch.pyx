@@ -14,13 +14,20 @@ from fastconv._native.kernels cimport idx
 from fastconv._native.memory cimport LINE
 from fastconv._native.tape cimport TensorBase
 
-from types import ModuleType
+from collections import deque
+from random import Random
+from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
 
 import numpy as np
 
 from fastconv._native.memory import Block
 
 cnp.import_array()
+
+# What has no content that could change, or none that a model would change.
+cdef tuple PLAIN = (
+    bool, int, float, complex, str, bytes, type, ModuleType, FunctionType, BuiltinFunctionType, MethodType,
+)
 
 cdef extern from "Python.h":
     Py_ssize_t Py_REFCNT(object o)
@@ -29,6 +36,7 @@ cdef extern from "Python.h":
 cdef enum:
     SMALL = 16384    # bytes of an array that is looked at as a whole
     PLACES = 8       # of others, a cache line each
+    DEEPEST = 3      # objects that are attributes of objects
 
 
 cdef inline uint64_t mixed(uint64_t number, const char *word, idx size) noexcept nogil:
@@ -70,34 +78,47 @@ cdef uint64_t number_of(cnp.ndarray a, bint whole):
     return number
 
 
-cdef bint same_values(dict members, tuple known) noexcept:
-    """Whether a dict still holds just these objects."""
+cdef bint same_members(object members, tuple known) noexcept:
+    """Whether a dict still holds just these keys and values, one after the other."""
     cdef Py_ssize_t position = 0
     cdef Py_ssize_t n = 0
     cdef PyObject *key
     cdef PyObject *value
-    if len(members) != len(known):
+    if 2 * len(members) != len(known):
         return False
     while PyDict_Next(members, &position, &key, &value):
-        if value != <PyObject *>known[n]:
+        if key != <PyObject *>known[n] or value != <PyObject *>known[n + 1]:
             return False
-        n += 1
+        n += 2
     return True
 
 
-cdef bint same_items(list items, tuple known) noexcept:
-    """Whether a list still holds just these objects."""
-    cdef Py_ssize_t i
+cdef bint same_items(object items, tuple known) noexcept:
+    """Whether a sequence or a set still holds just these objects."""
+    cdef Py_ssize_t i = 0
     if len(items) != len(known):
         return False
-    for i in range(len(known)):
-        if <PyObject *>items[i] != <PyObject *>known[i]:
+    for item in items:
+        if <PyObject *>item != <PyObject *>known[i]:
             return False
+        i += 1
     return True
+
+
+cdef tuple members_of(object members):
+    """The keys and values of a dict, one after the other, in the order in which PyDict_Next() tells them."""
+    cdef Py_ssize_t position = 0
+    cdef PyObject *key
+    cdef PyObject *value
+    cdef list found = []
+    while PyDict_Next(members, &position, &key, &value):
+        found.append(<object>key)
+        found.append(<object>value)
+    return tuple(found)
 
 
 cdef bint is_lent(cnp.ndarray a):
-    """Whether others may write there: the memory is a file's, another process's, or of an array that others view, too."""
+    """Whether others may write there: the memory is a file's, another process's, or of an array that others view."""
     cdef PyObject *base = <PyObject *>cnp.PyArray_BASE(a)
     while base != NULL and cnp.PyArray_Check(<object>base):
         if Py_REFCNT(<object>base) > 1:
@@ -111,25 +132,34 @@ cdef bint is_lent(cnp.ndarray a):
 cdef class Watch:
     """A model as it is now: `modules` is a list of modules' ``__dict__``.
 
-    What these hold counts: the values, the items of lists, tuples and dicts among them, the attributes of other objects
-    among them, and the content of all tensors and arrays that there are."""
-    cdef list dicts, lists               # each with what it holds
+    What these hold counts: the values, the items of containers among them, the attributes of other objects among
+    them and of objects that these hold, and the content of all tensors and arrays that there are.
+
+    Attributes
+    ----------
+    generators : list
+        Of random numbers, which draw without a trace that is seen here.
+    iterators : list
+        Whose next item nobody can tell.
+    """
+    cdef list dicts, containers          # each with what it holds
     cdef list tensors, arrays
     cdef list numbers                    # for each array: version, how often shown, fingerprints of places and of all
     cdef list plain                      # arrays of no tensor, each with its fingerprint
     cdef list modules
+    cdef readonly list generators, iterators
 
     def __init__(self, list modules not None):
         cdef set seen = set()
-        self.modules = modules
-        self.dicts, self.lists, self.tensors, self.arrays, self.numbers, self.plain = [], [], [], [], [], []
+        self.modules, self.generators, self.iterators = modules, [], []
+        self.dicts, self.containers, self.tensors, self.arrays, self.numbers, self.plain = [], [], [], [], [], []
         for own in modules:
             seen.add(id(own))
         for own in modules:
-            self.look_into(own, seen, True)
+            self.look_into(own, seen, 0)
 
-    cdef int look_at(self, value, set seen, bint with_objects) except -1:
-        if value is None or isinstance(value, (bool, int, float, str, type, ModuleType)) or id(value) in seen:
+    cdef int look_at(self, value, set seen, int depth) except -1:
+        if value is None or isinstance(value, PLAIN) or id(value) in seen:
             return 0
         seen.add(id(value))
         if isinstance(value, TensorBase):
@@ -137,22 +167,29 @@ cdef class Watch:
         elif isinstance(value, np.ndarray):
             self.plain.append((value, number_of(value, True)))
         elif isinstance(value, dict):
-            self.look_into(value, seen, with_objects)
-        elif isinstance(value, (list, tuple)):
-            if type(value) is list:
-                self.lists.append((value, tuple(value)))
-            for item in value:
-                self.look_at(item, seen, with_objects)
-        elif with_objects:
+            self.look_into(value, seen, depth)
+        elif isinstance(value, (list, tuple, set, frozenset, deque)):
+            if not isinstance(value, tuple):
+                self.containers.append((value, tuple(value)))
+            for item in tuple(value):
+                self.look_at(item, seen, depth)
+        elif hasattr(value, "bit_generator") or isinstance(value, Random) or hasattr(value, "manual_seed"):
+            self.generators.append(value)
+        elif hasattr(value, "__next__"):
+            self.iterators.append(value)
+        if depth < DEEPEST:
             own = getattr(value, "__dict__", None)
             if type(own) is dict and id(own) not in seen:
-                self.look_into(own, seen, False)
+                seen.add(id(own))
+                self.look_into(own, seen, depth + 1)
         return 0
 
-    cdef int look_into(self, dict members, set seen, bint with_objects) except -1:
-        self.dicts.append((members, tuple(members.values())))
+    cdef int look_into(self, object members, set seen, int depth) except -1:
+        self.dicts.append((members, members_of(members)))
+        if type(members) is not dict:  # it may have an order of its own
+            self.containers.append((members, tuple(members)))
         for value in tuple(members.values()):
-            self.look_at(value, seen, with_objects)
+            self.look_at(value, seen, depth)
         return 0
 
     def add(self, list tensors not None) -> None:
@@ -182,9 +219,9 @@ cdef class Watch:
         cdef idx i
         cdef bint whole
         for known in self.dicts:
-            if not same_values(known[0], known[1]):
+            if not same_members(known[0], known[1]):
                 return True
-        for known in self.lists:
+        for known in self.containers:
             if not same_items(known[0], known[1]):
                 return True
         for i in range(len(self.tensors)):

@@ -108,6 +108,7 @@ class Trace:
         self._public: list[FrameType] = []  # functions without a writer that were given what was computed
         self._left = 0  # how many of them have come back
         self._subjects: list[tuple[Tensor, Value]] = []
+        self._arrays: list[np.ndarray] = []  # that were written to, kept so that none takes their place
 
     def run(self, model: Module, arguments: tuple[Any, dict[str, Any]], given: Callable[[Tensor], Tensor]) -> Any:
         """Record ``model(*arguments[0], **arguments[1])``, with `given` of each tensor as the model's input; returns
@@ -167,7 +168,9 @@ class Trace:
             name, call = self._unwritten[id(tensor)]
             self.missing.setdefault(name, set()).add(call)
             return self._give(tensor)
-        if found is not None and found[0]() is tensor and found[2].array is None:
+        known = found is not None and found[0]() is tensor
+        shared = any(np.may_share_memory(tensor._array, array) for array in self._arrays)
+        if shared if not known else found[2].array is None:
             self.problems.append(
                 f"a tensor of shape {list(tensor.shape)} is used after it, or a view of it, was written to in place"
             )
@@ -208,6 +211,7 @@ class Trace:
             result = self._subjects[0][0]
         arguments, self._arguments, self._subjects = self._arguments, {}, []
         self.written += [(value, weakref.ref(tensor)) for tensor, value in written]
+        self._arrays += [tensor._array for tensor, value in written]
         if all(self._known(tensor) is not None for tensor in tensors_of(result)):
             return  # it has handed back what it was given
         self.calls.append(Call(function, arguments, replaced(result, self._result)))

@@ -12,7 +12,7 @@ from .._native import plan as forms
 from .._native import runtime
 from .._native.watch import Watch
 from .._tensor import Tensor
-from ..autograd import backward, grad, is_grad_enabled
+from ..autograd import backward, grad, is_grad_enabled, no_grad
 from ..functions import allclose, equal
 from ..nn import Module
 from ..nn.fused import is_apart
@@ -49,10 +49,18 @@ _UNSTEADY = "it changes its own attributes, parameters or buffers"
 _DATA = (Value, bool, int, float, complex, str, bytes, type(None), np.dtype, np.generic)
 
 
-def _random_states() -> tuple[Any, ...]:
-    """Of fastconv's generator, NumPy's and Python's."""
-    of_numpy = repr(np.random.get_state())  # noqa: NPY002 a program's forward() may draw from it
-    return default_generator.get_state()._array.tobytes(), of_numpy, random.getstate()
+def _random_states(others: list[Any]) -> list[Any]:
+    """Of fastconv's generator, NumPy's and Python's, and of some others of these kinds."""
+    states = [default_generator.get_state()._array.tobytes(), random.getstate()]
+    states.append(repr(np.random.get_state()))  # noqa: NPY002 a program's forward() may draw from it
+    for other in others:
+        if hasattr(other, "bit_generator"):
+            states.append(repr(other.bit_generator.state))
+        elif isinstance(other, random.Random):
+            states.append(other.getstate())
+        elif hasattr(other, "get_state"):
+            states.append(other.get_state()._array.tobytes())
+    return states
 
 
 def _leaves(x: Any) -> Iterator[Any]:
@@ -132,7 +140,10 @@ class InferenceModule(Module):
                 self.__dict__["_plans"] = {key: str(error) if p is made else p for key, p in self._plans.items()}
         elif recorded:  # a second pass would do twice what a pass does beside its result
             return recorded[0]
-        return self.model(*args, **kwargs)
+        if made is None:
+            return self.model(*args, **kwargs)
+        with no_grad():
+            return self.model(*args, **kwargs)
 
     def report(self) -> str:
         """What is done for each size of inputs that there was: the steps of its plan, or why there is none."""
@@ -154,16 +165,13 @@ class InferenceModule(Module):
 
     # Plans
 
-    def _plan(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Plan | str, list[Any]]:
-        """The plan for these inputs, or why the model itself computes; and the result if it just has."""
-        if self.model.training:
-            return "it is in training mode", []
-        if is_apart():
-            return "its layers are computed one by one", []
-        if kwargs or not args or not all(type(x) is Tensor for x in args):
-            return "its inputs are not tensors alone", []
+    def _plan(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Plan | str | None, list[Any]]:
+        """The plan for these inputs, or why there is none, or None where the model is called as it stands; and the
+        result, if it just has been computed."""
+        if self.model.training or is_apart() or kwargs or not args or not all(type(x) is Tensor for x in args):
+            return None, []
         if is_grad_enabled() and any(x.requires_grad for x in args):
-            return "gradients are recorded", []
+            return None, []
         if self._unsteady > 1:
             return _UNSTEADY, []
         if self._watch is None or self._watch.has_changed():
@@ -171,7 +179,7 @@ class InferenceModule(Module):
             self._prepared.clear()
             self.__dict__["_watch"] = Watch([module.__dict__ for module in self.model.modules()])
         if self._watch.has_hooks():
-            return "modules have hooks", []
+            return None, []
         key = (
             tuple((tuple(x.shape), x.dtype) for x in args),
             (runtime.get_isa(), forms.get_forced(), forms.get_winograd()),
@@ -193,7 +201,7 @@ class InferenceModule(Module):
             trace.parameter(tensor, name)
         inputs = [x.detach() for x in args]
         versions = [x._version for x in inputs]
-        draws = _random_states()
+        draws = _random_states(self._watch.generators)
         result = trace.run(model, (inputs, {}), lambda x: x)
         reason = None
         made = {id(value) for call in trace.calls for value in tensors_of(call.result)}
@@ -203,8 +211,10 @@ class InferenceModule(Module):
         self.__dict__["_unsteady"] = self._unsteady + 1 if changed else 0
         if changed:
             reason = _UNSTEADY
-        elif _random_states() != draws:
+        elif _random_states(self._watch.generators) != draws:
             reason = "random numbers are drawn"
+        elif self._watch.iterators:
+            reason = "it has an iterator as an attribute"
         elif versions != [x._version for x in inputs]:
             reason = "it writes to its inputs"
         elif any(value.array is not None and tensor() is not None for value, tensor in trace.written):

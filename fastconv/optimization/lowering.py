@@ -180,7 +180,7 @@ class _Lowering:
     def call(self, call: Call) -> None:
         """A call as it stands, of tensors."""
         reads: list[tuple[PlanImages, str]] = []
-        shapes: list[tuple[int, ...]] = []
+        shapes: list[tuple[tuple[int, ...], bool]] = []  # and whether a call writes to what has it
         live: list[Any] = []
 
         def argument(value: Value) -> Any:
@@ -193,7 +193,7 @@ class _Lowering:
                 live.append(value.array if fresh else wrap(value.array) if tensor is None else tensor)
                 return _Place(None, len(live) - 1)
             reads.append((item.images, "array"))
-            shapes.append(item.shape)
+            shapes.append((item.shape, id(value) in self.written))
             return _Place(len(reads) - 1, None)
 
         arguments = replaced(_as_passed(call), argument, Value)
@@ -206,7 +206,10 @@ class _Lowering:
                     if place.read is None:
                         constant = live[place.constant]
                         return constant if isinstance(constant, Tensor) else wrap(constant.copy())
-                    return wrap(arrays[slots[place.read]].reshape(shapes[place.read]))
+                    shape, written = shapes[place.read]
+                    array = arrays[slots[place.read]].reshape(shape)
+                    # Others may lie in the same memory, which in the recorded pass was another's.
+                    return wrap(array.copy() if written else array)
 
                 positional, named = replaced(arguments, tensor, _Place)
                 result = call.function(*positional, **named)
