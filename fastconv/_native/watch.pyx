@@ -173,12 +173,15 @@ cdef class Watch:
                 self.containers.append((value, tuple(value)))
             for item in tuple(value):
                 self.look_at(item, seen, depth)
-        elif hasattr(value, "bit_generator") or isinstance(value, Random) or hasattr(value, "manual_seed"):
+        elif isinstance(value, Random) or hasattr(type(value), "bit_generator") or hasattr(type(value), "manual_seed"):
             self.generators.append(value)
-        elif hasattr(value, "__next__"):
+        elif hasattr(type(value), "__next__"):
             self.iterators.append(value)
         if depth < DEEPEST:
-            own = getattr(value, "__dict__", None)
+            try:
+                own = value.__dict__
+            except Exception:  # whatever a program's class may raise
+                own = None
             if type(own) is dict and id(own) not in seen:
                 seen.add(id(own))
                 self.look_into(own, seen, depth + 1)

@@ -87,8 +87,8 @@ class Trace:
         What else cannot be written.
     names : set of str
         Those of parameters and buffers.
-    written : list of (Value, weak reference)
-        What tensors held that calls wrote to in place, and the tensors.
+    written : list of (Value, weak reference, bool)
+        What tensors held that calls wrote to in place, the tensors, and whether they are views of others.
     """
 
     def __init__(self) -> None:
@@ -99,7 +99,7 @@ class Trace:
         self.missing: dict[str, set[int]] = {}
         self.problems: list[str] = []
         self.names: set[str] = set()
-        self.written: list[tuple[Value, weakref.ref[Tensor]]] = []
+        self.written: list[tuple[Value, weakref.ref[Tensor], bool]] = []
         self._values: dict[int, tuple[weakref.ref[Tensor], int, Value]] = {}
         # Results of functions without a writer: their names, and the numbers of the calls.
         self._unwritten: dict[int, tuple[str, int]] = {}
@@ -210,7 +210,9 @@ class Trace:
                 return  # an error, which somebody else reports
             result = self._subjects[0][0]
         arguments, self._arguments, self._subjects = self._arguments, {}, []
-        self.written += [(value, weakref.ref(tensor)) for tensor, value in written]
+        for tensor, value in written:
+            is_view = isinstance(tensor._array.base, np.ndarray)
+            self.written.append((value, weakref.ref(tensor), is_view))
         self._arrays += [tensor._array for tensor, value in written]
         if all(self._known(tensor) is not None for tensor in tensors_of(result)):
             return  # it has handed back what it was given

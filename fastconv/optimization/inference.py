@@ -13,9 +13,11 @@ from .._native import runtime
 from .._native.watch import Watch
 from .._tensor import Tensor
 from ..autograd import backward, grad, is_grad_enabled, no_grad
+from ..creation import tensor
 from ..functions import allclose, equal
 from ..nn import Module
 from ..nn.fused import is_apart
+from ..nn.parameter import Uninitialized
 from ..onnx.graph import Value
 from ..onnx.trace import Trace, tensors_of
 from ..random import default_generator
@@ -40,6 +42,7 @@ _READERS = {
             Tensor.__index__,
         ),
         *(Tensor.__format__, Tensor.__repr__, Tensor.__contains__, equal, allclose, Tensor.backward, backward, grad),
+        *(tensor, Tensor.new_tensor),
     )
 }
 
@@ -177,11 +180,14 @@ class InferenceModule(Module):
         if self._watch is None or self._watch.has_changed():
             self._plans.clear()
             self._prepared.clear()
+            if any(isinstance(x, Uninitialized) for x in (*self.model.parameters(), *self.model.buffers())):
+                return None, []
             self.__dict__["_watch"] = Watch([module.__dict__ for module in self.model.modules()])
         if self._watch.has_hooks():
             return None, []
         key = (
             tuple((tuple(x.shape), x.dtype) for x in args),
+            tuple(None if x.is_contiguous() else x.stride() for x in args),
             (runtime.get_isa(), forms.get_forced(), forms.get_winograd()),
         )
         if key in self._plans:
@@ -197,8 +203,8 @@ class InferenceModule(Module):
         model = self.model
         tensors = {**dict(model.named_parameters()), **dict(model.named_buffers())}
         trace = _Trace()
-        for name, tensor in tensors.items():
-            trace.parameter(tensor, name)
+        for name, known in tensors.items():
+            trace.parameter(known, name)
         inputs = [x.detach() for x in args]
         versions = [x._version for x in inputs]
         draws = _random_states(self._watch.generators)
@@ -217,8 +223,8 @@ class InferenceModule(Module):
             reason = "it has an iterator as an attribute"
         elif versions != [x._version for x in inputs]:
             reason = "it writes to its inputs"
-        elif any(value.array is not None and tensor() is not None for value, tensor in trace.written):
-            reason = "it writes to a tensor that is held elsewhere, or that it returns"
+        elif any(value.array is not None and (view or owner() is not None) for value, owner, view in trace.written):
+            reason = "it writes to a tensor that is held elsewhere, or that it returns, or to a view of one"
         elif missing or trace.problems:
             reason = "; ".join([*([f"there is no record of {missing}"] if missing else []), *trace.problems])
         elif not trace.outputs or not all(id(value) in made for value in trace.outputs):
@@ -227,7 +233,7 @@ class InferenceModule(Module):
             reason = f"its result holds what may be anything ({', '.join(sorted(kinds))})"
         if reason is not None:
             return reason, result
-        held = [(ref(), value) for ref, _, value in trace._values.values() if value.array is not None]
-        known = {id(tensor) for tensor in tensors.values()}
-        self._watch.add([tensor for tensor, _ in held if tensor is not None and id(tensor) not in known])
+        held = [ref() for ref, _, value in trace._values.values() if value.array is not None]
+        named = {id(x) for x in tensors.values()}
+        self._watch.add([x for x in held if x is not None and id(x) not in named])
         return lower(trace, self._prepared), result

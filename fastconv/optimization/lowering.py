@@ -63,7 +63,7 @@ class _Lowering:
         self.tensors = {id(value): ref for ref, _, value in trace._values.values() if value.array is not None}
         self.done: set[int] = set()  # calls that became parts of steps
         self.outputs = {id(value) for value in trace.outputs}
-        self.written = {id(value) for value, _ in trace.written}
+        self.written = {id(value) for value, *_ in trace.written}
         for i, call in enumerate(trace.calls):
             for value in tensors_of(call.arguments):
                 self.readers.setdefault(id(value), []).append(i)
@@ -136,6 +136,7 @@ class _Lowering:
         a = call.arguments
         return (
             a["input"] is value
+            and not _asks_numbers(call)
             and not a["training"]
             and self.constant(a["running_mean"]) is not None
             and self.constant(a["running_var"]) is not None
@@ -174,7 +175,7 @@ class _Lowering:
                 continue
             self.at = i
             lower_call = _LOWERED.get(call.function)
-            if lower_call is None or not lower_call(self, call, call.arguments):
+            if lower_call is None or _asks_numbers(call) or not lower_call(self, call, call.arguments):
                 self.call(call)
 
     def call(self, call: Call) -> None:
@@ -566,10 +567,18 @@ def _told(norms: list[Call], added: PlanImages | None, after: tuple[Any, ...]) -
     return ", batch norm" * bool(norms) + ", addition" * (added is not None) + ", activation" * has_activation
 
 
+_TENSORS = {"input", "weight", "bias", "other", "running_mean", "running_var", "tensors"}
+
+
+def _asks_numbers(call: Call) -> bool:
+    """Whether a tensor is passed where a step wants a number."""
+    return any(name not in _TENSORS and any(tensors_of([x])) for name, x in call.arguments.items())
+
+
 def _activation(call: Call, value: Value) -> tuple[float, float, int, tuple[float, ...]] | None:
     """What a call does to a value, as limits or as an activation that the kernels have."""
     a, function = call.arguments, call.function
-    if a.get("input") is not value:
+    if a.get("input") is not value or _asks_numbers(call):
         return None
     if function is F.relu:
         return 0.0, np.inf, -1, ()
