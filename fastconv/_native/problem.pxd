@@ -26,8 +26,8 @@ cdef struct Image:
 
 
 cdef enum:
-    NOMINAL_IMAGES = 8   # for which forms are weighed that add in different orders: an image's bits shall not depend on
-                         # its batch
+    # Forms that add in different orders are weighed for so many: an image's bits shall not depend on its batch.
+    NOMINAL_IMAGES = 8
 
 
 cdef struct Problem:
