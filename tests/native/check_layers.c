@@ -97,9 +97,8 @@ static void check_norm(idx count, idx run, idx each, idx period, int weighted)
     const double tolerance = kern->itemsize == 4 ? 2e-5 : 1e-12, eps = 0.5;
     void *x = input(size), *dy = input(size), *y = output(size), *dx = output(size), *scratch = output(2 * n);
     void *w = input(weights), *b = input(weights);
-    double *mean = new_buffer((size_t)count * sizeof(double), 1),
-           *inverse = new_buffer((size_t)count * sizeof(double), 1);
-    double *dw = new_buffer((size_t)weights * sizeof(double), 1), *db = new_buffer((size_t)weights * sizeof(double), 1);
+    double *mean = new_buffer(count, sizeof(double), 1), *inverse = new_buffer(count, sizeof(double), 1);
+    double *dw = new_buffer(weights, sizeof(double), 1), *db = new_buffer(weights, sizeof(double), 1);
     const fc_rows rows = {n, run, period, weighted ? w : NULL, weighted > 1 ? b : NULL};
     SAY("count %td run %td each %td period %td weighted %d", count, run, each, period, weighted);
     memset(dw, 0, (size_t)weights * sizeof(double));
@@ -128,14 +127,14 @@ static void check_norm(idx count, idx run, idx each, idx period, int weighted)
     }
     for (idx i = 0; i < weights; i++)
         if (fabs(dw[i]) > tolerance * (double)size || fabs(db[i]) > tolerance) fail("wrong gradient of a weight");
-    void *dw_alone = new_buffer((size_t)weights * sizeof(double), 1);
+    void *dw_alone = new_buffer(weights, sizeof(double), 1);
     memset(dw_alone, 0, (size_t)weights * sizeof(double));
     kern->norms->normalise_backward(NULL, dy, x, &rows, mean, inverse, dw_alone, db, scratch, first, count);
     if (run == 1 && period == 1) {
         /* The sums by columns, and dx without them. */
         const idx from = below(n), columns = 1 + below(n - from);
-        double *dw_columns = new_buffer((size_t)columns * sizeof(double), 1),
-               *db_columns = new_buffer((size_t)columns * sizeof(double), 1);
+        double *dw_columns = new_buffer(columns, sizeof(double), 1),
+               *db_columns = new_buffer(columns, sizeof(double), 1);
         memset(dw_columns, 0, (size_t)columns * sizeof(double));
         memset(db_columns, 0, (size_t)columns * sizeof(double));
         kern->norms->norm_weights(dy, x, n, mean, inverse, dw_columns, db_columns, count, from, columns);
@@ -171,7 +170,7 @@ static fc_taps draw_taps(idx length, idx n)
         taps.n = length;
         return taps;
     }
-    int32_t *index = new_buffer((size_t)(taps.taps * n) * sizeof(int32_t), 0);
+    int32_t *index = new_buffer(taps.taps * n, sizeof(int32_t), 0);
     for (idx i = 0; i < taps.taps * n; i++) index[i] = (int32_t)below(length);
     taps.index = index;
     taps.weight = input(taps.taps * n);
@@ -259,7 +258,7 @@ static void check_columns(void)
         const int logarithm = round % 2;
         const fc_columns columns = {rows, stride, width};
         void *a = input(size), *b = input(size);
-        double *sums = new_buffer((size_t)width * sizeof(double), 1);
+        double *sums = new_buffer(width, sizeof(double), 1);
         SAY("rows %td width %td stride %td", rows, width, stride);
         for (idx c = 0; c < width; c++) sums[c] = 1;
         kern->axes->sum_columns(sums, a, &columns);
@@ -312,8 +311,8 @@ static void check_padding(void)
         const idx rows = 1 + below(6), cols = 1 + below(4 * kern->lanes);
         const idx height = 1 + below(8), left = below(5), right = below(5), middle = 1 + below(cols);
         const idx width = left + middle + right, first = below(cols - middle + 1);
-        int32_t *of_rows = new_buffer((size_t)height * sizeof(int32_t), 0);
-        int32_t *of_cols = new_buffer((size_t)width * sizeof(int32_t), 0);
+        int32_t *of_rows = new_buffer(height, sizeof(int32_t), 0);
+        int32_t *of_cols = new_buffer(width, sizeof(int32_t), 0);
         for (idx p = 0; p < height; p++) of_rows[p] = (int32_t)(below(rows + 1) - 1);
         for (idx q = 0; q < width; q++) of_cols[q] = (int32_t)(below(cols + 1) - 1);
         for (idx q = 0; q < middle; q++) of_cols[left + q] = (int32_t)(first + q);

@@ -42,7 +42,7 @@ static void check_total_and_add(void)
 {
     for (idx n = 0; n < 150 * kern->lanes; n += n < 9 * kern->lanes ? 1 : 1 + below(40)) {
         void *x = input(n), *y0 = input(n), *y = copy_of(y0, n);
-        double *sums = new_buffer((size_t)n * sizeof(double), 0), sum = 0;
+        double *sums = new_buffer(n, sizeof(double), 0), sum = 0;
         for (idx i = 0; i < n; i++) sum += get(x, i), sums[i] = (double)i;
         SAY("n %td", n);
         if (kern->passes->total(x, n) != sum) fail("wrong total");
@@ -199,9 +199,9 @@ static void check_many_planes(void)
 {
     const idx n_planes = 130 * kern->lanes + 1, n = 3, size = n_planes * n;
     void *x = input(size), *dy = input(size), *dx = output(size);
-    double *number = new_buffer((size_t)n_planes * sizeof(double), 0);
-    double *sum = new_buffer((size_t)n_planes * sizeof(double), 0);
-    double *dot = new_buffer((size_t)n_planes * sizeof(double), 0);
+    double *number = new_buffer(n_planes, sizeof(double), 0);
+    double *sum = new_buffer(n_planes, sizeof(double), 0);
+    double *dot = new_buffer(n_planes, sizeof(double), 0);
     for (idx p = 0; p < n_planes; p++) number[p] = (double)(p % 5 - 2);
     SAY("planes %td", n_planes);
     kern->passes->sums_last(dy, number, x, number, n_planes, n, sum, dot);

@@ -113,7 +113,7 @@ static void check_spread_max(void)
         idx out_h = 1 + below(5), out_w = kern->lanes + below(3 * kern->lanes), n = out_h * out_w;
         idx height = 2 * out_h + below(3), width = 2 * out_w + below(3), astray = round % 2 ? -1 : below(n);
         void *dy = input(n), *x = output(height * width);
-        char *where = new_buffer((size_t)(n * kern->itemsize), 0);
+        char *where = new_buffer(n, (size_t)kern->itemsize, 0);
         double *expected = calloc((size_t)(height * width), sizeof(double));
         for (idx i = 0; i < n; i++) {
             int64_t at = (2 * (i / out_w) + below(2)) * width + 2 * (i % out_w) + below(2);
@@ -178,7 +178,7 @@ static void check_scatter_add(void)
         idx count = below(50), size = 1 + below(30);
         int wide = round % 2;
         void *dy = input(count), *x = copy_of(input(size), size);
-        char *where = new_buffer((size_t)count * (wide ? 8 : 4), 0);
+        char *where = new_buffer(count, wide ? 8 : 4, 0);
         double expected[30];
         idx outside = 0;
         for (idx i = 0; i < size; i++) expected[i] = get(x, i);

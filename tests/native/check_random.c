@@ -23,14 +23,14 @@ static uint32_t tempered(uint32_t w)
 
 static uint32_t *some_words(idx n)
 {
-    uint32_t *words = new_buffer((size_t)n * sizeof *words, 0);
+    uint32_t *words = new_buffer(n, sizeof *words, 0);
     for (idx i = 0; i < n; i++) words[i] = (uint32_t)below((idx)1 << 31) ^ (uint32_t)below((idx)1 << 31) << 1;
     return words;
 }
 
 static void check_twister(void)
 {
-    uint32_t *state = new_buffer(FC_STATE_WORDS * sizeof *state, 1), plain[FC_STATE_WORDS], last = 0;
+    uint32_t *state = new_buffer(FC_STATE_WORDS, sizeof *state, 1), plain[FC_STATE_WORDS], last = 0;
     seed_state(state, 5489);
     memcpy(plain, state, sizeof plain);
     SAY("seed 5489");
@@ -49,7 +49,7 @@ static void check_twister(void)
     release();
     for (idx n = 0; n < 40; n++) {
         const uint32_t *from = some_words(n);
-        uint32_t *words = new_buffer((size_t)n * sizeof *words, 1);
+        uint32_t *words = new_buffer(n, sizeof *words, 1);
         SAY("n %td", n);
         kern->random->temper(words, from, n);
         for (idx i = 0; i < n; i++)

@@ -134,8 +134,9 @@ typedef struct {
 static buffer buffers[MOST_BUFFERS];
 static int n_buffers;
 
-void *new_buffer(size_t size, int fenced)
+void *new_buffer(idx n, size_t element, int fenced)
 {
+    const size_t size = (size_t)n * element;
     if (n_buffers == MOST_BUFFERS) fail("too many buffers");
     buffer *b = &buffers[n_buffers++];
     b->size = size;
@@ -148,7 +149,7 @@ void *new_buffer(size_t size, int fenced)
     forbid_page(b->pages + b->whole - page);
     memset(b->pages + page, POISON, b->whole - 2 * page);
     if (fenced)
-        b->data = b->pages + page + GUARD + kern->itemsize;
+        b->data = b->pages + page + GUARD + element;
     else
         b->data = n_buffers % 2 ? b->pages + b->whole - page - size : b->pages + page;
     return b->data;
@@ -156,20 +157,16 @@ void *new_buffer(size_t size, int fenced)
 
 void *input(idx n)
 {
-    void *p = new_buffer((size_t)(n * kern->itemsize), 0);
+    void *p = new_buffer(n, (size_t)kern->itemsize, 0);
     for (idx i = 0; i < n; i++) put(p, i, (double)(below(9) - 4));
     return p;
 }
 
-void *input_integers(idx n) { return new_buffer((size_t)(n * kern->itemsize), 0); }
+void *input_integers(idx n) { return new_buffer(n, (size_t)kern->itemsize, 0); }
 
-void *output(idx n) { return new_buffer((size_t)(n * kern->itemsize), 1); }
+void *output(idx n) { return new_buffer(n, (size_t)kern->itemsize, 1); }
 
-void *copy_of(const void *p, idx n)
-{
-    const size_t size = (size_t)(n * kern->itemsize);
-    return memcpy(new_buffer(size, 1), p, size);
-}
+void *copy_of(const void *p, idx n) { return memcpy(output(n), p, (size_t)(n * kern->itemsize)); }
 
 static int untouched(const char *from, const char *to)
 {

@@ -38,9 +38,9 @@ void put_integer(void *p, idx i, idx v);
 int same(double a, double b); /* NaN is the same as NaN */
 int close_to(double a, double b);
 
-/* `size` bytes of memory. With `fenced` they lie between guard zones, aligned to an element and to nothing more; else
- * they end at an unreadable page, or begin after one, in turns. All hold poison. */
-void *new_buffer(size_t size, int fenced);
+/* Memory for n elements of this size. With `fenced` they lie between guard zones, aligned to an element and to nothing
+ * more; else they end at an unreadable page, or begin after one, in turns. All hold poison. */
+void *new_buffer(idx n, size_t element, int fenced);
 void *input(idx n);                  /* n elements to read: small integers */
 void *input_integers(idx n);         /* n integers of the element's size to read */
 void *output(idx n);                 /* n elements to write, fenced */
