@@ -533,6 +533,12 @@ FUNCTIONS = {
     "a slice": (lambda self, y: y[:, :, y.flatten().argmax() % 5 :].sum(2), "bounds a slice"),
     "a view of its own is written to": (
         lambda self, y: (lambda b: (b[0].copy_(y[0]), y * b + b)[1])(fastconv.zeros(2, 8, 6, 6)), "a view of one"),
+    "a view of a result is written to": (
+        lambda self, y: (lambda z: (z[:, :2].sigmoid_(), y + z.relu())[1])(y * 1), "a view of it"),
+    "its result is written to by a view": (lambda self, y: (y.flatten(1).mul_(2), y.relu())[1], "a view of it"),
+    "data": (lambda self, y: y * (y.data > 0), "a view of it"),
+    "items of a tensor": (lambda self, y: fastconv.cat(y), None),
+    "a deep copy": (lambda self, y: y + copy.deepcopy(y), "read by __deepcopy__"),
     "a generator's numbers": (lambda self, y: y + self.random.random() * 0, "random"),
     "an iterator's items": (lambda self, y: y * next(self.items), "iterator"),
     "limits": (lambda self, y: F.hardtanh(y, y.min() / 2, y.max() / 2), None),
@@ -640,6 +646,9 @@ class Raises:
 
 def test_attributes_of_any_kind():
     model, x = small(), fastconv.randn(1, 3, 8, 8)
+    model.deep = []
+    for _ in range(100000):
+        model.deep = [model.deep]
     model.odd, model.file, model.default = Raises(), threading.Lock(), collections.defaultdict(list, a=[1])
     model.itself, model.counter = [model], collections.Counter("abca")
     fast = fastconv.optimize(model)
@@ -655,6 +664,45 @@ def test_lazy_layers():
         for _ in range(3):
             assert error(fast(x).numpy(), model(x).numpy()) < BOUND
     assert "convolution" in fast.report()
+
+
+def test_inputs_that_are_written_to():
+    class Writes(nn.Module):
+        def forward(self, x):
+            x.data.mul_(2)
+            return x + 1
+
+    fast, x = fastconv.optimize(Writes().eval()), fastconv.ones(2, 3)
+    with fastconv.no_grad():
+        assert [fast(x).numpy()[0, 0] for _ in range(3)] == [3, 5, 9]
+
+
+def test_a_change_while_another_thread_records():
+    class Waits(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.scale, self.wait = 1.0, None
+
+        def forward(self, x):
+            scale = self.scale
+            if self.wait is not None:
+                self.wait()
+            return x * scale
+
+    model = Waits().eval()
+    fast = fastconv.optimize(model)
+    x, other = fastconv.ones(2, 3), fastconv.ones(4)
+    read, go_on = threading.Event(), threading.Event()
+    model.wait = lambda: (read.set(), go_on.wait(60))
+    thread = threading.Thread(target=lambda: fast(x))
+    thread.start()
+    assert read.wait(60)
+    model.scale, model.wait = 2.0, None
+    fast(other)
+    go_on.set()
+    thread.join()
+    for _ in range(2):
+        assert fast(x).numpy()[0, 0] == 2
 
 
 def test_images_that_are_not_aligned():

@@ -450,6 +450,9 @@ cdef void lanes_features(const Problem *problem, int *rows, double *features) no
     cdef idx i, taps = problem.w.w, first, pairs = 0
     cdef double vectors
     rows[0] = -1
+    # One tap of one group is a plain product of matrices, which is never faster here.
+    if problem.groups == 1 and problem.w.h == problem.w.w == 1:
+        return
     if not (set_sums(&sums, problem) if summing else set_outputs(&outputs, problem)):
         return
     rows[0] = lanes.mix > 1

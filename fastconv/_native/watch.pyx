@@ -37,6 +37,7 @@ cdef enum:
     SMALL = 16384    # bytes of an array that is looked at as a whole
     PLACES = 8       # of others, a cache line each
     DEEPEST = 3      # objects that are attributes of objects
+    MOST_NESTED = 1000    # containers in containers: deeper ones are not looked at
 
 
 cdef inline uint64_t mixed(uint64_t number, const char *word, idx size) noexcept nogil:
@@ -156,10 +157,10 @@ cdef class Watch:
         for own in modules:
             seen.add(id(own))
         for own in modules:
-            self.look_into(own, seen, 0)
+            self.look_into(own, seen, 0, 0)
 
-    cdef int look_at(self, value, set seen, int depth) except -1:
-        if value is None or isinstance(value, PLAIN) or id(value) in seen:
+    cdef int look_at(self, value, set seen, int depth, int nested) except -1:
+        if value is None or isinstance(value, PLAIN) or id(value) in seen or nested > MOST_NESTED:
             return 0
         seen.add(id(value))
         if isinstance(value, TensorBase):
@@ -167,12 +168,12 @@ cdef class Watch:
         elif isinstance(value, np.ndarray):
             self.plain.append((value, number_of(value, True)))
         elif isinstance(value, dict):
-            self.look_into(value, seen, depth)
+            self.look_into(value, seen, depth, nested)
         elif isinstance(value, (list, tuple, set, frozenset, deque)):
             if not isinstance(value, tuple):
                 self.containers.append((value, tuple(value)))
             for item in tuple(value):
-                self.look_at(item, seen, depth)
+                self.look_at(item, seen, depth, nested + 1)
         elif isinstance(value, Random) or hasattr(type(value), "bit_generator") or hasattr(type(value), "manual_seed"):
             self.generators.append(value)
         elif hasattr(type(value), "__next__"):
@@ -184,15 +185,15 @@ cdef class Watch:
                 own = None
             if type(own) is dict and id(own) not in seen:
                 seen.add(id(own))
-                self.look_into(own, seen, depth + 1)
+                self.look_into(own, seen, depth + 1, nested)
         return 0
 
-    cdef int look_into(self, object members, set seen, int depth) except -1:
+    cdef int look_into(self, object members, set seen, int depth, int nested) except -1:
         self.dicts.append((members, members_of(members)))
         if type(members) is not dict:  # it may have an order of its own
             self.containers.append((members, tuple(members)))
         for value in tuple(members.values()):
-            self.look_at(value, seen, depth)
+            self.look_at(value, seen, depth, nested + 1)
         return 0
 
     def add(self, list tensors not None) -> None:

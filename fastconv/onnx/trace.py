@@ -108,7 +108,7 @@ class Trace:
         self._public: list[FrameType] = []  # functions without a writer that were given what was computed
         self._left = 0  # how many of them have come back
         self._subjects: list[tuple[Tensor, Value]] = []
-        self._arrays: list[np.ndarray] = []  # that were written to, kept so that none takes their place
+        self._arrays: list[weakref.ref[np.ndarray]] = []  # of what was computed
 
     def run(self, model: Module, arguments: tuple[Any, dict[str, Any]], given: Callable[[Tensor], Tensor]) -> Any:
         """Record ``model(*arguments[0], **arguments[1])``, with `given` of each tensor as the model's input; returns
@@ -155,8 +155,19 @@ class Trace:
         return None if found is None or found[0]() is not tensor or found[1] != tensor._version else found[2]
 
     def _is_computed(self, tensor: Tensor) -> bool:
-        value = self._known(tensor)
-        return id(tensor) in self._unwritten or (value is not None and value.array is None)
+        """Whether what it holds, or held before somebody wrote to it or to a view of it, was computed."""
+        found = self._values.get(id(tensor))
+        if found is not None and found[0]() is tensor:
+            if found[2].array is None:
+                return True
+            if found[1] == tensor._version:
+                return False
+        return id(tensor) in self._unwritten or self._shares(tensor)
+
+    def _shares(self, tensor: Tensor) -> bool:
+        """Whether it lies in memory that calls have written to, as a view of what nobody has recorded does."""
+        arrays = (array() for array in self._arrays)
+        return any(array is not None and np.may_share_memory(tensor._array, array) for array in arrays)
 
     def value(self, tensor: Tensor) -> Value:
         """The Value of a tensor; of one that nothing recorded has made, a constant."""
@@ -169,8 +180,7 @@ class Trace:
             self.missing.setdefault(name, set()).add(call)
             return self._give(tensor)
         known = found is not None and found[0]() is tensor
-        shared = any(np.may_share_memory(tensor._array, array) for array in self._arrays)
-        if shared if not known else found[2].array is None:
+        if found[2].array is None if found is not None and known else self._shares(tensor):
             self.problems.append(
                 f"a tensor of shape {list(tensor.shape)} is used after it, or a view of it, was written to in place"
             )
@@ -213,12 +223,13 @@ class Trace:
         for tensor, value in written:
             is_view = isinstance(tensor._array.base, np.ndarray)
             self.written.append((value, weakref.ref(tensor), is_view))
-        self._arrays += [tensor._array for tensor, value in written]
+            self._arrays.append(weakref.ref(tensor._array))
         if all(self._known(tensor) is not None for tensor in tensors_of(result)):
             return  # it has handed back what it was given
         self.calls.append(Call(function, arguments, replaced(result, self._result)))
 
     def _result(self, tensor: Tensor) -> Value:
+        self._arrays.append(weakref.ref(tensor._array))
         value = self._known(tensor)
         return self._give(tensor) if value is None else value
 

@@ -42,7 +42,7 @@ _READERS = {
             Tensor.__index__,
         ),
         *(Tensor.__format__, Tensor.__repr__, Tensor.__contains__, equal, allclose, Tensor.backward, backward, grad),
-        *(tensor, Tensor.new_tensor),
+        *(tensor, Tensor.new_tensor, Tensor.__init__, Tensor.__deepcopy__, Tensor.__reduce_ex__),
     )
 }
 
@@ -192,13 +192,16 @@ class InferenceModule(Module):
         )
         if key in self._plans:
             return self._plans[key], []
-        made, result = self._record(args)
+        watch = self._watch
+        made, result = self._record(args, watch)
+        if self._watch is not watch:  # another thread has seen a change meanwhile
+            return made, [result]
         while len(self._plans) >= KEPT:
             self._plans.pop(next(iter(self._plans)))
         self._plans[key] = made
         return made, [result]
 
-    def _record(self, args: tuple[Tensor, ...]) -> tuple[Plan | str, Any]:
+    def _record(self, args: tuple[Tensor, ...], watch: Watch) -> tuple[Plan | str, Any]:
         """The same for inputs of a new size; and the result."""
         model = self.model
         tensors = {**dict(model.named_parameters()), **dict(model.named_buffers())}
@@ -206,22 +209,22 @@ class InferenceModule(Module):
         for name, known in tensors.items():
             trace.parameter(known, name)
         inputs = [x.detach() for x in args]
-        versions = [x._version for x in inputs]
-        draws = _random_states(self._watch.generators)
+        before = [x._array.copy() for x in inputs]
+        draws = _random_states(watch.generators)
         result = trace.run(model, (inputs, {}), lambda x: x)
         reason = None
         made = {id(value) for call in trace.calls for value in tensors_of(call.result)}
         kinds = {type(x).__name__ for x in _leaves(trace.result) if not isinstance(x, _DATA)}
         missing = ", ".join(trace.missing)
-        changed = self._watch.has_changed()
+        changed = watch.has_changed()
         self.__dict__["_unsteady"] = self._unsteady + 1 if changed else 0
         if changed:
             reason = _UNSTEADY
-        elif _random_states(self._watch.generators) != draws:
+        elif _random_states(watch.generators) != draws:
             reason = "random numbers are drawn"
-        elif self._watch.iterators:
+        elif watch.iterators:
             reason = "it has an iterator as an attribute"
-        elif versions != [x._version for x in inputs]:
+        elif any(x._array.tobytes() != array.tobytes() for x, array in zip(inputs, before, strict=True)):
             reason = "it writes to its inputs"
         elif any(value.array is not None and (view or owner() is not None) for value, owner, view in trace.written):
             reason = "it writes to a tensor that is held elsewhere, or that it returns, or to a view of one"
@@ -235,5 +238,5 @@ class InferenceModule(Module):
             return reason, result
         held = [ref() for ref, _, value in trace._values.values() if value.array is not None]
         named = {id(x) for x in tensors.values()}
-        self._watch.add([x for x in held if x is not None and id(x) not in named])
+        watch.add([x for x in held if x is not None and id(x) not in named])
         return lower(trace, self._prepared), result

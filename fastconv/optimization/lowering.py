@@ -515,6 +515,8 @@ class _Lowering:
 
     def cat(self, call: Call, a: dict[str, Any]) -> bool:
         """Channels side by side, where these are whole blocks."""
+        if not isinstance(a["tensors"], (list, tuple)):
+            return False
         items = [self.images(value) for value in a["tensors"]]
         dim = a["dim"]
         if any(item is None for item in items) or dim not in (1, -3) or a.get("out") is not None:
