@@ -108,7 +108,7 @@ class Trace:
         self._public: list[FrameType] = []  # functions without a writer that were given what was computed
         self._left = 0  # how many of them have come back
         self._subjects: list[tuple[Tensor, Value]] = []
-        self._arrays: list[weakref.ref[np.ndarray]] = []  # of what was computed
+        self._arrays: list[weakref.ref[np.ndarray]] = []  # of inputs and of what was computed
 
     def run(self, model: Module, arguments: tuple[Any, dict[str, Any]], given: Callable[[Tensor], Tensor]) -> Any:
         """Record ``model(*arguments[0], **arguments[1])``, with `given` of each tensor as the model's input; returns
@@ -117,6 +117,7 @@ class Trace:
         def taken(tensor: Tensor) -> Tensor:
             tensor = given(tensor)
             self.inputs.append(self._give(tensor))
+            self._arrays.append(weakref.ref(tensor._array))
             return tensor
 
         positional, named = replaced(list(arguments), taken)
