@@ -30,21 +30,11 @@ KEPT = 8  # plans, each for other inputs
 
 # Whoever calls these with what was computed may go another way with other inputs.
 _READERS = {
-    function.__code__
-    for function in (
-        *(
-            Tensor.item,
-            Tensor.tolist,
-            Tensor.numpy,
-            Tensor.__array__,
-            Tensor.__dlpack__,
-            Tensor.__bool__,
-            Tensor.__index__,
-        ),
-        *(Tensor.__format__, Tensor.__repr__, Tensor.__contains__, equal, allclose, Tensor.backward, backward, grad),
-        *(tensor, Tensor.new_tensor, Tensor.__init__, Tensor.__deepcopy__, Tensor.__reduce_ex__),
-    )
+    *(Tensor.item, Tensor.tolist, Tensor.numpy, Tensor.new_tensor, Tensor.backward, Tensor.__init__, Tensor.__repr__),
+    *(Tensor.__array__, Tensor.__dlpack__, Tensor.__bool__, Tensor.__index__, Tensor.__format__, Tensor.__contains__),
+    *(Tensor.__deepcopy__, Tensor.__reduce_ex__, equal, allclose, backward, grad, tensor),
 }
+_READING = {function.__code__ for function in _READERS}
 
 
 _UNSTEADY = "it changes its own attributes, parameters or buffers"
@@ -79,7 +69,7 @@ class _Trace(Trace):
     """A record that notes whether values were read."""
 
     def _event(self, frame: Any, event: str, argument: Any) -> None:
-        reads = event == "call" and frame.f_code in _READERS and self._inside is None
+        reads = event == "call" and frame.f_code in _READING and self._inside is None
         if reads and any(map(self._is_computed, tensors_of(dict(frame.f_locals)))):
             self.problems.append(f"what was computed is read by {frame.f_code.co_name}()")
         super()._event(frame, event, argument)
