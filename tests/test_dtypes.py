@@ -182,16 +182,18 @@ OVERLAPS = {
 }
 
 
-@pytest.mark.parametrize("line", OVERLAPS)
-def test_writes_from_memory_that_is_written_to(line):
-    libraries = [fc]
+def libraries():
+    """This package, and torch where it is installed."""
     try:
         import torch
     except ImportError:
-        pass
-    else:
-        libraries.append(torch)
-    for lib in libraries:
+        return [fc]
+    return [fc, torch]
+
+
+@pytest.mark.parametrize("line", OVERLAPS)
+def test_writes_from_memory_that_is_written_to(line):
+    for lib in libraries():
         scope = {"lib": lib, "x": lib.tensor([[1.0, 2.0], [3.0, 4.0]])}
         if OVERLAPS[line]:
             with pytest.raises(RuntimeError, match="single memory location"):
@@ -203,14 +205,7 @@ def test_writes_from_memory_that_is_written_to(line):
 @pytest.mark.parametrize("line", LINES)
 def test_a_line_gives_what_it_gives_in_torch(line):
     expected = LINES[line]
-    libraries = [fc]
-    try:
-        import torch
-    except ImportError:
-        pass
-    else:
-        libraries.append(torch)
-    for lib in libraries:
+    for lib in libraries():
         if isinstance(expected, type):
             with pytest.raises(expected):
                 eval(line, {"lib": lib, "np": np})

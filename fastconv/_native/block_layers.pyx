@@ -6,7 +6,9 @@ cimport numpy as cnp
 from libc.math cimport INFINITY
 from libc.string cimport memset
 
-from fastconv._native.blocks cimport Common, Layer, Memory, Planes, activate, at, is_dense, run_on_threads, work_of
+from fastconv._native.blocks cimport (
+    Common, Layer, Memory, Planes, activate, at, finish, is_dense, run_on_threads, work_of,
+)
 from fastconv._native.checks cimport DENSE, check_array, check_axis, check_real
 from fastconv._native.kernels cimport (
     FC_BLOCK_VECS, FC_SMALL, fc_kernels, fc_plane, fc_taps_of_blocks, idx, parts, up,
@@ -310,10 +312,8 @@ cdef void multiply_tiles(const void *job, idx task, char *scratch) noexcept nogi
             if c.adds or c.low > -INFINITY or c.high < INFINITY or c.kind >= 0:
                 for h in range(piece.band * t.m, min((piece.band + 1) * t.m, c.y.h)):
                     y = at(&c.y, itemsize, piece.n, k + v, h, piece.col * t.m)
-                    kernels.blocks.add(
-                        y, y, at(&c.added, itemsize, piece.n, k + v, h, piece.col * t.m) if c.adds else NULL, c.low,
-                        c.high, pixels)
-                    activate(c, y, pixels)
+                    finish(c, y, y, at(&c.added, itemsize, piece.n, k + v, h, piece.col * t.m) if c.adds else NULL,
+                           pixels)
             tile += piece.count
 
 
@@ -497,9 +497,11 @@ cdef struct Pooled:
     double divisor             # or 0
 
 
-cdef inline bint all_meet(idx size, idx windows, idx taps, idx stride, idx pad, idx dilation) noexcept nogil:
+cpdef bint all_meet(idx size, idx windows, idx taps, idx stride, idx pad, idx dilation) noexcept nogil:
     """Whether each of the windows along an axis has a tap within its `size` pixels."""
     cdef idx p, first
+    if min(min(taps, stride), dilation) < 1:
+        return False
     for p in range(windows):
         first = p * stride - pad
         if first < 0:  # the first tap that is not before the image
@@ -553,9 +555,7 @@ cdef void pool_plane(const void *job, idx task, char *_scratch) noexcept nogil:
                     count)
             q += count
         y = at(&c.y, itemsize, n, block, p, 0)
-        if c.low > -INFINITY or c.high < INFINITY:
-            c.kernels.blocks.add(y, y, NULL, c.low, c.high, c.y.w)
-        activate(c, y, c.y.w)
+        finish(c, y, y, NULL, c.y.w)
 
 
 @cython.final
@@ -575,8 +575,7 @@ cdef class Pooling(Layer):
         (s.R, s.S), (s.stride_h, s.stride_w), (s.pad_h, s.pad_w), (s.dilation_h, s.dilation_w) = (
             kernel, stride, pad, dilation)
         s.mean, s.counts_padding, s.divisor = mean, counts_padding, divisor
-        if (min(min(s.R, s.S), min(s.stride_h, s.stride_w)) < 1 or min(s.dilation_h, s.dilation_w) < 1
-                or min(s.pad_h, s.pad_w) < 0 or mean and (s.dilation_h != 1 or s.dilation_w != 1)
+        if (min(s.pad_h, s.pad_w) < 0 or mean and (s.dilation_h != 1 or s.dilation_w != 1)
                 or max(max(s.R, s.S), max(s.dilation_h, s.dilation_w)) > 1 << 30
                 or max(max(s.stride_h, s.stride_w), max(s.pad_h, s.pad_w)) > 1 << 30
                 or not all_meet(px.h, py.h, s.R, s.stride_h, s.pad_h, s.dilation_h)

@@ -1,5 +1,7 @@
 """Images in blocks of channels, and the steps of a plan that work on them."""
 
+from libc.math cimport INFINITY
+
 from fastconv._native.kernels cimport fc_kernels, idx
 from fastconv._native.runtime cimport Task
 
@@ -63,6 +65,13 @@ cdef struct Common:
 cdef inline void activate(const Common *c, char *y, idx pixels) noexcept nogil:
     if c.kind >= 0:
         c.kernels.activations.activate(c.kind, y, y, c.p, pixels * c.kernels.lanes)
+
+
+cdef inline void finish(const Common *c, char *y, const char *x, const char *added, idx pixels) noexcept nogil:
+    """What follows sums x, which may stand in y: what is added to them or NULL, limits, an activation."""
+    if x != y or added != NULL or c.low > -INFINITY or c.high < INFINITY:
+        c.kernels.blocks.add(y, x, added, c.low, c.high, pixels)
+    activate(c, y, pixels)
 
 
 cdef class Layer(Step):

@@ -162,9 +162,8 @@ cdef void add_plane(const void *job, idx task, char *_scratch) noexcept nogil:
     cdef const Common *c = <const Common *>job
     cdef idx itemsize = c.kernels.itemsize, n = task // c.y.blocks, block = task % c.y.blocks, h
     for h in range(c.y.h):
-        c.kernels.blocks.add(at(&c.y, itemsize, n, block, h, 0), at(&c.x, itemsize, n, block, h, 0),
-                             at(&c.added, itemsize, n, block, h, 0) if c.adds else NULL, c.low, c.high, c.y.w)
-        activate(c, at(&c.y, itemsize, n, block, h, 0), c.y.w)
+        finish(c, at(&c.y, itemsize, n, block, h, 0), at(&c.x, itemsize, n, block, h, 0),
+               at(&c.added, itemsize, n, block, h, 0) if c.adds else NULL, c.y.w)
 
 
 @cython.final

@@ -166,7 +166,7 @@ class Trace:
         return id(tensor) in self._unwritten or self._shares(tensor)
 
     def _shares(self, tensor: Tensor) -> bool:
-        """Whether it lies in memory that calls have written to, as a view of what nobody has recorded does."""
+        """Whether it lies in the memory of inputs or of what was computed, as a view does that nobody has recorded."""
         arrays = (array() for array in self._arrays)
         return any(array is not None and np.may_share_memory(tensor._array, array) for array in arrays)
 
@@ -175,15 +175,14 @@ class Trace:
         value = self._known(tensor)
         if value is not None:
             return value
-        found = self._values.get(id(tensor))
         if id(tensor) in self._unwritten:
             name, call = self._unwritten[id(tensor)]
             self.missing.setdefault(name, set()).add(call)
             return self._give(tensor)
-        known = found is not None and found[0]() is tensor
-        if found[2].array is None if found is not None and known else self._shares(tensor):
+        if self._is_computed(tensor):
             self.problems.append(
-                f"a tensor of shape {list(tensor.shape)} is used after it, or a view of it, was written to in place"
+                f"a tensor of shape {list(tensor.shape)} is used after it, or a view of it, was written to in place, "
+                "or is a view of what was computed that no recorded function has made"
             )
         return self._give(tensor, tensor._array.copy())
 

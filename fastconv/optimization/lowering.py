@@ -437,9 +437,8 @@ class _Lowering:
             return False
         kernel, stride, pad, dilation = sizes
         out = tuple(call.result.shape[2:])
-        for windows, k, s, q, d, size in zip(out, kernel, stride, pad, dilation, x.shape[2:], strict=True):
-            if not all(any(0 <= p * s - q + t * d < size for t in range(k)) for p in range(windows)):
-                return False  # a window of nothing but padding
+        if not all(map(block_layers.all_meet, x.shape[2:], out, kernel, stride, pad, dilation)):
+            return False  # a window of nothing but padding
         value, _, _, after = self.chain_without_add(call.result)
         images = self.new(value, (*x.shape[:2], *out))
         self.nodes.append(
