@@ -245,7 +245,12 @@ static void NAME(scatter)(const void *tile_, idx width, void *y_, idx y_row, idx
 {
     const REAL *tile = tile_;
     REAL *y = y_;
-    for (idx r = 0; r < rows; r++, tile += width, y += y_row) {
+    idx r = 0;
+    /* Of short rows that follow each other without a gap, whole vectors are stored: what is too much is overwritten by
+     * the next row. */
+    if (n_runs == 1 && y_col == 1 && runs[0].count == y_row && y_row < LANES && width >= LANES)
+        for (; r * y_row + LANES <= rows * y_row; r++, tile += width, y += y_row) store(y + runs[0].offset, load(tile));
+    for (; r < rows; r++, tile += width, y += y_row) {
         const REAL *from = tile;
         for (idx i = 0; i < n_runs; i++) {
             REAL *to = y + runs[i].offset;
@@ -322,11 +327,34 @@ static void NAME(transpose)(void *dst_, idx width, const void *src_, idx src_row
     }
 }
 
+/* LANES pixels with three channels each, out of a row of each channel: lane i of vector v is the (v * LANES + i)-th of all
+ * numbers. */
+#define PIXEL(i, v) (((v) * LANES + (i)) / 3)
+#define CHANNEL(i, v) (((v) * LANES + (i)) % 3)
+#define FIRST_OR_SECOND(i, v) (PIXEL(i, v) + (CHANNEL(i, v) == 1) * LANES)
+#define OR_THIRD(i, v) (CHANNEL(i, v) == 2 ? PIXEL(i, v) + LANES : (i))
+INLINE vec NAME(mix_thirds)(vec first, vec second, vec third, const int v)
+{
+    /* As constants, which the compilers' shuffles ask for. */
+    if (v == 0) return SHUFFLE(SHUFFLE(first, second, FIRST_OR_SECOND, 0), third, OR_THIRD, 0);
+    if (v == 1) return SHUFFLE(SHUFFLE(first, second, FIRST_OR_SECOND, 1), third, OR_THIRD, 1);
+    return SHUFFLE(SHUFFLE(first, second, FIRST_OR_SECOND, 2), third, OR_THIRD, 2);
+}
+#undef PIXEL
+#undef CHANNEL
+#undef FIRST_OR_SECOND
+#undef OR_THIRD
+
 static void NAME(untranspose)(void *dst_, idx dst_row, const void *src_, idx width, idx rows, idx count)
 {
     REAL *dst = dst_;
     const REAL *src = src_;
     idx i = 0;
+    if (count == 3 && dst_row == 3 && rows == LANES) {
+        const vec first = load(src), second = load(src + width), third = load(src + 2 * width);
+        UNROLL_FOR (int v = 0; v < 3; v++) store(dst + v * LANES, NAME(mix_thirds)(first, second, third, v));
+        return;
+    }
     if (count >= LANES)
         for (;;) {
             vec v[LANES];

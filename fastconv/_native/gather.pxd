@@ -28,6 +28,7 @@ cdef struct Gather:
     bint dense                # rows of pixels follow each other without a gap, in the source and in the result
     bint staged               # pixels that lie side by side in the source are too few: rows are staged
     bint placed               # OUTER: x is read where it lies
+    bint far                  # the result leaves the caches near
     idx target                # pixels in a block, or 0 to choose
     idx chunk, n_chunks       # channels reduced in one go
     idx k_tile                # filters in a tile

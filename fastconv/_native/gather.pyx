@@ -132,8 +132,9 @@ cdef void features_of(Gather *job, int *rows, double *features) noexcept nogil:
     cdef double near = job.tuning.blocks.stage_bytes, far_results = far_elements(&job.y, K, near, kernels.itemsize)
     cdef double results = pixels * K, last_results = results if channels_last(&job.y) else 0.0
     cdef double moved_rows = job.groups * C * staged_rows(grid), moved = moved_rows * (grid.Q + grid.reach_w)
-    # stage_channels() moves pixels with channels last by vectors, and single ones of what is left.
-    cdef idx left = C if grid.Q < lanes else C % lanes if 2 * (C % lanes) < lanes else 0
+    # stage_channels() moves pixels with channels last by vectors, and single ones of what is left, but where pixels
+    # have two to four channels.
+    cdef idx left = C if grid.Q < lanes else C % lanes if 2 * (C % lanes) < lanes and job.x.s_w * grid.step_w > 4 else 0
     cdef double turned = moved * (C - left) / C if last else 0.0, copied = moved if job.staged and not last else 0.0
     cdef double single_moves = moved * left / C if last else copied if strided else 0.0
     cdef double copied_rows = moved_rows if job.staged and not last else 0.0
@@ -232,6 +233,7 @@ cdef void plan_gather(Gather *job) noexcept nogil:
     job.chunk = job.C
     job.k_tile = kernels.product.rows
     job.placed = False
+    job.far = <double>job.y.n * job.y.c * job.y.h * job.y.w * kernels.itemsize > job.tuning.blocks.stage_bytes
     if job.form == OUTER:
         job.k_tile = kernels.correlate.outer_vecs * lanes
         job.placed = reads_in_place(job)

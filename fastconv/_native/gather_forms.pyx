@@ -41,10 +41,10 @@ cdef void put_tile(const Gather *job, const char *tile, idx width, char *y, idx 
 
 
 cdef void fetch_result(const Gather *job, const char *y, idx filters, idx n_runs, const fc_run *runs) noexcept nogil:
-    """Ask for the lines of the result that put_tile() will write, where they are those of single pixels: no CPU sees
-    beforehand that they are wanted, as it does with rows of pixels."""
+    """Ask for the lines of a large result that put_tile() will write, where they are those of single pixels: no CPU
+    sees beforehand that they are wanted, as it does with rows of pixels."""
     cdef idx i
-    if channels_last(&job.y):
+    if job.far and channels_last(&job.y):
         for i in range(n_runs):
             job.kernels.move.fetch(y + runs[i].offset * job.kernels.itemsize, job.y.s_w, runs[i].count, filters)
 
