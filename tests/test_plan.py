@@ -322,6 +322,32 @@ def test_a_program_keeps_its_channels_last():
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-4)
 
 
+def test_filters_with_channels_last_make_results_so():
+    rng = np.random.default_rng(70)
+    x, w = rng.standard_normal((2, 8, 9, 7), dtype=np.float32), rng.standard_normal((5, 8, 3, 3), dtype=np.float32)
+    filters = fastconv.from_numpy(channels_last(w)).requires_grad_()
+    y = F.conv2d(fastconv.from_numpy(x), filters)
+    assert is_last(y)
+    assert is_last(F.conv_transpose2d(y, filters))
+    np.testing.assert_allclose(
+        y.detach().numpy(), F.conv2d(fastconv.from_numpy(x), fastconv.from_numpy(w)).numpy(), rtol=1e-4, atol=1e-4
+    )
+
+
+def test_gradients_lie_in_memory_as_their_leaves_do():
+    rng = np.random.default_rng(71)
+    for lay in (np.ascontiguousarray, channels_last):
+        w = fastconv.from_numpy(lay(rng.standard_normal((5, 8, 3, 3), dtype=np.float32))).requires_grad_()
+        for x_lay in (np.ascontiguousarray, channels_last):
+            x = fastconv.from_numpy(x_lay(rng.standard_normal((2, 8, 9, 7), dtype=np.float32))).requires_grad_()
+            w.grad = None
+            for _ in range(2):
+                F.conv2d(x, w).sum().backward()
+                (2 * x).sum().backward()
+                assert w.grad.stride() == w.stride()
+                assert x.grad.stride() == x.stride()
+
+
 @both_dtypes
 @pytest.mark.parametrize("size", [(3, 5, 9, 7), (2, 3, 40, 41), (2, 300, 6, 5), (1, 1100, 3, 2), (9, 16, 1, 8)])
 def test_batch_norm_and_biases_of_channels_last(isas, guarded, dtype, size):

@@ -8,7 +8,7 @@ cimport numpy as cnp
 from cpython.contextvars cimport get_value
 from cpython.ref cimport Py_REFCNT, PyObject
 
-from fastconv._native.common cimport idx, sum_of
+from fastconv._native.common cimport idx, same, sum_of
 
 from contextvars import ContextVar
 
@@ -633,6 +633,12 @@ cdef keep_copies(Node node, TensorBase target, TensorBase result):
 
 # ---- gradients of leaves ---------------------------------------------------------------------------------------------
 
+cdef inline bint in_order_of(cnp.ndarray a, cnp.ndarray b) noexcept:
+    """Whether b, of a's shape, lies in memory as a does."""
+    return (cnp.PyArray_IS_C_CONTIGUOUS(a) and cnp.PyArray_IS_C_CONTIGUOUS(b)
+            or same(a.strides, b.strides, cnp.PyArray_NDIM(a)))
+
+
 cdef int accumulate(TensorBase leaf, cnp.ndarray gradient, bint own) except -1:
     if not leaf.needs:
         return 0
@@ -645,10 +651,12 @@ cdef int accumulate(TensorBase leaf, cnp.ndarray gradient, bint own) except -1:
         total = (<TensorBase>leaf._grad)._array
         plus(total, gradient, total)
         mark_written(<TensorBase>leaf._grad)
-    elif own and cnp.PyArray_TYPE(gradient) == cnp.PyArray_TYPE(leaf._array):
+    elif own and cnp.PyArray_TYPE(gradient) == cnp.PyArray_TYPE(leaf._array) and in_order_of(leaf._array, gradient):
         leaf._grad = wrap(gradient)
-    else:
-        leaf._grad = wrap(gradient.astype(leaf._array.dtype))
+    else:  # in the order of the leaf's axes
+        total = np.empty_like(leaf._array)
+        np.copyto(total, gradient, casting="unsafe")
+        leaf._grad = wrap(total)
     return 0
 
 

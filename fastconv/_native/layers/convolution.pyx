@@ -133,7 +133,8 @@ cdef y_of(Kind kind, x, w, b, tuple options):
 
 
 cdef cnp.ndarray compute_y(Kind kind, cnp.ndarray x, cnp.ndarray w, b, Sizes *v):
-    cdef cnp.ndarray y = new_result("output", v.y, cnp.PyArray_TYPE(x), keeps_channels_last(x))
+    cdef bint last = keeps_channels_last(x) or keeps_channels_last(w)
+    cdef cnp.ndarray y = new_result("output", v.y, cnp.PyArray_TYPE(x), last)
     if cnp.PyArray_SIZE(x) == 0 or cnp.PyArray_SIZE(y) == 0:
         y[...] = 0 if b is None else b[:, None, None]
     elif kind == CONV_TRANSPOSE2D:
