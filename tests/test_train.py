@@ -215,6 +215,17 @@ def test_resumed_after_whole_epochs(tmp_path, uninterrupted, epochs):
     assert_same_run(model, history, *uninterrupted)
 
 
+@pytest.fixture
+def heeded(number):
+    """nohup has pytest ignore that its terminal is gone, and training leaves alone what is ignored."""
+    before = signal.getsignal(number)
+    if before is signal.SIG_IGN:
+        signal.signal(number, signal.SIG_DFL)
+    yield
+    signal.signal(number, before)
+
+
+@pytest.mark.usefixtures("heeded")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 @pytest.mark.parametrize("read", [0, 11, SAMPLES - 1, SAMPLES, 2 * SAMPLES + 20, 4 * SAMPLES - 1])
 def test_resumed_after_a_signal(tmp_path, uninterrupted, number, read):
