@@ -3,6 +3,7 @@
 import cProfile
 import io
 import json
+import os
 import subprocess
 import sys
 
@@ -227,7 +228,7 @@ def test_programs_for_torch_export(tmp_path):
     )
     (tmp_path / "program.py").write_text(program)
     command = [sys.executable, "-m", "fastconv", "run", "program.py"]
-    environment = {"PYTHONPATH": ":".join(path for path in sys.path if path)}
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert onnx.load(tmp_path / "m.onnx").opset_import[0].version == 17
