@@ -14,6 +14,7 @@ import fastconv
 from fastconv import nn
 from fastconv._native import block_layers, blocks
 from fastconv.nn import functional as F
+from fastconv.optimization import lowering
 from fastconv.vision import models
 
 NOTHING = (-np.inf, np.inf, -1, ())
@@ -209,6 +210,57 @@ def test_large_layers_on_threads(isa):
     finally:
         fastconv.set_num_threads(threads)
     assert all(np.array_equal(y, results[0]) for y in results)
+
+
+class Residual(nn.Module):
+    """Layers whose result is added to their input."""
+
+    def __init__(self, *layers):
+        super().__init__()
+        self.layers = nn.Sequential(*layers)
+
+    def forward(self, x):
+        return F.relu(x + self.layers(x))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_filters_for_each_channel_behind_a_convolution(seed, isa, monkeypatch):
+    """What is computed by and by has the bits of what is computed layer by layer, on any number of threads."""
+    fastconv.manual_seed(seed)
+    rng = np.random.default_rng(seed)
+    threads = fastconv.get_num_threads()
+    for case in range(8):
+        c, k, n = (int(rng.integers(low, high)) for low, high in ((9, 40), (1, 70), (1, 4)))
+        size = [int(i) for i in rng.integers(12, 40, 2)]
+        if case == 0:  # more rows than are held
+            size, k = [400, 24], 40
+        taps, dilation = int(rng.choice([2, 3, 5])), int(rng.integers(1, 3))
+        first = int(rng.choice([1, 3]))
+        behind = {"stride": (int(rng.integers(1, 8)), int(rng.integers(1, 3))), "dilation": dilation, "groups": k}
+        behind |= {"padding": (int(rng.integers(0, 4)), int(rng.integers(1, 4)))}
+        layers = [
+            nn.Conv2d(c, k, first, int(rng.integers(1, 3)) if first > 1 else 1, first // 2), nn.BatchNorm2d(k),
+            nn.ReLU6() if case % 2 else nn.Hardswish(), nn.Conv2d(k, k, taps, **behind), nn.SiLU(), nn.Conv2d(k, 3, 1),
+        ]  # fmt: skip
+        if case % 3 == 2:
+            layers[3:5] = [nn.Conv2d(k, k, 3, padding=1, groups=k)]
+            layers = [nn.Conv2d(c, k, 1), Residual(nn.Conv2d(k, k, 1), *layers[1:4])]
+        model = shaken(nn.Sequential(nn.ReLU(), nn.Conv2d(c, c, 1), *layers))
+        fast, x = check(model, n, c, *size)
+        assert "; depthwise" in fast.report() or first == 3
+        with monkeypatch.context() as patch, fastconv.no_grad():
+            patch.setattr(lowering, "FEW_PIXELS", 1 << 60)
+            apart = fastconv.optimize(model)
+            results = [apart(x).numpy(), apart(x).numpy()]
+            assert "; depthwise" not in apart.report()
+            try:
+                for number in (1, 2, 3):
+                    fastconv.set_num_threads(number)
+                    results.append(fast(x).numpy())
+            finally:
+                fastconv.set_num_threads(threads)
+        # The first is what the recorded pass computed.
+        assert all(np.array_equal(y, results[1]) for y in results[2:])
 
 
 def test_plans_in_many_python_threads_at_once():
@@ -850,6 +902,9 @@ def test_steps_refuse_what_does_not_fit():
         block_layers.Convolution(wide, y, None, NOTHING, w[1:], b, three, one, one, one)
     with pytest.raises(TypeError):
         block_layers.Convolution(wide, y, None, NOTHING, w.astype(np.float64), b, three, one, one, one)
+    with pytest.raises(ValueError, match="what the convolution before makes"):
+        before = block_layers.Convolution(wide, x, None, NOTHING, w, b, three, one, one, one)
+        block_layers.Depthwise(wide, y, None, NOTHING, b.repeat(9), b, three, one, one, one, before)
     with pytest.raises(ValueError, match="activation"):
         blocks.Addition(x, y, None, (0.0, 1.0, 99, ()))
     with pytest.raises(ValueError, match="must have the result's shape"):

@@ -53,6 +53,7 @@ class Depthwise(Layer):
         stride: tuple[int, ...],
         pad: tuple[int, ...],
         dilation: tuple[int, ...],
+        before: Convolution | None = None,
     ) -> None: ...
 
 @final

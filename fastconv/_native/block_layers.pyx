@@ -4,10 +4,10 @@ filtering, filters for each channel, and pooling."""
 cimport cython
 cimport numpy as cnp
 from libc.math cimport INFINITY
-from libc.string cimport memset
+from libc.string cimport memmove, memset
 
 from fastconv._native.blocks cimport (
-    Common, Layer, Memory, Planes, activate, at, finish, is_dense, run_on_threads, work_of,
+    Common, Layer, Memory, Planes, activate, at, clear_margins, finish, is_dense, run_on_threads, work_of,
 )
 from fastconv._native.checks cimport DENSE, check_array, check_axis, check_real
 from fastconv._native.kernels cimport (
@@ -29,6 +29,8 @@ cdef enum:
     MANY_TILES = 96        # ... where their filters have more than so many channels, which are read again for each
     MANY_CHANNELS = 256
     TOGETHER = 48          # ... and multiplied
+    HELD = 65536           # bytes of a convolution's rows, about, that wait for the filters for each channel behind it
+    BAND = 16              # rows of their results that a task makes at least
 
 PANEL = FC_BLOCK_VECS
 
@@ -449,16 +451,90 @@ cdef void filter_each(const void *job, idx task, char *_scratch) noexcept nogil:
         activate(c, y, c.y.w)
 
 
+cdef struct Behind:
+    # Filters for each channel behind a convolution, whose results nobody else reads.
+    Direct direct
+    Each each
+    idx reach, held            # rows that a window spans, and that are held at most
+    idx pitch                  # from a block of those to the next
+    idx bands
+
+
+cdef inline char *lay_out_rows(const Behind *job, Arena *arena) noexcept nogil:
+    return <char *>carve(arena, <double>FC_BLOCK_VECS * job.pitch, job.direct.common.kernels.itemsize)
+
+
+cdef void filter_behind(const void *of, idx task, char *memory) noexcept nogil:
+    """Some rows of the blocks that a panel of filters makes, each as soon as the convolution's rows that it sees are
+    there. When no more of these can be held, those that are still wanted move to the front."""
+    cdef const Behind *job = <const Behind *>of
+    cdef const Direct *d = &job.direct
+    cdef const Each *e = &job.each
+    cdef const Common *between = &d.common
+    cdef const Common *c = &e.common
+    cdef const fc_kernels *kernels = c.kernels
+    cdef idx itemsize = kernels.itemsize, lanes = kernels.lanes, band = task % job.bands
+    cdef idx panel = task // job.bands % d.panels, n = task // job.bands // d.panels, k = panel * FC_BLOCK_VECS, v, p
+    cdef idx vecs = min(<idx>FC_BLOCK_VECS, d.vecs - k), first = c.y.h * band // job.bands
+    cdef idx end = c.y.h * (band + 1) // job.bands, row = between.y.row * itemsize, pitch = job.pitch * itemsize
+    cdef idx left = between.y.left * lanes * itemsize, right = between.y.right * lanes * itemsize
+    cdef idx stride = e.stride_h // between.y.row, size = d.blocks * d.taps_of_block * d.taps.depth * vecs * lanes
+    cdef idx taps = e.taps.rows * e.taps.cols * lanes, top = first * stride - between.y.top, base = top, done = top
+    cdef const char *w = d.w + size // vecs * k * itemsize
+    cdef const char *added = NULL
+    cdef char *to
+    cdef char *y
+    cdef bint inside
+    cdef Arena arena = Arena(memory, 0)
+    cdef char *rows = lay_out_rows(job, &arena)
+    cdef fc_taps_of_blocks s = d.taps
+    s.n_taps, s.low, s.high, s.y_block = d.blocks * d.taps_of_block, between.low, between.high, job.pitch
+    s.unseen = panel == 0
+    s.ahead, s.wanted = size, parts(size, (end - first) * stride) if panel + 1 < d.panels else 0
+    # Margins are cleared two by two: a row's right one, and the next row's left one.
+    for v in range(vecs):
+        memset(rows + v * pitch, 0, left)
+    for p in range(first, end):
+        top = p * stride - between.y.top
+        if top + job.reach - base > job.held or done < top:
+            for v in range(vecs if done > top else 0):
+                memmove(rows + v * pitch, rows + v * pitch + (top - base) * row, (done - top) * row + left)
+            base, done = top, max(done, top)
+        while done < top + job.reach:
+            to = rows + (done - base) * row
+            inside = 0 <= done < between.y.h
+            for v in range(vecs):
+                memset(to + v * pitch + (row - right if inside else left), 0, right + left if inside else row)
+            if inside:
+                kernels.blocks.conv[vecs - 1](
+                    to + left, at(&between.x, itemsize, n, 0, 0, 0) + (done * d.stride_h - d.start) * itemsize, w,
+                    d.b + k * lanes * itemsize, NULL, &s, between.y.w)
+                s.ahead += s.wanted
+                for v in range(vecs):
+                    activate(between, to + left + v * pitch, between.y.w)
+            done += 1
+        for v in range(vecs):
+            y = at(&c.y, itemsize, n, k + v, p, 0)
+            if c.adds:
+                added = at(&c.added, itemsize, n, k + v, p, 0)
+            kernels.blocks.depthwise(y, rows + v * pitch + (top - base) * row, e.w + (k + v) * taps * itemsize,
+                                     e.b + (k + v) * lanes * itemsize, added, &e.taps, c.y.w)
+            activate(c, y, c.y.w)
+
+
 @cython.final
 @cython.auto_pickle(False)
 cdef class Depthwise(Layer):
     """y = after(b + added + w * x), where each channel has a filter of its own: w is [block][row][column][channel], b
-    holds whole vectors. One tap is an affine map of each channel."""
+    holds whole vectors. One tap is an affine map of each channel. If x is what the convolution `before` makes and nobody
+    else reads, it is computed here, some rows of a panel of filters at a time, so that it stays near."""
     cdef Each each
+    cdef Behind behind
+    cdef Convolution before
     cdef cnp.ndarray w, b
 
     def __init__(self, x, y, added, after, cnp.ndarray w, cnp.ndarray b, tuple kernel, tuple stride, tuple pad,
-                 tuple dilation):
+                 tuple dilation, Convolution before=None):
         super().__init__(x, y, added, after)
         cdef Each *e = &self.each
         cdef Planes *px = &self.common.x
@@ -475,9 +551,45 @@ cdef class Depthwise(Layer):
         e.w, e.b = numbers(w, "w", px.blocks * R * S * lanes, itemsize), numbers(b, "b", px.blocks * lanes, itemsize)
         e.stride_h, e.start = stride_h * px.row, top * px.row + left * lanes
         self.work = work_of(&self.common.y, R * S + 4)
+        cdef Behind *job = &self.behind
+        if before is not None:
+            if (before.y is not self.x or before.common.adds or before.direct.merged or before.direct.in_row
+                    or before.direct.blocks > before.direct.some or (px.top, px.left) != (top, left)):
+                raise ValueError("x must be what the convolution before makes, with the padding as its zeros, in rows")
+            job.reach = (R - 1) * dilation_h + 1
+            job.held = job.reach + max(<idx>1, HELD // (FC_BLOCK_VECS * px.row * itemsize))
+            job.pitch = (job.held + 1) * px.row
+            self.work += before.work
+        self.before = before
         self.ready = True
 
+    cdef int run_behind(self, Memory memory) except -1:
+        cdef Behind job = self.behind
+        cdef Planes *y = &job.each.common.y
+        cdef Arena tables = [NULL, 0]
+        cdef Arena scratch = [NULL, 0]
+        cdef Workspace workspace
+        job.direct, job.each = self.before.direct, self.each
+        job.direct.common, job.each.common = self.before.common, self.common
+        job.direct.common.x = self.before.x.locate(memory)
+        y[0] = self.y.locate(memory)
+        if self.common.adds:
+            job.each.common.added = self.added.locate(memory)
+        clear_margins(y, self.common.kernels.itemsize)
+        # Rows at the seams of bands are computed twice.
+        cdef idx tasks = y.n * job.direct.panels
+        cdef int threads = threads_for(self.work, tasks * y.h)
+        job.bands = max(<idx>1, min(y.h // BAND, parts(2 * TASKS * threads, tasks))) if threads > 1 else 1
+        lay_out_rows(&job, &scratch)
+        reserve(&workspace, &tables, &scratch, threads)
+        with nogil:
+            run_tasks(filter_behind, &job, tasks * job.bands, 1, &workspace)
+        release(&workspace)
+        return 0
+
     cdef int run(self, Memory memory, list arrays) except -1:
+        if self.before is not None:
+            return self.run_behind(memory)
         cdef Each job = self.each
         cdef Each *e = &job
         cdef Planes *y = &self.common.y

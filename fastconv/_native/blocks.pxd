@@ -80,4 +80,5 @@ cdef class Layer(Step):
 
     cdef int locate(self, Memory memory, Common *c) except -1
 
+cdef void clear_margins(const Planes *x, idx itemsize) noexcept nogil
 cdef void run_on_threads(Task task, const void *job, idx tasks, int threads) noexcept

@@ -10,9 +10,9 @@ from cpython.ref cimport PyObject
 from libc.stdint cimport uint64_t
 from libc.string cimport memcpy
 
-from fastconv._native.kernels cimport idx
+from fastconv._native.kernels cimport fc_bring, idx
 from fastconv._native.memory cimport LINE
-from fastconv._native.tape cimport TensorBase
+from fastconv._native.tape cimport TensorBase, Version
 
 from collections import deque
 from random import Random
@@ -30,14 +30,30 @@ cdef tuple PLAIN = (
 )
 
 cdef extern from "Python.h":
+    ctypedef struct PyDictObject:
+        void *ma_keys
+        void *ma_values
     Py_ssize_t Py_REFCNT(object o)
     int PyDict_Next(object p, Py_ssize_t *pos, PyObject **key, PyObject **value)
+    Py_ssize_t PyDict_Size(object p)
+    PyObject *PyList_GET_ITEM(list items, Py_ssize_t i)
+    char *PyByteArray_AS_STRING(bytearray bytes)
 
 cdef enum:
     SMALL = 16384    # bytes of an array that is looked at as a whole
     PLACES = 8       # of others, a cache line each
     DEEPEST = 3      # objects that are attributes of objects
     MOST_NESTED = 1000    # containers in containers: deeper ones are not looked at
+    # After a network all that is looked at is far, and lies everywhere: objects are asked for so many ahead, and what they
+    # point to half as many.
+    DICTS_AHEAD = 64
+    ARRAYS_AHEAD = 16
+
+
+cdef struct Numbers:
+    # Of an array: its version, how often it was shown, and fingerprints of some places and of all.
+    long long version, shown
+    uint64_t places, whole
 
 
 cdef inline uint64_t mixed(uint64_t number, const char *word, idx size) noexcept nogil:
@@ -64,6 +80,11 @@ cdef uint64_t fingerprint(const char *data, idx size) noexcept nogil:
     return chains[0]
 
 
+cdef inline idx place(idx size, idx i) noexcept nogil:
+    """Where the i-th place of a large array begins."""
+    return (size - LINE) * i // (PLACES - 1) // 8 * 8
+
+
 cdef uint64_t number_of(cnp.ndarray a, bint whole):
     """Of an array's content, all of it or, of a large one, of some places."""
     cdef idx size, i
@@ -75,7 +96,7 @@ cdef uint64_t number_of(cnp.ndarray a, bint whole):
     if whole or size <= SMALL:
         return fingerprint(data, size)
     for i in range(PLACES):
-        number = number * 31 + fingerprint(data + (size - LINE) * i // (PLACES - 1) // 8 * 8, LINE)
+        number = number * 31 + fingerprint(data + place(size, i), LINE)
     return number
 
 
@@ -85,7 +106,7 @@ cdef bint same_members(object members, tuple known) noexcept:
     cdef Py_ssize_t n = 0
     cdef PyObject *key
     cdef PyObject *value
-    if 2 * len(members) != len(known):
+    if 2 * PyDict_Size(members) != len(known):
         return False
     while PyDict_Next(members, &position, &key, &value):
         if key != <PyObject *>known[n] or value != <PyObject *>known[n + 1]:
@@ -118,6 +139,24 @@ cdef tuple members_of(object members):
     return tuple(found)
 
 
+cdef inline void bring_items(PyObject *members) noexcept:
+    """Ask for what same_members() will read of a dict."""
+    fc_bring(<const char *>(<PyDictObject *>members).ma_keys, 4 * LINE)
+    fc_bring(<const char *>(<PyDictObject *>members).ma_values, 2 * LINE)
+
+
+cdef inline void bring_content(TensorBase tensor, cnp.ndarray array) noexcept:
+    """Ask for what has_changed() will read of a tensor and its array."""
+    fc_bring(<const char *><PyObject *>tensor.version, LINE)
+    fc_bring(<const char *>cnp.PyArray_BASE(array), LINE)
+    cdef idx size = cnp.PyArray_NBYTES(array), i
+    if size <= SMALL:
+        fc_bring(<const char *>cnp.PyArray_DATA(array), min(size, 4 * LINE))
+    else:
+        for i in range(PLACES):
+            fc_bring(<const char *>cnp.PyArray_DATA(array) + place(size, i), LINE)
+
+
 cdef bint is_lent(cnp.ndarray a):
     """Whether others may write there: the memory is a file's, another process's, or of an array that others view."""
     cdef PyObject *base = <PyObject *>cnp.PyArray_BASE(a)
@@ -143,9 +182,10 @@ cdef class Watch:
     iterators : list
         Whose next item nobody can tell.
     """
-    cdef list dicts, containers          # each with what it holds
+    cdef list dicts                      # one after the other, each with what it holds
+    cdef list containers                 # each with what it holds
     cdef list tensors, arrays
-    cdef list numbers                    # for each array: version, how often shown, fingerprints of places and of all
+    cdef bytearray numbers               # of each array
     cdef list plain                      # arrays of no tensor, each with its fingerprint
     cdef list modules
     cdef readonly list generators, iterators
@@ -153,7 +193,8 @@ cdef class Watch:
     def __init__(self, list modules not None):
         cdef set seen = set()
         self.modules, self.generators, self.iterators = modules, [], []
-        self.dicts, self.containers, self.tensors, self.arrays, self.numbers, self.plain = [], [], [], [], [], []
+        self.dicts, self.containers, self.tensors, self.arrays, self.plain = [], [], [], [], []
+        self.numbers = bytearray()
         for own in modules:
             seen.add(id(own))
         for own in modules:
@@ -189,7 +230,7 @@ cdef class Watch:
         return 0
 
     cdef int look_into(self, object members, set seen, int depth, int nested) except -1:
-        self.dicts.append((members, members_of(members)))
+        self.dicts += members, members_of(members)
         if type(members) is not dict:  # it may have an order of its own
             self.containers.append((members, tuple(members)))
         for value in tuple(members.values()):
@@ -199,12 +240,14 @@ cdef class Watch:
     def add(self, list tensors not None) -> None:
         """Watch the content of some more tensors."""
         cdef TensorBase tensor
+        cdef Numbers numbers
         for tensor in tensors:
             tensor._alias()  # from now on writes to it are counted
             self.tensors.append(tensor)
             self.arrays.append(tensor._array)
-            self.numbers.append([tensor.version.number, tensor.version.shown, number_of(tensor._array, False),
-                                 number_of(tensor._array, True)])
+            numbers = Numbers(tensor.version.number, tensor.version.shown, number_of(tensor._array, False),
+                              number_of(tensor._array, True))
+            self.numbers += (<char *>&numbers)[:sizeof(Numbers)]
 
     def has_hooks(self) -> bool:
         """Whether calls of a module do more than forward."""
@@ -216,27 +259,38 @@ cdef class Watch:
 
     def has_changed(self) -> bool:
         """Whether anything is another than it was, or holds other numbers."""
+        cdef Numbers *numbers = <Numbers *>PyByteArray_AS_STRING(self.numbers)
         cdef TensorBase tensor
         cdef cnp.ndarray array
         cdef tuple known
-        cdef list numbers
-        cdef idx i
+        cdef Py_ssize_t i, n = len(self.dicts)
         cdef bint whole
-        for known in self.dicts:
-            if not same_members(known[0], known[1]):
+        for i in range(0, n, 2):
+            if i + DICTS_AHEAD < n:
+                fc_bring(<char *>PyList_GET_ITEM(self.dicts, i + DICTS_AHEAD), LINE)
+                fc_bring(<char *>PyList_GET_ITEM(self.dicts, i + DICTS_AHEAD + 1), 2 * LINE)
+            if i + DICTS_AHEAD // 2 < n:
+                bring_items(PyList_GET_ITEM(self.dicts, i + DICTS_AHEAD // 2))
+            if not same_members(self.dicts[i], <tuple>self.dicts[i + 1]):
                 return True
         for known in self.containers:
             if not same_items(known[0], known[1]):
                 return True
-        for i in range(len(self.tensors)):
-            tensor, numbers, array = self.tensors[i], self.numbers[i], self.arrays[i]
-            if tensor._array is not array or tensor.version is None or tensor.version.number != numbers[0]:
+        n = len(self.tensors)
+        for i in range(n):
+            if i + ARRAYS_AHEAD < n:
+                fc_bring(<char *>PyList_GET_ITEM(self.tensors, i + ARRAYS_AHEAD), LINE)
+                fc_bring(<char *>PyList_GET_ITEM(self.arrays, i + ARRAYS_AHEAD), 2 * LINE)
+            if i + ARRAYS_AHEAD // 2 < n:
+                bring_content(self.tensors[i + ARRAYS_AHEAD // 2], self.arrays[i + ARRAYS_AHEAD // 2])
+            tensor, array = self.tensors[i], self.arrays[i]
+            if tensor._array is not array or tensor.version is None or tensor.version.number != numbers[i].version:
                 return True
             # The tensor, the list and this function have it.
-            whole = tensor.version.shown != numbers[1] or Py_REFCNT(array) > 3 or is_lent(array)
-            if number_of(array, whole) != numbers[3 if whole else 2]:
+            whole = tensor.version.shown != numbers[i].shown or Py_REFCNT(array) > 3 or is_lent(array)
+            if number_of(array, whole) != (numbers[i].whole if whole else numbers[i].places):
                 return True
-            numbers[1] = tensor.version.shown
+            numbers[i].shown = tensor.version.shown
         for known in self.plain:
             if number_of(known[0], True) != known[1]:
                 return True

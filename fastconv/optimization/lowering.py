@@ -27,6 +27,7 @@ from .schedule import Node, Output, Plan, PlanImages, Schedule, SizesDiffer
 __all__ = ["lower"]
 
 MOST_PADDING = 4  # in lengths of images, that is laid out around them
+FEW_PIXELS = 128  # of an image whose planes are near anyway
 
 _NOTHING_AFTER = (-np.inf, np.inf, -1, ())
 
@@ -313,20 +314,38 @@ class _Lowering:
         if tensors is not None:
             self.prepared[key] = made
         packed, bias = made
-        kind = block_layers.Depthwise if each else block_layers.Convolution
-        reads = [(x, form)] + ([(added, "blocks")] if added is not None else [])
+        before = self.node_before(call.arguments["input"], x) if each and max(pad[1], reach[1]) > 0 else None
+        reads = [(x, form)] if before is None else before.reads
+        reads = reads + ([(added, "blocks")] if added is not None else [])
 
         def make(read: list[Any], written: list[Any]) -> Any:
             other = read[1] if added is not None else None
+            sizes = kernel, stride, tuple(pad), dilation
             if small is not None:
                 return block_layers.Winograd(
                     read[0], written[0], other, after, packed, bias, kernel[0], tuple(pad), small
                 )
-            return kind(read[0], written[0], other, after, packed, bias, kernel, stride, tuple(pad), dilation)
+            if not each:
+                return block_layers.Convolution(read[0], written[0], other, after, packed, bias, *sizes)
+            seen = read[0] if before is None else blocks.Images(x.shape, tuple(x.halo), False, w.dtype.itemsize)
+            first = None if before is None else before.make(read[:1], [seen])
+            return block_layers.Depthwise(seen, written[0], other, after, packed, bias, *sizes, first)
 
         kind_name = "depthwise" if each else "convolution" if small is None else "Winograd"
         name = f"{kind_name} of {len(w)} filters of {kernel[0]} x {kernel[1]}" + _told(norms, added, after)
+        if before is not None:
+            name = f"{self.nodes.pop().name}; {name}"
         self.nodes.append(Node(name, reads, [(images, "blocks")], make))
+        channels = -(-c // lanes)
+        whole = block_layers.blocks_in_sum(channels, kernel[0] * kernel[1] * lanes) == channels
+        self.nodes[-1].by_panels = whole and not each and not narrow and small is None and added is None
+
+    def node_before(self, value: Value, x: PlanImages) -> Node | None:
+        """The last node, if it makes large images that nobody else reads, and can make them by and by."""
+        node = self.nodes[-1] if self.nodes else None
+        if node is None or not node.by_panels or node.writes != [(x, "blocks")] or self.only_reader(value) is None:
+            return None
+        return node if x.shape[2] * x.shape[3] >= FEW_PIXELS else None
 
     def pixels_of_stride(self, x: PlanImages, stride: tuple[int, int], out: tuple[int, ...]) -> PlanImages:
         """The pixels that one tap sees, side by side, so that a plane of them is one row."""

@@ -42,7 +42,15 @@ class PlanImages:
 
 
 class Node:
-    """A step to be: what it reads and writes, each in one form, and what makes the Step of the Images."""
+    """A step to be: what it reads and writes, each in one form, and what makes the Step of the Images.
+
+    Attributes
+    ----------
+    by_panels : bool
+        Whether it can be computed by and by, some rows of a panel of filters at a time.
+    """
+
+    by_panels = False
 
     def __init__(
         self,
