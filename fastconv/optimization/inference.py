@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 from collections.abc import Iterator
 from typing import Any
@@ -65,6 +66,10 @@ def _leaves(x: Any) -> Iterator[Any]:
         yield x
 
 
+class _Changed(Exception):
+    """The model is another than the one that a plan was made of."""
+
+
 class _Trace(Trace):
     """A record that notes whether values were read."""
 
@@ -125,18 +130,35 @@ class InferenceModule(Module):
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """What the model computes."""
-        made, recorded = self._plan(args, kwargs)
-        if isinstance(made, Plan):
-            try:
-                return made.run([x._array if x._array.flags.aligned else x._array.copy() for x in args])
-            except SizesDiffer as error:
-                self.__dict__["_plans"] = {key: str(error) if p is made else p for key, p in self._plans.items()}
-        elif recorded:  # a second pass would do twice what a pass does beside its result
+        if not self._takes(args, kwargs):
+            return self.model(*args, **kwargs)
+        arrays = [x._array if x._array.flags.aligned else x._array.copy() for x in args]
+        key = (
+            tuple((tuple(x.shape), x.dtype) for x in args),
+            tuple(None if x.is_contiguous() else x.stride() for x in args),
+            (runtime.get_isa(), forms.get_forced(), forms.get_winograd()),
+        )
+        watch, made, recorded = self._watch, self._plans.get(key), []
+
+        def check(_: list[Any]) -> None:
+            if watch is None or watch.has_changed() or watch.has_hooks():
+                raise _Changed
+
+        try:
+            if isinstance(made, Plan) and self._unsteady <= 1:
+                with contextlib.suppress(_Changed):
+                    return made.run(arrays, check)
+            made, recorded = self._plan(args, key)
+            if isinstance(made, Plan):
+                return made.run(arrays)
+        except SizesDiffer as error:
+            self.__dict__["_plans"] = {key: str(error) if p is made else p for key, p in self._plans.items()}
+        if recorded:  # a second pass would do twice what a pass does beside its result
             return recorded[0]
         if made is None:
-            return self.model(*args, **kwargs)
+            return self.model(*args)
         with no_grad():
-            return self.model(*args, **kwargs)
+            return self.model(*args)
 
     def report(self) -> str:
         """What is done for each size of inputs that there was: the steps of its plan, or why there is none."""
@@ -158,13 +180,15 @@ class InferenceModule(Module):
 
     # Plans
 
-    def _plan(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Plan | str | None, list[Any]]:
+    def _takes(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+        """Whether a plan may stand in for the model."""
+        if self.model.training or is_apart() or kwargs or not args or not all(type(x) is Tensor for x in args):
+            return False
+        return not (is_grad_enabled() and any(x.requires_grad for x in args))
+
+    def _plan(self, args: tuple[Any, ...], key: tuple[Any, ...]) -> tuple[Plan | str | None, list[Any]]:
         """The plan for these inputs, or why there is none, or None where the model is called as it stands; and the
         result, if it just has been computed."""
-        if self.model.training or is_apart() or kwargs or not args or not all(type(x) is Tensor for x in args):
-            return None, []
-        if is_grad_enabled() and any(x.requires_grad for x in args):
-            return None, []
         if self._unsteady > 1:
             return _UNSTEADY, []
         if self._watch is None or self._watch.has_changed():
@@ -175,11 +199,6 @@ class InferenceModule(Module):
             self.__dict__["_watch"] = Watch([module.__dict__ for module in self.model.modules()])
         if self._watch.has_hooks():
             return None, []
-        key = (
-            tuple((tuple(x.shape), x.dtype) for x in args),
-            tuple(None if x.is_contiguous() else x.stride() for x in args),
-            (runtime.get_isa(), forms.get_forced(), forms.get_winograd()),
-        )
         if key in self._plans:
             return self._plans[key], []
         watch = self._watch

@@ -81,10 +81,13 @@ class Plan:
         self.names = names
         self._steps, self._size, self._slots, self._result = steps, size, slots, result
 
-    def run(self, inputs: list[np.ndarray]) -> Any:
-        """The model's result for inputs of the shapes that the plan is for; SizesDiffer where there is none."""
+    def run(self, inputs: list[np.ndarray], check: Callable[[list[Any]], None] | None = None) -> Any:
+        """The model's result for inputs of the shapes that the plan is for; SizesDiffer where there is none.
+
+        What `check` raises ends the run. It is called as the first step, while other threads wake up.
+        """
         arrays: list[Any] = [*inputs, *[None] * (self._slots - len(inputs))]
-        blocks.run_steps(self._steps, self._size, arrays)
+        blocks.run_steps(self._steps if check is None else [check, *self._steps], self._size, arrays)
         return replaced(self._result, lambda output: wrap(arrays[output[0]].reshape(output[1])), Output)
 
 
