@@ -526,8 +526,8 @@ cdef void filter_behind(const void *of, idx task, char *memory) noexcept nogil:
 @cython.auto_pickle(False)
 cdef class Depthwise(Layer):
     """y = after(b + added + w * x), where each channel has a filter of its own: w is [block][row][column][channel], b
-    holds whole vectors. One tap is an affine map of each channel. If x is what the convolution `before` makes and nobody
-    else reads, it is computed here, some rows of a panel of filters at a time, so that it stays near."""
+    holds whole vectors. One tap is an affine map of each channel. If x is what the convolution `before` makes and
+    nobody else reads, it is computed here, some rows of a panel of filters at a time, so that it stays near."""
     cdef Each each
     cdef Behind behind
     cdef Convolution before

@@ -12,7 +12,7 @@ from libc.string cimport memcpy
 
 from fastconv._native.kernels cimport fc_bring, idx
 from fastconv._native.memory cimport LINE
-from fastconv._native.tape cimport TensorBase, Version
+from fastconv._native.tape cimport TensorBase
 
 from collections import deque
 from random import Random
@@ -44,8 +44,8 @@ cdef enum:
     PLACES = 8       # of others, a cache line each
     DEEPEST = 3      # objects that are attributes of objects
     MOST_NESTED = 1000    # containers in containers: deeper ones are not looked at
-    # After a network all that is looked at is far, and lies everywhere: objects are asked for so many ahead, and what they
-    # point to half as many.
+    # After a network all that is looked at is far, and lies everywhere: objects are asked for so many ahead, and what
+    # they point to half as many.
     DICTS_AHEAD = 64
     ARRAYS_AHEAD = 16
 
