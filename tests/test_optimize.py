@@ -911,11 +911,11 @@ def test_steps_refuse_what_does_not_fit():
     with pytest.raises(ValueError, match="cannot be"):
         blocks.Images((1, 0, 8, 8))
     with pytest.raises(ValueError, match="cannot be pooled"):
-        block_layers.Pooling(x, y, NOTHING, three, (9, 9), none, one, False, True, 0)
+        blocks.Pooling(x, y, NOTHING, three, (9, 9), none, one, False, True, 0)
     apart = (2, 2)  # windows whose taps lie before and behind the image's only pixel
     with pytest.raises(ValueError, match="cannot be pooled"):
         one_pixel = blocks.Images((1, 16, 1, 1))
-        block_layers.Pooling(one_pixel, blocks.Images((1, 16, 1, 1)), NOTHING, apart, one, one, apart, False, True, 0)
+        blocks.Pooling(one_pixel, blocks.Images((1, 16, 1, 1)), NOTHING, apart, one, one, apart, False, True, 0)
     with pytest.raises(ValueError, match="no tiles"):
         block_layers.transform(np.zeros((16, 16, 7, 7), np.float32), False)
     with pytest.raises(ValueError, match="are not in"):

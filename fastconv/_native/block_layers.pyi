@@ -56,21 +56,4 @@ class Depthwise(Layer):
         before: Convolution | None = None,
     ) -> None: ...
 
-@final
-class Pooling(Layer):
-    def __init__(
-        self,
-        x: Images,
-        y: Images,
-        after: tuple[Any, ...],
-        kernel: tuple[int, ...],
-        stride: tuple[int, ...],
-        pad: tuple[int, ...],
-        dilation: tuple[int, ...],
-        mean: bool,
-        counts_padding: bool,
-        divisor: float,
-    ) -> None: ...
-
-def all_meet(size: int, windows: int, taps: int, stride: int, pad: int, dilation: int) -> bool: ...
 def transform(w: np.ndarray, small: bool) -> np.ndarray: ...

@@ -35,6 +35,22 @@ class Scaling(Step):
     def __init__(self, x: Images, y: Images, factors: Images) -> None: ...
 
 @final
+class Pooling(Layer):
+    def __init__(
+        self,
+        x: Images,
+        y: Images,
+        after: tuple[Any, ...],
+        kernel: tuple[int, ...],
+        stride: tuple[int, ...],
+        pad: tuple[int, ...],
+        dilation: tuple[int, ...],
+        mean: bool,
+        counts_padding: bool,
+        divisor: float,
+    ) -> None: ...
+
+@final
 class Entry(Step):
     def __init__(self, number: int, y: Images) -> None: ...
 
@@ -42,6 +58,7 @@ class Entry(Step):
 class Exit(Step):
     def __init__(self, x: Images, number: int) -> None: ...
 
+def all_meet(size: int, windows: int, taps: int, stride: int, pad: int, dilation: int) -> bool: ...
 def lanes(itemsize: int) -> int: ...
 
 @final

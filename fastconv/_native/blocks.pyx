@@ -14,7 +14,7 @@ cimport numpy as cnp
 from libc.string cimport memset
 
 from fastconv._native.checks cimport READ, check_array, check_axis
-from fastconv._native.kernels cimport FC_ACTIVATIONS, fc_kernels, idx, parts
+from fastconv._native.kernels cimport FC_ACTIVATIONS, fc_kernels, fc_taps_of_blocks, idx, parts
 from fastconv._native.memory cimport LINE, Workspace, give, new_array, no_memory, take
 from fastconv._native.runtime cimport Task, kernels_of, run_tasks, threads_for, together
 
@@ -223,6 +223,112 @@ cdef class Scaling(Step):
         clear_margins(&c.y, c.kernels.itemsize)
         cdef idx tasks = c.y.n * c.y.blocks
         run_on_threads(scale_plane, c, tasks, threads_for(self.work, tasks))
+        return 0
+
+
+# ---- pooling -------------------------------------------------------------------------------------------------------
+
+cdef struct Pooled:
+    Common common
+    idx R, S, stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w
+    bint mean, counts_padding
+    double divisor             # or 0
+
+
+cpdef bint all_meet(idx size, idx windows, idx taps, idx stride, idx pad, idx dilation) noexcept nogil:
+    """Whether each of the windows along an axis has a tap within its `size` pixels."""
+    cdef idx p, first
+    if min(min(taps, stride), dilation) < 1:
+        return False
+    for p in range(windows):
+        first = p * stride - pad
+        if first < 0:  # the first tap that is not before the image
+            first += parts(-first, dilation) * dilation
+        if first >= size or first > p * stride - pad + (taps - 1) * dilation:
+            return False
+    return True
+
+
+cdef void pool_plane(const void *job, idx task, char *_scratch) noexcept nogil:
+    """A block of an image."""
+    cdef const Pooled *s = <const Pooled *>job
+    cdef const Common *c = &s.common
+    cdef idx itemsize = c.kernels.itemsize, n = task // c.y.blocks, block = task % c.y.blocks
+    cdef idx p, q, top, left, first_h, end_h, first_w, end_w, count, height
+    cdef fc_taps_of_blocks taps
+    cdef double area
+    cdef char *y
+    memset(&taps, 0, sizeof(taps))
+    taps.row, taps.col, taps.step = s.dilation_h * c.x.row, s.dilation_w * c.x.width, s.stride_w * c.x.width
+    for p in range(c.y.h):
+        top = p * s.stride_h - s.pad_h
+        first_h = parts(-top, s.dilation_h) if top < 0 else 0
+        end_h = min(s.R, parts(c.x.h - top, s.dilation_h))
+        taps.rows = end_h - first_h
+        height = min(top + s.R, c.x.h + s.pad_h) - top
+        q = 0
+        while q < c.y.w:
+            left = q * s.stride_w - s.pad_w
+            first_w = parts(-left, s.dilation_w) if left < 0 else 0
+            end_w = min(s.S, parts(c.x.w - left, s.dilation_w))
+            count = 1
+            if first_w == 0 and end_w == s.S:
+                # All windows from here on that lie within the image.
+                count = max(<idx>1, min(c.y.w - q, (c.x.w - 1 - left - (s.S - 1) * s.dilation_w) // s.stride_w + 1))
+            taps.cols = end_w - first_w
+            if s.mean:
+                area = s.divisor
+                if area == 0:
+                    area = taps.rows * taps.cols
+                    if s.counts_padding:
+                        area = height * (min(left + s.S, c.x.w + s.pad_w) - left)
+                c.kernels.blocks.mean(
+                    at(&c.y, itemsize, n, block, p, q),
+                    at(&c.x, itemsize, n, block, top + first_h * s.dilation_h, left + first_w * s.dilation_w), &taps,
+                    1 / area, count)
+            else:
+                c.kernels.blocks.max(
+                    at(&c.y, itemsize, n, block, p, q),
+                    at(&c.x, itemsize, n, block, top + first_h * s.dilation_h, left + first_w * s.dilation_w), &taps,
+                    count)
+            q += count
+        y = at(&c.y, itemsize, n, block, p, 0)
+        finish(c, y, y, NULL, c.y.w)
+
+
+@cython.final
+@cython.auto_pickle(False)
+cdef class Pooling(Layer):
+    """The largest, or with `mean` the mean, of windows; those without a pixel of the images are refused."""
+    cdef Pooled pooled
+
+    def __init__(self, x, y, after, tuple kernel, tuple stride, tuple pad, tuple dilation, bint mean,
+                 bint counts_padding, double divisor):
+        super().__init__(x, y, None, after)
+        cdef Pooled *s = &self.pooled
+        cdef Planes *px = &self.common.x
+        cdef Planes *py = &self.common.y
+        if self.x.narrow or self.x.c != self.y.c:
+            raise ValueError("x and y must have the same blocks")
+        (s.R, s.S), (s.stride_h, s.stride_w), (s.pad_h, s.pad_w), (s.dilation_h, s.dilation_w) = (
+            kernel, stride, pad, dilation)
+        s.mean, s.counts_padding, s.divisor = mean, counts_padding, divisor
+        if (min(s.pad_h, s.pad_w) < 0 or mean and (s.dilation_h != 1 or s.dilation_w != 1)
+                or max(max(s.R, s.S), max(s.dilation_h, s.dilation_w)) > 1 << 30
+                or max(max(s.stride_h, s.stride_w), max(s.pad_h, s.pad_w)) > 1 << 30
+                or not all_meet(px.h, py.h, s.R, s.stride_h, s.pad_h, s.dilation_h)
+                or not all_meet(px.w, py.w, s.S, s.stride_w, s.pad_w, s.dilation_w)):
+            raise ValueError(f"windows of {kernel}, stride {stride}, padding {pad} and dilation {dilation} cannot be "
+                             f"pooled from {px.h} x {px.w} to {py.h} x {py.w} pixels")
+        self.work = work_of(py, s.R * s.S + 4)
+        self.ready = True
+
+    cdef int run(self, Memory memory, list arrays) except -1:
+        cdef Pooled job = self.pooled
+        cdef Planes *y = &self.common.y
+        self.locate(memory, &job.common)
+        cdef idx tasks = y.n * y.blocks
+        run_on_threads(pool_plane, &job, tasks, threads_for(self.work, tasks))
         return 0
 
 

@@ -352,9 +352,7 @@ class _Lowering:
         images, one = PlanImages((*x.shape[:2], *out)), (1, 1)
 
         def make(read: list[Any], written: list[Any]) -> Any:
-            return block_layers.Pooling(
-                read[0], written[0], _NOTHING_AFTER, one, stride, (0, 0), one, False, False, 0.0
-            )
+            return blocks.Pooling(read[0], written[0], _NOTHING_AFTER, one, stride, (0, 0), one, False, False, 0.0)
 
         self.nodes.append(Node("pixels of a stride", [(x, "blocks")], [(images, "blocks")], make))
         return images
@@ -456,7 +454,7 @@ class _Lowering:
             return False
         kernel, stride, pad, dilation = sizes
         out = tuple(call.result.shape[2:])
-        if not all(map(block_layers.all_meet, x.shape[2:], out, kernel, stride, pad, dilation)):
+        if not all(map(blocks.all_meet, x.shape[2:], out, kernel, stride, pad, dilation)):
             return False  # a window of nothing but padding
         value, _, _, after = self.chain_without_add(call.result)
         images = self.new(value, (*x.shape[:2], *out))
@@ -465,7 +463,7 @@ class _Lowering:
                 "mean of windows" if mean else "max of windows",
                 [(x, "blocks")],
                 [(images, "blocks")],
-                lambda read, written: block_layers.Pooling(
+                lambda read, written: blocks.Pooling(
                     read[0], written[0], after, kernel, stride, pad, dilation, mean, counts_padding, divisor
                 ),
             )
@@ -513,7 +511,7 @@ class _Lowering:
                 "mean of planes",
                 [(x.images, "blocks")],
                 [(images, "blocks")],
-                lambda read, written: block_layers.Pooling(
+                lambda read, written: blocks.Pooling(
                     read[0], written[0], _NOTHING_AFTER, kernel, (1, 1), (0, 0), (1, 1), True, True, 0
                 ),
             )
