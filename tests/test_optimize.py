@@ -262,6 +262,12 @@ def test_filters_for_each_channel_behind_a_convolution(seed, isa, monkeypatch):
         assert all(np.array_equal(y, results[0]) for y in results[1:])
 
 
+@pytest.mark.parametrize("taps", [2, 3, 4, 5])
+def test_same_padding_in_tiles(taps, isa):
+    """An even filter has one pixel more of it behind an axis than before."""
+    check(nn.Sequential(nn.Conv2d(16, 40, 1), nn.Conv2d(40, 40, taps, padding="same")).eval(), 1, 16, 20, 21)
+
+
 def test_plans_in_many_python_threads_at_once():
     """Each leads a team of its own; what a plan lets Python compute, or fail to, stays in its thread."""
     fastconv.manual_seed(1)
@@ -761,6 +767,73 @@ def test_a_change_while_another_thread_records():
     thread.join()
     for _ in range(2):
         assert fast(x).numpy()[0, 0] == 2
+
+
+def test_one_change_while_several_threads_record():
+    """It counts once: the model does not change itself whenever it is called."""
+    waits = threading.Barrier(4, timeout=60)
+
+    class Waits(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.scale = 1.0
+
+        def forward(self, x):
+            if threading.current_thread() in threads:
+                waits.wait()
+                waits.wait()
+            return x * self.scale
+
+    model, x = Waits().eval(), fastconv.ones(2, 3)
+    fast = fastconv.optimize(model)
+    threads = [threading.Thread(target=lambda: fast(x)) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    waits.wait()
+    model.scale = 2.0
+    waits.wait()
+    for thread in threads:
+        thread.join()
+    assert fast(x).numpy()[0, 0] == 2
+    assert "the model itself" not in fast.report()
+
+
+def test_filters_that_are_packed_while_another_thread_sees_a_change(monkeypatch):
+    """What a thread packs of old filters is no other's, who begins to record what the model is by now."""
+    fastconv.manual_seed(0)
+    seen, go_on = threading.Event(), threading.Event()
+
+    class Waits(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv = nn.Conv2d(8, 16, 1)
+
+        def forward(self, x):
+            if threading.current_thread() is second:
+                seen.set()
+                assert go_on.wait(60)
+            return self.conv(x)
+
+    model, x = Waits().eval(), fastconv.randn(1, 8, 7, 9)
+    fast = fastconv.optimize(model)
+    pack = lowering.pack
+
+    def pack_and_change(w, lanes):
+        packed = pack(w, lanes)
+        monkeypatch.setattr(lowering, "pack", pack)
+        with fastconv.no_grad():
+            model.conv.weight.mul_(2)
+        second.start()
+        assert seen.wait(60)
+        return packed
+
+    second = threading.Thread(target=lambda: fast(x))
+    monkeypatch.setattr(lowering, "pack", pack_and_change)
+    fast(x)
+    go_on.set()
+    second.join()
+    with fastconv.no_grad():
+        assert error(fast(x).numpy(), model(x).numpy()) < BOUND
 
 
 def test_images_that_are_not_aligned():

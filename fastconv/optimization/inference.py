@@ -152,7 +152,8 @@ class InferenceModule(Module):
             if isinstance(made, Plan):
                 return made.run(arrays)
         except SizesDiffer as error:
-            self.__dict__["_plans"] = {key: str(error) if p is made else p for key, p in self._plans.items()}
+            plans = self._plans.copy()
+            self.__dict__["_plans"] = {key: str(error) if p is made else p for key, p in plans.items()}
         if recorded:  # a second pass would do twice what a pass does beside its result
             return recorded[0]
         if made is None:
@@ -165,14 +166,14 @@ class InferenceModule(Module):
         if not self._plans:
             return "no inputs yet"
         lines = []
-        for key, made in self._plans.items():
+        for key, made in self._plans.copy().items():
             lines.append("inputs of shape " + ", ".join(f"{list(shape)} ({dtype})" for shape, dtype in key[0]) + ":")
             names = made.names if isinstance(made, Plan) else [f"the model itself, for {made}"]
             lines += [f"    {name}" for name in names]
         return "\n".join(lines)
 
     def extra_repr(self) -> str:
-        plans = [made for made in self._plans.values() if isinstance(made, Plan)]
+        plans = [made for made in self._plans.copy().values() if isinstance(made, Plan)]
         return f"plans={len(plans)}, without={len(self._plans) - len(plans)}"
 
     def __repr__(self) -> str:
@@ -192,27 +193,27 @@ class InferenceModule(Module):
         if self._unsteady > 1:
             return _UNSTEADY, []
         if self._watch is None or self._watch.has_changed():
-            self._plans.clear()
-            self._prepared.clear()
+            # Threads that still make plans of what the model was write to those dicts that they have begun with.
+            self.__dict__["_plans"], self.__dict__["_prepared"] = {}, {}
             if any(isinstance(x, Uninitialized) for x in (*self.model.parameters(), *self.model.buffers())):
                 return None, []
             self.__dict__["_watch"] = Watch([module.__dict__ for module in self.model.modules()])
-        if self._watch.has_hooks():
+        watch, plans = self._watch, self._plans
+        if watch.has_hooks():
             return None, []
-        if key in self._plans:
-            return self._plans[key], []
-        watch = self._watch
+        if (known := plans.get(key)) is not None:
+            return known, []
         made, result = self._record(args, watch)
         if self._watch is not watch:  # another thread has seen a change meanwhile
             return made, [result]
-        while len(self._plans) >= KEPT:
-            self._plans.pop(next(iter(self._plans)))
-        self._plans[key] = made
+        while len(plans) >= KEPT:
+            plans.pop(next(iter(plans)), None)
+        plans[key] = made
         return made, [result]
 
     def _record(self, args: tuple[Tensor, ...], watch: Watch) -> tuple[Plan | str, Any]:
         """The same for inputs of a new size; and the result."""
-        model = self.model
+        model, prepared, unsteady = self.model, self._prepared, self._unsteady
         tensors = {**dict(model.named_parameters()), **dict(model.named_buffers())}
         trace = _Trace()
         for name, known in tensors.items():
@@ -226,7 +227,7 @@ class InferenceModule(Module):
         kinds = {type(x).__name__ for x in _leaves(trace.result) if not isinstance(x, _DATA)}
         missing = ", ".join(trace.missing)
         changed = watch.has_changed()
-        self.__dict__["_unsteady"] = self._unsteady + 1 if changed else 0
+        self.__dict__["_unsteady"] = unsteady + 1 if changed else 0
         if changed:
             reason = _UNSTEADY
         elif _random_states(watch.generators) != draws:
@@ -248,4 +249,4 @@ class InferenceModule(Module):
         held = [ref() for ref, _, value in trace._values.values() if value.array is not None]
         named = {id(x) for x in tensors.values()}
         watch.add([x for x in held if x is not None and id(x) not in named])
-        return lower(trace, self._prepared), result
+        return lower(trace, prepared), result

@@ -286,12 +286,10 @@ class _Lowering:
         ]
         form = "narrow" if narrow else "blocks"
         small = None
-        if not each and not narrow and kernel[0] == kernel[1] and stride == dilation == (1, 1):
-            small = (
-                choose_tiles(int(kernel[0]), n, c, len(w), out, lanes, w.dtype.itemsize)
-                if max(pad) < kernel[0]
-                else None
-            )
+        # Tiles know of one padding: "same" around filters of an even size has one pixel more behind an axis.
+        tiled = max(pad) < kernel[0] and all(behind <= before for behind, before in zip(reach, pad, strict=True))
+        if not each and not narrow and kernel[0] == kernel[1] and stride == dilation == (1, 1) and tiled:
+            small = choose_tiles(int(kernel[0]), n, c, len(w), out, lanes, w.dtype.itemsize)
         if small is None:
             x.want((pad[0], pad[1], max(0, reach[0]), max(0, reach[1])))
         names = "running_mean", "running_var", "weight", "bias"
