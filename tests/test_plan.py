@@ -348,6 +348,26 @@ def test_gradients_lie_in_memory_as_their_leaves_do():
                 assert x.grad.stride() == x.stride()
 
 
+@pytest.mark.parametrize("create_graph", [False, True])
+def test_gradients_of_leaves_with_gaps_lie_in_c_order(create_graph):
+    x = fastconv.arange(24.0).reshape(2, 3, 4)
+    strides = {
+        "permuted": (x.permute(2, 0, 1), (1, 12, 4)),
+        "with gaps": (x[:, :, ::2].permute(2, 0, 1), (6, 3, 1)),
+        "expanded": (x[:1].expand(5, 3, 4), (12, 4, 1)),
+    }
+    for leaf, expected in strides.values():
+        leaf = leaf.detach().requires_grad_()
+        (leaf**2).sum().backward(create_graph=create_graph)
+        assert leaf.grad.stride() == expected
+        np.testing.assert_array_equal(leaf.grad.detach().numpy(), 2 * leaf.detach().numpy())
+        if create_graph:
+            first = leaf.grad
+            leaf.grad = None
+            (first**2).sum().backward()
+            np.testing.assert_array_equal(leaf.grad.numpy(), 8 * leaf.detach().numpy())
+
+
 @both_dtypes
 @pytest.mark.parametrize("size", [(3, 5, 9, 7), (2, 3, 40, 41), (2, 300, 6, 5), (1, 1100, 3, 2), (9, 16, 1, 8)])
 def test_batch_norm_and_biases_of_channels_last(isas, guarded, dtype, size):

@@ -68,6 +68,9 @@ cdef in_float32(function, tuple before, tuple inputs, dict options)
 cdef int accumulate(TensorBase leaf, cnp.ndarray gradient, bint own) except -1
 cdef plus(a, b, out)
 
+# A copy of a gradient in the order of a's axes, or in C order where a has gaps or repeats itself.
+cdef cnp.ndarray laid_out_as(cnp.ndarray a, cnp.ndarray gradient)
+
 
 cdef inline bint narrow_type(cnp.ndarray a) noexcept:
     """Whether it holds floats of 16 bits: float16, or bfloat16, which is stored as NumPy's void."""
@@ -93,3 +96,14 @@ cdef inline bint is_whole(cnp.ndarray array) noexcept:
     """Whether it is no view of another array."""
     cdef PyObject *base = <PyObject *>cnp.PyArray_BASE(array)
     return base == NULL or not cnp.PyArray_Check(<object>base)
+
+
+cdef inline bint in_order_of(cnp.ndarray a, cnp.ndarray b) noexcept:
+    """Whether b, of a's shape, lies in memory as a does."""
+    cdef int axis
+    if cnp.PyArray_IS_C_CONTIGUOUS(a) and cnp.PyArray_IS_C_CONTIGUOUS(b):
+        return True
+    for axis in range(cnp.PyArray_NDIM(a)):
+        if a.shape[axis] > 1 and a.strides[axis] != b.strides[axis]:
+            return False
+    return True

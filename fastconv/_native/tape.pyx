@@ -8,7 +8,7 @@ cimport numpy as cnp
 from cpython.contextvars cimport get_value
 from cpython.ref cimport Py_REFCNT, PyObject
 
-from fastconv._native.common cimport idx, same, sum_of
+from fastconv._native.common cimport idx, sum_of
 
 from contextvars import ContextVar
 
@@ -633,10 +633,12 @@ cdef keep_copies(Node node, TensorBase target, TensorBase result):
 
 # ---- gradients of leaves ---------------------------------------------------------------------------------------------
 
-cdef inline bint in_order_of(cnp.ndarray a, cnp.ndarray b) noexcept:
-    """Whether b, of a's shape, lies in memory as a does."""
-    return (cnp.PyArray_IS_C_CONTIGUOUS(a) and cnp.PyArray_IS_C_CONTIGUOUS(b)
-            or same(a.strides, b.strides, cnp.PyArray_NDIM(a)))
+cdef cnp.ndarray laid_out_as(cnp.ndarray a, cnp.ndarray gradient):
+    copy = np.empty_like(a)
+    if not in_order_of(a, copy):
+        copy = np.empty_like(a, order="C")
+    np.copyto(copy, gradient, casting="unsafe")
+    return copy
 
 
 cdef int accumulate(TensorBase leaf, cnp.ndarray gradient, bint own) except -1:
@@ -653,10 +655,8 @@ cdef int accumulate(TensorBase leaf, cnp.ndarray gradient, bint own) except -1:
         mark_written(<TensorBase>leaf._grad)
     elif own and cnp.PyArray_TYPE(gradient) == cnp.PyArray_TYPE(leaf._array) and in_order_of(leaf._array, gradient):
         leaf._grad = wrap(gradient)
-    else:  # in the order of the leaf's axes
-        total = np.empty_like(leaf._array)
-        np.copyto(total, gradient, casting="unsafe")
-        leaf._grad = wrap(total)
+    else:
+        leaf._grad = wrap(laid_out_as(leaf._array, gradient))
     return 0
 
 

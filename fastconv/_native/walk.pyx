@@ -6,7 +6,8 @@ from cpython.contextvars cimport PyContextVar_Reset, PyContextVar_Set
 
 from fastconv._native.common cimport new_array, same
 from fastconv._native.tape cimport (
-    OUTPUT, Node, TensorBase, Watch, accumulate, edge, is_whole, plus, requires_grad, twice, wrap,
+    OUTPUT, Node, TensorBase, Watch, accumulate, edge, in_order_of, is_whole, laid_out_as, plus, requires_grad, twice,
+    wrap,
 )
 
 from heapq import heappop, heappush
@@ -97,9 +98,12 @@ cdef class Walk:
     cdef int add_up(self, TensorBase leaf, gradient, bint own) except -1:
         if not self.create_graph:
             return accumulate(leaf, gradient, own)
+        cdef TensorBase total, like = leaf if leaf._grad is None else leaf._grad
         if leaf.needs:
-            gradient = gradient.clone() if leaf._grad is None else leaf._grad + gradient
-            leaf._grad = gradient.to(leaf.dtype)
+            total = (gradient.clone() if leaf._grad is None else leaf._grad + gradient).to(leaf.dtype)
+            if not in_order_of(like._array, total._array):
+                total._array = laid_out_as(like._array, total._array)
+            leaf._grad = total
         return 0
 
     cdef through_hooks(self, dict hooks, gradient):
