@@ -569,6 +569,12 @@ class Does(nn.Module):
         return self.function(self, self.convolution(x))
 
 
+@pytest.mark.parametrize("rectifier", [F.relu, fastconv.relu, fastconv.Tensor.relu])
+def test_a_rectifier_by_any_name(rectifier):
+    fast, _ = check(Does(lambda self, y: rectifier(y)).eval(), 2, 3, 6, 6)
+    assert "convolution of 8 filters of 3 x 3, activation" in fast.report()
+
+
 OUTSIDE = fastconv.zeros(2, 8, 6, 6)
 
 Pair = collections.namedtuple("Pair", ["a", "b"])

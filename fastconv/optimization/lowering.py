@@ -596,7 +596,7 @@ def _activation(call: Call, value: Value) -> tuple[float, float, int, tuple[floa
     a, function = call.arguments, call.function
     if a.get("input") is not value or _asks_numbers(call):
         return None
-    if function is F.relu:
+    if function in (F.relu, functions.relu):
         return 0.0, np.inf, -1, ()
     if function is F.relu6:
         return 0.0, 6.0, -1, ()
@@ -621,7 +621,7 @@ _LOWERED: dict[Any, Callable[[_Lowering, Call, dict[str, Any]], bool]] = {
     functions.mean: _Lowering.mean,
     functions.flatten: _Lowering.flatten,
     functions.cat: _Lowering.cat,
-    **dict.fromkeys((F.relu, F.relu6, F.hardtanh, *_SIMPLE), _Lowering.activation),
+    **dict.fromkeys((F.relu, functions.relu, F.relu6, F.hardtanh, *_SIMPLE), _Lowering.activation),
 }
 
 
